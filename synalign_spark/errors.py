@@ -1,0 +1,33 @@
+"""What can go wrong, by kind. Every message names the field, its value and the way to mend it."""
+
+
+class SynalignError(Exception):
+    """A fault that the user can mend; the command line prints its message without a traceback."""
+
+
+class ConfigError(SynalignError):
+    """One or more configuration values are wrong; nothing has been read or written yet."""
+
+
+class DataError(SynalignError):
+    """The data cannot be used as configured (missing path, empty corpus, one label only, ...)."""
+
+
+class ContractError(SynalignError):
+    """A table does not have the columns, types or keys that its contract declares."""
+
+
+class LakeError(SynalignError):
+    """The lake cannot be read or written, or belongs to another configuration."""
+
+
+class RunLockedError(LakeError):
+    """The run is being executed by another process."""
+
+
+class EndpointError(SynalignError):
+    """The language-model endpoint cannot be used at all (down, wrong key, wrong model)."""
+
+
+class InstallationError(SynalignError):
+    """Something that the job needs is not installed (Java, a package, a jar)."""

@@ -1,0 +1,62 @@
+"""Progress of long work: a live bar on a terminal, a plain log line now and then elsewhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Task:
+    """One piece of work with a known or unknown total. Not thread-safe: one owner updates it."""
+
+    def __init__(self, name: str, total: float | None, unit: str, console: Console, bar: Bar | None) -> None:
+        self.name, self.total, self.unit, self.done = name, total, unit, 0.0
+        self._console, self._bar = console, bar
+        self._bar_id = bar.add_task(name, total=total, unit=unit, note="") if bar else None
+        self._started = self._last_line = time.monotonic()
+
+    def update(self, done: float, note: str = "", total: float | None = None) -> None:
+        """Sets how much is done, in units; ``note`` is shown beside it (cost so far, rows refused, ...)."""
+        self.done, self.total = done, total if total is not None else self.total
+        if self._bar is not None and self._bar_id is not None:
+            self._bar.update(self._bar_id, completed=done, total=self.total, note=note)
+            return
+        now = time.monotonic()
+        if now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self._console.print(self.line(note), highlight=False, markup=False)
+
+    def line(self, note: str = "") -> str:
+        """The state in one line: done, total, rate and the time left."""
+        elapsed = max(time.monotonic() - self._started, 1e-9)
+        rate = self.done / elapsed
+        of = f"/{self.total:.0f}" if self.total else ""
+        left = f", {max(self.total - self.done, 0) / rate:.0f} s left" if self.total and rate > 0 else ""
+        return f"  {self.name}: {self.done:.0f}{of} {self.unit}, {rate:.1f}/s{left}{'; ' + note if note else ''}"
+
+
+class Progress:
+    """Makes tasks; knows whether anybody watches a terminal."""
+
+    def __init__(self, console: Console | None = None, live: bool | None = None) -> None:
+        self.console = console or Console(file=sys.stderr)
+        self._live = self.console.is_terminal if live is None else live
+
+    @contextlib.contextmanager
+    def task(self, name: str, total: float | None = None, unit: str = "rows") -> Iterator[Task]:
+        """``with progress.task("embed", total=8530) as task: task.update(100)``."""
+        if not self._live:
+            yield Task(name, total, unit, self.console, None)
+            return
+        columns = (
+            TextColumn("  {task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        with Bar(*columns, console=self.console, transient=True) as bar:
+            yield Task(name, total, unit, self.console, bar)

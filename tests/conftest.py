@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from jobs.session import start_spark
 from synalign_spark.config import Config
+
+# A shared machine has no steady clock: a slow first example is not a fault of the code.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 DATA = Path(os.environ.get("SYNALIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

@@ -132,3 +132,8 @@ def start_spark(cfg: Config) -> SparkSession:
     except Exception as err:
         tail = Path(log).read_text(errors="replace")[-1500:] if os.path.exists(log) else ""
         raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
+
+
+if __name__ == "__main__":
+    # For spark-submit.sh: the options that bring Delta's jars, one a line.
+    print(f"--packages\n{DELTA_PACKAGE}\n--exclude-packages\n{DELTA_EXCLUDES}")

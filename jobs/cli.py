@@ -153,3 +153,7 @@ def main() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,28 +1,38 @@
 """Runs the steps of a run in order, skips what is done, and records each in the run's manifest."""
 
+import contextlib
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from pyspark.sql import SparkSession
+
 from jobs import steps
+from jobs.context import Context
+from jobs.session import java_version, spark_session
 from jobs.steps import Step, Verdict
 from jobs.terminal import Terminal
 from synalign_spark import logs
 from synalign_spark.config import Config
 from synalign_spark.config_files import load
 from synalign_spark.errors import LakeError
+from synalign_spark.lake import Lake
 from synalign_spark.runs import RunStore
 
+Session = Callable[[Config], AbstractContextManager[SparkSession]]
 
-def run_pipeline(cfg: Config, terminal: Terminal, redo: bool = False, only: str | None = None) -> dict[str, Any]:
+
+def run_pipeline(
+    cfg: Config, terminal: Terminal, redo: bool = False, only: str | None = None, session: Session = spark_session
+) -> dict[str, Any]:
     """The whole run, or the one stage ``only``. Returns the manifest; raises SynalignError with the fix in its message.
 
     A step that is done for the same settings and inputs is skipped; ``redo`` allows replacing the output of
-    steps whose settings changed."""
+    steps whose settings changed; ``session`` opens Spark, and only when there is work."""
     store = RunStore(cfg.lake.path, cfg.run.id)
     with store.lock():
         manifest = store.manifest()
@@ -34,7 +44,7 @@ def run_pipeline(cfg: Config, terminal: Terminal, redo: bool = False, only: str 
         terminal.plan(cfg, verdicts, todo)
         if todo:
             preflight(cfg, todo)
-            _execute(cfg, todo, source, store, terminal)
+            _execute(cfg, todo, source, store, terminal, session)
         manifest = store.manifest()
         terminal.closing(cfg, manifest, ran=bool(todo))
         return manifest
@@ -66,21 +76,20 @@ def _with_tables(verdicts: Sequence[Verdict], store: RunStore) -> list[Verdict]:
 
 
 def _todo(verdicts: Sequence[Verdict], only: str | None) -> list[Step]:
+    """The steps to run: all that are not done, or those of the one stage ``only`` (`embed` is two steps)."""
+    wanted = [v.step for v in verdicts if not v.done and only in (None, v.step.name, v.step.stage)]
     if only is None:
-        return [v.step for v in verdicts if not v.done]
-    names = {"embed": ("embed", "embed-synthetic")}.get(only, (only,))
-    wanted = [v for v in verdicts if v.step.name in names and not v.done]
-    # `embed` alone embeds what there is: the synthetic rows only once `generate` is done.
-    if len(wanted) > 1:
-        wanted = [v for v in wanted if v.step.name == "embed" or all(w.done for w in verdicts if w.step.name in v.step.after)]
-    for v in wanted:
-        steps.require_done(v.step, [w for w in verdicts if w not in wanted])
-    return [v.step for v in wanted]
+        return wanted
+    done = {v.step.name for v in verdicts if v.done}
+    if only == "embed":  # the synthetic rows come when they are there
+        wanted = [step for step in wanted if step.name == "embed" or done.issuperset(step.after)]
+    for step in wanted:
+        steps.require_done(step, [v for v in verdicts if v.step not in wanted])
+    return wanted
 
 
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
     """Checks what can be checked before any work: Java, the embedder, the language-model endpoint."""
-    from jobs.session import java_version
     from udfs.encoder import encoder_info
 
     java_version()
@@ -93,26 +102,19 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
         require_usable(cfg.generate.llm)
 
 
-def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, terminal: Terminal) -> None:
-    from jobs.context import Context
-    from jobs.session import start_spark
-    from synalign_spark.lake import Lake
-
+def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, terminal: Terminal, session: Session) -> None:
     logs.configure(store.local_path("log.jsonl"))
-    with terminal.waiting("starting Spark"):
-        spark = start_spark(cfg)
-    try:
+    with contextlib.ExitStack() as stack:
+        with terminal.waiting("starting Spark"):
+            spark = stack.enter_context(session(cfg))
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
         for step in todo:
             log = logs.get_logger(run_id=cfg.run.id, stage=step.name)
-            ctx = Context(cfg, spark, lake, terminal.progress, log)
             with _reported(step, log, terminal):
-                _run_step(step, ctx, source.get(step.name, ""), store, terminal)
-    finally:
-        spark.stop()
+                _run_step(step, Context(cfg, spark, lake, terminal.progress, log), source.get(step.name, ""), store, terminal)
 
 
-def _run_step(step: Step, ctx: Any, source: str, store: RunStore, terminal: Terminal) -> None:
+def _run_step(step: Step, ctx: Context, source: str, store: RunStore, terminal: Terminal) -> None:
     started, clock = datetime.now(UTC), time.monotonic()
     ctx.log.info("stage started")
     terminal.started(step)

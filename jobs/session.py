@@ -87,7 +87,9 @@ def delta_jars(cfg: Config) -> dict[str, str]:
         return {"spark.jars.packages": DELTA_PACKAGE, "spark.jars.excludes": DELTA_EXCLUDES}
     jars = sorted(Path(cfg.lake.jars).glob("*.jar"))
     if not any(jar.name.startswith(("delta-spark", "io.delta_delta-spark")) for jar in jars):
-        raise LakeError(f"lake.jars: no delta-spark jar in {cfg.lake.jars!r}; put delta-spark, delta-storage and delta-kernel jars there or unset it")
+        raise LakeError(
+            f"lake.jars: no delta-spark jar in {cfg.lake.jars!r}; put delta-spark, delta-storage and delta-kernel jars there or unset it"
+        )
     return {"spark.jars": ",".join(str(jar) for jar in jars)}
 
 
@@ -132,6 +134,16 @@ def start_spark(cfg: Config) -> SparkSession:
     except Exception as err:
         tail = Path(log).read_text(errors="replace")[-1500:] if os.path.exists(log) else ""
         raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
+
+
+@contextlib.contextmanager
+def spark_session(cfg: Config) -> Iterator[SparkSession]:
+    """``start_spark``, stopped at the end."""
+    spark = start_spark(cfg)
+    try:
+        yield spark
+    finally:
+        spark.stop()
 
 
 if __name__ == "__main__":

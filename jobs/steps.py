@@ -44,6 +44,11 @@ class Step:
     writes: tuple[Table, ...]
     arguments: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def stage(self) -> str:
+        """The stage that the step belongs to, as `spark-submit.sh` names it."""
+        return "embed" if self.module == "jobs.embed" else self.name
+
     def load(self) -> Callable[..., dict[str, Any]]:
         """The job's ``run``, imported only when it is needed (its libraries take seconds)."""
         return functools.partial(importlib.import_module(self.module).run, **self.arguments)

@@ -1,0 +1,96 @@
+"""What the session decides before Spark starts: Java, jars, settings; and the shell that submits."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jobs.session import DELTA_PACKAGE, java_version, settings
+from synalign_spark.config_files import validate
+from synalign_spark.errors import InstallationError, LakeError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def config(**sections):
+    return validate({"source": {"path": "x"}, **sections})
+
+
+def fake_java(folder: Path, says: str) -> Path:
+    java = folder / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(f"#!/bin/sh\necho '{says}' >&2\n")
+    java.chmod(java.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+@pytest.mark.parametrize(("says", "major"), [('openjdk version "17.0.15" 2025', 17), ('openjdk version "21" 2023', 21)])
+def test_a_fitting_java_is_recognised(tmp_path, monkeypatch, says, major):
+    monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path, says)))
+    assert java_version() == major
+
+
+@pytest.mark.parametrize(("says", "words"), [('java version "1.8.0_401"', "Java 8 is too old"), ("Segmentation fault", "does not run")])
+def test_an_unfit_java_is_named_with_the_fix(tmp_path, monkeypatch, says, words):
+    monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path, says)))
+    with pytest.raises(InstallationError, match=words) as caught:
+        java_version()
+    assert "openjdk-17" in str(caught.value)
+
+
+def test_a_missing_java_is_named_with_the_fix(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InstallationError, match=r"Java is missing(.|\n)*install a Java 17"):
+        java_version()
+
+
+@pytest.mark.parametrize("command", [["make", "-s", "java"], ["./spark-submit.sh", "embed", "--config", "conf/quickstart.yaml"]])
+def test_the_commands_stop_at_once_without_java(command, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "sh", "make", "dirname", "python3", "sed", "mktemp", "rm", "env"):
+        found = subprocess.run(["bash", "-c", f"command -v {name}"], capture_output=True, text=True, check=True).stdout.strip()
+        (tools / name).symlink_to(found)
+    env = {"PATH": str(tools), "HOME": os.environ["HOME"], "PYSPARK_PYTHON": str(Path(os.sys.executable))}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "Java is missing: install a Java 17 or 21" in done.stderr
+
+
+def test_local_masters_get_few_partitions_and_stay_on_loopback():
+    conf = settings(config(), under_submit=False)
+    assert conf["spark.master"] == "local[*]"
+    assert (conf["spark.sql.shuffle.partitions"], conf["spark.driver.host"]) == ("4", "127.0.0.1")
+    assert conf["spark.jars.packages"] == DELTA_PACKAGE
+
+
+def test_a_cluster_keeps_its_own_master_and_partitions():
+    conf = settings(config(), under_submit=True)
+    assert "spark.master" not in conf
+    assert "spark.sql.shuffle.partitions" not in conf
+
+
+def test_the_users_settings_win():
+    assert settings(config(spark={"conf": {"spark.ui.enabled": "true"}}), under_submit=False)["spark.ui.enabled"] == "true"
+
+
+def test_parquet_needs_no_jars():
+    assert not [key for key in settings(config(lake={"format": "parquet"}), under_submit=False) if "jars" in key]
+
+
+def test_a_folder_of_jars_replaces_the_packages(tmp_path):
+    with pytest.raises(LakeError, match=r"lake.jars: no delta-spark jar"):
+        settings(config(lake={"jars": str(tmp_path)}), under_submit=False)
+    (tmp_path / "delta-spark_4.2_2.13-4.4.0.jar").touch()
+    conf = settings(config(lake={"jars": str(tmp_path)}), under_submit=False)
+    assert conf["spark.jars"].endswith("delta-spark_4.2_2.13-4.4.0.jar")
+    assert "spark.jars.packages" not in conf
+
+
+def test_an_unknown_stage_is_refused_by_the_script():
+    done = subprocess.run(["./spark-submit.sh", "selct"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "is no stage" in done.stderr

@@ -1,0 +1,168 @@
+"""The figures of the report. Each function takes findings and returns a matplotlib figure; none reads data."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from synalign_spark.report.findings import FloatArray, LabelShare, MapPoints, Row, WeightSpread
+from synalign_spark.report.svg import MUTED, SERIES, STYLE
+
+MOST_LABELS = len(SERIES) - 1  # more labels than that share the last colour
+LABEL_CHARS = 24
+AREA_STEPS = np.array([0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])  # few areas: few marker shapes in the file
+POINT_AREA = 7.0  # of a row with relative weight 1, in square points
+
+
+def map_panels(points: MapPoints) -> dict[str, Figure]:
+    """Three maps of one plane with one scale: 'real', 'synthetic', and 'weighted', where area is the weight."""
+    everything = np.concatenate([points.real, points.synthetic])
+    limits = np.array([everything.min(axis=0), everything.max(axis=0)])
+    limits += np.array([[-1.0], [1.0]]) * 0.04 * (limits[1] - limits[0]).clip(min=1e-9)
+    order = _label_order([*points.real_labels, *points.synthetic_labels])
+    panels = {
+        "real": (points.real, points.real_labels, np.ones(len(points.real))),
+        "synthetic": (points.synthetic, points.synthetic_labels, np.ones(len(points.synthetic))),
+        "weighted": (points.synthetic, points.synthetic_labels, _stepped(points.relative)),
+    }
+    return {name: _map_panel(*panel, order, limits, points.explained) for name, panel in panels.items()}
+
+
+def coverage(trace: Sequence[Row]) -> Figure:
+    """Share of the corpus within reach of a demonstration, and mean uncertainty, pick by pick. trace: selection_trace."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.2))
+        axes = figure.add_subplot()
+        order = _label_order([row["label"] for row in trace])
+        for label in order:
+            rows = [row for row in trace if row["label"] == label]
+            picks = np.arange(1, len(rows) + 1)
+            colour = _colour(label, order)
+            axes.plot(
+                picks, [row["coverage_after"] for row in rows], color=colour, label=f"{_name(label)}: coverage", drawstyle="steps-post"
+            )
+            axes.plot(picks, [row["mean_sd_after"] for row in rows], color=colour, linestyle=":", label=f"{_name(label)}: mean uncertainty")
+        axes.set_xlabel("picks")
+        axes.set_ylim(0, 1.05)
+        axes.set_ylabel("share of rows; standard deviation")
+        if len(order) <= MOST_LABELS // 2:
+            axes.legend(fontsize=8)
+        return figure
+
+
+def weight_histogram(spread: WeightSpread) -> Figure:
+    """Synthetic rows, and share of the weight, by relative weight. Logarithmic; a dashed line marks uniform."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.2))
+        axes = figure.add_subplot()
+        centres = np.array(spread.centres)
+        step = centres[1] / centres[0] if len(centres) > 1 else 10**0.25
+        widths = centres * (step**0.46 - step**-0.46)
+        total = max(spread.rows, 1)
+        axes.bar(centres, np.array(spread.counts) / total, width=widths, color=SERIES[0], alpha=0.75, label="share of the rows")
+        axes.step(centres, spread.mass, where="mid", color=SERIES[3], label="share of the weight")
+        axes.axvline(1.0, color=MUTED, linestyle="--", linewidth=1)
+        axes.set_xscale("log")
+        axes.set_xlabel("weight relative to uniform (1 = uniform)")
+        axes.set_ylabel("share")
+        axes.set_title(f"effective sample size {spread.ess:,.0f} of {spread.rows:,} rows", loc="left")
+        axes.legend(fontsize=8)
+        return figure
+
+
+def label_bars(shares: Sequence[LabelShare]) -> Figure:
+    """Share of each label among real rows, synthetic rows, and the weight."""
+    shown = list(shares)[:30]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 1.1 + 0.5 * len(shown)))
+        axes = figure.add_subplot()
+        place = np.arange(len(shown))
+        totals = [max(sum(row.real for row in shares), 1), max(sum(row.synthetic for row in shares), 1), 1]
+        series = (
+            ("real", [row.real for row in shown]),
+            ("synthetic", [row.synthetic for row in shown]),
+            ("weighted", [row.weighted for row in shown]),
+        )
+        for i, (name, values) in enumerate(series):
+            axes.barh(place + (i - 1) * 0.26, np.array(values) / totals[i], height=0.24, color=SERIES[(7, 0, 3)[i]], label=name)
+        axes.set_yticks(place, [_name(row.label) for row in shown])
+        axes.invert_yaxis()
+        axes.set_xlabel("share of the rows")
+        axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        return figure
+
+
+def lambda_path(trace: Sequence[Row]) -> Figure:
+    """Held-out MMD^2 along the path of lambda, the chosen point marked. trace: solver_trace; infinity is left out."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.2))
+        axes = figure.add_subplot()
+        order = _label_order([row["label"] for row in trace])
+        for label in order:
+            rows = sorted((row for row in trace if row["label"] == label and 0 < row["lambda"] < np.inf), key=lambda row: row["lambda"])
+            colour = _colour(label, order)
+            axes.plot([row["lambda"] for row in rows], [row["mmd2_validation"] for row in rows], color=colour, label=_name(label))
+            taken = [row for row in rows if row["chosen"]]
+            axes.plot([row["lambda"] for row in taken], [row["mmd2_validation"] for row in taken], "o", color=colour)
+        axes.set_xscale("log")
+        axes.set_xlabel("lambda (weak to the right)")
+        axes.set_ylabel("MMD² to validation rows")
+        if order and len(order) <= MOST_LABELS:
+            axes.legend(fontsize=8)
+        return figure
+
+
+def _map_panel(
+    xy: FloatArray, labels: Sequence[str | None], relative: FloatArray, order: list[str | None], limits: FloatArray, explained: FloatArray
+) -> Figure:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.2, 4.0))
+        axes = figure.add_subplot()
+        place = np.array([min(order.index(label), MOST_LABELS) for label in labels])
+        for i, label in enumerate(order[: MOST_LABELS + 1]):
+            _points_of(axes, xy[place == i], relative[place == i], SERIES[i], _name(label) if i < MOST_LABELS else "other labels")
+        axes.set_xlim(limits[0, 0], limits[1, 0])
+        axes.set_ylim(limits[0, 1], limits[1, 1])
+        axes.set_xlabel(f"first component ({explained[0]:.0%} of the variance)")
+        axes.set_ylabel(f"second component ({explained[1]:.0%})")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if order != [None]:
+            axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handletextpad=0.1, columnspacing=0.8)
+        return figure
+
+
+def _points_of(axes: Axes, xy: FloatArray, relative: FloatArray, colour: str, name: str) -> None:
+    """Points of one label; one marker shape for each area that occurs."""
+    for i, area in enumerate(np.unique(relative)):
+        here = xy[relative == area]
+        size = np.sqrt(POINT_AREA * area)
+        axes.plot(here[:, 0], here[:, 1], "o", color=colour, markersize=size, markeredgewidth=0, alpha=0.55, rasterized=False)
+        if i == 0:
+            axes.plot([], [], "o", color=colour, markersize=5, label=name)
+
+
+def _stepped(relative: FloatArray) -> FloatArray:
+    """Each weight at the nearest of a few areas; weights below 1/16 of uniform vanish."""
+    return AREA_STEPS[np.abs(relative[:, None] - AREA_STEPS[None, :]).argmin(axis=1)]
+
+
+def _label_order(labels: Sequence[str | None]) -> list[str | None]:
+    """Distinct labels, most frequent first, ties by name, null last."""
+    counts = Counter(labels)
+    return sorted(counts, key=lambda label: (label is None, -counts[label], label or ""))
+
+
+def _colour(label: str | None, order: list[str | None]) -> str:
+    return SERIES[min(order.index(label), MOST_LABELS)]
+
+
+def _name(label: str | None) -> str:
+    """A label as the figures show it: cut, on one line, never hidden for a leading underscore."""
+    if label is None:
+        return "all rows"
+    plain = " ".join(label.split())
+    return ("\u200b" if plain.startswith("_") else "") + (plain if len(plain) <= LABEL_CHARS else plain[: LABEL_CHARS - 1] + "…")

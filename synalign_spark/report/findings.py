@@ -1,0 +1,117 @@
+"""What a report says, as plain bounded values: the hand-over between measuring and drawing."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LabelShare:
+    """Rows of one label (None: no label): real, synthetic, and the share that the weights give it."""
+
+    label: str | None
+    real: int
+    synthetic: int
+    weighted: float
+
+
+@dataclass(frozen=True)
+class WeightSpread:
+    """Distribution of the weights. A relative weight of 1 is uniform.
+
+    centres: relative weights, geometric bin centres, ascending; counts: rows a bin; mass: share of
+    the weight a bin; zeros: rows of weight 0; largest: largest relative weight; ess: rows."""
+
+    rows: int
+    zeros: int
+    centres: list[float]
+    counts: list[int]
+    mass: list[float]
+    ess: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class MapPoints:
+    """A 2-D map. real: (n, 2); synthetic: (m, 2); relative: (m,) weight over uniform; explained: (2,) shares of variance."""
+
+    real: FloatArray
+    real_labels: list[str | None]
+    synthetic: FloatArray
+    synthetic_labels: list[str | None]
+    relative: FloatArray
+    explained: FloatArray
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the language model was asked and what came of it. calls: (step, status) to number."""
+
+    calls: dict[tuple[str, str], int] = field(default_factory=dict)
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    refused: dict[str, int] = field(default_factory=dict)
+    accepted: int = 0
+
+    @property
+    def n_calls(self) -> int:
+        return sum(self.calls.values())
+
+    @property
+    def acceptance(self) -> float | None:
+        """Share of the written rows that were accepted; None before any was written."""
+        written = self.accepted + sum(self.refused.values())
+        return self.accepted / written if written else None
+
+
+@dataclass(frozen=True)
+class ProbeArm:
+    """One training set of the probe. accuracy on the held-out real rows, with its standard error."""
+
+    name: str
+    rows: int
+    accuracy: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Accuracy of a small classifier trained three ways. gain: weighted minus uniform, with its paired standard error."""
+
+    arms: list[ProbeArm]
+    n_holdout: int
+    gain: float
+    gain_error: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything on the page. A part that was not run is empty or None."""
+
+    run_id: str
+    certificate: list[Row]
+    labels: list[LabelShare]
+    weights: WeightSpread | None
+    points: MapPoints | None
+    coverage: list[Row]
+    solver: list[Row]
+    generation: Generation
+    rejects: list[Row]
+    probe: Probe | None
+    probe_skipped: str
+    highest: list[Row]
+    lowest: list[Row]
+    steps: dict[str, Row]
+    config: str
+
+    @property
+    def overall(self) -> Row | None:
+        """The certificate's row for all labels together."""
+        return next((row for row in self.certificate if row["label"] is None), None)

@@ -1,0 +1,161 @@
+"""Collects the findings of a run: reads its tables, measures, samples, and runs the probe."""
+
+import json
+import re
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import yaml
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from synalign_spark import tables
+from synalign_spark.config import Config
+from synalign_spark.report import measures
+from synalign_spark.report.findings import Findings, MapPoints, Probe, Row
+from synalign_spark.report.lineage import Fetch, with_lineage
+from synalign_spark.report.probe import LabelledRows, probe, unfit
+from synalign_spark.report.projection import principal_plane
+from synalign_spark.tables import Table
+from udfs.arrow import to_matrix
+
+PROBE_ROWS = 20_000  # a side; 31 MB of 384 floats
+EXAMPLES = 5
+_SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|account[._-]?key|sas", re.IGNORECASE)
+_USERINFO = re.compile(r"://[^/@\s]+@")
+
+
+class Reader(Protocol):
+    """What of the lake is needed."""
+
+    def read(self, table: Table, **scope: str) -> DataFrame: ...
+
+    def has_table(self, table: Table) -> bool: ...
+
+
+def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
+    """Findings of the run that ``lake`` shows. steps: the entries of the run's manifest.
+
+    Tables of stages that were not run leave their part empty. Raises LakeError where corpus,
+    embeddings or synthetic rows are missing."""
+    weights = _maybe(lake, tables.WEIGHTS)
+    labels = measures.label_shares(lake.read(tables.CORPUS), lake.read(tables.SYNTHETIC), weights)
+    n_real, n_synthetic = sum(row.real for row in labels), sum(row.synthetic for row in labels)
+    real = _real_sample(lake, cfg, n_real)
+    synthetic = _synthetic_sample(lake, cfg, n_synthetic, weights)
+    result, skipped = _probe(cfg, real, synthetic, weights is not None)
+    fetch = spark_fetch(lake)
+    return Findings(
+        run_id=cfg.run.id,
+        certificate=_parameters(lake, tables.CERTIFICATE, ("label",)),
+        labels=labels,
+        weights=measures.weight_spread(weights) if weights is not None else None,
+        points=_points(real, synthetic, n_synthetic, cfg.report.map_rows),
+        coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "pick_rank")),
+        solver=_parameters(lake, tables.SOLVER_TRACE, ("label", "step")),
+        generation=measures.generation(_maybe(lake, tables.CALLS), _maybe(lake, tables.REFUSALS), n_synthetic),
+        rejects=measures.rejected(lake.read(tables.REJECTS)) if lake.has_table(tables.REJECTS) else [],
+        probe=result,
+        probe_skipped=skipped,
+        highest=with_lineage(measures.heaviest(weights, EXAMPLES), fetch) if weights is not None else [],
+        lowest=with_lineage(measures.lightest(weights, EXAMPLES), fetch) if weights is not None else [],
+        steps=steps,
+        config=shown_config(cfg),
+    )
+
+
+def spark_fetch(lake: Reader) -> Fetch:
+    """Looks rows up by key through Spark."""
+
+    def fetch(table: Table, key: str, values: list[str], columns: list[str]) -> list[Row]:
+        if not lake.has_table(table):
+            return []
+        found = lake.read(table).where(F.col(key).isin(values)).select(*columns)
+        rows: list[Row] = found.toArrow().to_pylist(maps_as_pydicts="lossy")
+        return rows
+
+    return fetch
+
+
+def shown_config(cfg: Config) -> str:
+    """The configuration as YAML. Values of Spark settings that look like secrets, and logins in addresses, are hidden."""
+    dumped = json.loads(cfg.model_dump_json(by_alias=True))
+    conf = dumped["spark"]["conf"]
+    dumped["spark"]["conf"] = {key: "(hidden)" if _SECRET.search(key) else value for key, value in conf.items()}
+    return _USERINFO.sub("://(hidden)@", yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True, width=110))
+
+
+def _maybe(lake: Reader, table: Table) -> DataFrame | None:
+    return lake.read(table) if lake.has_table(table) else None
+
+
+def _parameters(lake: Reader, table: Table, order: tuple[str, ...]) -> list[Row]:
+    """A table of parameter size (one row a label, a pick, a point of the path), in order; nulls last."""
+    rows = measures.collected(lake.read(table)) if lake.has_table(table) else []
+    return sorted(rows, key=lambda row: tuple((row[name] is None, row[name] or 0 if row[name] is None else row[name]) for name in order))
+
+
+def _real_sample(lake: Reader, cfg: Config, total: int) -> pa.Table:
+    """doc_id, label, embedding, u, held_out of real rows, by rising hash."""
+    n = max(cfg.report.map_rows, 2 * PROBE_ROWS if cfg.report.downstream else 0)
+    rows = lake.read(tables.EMBEDDINGS, origin="real").select("doc_id", "label", "embedding")
+    sample = measures.hash_sample(rows, n, total, cfg.run.seed, "report")
+    return _ordered(sample.withColumn("held_out", held_out(cfg)))
+
+
+def _synthetic_sample(lake: Reader, cfg: Config, total: int, weights: DataFrame | None) -> pa.Table:
+    """doc_id, label, embedding, u, weight of synthetic rows, by rising hash; weight is uniform before align."""
+    n = max(cfg.report.map_rows, PROBE_ROWS if cfg.report.downstream else 0)
+    rows = lake.read(tables.EMBEDDINGS, origin="synthetic").select("doc_id", "label", "embedding")
+    sample = measures.hash_sample(rows, n, total, cfg.run.seed, "report")
+    if weights is not None:
+        return _ordered(sample.join(weights.select("doc_id", "weight"), "doc_id"))
+    return _ordered(sample.withColumn("weight", F.lit(1.0 / max(total, 1))))
+
+
+def _ordered(sample: DataFrame) -> pa.Table:
+    """The sample on the driver, by rising hash: its first m rows are a hash sample too."""
+    return sample.toArrow().sort_by([("u", "ascending"), ("doc_id", "ascending")])
+
+
+def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, rows: int) -> MapPoints | None:
+    real, synthetic = real.slice(0, rows), synthetic.slice(0, rows)
+    if not len(real) or not len(synthetic):
+        return None
+    xy_real, xy_synthetic, explained = principal_plane(to_matrix(real["embedding"]), to_matrix(synthetic["embedding"]))
+    relative = synthetic["weight"].to_numpy() * n_synthetic  # (m,), 1 is uniform
+    return MapPoints(xy_real, real["label"].to_pylist(), xy_synthetic, synthetic["label"].to_pylist(), relative, explained)
+
+
+def _probe(cfg: Config, real: pa.Table, synthetic: pa.Table, weighted: bool) -> tuple[Probe | None, str]:
+    """The probe, or None and why it was left out."""
+    if not cfg.report.downstream:
+        return None, "report.downstream is off"
+    if not weighted:
+        return None, "there are no weights yet"
+    real, synthetic = _labelled(real), _labelled(synthetic)
+    apart = np.asarray(real["held_out"].to_pylist(), dtype=bool)
+    fit = _rows(real.filter(pa.array(~apart)).slice(0, PROBE_ROWS), None)
+    holdout = _rows(real.filter(pa.array(apart)).slice(0, PROBE_ROWS), None)
+    written = _rows(synthetic.slice(0, PROBE_ROWS), synthetic["weight"].slice(0, PROBE_ROWS))
+    skipped = unfit(fit, holdout, written)
+    return (None, skipped) if skipped else (probe(fit, holdout, written), "")
+
+
+def _labelled(rows: pa.Table) -> pa.Table:
+    return rows.filter(rows["label"].is_valid())
+
+
+def _rows(rows: pa.Table, weight: Any) -> LabelledRows:
+    ones = np.ones(len(rows))
+    return LabelledRows(
+        to_matrix(rows["embedding"]), np.asarray(rows["label"].to_pylist(), dtype=str), ones if weight is None else weight.to_numpy()
+    )
+
+
+def held_out(cfg: Config) -> Any:
+    """Whether a real row only judges the weights: the split of the alignment, by hash of its id."""
+    from synalign_spark.stages.keys import unit
+
+    return unit(cfg.run.seed, "split", "doc_id") < F.lit(cfg.align.holdout)

@@ -1,0 +1,90 @@
+"""Every figure of the report in long form: the rows of the ``metrics`` table."""
+
+from typing import Any
+
+from synalign_spark.report.findings import Findings
+
+# Columns of the certificate that are figures, and their units.
+CERTIFIED = {
+    "n_synthetic": "rows", "n_real_fit": "rows", "n_real_holdout": "rows", "lambda": "1", "n_features": "1",
+    "mmd2_fit_before": "mmd2", "mmd2_fit_after": "mmd2", "mmd2_holdout_before": "mmd2", "mmd2_holdout_after": "mmd2",
+    "exact_mmd2_before": "mmd2", "exact_mmd2_after": "mmd2", "p_value_before": "probability", "p_value_after": "probability",
+    "dual_value": "1", "duality_gap": "1", "relative_gap": "1", "ess": "rows", "max_weight": "probability", "passes": "passes",
+    "seconds": "seconds",
+}  # fmt: skip
+
+MetricRow = dict[str, Any]
+
+
+def metric_rows(findings: Findings) -> list[MetricRow]:
+    """Rows (name, label, value, unit), one per name and label, by name and label.
+
+    label is None for a figure of the whole run; value is None where nothing could be measured."""
+    rows = [*_alignment(findings), *_rows(findings), *_weights(findings), *_generation(findings), *_probe(findings), *_stages(findings)]
+    return sorted(rows, key=lambda row: (row["name"], row["label"] is not None, row["label"] or ""))
+
+
+def _row(name: str, value: Any, unit: str, label: str | None = None) -> MetricRow:
+    return {"name": name, "label": label, "value": None if value is None else float(value), "unit": unit}
+
+
+def _alignment(findings: Findings) -> list[MetricRow]:
+    certified = [_row(f"align.{name}", row[name], unit, row["label"]) for row in findings.certificate for name, unit in CERTIFIED.items()]
+    last = {row["label"]: row for row in findings.coverage}
+    covered = [_row("select.coverage", row["coverage_after"], "share", label) for label, row in last.items()]
+    sd = [_row("select.mean_sd", row["mean_sd_after"], "standard deviation", label) for label, row in last.items()]
+    picks = [_row("select.picks", sum(r["label"] == label for r in findings.coverage), "picks", label) for label in last]
+    return certified + covered + sd + picks
+
+
+def _rows(findings: Findings) -> list[MetricRow]:
+    rows = [_row("rows.real.total", sum(s.real for s in findings.labels), "rows")]
+    rows += [_row("rows.synthetic.total", sum(s.synthetic for s in findings.labels), "rows")]
+    for shown in findings.labels:
+        rows.append(_row("rows.real", shown.real, "rows", shown.label))
+        rows.append(_row("rows.synthetic", shown.synthetic, "rows", shown.label))
+        rows.append(_row("weight.share", shown.weighted, "share", shown.label))
+    return rows + [_row(f"rejected.{row['origin']}.{row['reason']}", row["rows"], "rows") for row in findings.rejects]
+
+
+def _weights(findings: Findings) -> list[MetricRow]:
+    spread = findings.weights
+    if spread is None:
+        return []
+    return [
+        _row("weight.ess", spread.ess, "rows"),
+        _row("weight.ess_share", spread.ess / spread.rows, "share"),
+        _row("weight.largest_relative", spread.largest, "times uniform"),
+        _row("weight.zeros", spread.zeros, "rows"),
+    ]
+
+
+def _generation(findings: Findings) -> list[MetricRow]:
+    made = findings.generation
+    rows = [
+        _row("generate.calls", made.n_calls, "calls"),
+        _row("generate.attempts", made.attempts, "requests"),
+        _row("generate.tokens.prompt", made.prompt_tokens, "tokens"),
+        _row("generate.tokens.completion", made.completion_tokens, "tokens"),
+        _row("generate.cost", made.cost_usd, "usd"),
+        _row("generate.accepted", made.accepted, "rows"),
+        _row("generate.acceptance", made.acceptance, "share"),
+    ]
+    rows += [_row(f"generate.calls.{step}.{status}", n, "calls") for (step, status), n in made.calls.items()]
+    return rows + [_row(f"generate.refused.{reason}", n, "rows") for reason, n in made.refused.items()]
+
+
+def _probe(findings: Findings) -> list[MetricRow]:
+    if findings.probe is None:
+        return []
+    rows = [_row("probe.gain", findings.probe.gain, "share"), _row("probe.gain.standard_error", findings.probe.gain_error, "share")]
+    rows.append(_row("probe.holdout", findings.probe.n_holdout, "rows"))
+    for key, arm in zip(("uniform", "weighted", "real"), findings.probe.arms, strict=True):
+        rows.append(_row(f"probe.accuracy.{key}", arm.accuracy, "share"))
+        rows.append(_row(f"probe.accuracy.{key}.standard_error", arm.standard_error, "share"))
+        rows.append(_row(f"probe.rows.{key}", arm.rows, "rows"))
+    return rows
+
+
+def _stages(findings: Findings) -> list[MetricRow]:
+    return [_row(f"seconds.{name}", entry.get("seconds"), "seconds") for name, entry in findings.steps.items()]

@@ -1,0 +1,59 @@
+"""The HTML page: one file, no script, no address outside itself; every text from data is escaped."""
+
+import functools
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from synalign_spark import __version__
+from synalign_spark.report import figures
+from synalign_spark.report.findings import Findings
+from synalign_spark.report.svg import to_svg
+from synalign_spark.report.text import cut, duration, number, share
+from synalign_spark.report.verdict import sentences
+
+PANELS = {
+    "real": ("Real rows", "Where the real rows lie"),
+    "synthetic": ("Synthetic rows", "Where the synthetic rows lie, each with the same area"),
+    "weighted": ("Synthetic rows, weighted", "The same synthetic rows; the area of a point is its weight"),
+}
+
+
+def render(findings: Findings) -> str:
+    """The report as an HTML document. The same findings give the same bytes."""
+    return _environment().get_template("page.html.j2").render(
+        f=findings, verdict=sentences(findings), figures=drawn(findings), panels=PANELS, version=__version__
+    )  # fmt: skip
+
+
+def drawn(findings: Findings) -> dict[str, Markup]:
+    """The figures that the findings allow, by name, as SVG elements."""
+    drawings: dict[str, Markup] = {}
+
+    def add(name: str, figure: object, title: str, description: str) -> None:
+        drawings[name] = Markup(to_svg(figure, name, title, description))  # type: ignore[arg-type]
+
+    if findings.points is not None:
+        for name, figure in figures.map_panels(findings.points).items():
+            add(f"map-{name}", figure, PANELS[name][0], f"{PANELS[name][1]}, on the two leading principal components of the real rows.")
+    if findings.coverage:
+        told = "Share of the real rows within reach of a demonstration, and mean posterior standard deviation, after each pick."
+        add("coverage", figures.coverage(findings.coverage), "Coverage, pick by pick", told)
+    if findings.weights is not None:
+        told = f"Histogram of the weights; effective sample size {findings.weights.ess:.0f} of {findings.weights.rows} rows."
+        add("weights", figures.weight_histogram(findings.weights), "Weights", told)
+    if any(row.label is not None for row in findings.labels):
+        add("labels", figures.label_bars(findings.labels), "Labels", "Share of each label; the table beside it has the numbers.")
+    if any(0 < row["lambda"] < float("inf") for row in findings.solver):
+        told = "Squared MMD to the validation rows over lambda; the chosen point is marked."
+        add("path", figures.lambda_path(findings.solver), "How strongly to align", told)
+    return drawings
+
+
+@functools.lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("synalign_spark", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "share": share, "duration": duration, "cut": cut}
+    return environment

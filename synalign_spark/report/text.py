@@ -4,6 +4,8 @@ import math
 from typing import Any
 
 CUT_CHARS = 400
+# Control characters would drive a terminal, and direction marks would turn the text around them.
+_DRIVING = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], " ")
 
 
 def number(value: Any) -> str:
@@ -41,8 +43,8 @@ def duration(seconds: float | None) -> str:
 
 
 def cut(text: str | None, length: int = CUT_CHARS) -> str:
-    """A text of any length on one line, cut with an ellipsis; never longer than ``length``."""
+    """A text of any length on one line, without control characters, cut with an ellipsis; never longer than ``length``."""
     if text is None:
         return "–"
-    plain = " ".join(text.split())
+    plain = " ".join(text.translate(_DRIVING).split())
     return plain if len(plain) <= length else plain[: length - 1] + "…"

@@ -13,6 +13,7 @@ import pytest
 from synalign_spark import tables
 from synalign_spark.config import Config
 from synalign_spark.lake import Lake
+from synalign_spark.report.findings import Findings, Generation, LabelShare, MapPoints, Probe, ProbeArm, WeightSpread
 from udfs.arrow import from_matrix
 
 N_REAL, N_SYNTHETIC, WIDTH = 200, 120, 8
@@ -156,3 +157,35 @@ def lake(spark, sample, cfg) -> Lake:
         if table.name in sample.rows:
             stored.write(table, sample.frame(spark, table).coalesce(2))
     return stored
+
+
+@pytest.fixture(scope="session")
+def findings() -> Findings:
+    """What measuring a run could give, by hand: no Spark."""
+    rng = np.random.default_rng(3)
+    labels = ["positive" if i % 3 else "_neg $x^2$ <b>" for i in range(600)]
+    rows = {name: table.to_pylist() for name, table in _parameters().items()}
+    relative = rng.lognormal(sigma=1.0, size=600)
+    example = {
+        "doc_id": "d" * 64, "label": "positive", "weight": 0.01, "text": HOSTILE, "strategy": "synalign", "model": HOSTILE, "request_id": "r", "card_id": "c",
+        "pick_rank": 0, "cluster_id": 1, "prompt_hash": "p" * 64, "attributes": {HOSTILE: HOSTILE},
+        "demonstrations": [{"doc_id": "e" * 64, "label": HOSTILE, "text": HOSTILE, "source_id": None, "cluster_id": 1, "sq_distance": 0.5}],
+    }  # fmt: skip
+    return Findings(
+        run_id="by-hand",
+        certificate=rows["certificate"],
+        labels=[LabelShare("negative", 90, 40, 0.45), LabelShare("positive", 110, 80, 0.55)],
+        weights=WeightSpread(120, 1, [0.1, 0.178, 0.316, 0.562, 1.0], [9, 20, 30, 40, 20], [0.05, 0.1, 0.15, 0.3, 0.4], 80.0, 4.5),
+        points=MapPoints(rng.normal(size=(600, 2)), labels, rng.normal(size=(600, 2)) + 1, labels, relative, np.array([0.3, 0.2])),
+        coverage=sorted(rows["selection_trace"], key=lambda row: (row["label"], row["pick_rank"])),
+        solver=rows["solver_trace"],
+        generation=Generation({("attributes", "ok"): 10, ("rows", "ok"): 50}, 61, 6000, 3000, 0.25, {"copied": 20, HOSTILE: 10}, 120),
+        rejects=[{"origin": "real", "reason": "duplicate", "rows": 3}],
+        probe=Probe([ProbeArm("synthetic, uniform", 120, 0.7, 0.03), ProbeArm("synthetic, weighted", 120, 0.8, 0.03), ProbeArm("real rows", 150, 0.9, 0.02)],
+                    200, 0.1, 0.02),
+        probe_skipped="",
+        highest=[example],
+        lowest=[{**example, "attributes": {}, "demonstrations": []}],
+        steps={"ingest": {"seconds": 75.2, "summary": {"accepted": 200, "note": HOSTILE}}},
+        config="run:\n  id: by-hand\n",
+    )  # fmt: skip

@@ -70,8 +70,8 @@ class RunStore:
 
     def __init__(self, lake_path: str, run_id: str) -> None:
         """Makes the run's folder. Raises LakeError where it cannot be made or written."""
-        self.run_id = run_id
-        address = f"{lake_path.rstrip('/')}/_synalign/{run_id}"
+        self.run_id, self._lake = run_id, lake_path.rstrip("/")
+        address = f"{self._lake}/_synalign/{run_id}"
         self._where = str(local_path(address) or address)
         try:
             self._files, self._root = filesystem(address)
@@ -96,6 +96,17 @@ class RunStore:
                 f"{self._where}/manifest.json is damaged ({type(err).__name__}: {err}); delete it: the run's steps are then done again, its stored answers are kept"
             ) from err
         return steps
+
+    def has_table(self, name: str) -> bool:
+        """Whether the lake holds files under the table's name (somebody may have deleted a folder)."""
+        files, root = filesystem(f"{self._lake}/{name}")
+        selector = fs.FileSelector(root, allow_not_found=True)
+        return any(files.get_file_info(selector))
+
+    def local_path(self, name: str) -> str | None:
+        """Path of a file in the run's folder, or None where the lake is not on this machine."""
+        folder = local_path(f"{self._lake}/_synalign/{self.run_id}")
+        return str(folder / name) if folder else None
 
     def record(self, step: str, entry: dict[str, Any]) -> None:
         """Adds or replaces the entry of a finished step; it becomes the last one. entry: plain JSON values."""

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from synalign_spark.report.findings import FloatArray, LabelShare, MapPoints, Row, WeightSpread
 from synalign_spark.report.svg import MUTED, SERIES, STYLE
@@ -47,6 +48,7 @@ def coverage(trace: Sequence[Row]) -> Figure:
             )
             axes.plot(picks, [row["mean_sd_after"] for row in rows], color=colour, linestyle=":", label=f"{_name(label)}: mean uncertainty")
         axes.set_xlabel("picks")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 1.05)
         axes.set_ylabel("share of rows; standard deviation")
         if len(order) <= MOST_LABELS // 2:
@@ -66,7 +68,7 @@ def weight_histogram(spread: WeightSpread) -> Figure:
         axes.bar(centres, np.array(spread.counts) / total, width=widths, color=SERIES[0], alpha=0.75, label="share of the rows")
         axes.step(centres, spread.mass, where="mid", color=SERIES[3], label="share of the weight")
         axes.axvline(1.0, color=MUTED, linestyle="--", linewidth=1)
-        axes.set_xscale("log")
+        _log_scale(axes)
         axes.set_xlabel("weight relative to uniform (1 = uniform)")
         axes.set_ylabel("share")
         axes.set_title(f"effective sample size {spread.ess:,.0f} of {spread.rows:,} rows", loc="left")
@@ -108,12 +110,19 @@ def lambda_path(trace: Sequence[Row]) -> Figure:
             axes.plot([row["lambda"] for row in rows], [row["mmd2_validation"] for row in rows], color=colour, label=_name(label))
             taken = [row for row in rows if row["chosen"]]
             axes.plot([row["lambda"] for row in taken], [row["mmd2_validation"] for row in taken], "o", color=colour)
-        axes.set_xscale("log")
+        _log_scale(axes)
         axes.set_xlabel("lambda (weak to the right)")
         axes.set_ylabel("MMD² to validation rows")
         if order and len(order) <= MOST_LABELS:
             axes.legend(fontsize=8)
         return figure
+
+
+def _log_scale(axes: Axes) -> None:
+    """A logarithmic x axis with plain numbers under it."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _map_panel(

@@ -1,59 +1,146 @@
-"""The report job on a small lake, end to end."""
+"""Measures, lineage, sampling and the report job on a small lake."""
 
 import logging
-from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jobs import report
 from jobs.context import Context
+from jobs.show import show
+from synalign_spark import tables
+from synalign_spark.config import Config
 from synalign_spark.progress import Progress
+from synalign_spark.report import measures
+from synalign_spark.report.gather import gather, shown_config, spark_fetch
+from synalign_spark.report.lineage import with_lineage
+from synalign_spark.report.metrics import metric_rows
 
-VOID = {"meta", "br", "hr", "img", "link", "input", "path", "use", "rect"}
 
-
-class Page(HTMLParser):
-    """Tags, ids, addresses and unclosed elements of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.ids, self.addresses, self.open, self.wrong = [], [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        attrs = dict(attrs)
-        self.ids += [attrs["id"]] if "id" in attrs else []
-        self.addresses += [attrs[name] for name in ("href", "src", "xlink:href", "action") if name in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag in VOID:
-            return
-        if not self.open or self.open.pop() != tag:
-            self.wrong.append(tag)
+def shuffled(df, partitions):
+    return df.repartition(partitions) if partitions else df.coalesce(1).union(df.limit(0))
 
 
 @pytest.fixture(scope="module")
 def done(spark, lake, cfg):
     """(summary, page) of one run of the job."""
-    ctx = Context(cfg, spark, lake, Progress(live=False), logging.getLogger("test"))
-    summary = report.run(ctx)
+    summary = report.run(Context(cfg, spark, lake, Progress(live=False), logging.getLogger("test")))
     return summary, Path(summary["report"]).read_text()
 
 
-def test_page_is_well_formed_and_offline(done):
-    page = Page(done[1])
-    assert page.wrong == []
-    assert page.open == []
-    assert "script" not in page.tags
-    assert len(page.ids) == len(set(page.ids)), "two elements share an id"
-    assert all(address.startswith("#") for address in page.addresses)
-    assert {address[1:] for address in page.addresses} <= set(page.ids)
+def test_job_writes_page_and_metrics(done, lake, cfg):
+    summary, page = done
+    assert summary["report"] == f"{cfg.lake.path}/reports/sample.html"
+    assert lake.read(tables.METRICS).count() == summary["metrics"]
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page, "the heaviest row is an attack, and is shown"
+    assert "s0" in page, "lineage ends at the row's id in the source"
+    assert 0.5 < summary["probe_accuracy_uniform"] <= 1
+
+
+def test_show_reads_what_the_lake_wrote(done, lake, cfg):
+    found = show(cfg.lake.path, "parquet", "sample", 3)
+    assert found["tables"]["synthetic"] == 120
+    assert found["tables"]["embeddings"] == 320
+    assert found["tables"]["metrics"] == done[0]["metrics"]
+    heaviest = with_lineage(measures.heaviest(lake.read(tables.WEIGHTS), 3), spark_fetch(lake))
+    assert [{key: row[key] for key in heaviest[0]} for row in found["rows"]] == heaviest
+
+
+def test_findings_do_not_depend_on_partitioning(spark, lake, cfg):
+    class Repartitioned:
+        def has_table(self, table):
+            return lake.has_table(table)
+
+        def read(self, table, **scope):
+            return lake.read(table, **scope).repartition(7)
+
+    assert metric_rows(gather(lake, cfg, {})) == metric_rows(gather(Repartitioned(), cfg, {}))
+
+
+@pytest.mark.parametrize("partitions", [1, 7, 0])
+def test_weight_spread_agrees_with_numpy(spark, sample, partitions):
+    w = sample.rows["weights"]["weight"].to_numpy()
+    spread = measures.weight_spread(shuffled(sample.frame(spark, tables.WEIGHTS), partitions))
+    assert spread.rows == 120
+    assert spread.zeros == 1
+    assert spread.ess == pytest.approx(1 / (w**2).sum(), rel=1e-9)
+    assert spread.largest == pytest.approx(120 * w.max())
+    assert sum(spread.counts) == 119
+    assert sum(spread.mass) == pytest.approx(1.0)
+    places = np.round(np.log10(w[w > 0] * 120) * 4)
+    np.testing.assert_array_equal(spread.counts, np.bincount((places - places.min()).astype(int)))
+
+
+def test_uniform_weights_fall_in_one_bin_around_one(spark):
+    rows = spark.createDataFrame([(f"d{i}", 1 / 49) for i in range(49)], "doc_id string, weight double")  # 49 * (1 / 49) < 1
+    spread = measures.weight_spread(rows)
+    assert (spread.centres, spread.counts) == ([1.0], [49])
+    assert spread.ess == pytest.approx(49.0)
+    assert measures.weight_spread(rows.limit(0)) is None
+
+
+def test_generation_counts_calls_tokens_cost_and_refusals(spark, sample):
+    made = measures.generation(sample.frame(spark, tables.CALLS), sample.frame(spark, tables.REFUSALS), 120)
+    assert made.calls == {("attributes", "ok"): 1, ("rows", "ok"): 4, ("rows", "timeout"): 1}
+    assert (made.attempts, made.prompt_tokens, made.completion_tokens) == (9, 500, 300)
+    assert made.cost_usd == pytest.approx(0.6, abs=1e-12)
+    assert made.refused == {"copied": 29, "empty": 1}
+    assert made.acceptance == 120 / 150
+    assert measures.generation(None, None, 0).acceptance is None
+
+
+@pytest.mark.parametrize("partitions", [1, 7])
+def test_hash_sample_is_the_same_rows_and_of_the_asked_size(spark, partitions):
+    ids = spark.range(2_000).selectExpr("cast(id as string) as doc_id")
+    wanted = [row.doc_id for row in measures.hash_sample(ids, 50, 2_000, 1, "t").collect()]
+    got = [row.doc_id for row in measures.hash_sample(ids.repartition(partitions), 50, 2_000, 1, "t").collect()]
+    assert got == wanted
+    assert len(wanted) == 50
+    everything = [row.doc_id for row in measures.hash_sample(ids, 3_000, 2_000, 1, "t").collect()]
+    assert everything[:50] == wanted, "a smaller sample is the start of a larger one"
+    assert len(everything) == 2_000
+
+
+def test_lineage_ends_at_corpus_rows(lake, sample):
+    heaviest = measures.heaviest(lake.read(tables.WEIGHTS), 1)
+    row = with_lineage(heaviest, spark_fetch(lake))[0]
+    assert row["attributes"]["tone"] == "warm"
+    assert row["prompt_hash"] == "hash1"
+    assert [real["source_id"] for real in row["demonstrations"]] == ["s0", "s4"]
+    assert {real["cluster_id"] for real in row["demonstrations"]} == {0}
+    last = with_lineage(measures.lightest(lake.read(tables.WEIGHTS), 1), spark_fetch(lake))[0]
+    assert last["weight"] == 0.0
+    assert (last["attributes"], last["demonstrations"]) == ({}, []), "a row without a card has neither"
+
+
+def test_report_before_alignment_says_so(spark, lake, cfg):
+    class Early:
+        def has_table(self, table):
+            return table.name in ("corpus", "synthetic", "embeddings")
+
+        def read(self, table, **scope):
+            return lake.read(table, **scope)
+
+    findings = gather(Early(), cfg, {})
+    assert findings.weights is None
+    assert findings.probe_skipped == "there are no weights yet"
+    assert set(findings.points.relative) == {1.0}
+
+
+def test_shown_configuration_hides_what_looks_like_a_secret(cfg):
+    conf = {"spark.hadoop.fs.s3a.secret.key": "abc123", "spark.hadoop.fs.s3a.access.key": "abc124", "spark.executor.cores": "7"}
+    llm = {"provider": "openai", "base_url": "http://me:abc125@host/v1", "model": "m"}
+    text = shown_config(Config.model_validate({"source": {"path": "x"}, "spark": {"conf": conf}, "generate": {"llm": llm}}))
+    assert "abc12" not in text
+    assert "http://(hidden)@host/v1" in text
+    assert "spark.executor.cores: '7'" in text
+
+
+def test_downstream_check_can_be_turned_off(lake, cfg):
+    off = cfg.model_copy(update={"report": cfg.report.model_copy(update={"downstream": False})})
+    findings = gather(lake, off, {})
+    assert findings.probe is None
+    assert findings.probe_skipped == "report.downstream is off"
+    assert len(findings.points.real) == 80

@@ -1,0 +1,122 @@
+"""The page: well formed, offline, escaped, the same bytes for the same findings. No Spark."""
+
+import dataclasses
+import html
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from synalign_spark.report.findings import Findings, Generation, LabelShare, MapPoints
+from synalign_spark.report.page import drawn, render
+from synalign_spark.report.verdict import sentences
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Tags, ids, addresses and wrongly nested elements of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.addresses, self.open, self.wrong = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.addresses += [attrs[name] for name in ("href", "src", "xlink:href", "action") if name in attrs]
+        self.addresses += re.findall(r"url\(([^)]*)\)", " ".join(value or "" for value in attrs.values()))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_page_is_well_formed_and_loads_nothing(findings):
+    page = Page(render(findings))
+    assert page.wrong == []
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids)), "two elements share an id"
+    assert all(address.startswith("#") for address in page.addresses)
+    assert {address[1:] for address in page.addresses} <= set(page.ids)
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+
+
+def test_texts_from_data_are_escaped_and_cut(findings):
+    page = render(findings)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "<b>x" not in page
+    assert "{{ 7 * 7 }}" in page, "data is never taken for a template"
+    assert "\u202e" not in page, "direction marks are dropped"
+    long = dataclasses.replace(findings, highest=[{**findings.highest[0], "text": "word " * 10_000}])
+    assert len(render(long)) < len(page) + 2_000
+
+
+def test_same_findings_give_the_same_bytes(findings):
+    assert render(findings) == render(findings)
+
+
+def test_figures_name_themselves_to_screen_readers_and_follow_the_page_colours(findings):
+    figures = drawn(findings)
+    assert set(figures) == {"map-real", "map-synthetic", "map-weighted", "coverage", "weights", "labels", "path"}
+    for name, svg in figures.items():
+        assert f'aria-labelledby="{name}-title {name}-desc"' in svg
+        assert "currentColor" in svg
+        assert "mathdefault" not in svg
+        assert "<dc:date>" not in svg
+
+
+def test_tick_labels_keep_their_digits(findings):
+    assert ">0.022<" in drawn(findings)["path"]
+
+
+def test_texts_in_figures_are_left_alone(findings):
+    hostile = 'id="a #010203 0.12345'
+    shares = [LabelShare(hostile, 1, 1, 1.0)]
+    svg = drawn(dataclasses.replace(findings, labels=shares))["labels"]
+    assert html.unescape(re.findall(r"<text[^>]*>(id[^<]*)<", svg)[0]) == hostile
+
+
+def test_a_run_with_nothing_but_rows_still_has_a_page(findings):
+    bare = Findings(
+        run_id="bare", certificate=[], labels=[], weights=None, points=None, coverage=[], solver=[], generation=Generation(), rejects=[],
+        probe=None, probe_skipped="there are no weights yet", highest=[], lowest=[], steps={}, config="",
+    )  # fmt: skip
+    page = render(bare)
+    assert Page(page).wrong == []
+    assert "have not been aligned" in page
+    assert "there are no weights yet" in page
+
+
+def test_one_point_and_many_labels_can_be_drawn(findings):
+    one = MapPoints(np.zeros((1, 2)), [None], np.zeros((1, 2)), [None], np.ones(1), np.zeros(2))
+    assert "map-real" in drawn(dataclasses.replace(findings, points=one))
+    labels = [f"label {i}" for i in range(12)]
+    many = MapPoints(np.random.default_rng(0).normal(size=(12, 2)), labels, np.ones((12, 2)), labels, np.ones(12), np.zeros(2))
+    assert "other labels" in drawn(dataclasses.replace(findings, points=many))["map-real"]
+
+
+def test_verdict_tells_change_and_effective_rows_in_words(findings):
+    said = sentences(findings)
+    assert said[0] == "the weighted rows are closer. On held-out real rows the distance MMD² went from 0.05000 to 0.02000 (-60%)."
+    assert said[1].startswith("The weighted set is worth 80 of its 120 rows (effective sample size, 67%)")
+    assert "70.0% of cases unweighted and 80.0% weighted: better with the weights (+10.0 points, 95% within ±3.9)" in said[2]
+    assert said[3] == "120 synthetic rows were accepted (80% of those written), out of 60 calls and 9,000 tokens for 0.25 USD."
+    assert said[4] == "6 picked clusters put 75% to 90% per label of the real rows within reach of a demonstration."
+
+
+@pytest.mark.parametrize(("gain", "told"), [(0.01, "no difference beyond chance"), (-0.1, "worse with the weights")])
+def test_verdict_claims_no_gain_within_the_error(findings, gain, told):
+    probe = dataclasses.replace(findings.probe, gain=gain)
+    assert told in sentences(dataclasses.replace(findings, probe=probe))[2]

@@ -1,0 +1,119 @@
+"""Random features of an RBF kernel: vectors whose inner products approximate the kernel.
+
+phi(x) = sqrt(2/D) [cos(W^T x), sin(W^T x)] (Rahimi & Recht 2007), with orthogonal frequencies W
+(Yu et al. 2016). Several bandwidths are concatenated, which approximates the mean of their kernels;
+phi always has norm 1. Rows go through in blocks of one fixed shape, so that the features of a row do
+not depend on how many rows came with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+BLOCK_ROWS = 512  # rows a matrix product: fixed, and a multiple of every kernel's tile
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A drawn feature map. ``frequencies``: (d, D/2) float32 in 1/length, all bandwidths side by side."""
+
+    frequencies: Float32Array
+    bandwidths: tuple[float, ...]
+
+    @property
+    def width(self) -> int:
+        """d, the width of the embeddings."""
+        return int(self.frequencies.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """D, the width of the features."""
+        return 2 * int(self.frequencies.shape[1])
+
+    def __call__(self, x: npt.NDArray[np.floating]) -> Float32Array:
+        """Features of the rows of x.
+
+        x: (n, d) finite numbers. Returns (n, D) float32, rows of unit norm.
+        Raises ValueError if the width is not d."""
+        if x.ndim != 2 or (x.shape[1] != self.width and len(x)):
+            raise ValueError(f"x must have shape (n, {self.width}), got {x.shape}; embed all rows with one model")
+        n, half = len(x), self.n_features // 2
+        phi = np.empty((n, 2 * half), dtype=np.float32)
+        block = np.zeros((BLOCK_ROWS, self.width), dtype=np.float32)
+        scale = np.float32(np.sqrt(1.0 / half))
+        for start in range(0, n, BLOCK_ROWS):
+            rows = min(BLOCK_ROWS, n - start)
+            block[:rows] = x[start : start + rows]
+            angles = (block @ self.frequencies)[:rows]  # (rows, D/2)
+            out = phi[start : start + rows]
+            np.cos(angles, out=out[:, :half])
+            np.sin(angles, out=out[:, half:])
+            out *= scale
+        return phi
+
+
+def draw_feature_map(width: int, n_features: int, bandwidths: Sequence[float], seed: int) -> FeatureMap:
+    """Draws orthogonal random frequencies (Yu et al. 2016, section 3).
+
+    width: d; n_features: D, a multiple of twice the number of bandwidths; bandwidths: sigma of each
+    kernel exp(-|x - y|^2 / (2 sigma^2)), in units of the embeddings.
+    Raises ValueError for a D that cannot be shared evenly or a bandwidth that is not positive and finite."""
+    unit = 2 * len(bandwidths)
+    if not bandwidths or n_features < unit or n_features % unit:
+        raise ValueError(
+            f"n_features must be a positive multiple of {max(unit, 2)}, got {n_features}; try {max(unit, n_features // max(unit, 1) * unit)}"
+        )
+    if not all(np.isfinite(b) and b > 0 for b in bandwidths):
+        raise ValueError(f"bandwidths must be positive and finite, got {list(bandwidths)}; use 'median'")
+    rng = np.random.default_rng([seed, 0x0F1])
+    each = n_features // unit
+    parts = [_orthogonal(width, each, rng) / bandwidth for bandwidth in bandwidths]
+    return FeatureMap(np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32), tuple(float(b) for b in bandwidths))
+
+
+def _orthogonal(width: int, count: int, rng: np.random.Generator) -> Float64Array:
+    """(width, count) frequencies of unit bandwidth: orthogonal within runs of ``width`` columns,
+    each column as long as a Gaussian vector would be."""
+    columns = []
+    for start in range(0, count, width):
+        q, r = np.linalg.qr(rng.standard_normal((width, width)))
+        q *= np.sign(np.diag(r))  # else q is not uniform over the rotations
+        lengths = np.sqrt(rng.chisquare(width, size=width))
+        columns.append((q * lengths)[:, : min(width, count - start)])
+    return np.concatenate(columns, axis=1)
+
+
+def median_distance(x: npt.NDArray[np.floating]) -> float:
+    """Median Euclidean distance over all pairs of rows: the usual RBF bandwidth.
+
+    x: (n, d), a sample of a few thousand rows at most. Where more than half of the pairs coincide
+    it is the median over the other pairs, and 1 where all rows are equal or there is only one."""
+    x = np.asarray(x, dtype=np.float64)
+    x = x - x.mean(axis=0) if len(x) else x
+    norms = np.einsum("ij,ij->i", x, x)
+    sq = norms[:, None] + norms[None, :] - 2.0 * (x @ x.T)  # (n, n)
+    pairs = sq[np.triu_indices(len(x), k=1)]
+    apart = pairs[pairs > 1e-10 * max(float(norms.max(initial=0.0)), 1e-300)]
+    if not len(apart):
+        return 1.0
+    median = float(np.median(pairs))
+    return float(np.sqrt(median if median >= apart.min() else np.median(apart)))
+
+
+def mixture_kernel(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], bandwidths: Sequence[float]) -> Float32Array:
+    """The kernel that the features approximate: the mean over bandwidths of exp(-|x - y|^2 / (2 sigma^2)).
+
+    x: (n, d); y: (m, d). Returns (n, m) float32, of which every entry is accurate to about 1e-6."""
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    sq = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None, :] - 2.0 * (a @ b.T)
+    sq = np.maximum(sq, 0.0).astype(np.float32)  # (n, m)
+    kernel: Float32Array = np.zeros_like(sq)
+    for bandwidth in bandwidths:
+        kernel += np.exp(sq * np.float32(-0.5 / bandwidth**2))
+    kernel /= np.float32(len(bandwidths))
+    return kernel

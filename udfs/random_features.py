@@ -1,0 +1,52 @@
+"""Random features of an embedding column, for DataFrames and SQL: phi(x) of an RBF kernel.
+
+``random_features(array, feature_map)`` works on one Arrow array; the two factories wrap it as a column
+function. The feature map is drawn on the driver and travels with the function.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql.functions import ArrowUDFType, PandasUDFType, arrow_udf, pandas_udf  # type: ignore[attr-defined]
+
+from synalign_spark.core.features import FeatureMap
+from udfs.arrow import from_matrix, to_matrix
+
+FEATURE_TYPE = "array<float>"
+
+
+def random_features(array: pa.Array, feature_map: FeatureMap) -> pa.Array:
+    """Features of an Arrow list column.
+
+    array: n lists of d floats. Returns n lists of D float32, of unit norm. Raises DataError for nulls, NaN or
+    ragged rows and ValueError where the width is not that of the feature map."""
+    if not len(array):
+        return pa.array([], type=pa.list_(pa.float32()))
+    return from_matrix(feature_map(to_matrix(array)))
+
+
+def random_features_udf(feature_map: FeatureMap) -> Callable[..., Any]:
+    """Column function on Arrow batches: ``df.withColumn("phi", f("embedding"))``; register it for SQL by
+    ``spark.udf.register("random_features", f)``."""
+
+    def apply(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        for batch in batches:
+            yield random_features(batch, feature_map)
+
+    column: Callable[..., Any] = arrow_udf(apply, FEATURE_TYPE, ArrowUDFType.SCALAR_ITER)
+    return column
+
+
+def random_features_pandas_udf(feature_map: FeatureMap) -> Callable[..., Any]:
+    """The same for Spark before 4.1 and for pandas users; about ten times slower, as vectors become Python objects."""
+
+    def apply(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        for batch in batches:
+            matrix = np.stack(batch.to_list()) if len(batch) else np.empty((0, feature_map.width), dtype=np.float32)
+            yield pd.Series(list(feature_map(matrix)))
+
+    column: Callable[..., Any] = pandas_udf(apply, FEATURE_TYPE, PandasUDFType.SCALAR_ITER)
+    return column

@@ -4,12 +4,15 @@ An Arrow list array holds its numbers in one flat buffer beside the offsets of t
 is a reshape of that buffer once every row is known to be present and of one width.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
+from pyspark.sql.types import IntegerType
 
 from synalign_spark.errors import DataError
 
@@ -90,3 +93,14 @@ def _values(array: pa.Array) -> Float32Array:
         values = values.cast(pa.float32(), safe=False)
     result: Float32Array = values.to_numpy(zero_copy_only=False)
     return result
+
+
+def widths_udf() -> Callable[..., Any]:
+    """:func:`vector_widths` as an iterator ``arrow_udf``: one int a row."""
+
+    def widths(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        for batch in batches:
+            yield vector_widths(batch)
+
+    wrapped: Callable[..., Any] = arrow_udf(widths, IntegerType())
+    return wrapped

@@ -1,6 +1,7 @@
 """Clusters the real corpus: k-means fitted on a hash sample, then one pass that assigns every row."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ def _check(embeddings: DataFrame) -> int:
         F.min("width").alias("narrow"),
         F.max("width").alias("wide"),
     )  # fmt: skip
-    seen: dict[str, int] = found.toArrow().to_pylist()[0]  # one row
+    seen = found.toArrow().to_pylist()[0]  # one row
     if not seen["rows"]:
         raise DataError("cluster: the embeddings table holds no real rows; run `embed` on a corpus that has rows")
     if seen["unusable"]:
@@ -88,7 +89,7 @@ def _n_clusters(cfg: ClusterConfig, n_rows: int) -> int:
     """``cluster.k``, or the square root of the number of rows within bounds."""
     fitted_on = min(n_rows, cfg.sample_rows)
     if cfg.k == "auto":
-        return min(fitted_on, max(AUTO_SMALLEST, min(AUTO_LARGEST, round(n_rows**0.5))))
+        return min(fitted_on, max(AUTO_SMALLEST, min(AUTO_LARGEST, round(math.sqrt(n_rows)))))
     if cfg.k > n_rows:
         raise DataError(f"cluster.k is {cfg.k} but the corpus has {n_rows} rows; set it to at most {n_rows}, or to auto")
     if cfg.k > fitted_on:

@@ -1,0 +1,179 @@
+"""Exploration-aware sampling: pick the centroids that a Gaussian process knows least about.
+
+The posterior variance after picks S, v(c) = k(c,c) - k(c,S) (K_SS + s^2 I)^-1 k(S,c), needs no targets, so
+the loop is a pivoted Cholesky decomposition of K: pick j adds one column, v falls by its square. Since v
+never rises, a stale value bounds the fresh one and most candidates need no look at most picks.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import pdist
+
+Float64Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+# Two acquisitions that differ by less are a tie: below it lies the rounding of the decomposition.
+TIE = 1e-9
+MEDIAN_OF_MOST = 2_000  # centroids; their pairs take 16 MB
+UNLIMITED = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One pick. position: row of the candidates; posterior_sd: before the pick; acquisition: the value that won."""
+
+    position: int
+    posterior_sd: float
+    acquisition: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """How uncertainty fell: one entry a pick. mean_sd: mass-weighted mean posterior standard deviation of the
+    candidates after the pick, (t,); coverage: mass of those whose standard deviation is below the reach, (t,)."""
+
+    mean_sd: Float64Array
+    coverage: Float64Array
+
+
+@dataclass
+class Tracker:
+    """The state of the Gaussian process over the candidates; picks go on from where the last ones ended.
+
+    centroids: (k, d) float64, in the order that breaks ties (by id); mass: (k,) share of the rows, > 0;
+    length_scale: of the RBF kernel, in units of distance; noise: standard deviation s; alpha: exponent of mass.
+    picked: positions so far, in order; columns: (k, >= len(picked)) of the Cholesky factor, row c filled up to
+    filled[c]; evaluations: column entries computed, the cost of the picks."""
+
+    centroids: Float64Array
+    mass: Float64Array
+    length_scale: float
+    noise: float
+    alpha: float = 0.0
+    picked: list[int] = field(default_factory=list)
+    columns: Float64Array = field(default_factory=lambda: np.empty((0, 0)))
+    filled: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    evaluations: int = 0
+
+    def __post_init__(self) -> None:
+        self.centroids = np.ascontiguousarray(self.centroids, dtype=np.float64)
+        self.mass = np.asarray(self.mass, dtype=np.float64)
+        k = len(self.centroids)
+        if not k or self.mass.shape != (k,) or not (self.mass > 0).all():
+            raise ValueError(f"mass must hold one positive number for each of the {k} centroids; leave out empty clusters")
+        for name in ("length_scale", "noise"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        if not len(self.filled):
+            self.columns, self.filled = np.zeros((k, 8)), np.zeros(k, dtype=np.int64)
+
+    def pick(self, count: int, capacity: IntArray | None = None) -> list[Pick]:
+        """The next ``count`` picks: each the largest sd * mass^alpha, ties to the earlier candidate.
+
+        capacity: (k,) how often each candidate may still be picked, any number of times by default; fewer picks
+        are returned where it runs out. A candidate may win again: noise keeps its variance above zero."""
+        left = np.full(len(self.mass), UNLIMITED) if capacity is None else np.array(capacity, dtype=np.int64)
+        weight = self.mass**self.alpha
+        queue = [(-self._sd(c) * weight[c], c) for c in np.flatnonzero(left > 0).tolist()]  # stale: upper bounds
+        heapq.heapify(queue)
+        picks: list[Pick] = []
+        while queue and len(picks) < count:
+            fresh = self._freshen_top(queue, weight)
+            best = max(value for value, _ in fresh)
+            value, winner = min(((value, c) for value, c in fresh if value >= best * (1 - TIE)), key=lambda pair: pair[1])
+            picks.append(Pick(winner, self._sd(winner), value))
+            left[winner] -= 1
+            self._append(winner)
+            for value, c in fresh:
+                if left[c] > 0:
+                    heapq.heappush(queue, (-value, c))
+        return picks
+
+    def replay(self, positions: Iterable[int]) -> None:
+        """Makes picks that an earlier round made, so that this round goes on from the variance they left."""
+        for position in positions:
+            self._fill(position, len(self.picked))
+            self._append(position)
+
+    def posterior_sd(self) -> Float64Array:
+        """Posterior standard deviation at every candidate after all picks, (k,)."""
+        for c in range(len(self.mass)):
+            self._fill(c, len(self.picked))
+        drop: Float64Array = np.square(self.columns[:, : len(self.picked)]).sum(axis=1)
+        return np.sqrt(np.maximum(1.0 - drop, 0.0))
+
+    def trace(self, reach_sd: float, start: int = 0) -> Trace:
+        """Mean uncertainty and coverage after each pick from number ``start`` on; fills what the queue left out."""
+        self.posterior_sd()
+        drop = np.cumsum(np.square(self.columns[:, : len(self.picked)]), axis=1)[:, start:]  # (k, t)
+        sd = np.sqrt(np.maximum(1.0 - drop, 0.0))
+        share = self.mass / self.mass.sum()
+        return Trace(share @ sd, np.minimum(share @ (sd < reach_sd), 1.0))
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The whole state as named arrays, for ``numpy.savez`` or a table; :meth:`from_arrays` reads it."""
+        scalars = np.array([self.length_scale, self.noise, self.alpha])
+        state = {"centroids": self.centroids, "mass": self.mass, "scalars": scalars, "columns": self.columns, "filled": self.filled}
+        return state | {"picked": np.array(self.picked, dtype=np.int64), "evaluations": np.array(self.evaluations)}
+
+    @classmethod
+    def from_arrays(cls, state: Mapping[str, npt.NDArray[Any]]) -> "Tracker":
+        length_scale, noise, alpha = (float(value) for value in state["scalars"])
+        return cls(
+            state["centroids"], state["mass"], length_scale, noise, alpha, state["picked"].tolist(),
+            state["columns"].copy(), state["filled"].copy(), int(state["evaluations"]),
+        )  # fmt: skip
+
+    def _freshen_top(self, queue: list[tuple[float, int]], weight: Float64Array) -> list[tuple[float, int]]:
+        """Pops and updates candidates until no bound left in the queue could win or tie. Returns (value, candidate)."""
+        fresh: list[tuple[float, int]] = []
+        best = 0.0
+        while queue and -queue[0][0] >= best * (1 - TIE):
+            _, c = heapq.heappop(queue)
+            self._fill(c, len(self.picked))
+            fresh.append((self._sd(c) * float(weight[c]), c))
+            best = max(best, fresh[-1][0])
+        return fresh
+
+    def _sd(self, c: int) -> float:
+        """Posterior standard deviation at candidate c by the columns that it has: prior variance 1 less their squares."""
+        seen = self.columns[c, : self.filled[c]]
+        return float(np.sqrt(max(1.0 - float(seen @ seen), 0.0)))
+
+    def _fill(self, c: int, upto: int) -> None:
+        """Row c of the Cholesky factor of K + s^2 I, by forward substitution (Rasmussen & Williams 2006, alg. 2.1)."""
+        start = int(self.filled[c])
+        if start >= upto:
+            return
+        pivots = self.picked[start:upto]
+        kernel = np.exp(np.square(self.centroids[pivots] - self.centroids[c]).sum(axis=1) / (-2 * self.length_scale**2))
+        row = self.columns[c]
+        for j, pivot in enumerate(pivots, start):
+            # The pivot's own row holds its entries up to j at the time of its pick, whatever came later.
+            above = self.columns[pivot, :j]
+            diagonal = 1.0 + self.noise**2 - float(above @ above)
+            row[j] = (kernel[j - start] - float(above @ row[:j])) / np.sqrt(diagonal)
+        self.filled[c] = upto
+        self.evaluations += upto - start
+
+    def _append(self, position: int) -> None:
+        """Adds an up-to-date candidate to the picks."""
+        self.picked.append(int(position))
+        if len(self.picked) > self.columns.shape[1]:
+            self.columns = np.concatenate([self.columns, np.zeros_like(self.columns)], axis=1)
+
+
+def median_length_scale(centroids: Float64Array) -> float:
+    """Median distance between centroids, (k, d); 1 where there are no two different ones.
+
+    Looks at MEDIAN_OF_MOST centroids at most, evenly spaced."""
+    if len(centroids) > MEDIAN_OF_MOST:
+        centroids = centroids[np.linspace(0, len(centroids) - 1, MEDIAN_OF_MOST).astype(np.int64)]
+    distances = pdist(centroids)
+    median = float(np.median(distances)) if len(distances) else 0.0
+    return median if median > 0 else 1.0

@@ -1,0 +1,36 @@
+"""Shares a number of things out in proportion: largest remainders (Hamilton's method), with floors and caps."""
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+
+
+def largest_remainder(weights: npt.ArrayLike, total: int, caps: npt.ArrayLike, floor: int = 1) -> IntArray:
+    """Whole numbers in proportion to ``weights`` that sum to ``total``, or to sum(caps) where that is less.
+
+    weights: (m,) positive; caps: (m,) most that each may get, >= floor; floor: least that each gets.
+    Ties go to the earlier entry. Raises ValueError where total < m * floor or an entry cannot have its floor."""
+    wanted, most = np.asarray(weights, dtype=np.float64), np.asarray(caps, dtype=np.int64)
+    if (wanted <= 0).any() or (most < floor).any():
+        raise ValueError(f"every weight must be positive and every cap at least {floor}, got {wanted.tolist()} and {most.tolist()}")
+    if total < floor * len(wanted):
+        raise ValueError(f"total must be at least {floor * len(wanted)} to give {floor} to each of {len(wanted)}, got {total}")
+    total = min(total, int(most.sum()))
+    fixed = np.full(len(wanted), -1, dtype=np.int64)  # entries held at their floor or cap
+    while True:
+        free = fixed < 0
+        share = wanted[free] / max(wanted[free].sum(), 1e-300) * (total - fixed[~free].sum())
+        low, high = share < floor, share > most[free]
+        if not (low.any() or high.any()):
+            break
+        # Hold the side that misses by more (both, if even): the other shares then move away from the limits held.
+        too_few, too_many = (floor - share)[low].sum(), (share - most[free])[high].sum()
+        held = (low & (too_few >= too_many)) | (high & (too_many >= too_few))
+        fixed[np.flatnonzero(free)[held]] = np.clip(share, floor, most[free])[held].astype(np.int64)
+    result = fixed.copy()
+    result[free] = np.floor(share).astype(np.int64)
+    left = total - int(result.sum())
+    by_remainder = np.flatnonzero(free)[np.argsort(-(share - np.floor(share)), kind="stable")]
+    result[by_remainder[:left]] += 1
+    return result

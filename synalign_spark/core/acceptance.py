@@ -1,0 +1,113 @@
+"""Which of the rows that a language model wrote are accepted, and why the others are not.
+
+Pure and deterministic: rows are judged one after the other in the order of their requests, never in
+the order in which answers arrived, so a duplicate is always the later row of the plan.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+NGRAM = 5
+Gram = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``reason`` is None for an accepted row, else a reason code of the REFUSALS contract."""
+
+    text: str
+    reason: str | None = None
+    detail: str | None = None
+
+    @property
+    def doc_id(self) -> str:
+        """sha256 of the normalised text, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def normalise(text: str) -> str:
+    """The text as ingest would store it: Unicode NFC, no control characters, single spaces, trimmed.
+
+    Lone surrogates, which JSON can carry and UTF-8 cannot, become U+FFFD."""
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    kept = "".join(" " if char.isspace() else char for char in text if char.isspace() or unicodedata.category(char) != "Cc")
+    return " ".join(unicodedata.normalize("NFC", kept).split())
+
+
+def fold(text: str) -> str:
+    """What makes two rows the same: letters and digits of the case-folded words; everything else separates."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join("".join(char if char.isalnum() or unicodedata.category(char).startswith("M") else " " for char in folded).split())
+
+
+def ngrams(folded: str) -> set[Gram]:
+    """The word 5-grams of a folded text; empty for fewer than five words."""
+    words = folded.split()
+    return {tuple(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The demonstrations behind a card, prepared for the copy check."""
+
+    folded: frozenset[str]
+    grams: frozenset[Gram]
+
+    @classmethod
+    def of(cls, demonstrations: Iterable[str]) -> "Shown":
+        folded = frozenset(fold(text) for text in demonstrations)
+        return cls(folded, frozenset(gram for text in folded for gram in ngrams(text)))
+
+
+NOTHING_SHOWN = Shown(frozenset(), frozenset())
+
+
+def overlap(folded: str, grams: Collection[Gram]) -> float:
+    """Share of the row's distinct word 5-grams that stand in a demonstration; 0 for fewer than five words.
+
+    A shorter row is a phrase that anybody may write again; it counts as copied only where it equals a
+    whole demonstration."""
+    own = ngrams(folded)
+    return sum(gram in grams for gram in own) / len(own) if own else 0.0
+
+
+@dataclass
+class Acceptor:
+    """Judges rows one by one and remembers the accepted ones.
+
+    min_chars, max_chars: limits after normalisation; copy_overlap: share of 5-grams from which a row is a copy."""
+
+    min_chars: int
+    max_chars: int
+    copy_overlap: float
+    _seen: set[bytes] = field(default_factory=set)
+
+    def judge(self, raw: str, shown: Shown = NOTHING_SHOWN) -> Verdict:
+        """The verdict on one row. Does not remember it: see ``accept``."""
+        text = normalise(raw)
+        folded = fold(text)
+        if not folded:
+            return Verdict(text, "empty", "no letters or digits" if text else "no text")
+        if len(text) < self.min_chars:
+            return Verdict(text, "too_short", f"{len(text)} characters, at least {self.min_chars} are asked for")
+        if len(text) > self.max_chars:
+            return Verdict(text, "too_long", f"{len(text)} characters, at most {self.max_chars} are allowed")
+        if folded in shown.folded:
+            return Verdict(text, "copied", "equals a demonstration")
+        share = overlap(folded, shown.grams)
+        if share > 0 and share >= self.copy_overlap:
+            return Verdict(text, "copied", f"{share:.0%} of its word {NGRAM}-grams stand in a demonstration")
+        if _key(folded) in self._seen:
+            return Verdict(text, "duplicate", "equals an accepted row but for case and punctuation")
+        return Verdict(text)
+
+    def accept(self, verdict: Verdict) -> None:
+        """Remembers an accepted row, so that its repetitions are duplicates."""
+        self._seen.add(_key(fold(verdict.text)))
+
+
+def _key(folded: str) -> bytes:
+    """16 bytes a row: a million rows take some 100 MB less than their texts would."""
+    return hashlib.blake2b(folded.encode(), digest_size=16).digest()

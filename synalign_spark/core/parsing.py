@@ -1,0 +1,129 @@
+"""From a raw answer to attributes or rows, or to the reason why not.
+
+``finish_reason`` is looked at before the text: an answer that was cut off is never repaired, because
+repaired JSON of a truncated answer is valid and wrong (a half sentence becomes a row). Rows that stood
+complete before the cut are given up too: keeping them would favour short rows, and the last of them
+cannot be told from a half one in every case. Repair (json-repair) is for finished answers alone; what
+comes out of it must still pass validation.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from json_repair import repair_json
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+COMPLETE = ("stop", "eos", "end_turn", None, "")
+CUT = ("length", "max_tokens")
+FILTERED = ("content_filter", "refusal", "safety")
+ROW_KEYS = ("text", "row", "content", "sentence", "value")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """status: ok, refused, truncated or unparsable. Exactly one of ``rows`` and ``attributes`` is filled when ok."""
+
+    status: str
+    detail: str | None = None
+    rows: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+class _Rows(BaseModel):
+    model_config = ConfigDict(strict=True)
+    rows: list[str] = Field(min_length=1)
+
+
+_SCALAR: TypeAdapter[str | int | float | bool] = TypeAdapter(str | int | float | bool)
+
+
+def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refusal: str | None = None) -> Parsed:
+    """The texts of a step-2 answer, in their order, at most ``n_rows`` of them."""
+    data = _load(answer, finish_reason, refusal)
+    if isinstance(data, Parsed):
+        return data
+    items = data.get("rows", next(iter(data.values()), None) if len(data) == 1 else None) if isinstance(data, dict) else data
+    if isinstance(items, list):
+        items = [_text_of(item) for item in items]
+    try:
+        rows = _Rows(rows=items).rows
+    except ValidationError as err:
+        return Parsed("unparsable", f"expected {{'rows': [strings]}}: {_first_error(err)}")
+    return Parsed("ok", rows=tuple(rows[:n_rows]))
+
+
+def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple[str, ...], refusal: str | None = None) -> Parsed:
+    """The attribute values of a step-1 answer, in the order of ``names``; unknown and empty ones are left out.
+
+    Unparsable when none of the names has a value."""
+    data = _load(answer, finish_reason, refusal)
+    if isinstance(data, Parsed):
+        return data
+    if not isinstance(data, dict):
+        return Parsed("unparsable", f"expected an object of attributes, got {type(data).__name__}")
+    if len(data) == 1 and isinstance(inner := next(iter(data.values())), dict):
+        data = inner
+    given = {_plain_key(key): _value_of(value) for key, value in data.items()}
+    found = tuple((name, given[_plain_key(name)]) for name in names if given.get(_plain_key(name)))
+    if not found:
+        return Parsed("unparsable", f"none of the attributes {', '.join(names)} has a value")
+    return Parsed("ok", attributes=found)
+
+
+def _load(answer: str | None, finish_reason: str | None, refusal: str | None) -> Any:
+    """The decoded JSON value, or a Parsed that says why there is none."""
+    reason = finish_reason.lower() if finish_reason else finish_reason
+    if refusal:
+        return Parsed("refused", refusal[:500])
+    if reason in FILTERED:
+        return Parsed("refused", f"the server filtered the answer (finish_reason {finish_reason})")
+    if reason in CUT:
+        return Parsed("truncated", f"the answer reached its token limit (finish_reason {finish_reason})")
+    if not answer or not answer.strip():
+        return Parsed("unparsable", "the answer is empty")
+    try:
+        return json.loads(answer)
+    except (ValueError, RecursionError) as err:
+        if reason not in COMPLETE:
+            return Parsed("unparsable", f"not JSON, and not finished (finish_reason {finish_reason}): {err}")
+    return _repair(answer)
+
+
+def _repair(answer: str) -> Any:
+    """The JSON value in an answer with a fence, a preface or a slip in it. Never called on a truncated answer."""
+    if not any(bracket in answer for bracket in "{["):
+        return Parsed("unparsable", "no JSON in the answer")
+    try:
+        data = repair_json(answer, return_objects=True, skip_json_loads=True)
+    except (ValueError, RecursionError, IndexError, TypeError) as err:
+        return Parsed("unparsable", f"cannot be repaired: {err}")
+    if isinstance(data, list) and data and all(isinstance(part, dict) for part in data) and any("rows" in part for part in data):
+        data = next(part for part in data if "rows" in part)
+    return data if data not in ("", None, [], {}) else Parsed("unparsable", "no JSON in the answer")
+
+
+def _text_of(item: Any) -> Any:
+    """A row given as an object with one known text key is that text; anything else stays as it is."""
+    if isinstance(item, dict):
+        return next((item[key] for key in ROW_KEYS if isinstance(item.get(key), str)), item)
+    return item
+
+
+def _value_of(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(filter(None, (_value_of(part) for part in value)))
+    try:
+        return " ".join(str(_SCALAR.validate_python(value)).split())
+    except ValidationError:
+        return ""
+
+
+def _plain_key(key: Any) -> str:
+    return " ".join(str(key).casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _first_error(err: ValidationError) -> str:
+    first = err.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"

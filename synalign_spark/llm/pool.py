@@ -1,0 +1,190 @@
+"""The actor pool as the engine sees it: requests in, answers out as they arrive, each stored before it is seen."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+from synalign_spark.config import GenerateConfig, LlmConfig
+from synalign_spark.errors import EndpointError
+from synalign_spark.files import filesystem
+from synalign_spark.llm import embedded, endpoint
+from synalign_spark.llm.calls import Answer, Request
+from synalign_spark.llm.client import Target
+from synalign_spark.llm.ledger import LedgerWriter, read_ledger
+from synalign_spark.llm.limits import Budget
+
+LOCAL_CPUS = 1
+LOCAL_OBJECT_STORE_BYTES = 100 * 2**20
+MAX_ACTOR_DEATHS = 3
+POLL_S = 0.5
+
+
+@contextlib.contextmanager
+def ray_session(llm: LlmConfig) -> Iterator[None]:
+    """Ray for the length of the block: a small one on this machine, or the cluster at ``llm.ray_address``.
+
+    A Ray that runs already in this process is used and left running."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": True}
+    if llm.ray_address:
+        package = str(Path(__file__).resolve().parents[1])
+        ray.init(address=llm.ray_address, runtime_env={"py_modules": [package]}, **quiet)
+    else:
+        local = {"num_cpus": LOCAL_CPUS, "object_store_memory": LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
+        ray.init(address="local", _node_ip_address="127.0.0.1", **local, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+class Pool:
+    """Caller actors around one limiter. Opened on the first call, so that a run whose answers are all stored starts nothing."""
+
+    def __init__(self, cfg: GenerateConfig, ledger_dir: str, log_dir: str | None) -> None:
+        """ledger_dir: folder of the ledger, any file system; log_dir: local folder for the embedded server's logs."""
+        self._cfg, self._ledger_dir, self._log_dir = cfg, ledger_dir, log_dir
+        self._stack = contextlib.ExitStack()
+        self._callers: list[Any] = []
+        self._limiter: Any = None
+        self._target: Target | None = None
+        self._writer: LedgerWriter | None = None
+        self._deaths = 0
+        self.dialect = ""
+        self.stopped_by: str | None = None  # the budget's key, once it has stopped the sending
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    def run(self, requests: Sequence[Request], budget: Budget) -> Iterator[Answer]:
+        """Answers in the order of arrival, at most ``llm.concurrency`` in flight. Stops sending at the first request
+        that the budget does not admit: that one and those after it get no answer.
+
+        Raises EndpointError when the endpoint turns out to be unusable."""
+        if not requests:
+            return
+        waiting = list(reversed(requests))
+        flying: dict[Any, tuple[Request, int]] = {}
+        self.stopped_by = None
+        while waiting or flying:
+            while waiting and not self.stopped_by and len(flying) < self._cfg.llm.concurrency:
+                broken = budget.admit(waiting[-1])
+                if broken:
+                    # Calls in flight may use less than they reserved, so this is final only when none is left.
+                    self.stopped_by = None if flying else broken
+                    break
+                self._open(budget)
+                self._send(waiting.pop(), flying)
+            if not flying:
+                return
+            for request, answer in self._arrived(flying):
+                budget.spend(answer or Answer(request.request_id, "not_asked"))
+                if answer is None:
+                    waiting.append(request)
+                elif answer.status == "not_asked":
+                    self.stopped_by = "limits.max_requests"
+                else:
+                    self._refuse_fatal(answer)
+                    yield answer
+
+    def _send(self, request: Request, flying: dict[Any, tuple[Request, int]]) -> None:
+        load = [0] * len(self._callers)
+        for _, caller in flying.values():
+            load[caller] += 1
+        caller = load.index(min(load))
+        flying[self._callers[caller].ask.remote(request)] = (request, caller)
+
+    def _arrived(self, flying: dict[Any, tuple[Request, int]]) -> Iterator[tuple[Request, Answer | None]]:
+        """Calls that have ended; None for one whose actor died before its answer was stored."""
+        import ray
+
+        refs = list(flying)
+        done, _ = ray.wait(refs, num_returns=1, timeout=POLL_S)
+        if done:
+            done, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+        for ref in done:
+            request, caller = flying.pop(ref)
+            try:
+                answer = ray.get(ref)
+            except ray.exceptions.RayActorError as err:
+                yield request, self._after_death(caller, request, err)
+                continue
+            except ray.exceptions.RayTaskError as err:
+                raise err.as_instanceof_cause() from None
+            if self._writer is not None and answer.status == "answered":
+                self._writer.commit([answer])
+            yield request, answer
+
+    def _after_death(self, caller: int, request: Request, err: Exception) -> Answer | None:
+        """Replaces a dead actor; its last answers may have reached the ledger."""
+        import ray
+
+        try:
+            ray.get(self._callers[caller].ready.remote(), timeout=5)
+        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+            self._deaths += 1
+            if self._deaths > MAX_ACTOR_DEATHS:
+                raise EndpointError(f"{self._deaths} Ray actors died ({err}); see Ray's logs, then start the run again: stored answers are kept") from err
+            self._callers[caller] = self._caller()
+        return read_ledger(self._ledger_dir).get(request.request_id)
+
+    def _open(self, budget: Budget) -> None:
+        """Starts the embedded model, checks the endpoint, starts Ray and the actors: once."""
+        if self._callers:
+            return
+        from synalign_spark.llm.actors import Limiter
+
+        llm = self._cfg.llm
+        base_url = self._stack.enter_context(embedded.serve(llm.model, self._log_dir)) if llm.provider == "embedded" else None
+        report = endpoint.check(llm, base_url, self._ledger_dir)
+        self.dialect = report.dialect
+        self._target = Target(
+            report.base_url, llm.model, report.dialect, report.token_parameter, llm.timeout_s, llm.max_attempts, endpoint.api_key(llm)
+        )
+        self._stack.enter_context(ray_session(llm))
+        left = budget.requests_left
+        self._limiter = Limiter.remote(self._cfg.limits, left, report.probes)
+        self._stack.callback(_kill, self._limiter)
+        if not self._actors_store():
+            self._writer = LedgerWriter(self._ledger_dir)
+            self._stack.callback(self._writer.close)
+        self._callers = [self._caller() for _ in range(min(llm.actors, llm.concurrency))]
+
+    def _caller(self) -> Any:
+        from synalign_spark.llm.actors import Caller
+
+        made = Caller.options(max_concurrency=max(2, self._cfg.llm.concurrency)).remote(  # type: ignore[attr-defined]
+            self._target, self._limiter, self._ledger_dir if self._actors_store() else None
+        )
+        self._stack.callback(_kill, made)
+        return made
+
+    def _actors_store(self) -> bool:
+        """Whether actors reach the ledger themselves: answers then survive even the driver's death. On other
+        machines they cannot write to this one's disk."""
+        return self._cfg.llm.ray_address is None or not isinstance(filesystem(self._ledger_dir)[0], fs.LocalFileSystem)
+
+    def _refuse_fatal(self, answer: Answer) -> None:
+        if answer.status == "fatal":
+            raise endpoint.unusable(self._cfg.llm, self._target.base_url if self._target else None, answer.error or "")
+
+
+def _kill(actor: Any) -> None:
+    import ray
+
+    if ray.is_initialized():
+        ray.kill(actor)

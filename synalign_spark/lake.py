@@ -7,7 +7,7 @@ Parquet becomes visible by one rename of a folder; Delta by one commit.
 
 import os
 import re
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from delta.tables import DeltaTable
 from pyarrow import fs
@@ -16,7 +16,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from synalign_spark.errors import ContractError, LakeError
+from synalign_spark import errors
+from synalign_spark.errors import ContractError, LakeError, SynalignError
 from synalign_spark.files import filesystem, local_path, scheme, spark_path
 from synalign_spark.tables import Table
 
@@ -26,6 +27,7 @@ RENAMING_SCHEMES = ("file", "hdfs", "viewfs", "abfs", "abfss")
 # Run ids and scope values stand in folder names and SQL; nothing in them ever needs escaping.
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 _BROKEN = re.compile(r"synalign-contract: (.*?) :end")
+_RAISED = re.compile(r"synalign_spark\.errors\.(\w+): (.+)")
 
 
 class Lake:
@@ -80,10 +82,10 @@ class Lake:
             else:
                 self._write_parquet(table, rows, chosen)
         except Exception as err:
-            broken = _BROKEN.search(_full_text(err))
-            if broken:
-                raise ContractError(broken.group(1)) from err
-            raise
+            own = _own_error(err)
+            if own is None:
+                raise
+            raise own from err
 
     def _table_path(self, table: Table) -> str:
         return f"{spark_path(self.path)}/{table.name}"
@@ -96,7 +98,7 @@ class Lake:
         return {name: _plain(name, scope[name]) for name in table.scope if name in scope}
 
     def _schema(self, table: Table) -> StructType:
-        return StructType.fromDDL(table.ddl)
+        return cast(StructType, StructType.fromDDL(table.ddl))
 
     def _conforming(self, table: Table, df: DataFrame, scope: dict[str, str]) -> DataFrame:
         """The rows as they are stored, in the contract's order; rows that break the contract fail the write."""
@@ -115,9 +117,9 @@ class Lake:
             if not column.nullable:
                 value = F.coalesce(value, _fail(f"table {table.name}: column {column.name} is null in some row, and must not be"))
             columns.append(value.alias(column.name))
-        for name, value in scope.items():
-            told = f"table {table.name}: column {name} must be '{value}' in every row of this write, got another value"
-            df = df.where(F.when(F.col(name) == F.lit(value), F.lit(True)).otherwise(_fail(told)))
+        for name, only in scope.items():
+            told = f"table {table.name}: column {name} must be '{only}' in every row of this write, got another value"
+            df = df.where(F.when(F.col(name) == F.lit(only), F.lit(True)).otherwise(_fail(told)))
         return df.select(*columns)
 
     def _stored(self, table: Table, only_this_run: bool) -> DataFrame:
@@ -130,7 +132,7 @@ class Lake:
         return self._stored_parquet(table, only_this_run)
 
     def _stored_parquet(self, table: Table, only_this_run: bool) -> DataFrame:
-        schema = StructType.fromDDL(f"`{RUN_ID}` string, {table.ddl}")
+        schema = cast(StructType, StructType.fromDDL(f"`{RUN_ID}` string, {table.ddl}"))
         root = self._table_path(table)
         folder = f"{root}/{RUN_ID}={self.run_id}" if only_this_run else root
         reader = self.spark.read.option("basePath", root)
@@ -220,6 +222,16 @@ def _check_types(table: Table, wanted: StructType, got: StructType, where: str, 
             )
         if types[field.name] != expected and field.name not in ignore_types:
             raise ContractError(f"table {table.name}: column {field.name} must be {expected}, got {types[field.name]} in {where}; cast it")
+
+
+def _own_error(err: Exception) -> SynalignError | None:
+    """The error of ours behind a failed Spark job: a broken contract, or what a UDF raised on a worker."""
+    text = _full_text(err)
+    if broken := _BROKEN.search(text):
+        return ContractError(broken.group(1))
+    raised = _RAISED.search(text)
+    kind = getattr(errors, raised.group(1), None) if raised else None
+    return kind(raised.group(2)) if raised and isinstance(kind, type) and issubclass(kind, SynalignError) else None
 
 
 def _full_text(err: BaseException) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Column
-from pyspark.sql.functions import arrow_udf, pandas_udf
+from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]
 
 # All control characters become spaces: a NUL or a bell inside a word is noise, tabs and line ends are white space.
 _SPACES = r"[\s\p{Z}\p{Cc}]+"
@@ -25,7 +25,7 @@ def normalise(texts: pa.Array) -> pa.Array:
 def normalise_udf() -> object:
     """``normalise`` as a column function on Arrow arrays (Spark 4.1 and later)."""
 
-    @arrow_udf("string")
+    @arrow_udf("string")  # type: ignore[untyped-decorator]
     def normalised(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for texts in batches:
             yield normalise(texts)
@@ -37,7 +37,7 @@ def normalise_pandas_udf() -> object:
     """The same on pandas series, for older Spark."""
     import pandas as pd
 
-    @pandas_udf("string")
+    @pandas_udf("string")  # type: ignore[untyped-decorator]
     def normalised(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for texts in batches:
             yield normalise(pa.Array.from_pandas(texts, type=pa.string())).to_pandas()

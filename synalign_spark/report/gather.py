@@ -17,6 +17,7 @@ from synalign_spark.report.findings import Findings, MapPoints, Probe, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
 from synalign_spark.report.probe import LabelledRows, probe, unfit
 from synalign_spark.report.projection import principal_plane
+from synalign_spark.stages.keys import unit
 from synalign_spark.tables import Table
 from udfs.arrow import to_matrix
 
@@ -44,11 +45,12 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
     n_real, n_synthetic = sum(row.real for row in labels), sum(row.synthetic for row in labels)
     real = _real_sample(lake, cfg, n_real)
     synthetic = _synthetic_sample(lake, cfg, n_synthetic, weights)
-    result, skipped = _probe(cfg, real, synthetic, weights is not None)
+    certificate = _parameters(lake, tables.CERTIFICATE, ("label",))
+    result, skipped = downstream(cfg, real, synthetic, certificate)
     fetch = spark_fetch(lake)
     return Findings(
         run_id=cfg.run.id,
-        certificate=_parameters(lake, tables.CERTIFICATE, ("label",)),
+        certificate=certificate,
         labels=labels,
         weights=measures.weight_spread(weights) if weights is not None else None,
         points=_points(real, synthetic, n_synthetic, cfg.report.map_rows),
@@ -128,14 +130,16 @@ def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, rows: int) ->
     return MapPoints(xy_real, real["label"].to_pylist(), xy_synthetic, synthetic["label"].to_pylist(), relative, explained)
 
 
-def _probe(cfg: Config, real: pa.Table, synthetic: pa.Table, weighted: bool) -> tuple[Probe | None, str]:
+def downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certificate: list[Row]) -> tuple[Probe | None, str]:
     """The probe, or None and why it was left out."""
     if not cfg.report.downstream:
         return None, "report.downstream is off"
-    if not weighted:
+    if not certificate:
         return None, "there are no weights yet"
     real, synthetic = _labelled(real), _labelled(synthetic)
-    apart = np.asarray(real["held_out"].to_pylist(), dtype=bool)
+    heard = judged(certificate)
+    in_judged = [None in heard or label in heard for label in real["label"].to_pylist()]
+    apart = np.asarray(real["held_out"].to_pylist(), dtype=bool) & np.asarray(in_judged, dtype=bool)
     fit = _rows(real.filter(pa.array(~apart)).slice(0, PROBE_ROWS), None)
     holdout = _rows(real.filter(pa.array(apart)).slice(0, PROBE_ROWS), None)
     written = _rows(synthetic.slice(0, PROBE_ROWS), synthetic["weight"].slice(0, PROBE_ROWS))
@@ -155,7 +159,11 @@ def _rows(rows: pa.Table, weight: Any) -> LabelledRows:
 
 
 def held_out(cfg: Config) -> Any:
-    """Whether a real row only judges the weights: the split of the alignment, by hash of its id."""
-    from synalign_spark.stages.keys import unit
+    """Whether a real row only judges the weights: the split of ``stages.align_input.real_rows``, by hash of its id."""
+    return unit(cfg.run.seed, "align.split", "doc_id") < F.lit(cfg.align.holdout)
 
-    return unit(cfg.run.seed, "split", "doc_id") < F.lit(cfg.align.holdout)
+
+def judged(certificate: list[Row]) -> set[str | None]:
+    """Labels that have held-out rows; a label of few real rows has none: all of them shaped its weights."""
+    per_label = [row for row in certificate if row["label"] is not None]
+    return {row["label"] for row in per_label or certificate if row["n_real_holdout"]}

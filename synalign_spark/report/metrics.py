@@ -19,13 +19,13 @@ MetricRow = dict[str, Any]
 def metric_rows(findings: Findings) -> list[MetricRow]:
     """Rows (name, label, value, unit), one per name and label, by name and label.
 
-    label is None for a figure of the whole run; value is None where nothing could be measured."""
+    label is None for a figure of the whole run; value is None where nothing could be measured (NaN too)."""
     rows = [*_alignment(findings), *_rows(findings), *_weights(findings), *_generation(findings), *_probe(findings), *_stages(findings)]
     return sorted(rows, key=lambda row: (row["name"], row["label"] is not None, row["label"] or ""))
 
 
 def _row(name: str, value: Any, unit: str, label: str | None = None) -> MetricRow:
-    return {"name": name, "label": label, "value": None if value is None else float(value), "unit": unit}
+    return {"name": name, "label": label, "value": None if value is None or value != value else float(value), "unit": unit}
 
 
 def _alignment(findings: Findings) -> list[MetricRow]:

@@ -21,7 +21,8 @@ def _alignment(findings: Findings) -> str:
     before, after = overall["mmd2_holdout_before"], overall["mmd2_holdout_after"]
     moved = f"On held-out real rows the distance MMD² went from {number(before)} to {number(after)}"
     change = f" ({(after - before) / before:+.0%})" if before > 0 and after > 0 else ""
-    return f"{overall['verdict'].rstrip('.')}. {moved}{change}."
+    told = overall["verdict"].rstrip(".")
+    return f"{told[:1].upper()}{told[1:]}. {moved}{change}."
 
 
 def _effective(findings: Findings) -> str:

@@ -4,7 +4,9 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 
 from jobs import report
 from jobs.context import Context
@@ -13,9 +15,10 @@ from synalign_spark import tables
 from synalign_spark.config import Config
 from synalign_spark.progress import Progress
 from synalign_spark.report import measures
-from synalign_spark.report.gather import gather, shown_config, spark_fetch
+from synalign_spark.report.gather import downstream, gather, held_out, judged, shown_config, spark_fetch
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.metrics import metric_rows
+from synalign_spark.stages.align_input import real_rows
 
 
 def shuffled(df, partitions):
@@ -48,7 +51,7 @@ def test_show_reads_what_the_lake_wrote(done, lake, cfg):
     assert [{key: row[key] for key in heaviest[0]} for row in found["rows"]] == heaviest
 
 
-def test_findings_do_not_depend_on_partitioning(spark, lake, cfg):
+def test_findings_do_not_depend_on_partitioning(done, lake, cfg):
     class Repartitioned:
         def has_table(self, table):
             return lake.has_table(table)
@@ -56,7 +59,8 @@ def test_findings_do_not_depend_on_partitioning(spark, lake, cfg):
         def read(self, table, **scope):
             return lake.read(table, **scope).repartition(7)
 
-    assert metric_rows(gather(lake, cfg, {})) == metric_rows(gather(Repartitioned(), cfg, {}))
+    stored = [row.asDict() for row in lake.read(tables.METRICS).collect()]
+    assert sorted(stored, key=str) == sorted(metric_rows(gather(Repartitioned(), cfg, {})), key=str)
 
 
 @pytest.mark.parametrize("partitions", [1, 7, 0])
@@ -138,9 +142,21 @@ def test_shown_configuration_hides_what_looks_like_a_secret(cfg):
     assert "spark.executor.cores: '7'" in text
 
 
-def test_downstream_check_can_be_turned_off(lake, cfg):
+def test_held_out_rows_are_those_of_the_alignment(lake, cfg):
+    real = lake.read(tables.EMBEDDINGS, origin="real")
+    theirs = {row.doc_id for row in real_rows(real, cfg.align, cfg.run.seed).where("split = 'holdout'").select("doc_id").collect()}
+    ours = {row.doc_id for row in real.where(held_out(cfg)).select("doc_id").collect()}
+    assert ours == theirs
+    assert 20 < len(ours) < 100
+
+
+def test_labels_without_held_out_rows_do_not_judge():
+    rows = [{"label": "a", "n_real_holdout": 0}, {"label": "b", "n_real_holdout": 9}, {"label": None, "n_real_holdout": 9}]
+    assert judged(rows) == {"b"}
+    assert judged(rows[2:]) == {None}, "without labels the whole judges"
+
+
+def test_downstream_check_can_be_turned_off(cfg):
     off = cfg.model_copy(update={"report": cfg.report.model_copy(update={"downstream": False})})
-    findings = gather(lake, off, {})
-    assert findings.probe is None
-    assert findings.probe_skipped == "report.downstream is off"
-    assert len(findings.points.real) == 80
+    assert downstream(off, pa.table({}), pa.table({}), []) == (None, "report.downstream is off")
+    assert downstream(cfg, pa.table({}), pa.table({}), []) == (None, "there are no weights yet")

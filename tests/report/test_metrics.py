@@ -1,5 +1,6 @@
 """The figures in long form, and numbers as the page shows them."""
 
+import dataclasses
 import math
 
 import pytest
@@ -13,6 +14,12 @@ def test_metrics_have_one_row_per_name_and_label(findings):
     keys = [(row["name"], row["label"]) for row in rows]
     assert len(keys) == len(set(keys))
     assert all(set(row) == {"name", "label", "value", "unit"} for row in rows)
+
+
+def test_what_could_not_be_measured_is_null(findings):
+    certificate = [{**findings.certificate[0], "lambda": float("nan")}]
+    rows = metric_rows(dataclasses.replace(findings, certificate=certificate))
+    assert [row["value"] for row in rows if row["name"] == "align.lambda"] == [None]
 
 
 def test_metrics_hold_the_figures(findings):

@@ -109,7 +109,7 @@ def test_one_point_and_many_labels_can_be_drawn(findings):
 
 def test_verdict_tells_change_and_effective_rows_in_words(findings):
     said = sentences(findings)
-    assert said[0] == "the weighted rows are closer. On held-out real rows the distance MMD² went from 0.05000 to 0.02000 (-60%)."
+    assert said[0] == "The weighted rows are closer. On held-out real rows the distance MMD² went from 0.05000 to 0.02000 (-60%)."
     assert said[1].startswith("The weighted set is worth 80 of its 120 rows (effective sample size, 67%)")
     assert "70.0% of cases unweighted and 80.0% weighted: better with the weights (+10.0 points, 95% within ±3.9)" in said[2]
     assert said[3] == "120 synthetic rows were accepted (80% of those written), out of 60 calls and 9,000 tokens for 0.25 USD."

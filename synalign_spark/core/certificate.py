@@ -117,7 +117,7 @@ def verdict(found: Findings) -> str:
         )
     else:
         parts.append(f"the weighted rows can still be told from the real ones ({found.tested_rows} rows drawn, p = {found.p_after:.3f})")
-    if np.isfinite(found.lam) and found.holdout_before > 0:
+    if not np.isinf(found.lam) and found.holdout_before > 0:
         left = max(found.holdout_after, 0.0) / found.holdout_before
         parts.append(f"{left:.0%} of the held-out MMD^2 is left")
     parts.append(f"effective sample size {found.ess_share:.0%} of the rows")

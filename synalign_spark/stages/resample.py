@@ -114,7 +114,11 @@ def _with_replacement(rows: DataFrame, draws: Mapping[str, int], n_rows: int, me
         totals.setdefault(row["grp"], {})[row["bucket"]] = int(row["ticks"])
     plan = _systematic_plan if method == "systematic" else _multinomial_plan
     jobs = {(group, bucket): job for group, n in draws.items() for bucket, job in plan(group, totals[group], n, seed).items()}
-    return bucketed.groupBy("grp", "bucket").applyInArrow(partial(_bucket_copies, jobs=jobs), COPIES_DDL)
+
+    def apply(table: pa.Table) -> pa.Table:  # Spark reads the annotations
+        return _bucket_copies(table, jobs)
+
+    return bucketed.groupBy("grp", "bucket").applyInArrow(apply, COPIES_DDL)
 
 
 def _systematic_plan(group: str, totals: Mapping[str, int], draws: int, seed: int) -> dict[str, Job]:

@@ -1,0 +1,125 @@
+"""Partial sums: they merge to those of the union, in any order, over threads and over ranks."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synalign_spark.core.communicator import LocalCommunicator
+from synalign_spark.core.moments import CHUNK_ROWS, Shard, merge, no_rows, reduce_moments, row_moments
+
+
+def problem(seed, n=50, width=6, scale=3.0):
+    rng = np.random.default_rng(seed)
+    phi = rng.standard_normal((n, width)).astype(np.float32)
+    return phi, np.log(rng.random(n)), scale * rng.standard_normal(width)
+
+
+def direct(phi, log_base, theta):
+    """Total, sum of squares and feature sum as one would write them."""
+    a = np.exp(log_base + phi.astype(np.float64) @ theta)
+    return a.sum(), (a**2).sum(), a @ phi.astype(np.float64)
+
+
+def assert_same(got, want, rtol=1e-12):
+    assert got.rows == want.rows
+    np.testing.assert_allclose(got.log_partition, want.log_partition, rtol=rtol, atol=1e-12)
+    np.testing.assert_allclose(got.mean, want.mean, rtol=rtol, atol=1e-13)
+    np.testing.assert_allclose([got.ess, got.max_weight], [want.ess, want.max_weight], rtol=rtol)
+
+
+def test_moments_are_the_sums_that_they_name():
+    phi, log_base, theta = problem(0, n=300)
+    got, (total, squares, features) = row_moments(phi, log_base, theta), direct(phi, log_base, theta)
+    assert got.log_partition == pytest.approx(np.log(total), rel=1e-13)
+    np.testing.assert_allclose(got.mean, features / total, rtol=1e-12)
+    assert got.ess == pytest.approx(total**2 / squares, rel=1e-12)
+    a = np.exp(log_base + phi.astype(np.float64) @ theta)
+    assert got.max_weight == pytest.approx(a.max() / total, rel=1e-12)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 1000), st.lists(st.integers(0, 200), min_size=0, max_size=6), st.sampled_from([0.0, 1.0, 300.0]))
+def test_parts_merge_to_the_whole_in_any_order(seed, cuts, scale):
+    phi, log_base, theta = problem(seed, n=200, scale=scale)
+    edges = [0, *sorted(cuts), 200]
+    parts = [row_moments(phi[a:b], log_base[a:b], theta) for a, b in zip(edges, edges[1:], strict=False)]
+    whole = row_moments(phi, log_base, theta)
+    assert_same(merge(parts), whole)
+    assert_same(merge(parts[::-1]), whole)
+    assert_same(merge([parts[0], merge([*parts[1:], no_rows(6)])]), whole)
+
+
+def test_logits_of_any_size_do_not_overflow():
+    phi, log_base, theta = problem(1, scale=1e5)
+    got = row_moments(phi, log_base, theta)
+    assert np.isfinite(got.log_partition)
+    assert np.isfinite(got.mean).all()
+
+
+def test_rows_pinned_to_zero_do_not_count():
+    phi, log_base, theta = problem(2)
+    log_base[::3] = -np.inf
+    kept = np.isfinite(log_base)
+    assert_same(row_moments(phi, log_base, theta), row_moments(phi[kept], log_base[kept], theta))
+    nothing = row_moments(phi[~kept], log_base[~kept], theta)
+    assert nothing.rows == 0
+    assert nothing.log_partition == -np.inf
+
+
+def test_threads_change_no_bit():
+    phi, log_base, theta = problem(3, n=2 * CHUNK_ROWS + 11)
+    groups = {"a": (phi, log_base), "b": (phi[:9], log_base[:9])}
+    one, three = (Shard(groups, threads=threads).evaluate({"a": theta, "b": theta}) for threads in (1, 3))
+    for name in groups:
+        np.testing.assert_array_equal(one[name].features, three[name].features)
+        assert (one[name].shift, one[name].total) == (three[name].shift, three[name].total)
+    assert list(Shard(groups).evaluate({"b": theta})) == ["b"]
+
+
+class ThreadCommunicator:
+    """Ranks are threads of this process."""
+
+    def __init__(self, rank, size, barrier, box):
+        self.rank, self.size, self._barrier, self._box = rank, size, barrier, box
+
+    def _all(self, values):
+        self._box[self.rank] = values
+        self._barrier.wait()
+        held = [self._box[rank] for rank in range(self.size)]
+        self._barrier.wait()
+        return held
+
+    def all_reduce(self, values):
+        return sum(self._all(values))
+
+    def all_reduce_max(self, values):
+        return np.max(self._all(values), axis=0)
+
+
+def test_ranks_reduce_to_the_whole():
+    phi, log_base, theta = problem(4, n=90)
+    whole = row_moments(phi, log_base, theta)
+    assert_same(reduce_moments({"a": whole}, LocalCommunicator())["a"], whole)
+    edges = [0, 20, 20, 90]  # one rank has no rows
+    barrier, box, results = threading.Barrier(3), {}, {}
+
+    def work(rank):
+        rows = slice(edges[rank], edges[rank + 1])
+        local = {"a": row_moments(phi[rows], log_base[rows], theta)}
+        results[rank] = reduce_moments(local, ThreadCommunicator(rank, 3, barrier, box))["a"]
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for rank in range(3):
+        assert_same(results[rank], whole)
+
+
+def test_merge_needs_a_part():
+    with pytest.raises(ValueError, match="at least one part"):
+        merge([])

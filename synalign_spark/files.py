@@ -40,4 +40,5 @@ def filesystem(path: str) -> tuple[fs.FileSystem, str]:
     if local is not None:
         return fs.LocalFileSystem(), str(local)
     kind = scheme(path)
-    return fs.FileSystem.from_uri(_ARROW_SCHEMES.get(kind, kind) + path[len(kind) :])
+    files, inside = fs.FileSystem.from_uri(_ARROW_SCHEMES.get(kind, kind) + path[len(kind) :])
+    return files, str(inside)

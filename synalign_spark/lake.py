@@ -102,9 +102,9 @@ class Lake:
 
     def _conforming(self, table: Table, df: DataFrame, scope: dict[str, str]) -> DataFrame:
         """The rows as they are stored, in the contract's order; rows that break the contract fail the write."""
-        for name, value in scope.items():
+        for name, only in scope.items():
             if name not in df.columns:
-                df = df.withColumn(name, F.lit(value))
+                df = df.withColumn(name, F.lit(only))
         extra = [name for name in df.columns if name not in table.column_names]
         if extra:
             raise ContractError(

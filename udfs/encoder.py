@@ -200,7 +200,7 @@ def _load(location: str, hub_revision: str | None, batch_size: int, max_tokens: 
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     where = None if device == "auto" else device
     try:
         model = SentenceTransformer(location, revision=hub_revision, device=where, local_files_only=hub_revision is None)

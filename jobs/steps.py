@@ -132,8 +132,9 @@ def _judge_one(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str
     upstream = [name for name in step.after if name in again or manifest[name]["produced"] != entry["inputs"].get(name)]
     if upstream:
         return Verdict(step, False, f"{' and '.join(upstream)} ran anew")
-    if entry["summary"].get("stopped_by"):
-        return Verdict(step, False, f"stopped by {entry['summary']['stopped_by']} last time")
+    stopped_by = str(entry["summary"].get("stopped_by", ""))
+    if stopped_by.startswith("limits."):  # a budget, not the target: with a larger one there is more to do
+        return Verdict(step, False, f"stopped by generate.{stopped_by} last time")
     return Verdict(step, True, "done")
 
 

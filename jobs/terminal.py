@@ -47,7 +47,7 @@ class Terminal:
             self.console.print(f"  {step.name} ...")
 
     def finished(self, step: Step, summary: Mapping[str, Any], seconds: float) -> None:
-        self.console.print(f"[green]ok[/] {step.name:<16} {seconds:7.1f} s   {escape(in_words(summary))}")
+        self.console.print(f"[green]ok[/] {step.name:<16} {seconds:7.1f} s   {escape(in_words(summary))}", soft_wrap=True)
 
     def failed(self, step: Step) -> None:
         self.console.print(f"[red]failed[/] {step.name}")

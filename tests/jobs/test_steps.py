@@ -61,10 +61,11 @@ def test_changed_files_run_everything_again():
     assert pending(config(), finished(config(), {"ingest": "old"}), {"ingest": "new"})[0] == "ingest"
 
 
-def test_a_stop_by_budget_is_not_done():
+@pytest.mark.parametrize(("stopped_by", "again"), [("limits.max_requests", True), ("target", False), ("max_candidates", False)])
+def test_only_a_stop_by_budget_is_not_done(stopped_by, again):
     manifest = finished(config())
-    manifest["generate"]["summary"] = {"stopped_by": "max_requests"}
-    assert pending(config(), manifest)[0] == "generate"
+    manifest["generate"]["summary"] = {"stopped_by": stopped_by}
+    assert (pending(config(), manifest)[:1] == ["generate"]) == again
 
 
 @pytest.mark.parametrize(

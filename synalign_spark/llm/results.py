@@ -114,7 +114,14 @@ class Rows:
     def add_refusal(self, request: Request, index: int, text: str | None, reason: str, detail: str | None) -> None:
         """index: place of the row in its answer; -1 for a whole answer."""
         self.refused[reason] += 1
-        row = {"request_id": request.request_id, "row_index": index, "label": request.label, "text": text, "reason": reason, "detail": detail}
+        row = {
+            "request_id": request.request_id,
+            "row_index": index,
+            "label": request.label,
+            "text": text,
+            "reason": reason,
+            "detail": detail,
+        }
         self.refusals.append(row | {"text": storable(text), "detail": storable(detail)})
 
     def result(self, summary: dict[str, Any]) -> GenerateResult:

@@ -113,7 +113,7 @@ class Tracker:
         drop = np.cumsum(np.square(self.columns[:, : len(self.picked)]), axis=1)[:, start:]  # (k, t)
         sd = np.sqrt(np.maximum(1.0 - drop, 0.0))
         share = self.mass / self.mass.sum()
-        return Trace(share @ sd, np.minimum(share @ (sd < reach_sd), 1.0))
+        return Trace(share @ sd, 1.0 - share @ (sd >= reach_sd))  # exactly 1 once nothing is left out
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The whole state as named arrays, for ``numpy.savez`` or a table; :meth:`from_arrays` reads it."""

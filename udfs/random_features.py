@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql.functions import ArrowUDFType, PandasUDFType, arrow_udf, pandas_udf  # type: ignore[attr-defined]
+from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]
 
 from synalign_spark.core.features import FeatureMap
 from udfs.arrow import from_matrix, to_matrix
@@ -36,7 +36,7 @@ def random_features_udf(feature_map: FeatureMap) -> Callable[..., Any]:
         for batch in batches:
             yield random_features(batch, feature_map)
 
-    column: Callable[..., Any] = arrow_udf(apply, FEATURE_TYPE, ArrowUDFType.SCALAR_ITER)
+    column: Callable[..., Any] = arrow_udf(apply, FEATURE_TYPE)
     return column
 
 
@@ -48,5 +48,5 @@ def random_features_pandas_udf(feature_map: FeatureMap) -> Callable[..., Any]:
             matrix = np.stack(batch.to_list()) if len(batch) else np.empty((0, feature_map.width), dtype=np.float32)
             yield pd.Series(list(feature_map(matrix)))
 
-    column: Callable[..., Any] = pandas_udf(apply, FEATURE_TYPE, PandasUDFType.SCALAR_ITER)
+    column: Callable[..., Any] = pandas_udf(apply, FEATURE_TYPE)
     return column

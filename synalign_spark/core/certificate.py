@@ -107,6 +107,8 @@ def verdict(found: Findings) -> str:
     parts = []
     if found.rule == "uniform":
         parts.append("too few real rows to align by: base weights kept")
+    elif np.isinf(found.lam) and found.rule != "mmd_rule":
+        parts.append("base weights kept, as configured")
     elif np.isinf(found.lam):
         parts.append("uniform could not be beaten on validation rows: base weights kept")
     if found.p_after is None:

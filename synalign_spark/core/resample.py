@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.quota import largest_remainder
+
 Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]
 
@@ -30,15 +32,11 @@ def quotas(shares: Mapping[str, float], rows: int) -> dict[str, int]:
     """Shares out rows among labels by largest remainder, ties by name; the counts sum to ``rows``.
 
     Raises ValueError if no share is positive."""
-    total = math.fsum(shares.values())
-    if not total > 0:
+    names = sorted(name for name, share in shares.items() if share > 0)
+    if not names:
         raise ValueError(f"shares must have a positive sum, got {dict(shares)}; draw from labels that have rows")
-    exact = {name: rows * share / total for name, share in shares.items()}
-    counts = {name: math.floor(value) for name, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: (counts[name] - exact[name], name))
-    for name in by_remainder[: rows - sum(counts.values())]:
-        counts[name] += 1
-    return counts
+    counts = largest_remainder([shares[name] for name in names], rows, [rows] * len(names), floor=0)
+    return {name: 0 for name in shares} | {name: int(count) for name, count in zip(names, counts, strict=True)}
 
 
 def systematic_copies(ticks: Int64Array, before: int, total: int, draws: int, u: float) -> Int64Array:
@@ -48,7 +46,7 @@ def systematic_copies(ticks: Int64Array, before: int, total: int, draws: int, u:
     whole label; draws: rows to draw from the label; u: the label's one uniform number in [0, 1).
     A row gets floor or ceil of draws * weight; over the buckets of a label the copies sum to ``draws``."""
     edges = np.concatenate([[before], before + np.cumsum(ticks)]).astype(np.float64)  # (n + 1,), exact whole numbers
-    marks = np.floor(edges / total * draws + u)
+    marks = np.minimum(np.floor(edges / total * draws + u), draws)  # a u just below 1 may round up at the end
     return np.diff(marks).astype(np.int64)
 
 
@@ -63,7 +61,8 @@ def multinomial_copies(ticks: Int64Array, draws: int, seed: Sequence[int]) -> In
     Draws for the buckets of a label first and then within each bucket are draws from the whole label."""
     if not draws:
         return np.zeros(len(ticks), dtype=np.int64)
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(list(seed))))
+    sequence = np.random.SeedSequence([len(seed), *seed])  # with the length: to numpy, [7] and [7, 0] are one seed
+    rng = np.random.Generator(np.random.Philox(sequence))
     p = ticks / float(ticks.sum())
     last = int(np.flatnonzero(ticks)[-1])  # numpy gives what is left by rounding to the last entry: let it have a weight
     copies: Int64Array = np.zeros(len(ticks), dtype=np.int64)

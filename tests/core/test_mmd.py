@@ -42,7 +42,8 @@ def exact(phi, mu, lam, q):
     equal = sparse.bmat([[phi.T, sparse.csc_matrix((width, n)), -sparse.identity(width)], [np.ones((1, n)), None, None]])
     rows = np.arange(n)
     cone = sparse.coo_matrix(
-        (np.concatenate([np.ones(n), -np.ones(n)]), (np.concatenate([3 * rows, 3 * rows + 1]), np.concatenate([n + rows, rows]))), shape=(3 * n, size)
+        (np.concatenate([np.ones(n), -np.ones(n)]), (np.concatenate([3 * rows, 3 * rows + 1]), np.concatenate([n + rows, rows]))),
+        shape=(3 * n, size),
     )
     bound = np.concatenate([mu, [1.0], np.stack([np.zeros(n), np.zeros(n), q], axis=1).ravel()])
     settings_ = clarabel.DefaultSettings()
@@ -120,7 +121,9 @@ def test_small_lambda_reaches_the_smallest_mmd():
     settings_.verbose = False
     constraints = sparse.vstack([np.ones((1, n)), -sparse.identity(n)]).tocsc()
     cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(n)]
-    found = clarabel.DefaultSolver(sparse.triu(p @ p.T).tocsc(), -p @ mu, constraints, np.concatenate([[1.0], np.zeros(n)]), cones, settings_).solve()
+    found = clarabel.DefaultSolver(
+        sparse.triu(p @ p.T).tocsc(), -p @ mu, constraints, np.concatenate([[1.0], np.zeros(n)]), cones, settings_
+    ).solve()
     smallest = 2 * found.obj_val + float(mu @ mu)
     lam = 1e-4
     solution, w = solve(phi, mu, lam, tolerance=1e-6)

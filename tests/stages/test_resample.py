@@ -1,0 +1,101 @@
+"""Resampling on Spark: exact counts per label, the same draws for every partitioning, and the table's contract."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from synalign_spark.config import ResampleConfig
+from synalign_spark.core import resample as core
+from synalign_spark.errors import DataError
+from synalign_spark.stages import resample as stage
+from synalign_spark.stages.resample import resample
+from synalign_spark.tables import AUGMENTED, CORPUS, SYNTHETIC, WEIGHTS
+
+METHODS = ("systematic", "multinomial", "topn")
+IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(300)]
+LABELS = ["cat" if i < 200 else "dog" for i in range(300)]
+IN_LABEL = np.random.default_rng(0).gamma(0.5, size=300)
+IN_LABEL[:3] = 0.0
+IN_LABEL[:200] /= IN_LABEL[:200].sum()
+IN_LABEL[200:] /= IN_LABEL[200:].sum()
+REAL = [(hashlib.sha256(f"real{i}".encode()).hexdigest(), f"real {i}", "cat" if i < 45 else "dog", None, 6) for i in range(60)]
+
+
+def tables(spark, partitions=1, labels=LABELS):
+    synthetic = [(key, f"text {key[:6]}", label, "imported", "unknown", *[None] * 6) for key, label in zip(IDS, labels, strict=True)]
+    weights = [(key, label, 0.5 * w, w, 1 / 100) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
+    frames = [spark.createDataFrame(rows, t.ddl) for rows, t in ((synthetic, SYNTHETIC), (weights, WEIGHTS), (REAL, CORPUS))]
+    return [frame.repartition(partitions) for frame in frames]
+
+
+def rows_of(frame):
+    assert frame.columns == list(AUGMENTED.column_names)
+    return sorted(frame.toArrow().to_pylist(), key=lambda row: row["row_id"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_exactly_the_quota_of_each_label_whatever_the_partitions(spark, method, monkeypatch):
+    monkeypatch.setattr(core, "ROWS_A_BUCKET", 20)  # several buckets a label
+    cfg = ResampleConfig(method=method, rows=81)
+    got = rows_of(resample(*tables(spark), cfg, 0))
+    drawn = [row for row in got if row["origin"] == "synthetic"]
+    assert {label: sum(row["label"] == label for row in drawn) for label in ("cat", "dog")} == {"cat": 61, "dog": 20}  # 45 : 15 of 81
+    assert sum(row["origin"] == "real" for row in got) == 60
+    assert len({row["row_id"] for row in got}) == len(got)
+    assert not {row["doc_id"] for row in drawn} & set(IDS[:3])  # weight 0
+    if method == "topn":
+        assert len({row["doc_id"] for row in drawn}) == 81
+    assert rows_of(resample(*tables(spark, partitions=7), cfg, 0)) == got
+
+
+def test_systematic_buckets_give_what_one_pass_over_the_sorted_rows_gives(spark, monkeypatch):
+    monkeypatch.setattr(core, "ROWS_A_BUCKET", 20)
+    drawn = rows_of(resample(*tables(spark), ResampleConfig(rows=400, include_real=False), 3))
+    plan = stage._systematic_plan("=dog", {"": 1}, 1, 3)[""]
+    dogs = sorted(zip(IDS[200:], IN_LABEL[200:], strict=True))
+    ticks = core.to_ticks(np.array([w for _, w in dogs]))
+    copies = core.systematic_copies(ticks, 0, int(ticks.sum()), 100, plan.keywords["u"])
+    want = {key: int(n) for (key, _), n in zip(dogs, copies, strict=True) if n}
+    got = {}
+    for row in drawn:
+        if row["label"] == "dog":
+            got[row["doc_id"]] = got.get(row["doc_id"], 0) + 1
+    assert got == want
+
+
+def test_copies_are_numbered_and_weights_kept(spark):
+    drawn = rows_of(resample(*tables(spark), ResampleConfig(rows=1000, include_real=False), 0))
+    weight = dict(zip(IDS, IN_LABEL, strict=True))
+    copies = {}
+    for row in drawn:
+        copies.setdefault(row["doc_id"], []).append(row["draw"])
+        n_label = 200 if row["label"] == "cat" else 100
+        assert row["weight"] == pytest.approx(weight[row["doc_id"]] * n_label)
+    assert all(sorted(draws) == list(range(len(draws))) for draws in copies.values())
+    for key, draws in copies.items():
+        n_label = 750 if LABELS[IDS.index(key)] == "cat" else 250
+        assert abs(len(draws) - weight[key] * n_label) < 1
+
+
+def test_auto_draws_as_many_rows_as_were_accepted_and_topn_as_many_as_fit(spark):
+    frames = tables(spark)
+    assert resample(*frames, ResampleConfig(include_real=False), 0).count() == 300
+    fit = rows_of(resample(*frames, ResampleConfig(method="topn", include_real=False), 0))
+    assert {label: sum(row["label"] == label for row in fit) for label in ("cat", "dog")} == {"cat": 197, "dog": 65}
+
+
+def test_what_cannot_be_drawn_is_named(spark):
+    frames = tables(spark)
+    with pytest.raises(DataError, match=r"cat \(197 of 300\)"):
+        resample(*frames, ResampleConfig(method="topn", rows=400), 0)
+    with pytest.raises(DataError, match="no label of the synthetic rows is in the corpus"):
+        resample(*tables(spark, labels=["bird"] * 300), ResampleConfig(), 0)
+    with pytest.raises(DataError, match="no synthetic row of label dog has a weight"):
+        resample(
+            frames[0],
+            frames[1].selectExpr("doc_id", "label", "weight", "IF(label = 'dog', 0D, weight_in_label) AS weight_in_label", "base_weight"),
+            frames[2],
+            ResampleConfig(),
+            0,
+        )

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
-from synalign_spark.errors import ContractError, LakeError
+from synalign_spark.errors import ContractError, DataError, LakeError
 from synalign_spark.lake import Lake
 from synalign_spark.tables import CERTIFICATE, CORPUS, REJECTS, Column, Table
 
@@ -151,3 +151,15 @@ def test_real_contracts_pass_through_empty(spark, tmp_path, table):
     lake = Lake(spark, str(tmp_path), "parquet", "r1")
     lake.write(table, spark.createDataFrame([], table.ddl))
     assert lake.read(table).columns == list(table.column_names)
+
+
+def test_an_error_of_ours_on_a_worker_arrives_as_itself(spark, tmp_path):
+    @F.pandas_udf("int")
+    def refuse(values):
+        from synalign_spark.errors import DataError
+
+        raise DataError(f"embedding: {len(values)} rows are no good; mend them")
+
+    lake = Lake(spark, str(tmp_path), "parquet", "r1")
+    with pytest.raises(DataError, match=r"^embedding: 2 rows are no good; mend them$"):
+        lake.write(PLAIN, rows(spark, "a", "b").repartition(1).withColumn("n", refuse("n")))

@@ -47,8 +47,9 @@ def _downstream(findings: Findings) -> str:
     else:
         told = "better with the weights" if probe.gain > 0 else "worse with the weights"
     return (
-        f"A probe trained on the synthetic rows names the label of {probe.n_holdout:,} held-out real rows right in {uniform:.1%} of cases unweighted "
-        f"and {weighted:.1%} weighted: {told} ({probe.gain * 100:+.1f} points, 95% within ±{margin * 100:.1f}); trained on real rows it reaches {real:.1%}."
+        f"A probe trained on the synthetic rows names the label of {probe.n_holdout:,} held-out real rows right in {uniform:.1%} of cases "
+        f"unweighted and {weighted:.1%} weighted: {told} ({probe.gain * 100:+.1f} points, 95% within ±{margin * 100:.1f}); "
+        f"trained on real rows it reaches {real:.1%}."
     )
 
 

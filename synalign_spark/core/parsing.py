@@ -47,7 +47,7 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
     if isinstance(items, list):
         items = [_text_of(item) for item in items]
     try:
-        rows = _Rows(rows=items).rows
+        rows = _Rows.model_validate({"rows": items}).rows
     except ValidationError as err:
         return Parsed("unparsable", f"expected {{'rows': [strings]}}: {_first_error(err)}")
     return Parsed("ok", rows=tuple(rows[:n_rows]))

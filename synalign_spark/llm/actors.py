@@ -1,10 +1,12 @@
-"""The Ray actors: callers that send requests, and the one limiter that all of them ask first."""
+"""The Ray actors: callers that send requests, and the one limiter that all of them ask first.
+
+Plain classes here; the pool makes actors of them, and tests use them without Ray."""
 
 import asyncio
 import time
+from typing import Any
 
 import openai
-import ray
 
 from synalign_spark.config import LimitsConfig
 from synalign_spark.llm.calls import Answer, Request
@@ -15,7 +17,6 @@ from synalign_spark.llm.limits import RateLimiter
 CONNECT_TIMEOUT_S = 15.0
 
 
-@ray.remote(num_cpus=0, max_concurrency=10_000)
 class Limiter:
     """The pool's only clock and count: one process, whatever the number of callers. First come, first served."""
 
@@ -49,7 +50,7 @@ class Limiter:
 class RemoteGate(Gate):
     """The limiter as callers see it. Settling does not wait for the limiter."""
 
-    def __init__(self, limiter: "ray.actor.ActorHandle") -> None:
+    def __init__(self, limiter: Any) -> None:
         self._limiter = limiter
 
     async def acquire(self, tokens: int) -> bool:
@@ -62,11 +63,10 @@ class RemoteGate(Gate):
         await self._limiter.pause.remote(seconds)
 
 
-@ray.remote(num_cpus=0, max_restarts=0)
 class Caller:
     """Sends requests and, where it can reach the ledger, stores each answer before handing it on."""
 
-    def __init__(self, target: Target, limiter: "ray.actor.ActorHandle", ledger: str | None) -> None:
+    def __init__(self, target: Target, limiter: Any, ledger: str | None) -> None:
         """ledger: folder to store answers in; None leaves that to the driver."""
         self._target = target
         self._gate = RemoteGate(limiter)
@@ -83,6 +83,12 @@ class Caller:
 
     async def ready(self) -> bool:
         return True
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+        if self._ledger is not None:
+            self._ledger.close()
 
 
 def make_client(target: Target) -> openai.AsyncOpenAI:

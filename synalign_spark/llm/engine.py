@@ -39,14 +39,15 @@ def generate(
     ledger_dir: str,
     progress: Progress,
     log_dir: str | None = None,
+    make_pool: Callable[[GenerateConfig, str, str | None], Pool] = Pool,
 ) -> GenerateResult:
     """Writes ``cfg.target_rows`` accepted rows, or as many as candidates and budget give.
 
     demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt);
     label_counts: corpus rows by label; ledger_dir: folder of the stored answers, any file system; log_dir: local
-    folder for the embedded model's logs. Raises EndpointError for an endpoint that cannot be used,
+    folder for the embedded model's logs; make_pool: what sends the calls. Raises EndpointError for an endpoint that cannot be used,
     ConfigError for label shares that do not fit. A failed call is a row, never an exception."""
-    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, Pool(cfg, ledger_dir, log_dir) as pool:
+    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, make_pool(cfg, ledger_dir, log_dir) as pool:
         return _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task).finish()
 
 
@@ -118,7 +119,8 @@ class _Run:
             stopped = self._wave(wanted)
         done = sum(self.rows.accepted.values())
         if not stopped:
-            stopped = "target" if done >= self.cfg.target_rows else "max_candidates"
+            dry = any(self.planner.exhausted(label) for label, quota in self.quotas.items() if self.rows.accepted[label] < quota)
+            stopped = "target" if done >= self.cfg.target_rows else "no_cards" if dry else "max_candidates"
         if done == 0:
             raise EndpointError(
                 f"generate: no row was accepted ({self._told()}); stopped by {stopped}. See generate.task, generate.llm and generate.limits"
@@ -159,17 +161,17 @@ class _Run:
         """Asks for the cards that are not there yet, a second time where the first answer was of no use."""
         missing = list(dict.fromkeys(pick for pick in picks if pick not in self.planner.cards))
         for attempt in range(CARD_ATTEMPTS):
-            by_id = {(request := self.planner.card_request(pick, attempt)).request_id: (request, pick) for pick in missing}
-            requests = [request for request, _ in by_id.values()]
-            stopped = self._ask(
-                requests, lambda request, answer, by_id=by_id: self._take_card(by_id[request.request_id][1], request, answer)
-            )  # type: ignore[misc]
+            asked = {request.request_id: (pick, request) for pick in missing for request in [self.planner.card_request(pick, attempt)]}
+            stopped = self._ask([request for _, request in asked.values()], self._card_taker({i: pick for i, (pick, _) in asked.items()}))
             if stopped:
                 return stopped
             missing = [pick for pick in missing if pick not in self.planner.cards]
         for pick in missing:
             self.planner.give_up(pick)
         return ""
+
+    def _card_taker(self, picks: dict[str, Pick]) -> Callable[[Request, Answer], None]:
+        return lambda request, answer: self._take_card(picks[request.request_id], request, answer)
 
     def _ask(self, requests: Sequence[Request], take: Callable[[Request, Answer], None]) -> str:
         """Gets every answer and takes them in the order of ``requests``, as soon as those before are there."""

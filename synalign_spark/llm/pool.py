@@ -21,6 +21,7 @@ from synalign_spark.llm.limits import Budget
 LOCAL_CPUS = 1
 LOCAL_OBJECT_STORE_BYTES = 100 * 2**20
 MAX_ACTOR_DEATHS = 3
+LIMITER_CONCURRENCY = 10_000
 POLL_S = 0.5
 
 
@@ -41,7 +42,7 @@ def ray_session(llm: LlmConfig) -> Iterator[None]:
         package = str(Path(__file__).resolve().parents[1])
         ray.init(address=llm.ray_address, runtime_env={"py_modules": [package]}, **quiet)
     else:
-        local = {"num_cpus": LOCAL_CPUS, "object_store_memory": LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
+        local: dict[str, Any] = {"num_cpus": LOCAL_CPUS, "object_store_memory": LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
         ray.init(address="local", _node_ip_address="127.0.0.1", **local, **quiet)
     try:
         yield
@@ -61,7 +62,6 @@ class Pool:
         self._target: Target | None = None
         self._writer: LedgerWriter | None = None
         self._deaths = 0
-        self.dialect = ""
         self.stopped_by: str | None = None  # the budget's key, once it has stopped the sending
 
     def __enter__(self) -> "Pool":
@@ -124,7 +124,7 @@ class Pool:
                 yield request, self._after_death(caller, request, err)
                 continue
             except ray.exceptions.RayTaskError as err:
-                raise err.as_instanceof_cause() from None
+                raise err.as_instanceof_cause() from None  # type: ignore[no-untyped-call]
             if self._writer is not None and answer.status == "answered":
                 self._writer.commit([answer])
             yield request, answer
@@ -145,35 +145,36 @@ class Pool:
         return read_ledger(self._ledger_dir).get(request.request_id)
 
     def _open(self, budget: Budget) -> None:
-        """Starts the embedded model, checks the endpoint, starts Ray and the actors: once."""
-        if self._callers:
+        """Starts the embedded model, checks the endpoint, starts the callers: once."""
+        if self._target is not None:
             return
-        from synalign_spark.llm.actors import Limiter
-
         llm = self._cfg.llm
         base_url = self._stack.enter_context(embedded.serve(llm.model, self._log_dir)) if llm.provider == "embedded" else None
         report = endpoint.check(llm, base_url, self._ledger_dir)
-        self.dialect = report.dialect
         # On a busy machine the embedded model is slow, and asking again would only make it slower.
         timeout = max(llm.timeout_s, embedded.CALL_TIMEOUT_S) if llm.provider == "embedded" else llm.timeout_s
-        self._target = Target(
-            report.base_url, llm.model, report.dialect, report.token_parameter, timeout, llm.max_attempts, endpoint.api_key(llm)
-        )
-        self._stack.enter_context(ray_session(llm))
-        left = budget.requests_left
-        self._limiter = Limiter.remote(self._cfg.limits, left, report.probes)
+        key = endpoint.api_key(llm)
+        target = Target(report.base_url, llm.model, report.dialect, report.token_parameter, timeout, llm.max_attempts, key)
+        self._target = target
+        self._start(target, budget, report.probes)
+
+    def _start(self, target: Target, budget: Budget, probes: int) -> None:
+        """Ray, the limiter and the callers."""
+        from synalign_spark.llm.actors import Limiter
+
+        self._stack.enter_context(ray_session(self._cfg.llm))
+        self._limiter = _actor(Limiter, LIMITER_CONCURRENCY).remote(self._cfg.limits, budget.requests_left, probes)
         self._stack.callback(_kill, self._limiter)
         if not self._actors_store():
             self._writer = LedgerWriter(self._ledger_dir)
             self._stack.callback(self._writer.close)
-        self._callers = [self._caller() for _ in range(min(llm.actors, llm.concurrency))]
+        self._callers = [self._caller() for _ in range(min(self._cfg.llm.actors, self._cfg.llm.concurrency))]
 
     def _caller(self) -> Any:
         from synalign_spark.llm.actors import Caller
 
-        made = Caller.options(max_concurrency=max(2, self._cfg.llm.concurrency)).remote(  # type: ignore[attr-defined]
-            self._target, self._limiter, self._ledger_dir if self._actors_store() else None
-        )
+        stores = self._ledger_dir if self._actors_store() else None
+        made = _actor(Caller, max(2, self._cfg.llm.concurrency)).remote(self._target, self._limiter, stores)
         self._stack.callback(_kill, made)
         return made
 
@@ -185,6 +186,14 @@ class Pool:
     def _refuse_fatal(self, answer: Answer) -> None:
         if answer.status == "fatal":
             raise endpoint.unusable(self._cfg.llm, self._target.base_url if self._target else None, answer.error or "")
+
+
+def _actor(kind: type, max_concurrency: int) -> Any:
+    """The class as an async Ray actor. It waits for the network, so it claims no core."""
+    import ray
+
+    remote: Any = ray.remote
+    return remote(num_cpus=0, max_restarts=0, max_concurrency=max_concurrency)(kind)
 
 
 def _kill(actor: Any) -> None:

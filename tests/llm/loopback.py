@@ -177,6 +177,18 @@ def error(status: int, message: str, headers: dict[str, str] | None = None) -> w
     return web.json_response({"error": {"message": message, "type": "injected", "code": status}}, status=status, headers=headers)
 
 
+def misbehave(request_id, body, n):
+    """Every fault there is, by the hash of the call; faults that a retry mends come once."""
+    if not request_id:
+        return None
+    kind = int(request_id[8:12], 16) % 12
+    if n == 1:
+        retried = {0: (429, {"Retry-After": "0.2"}, ""), 1: (500, {}, ""), 2: (503, {}, ""), 3: (200, {}, "html")}.get(kind)
+        if retried:
+            return retried
+    return {4: (200, {}, "truncated"), 5: (200, {}, "filtered"), 6: (200, {}, "prose"), 7: (200, {}, "half"), 8: (400, {}, "")}.get(kind)
+
+
 @contextlib.contextmanager
 def loopback(behaviour: Behaviour | None = None) -> Iterator[Loopback]:
     """Serves in a thread of this process for the length of the block."""

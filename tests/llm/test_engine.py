@@ -1,15 +1,19 @@
-"""The engine against a loopback server that misbehaves, on a real Ray."""
+"""The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has them in Ray."""
 
 import pytest
-from loopback import Behaviour, loopback
+from local_pool import LocalPool
+from loopback import Behaviour, loopback, misbehave
 
 from synalign_spark import tables
 from synalign_spark.errors import ConfigError, EndpointError
-from synalign_spark.llm.engine import generate
+from synalign_spark.llm import engine
 from synalign_spark.llm.results import arrow_schema
 
 COUNTS = {"good": 75, "bad": 25}
-pytestmark = pytest.mark.usefixtures("ray_runtime")
+
+
+def generate(*args, **kwargs):
+    return engine.generate(*args, make_pool=LocalPool, **kwargs)
 
 
 def content(result):
@@ -43,18 +47,6 @@ def test_exactly_the_target_with_quotas_and_lineage(strategy, demonstrations, ma
             assert set(cards[row["card_id"]]["demo_ids"]) <= known
             assert bool(cards[row["card_id"]]["demo_ids"]) == (strategy in ("synalign", "fewshot"))
     assert result.summary["prompt_tokens"] > 0
-
-
-def misbehave(request_id, body, n):
-    """Every fault there is, by the hash of the call; faults that a retry mends come once."""
-    if not request_id:
-        return None
-    kind = int(request_id[8:12], 16) % 12
-    if n == 1:
-        retried = {0: (429, {"Retry-After": "0.2"}, ""), 1: (500, {}, ""), 2: (503, {}, ""), 3: (200, {}, "html")}.get(kind)
-        if retried:
-            return retried
-    return {4: (200, {}, "truncated"), 5: (200, {}, "filtered"), 6: (200, {}, "prose"), 7: (200, {}, "half"), 8: (400, {}, "")}.get(kind)
 
 
 def test_faults_are_rows_and_a_resume_asks_nothing_again(demonstrations, make_config, quiet, tmp_path):
@@ -136,7 +128,7 @@ def test_budgets_stop_cleanly_and_go_on_later(demonstrations, make_config, quiet
     [
         (Behaviour(keys=("right",)), "Incorrect API key"),
         (Behaviour(models=("another",)), "does not exist"),
-        (Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i else None), "nothing usable"),
+        (Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i else None), "no JSON in the answer"),
         (Behaviour(fault=lambda i, body, n: (400, {}, "") if i else None), "injected 400"),
     ],
 )

@@ -1,0 +1,85 @@
+"""The pool on a real Ray: actors store answers themselves, survive each other, and a killed run pays for nothing twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from local_pool import LocalPool
+from loopback import Behaviour, loopback, misbehave
+
+from synalign_spark.llm.engine import generate
+from synalign_spark.llm.ledger import read_ledger
+
+COUNTS = {"good": 75, "bad": 25}
+CHILD = """
+import sys, pyarrow as pa
+from rich.console import Console
+from synalign_spark.config import GenerateConfig
+from synalign_spark.llm.engine import generate
+from synalign_spark.progress import Progress
+cfg, demonstrations, ledger = GenerateConfig.model_validate_json(sys.argv[1]), pa.ipc.open_file(sys.argv[2]).read_all(), sys.argv[3]
+generate(demonstrations, {"good": 75, "bad": 25}, cfg, 0, ledger, Progress(Console(quiet=True), live=False))
+"""
+
+
+def content(result):
+    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error"])
+    return [t.to_pylist() for t in (result.attributes, result.synthetic, result.refusals, calls)]
+
+
+@pytest.mark.usefixtures("ray_runtime")
+def test_actors_give_the_tables_of_one_process(demonstrations, make_config, quiet, tmp_path):
+    with loopback(Behaviour(fault=misbehave)) as server:
+        cfg = make_config(server.base_url, {"actors": 2, "concurrency": 6}, target_rows=40)
+        over_ray = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "ray"), quiet)
+        assert server.most_flying <= 6
+        here = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "here"), quiet, make_pool=LocalPool)
+    assert content(over_ray) == content(here)
+    assert len(list((tmp_path / "ray").glob("*.jsonl"))) == 2
+    assert over_ray.summary["accepted"] == 40
+
+
+def test_killed_run_resumes_without_repeating_a_finished_call(demonstrations, make_config, quiet, tmp_path):
+    import pyarrow as pa
+
+    with pa.ipc.new_file(str(tmp_path / "demos.arrow"), demonstrations.schema) as sink:
+        sink.write_table(demonstrations)
+    ledger = str(tmp_path / "ledger")
+    with loopback(Behaviour(delay_s=0.15)) as server:
+        cfg = make_config(server.base_url, {"concurrency": 4}, target_rows=160)
+        child = subprocess.Popen([sys.executable, "-c", CHILD, cfg.model_dump_json(), str(tmp_path / "demos.arrow"), ledger])
+        deadline = time.monotonic() + 120
+        while len([1 for i in server.finished if i]) < 12:
+            assert time.monotonic() < deadline, "the child made no calls"
+            assert child.poll() is None, "the child ended too early"
+            time.sleep(0.05)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        _wait_until_quiet(server)
+        stored, finished = read_ledger(ledger), {i for i in server.finished if i}
+        resumed = generate(demonstrations, COUNTS, cfg, 0, ledger, quiet, make_pool=LocalPool)
+    assert 12 <= len(finished) < resumed.calls.num_rows
+    assert finished <= set(stored)
+    assert max(n for i, n in server.finished.items() if i) == 1
+    with loopback() as server:
+        undisturbed = generate(
+            demonstrations,
+            COUNTS,
+            cfg.model_copy(update={"llm": cfg.llm.model_copy(update={"base_url": server.base_url})}),
+            0,
+            str(tmp_path / "u"),
+            quiet,
+            make_pool=LocalPool,
+        )
+    assert content(undisturbed) == content(resumed)
+
+
+def _wait_until_quiet(server):
+    """Until the killed run's actors are gone: no request for a second."""
+    seen = -1
+    while seen != len(server.log) or server.flying:
+        seen = len(server.log)
+        time.sleep(1.0)

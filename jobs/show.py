@@ -98,11 +98,8 @@ def _tree(row: Shown, total: int) -> Tree:
     """A weighted row and what stands behind it."""
     label = "" if row["label"] is None else f" [{row['label']}]"
     tree = Tree(escape(f"{number(row['weight'] * total)} × uniform{label} “{cut(row['text'], 300)}”"))
-    tree.add(
-        escape(
-            f"row {row['doc_id'][:12]}, {row['strategy']} by {row['model']}, call {(row['request_id'] or '–')[:12]}, prompt {(row['prompt_hash'] or '–')[:12]}"
-        )
-    )
+    call, prompt = ((row[name] or "–")[:12] for name in ("request_id", "prompt_hash"))
+    tree.add(escape(f"row {row['doc_id'][:12]}, {row['strategy']} by {row['model']}, call {call}, prompt {prompt}"))
     if row["attributes"]:
         tree.add(escape("attributes: " + "; ".join(f"{name} = {cut(value, 80)}" for name, value in sorted(row["attributes"].items()))))
     for real in row["demonstrations"]:

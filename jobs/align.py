@@ -20,3 +20,9 @@ def run(ctx: Context) -> Summary:
         "p_value_before", "p_value_after", "relative_gap", "ess", "max_weight", "passes", "seconds", "verdict",
     )  # fmt: skip
     return {name: whole[name] for name in shown}
+
+
+if __name__ == "__main__":
+    from jobs.pipeline import main
+
+    main("align")

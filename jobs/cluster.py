@@ -19,3 +19,9 @@ def run(ctx: Context) -> Summary:
         )  # fmt: skip
         summary: Summary = seen.toArrow().to_pylist()[0]
         return summary
+
+
+if __name__ == "__main__":
+    from jobs.pipeline import main
+
+    main("cluster")

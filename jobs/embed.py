@@ -46,3 +46,9 @@ def _cores(ctx: Context) -> int:
         return int(ctx.spark.sparkContext.defaultParallelism)
     except Exception:  # a remote session does not tell
         return 1
+
+
+if __name__ == "__main__":
+    from jobs.pipeline import main
+
+    main("embed")

@@ -104,3 +104,9 @@ def _frame(ctx: Context, rows: pa.Table, table: Any) -> DataFrame:
 
 def _empty(ctx: Context, table: Any) -> DataFrame:
     return ctx.spark.createDataFrame([], schema=table.ddl)
+
+
+if __name__ == "__main__":
+    from jobs.pipeline import main
+
+    main("generate")

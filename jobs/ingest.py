@@ -19,3 +19,9 @@ def run(ctx: Context) -> Summary:
             "rejected_by_reason": found.reasons,
             "labels": found.labels,
         }
+
+
+if __name__ == "__main__":
+    from jobs.pipeline import main
+
+    main("ingest")

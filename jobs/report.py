@@ -31,3 +31,9 @@ def run(ctx: Context) -> Summary:
     elif ctx.cfg.report.downstream:
         summary["probe_skipped"] = findings.probe_skipped
     return summary
+
+
+if __name__ == "__main__":
+    from jobs.pipeline import main
+
+    main("report")

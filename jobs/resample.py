@@ -19,3 +19,9 @@ def run(ctx: Context) -> Summary:
         "rows_synthetic": counts["synthetic"],
         "distinct_synthetic": counts["distinct_synthetic"],
     }
+
+
+if __name__ == "__main__":
+    from jobs.pipeline import main
+
+    main("resample")

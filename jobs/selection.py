@@ -26,3 +26,9 @@ def _summary(picks: list[dict[str, Any]], n_demonstrations: int) -> Summary:
         "coverage": min(row["coverage_after"] for row in last.values()),
         "mean_posterior_sd": max(row["mean_sd_after"] for row in last.values()),
     }
+
+
+if __name__ == "__main__":
+    from jobs.pipeline import main
+
+    main("select")

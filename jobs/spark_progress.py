@@ -40,22 +40,20 @@ def spark_progress(ctx: Context, name: str, rows: float, unit: str = "rows") -> 
 
 
 def _watch(tracker: Any, group: str, rows: float, task: Task, stop: threading.Event) -> None:
-    done = 0.0
     while not stop.wait(POLL_S):
         try:
-            done = max(done, finished_share(tracker, group))
-            task.update(rows * done)
+            task.update(rows * finished_share(tracker, group))
         except Exception:  # the session is being stopped; the job itself will say so
             return
 
 
 def finished_share(tracker: Any, group: str) -> float:
-    """Share of finished tasks of the group's widest stage, 0 before there is one."""
-    widest, share = 0, 0.0
-    for job in tracker.getJobIdsForGroup(group):
-        info = tracker.getJobInfo(job)
-        for stage_id in info.stageIds if info else ():
-            stage = tracker.getStageInfo(stage_id)
-            if stage and stage.numTasks > widest:
-                widest, share = stage.numTasks, stage.numCompletedTasks / stage.numTasks
-    return share
+    """Share of finished tasks of the group's widest stage, the latest of equally wide ones; 0 before there is one."""
+    jobs = [info for job in tracker.getJobIdsForGroup(group) if (info := tracker.getJobInfo(job))]
+    stages = {stage_id: tracker.getStageInfo(stage_id) for info in jobs for stage_id in info.stageIds}
+    # A reading stage may be as wide as the work that follows it, and is finished first: later ids win.
+    seen = [(stage.numTasks, stage_id, stage.numCompletedTasks) for stage_id, stage in stages.items() if stage and stage.numTasks]
+    if not seen:
+        return 0.0
+    tasks, _, finished = max(seen)
+    return float(finished / tasks)

@@ -36,7 +36,7 @@ def quotas(shares: Mapping[str, float], rows: int) -> dict[str, int]:
     if not names:
         raise ValueError(f"shares must have a positive sum, got {dict(shares)}; draw from labels that have rows")
     counts = largest_remainder([shares[name] for name in names], rows, [rows] * len(names), floor=0)
-    return {name: 0 for name in shares} | {name: int(count) for name, count in zip(names, counts, strict=True)}
+    return dict.fromkeys(shares, 0) | {name: int(count) for name, count in zip(names, counts, strict=True)}
 
 
 def systematic_copies(ticks: Int64Array, before: int, total: int, draws: int, u: float) -> Int64Array:

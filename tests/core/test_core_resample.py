@@ -1,13 +1,24 @@
 """Draws by weight: exact counts, expected copies, and the same copies however rows fall into buckets."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synalign_spark.core.resample import (
-    TICKS, bucket_draws, bucket_starts, exponential_keys, multinomial_copies, prefix_digits, quotas, systematic_copies, threshold, to_ticks,
-)  # fmt: skip
+    TICKS,
+    bucket_draws,
+    bucket_starts,
+    exponential_keys,
+    multinomial_copies,
+    prefix_digits,
+    quotas,
+    systematic_copies,
+    threshold,
+    to_ticks,
+)
 
 weights = st.lists(st.floats(0, 1), min_size=1, max_size=60).filter(lambda w: sum(w) > 1e-3).map(lambda w: np.array(w) / sum(w))
 
@@ -21,7 +32,7 @@ def test_systematic_draws_are_exact_close_and_the_same_in_buckets(w, draws, u, c
     assert np.abs(copies - draws * ticks / total).max() < 1 + 1e-6
     assert (copies[ticks == 0] == 0).all()
     edges = [0, *sorted(min(cut, len(w)) for cut in cuts), len(w)]
-    parts = [systematic_copies(ticks[a:b], int(ticks[:a].sum()), total, draws, u) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [systematic_copies(ticks[a:b], int(ticks[:a].sum()), total, draws, u) for a, b in itertools.pairwise(edges)]
     np.testing.assert_array_equal(np.concatenate(parts), copies)
 
 

@@ -1,5 +1,7 @@
 """The solver against an exact conic solver, finite differences, closed forms and its own certificate."""
 
+import itertools
+
 import clarabel
 import numpy as np
 import pytest
@@ -176,3 +178,19 @@ def test_passes_run_out_honestly():
 def test_lambda_must_be_positive(lam):
     with pytest.raises(ValueError, match="lambda must be positive"):
         solve(features(0, 5, 4), np.zeros(4), lam)
+
+
+def test_curvature_stays_exact_when_lambda_changes():
+    """The secant equation of the newest pair: the direction of (minus) the gradient's change is the step itself, under any lambda."""
+    phi, mu, rng = features(13, 50, 6), np.full(6, 0.1), np.random.default_rng(13)
+    shard, curvature = Shard({"": (phi, np.zeros(50))}), Curvature()
+    thetas = [rng.standard_normal(6) for _ in range(4)]
+
+    def at(theta, lam):
+        return dual_point(theta, lam, shard.evaluate({"": theta})[""], Target(mu, np.log(50)))
+
+    for old, new in itertools.pairwise(thetas):
+        curvature.learn(at(old, 0.1), at(new, 0.1))
+    for lam in (0.1, 0.001):
+        change = at(thetas[-2], lam).gradient - at(thetas[-1], lam).gradient
+        np.testing.assert_allclose(curvature.direction(change, lam), thetas[-1] - thetas[-2], rtol=1e-9, atol=1e-12)

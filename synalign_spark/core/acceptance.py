@@ -93,8 +93,8 @@ class Acceptor:
         """The verdict on one row. Does not remember it: see ``accept``."""
         text = normalise(raw)
         folded = fold(text)
-        if not folded:
-            return Verdict(text, "empty", "no letters or digits" if text else "no text")
+        if not any(char.isalpha() for char in folded):
+            return Verdict(text, "empty", "no letters" if text else "no text")
         if len(text) < self.min_chars:
             return Verdict(text, "too_short", f"{len(text)} characters, at least {self.min_chars} are asked for")
         if len(text) > self.max_chars:

@@ -16,6 +16,8 @@ from typing import Any
 
 MAX_DEMONSTRATION_CHARS = 1_000
 MAX_ATTRIBUTE_CHARS = 60
+HINTS = 3
+CHARS_A_WORD = 6
 CHARS_A_TOKEN = 3.0  # cautious: English is nearer to 4
 
 # `<|im_end|>`, `</s>`, `[INST]`: what chat templates put between turns. As JSON escapes they are plain text.
@@ -93,16 +95,30 @@ def _system(language: str) -> dict[str, str]:
 
 
 def attributes_prompt(
-    demonstrations: Sequence[str], label: str | None, task: str, language: str, names: Sequence[str], extra_length: str = ""
+    demonstrations: Sequence[str],
+    label: str | None,
+    task: str,
+    language: str,
+    names: Sequence[str],
+    values: Mapping[str, Sequence[str]] | None = None,
 ) -> Prompt:
-    """Step 1: which latent attributes do these real rows share?"""
-    shape = ", ".join(f"{as_data(name)}: ..." for name in names)
+    """Step 1: which latent attributes do these real rows share? A few values per attribute hint at what is meant:
+    from ``values``, else from the built-in lists."""
+    hints = "\n".join(f"- {name}{_hint((values or {}).get(name) or ATTRIBUTE_VALUES.get(name, ()))}" for name in names)
     ask = (
-        f"Each of these is {task}{_labelled(label)}:\n{_quoted_list(demonstrations)}\n\n"
-        f"Describe what they have in common, without quoting them. Give a value of one to five words for each of: {', '.join(names)}.\n"
-        f"JSON: {{{shape}}}"
+        f"{_quoted_list(demonstrations)}\n\n"
+        f"Each text is {task}{_labelled(label)}. What do the texts have in common? Do not quote them. Answer in a few own words:\n{hints}"
     )
-    return Prompt((_system(language), {"role": "user", "content": ask}), attributes_schema(names), "attributes")
+    return Prompt((_system(language), {"role": "user", "content": f"{ask}\n{_shape(names)}"}), attributes_schema(names), "attributes")
+
+
+def _hint(values: Sequence[str]) -> str:
+    return f" ({' / '.join(values[:HINTS])} / ...)" if values else ""
+
+
+def _shape(names: Sequence[str]) -> str:
+    """The form of the answer, for servers that enforce none."""
+    return "JSON: {" + ", ".join(f"{as_data(name)}: ..." for name in names) + "}"
 
 
 def rows_prompt(
@@ -119,15 +135,12 @@ def rows_prompt(
     char_limits: shortest and longest accepted row, in characters."""
     parts = []
     if demonstrations:
-        parts.append(f"Each of these is {task}{_labelled(label)}:\n{_quoted_list(demonstrations)}\n")
-    parts.append(
-        f"Write {n_rows} new and different texts in {language}. Each one is {task}{_labelled(label)}, at most {char_limits[1] // 6} words long."
-    )
-    if demonstrations:
-        parts.append("Write like the examples but do not copy them.")
+        parts.append(f"{_quoted_list(demonstrations)}\n\nEach text is {task}{_labelled(label)}. Write like them, but do not copy them.")
     if card:
-        parts.append("Each one has these attributes:\n" + "\n".join(f"- {name}: {as_data(value)}" for name, value in card.items()))
-    parts.append(f'JSON: {{"rows": [{n_rows} strings]}}')
+        parts.append("Attributes of the texts to write: " + "; ".join(f"{name}: {as_data(value)}" for name, value in card.items()) + ".\n")
+    words = char_limits[1] // CHARS_A_WORD
+    parts.append(f"Write {n_rows} new and different texts in {language}. Each one is {task}{_labelled(label)}, at most {words} words long.")
+    parts.append(f'Answer with a JSON object whose key "rows" holds the list of {n_rows} texts.')
     schema = rows_schema(n_rows, *char_limits)
     return Prompt((_system(language), {"role": "user", "content": "\n".join(parts)}), schema, "rows")
 

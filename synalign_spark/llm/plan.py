@@ -105,7 +105,7 @@ class Planner:
     def card_request(self, pick: Pick, attempt: int) -> Request:
         """Step 1 for a pick."""
         cfg = self._cfg
-        prompt = attributes_prompt(pick.texts, pick.label, cfg.task, cfg.language, cfg.attributes)
+        prompt = attributes_prompt(pick.texts, pick.label, cfg.task, cfg.language, cfg.attributes, cfg.attribute_values)
         return make_request("attributes", pick.label, prompt, cfg.llm, f"{self._seed}:{pick.round}:{pick.pick_rank}:{attempt}")
 
     def slot(self, label: Label, pick: Pick | None) -> Slot:

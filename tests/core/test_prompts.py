@@ -26,7 +26,8 @@ def test_marks_of_chat_templates_are_escaped():
     prompt = attributes_prompt([evil], evil, "a text", "English", NAMES)
     text = prompt.messages[-1]["content"]
     assert "<|im" not in text
-    assert text.count("\n1. ") == 1
+    assert text.startswith("1. ")
+    assert text.count("\n1. ") == 0
 
 
 def test_a_text_is_a_question_mark_less_than_sign_kept_readable():
@@ -52,7 +53,7 @@ def test_the_step_two_prompt_shows_the_card_and_not_the_demonstrations():
     assert '"trains"' in ask
     assert '"good"' in ask
     assert "German" in ask
-    assert "Each of these" not in ask
+    assert "like them" not in ask
 
 
 def test_long_demonstrations_are_cut_between_words():

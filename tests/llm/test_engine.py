@@ -51,11 +51,11 @@ def test_exactly_the_target_with_quotas_and_lineage(strategy, demonstrations, ma
 
 def test_faults_are_rows_and_a_resume_asks_nothing_again(demonstrations, make_config, quiet, tmp_path):
     with loopback(Behaviour(fault=misbehave)) as server:
-        cfg = make_config(server.base_url, target_rows=60, max_candidates=1000)
+        cfg = make_config(server.base_url, target_rows=160, max_candidates=1000)
         first = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
         asked = dict(server.seen)
         again = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
-    assert first.summary["accepted"] == 60
+    assert first.summary["accepted"] == 160
     assert first.summary["calls"].keys() >= {"ok", "truncated", "refused", "unparsable", "bad_request"}
     reasons = {row["reason"] for row in first.refusals.to_pylist()}
     assert {"truncated", "content_filter", "unparsable"} <= reasons

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,7 +20,7 @@ def scrub(value: Any) -> Any:
     return _SECRET_VALUE.sub(HIDDEN, value) if isinstance(value, str) else value
 
 
-def _scrub_event(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     return {key: HIDDEN if _SECRET_KEY.search(key) and key != "api_key_env" else scrub(value) for key, value in event.items()}
 
 

@@ -8,6 +8,7 @@ comes out of it must still pass validation.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 COMPLETE = ("stop", "eos", "end_turn", None, "")
 CUT = ("length", "max_tokens")
 FILTERED = ("content_filter", "refusal", "safety")
+NUMBER = re.compile(r"^\s*([0-9]{1,3})[.)]\s+")
 ROW_KEYS = ("text", "row", "content", "sentence", "value")
 
 
@@ -50,7 +52,7 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
         rows = _Rows.model_validate({"rows": items}).rows
     except ValidationError as err:
         return Parsed("unparsable", f"expected {{'rows': [strings]}}: {_first_error(err)}")
-    return Parsed("ok", rows=tuple(rows[:n_rows]))
+    return Parsed("ok", rows=_without_numbers(rows[:n_rows]))
 
 
 def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple[str, ...], refusal: str | None = None) -> Parsed:
@@ -101,6 +103,14 @@ def _repair(answer: str) -> Any:
     if isinstance(data, list) and data and all(isinstance(part, dict) for part in data) and any("rows" in part for part in data):
         data = next(part for part in data if "rows" in part)
     return data if data not in ("", None, [], {}) else Parsed("unparsable", "no JSON in the answer")
+
+
+def _without_numbers(rows: list[str]) -> tuple[str, ...]:
+    """The rows without the list numbers that small models put before all of them (1., 2., ...): else equal rows look different."""
+    numbers = [NUMBER.match(row) for row in rows]
+    if len(rows) > 1 and all(found and int(found[1]) == place for place, found in enumerate(numbers, 1)):
+        return tuple(NUMBER.sub("", row, count=1) for row in rows)
+    return tuple(rows)
 
 
 def _text_of(item: Any) -> Any:

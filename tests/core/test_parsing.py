@@ -61,6 +61,12 @@ def test_an_unknown_finish_reason_takes_whole_json_only():
     assert parse_rows('{"rows": ["a"', "tool_calls", 2).status == "unparsable"
 
 
+def test_list_numbers_go_where_every_row_has_its_own():
+    assert parse_rows('["1. a", "2) b"]', "stop", 5).rows == ("a", "b")
+    assert parse_rows('["1. a", "b"]', "stop", 5).rows == ("1. a", "b")
+    assert parse_rows('["2. a", "3. b"]', "stop", 5).rows == ("2. a", "3. b")
+
+
 def test_refusals():
     assert parse_rows(None, "stop", 2, refusal="I cannot").status == "refused"
     assert parse_rows("", "content_filter", 2).status == "refused"

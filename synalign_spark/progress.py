@@ -30,7 +30,7 @@ class Task:
         now = time.monotonic()
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self._console.print(self.line(note), highlight=False, markup=False)
+            self._console.print(self.line(note), highlight=False, markup=False, soft_wrap=True)
 
     def line(self, note: str = "") -> str:
         """The state in one line: done, total, rate and the time left."""

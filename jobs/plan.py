@@ -24,7 +24,9 @@ def make_plan(cfg: Config) -> dict[str, Any]:
     verdicts = verdicts_of(cfg, manifest, source_fingerprints(cfg), RunStore(cfg.lake.path, cfg.run.id))
     todo = [v.step.name for v in verdicts if not v.done]
     known = manifest["ingest"]["summary"] if "ingest" in manifest and "ingest" not in todo else None
-    labels, counted = (known["labels"], "manifest") if known else (count_rows(cfg), "source, before validation")
+    labels, counted = (
+        (known["labels"] or {"": known["rows_accepted"]}, "manifest") if known else (count_rows(cfg), "source, before validation")
+    )
     plan: dict[str, Any] = {
         "run_id": cfg.run.id,
         "lake": cfg.lake.path,

@@ -61,7 +61,7 @@ class Terminal:
             grid.add_row(f"[bold]{name}[/]", escape(text))
         self.console.print()
         self.console.print(grid)
-        where = f"--set lake.path={cfg.lake.path} --set run.id={cfg.run.id}"
+        where = f"--set lake.path={cfg.lake.path} --set run.id={cfg.run.id} --set lake.format={cfg.lake.format}"
         self.console.print("\n[bold]Next[/]", *(f"  {line}" for line in next_commands(manifest, where)), sep="\n", soft_wrap=True)
 
 
@@ -87,21 +87,41 @@ def number(value: Any) -> str:
 
 def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(heading, text) of the result, from the stages' summaries."""
-    align = manifest["align"]["summary"]
-    generate = manifest["generate"]["summary"]
-    lines = [("Total", f"{sum(entry['seconds'] for entry in manifest.values()):.0f} s in {len(manifest)} stages")]
-    lines += [("Generation", in_words(generate))]
-    lines += [("Alignment", in_words(align))]
-    if align.get("verdict"):
-        lines.append(("Verdict", str(align["verdict"])))
-    return lines
+    ingest, generate, align, report = (manifest[name]["summary"] for name in ("ingest", "generate", "align", "report"))
+    tokens = generate.get("prompt_tokens", 0) + generate.get("completion_tokens", 0)
+    calls = generate.get("calls", {})
+    cost = f" · {generate['cost_usd']:.2f} USD" if generate.get("cost_usd") else ""
+    lines = [
+        ("Time", f"{sum(entry['seconds'] for entry in manifest.values()):.0f} s in {len(manifest)} stages"),
+        ("Real rows", f"{number(ingest['rows_accepted'])} accepted · {counted(ingest['rejected_by_reason'], 'rejected')}"),
+        (
+            "Synthetic rows",
+            f"{number(generate['accepted'])} accepted · {counted(generate.get('refused') or generate.get('rejected') or {}, 'refused')}",
+        ),
+        ("Calls", f"{counted(calls, 'calls')} · {number(tokens)} tokens{cost}" if calls else "none"),
+        (
+            "MMD\u00b2 held out",
+            f"{number(align['mmd2_holdout_before'])} before, {number(align['mmd2_holdout_after'])} after weighting, "
+            f"on {number(align['n_real_holdout'])} real rows",
+        ),
+        ("Effective size", f"{number(round(align['ess']))} of {number(align['n_synthetic'])} rows"),
+    ]
+    if "probe_accuracy_weighted" in report:
+        uniform, weighted, real = (report[f"probe_accuracy_{arm}"] for arm in ("uniform", "weighted", "real"))
+        lines.append(("Probe accuracy", f"{uniform:.1%} without, {weighted:.1%} with weights; {real:.1%} trained on real rows"))
+    return [*lines, ("Verdict", str(align["verdict"]))]
+
+
+def counted(counts: Mapping[str, int], what: str) -> str:
+    """{'empty': 3, 'copied': 1} as ``4 refused (empty 3, copied 1)``."""
+    inner = ", ".join(f"{name} {number(n)}" for name, n in counts.items() if n)
+    return f"{number(sum(counts.values()))} {what}" + (f" ({inner})" if inner else "")
 
 
 def next_commands(manifest: Mapping[str, Any], where: str) -> list[str]:
     """What a user may want to type now."""
-    report = manifest["report"]["summary"].get("report") or manifest["report"]["summary"].get("path")
     return [
-        *([f"open the report:      {report}"] if report else []),
+        f"open the report:      {manifest['report']['summary']['report']}",
         f"look at rows:         synalign show {where}",
         "your own corpus:      synalign run --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
         "what it would cost:   synalign plan --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",

@@ -42,8 +42,9 @@ def run(settings: list[str], lake: str) -> tuple[dict, float, float]:
 
 def rows_of(step: str, manifest: dict) -> int:
     """Rows that a stage worked on: the corpus before generation, the synthetic rows after it."""
-    summary = manifest["ingest" if step in ("ingest", "embed", "cluster", "select") else "generate"]["summary"]
-    return int(summary["accepted"])
+    if step in ("ingest", "embed", "cluster", "select"):
+        return int(manifest["ingest"]["summary"]["rows_accepted"])
+    return int(manifest["generate"]["summary"]["accepted"])
 
 
 def main() -> None:

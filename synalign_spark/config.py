@@ -65,7 +65,7 @@ class SourceConfig(Section):
     def _one_place(self) -> "SourceConfig":
         named = [name for name in ("path", "table", "package") if getattr(self, name) is not None]
         if len(named) > 1:
-            raise ValueError(f"name one of path, table and package, got {' and '.join(named)}")
+            raise ValueError(f"{' and '.join(named)} are all set; keep one of them")
         return self
 
 
@@ -183,7 +183,7 @@ class GenerateConfig(Section):
         if self.strategy == "imported" and not given:
             raise ValueError("strategy 'imported' needs generate.imported.path or generate.imported.table")
         if self.strategy != "imported" and given:
-            raise ValueError(f"generate.imported is set but strategy is '{self.strategy}'; set strategy to 'imported' or remove it")
+            raise ValueError(f"imported is set but strategy is '{self.strategy}'; set strategy to 'imported' or remove it")
         priced = self.llm.price_input_usd is not None and self.llm.price_output_usd is not None
         if self.limits.max_cost_usd is not None and not priced:
             raise ValueError("limits.max_cost_usd needs llm.price_input_usd and llm.price_output_usd")

@@ -122,7 +122,7 @@ def _fault_lines(err: ValidationError) -> Iterator[tuple[str, str]]:
         elif fault["type"] == "missing":
             yield key, f"{key}: is missing; {_about(field)}"
         elif fault["type"] == "value_error":
-            yield key, f"{key}: {fault['ctx']['error']}" if path else str(fault["ctx"]["error"])
+            yield key, f"{key}.{fault['ctx']['error']}" if path else str(fault["ctx"]["error"])  # the message starts with the field
         else:
             yield key, f"{key}: got {_shown(path[-1], fault['input'])}; {_expected(fault, field)}; {_about(field)}"
 

@@ -43,6 +43,13 @@ def server_pids(folder: Path) -> list[int]:
     return found
 
 
+def wait_for_line(log, words, seconds=10.0):
+    """The server logs a request once its answer has left, an instant after the client has it."""
+    deadline = time.monotonic() + seconds
+    while words not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def test_answers_by_schema_and_logs_the_request(tmp_path):
     prompt = rows_prompt("positive", "a short sentence", "English", 2, (5, 40))
     with embedded.serve("m", str(tmp_path)) as url:
@@ -56,6 +63,7 @@ def test_answers_by_schema_and_logs_the_request(tmp_path):
             response_format=response_format("json_schema", prompt),
             extra_headers={"X-Request-Id": "id-1"},
         )
+        wait_for_line(tmp_path / "llm-server.log", "id-1")
     assert len(json.loads(reply.choices[0].message.content)["rows"]) == 2
     lines = [json.loads(line) for line in (tmp_path / "llm-server.log").read_text().splitlines()]
     assert [(line["request_id"], line["status"]) for line in lines if line["method"] == "POST"] == [("id-1", 200)]

@@ -10,6 +10,8 @@ from synalign_spark.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from udfs.encoder import encoder_info
 
 TASKS_PER_CORE = 2  # evens out texts of different length, and moves the progress bar
+ROWS_PER_TASK = 1_024  # a few seconds of work: progress moves, and a lost task costs little
+MOST_TASKS = 10_000
 SMALL = 512  # rows below which starting more workers costs more than it gives
 
 
@@ -39,6 +41,11 @@ def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
         "revision": info.revision,
         "width": info.width,
     }
+
+
+def _partitions(rows: int, fewest: int) -> int:
+    """Tasks for so many rows."""
+    return 1 if rows <= SMALL else min(max(fewest, -(-rows // ROWS_PER_TASK)), max(fewest, MOST_TASKS))
 
 
 def _cores(ctx: Context) -> int:

@@ -42,8 +42,8 @@ def _java(cfg: Config) -> str:
 def _lake(cfg: Config) -> str:
     from synalign_spark.runs import RunStore
 
-    with RunStore(cfg.lake.path, "doctor").lock():
-        return f"{cfg.lake.path} can be written"
+    RunStore(cfg.lake.path, cfg.run.id)  # makes the run's folder and writes a file there
+    return f"{cfg.lake.path} can be written"
 
 
 def _embedder(cfg: Config) -> str:

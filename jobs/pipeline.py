@@ -19,7 +19,6 @@ from jobs.terminal import Terminal
 from synalign_spark import logs
 from synalign_spark.config import Config
 from synalign_spark.config_files import load
-from synalign_spark.errors import LakeError
 from synalign_spark.lake import Lake
 from synalign_spark.runs import RunStore
 
@@ -141,14 +140,6 @@ def _reported(step: Step, log: Any, terminal: Terminal) -> Iterator[None]:
         log.error("stage failed", error=logs.scrub(str(err)), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt))
         terminal.failed(step)
         raise
-
-
-def done_or_raise(cfg: Config) -> dict[str, Any]:
-    """The manifest of a run that exists. Raises LakeError where it does not."""
-    manifest = RunStore(cfg.lake.path, cfg.run.id).manifest()
-    if not manifest:
-        raise LakeError(f"lake.path {cfg.lake.path!r} holds no run {cfg.run.id!r}; make it with `synalign run`")
-    return manifest
 
 
 def main(stage: str | None = None) -> None:

@@ -20,8 +20,9 @@ def make_plan(cfg: Config) -> dict[str, Any]:
     """Plain JSON values: the stages with what they need, the corpus's rows, and an estimate of the generation.
 
     Counts the corpus with Spark unless the run's manifest knows it already. Raises SynalignError."""
-    manifest = RunStore(cfg.lake.path, cfg.run.id).manifest()
-    verdicts = verdicts_of(cfg, manifest, source_fingerprints(cfg), RunStore(cfg.lake.path, cfg.run.id))
+    store = RunStore(cfg.lake.path, cfg.run.id, writable=False)
+    manifest = store.manifest()
+    verdicts = verdicts_of(cfg, manifest, source_fingerprints(cfg), store)
     todo = [v.step.name for v in verdicts if not v.done]
     known = manifest["ingest"]["summary"] if "ingest" in manifest and "ingest" not in todo else None
     labels, counted = (

@@ -68,13 +68,15 @@ def process_started(pid: int) -> int | None:
 class RunStore:
     """Manifest and lock of one run."""
 
-    def __init__(self, lake_path: str, run_id: str) -> None:
-        """Makes the run's folder. Raises LakeError where it cannot be made or written."""
+    def __init__(self, lake_path: str, run_id: str, writable: bool = True) -> None:
+        """Makes the run's folder, unless it is only to be read. Raises LakeError where it cannot be made or written."""
         self.run_id, self._lake = run_id, lake_path.rstrip("/")
         address = f"{self._lake}/_synalign/{run_id}"
         self._where = str(local_path(address) or address)
         try:
             self._files, self._root = filesystem(address)
+            if not writable:
+                return
             self._files.create_dir(self._root, recursive=True)
             probe = f"{self._root}/_probe-{uuid.uuid4().hex}"
             _put(self._files, probe, b"")

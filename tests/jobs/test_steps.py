@@ -62,10 +62,12 @@ def test_changed_files_run_everything_again():
 
 
 @pytest.mark.parametrize(("stopped_by", "again"), [("limits.max_requests", True), ("target", False), ("max_candidates", False)])
-def test_only_a_stop_by_budget_is_not_done(stopped_by, again):
-    manifest = finished(config())
-    manifest["generate"]["summary"] = {"stopped_by": stopped_by}
-    assert (pending(config(), manifest)[:1] == ["generate"]) == again
+def test_a_stop_by_budget_goes_on_when_the_budget_changes(stopped_by, again):
+    small, large = (config(generate={"limits": {"max_requests": n}}) for n in (5, 50))
+    manifest = finished(small)
+    manifest["generate"] |= {"summary": {"stopped_by": stopped_by}, "limits": steps.limits_of(small)}
+    assert pending(small, manifest) == []
+    assert (pending(large, manifest)[:1] == ["generate"]) == again
 
 
 @pytest.mark.parametrize(

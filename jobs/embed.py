@@ -9,8 +9,8 @@ from synalign_spark.stages.embed import embed, known_vectors
 from synalign_spark.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from udfs.encoder import encoder_info
 
-TASKS_PER_CORE = 2  # evens out texts of different length, and moves the progress bar
-ROWS_PER_TASK = 1_024  # a few seconds of work: progress moves, and a lost task costs little
+TASKS_PER_CORE = 4  # evens out texts of different length, and moves the progress bar
+ROWS_PER_TASK = 2_048  # some seconds of work, and a file of 3 MB
 MOST_TASKS = 10_000
 SMALL = 512  # rows below which starting more workers costs more than it gives
 
@@ -29,7 +29,7 @@ def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
     known = known_vectors(ctx.lake.read_all_runs(EMBEDDINGS), info) if ctx.lake.has_table(EMBEDDINGS) else None
     n_known = rows.join(known, "doc_id", "left_semi").count() if known is not None else 0
     n_fresh = n_rows - n_known
-    partitions = 1 if n_fresh <= SMALL else max(int(ctx.spark.conf.get("spark.sql.shuffle.partitions") or 1), TASKS_PER_CORE * _cores(ctx))
+    partitions = _partitions(n_fresh, TASKS_PER_CORE * _cores(ctx))
     with spark_progress(ctx, f"embed {origin}", n_fresh):
         ctx.lake.write(EMBEDDINGS, embed(rows, known, info, origin, partitions), origin=origin)
     return {
@@ -44,8 +44,8 @@ def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
 
 
 def _partitions(rows: int, fewest: int) -> int:
-    """Tasks for so many rows."""
-    return 1 if rows <= SMALL else min(max(fewest, -(-rows // ROWS_PER_TASK)), max(fewest, MOST_TASKS))
+    """Tasks for so many rows: ``fewest`` at least, unless there is next to nothing to do."""
+    return 1 if rows <= SMALL else max(fewest, min(-(-rows // ROWS_PER_TASK), MOST_TASKS))
 
 
 def _cores(ctx: Context) -> int:

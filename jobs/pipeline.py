@@ -45,7 +45,7 @@ def run_pipeline(
             preflight(cfg, todo)
             _execute(cfg, todo, source, store, terminal, session)
         manifest = store.manifest()
-        terminal.closing(cfg, manifest, ran=bool(todo))
+        terminal.closing(cfg, manifest, [v.step.name for v in verdicts_of(cfg, manifest, source, store) if not v.done])
         return manifest
 
 

@@ -52,9 +52,10 @@ class Terminal:
     def failed(self, step: Step) -> None:
         self.console.print(f"[red]failed[/] {step.name}")
 
-    def closing(self, cfg: Config, manifest: Mapping[str, Any], ran: bool) -> None:
-        """The result in a few lines, once the last stage is done."""
-        if "report" not in manifest:
+    def closing(self, cfg: Config, manifest: Mapping[str, Any], left: Sequence[str]) -> None:
+        """The result in a few lines, or the stages that are left when one was run alone."""
+        if left:
+            self.console.print(f"  left to run: {', '.join(left)}")
             return
         grid = Grid(show_header=False, box=None, padding=(0, 2, 0, 0))
         for name, text in closing_lines(manifest):

@@ -3,9 +3,11 @@
 import contextlib
 import csv
 import importlib.util
+import io
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,14 +124,22 @@ def test_another_configuration_is_refused_and_nothing_is_lost(finished, corpora)
 
 
 def test_redo_replaces_the_changed_step_and_those_after_it(finished, corpora, spark, tmp_path):
-    import shutil
-
     lake = tmp_path / "lake"
     shutil.copytree(finished[0], lake)
     changed = validate(imported(corpora, lake, resample={"method": "topn", "rows": 30}))
     manifest = run_pipeline(changed, quiet(), redo=True, session=lambda cfg: contextlib.nullcontext(spark))
     kept = [name for name, entry in manifest.items() if entry["produced"] == finished[1].get(name, {}).get("produced")]
     assert set(manifest) - set(kept) == {"resample", "report"}
+    assert parquet(lake, tables.AUGMENTED).filter(pc.field("origin") == "synthetic").num_rows == 30
+
+
+def test_one_stage_alone_tells_what_is_left(finished, corpora, spark, tmp_path):
+    lake, said = tmp_path / "lake", io.StringIO()
+    shutil.copytree(finished[0], lake)
+    changed = validate(imported(corpora, lake, resample={"rows": 30}))
+    terminal = Terminal(Console(file=said), quiet().progress)
+    run_pipeline(changed, terminal, redo=True, only="resample", session=lambda cfg: contextlib.nullcontext(spark))
+    assert "left to run: report" in said.getvalue()
     assert parquet(lake, tables.AUGMENTED).filter(pc.field("origin") == "synthetic").num_rows == 30
 
 

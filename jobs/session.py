@@ -1,5 +1,6 @@
 """Starts and stops Spark, with Delta, quiet and with thread counts that fit the machine."""
 
+import atexit
 import contextlib
 import os
 import re
@@ -130,10 +131,12 @@ def start_spark(cfg: Config) -> SparkSession:
     log = os.path.join(tempfile.gettempdir(), f"synalign-spark-{os.getpid()}.log")
     try:
         with _stderr_to(log):
-            return builder.getOrCreate()
+            spark = builder.getOrCreate()
     except Exception as err:
         tail = Path(log).read_text(errors="replace")[-1500:] if os.path.exists(log) else ""
         raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
+    atexit.register(Path(log).unlink, missing_ok=True)
+    return spark
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ class Target:
 
     def scrub(self, text: str) -> str:
         """The text without the key, at most 1,000 characters of it."""
-        return (text.replace(self.api_key, HIDDEN) if len(self.api_key) > 3 else text)[:1000]
+        return (text.replace(self.api_key, HIDDEN) if len(self.api_key) > 4 else text)[:1000]
 
 
 class Gate(Protocol):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 NGRAM = 5
 INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+KINDS = "(?:review|text|example|sample|sentence|row)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
 SPACES = ("Zs", "Zl", "Zp", "Cc")
 Gram = tuple[str, ...]
 
@@ -45,6 +46,15 @@ def fold(text: str) -> str:
     """What makes two rows the same: letters and digits of the case-folded words; everything else separates."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join("".join(char if char.isalnum() or unicodedata.category(char).startswith("M") else " " for char in folded).split())
+
+
+def without_label(text: str, label: str | None) -> str:
+    """The text without the label before it ("Positive: a fine film"): small models like to announce it, and a classifier
+    would learn the announcement. Only where a colon, dash, stop or exclamation mark ends the announcement."""
+    if not label:
+        return text
+    announced = re.match(rf"\W*(?:label\W+)?{re.escape(label)}(?:\s+{KINDS})?\s*(?:[:.!|]|[-\u2013\u2014](?=\s))+\s*", text, re.IGNORECASE)
+    return text[announced.end() :] if announced else text
 
 
 def ngrams(folded: str) -> set[Gram]:
@@ -89,9 +99,9 @@ class Acceptor:
     copy_overlap: float
     _seen: set[bytes] = field(default_factory=set)
 
-    def judge(self, raw: str, shown: Shown = NOTHING_SHOWN) -> Verdict:
-        """The verdict on one row. Does not remember it: see ``accept``."""
-        text = normalise(raw)
+    def judge(self, raw: str, shown: Shown = NOTHING_SHOWN, label: str | None = None) -> Verdict:
+        """The verdict on one row of a label. Does not remember it: see ``accept``."""
+        text = without_label(normalise(raw), label)
         folded = fold(text)
         if not any(char.isalpha() for char in folded):
             return Verdict(text, "empty", "no letters" if text else "no text")

@@ -211,7 +211,7 @@ class _Run:
         if self.cfg.strategy != "synalign" and slot.card is not None:
             self.rows.add_card(slot.card)
         for index, raw in enumerate(parsed.rows):
-            verdict = self.acceptor.judge(raw, slot.pick.shown if slot.pick else NOTHING_SHOWN)
+            verdict = self.acceptor.judge(raw, slot.pick.shown if slot.pick else NOTHING_SHOWN, request.label)
             if verdict.reason:
                 self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
             elif self.rows.accepted[request.label] >= self.quotas[request.label]:

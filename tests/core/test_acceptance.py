@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.core.acceptance import Acceptor, Shown, ngrams, normalise, overlap
+from synalign_spark.core.acceptance import Acceptor, Shown, ngrams, normalise, overlap, without_label
 
 SHOWN = Shown.of(["The quick brown fox jumps over the lazy dog today", "A fine film."])
 # Characters that every Unicode table of the last ten years knows.
@@ -31,6 +31,30 @@ ANY_TEXT = st.text(st.characters(max_codepoint=0x2FFF, blacklist_categories=("Cs
 )
 def test_verdicts(text, reason):
     assert Acceptor(10, 100, 0.4).judge(text, SHOWN).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Positive: a fine film", "a fine film"),
+        ("positive review: A fine film.", "A fine film."),
+        ("[Label: POSITIVE] - not an announcement", "[Label: POSITIVE] - not an announcement"),
+        ("Positive! The film has a story.", "The film has a story."),
+        ("POSITIVE \u2013 a fine film", "a fine film"),
+        ("Positive-minded people will like it.", "Positive-minded people will like it."),
+        ("Positively splendid: a film.", "Positively splendid: a film."),
+        ("A positive film: see it.", "A positive film: see it."),
+        ("Positive Review:", ""),
+        ("Positive Psychology: a film", "Positive Psychology: a film"),
+    ],
+)
+def test_an_announced_label_is_no_part_of_the_text(text, left):
+    assert without_label(text, "positive") == left
+    assert without_label(text, None) == text
+
+
+def test_a_row_that_is_only_its_label_is_empty():
+    assert Acceptor(1, 100, 0.6).judge("Positive Review:", label="positive").reason == "empty"
 
 
 def test_duplicates_but_for_case_and_punctuation():

@@ -42,6 +42,20 @@ def test_actors_give_the_tables_of_one_process(demonstrations, make_config, quie
     assert over_ray.summary["accepted"] == 40
 
 
+@pytest.mark.usefixtures("ray_runtime")
+def test_one_rate_limit_over_all_actors(demonstrations, make_config, quiet, tmp_path):
+    """240 requests a minute: no window of the server's log sees more than the bucket and its refill."""
+    with loopback() as server:
+        cfg = make_config(server.base_url, {"actors": 2, "concurrency": 8}, target_rows=60, limits={"requests_per_minute": 240})
+        generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "ledger"), quiet)
+    times = sorted(server.chat_times())
+    assert len(times) >= 20
+    burst, per_second, late = 240 / 60, (240 - 240 / 60) / 60, 1  # late: one request may have been on its way
+    for first, start in enumerate(times):
+        for last in range(first, len(times)):
+            assert last - first + 1 <= burst + per_second * (times[last] - start) + late
+
+
 def test_killed_run_resumes_without_repeating_a_finished_call(demonstrations, make_config, quiet, tmp_path):
     import pyarrow as pa
 

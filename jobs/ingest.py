@@ -11,7 +11,7 @@ def run(ctx: Context) -> Summary:
     source = ctx.cfg.source
     with ingest(read_source(ctx.spark, source), source, ctx.cfg.ingest, origin="real") as found:
         ctx.lake.write(REJECTS, found.rejects, origin="real")
-        ctx.lake.write(CORPUS, found.accepted.drop("prior_weight"))
+        ctx.lake.write(CORPUS, found.accepted)
         return {
             "rows_read": found.n_read,
             "rows_accepted": found.n_accepted,

@@ -8,7 +8,7 @@ from synalign_spark.tables import AUGMENTED, CORPUS, SYNTHETIC, WEIGHTS
 def run(ctx: Context) -> Summary:
     """Reads SYNTHETIC, WEIGHTS and CORPUS, writes AUGMENTED."""
     synthetic, weights, corpus = (ctx.lake.read(table) for table in (SYNTHETIC, WEIGHTS, CORPUS))
-    ctx.lake.write(AUGMENTED, resample(synthetic, weights, corpus, ctx.cfg.resample, ctx.cfg.run.seed))
+    ctx.lake.write(AUGMENTED, resample(synthetic, weights, corpus, ctx.cfg.resample, ctx.cfg.run.seed, ctx.cfg.align.label_shares))
     counts = ctx.lake.read(AUGMENTED).selectExpr(
         "count_if(origin = 'real') AS real", "count_if(origin = 'synthetic') AS synthetic",
         "count(DISTINCT CASE WHEN origin = 'synthetic' THEN doc_id END) AS distinct_synthetic",

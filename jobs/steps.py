@@ -28,7 +28,9 @@ OPERATIONAL = frozenset(
         "generate.llm.max_attempts",
         "generate.llm.api_key_env",
         "align.runtime",
-        "align.local_memory_gb",
+        "align.memory_gb",
+        "align.tasks",
+        "align.peer_timeout_s",
     }
 )
 

@@ -201,19 +201,44 @@ class AlignConfig(Section):
     bandwidth_scales: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=lambda: [1.0, 0.5], min_length=1, description="Factors of the bandwidth; their features are concatenated."
     )
-    lam: Annotated[float, Field(gt=0)] | Literal["mmd_rule", "plain"] = Field(
-        "mmd_rule", alias="lambda", description="Regularisation lambda; mmd_rule chooses it on validation rows, plain is lambda -> 0."
+    lam: Annotated[float, Field(gt=0)] | Literal["auto", "mmd_rule", "plain"] = Field(
+        "auto", alias="lambda",
+        description="Regularisation lambda. auto: chosen by probes with labels and enough real rows, else by the effective sample size (labels) or by mmd_rule (none); "
+        "mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
+    )  # fmt: skip
+    label_agreement: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda.",
     )
-    ess_floor: float = Field(0.1, ge=0, lt=1, description="mmd_rule: smallest effective sample size, as a share of the rows.")
-    holdout: float = Field(0.25, gt=0, lt=0.5, description="Share of the real rows that only judge the weights.")
-    validation: float = Field(0.25, gt=0, lt=0.5, description="Share of the real rows that choose lambda.")
+    probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
+    ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
+        "auto",
+        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or 0.3 with few labelled real rows.",
+    )
+    max_weight: Annotated[float, Field(gt=1)] | None = Field(
+        None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
+    )
+    label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="Target share of each label in `weight` and in the rows drawn; null follows the corpus."
+    )
+    holdout: float = Field(0.2, gt=0, lt=0.5, description="Share of the real rows that only judge the weights.")
+    validation: float = Field(
+        0.4, gt=0, lt=0.6, description="Share of the real rows in the second half that chooses lambda; each half judges the other."
+    )
     tolerance: float = Field(1e-6, gt=0, description="Relative duality gap to reach.")
     max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")
     warm_start_rows: Positive = Field(20_000, description="Rows of the hash sample that the path is solved on first.")
-    runtime: Literal["auto", "local", "driver_loop"] = Field(
-        "auto", description="local: in the driver's memory; driver_loop: one Spark job a pass; auto goes by the size."
+    runtime: Literal["auto", "local", "barrier", "driver_loop"] = Field(
+        "auto",
+        description="local: in the driver's memory; barrier: one Spark barrier stage; driver_loop: one Spark job a pass; auto goes by the size.",
     )
-    local_memory_gb: float = Field(2.0, gt=0, description="auto: solve in the driver up to this size of the feature matrix.")
+    memory_gb: float = Field(
+        4.0,
+        gt=0,
+        description="Features that the driver, or a barrier task, may keep; beyond it they are kept in 16 bits or made in each pass.",
+    )
+    tasks: Positive | Literal["auto"] = Field("auto", description="Barrier tasks; auto is all that can run at once.")
+    peer_timeout_s: float = Field(600.0, gt=0, description="Seconds that a barrier task waits for the others before the stage fails.")
     certificate_rows: Positive = Field(2_000, description="Rows a side of the exact MMD and the permutation test.")
     permutations: Positive = Field(200, description="Permutations of the test.")
 
@@ -226,6 +251,8 @@ class AlignConfig(Section):
             raise ValueError(
                 f"n_features must be a multiple of {unit} (2 x bandwidth_scales), got {self.n_features}; try {max(unit, self.n_features // unit * unit)}"
             )
+        if self.label_shares is not None and not self.per_label:
+            raise ValueError("label_shares needs per_label; set per_label to true or remove label_shares")
         if self.holdout + self.validation > 0.8:
             raise ValueError(f"holdout + validation must leave at least 0.2 of the rows to fit, got {self.holdout + self.validation:.2f}")
         return self

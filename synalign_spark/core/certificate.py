@@ -23,10 +23,13 @@ PERMUTATIONS_AT_ONCE = 50
 
 @dataclass(frozen=True)
 class Check:
-    """Exact MMD^2 of a drawn sample against real rows, and its permutation p-value. rows: drawn, with copies."""
+    """Exact MMD^2 of a drawn sample against real rows, its permutation p-value, and the standard errors of both.
+    rows: drawn, with copies."""
 
     mmd2: float
+    mmd2_error: float
     p_value: float
+    p_value_error: float
     rows: int
 
 
@@ -43,6 +46,7 @@ class Findings:
     tested_rows: int
     ess_share: float
     converged: bool
+    raised: bool = False
 
 
 def copies_by_weight(weights: Float64Array, rows: float | Float64Array, u: Float64Array) -> npt.NDArray[np.int64]:
@@ -81,7 +85,22 @@ def compare(drawn: Float32Array, real: Float32Array, bandwidths: Sequence[float]
         count = min(PERMUTATIONS_AT_ONCE, permutations - start)
         shuffled = np.stack([rng.permutation(first) for _ in range(count)], axis=1)  # (m + n, count)
         exceed += int((_u_statistics(kernel, shuffled) >= observed).sum())
-    return Check(observed, (1 + exceed) / (1 + permutations), m)
+    p = (1 + exceed) / (1 + permutations)
+    return Check(observed, _standard_error(kernel, m), p, float(np.sqrt(p * (1 - p) / permutations)), m)
+
+
+def _standard_error(kernel: Float32Array, m: int) -> float:
+    """Of the U-statistic, from its first-order projections onto single rows (Hoeffding; van der Vaart 1998, theorem 12.6).
+
+    kernel: (N, N), the first m rows those of the first sample. Under equal distributions the projections vanish and the
+    permutation test says more."""
+    n = len(kernel) - m
+    x_x, x_y = kernel[:m, :m].sum(axis=1, dtype=np.float64), kernel[:m, m:].mean(axis=1, dtype=np.float64)
+    y_y, y_x = kernel[m:, m:].sum(axis=1, dtype=np.float64), kernel[m:, :m].mean(axis=1, dtype=np.float64)
+    own = np.diag(kernel).astype(np.float64)
+    first = (x_x - own[:m]) / (m - 1) - x_y  # (m,)
+    second = (y_y - own[m:]) / (n - 1) - y_x  # (n,)
+    return float(2.0 * np.sqrt(first.var(ddof=1) / m + second.var(ddof=1) / n))
 
 
 def _u_statistics(kernel: Float32Array, first: Float32Array) -> Float64Array:
@@ -107,7 +126,7 @@ def verdict(found: Findings) -> str:
     parts = []
     if found.rule == "uniform":
         parts.append("too few real rows to align by: base weights kept")
-    elif np.isinf(found.lam) and found.rule != "mmd_rule":
+    elif np.isinf(found.lam) and found.rule in ("fixed", "plain"):
         parts.append("base weights kept, as configured")
     elif np.isinf(found.lam):
         parts.append("uniform could not be beaten on validation rows: base weights kept")
@@ -125,4 +144,6 @@ def verdict(found: Findings) -> str:
     parts.append(f"effective sample size {found.ess_share:.0%} of the rows")
     if not found.converged:
         parts.append("the duality gap was not reached: raise align.max_passes or lambda")
+    if found.raised:
+        parts.append("lambda was raised to keep the effective sample size or the largest weight within bounds")
     return "; ".join(parts)

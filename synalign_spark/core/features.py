@@ -35,6 +35,11 @@ class FeatureMap:
         """D, the width of the features."""
         return 2 * int(self.frequencies.shape[1])
 
+    @property
+    def largest(self) -> float:
+        """No feature is larger than this in absolute value: sqrt(2/D)."""
+        return float(np.sqrt(2.0 / self.n_features))
+
     def __call__(self, x: npt.NDArray[np.floating]) -> Float32Array:
         """Features of the rows of x.
 

@@ -7,7 +7,6 @@ one Spark job a pass.
 """
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,24 +14,39 @@ import numpy.typing as npt
 
 from synalign_spark.core.communicator import Communicator
 
-Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+Stored = npt.NDArray[np.float32] | npt.NDArray[np.int16]
 
 BLOCK_ROWS = 128  # rows turned into float64 at a time: 2 MB at D = 2,048, so that they stay in the cache
-CHUNK_ROWS = 4096  # rows of one partial: fixed, so that the number of threads changes no bit
+SECOND_ROWS = 1024  # the same for second moments, whose products need larger blocks
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a solver asks of the rows of one label.
+
+    theta: (D,); everywhere: over all rows, or over the sample alone; second: with second moments;
+    prior: under the weights that the rows came with instead of the base measure of the alignment."""
+
+    theta: Float64Array
+    everywhere: bool = True
+    second: bool = False
+    prior: bool = False
 
 
 @dataclass(frozen=True)
 class Moments:
     """Sums over rows, scaled by exp(-shift) so that nothing overflows; shift = max log a_i.
 
-    total: sum a_i; squares: sum a_i^2; features: (D,) sum a_i phi_i; rows: how many have q_i > 0."""
+    total: sum a_i; squares: sum a_i^2; features: (D,) sum a_i phi_i; rows: how many have q_i > 0;
+    second: (D, D) sum a_i phi_i phi_i^T, where the pass asked for it."""
 
     shift: float
     total: float
     squares: float
     features: Float64Array
     rows: int
+    second: Float64Array | None = None
 
     @property
     def log_partition(self) -> float:
@@ -43,6 +57,14 @@ class Moments:
     def mean(self) -> Float64Array:
         """(D,) weighted mean of the features."""
         return self.features / self.total
+
+    @property
+    def covariance(self) -> Float64Array:
+        """(D, D) weighted covariance of the features. Raises ValueError where the pass did not ask for second moments."""
+        if self.second is None:
+            raise ValueError("covariance: the pass made no second moments; ask with Pass(second=True)")
+        mean = self.mean
+        return self.second / self.total - np.outer(mean, mean)
 
     @property
     def sum_squared_weights(self) -> float:
@@ -74,86 +96,84 @@ def merge(parts: Iterable[Moments]) -> Moments:
     if shift == -np.inf:
         return held[0]
     total, squares, features = 0.0, 0.0, np.zeros_like(held[0].features)
+    second = None
     for part in held:
         scale = float(np.exp(part.shift - shift))
         total += part.total * scale
         squares += part.squares * scale**2
         features += part.features * scale
-    return Moments(shift, total, squares, features, sum(part.rows for part in held))
+        if part.second is not None:
+            second = part.second * scale if second is None else second + part.second * scale
+    return Moments(shift, total, squares, features, sum(part.rows for part in held), second)
 
 
-def row_moments(phi: Float32Array, log_base: Float64Array, theta: Float64Array) -> Moments:
+def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, scale: float = 1.0) -> Moments:
     """The fused pass: each block of rows is read once for its logits and its weighted feature sum.
 
-    phi: (n, D) float32; log_base: (n,) log q_i, minus infinity for a row that is pinned to weight 0; theta: (D,)."""
+    values: (n, D), features over ``scale``; log_base: (n,) log q_i, minus infinity for a row that is pinned
+    to weight 0; theta: (D,). All sums are float64: float32 sums would show in the weights."""
     shift, total, squares, rows = -np.inf, 0.0, 0.0, 0
-    features = np.zeros(phi.shape[1])
-    block = np.empty((BLOCK_ROWS, phi.shape[1]))
-    for start in range(0, len(phi), BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, len(phi))
+    features = np.zeros(values.shape[1])
+    block = np.empty((min(BLOCK_ROWS, max(len(values), 1)), values.shape[1]))
+    scaled = theta * scale
+    for start in range(0, len(values), BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, len(values))
         x = block[: stop - start]
-        x[:] = phi[start:stop]  # float64 from here on: float32 sums would show in the weights
-        log_a = log_base[start:stop] + x @ theta  # (rows,)
+        x[:] = values[start:stop]
+        log_a = log_base[start:stop] + x @ scaled  # (rows,)
         peak = float(log_a.max())
         if peak == -np.inf:
             continue
         if peak > shift:
-            scale = float(np.exp(shift - peak))
-            total, squares, features, shift = total * scale, squares * scale**2, features * scale, peak
+            shrink = float(np.exp(shift - peak))
+            total, squares, features, shift = total * shrink, squares * shrink**2, features * shrink, peak
         a = np.exp(log_a - shift)
         total += float(a.sum())
         squares += float(a @ a)
         features += a @ x
         rows += int(np.isfinite(log_a).sum())
-    return Moments(shift, total, squares, features, rows)
+    return Moments(shift, total, squares, features * scale, rows)
 
 
-class Shard:
-    """The rows of one process, features in memory, grouped by label.
+def second_moments(values: Stored, log_base: Float64Array, theta: Float64Array, first: Moments, scale: float = 1.0) -> Float64Array:
+    """(D, D) sum of a_i phi_i phi_i^T, scaled as ``first``, the row_moments of the same rows. D^2 work a row."""
+    found = np.zeros((values.shape[1], values.shape[1]))
+    if not first.rows:
+        return found
+    for start in range(0, len(values), SECOND_ROWS):
+        x = values[start : start + SECOND_ROWS].astype(np.float64) * scale
+        log_a = log_base[start : start + SECOND_ROWS] + x @ theta
+        x *= np.exp(0.5 * (log_a - first.shift))[:, None]
+        found += x.T @ x
+    return found
 
-    groups: label to ((n, D) float32 features, (n,) log base weights); threads: how many chunks go in parallel."""
 
-    def __init__(self, groups: Mapping[str, tuple[Float32Array, Float64Array]], threads: int = 1) -> None:
-        self.groups = dict(groups)
-        self._threads = max(1, threads)
-
-    def rows(self, group: str) -> int:
-        """Rows of a group, pinned ones included."""
-        return len(self.groups[group][1])
-
-    def evaluate(self, thetas: Mapping[str, Float64Array]) -> dict[str, Moments]:
-        """One pass over the rows of the groups that are asked for. thetas: label to (D,)."""
-        tasks = [
-            (name, phi[start : start + CHUNK_ROWS], log_base[start : start + CHUNK_ROWS])
-            for name in sorted(thetas)
-            for phi, log_base in [self.groups[name]]
-            for start in range(0, max(len(phi), 1), CHUNK_ROWS)
-        ]
-        if self._threads == 1 or len(tasks) == 1:
-            parts = [row_moments(phi, log_base, thetas[name]) for name, phi, log_base in tasks]
-        else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                parts = list(pool.map(lambda task: row_moments(task[1], task[2], thetas[task[0]]), tasks))
-        found: dict[str, list[Moments]] = {name: [] for name in sorted(thetas)}
-        for (name, _, _), part in zip(tasks, parts, strict=True):
-            found[name].append(part)
-        return {name: merge(held) for name, held in found.items()}
+def log_weights(values: Stored, log_base: Float64Array, theta: Float64Array, scale: float = 1.0) -> Float64Array:
+    """(n,) log q_i + theta . phi_i, the weights before they are normalised. Arguments as of ``row_moments``."""
+    log_a = np.empty(len(values))
+    for start in range(0, len(values), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        log_a[rows] = log_base[rows] + values[rows].astype(np.float64) @ (theta * scale)
+    return log_a
 
 
 def reduce_moments(local: Mapping[str, Moments], comm: Communicator) -> dict[str, Moments]:
     """Moments over all ranks from those of each rank: two reductions, the largest shifts and then the sums.
 
-    Every rank must pass the same labels."""
+    Every rank must pass the same labels, with or without second moments."""
     names = sorted(local)
     shifts = comm.all_reduce_max(np.array([local[name].shift for name in names]))
     width = len(local[names[0]].features)
     sums = np.zeros((len(names), width + 3))
+    scales = {}
     for row, name, shift in zip(sums, names, shifts, strict=True):
         part = local[name]
-        scale = float(np.exp(part.shift - shift)) if part.rows else 0.0
+        scales[name] = scale = float(np.exp(part.shift - shift)) if part.rows else 0.0
         row[:3] = part.total * scale, part.squares * scale**2, part.rows
         row[3:] = part.features * scale
     sums = comm.all_reduce(sums)
+    second = {name: comm.all_reduce(held * scales[name]) for name in names if (held := local[name].second) is not None}
     return {
-        name: Moments(float(s), float(r[0]), float(r[1]), r[3:].copy(), int(r[2])) for name, s, r in zip(names, shifts, sums, strict=True)
+        name: Moments(float(s), float(r[0]), float(r[1]), r[3:].copy(), int(r[2]), second.get(name))
+        for name, s, r in zip(names, shifts, sums, strict=True)
     }

@@ -60,7 +60,10 @@ def run_checks(
     most = min(cfg.certificate_rows, max(50, MOST_ROWS // len(outcomes)))
     sizes = {group: _size(outcome, most) for group, outcome in outcomes.items()}
     drawn = Drawn.of(rows.draw({group: replace(solved[group], draws=sizes[group]) for group in solved}))
-    rates = {group: min(1.0, most / outcome.holdout.count) if outcome.holdout.count else 0.0 for group, outcome in outcomes.items()}
+    rates = {
+        group: min(1.0, most / outcome.problem.holdout.count) if outcome.problem.holdout.count else 0.0
+        for group, outcome in outcomes.items()
+    }
     held_out = real.where((F.col("split") == "holdout") & (F.col("u") < by_group(rates)))
     columns = held_out.select("grp", "doc_id", "u_whole", F.lit(1).alias("before"), F.lit(1).alias("after"), "embedding")
     truth = Drawn.of(columns.toArrow())  # about ``most`` rows a group
@@ -79,7 +82,7 @@ def run_checks(
 
 def _size(outcome: Outcome, most: int) -> float:
     """Rows to draw of a group: the same before and after, so that the two tests have the same power."""
-    ess = min(outcome.finished.before.ess, outcome.finished.solution.point.moments.ess)
+    ess = min(outcome.end.before.ess, outcome.end.solution.point.moments.ess)
     return draw_size(ess, most)
 
 
@@ -90,7 +93,7 @@ def _whole(
     judged = [group for group in outcomes if rates[group] > 0]
     if not judged:
         return np.zeros(len(drawn.x), dtype=bool), np.zeros(len(truth.x), dtype=bool)
-    held_out = sum(outcomes[group].holdout.count for group in judged)
+    held_out = sum(outcomes[group].problem.holdout.count for group in judged)
     share = sum(outcomes[group].share for group in judged)
     real_rows = min(float(most), *(rates[group] * held_out for group in judged))
     drawn_rows = min(float(most), *(sizes[group] * share / outcomes[group].share for group in judged))

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from synalign_spark.config import AlignConfig
 from synalign_spark.core.features import FeatureMap, draw_feature_map, median_distance
 from synalign_spark.core.lambda_rule import Sample
-from synalign_spark.errors import DataError
+from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.stages.keys import unit
 from udfs.arrow import to_matrix, vector_widths
 
@@ -32,8 +32,8 @@ SURVEY = pa.schema(
      ("bad_prior", pa.int64()), ("weighted", pa.int64())]
 )  # fmt: skip
 SURVEY_DDL = "side string, grp string, rows bigint, bad bigint, narrow int, wide int, bad_prior bigint, weighted bigint"
-SUMS = pa.schema([("grp", pa.string()), ("split", pa.string()), ("rows", pa.int64()), ("sums", pa.list_(pa.int64()))])
-SUMS_DDL = "grp string, split string, rows bigint, sums array<bigint>"
+SUMS = pa.schema([("grp", pa.string()), ("split", pa.string()), ("sums", pa.list_(pa.int64()))])
+SUMS_DDL = "grp string, split string, sums array<bigint>"
 
 
 def group_column(per_label: bool) -> Column:
@@ -51,23 +51,28 @@ def label_of(group: str) -> str | None:
     return group[1:] if group else None
 
 
-def real_rows(embeddings: DataFrame, cfg: AlignConfig, seed: int) -> DataFrame:
-    """doc_id, grp, split, u (for the certificate's sample), u_whole, embedding of the real rows."""
+def real_rows(embeddings: DataFrame, prior: DataFrame | None, cfg: AlignConfig, seed: int) -> DataFrame:
+    """doc_id, label, grp, split, u (for samples), u_whole, prior, embedding of the real rows. prior: doc_id and prior_weight, or None."""
+    if prior is not None:
+        embeddings = embeddings.join(prior.select("doc_id", F.coalesce("prior_weight", F.lit(1.0)).alias("prior")), "doc_id")
+    else:
+        embeddings = embeddings.withColumn("prior", F.lit(1.0))
     u = unit(seed, "align.split", "doc_id")
     split = F.when(u < cfg.holdout, "holdout").when(u < cfg.holdout + cfg.validation, "validation").otherwise("fit")
     return embeddings.select(
-        "doc_id", group_column(cfg.per_label).alias("grp"), split.alias("split"),
-        unit(seed, "align.check", "doc_id").alias("u"), unit(seed, "align.whole", "doc_id").alias("u_whole"), "embedding",
+        "doc_id", "label", group_column(cfg.per_label).alias("grp"), split.alias("split"),
+        unit(seed, "align.check", "doc_id").alias("u"), unit(seed, "align.whole", "doc_id").alias("u_whole"), "prior", "embedding",
     )  # fmt: skip
 
 
 def synthetic_rows(embeddings: DataFrame, synthetic: DataFrame, cfg: AlignConfig, seed: int) -> DataFrame:
-    """doc_id, label, grp, prior, u, u_whole, u_warm, embedding of every synthetic row; embedding null where there is none."""
+    """doc_id, label, grp, prior, base, agreement, u, u_whole, u_warm, embedding of every synthetic row; embedding null where there
+    is none. base: the base measure, here the prior weight itself; agreement: null."""
     prior = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
     rows = synthetic.select("doc_id", "label", prior.alias("prior")).join(embeddings.select("doc_id", "embedding"), "doc_id", "left")
     return rows.select(
-        "doc_id", "label", group_column(cfg.per_label).alias("grp"), "prior",
-        unit(seed, "align.draw", "doc_id").alias("u"), unit(seed, "align.whole", "doc_id").alias("u_whole"),
+        "doc_id", "label", group_column(cfg.per_label).alias("grp"), "prior", F.col("prior").alias("base"),
+        F.lit(None).cast("double").alias("agreement"), unit(seed, "align.draw", "doc_id").alias("u"), unit(seed, "align.whole", "doc_id").alias("u_whole"),
         unit(seed, "align.warm", "doc_id").alias("u_warm"), "embedding",
     )  # fmt: skip
 
@@ -80,6 +85,13 @@ class Survey:
     synthetic: Mapping[str, int]
     weighted: Mapping[str, int]
     width: int
+    wanted: Mapping[str, float] | None = None  # shares by group that the user set
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each group among the weights: as set, else as among the real rows; they sum to 1."""
+        raw = {group: float(self.real[group] if self.wanted is None else self.wanted.get(group, 0.0)) for group in self.groups}
+        return {group: share / sum(raw.values()) for group, share in raw.items()}
 
     @property
     def groups(self) -> list[str]:
@@ -92,9 +104,10 @@ class Survey:
         return sorted(str(label_of(group)) for group in set(self.real) - set(self.synthetic))
 
 
-def survey(real: DataFrame, synthetic: DataFrame) -> Survey:
-    """Counts and checks both sides in one pass. Raises DataError where they cannot be aligned."""
-    sides = real.select(F.lit("real").alias("side"), "grp", F.lit(1.0).alias("prior"), "embedding").unionByName(
+def survey(real: DataFrame, synthetic: DataFrame, label_shares: Mapping[str, float] | None = None) -> Survey:
+    """Counts and checks both sides in one pass. Raises DataError where they cannot be aligned, ConfigError where label_shares
+    names labels that are not there."""
+    sides = real.select(F.lit("real").alias("side"), "grp", "prior", "embedding").unionByName(
         synthetic.select(F.lit("synthetic").alias("side"), "grp", "prior", "embedding")
     )
     found = sides.mapInArrow(_survey_partition, SURVEY_DDL).toArrow().to_pylist()  # a few rows a partition and group
@@ -105,7 +118,11 @@ def survey(real: DataFrame, synthetic: DataFrame) -> Survey:
             _add(counts["weighted"], row["grp"], row["weighted"])
     _check_vectors(found)
     _check_groups(counts)
-    return Survey(counts["real"], counts["synthetic"], counts["weighted"], max(row["wide"] for row in found))
+    wanted = None if label_shares is None else {f"={label}": share for label, share in label_shares.items()}
+    survey = Survey(counts["real"], counts["synthetic"], counts["weighted"], max(row["wide"] for row in found), wanted)
+    if wanted is not None:
+        _check_shares(wanted, survey.groups)
+    return survey
 
 
 def _survey_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -144,7 +161,7 @@ def _check_vectors(found: list[dict[str, Any]]) -> None:
             )
         bad_prior = sum(row["bad_prior"] for row in mine)
         if bad_prior:
-            raise DataError(f"align: prior_weight of {bad_prior} of {rows} synthetic rows is negative, NaN or infinite; give numbers >= 0")
+            raise DataError(f"align: prior_weight of {bad_prior} of {rows} {side} rows is negative, NaN or infinite; give numbers >= 0")
     narrow, wide = min(row["narrow"] for row in found), max(row["wide"] for row in found)
     if narrow != wide or wide < 1:
         raise DataError(f"align: embeddings have widths from {narrow} to {wide}; embed real and synthetic rows with one model")
@@ -170,6 +187,15 @@ def _check_groups(counts: Mapping[str, Mapping[str, int]]) -> None:
         )
 
 
+def _check_shares(wanted: Mapping[str, float], groups: list[str]) -> None:
+    unknown = sorted(str(label_of(group)) for group in set(wanted) - set(groups))
+    if unknown:
+        known = ", ".join(str(label_of(group) or "(none)") for group in groups)
+        raise ConfigError(f"align.label_shares names {', '.join(unknown)}, without rows on both sides; labels are: {known}")
+    if sum(wanted.values()) <= 0:
+        raise ConfigError(f"align.label_shares must have a sum above 0, got {dict(wanted)}; give a share to one label at least")
+
+
 def feature_map(real: DataFrame, width: int, cfg: AlignConfig, seed: int) -> FeatureMap:
     """Draws the random features; the median bandwidth comes from the 1,000 real rows with the smallest hash."""
     base = cfg.bandwidth
@@ -186,40 +212,46 @@ def real_means(real: DataFrame, features: FeatureMap) -> dict[str, dict[str, Sam
     """Mean feature of the real rows by group and split, in one distributed pass.
 
     One D-vector a partition, group and split reaches the driver. Sums are of whole numbers: the same bits
-    for every partitioning. Returns group to split to sample; a split without rows has count 0."""
-    rows = real.select("grp", "split", "embedding").mapInArrow(partial(_sum_partition, features=features), SUMS_DDL)
-    table = rows.toArrow()
-    counts: dict[tuple[str, str], int] = {}
+    for every partitioning. Returns group to split to sample, whose count is the effective number of rows, (sum p)^2 / sum p^2
+    with weights p; a split without rows has count 0. Raises DataError where all weights of a group are 0."""
+    table = real.select("grp", "split", "prior", "embedding").mapInArrow(partial(_sum_partition, features=features), SUMS_DDL).toArrow()
     sums: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
-    for group, split, count, total in zip(*(table.column(name) for name in ("grp", "split", "rows", "sums")), strict=True):
+    for group, split, total in zip(*(table.column(name) for name in ("grp", "split", "sums")), strict=True):
         key = (group.as_py(), split.as_py())
-        counts[key] = counts.get(key, 0) + count.as_py()
         sums[key] = sums.get(key, 0) + total.values.to_numpy()
-    zero = np.zeros(features.n_features)
-    return {
-        group: {
-            split: Sample(n, sums[group, split] / (SUM_STEPS * n)) if (n := counts.get((group, split), 0)) else Sample(0, zero)
-            for split in SPLITS
-        }
-        for group in sorted({group for group, _ in counts})
-    }
+    groups = sorted({group for group, _ in sums})
+    found = {group: {split: _sample(sums.get((group, split)), features.n_features) for split in SPLITS} for group in groups}
+    dead = [str(label_of(group) or "(none)") for group in groups if not any(part.count for part in found[group].values())]
+    if dead:
+        raise DataError(
+            f"align: all weights of the real rows are 0 for label {', '.join(dead[:10])}; give at least one row a positive weight"
+        )
+    return found
+
+
+def _sample(sums: npt.NDArray[np.int64] | None, n_features: int) -> Sample:
+    """sums: (D + 2,) whole numbers: sum p, sum p^2, sum p phi."""
+    if sums is None or not sums[0]:
+        return Sample(0, np.zeros(n_features))
+    weight, squares = sums[0] / SUM_STEPS, sums[1] / SUM_STEPS
+    return Sample(float(weight**2 / squares), sums[2:] / (SUM_STEPS * weight))
 
 
 def _sum_partition(batches: Iterable[pa.RecordBatch], features: FeatureMap) -> Iterator[pa.RecordBatch]:
-    counts: dict[tuple[str, str], int] = {}
     sums: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
     for batch in batches:
         for start in range(0, batch.num_rows, SLICE_ROWS):
             part = batch.slice(start, SLICE_ROWS)
-            steps = np.rint(features(to_matrix(part.column("embedding"))).astype(np.float64) * SUM_STEPS).astype(np.int64)
+            p = part.column("prior").to_numpy(zero_copy_only=False)[:, None]  # (n, 1)
+            columns = np.concatenate([p, p**2, p * features(to_matrix(part.column("embedding"))).astype(np.float64)], axis=1)
+            steps = np.rint(columns * SUM_STEPS).astype(np.int64)  # (n, D + 2)
             keys = np.asarray(list(zip(part.column("grp").to_pylist(), part.column("split").to_pylist(), strict=True)), dtype=object)
             for key in sorted({tuple(key) for key in keys}):
                 mine = (keys[:, 0] == key[0]) & (keys[:, 1] == key[1])
-                counts[key] = counts.get(key, 0) + int(mine.sum())
                 sums[key] = sums.get(key, 0) + steps[mine].sum(axis=0)
-    for key in sorted(counts):
-        columns = [pa.array([key[0]]), pa.array([key[1]]), pa.array([counts[key]], pa.int64()), pa.array([sums[key]], pa.list_(pa.int64()))]
-        yield pa.RecordBatch.from_arrays(columns, schema=SUMS)
+    for key in sorted(sums):
+        row = [pa.array([key[0]]), pa.array([key[1]]), pa.array([sums[key]], pa.list_(pa.int64()))]
+        yield pa.RecordBatch.from_arrays(row, schema=SUMS)
 
 
 def _add(counts: dict[str, int], key: str, value: int) -> None:

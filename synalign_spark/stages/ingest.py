@@ -21,7 +21,7 @@ _UNDECODABLE = "\ufffd"
 class Ingested:
     """The judged rows. A context manager: leave it when both parts are written, so that the cache is freed."""
 
-    accepted: DataFrame  # the columns of CORPUS, and prior_weight (double, null where none is given)
+    accepted: DataFrame  # the columns of CORPUS
     rejects: DataFrame  # the columns of REJECTS
     reasons: dict[str, int]  # reason to number of rejected rows, most frequent first
     labels: dict[str, int]  # label to number of accepted rows, by label; empty without labels
@@ -52,7 +52,7 @@ def ingest(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, origin: str
     except BaseException:
         judged.unpersist()
         raise
-    accepted = judged.where(F.col("reason").isNull()).select(*CORPUS.column_names, "prior_weight")
+    accepted = judged.where(F.col("reason").isNull()).select(*CORPUS.column_names)
     rejects = judged.where(F.col("reason").isNotNull()).withColumn("origin", F.lit(origin)).select(*REJECTS.column_names)
     return Ingested(accepted, rejects, reasons, labels, n_accepted, judged)
 

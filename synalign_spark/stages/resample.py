@@ -30,15 +30,22 @@ Ticks = npt.NDArray[np.int64]
 Job = Callable[[Ticks], Ticks]
 
 
-def resample(synthetic: DataFrame, weights: DataFrame, corpus: DataFrame, cfg: ResampleConfig, seed: int) -> DataFrame:
+def resample(
+    synthetic: DataFrame,
+    weights: DataFrame,
+    corpus: DataFrame,
+    cfg: ResampleConfig,
+    seed: int,
+    label_shares: Mapping[str, float] | None = None,
+) -> DataFrame:
     """Draws synthetic rows by weight and puts them beside the real ones (AUGMENTED).
 
-    synthetic: SYNTHETIC; weights: WEIGHTS; corpus: CORPUS. The rows drawn are shared among labels as the corpus is; a
+    synthetic: SYNTHETIC; weights: WEIGHTS; corpus: CORPUS. The rows drawn are shared among labels as label_shares says, or as the corpus is; a
     label's quota is filled exactly, with replacement (systematic, multinomial) or without (topn; with rows: auto as
     many as the labels' shares allow). Raises DataError where a label to draw from has no weight, or too few rows for topn."""
     rows = weights.select("doc_id", group_column(True).alias("grp"), F.col("weight_in_label").alias("w"))
     counts = {row["grp"]: row for row in _counts(rows)}
-    shares = _shares(corpus, counts)
+    shares = _shares(corpus, counts, label_shares)
     draws = _quotas(cfg, shares, counts)
     if cfg.method == "topn":
         copies = _without_replacement(rows, draws, seed)
@@ -70,10 +77,13 @@ def _counts(rows: DataFrame) -> list[Any]:
     return found
 
 
-def _shares(corpus: DataFrame, counts: Mapping[str, Any]) -> dict[str, float]:
-    """Real rows of each label that has synthetic rows to draw."""
-    found = corpus.groupBy(group_column(True).alias("grp")).agg(F.count("*").alias("n")).toArrow().to_pylist()  # a row a label
-    real = {row["grp"]: float(row["n"]) for row in found}
+def _shares(corpus: DataFrame, counts: Mapping[str, Any], wanted: Mapping[str, float] | None) -> dict[str, float]:
+    """The wanted share, or the real rows, of each label that has synthetic rows to draw."""
+    if wanted is None:
+        found = corpus.groupBy(group_column(True).alias("grp")).agg(F.count("*").alias("n")).toArrow().to_pylist()  # a row a label
+        real = {row["grp"]: float(row["n"]) for row in found}
+    else:
+        real = {f"={label}": share for label, share in wanted.items()}
     shares = {group: real.get(group, 0.0) for group in counts}
     dead = sorted(str(label_of(group)) for group in counts if shares[group] and not counts[group]["weighted"])
     if dead:

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import draw_feature_map
 from synalign_spark.core.lambda_rule import PLAIN_LAMBDA, Sample, Settings, finish, lambdas, pool, search_path
 from synalign_spark.core.mmd import run_together
-from synalign_spark.core.moments import Shard
+from synalign_spark.core.shard import Shard, ShardRows
 
 
 def settings(rule="mmd_rule", lam=float("nan"), floor=0.1):
@@ -26,13 +27,19 @@ def sample(phi):
     return Sample(len(phi), phi.astype(np.float64).mean(axis=0))
 
 
+def whole(groups):
+    """Rows of which the sample is all."""
+    shard = Shard.of(groups)
+    return ShardRows(shard, shard, LocalCommunicator())
+
+
 def choose(real_shares, setting, n_real=400, n_synthetic=900):
     """Path, end and features of the synthetic rows, which come in equal shares."""
     real, synthetic = rows(1, n_real, real_shares), rows(2, n_synthetic, [1 / 3] * 3)
-    shard = Shard({"": (synthetic, np.zeros(n_synthetic))})
+    rows_ = whole({"": (synthetic, np.zeros(n_synthetic))})
     fit, validation = sample(real[: n_real // 2]), sample(real[n_real // 2 :])
-    path = run_together({"": search_path(fit, validation, setting, 1.0)}, shard.evaluate)[""]
-    return path, run_together({"": finish(pool([fit, validation]), path, setting)}, shard.evaluate)[""]
+    path = run_together({"": search_path((fit, validation), setting, 1.0)}, rows_.evaluate)[""]
+    return path, run_together({"": finish(pool([fit, validation]), path, setting)}, rows_.evaluate)[""]
 
 
 def test_a_shifted_set_is_aligned_and_noise_is_not_followed():
@@ -67,8 +74,8 @@ def test_the_floor_on_the_effective_sample_size_holds(floor):
 def test_an_unreachable_floor_keeps_the_base_weights():
     synthetic, real = rows(2, 300, [1 / 3] * 3), rows(1, 200, [0.8, 0.1, 0.1])
     skewed = np.where(np.arange(300) < 3, 0.0, -20.0)  # base weights on three rows: their own sample size is below the floor
-    shard = Shard({"": (synthetic, skewed)})
-    path = run_together({"": search_path(sample(real[:100]), sample(real[100:]), settings(floor=0.5), 1.0)}, shard.evaluate)[""]
+    rows_ = whole({"": (synthetic, skewed)})
+    path = run_together({"": search_path((sample(real[:100]), sample(real[100:])), settings(floor=0.5), 1.0)}, rows_.evaluate)[""]
     assert path.chosen == 0
     assert np.isinf(path.points[0].point.lam)
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from synalign_spark.core.mmd import Curvature, Target, dual_point, log_weights, maximise, run_together
-from synalign_spark.core.moments import Shard
+from synalign_spark.core.mmd import Curvature, Goal, Target, dual_point, maximise, run_together
+from synalign_spark.core.moments import Pass, log_weights
+from synalign_spark.core.shard import Shard
 
 
 def features(seed, n, width):
@@ -21,11 +22,11 @@ def features(seed, n, width):
 def solve(phi, mu, lam, log_base=None, tolerance=1e-9, passes=2000):
     """The solution, with its weights."""
     log_base = np.zeros(len(phi)) if log_base is None else log_base
-    shard = Shard({"": (phi, log_base)})
-    start = shard.evaluate({"": np.zeros(phi.shape[1])})[""]
+    shard = Shard.of({"": (phi, log_base)})
+    start = shard.evaluate({"": Pass(np.zeros(phi.shape[1]))})[""]
     target = Target(mu, start.log_partition)
     at_zero = dual_point(np.zeros(phi.shape[1]), np.inf, start, target)
-    solution = run_together({"": maximise(target, lam, at_zero, Curvature(), tolerance, passes)}, shard.evaluate)[""]
+    solution = run_together({"": maximise(target, lam, at_zero, Curvature(), Goal(tolerance, passes))}, shard.evaluate)[""]
     w = np.exp(log_weights(phi, log_base, solution.point.theta) - solution.point.moments.log_partition)
     return solution, w
 
@@ -73,7 +74,7 @@ def test_primal_minus_dual_is_the_gap_at_any_theta(seed, lam):
     rng = np.random.default_rng(seed)
     phi, log_q, theta = features(seed, 30, 5), np.log(rng.dirichlet(np.ones(30))), rng.standard_normal(5)
     mu = 0.3 * rng.standard_normal(5)
-    point = dual_point(theta, lam, Shard({"": (phi, log_q)}).evaluate({"": theta})[""], Target(mu, 0.0))
+    point = dual_point(theta, lam, Shard.of({"": (phi, log_q)}).evaluate({"": Pass(theta)})[""], Target(mu, 0.0))
     w = np.exp(log_weights(phi, log_q, theta) - point.moments.log_partition)
     assert w.sum() == pytest.approx(1.0, abs=1e-12)
     assert primal(w, phi.astype(np.float64), mu, lam, np.exp(log_q)) - point.value == pytest.approx(point.gap, rel=1e-9, abs=1e-12)
@@ -81,10 +82,10 @@ def test_primal_minus_dual_is_the_gap_at_any_theta(seed, lam):
 
 def test_gradient_by_finite_differences():
     phi, rng = features(2, 40, 6), np.random.default_rng(2)
-    mu, theta, shard = 0.2 * rng.standard_normal(6), rng.standard_normal(6), Shard({"": (phi, np.zeros(40))})
+    mu, theta, shard = 0.2 * rng.standard_normal(6), rng.standard_normal(6), Shard.of({"": (phi, np.zeros(40))})
 
     def at(theta):
-        return dual_point(theta, 0.05, shard.evaluate({"": theta})[""], Target(mu, np.log(40)))
+        return dual_point(theta, 0.05, shard.evaluate({"": Pass(theta)})[""], Target(mu, np.log(40)))
 
     step = 1e-5
     numeric = [(at(theta + step * e).value - at(theta - step * e).value) / (2 * step) for e in np.eye(6)]
@@ -149,7 +150,7 @@ def test_scaling_the_base_measure_changes_nothing():
 
 def test_labels_in_the_same_passes_get_what_they_get_alone():
     groups = {name: (features(seed, n, 6), np.zeros(n)) for name, seed, n in (("a", 8, 60), ("b", 9, 25), ("c", 10, 1))}
-    shard, mu, passes = Shard(groups), np.full(6, 0.2), []
+    shard, mu, passes = Shard.of(groups), np.full(6, 0.2), []
 
     def evaluate(thetas):
         passes.append(sorted(thetas))
@@ -157,9 +158,9 @@ def test_labels_in_the_same_passes_get_what_they_get_alone():
 
     searches = {}
     for name in groups:
-        start = shard.evaluate({name: np.zeros(6)})[name]
+        start = shard.evaluate({name: Pass(np.zeros(6))})[name]
         target = Target(mu, start.log_partition)
-        searches[name] = maximise(target, 0.01, dual_point(np.zeros(6), np.inf, start, target), Curvature(), 1e-9, 500)
+        searches[name] = maximise(target, 0.01, dual_point(np.zeros(6), np.inf, start, target), Curvature(), Goal(1e-9, 500))
     together = run_together(searches, evaluate)
     for name, (phi, _) in groups.items():
         np.testing.assert_array_equal(together[name].point.theta, solve(phi, mu, 0.01)[0].point.theta)
@@ -183,11 +184,11 @@ def test_lambda_must_be_positive(lam):
 def test_curvature_stays_exact_when_lambda_changes():
     """The secant equation of the newest pair: the direction of (minus) the gradient's change is the step itself, under any lambda."""
     phi, mu, rng = features(13, 50, 6), np.full(6, 0.1), np.random.default_rng(13)
-    shard, curvature = Shard({"": (phi, np.zeros(50))}), Curvature()
+    shard, curvature = Shard.of({"": (phi, np.zeros(50))}), Curvature()
     thetas = [rng.standard_normal(6) for _ in range(4)]
 
     def at(theta, lam):
-        return dual_point(theta, lam, shard.evaluate({"": theta})[""], Target(mu, np.log(50)))
+        return dual_point(theta, lam, shard.evaluate({"": Pass(theta)})[""], Target(mu, np.log(50)))
 
     for old, new in itertools.pairwise(thetas):
         curvature.learn(at(old, 0.1), at(new, 0.1))

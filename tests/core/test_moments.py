@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synalign_spark.core.communicator import LocalCommunicator
-from synalign_spark.core.moments import CHUNK_ROWS, Shard, merge, no_rows, reduce_moments, row_moments
+from synalign_spark.core.moments import Pass, merge, no_rows, reduce_moments, row_moments
+from synalign_spark.core.shard import CHUNK_ROWS, Shard
 
 
 def problem(seed, n=50, width=6, scale=3.0):
@@ -73,11 +74,11 @@ def test_rows_pinned_to_zero_do_not_count():
 def test_threads_change_no_bit():
     phi, log_base, theta = problem(3, n=2 * CHUNK_ROWS + 11)
     groups = {"a": (phi, log_base), "b": (phi[:9], log_base[:9])}
-    one, three = (Shard(groups, threads=threads).evaluate({"a": theta, "b": theta}) for threads in (1, 3))
+    one, three = (Shard.of(groups, threads=threads).evaluate({"a": Pass(theta), "b": Pass(theta)}) for threads in (1, 3))
     for name in groups:
         np.testing.assert_array_equal(one[name].features, three[name].features)
         assert (one[name].shift, one[name].total) == (three[name].shift, three[name].total)
-    assert list(Shard(groups).evaluate({"b": theta})) == ["b"]
+    assert list(Shard.of(groups).evaluate({"b": Pass(theta)})) == ["b"]
 
 
 class ThreadCommunicator:

@@ -9,10 +9,10 @@ import pytest
 from synalign_spark.config import AlignConfig
 from synalign_spark.errors import DataError
 from synalign_spark.stages.align import align, choose_runtime
-from synalign_spark.tables import CERTIFICATE, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
+from synalign_spark.tables import CERTIFICATE, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
 from udfs.arrow import from_matrix
 
-SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20, "tolerance": 1e-8}
+SMALL = {"lam": "mmd_rule", "n_features": 64, "certificate_rows": 100, "permutations": 20, "tolerance": 1e-8}
 SHARES = {"cat": (0.7, 0.2, 0.1), "dog": (0.1, 0.2, 0.7)}
 CENTRES = np.random.default_rng(0).standard_normal((3, 12))
 
@@ -38,7 +38,7 @@ def rows_of(kind, parts, seed):
 
 
 def tables(spark, real, synthetic, prior=None, partitions=1):
-    """EMBEDDINGS of both sides and SYNTHETIC."""
+    """EMBEDDINGS of both sides, CORPUS and SYNTHETIC."""
     partitions = partitions if isinstance(partitions, tuple) else (partitions,)
 
     def embeddings(rows, origin):
@@ -49,12 +49,15 @@ def tables(spark, real, synthetic, prior=None, partitions=1):
 
     priors = prior or [None] * len(synthetic)
     made = [(r[0], "text", r[1], "imported", "unknown", None, None, None, None, None, p) for r, p in zip(synthetic, priors, strict=True)]
-    return embeddings(real, "real"), embeddings(synthetic, "synthetic"), spark.createDataFrame(made, SYNTHETIC.ddl).repartition(*partitions)
+    corpus = spark.createDataFrame([(r[0], f"text of {r[0]}", r[1], None, 4, None) for r in real], CORPUS.ddl)
+    fake = spark.createDataFrame(made, SYNTHETIC.ddl).repartition(*partitions)
+    return embeddings(real, "real"), embeddings(synthetic, "synthetic"), corpus, fake
 
 
 def run(spark, real, synthetic, prior=None, partitions=1, **cfg):
     """Weights by id, certificate by label, and trace rows."""
-    weights, certificate, trace = align(*tables(spark, real, synthetic, prior, partitions), AlignConfig(**SMALL | cfg), 0)
+    done = align(*tables(spark, real, synthetic, prior, partitions), AlignConfig(**SMALL | cfg), 0)
+    weights, certificate, trace = done.weights, done.certificate, done.trace
     assert (weights.columns, certificate.columns, trace.columns) == tuple(
         list(t.column_names) for t in (WEIGHTS, CERTIFICATE, SOLVER_TRACE)
     )
@@ -214,9 +217,9 @@ def test_bad_input_is_named(spark, real, fake, prior, message):
 
 
 def test_synthetic_rows_without_a_vector_are_counted(spark):
-    real, embedded, synthetic = tables(spark, REAL, FAKE)
+    real, embedded, corpus, synthetic = tables(spark, REAL, FAKE)
     with pytest.raises(DataError, match="1 of 400 synthetic rows have no usable embedding"):
-        align(real, embedded.where(f"doc_id <> '{FAKE[0][0]}'"), synthetic, AlignConfig(**SMALL), 0)
+        align(real, embedded.where(f"doc_id <> '{FAKE[0][0]}'"), corpus, synthetic, AlignConfig(**SMALL), 0)
 
 
 def test_the_runtime_goes_by_size_and_says_why():

@@ -1,0 +1,112 @@
+"""Small classifiers that judge weights: how well does a model do on real rows that was trained on rows drawn by them?
+
+Two views of the text, so that weights cannot win by overfitting to one of them: logistic regression on the embeddings,
+the space that the weights were made in, and on hashed words and word pairs, a space that they have not seen.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.linear_model import LogisticRegression
+
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.object_]
+
+NGRAM_BUCKETS = 2**18
+SMALLEST_PROBABILITY = 1e-6  # a row whose label a probe rules out keeps this much, so that no label can lose all its rows
+
+
+@dataclass(frozen=True)
+class LabelProbe:
+    """Multinomial logistic regression on embeddings. coef: (C, d); intercept: (C,); labels: (C,), sorted."""
+
+    coef: Float64Array
+    intercept: Float64Array
+    labels: tuple[str, ...]
+
+    def agreement(self, x: npt.NDArray[np.floating], labels: Labels) -> Float64Array:
+        """p(label | row) of the label that each row has. x: (n, d); labels: (n,). Returns (n,) in [1e-6, 1]; 1 for a label it never saw."""
+        logits = x.astype(np.float64) @ self.coef.T + self.intercept  # (n, C)
+        logits -= logits.max(axis=1, keepdims=True)
+        p = np.exp(logits)
+        p /= p.sum(axis=1, keepdims=True)
+        place = {label: i for i, label in enumerate(self.labels)}
+        own = np.array([place.get(label, -1) for label in labels], dtype=np.int64)
+        found = np.where(own < 0, 1.0, p[np.arange(len(p)), np.maximum(own, 0)]) if len(p) else np.empty(0)
+        return np.maximum(found, SMALLEST_PROBABILITY)
+
+
+def fit_label_probe(x: npt.NDArray[np.floating], labels: Labels) -> LabelProbe:
+    """The probe of labelled rows. x: (n, d); labels: (n,), two different ones at least (ValueError otherwise)."""
+    names = sorted(set(labels))
+    if len(names) < 2:
+        raise ValueError(f"labels: a probe needs two at least, got {names}")
+    model = LogisticRegression(max_iter=500).fit(x, labels.astype(str))
+    coef, intercept = np.asarray(model.coef_, dtype=np.float64), np.asarray(model.intercept_, dtype=np.float64)
+    if len(names) == 2:  # one row of scores for the second class
+        coef, intercept = np.concatenate([np.zeros_like(coef), coef]), np.concatenate([np.zeros(1), intercept])
+    return LabelProbe(coef, intercept, tuple(str(name) for name in model.classes_))
+
+
+def hashed_ngrams(texts: list[str]) -> sparse.csr_matrix:
+    """(n, 2^18) counts of words and word pairs by hash; no vocabulary, so nothing is learnt from the rows."""
+    hasher = HashingVectorizer(n_features=NGRAM_BUCKETS, ngram_range=(1, 2), norm=None, alternate_sign=False, dtype=np.float32)
+    return hasher.transform(texts)
+
+
+@dataclass(frozen=True)
+class Views:
+    """The two views of some rows. x: (n, d) embeddings; ngrams: (n, buckets) counts; labels: (n,)."""
+
+    x: Float32Array
+    ngrams: sparse.csr_matrix
+    labels: Labels
+
+    def take(self, rows: npt.NDArray[Any]) -> "Views":
+        """Some of the rows."""
+        return Views(self.x[rows], self.ngrams[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How two students did on real rows. accuracy, log_loss: means over the students."""
+
+    accuracy: float
+    log_loss: float
+
+
+def judge_rows(trained_on: Views, copies: npt.NDArray[np.integer], judges: Views) -> Judgement:
+    """Trains both students on rows that come ``copies`` times and scores them on real rows.
+
+    copies: (n,) >= 0, of rows of two labels at least; with one label alone the students always answer it."""
+    rows = np.flatnonzero(copies)
+    weights, labels = copies[rows].astype(np.float64), trained_on.labels[rows].astype(str)
+    counts = trained_on.ngrams[rows]
+    met = np.unique(counts.indices)  # the other columns would only cost time
+    idf = TfidfTransformer(sublinear_tf=True).fit(counts[:, met])
+    pairs = (
+        (trained_on.x[rows], judges.x),
+        (idf.transform(counts[:, met]), idf.transform(judges.ngrams[:, met])),
+    )
+    truth = judges.labels.astype(str)
+    scores = [_score(seen, labels, weights, unseen, truth) for seen, unseen in pairs]
+    return Judgement(float(np.mean([s[0] for s in scores])), float(np.mean([s[1] for s in scores])))
+
+
+def _score(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, judges: Any, truth: npt.NDArray[np.str_]) -> tuple[float, float]:
+    """(accuracy, log-loss) of one student."""
+    classes = sorted(set(labels))
+    if len(classes) < 2:
+        return float(np.mean(truth == classes[0])), -float(np.log(SMALLEST_PROBABILITY))
+    model = LogisticRegression(max_iter=100, tol=1e-3).fit(x, labels, sample_weight=weights)
+    p = np.asarray(model.predict_proba(judges))  # (n, C)
+    place = {label: i for i, label in enumerate(model.classes_)}
+    own = np.array([place.get(label, -1) for label in truth])
+    likely = np.where(own < 0, 0.0, p[np.arange(len(p)), np.maximum(own, 0)])
+    hits = np.asarray(model.classes_)[p.argmax(axis=1)] == truth
+    return float(hits.mean()), -float(np.log(np.maximum(likely, SMALLEST_PROBABILITY)).mean())

@@ -1,0 +1,152 @@
+"""How strongly to align: the rule for a run, and what it needs from the tables.
+
+Three cases, unless the configuration fixes lambda: labels and enough real rows (probes choose lambda and how far to trust the
+labels), labels and fewer rows (label agreement, and the smallest lambda that keeps 0.3 of the rows), no labels (MMD).
+Bounded hash samples of both sides reach the driver: vectors and texts of about 4,000 real rows a half and 20,000 synthetic ones.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from synalign_spark.config import AlignConfig
+from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.lambda_rule import Sample, Settings
+from synalign_spark.core.probes import LabelProbe, Views, fit_label_probe, hashed_ngrams
+from synalign_spark.core.strength import AGREEMENTS, LAMBDAS, Choice, Half, Pool, choose_by_probes
+from synalign_spark.stages.align_input import Survey, by_group
+from synalign_spark.stages.align_rows import in_order, logs
+from synalign_spark.stages.keys import unit
+from udfs.arrow import to_matrix
+
+JUDGES = 4_000  # real rows a half
+DRAWS = 2
+FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group in the solver's sample
+FLOOR, FLOOR_OF_FEW = 0.1, 0.3
+AGREEMENT_OF_FEW = 1.0
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Strength:
+    """The rule of a run. power: a, the exponent of the label agreement; probe: None without labels; choice: what probes found."""
+
+    settings: Settings
+    power: float
+    probe: LabelProbe | None = None
+    choice: Choice | None = None
+
+
+def choose_strength(
+    real: DataFrame,
+    synthetic: DataFrame,
+    texts: tuple[DataFrame, DataFrame],
+    counts: Survey,
+    means: Mapping[str, Mapping[str, Sample]],
+    features: FeatureMap,
+    cfg: AlignConfig,
+    seed: int,
+    report: Report,
+) -> Strength:
+    """Chooses the rule, lambda and a. real, synthetic: ``align_input``'s rows; texts: doc_id and text of both sides."""
+    judging = sum(means[group][split].count for group in counts.groups for split in ("fit", "validation"))
+    classes = len(counts.groups) > 1
+    rule, power = rule_of(cfg, classes, judging)
+    if not classes or (rule not in ("probes", "ess_rule") and not power):
+        report(f"strength: {rule}, without label agreement")
+        return Strength(_settings(cfg, rule), 0.0)
+    halves = _real_sample(real, texts[0], means, counts)
+    probe = fit_label_probe(*(np.concatenate(column) for column in zip(*((half.rows.x, half.rows.labels) for half in halves), strict=True)))
+    if rule != "probes":
+        report(
+            f"strength: {rule} with label agreement to the power of {power:g} ({judging:,.0f} real rows; probes choose from {cfg.probe_rows:,})"
+        )
+        return Strength(_settings(cfg, rule), power, probe)
+    shares = {group: counts.shares[group] for group in counts.groups}
+    agreements = AGREEMENTS if cfg.label_agreement == "auto" else (power,)
+    lams = LAMBDAS if isinstance(cfg.lam, str) else (np.inf, cfg.lam)
+    choice = choose_by_probes(halves, _pool(synthetic, texts[1], counts, features, cfg, seed), shares, agreements, lams)
+    best = choice.best
+    report(f"strength: probes took lambda {best.lam:.3g} and label agreement to the power of {best.agreement:g} among {len(choice.tried)} pairs: "
+           f"accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
+    return Strength(_settings(cfg, "probes", best.lam), best.agreement, probe, choice)
+
+
+def rule_of(cfg: AlignConfig, classes: bool, judging: float) -> tuple[str, float]:
+    """(rule, a) by the configuration and the data. classes: whether rows are matched by two labels or more; judging: real rows
+    that shape the weights."""
+    given = None if cfg.label_agreement == "auto" else cfg.label_agreement
+    if cfg.lam != "auto":
+        rule = cfg.lam if isinstance(cfg.lam, str) else "fixed"
+        return rule, (given or 0.0) if classes else 0.0
+    if not classes:
+        return "mmd_rule", 0.0
+    if judging >= cfg.probe_rows:
+        return "probes", given or 0.0
+    return "ess_rule", AGREEMENT_OF_FEW if given is None else given
+
+
+def _settings(cfg: AlignConfig, rule: str, lam: float = float("nan")) -> Settings:
+    floor = (FLOOR_OF_FEW if rule == "ess_rule" else FLOOR) if cfg.ess_floor == "auto" else cfg.ess_floor
+    fixed = lam if isinstance(cfg.lam, str) or rule == "probes" else cfg.lam
+    cap = np.inf if cfg.max_weight is None else cfg.max_weight
+    return Settings(rule, fixed, floor, cfg.tolerance, cfg.max_passes, cap)
+
+
+def _real_sample(real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[str, Sample]], counts: Survey) -> tuple[Half, Half]:
+    """Both halves of the real rows: means of all rows, vectors and texts of about JUDGES rows each."""
+    rows = sum(counts.real.values())
+    kept = real.where((F.col("split") != "holdout") & (F.col("prior") > 0) & (F.col("u") < min(1.0, 2.5 * JUDGES / rows)))
+    table = F.broadcast(kept.select("doc_id", "label", "split", "embedding")).join(texts, "doc_id").toArrow()  # about 2 x JUDGES rows
+    table = table.sort_by("doc_id")
+    split = np.asarray(table.column("split").to_pylist())
+    found = []
+    for name in ("fit", "validation"):
+        part = table.filter(pa.array(split == name))
+        found.append(Half({group: means[group][name] for group in counts.groups}, _views(part, to_matrix(part.column("embedding")))))
+    return found[0], found[1]
+
+
+def _pool(synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int) -> Pool:
+    """About ``warm_start_rows`` synthetic rows with their texts, by group and id."""
+    rates = {group: row_share(counts, group, cfg) for group in counts.groups}
+    kept = synthetic.where(F.col("u_warm") < by_group(rates))
+    draws = [unit(seed, f"align.probe{i}", "doc_id").alias(f"draw{i}") for i in range(DRAWS)]
+    table = F.broadcast(kept.select("doc_id", "label", "grp", "prior", "embedding", *draws)).join(texts, "doc_id").toArrow()
+    rows, group, x = in_order(table)
+    u = np.stack([rows.column(f"draw{i}").to_numpy() for i in range(DRAWS)])
+    return Pool(_views(rows, x), group, features(x), logs(rows, "prior"), u)
+
+
+def row_share(counts: Survey, group: str, cfg: AlignConfig) -> float:
+    """Share of a group's synthetic rows in the solver's sample."""
+    mine, total = counts.synthetic[group], sum(counts.synthetic.values())
+    return min(1.0, max(cfg.warm_start_rows / total, FEWEST_SAMPLE_ROWS / mine))
+
+
+def _views(table: pa.Table, x: npt.NDArray[np.float32]) -> Views:
+    return Views(x, hashed_ngrams(table.column("text").to_pylist()), np.asarray(table.column("label").to_pylist(), dtype=object))
+
+
+def with_agreement(rows: DataFrame, strength: Strength) -> DataFrame:
+    """The synthetic rows with agreement = p(label | row) and base = prior * agreement^a; unchanged without a probe."""
+    if strength.probe is None:
+        return rows
+    job = partial(_agreement_partition, probe=strength.probe, power=strength.power)
+    return rows.mapInArrow(job, rows.schema)
+
+
+def _agreement_partition(batches: Iterable[pa.RecordBatch], probe: LabelProbe, power: float) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        labels = np.asarray(batch.column("label").to_pylist(), dtype=object)
+        agreement = probe.agreement(to_matrix(batch.column("embedding")), labels)
+        base = batch.column("prior").to_numpy(zero_copy_only=False) * agreement**power
+        changed = {"agreement": pa.array(agreement), "base": pa.array(base)}
+        columns = [changed.get(field.name, batch.column(field.name)) for field in batch.schema]
+        yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

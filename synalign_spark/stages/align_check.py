@@ -90,7 +90,7 @@ def _whole(
     drawn: Drawn, truth: Drawn, outcomes: Mapping[str, Outcome], sizes: Mapping[str, float], rates: Mapping[str, float], most: int
 ) -> tuple[Mask, Mask]:
     """Thins the samples of the groups to the groups' shares: masks over the drawn and over the real rows."""
-    judged = [group for group in outcomes if rates[group] > 0]
+    judged = [group for group in outcomes if rates[group] > 0 and outcomes[group].share > 0]
     if not judged:
         return np.zeros(len(drawn.x), dtype=bool), np.zeros(len(truth.x), dtype=bool)
     held_out = sum(outcomes[group].problem.holdout.count for group in judged)

@@ -1,0 +1,96 @@
+"""Probes: planted label noise and planted shifts are found, noise is not, and the choice is the best of what was tried."""
+
+import numpy as np
+import pytest
+
+from synalign_spark.core.features import draw_feature_map
+from synalign_spark.core.lambda_rule import Sample
+from synalign_spark.core.probes import Views, fit_label_probe, hashed_ngrams, judge_rows
+from synalign_spark.core.strength import Candidate, Half, Pool, best_of, choose_by_probes
+
+FEATURES = draw_feature_map(12, 128, [1.0, 0.5], 0)
+CENTRES = 2.0 * np.random.default_rng(3).standard_normal((2, 2, 12))  # label, topic
+WORDS = [["good", "fine", "lovely", "great"], ["bad", "dull", "awful", "poor"]]
+
+
+def rows(seed, n, noise=0.0, topics=(0.5, 0.5)):
+    """(x, texts, labels, wrong): two labels with two topics; ``noise``: share of rows with the other label's name."""
+    rng = np.random.default_rng(seed)
+    truth, topic = rng.integers(0, 2, n), rng.choice(2, n, p=topics)
+    x = CENTRES[truth, topic] + rng.standard_normal((n, 12))
+    texts = [f"{WORDS[t][rng.integers(4)]} film about topic{k} with {WORDS[t][rng.integers(4)]} cast" for t, k in zip(truth, topic, strict=True)]
+    wrong = rng.random(n) < noise
+    labels = np.array(["bad" if flip != (t == 1) else "good" for t, flip in zip(truth, wrong, strict=True)], dtype=object)
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), texts, labels, wrong
+
+
+def views(x, texts, labels):
+    return Views(x, hashed_ngrams(texts), labels)
+
+
+def half(seed, n=300, **how):
+    x, texts, labels, _ = rows(seed, n, **how)
+    phi = FEATURES(x).astype(np.float64)
+    means = {f"={name}": Sample(int((labels == name).sum()), phi[labels == name].mean(axis=0)) for name in ("bad", "good")}
+    return Half(means, views(x, texts, labels))
+
+
+def pool(seed, n=800, **how):
+    x, texts, labels, wrong = rows(seed, n, **how)
+    order = np.argsort(labels, kind="stable")
+    x, texts, labels = x[order], [texts[i] for i in order], labels[order]
+    groups = np.array([f"={label}" for label in labels], dtype=object)
+    u = np.random.default_rng(seed).random((1, n))
+    return Pool(views(x, texts, labels), groups, FEATURES(x), np.zeros(n), u), wrong[order]
+
+
+SHARES = {"=bad": 0.5, "=good": 0.5}
+
+
+def test_rows_with_wrong_labels_lose_their_weight():
+    synthetic, wrong = pool(2, noise=0.45)
+    choice = choose_by_probes((half(0), half(1)), synthetic, SHARES)
+    assert choice.best.agreement > 0
+    assert choice.best.accuracy > choice.uniform.accuracy + 0.02
+    probe = fit_label_probe(half(0).rows.x, half(0).rows.labels)
+    agreement = probe.agreement(synthetic.rows.x, synthetic.rows.labels)
+    assert agreement[wrong].mean() < 0.3 < 0.7 < agreement[~wrong].mean()
+
+
+def test_the_best_is_the_best_of_what_was_tried_and_uniform_is_among_it():
+    synthetic, _ = pool(3)
+    choice = choose_by_probes((half(0), half(1)), synthetic, SHARES, agreements=(0.0, 1.0), lams=(np.inf, 0.1))
+    assert {(c.agreement, c.lam) for c in choice.tried} == {(0.0, np.inf), (0.0, 0.1), (1.0, np.inf), (1.0, 0.1)}
+    assert choice.uniform.ess_share == pytest.approx(1.0)
+    assert choice.judges == 600
+    assert choice.best.accuracy >= max(c.accuracy for c in choice.tried) - 0.5 * np.sqrt(0.25 / 600)
+
+
+def test_near_ties_go_by_the_log_loss_and_clear_wins_by_accuracy():
+    a, b, c = Candidate(0, np.inf, 1, 0.800, 0.50), Candidate(0, 0.1, 1, 0.801, 0.45), Candidate(1, 0.1, 1, 0.700, 0.10)
+    assert best_of([a, b, c], judges=1000) == b
+    assert best_of([a, b, c], judges=10) == b
+    assert best_of([a, c], judges=1000) == a
+
+
+def test_the_probe_is_a_logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+
+    x, _, labels, _ = rows(5, 200)
+    three = np.where(x[:, 0] > 0.3, "other", labels).astype(object)
+    for names in (labels, three):
+        p = LogisticRegression(max_iter=500).fit(x, names.astype(str)).predict_proba(x)
+        own = p[np.arange(200), np.searchsorted(sorted(set(names)), names.astype(str))]
+        np.testing.assert_allclose(fit_label_probe(x, names).agreement(x, names), own, rtol=1e-6)
+    assert fit_label_probe(x, labels).agreement(x[:1], np.array(["unseen"], dtype=object)).tolist() == [1.0]
+    with pytest.raises(ValueError, match="needs two"):
+        fit_label_probe(x[:3], np.array(["one"] * 3, dtype=object))
+
+
+def test_copies_count_and_one_label_is_a_defined_answer():
+    x, texts, labels, _ = rows(6, 120)
+    train, judges = views(x, texts, labels), views(*rows(7, 200)[:3])
+    once = judge_rows(train, np.ones(120, dtype=int), judges)
+    assert once.accuracy > 0.85
+    only = judge_rows(train, (labels == "bad").astype(int), judges)
+    assert only.accuracy == pytest.approx(np.mean(judges.labels == "bad"))

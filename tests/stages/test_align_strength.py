@@ -1,0 +1,161 @@
+"""The three cases of choosing the strength, on Spark, and the options that bend the weights."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synalign_spark.config import AlignConfig
+from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.stages.align import align
+from synalign_spark.stages.align_strength import rule_of
+from synalign_spark.tables import CORPUS, EMBEDDINGS, SYNTHETIC
+from udfs.arrow import from_matrix
+
+SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20, "probe_rows": 400}
+CENTRES = 2.0 * np.random.default_rng(0).standard_normal((2, 2, 12))  # label, topic
+NAMES = ("bad", "good")
+
+
+def rows_of(kind, n, noise=0.0, seed=0):
+    """(doc_id, label, text, vector, wrong) of n rows; noise: share with the other label's name."""
+    rng, found = np.random.default_rng([seed, len(kind)]), []
+    for i in range(n):
+        truth, topic = int(rng.integers(2)), int(rng.integers(2))
+        x = CENTRES[truth, topic] + rng.standard_normal(12)
+        wrong = bool(rng.random() < noise)
+        text = f"{NAMES[truth]} film {kind} {i} of topic{topic}"
+        key = hashlib.sha256(text.encode()).hexdigest()
+        found.append((key, NAMES[truth != wrong], text, (x / np.linalg.norm(x)).astype(np.float32), wrong))
+    return found
+
+
+def run(spark, real, fake, real_prior=None, partitions=1, **cfg):
+    """(weights by id, certificate by label, trace rows, lines reported)."""
+
+    def embeddings(rows, origin):
+        columns = [[origin] * len(rows), [r[0] for r in rows], [r[1] for r in rows], ["m"] * len(rows), ["1"] * len(rows)]
+        table = pa.table([*map(pa.array, columns), from_matrix(np.stack([r[3] for r in rows]))], names=list(EMBEDDINGS.column_names))
+        return spark.createDataFrame(table, EMBEDDINGS.ddl).repartition(partitions)
+
+    priors = real_prior or [None] * len(real)
+    corpus = spark.createDataFrame([(r[0], r[2], r[1], None, 4, p) for r, p in zip(real, priors, strict=True)], CORPUS.ddl)
+    made = [(r[0], r[2], r[1], "imported", "unknown", *[None] * 6) for r in fake]
+    lines = []
+    done = align(
+        embeddings(real, "real"), embeddings(fake, "synthetic"), corpus, spark.createDataFrame(made, SYNTHETIC.ddl),
+        AlignConfig(**SMALL | cfg), 0, lines.append, real_weights=real_prior is not None,
+    )  # fmt: skip
+    weights, certificate, trace = (frame.toArrow().to_pylist() for frame in (done.weights, done.certificate, done.trace))
+    return {row["doc_id"]: row for row in weights}, {row["label"]: row for row in certificate}, trace, lines
+
+
+REAL, FAKE = rows_of("real", 700), rows_of("fake", 400, noise=0.4)
+
+
+@pytest.fixture(scope="module")
+def probed(spark):
+    return run(spark, REAL, FAKE)
+
+
+def test_probes_take_weight_from_rows_with_wrong_labels(probed):
+    weights, certificate, trace, lines = probed
+    wrong = np.array([row[4] for row in FAKE])
+    w, agreement = (np.array([weights[row[0]][name] for row in FAKE]) for name in ("weight", "label_agreement"))
+    assert w.sum() == pytest.approx(1.0)
+    assert w[wrong].sum() < 0.5 * wrong.mean()
+    assert agreement[wrong].mean() < 0.3 < 0.7 < agreement[~wrong].mean()
+    assert certificate["bad"]["rule"] == "probes"
+    assert certificate[None]["agreement_power"] > 0
+    assert "probes trained on the rows: accuracy" in certificate[None]["verdict"]
+    tried = [row for row in trace if row["kind"] == "probes"]
+    assert sum(row["chosen"] for row in tried) == 1
+    assert {0.0, 1.0, 3.0} == {row["agreement_power"] for row in tried}
+    assert any("probes took lambda" in line for line in lines)
+
+
+def test_partitions_change_no_choice_and_no_weight(spark, probed):
+    weights, _, trace, _ = run(spark, REAL[::-1], FAKE[::-1], partitions=7)
+    for key, row in probed[0].items():
+        assert weights[key]["weight"] == pytest.approx(row["weight"], rel=1e-9)
+    assert [row["accuracy"] for row in trace] == [row["accuracy"] for row in probed[2]]
+
+
+def test_few_real_rows_trust_the_labels_once_and_keep_three_tenths(spark):
+    weights, certificate, _, lines = run(spark, REAL[:200], FAKE)
+    assert certificate["good"]["rule"] == "ess_rule"
+    assert certificate[None]["agreement_power"] == 1.0
+    for label in NAMES:
+        assert certificate[label]["ess"] >= 0.3 * certificate[label]["n_synthetic"] * 0.999
+    assert weights[FAKE[0][0]]["label_agreement"] is not None
+    assert any("ess_rule with label agreement" in line for line in lines)
+
+
+def test_no_labels_go_by_mmd(spark):
+    real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
+    weights, certificate, trace, _ = run(spark, real, fake)
+    assert certificate[None]["rule"] == "mmd_rule"
+    assert weights[FAKE[0][0]]["label_agreement"] is None
+    assert {row["kind"] for row in trace} == {"path"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes", "rows", "rule"),
+    [
+        ({}, True, 5000, ("probes", 0.0)),
+        ({}, True, 1999, ("ess_rule", 1.0)),
+        ({}, False, 9000, ("mmd_rule", 0.0)),
+        ({"lam": "mmd_rule"}, True, 9000, ("mmd_rule", 0.0)),
+        ({"lam": 0.1, "label_agreement": 2.0}, True, 9000, ("fixed", 2.0)),
+        ({"lam": "plain"}, True, 9000, ("plain", 0.0)),
+        ({"label_agreement": 0.0}, True, 10, ("ess_rule", 0.0)),
+        ({"label_agreement": 3.0}, True, 9000, ("probes", 3.0)),
+    ],
+)
+def test_the_rule_goes_by_labels_rows_and_wishes(settings, classes, rows, rule):
+    assert rule_of(AlignConfig(**settings), classes, rows) == rule
+
+
+def test_target_shares_of_the_labels(spark):
+    weights, certificate, _, _ = run(spark, REAL, FAKE, lam=0.1, label_shares={"bad": 3, "good": 1})
+    assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(0.75)
+    assert certificate["good"]["mmd2_holdout_after"] < certificate["good"]["mmd2_holdout_before"]
+    only, _, _, _ = run(spark, REAL, FAKE, lam=0.1, label_shares={"bad": 1})
+    assert sum(row["weight"] for row in only.values() if row["label"] == "good") == 0.0
+    with pytest.raises(ConfigError, match=r"align.label_shares names ugly.*labels are: bad, good"):
+        run(spark, REAL, FAKE, lam=0.1, label_shares={"ugly": 1})
+
+
+def test_a_cap_on_the_largest_weight(spark):
+    free = run(spark, REAL, FAKE, lam=1e-4)[1]["bad"]
+    _, certificate, _, _ = run(spark, REAL, FAKE, lam=1e-4, max_weight=3.0)
+    bound = certificate["bad"]
+    assert free["max_weight"] * free["n_synthetic"] > 3.0
+    assert bound["max_weight"] * bound["n_synthetic"] <= 3.0 * 1.001
+    assert "lambda was raised" in bound["verdict"]
+
+
+def test_an_unreachable_floor_keeps_the_base_weights(spark):
+    _, certificate, _, _ = run(spark, REAL, FAKE, lam="mmd_rule", ess_floor=0.9999)
+    assert certificate["bad"]["ess"] >= 0.9999 * certificate["bad"]["n_synthetic"] * 0.999
+
+
+def test_weights_of_the_real_rows_move_what_is_matched(spark):
+    """Real rows of one topic alone: by weights, and by leaving the others out."""
+    prior = [1.0 if "topic0" in row[2] else 0.0 for row in REAL]
+    by_weight = run(spark, REAL, FAKE, real_prior=prior, lam=0.01)
+    left_out = run(spark, [row for row, p in zip(REAL, prior, strict=True) if p], FAKE, lam=0.01, bandwidth=1.0)
+    again = run(spark, REAL, FAKE, real_prior=prior, lam=0.01, bandwidth=1.0)
+    for key, row in left_out[0].items():
+        assert again[0][key]["weight_in_label"] == pytest.approx(row["weight_in_label"], rel=1e-6)
+    topic = {row[0]: "topic0" in row[2] for row in FAKE}
+    assert sum(row["weight"] for key, row in by_weight[0].items() if topic[key]) > 0.8
+
+
+def test_weights_of_real_rows_that_cannot_be_used(spark):
+    with pytest.raises(DataError, match="prior_weight of 1 of 700 real rows"):
+        run(spark, REAL, FAKE, real_prior=[-1.0] + [1.0] * 699)
+    dead = [0.0 if row[1] == "bad" else 1.0 for row in REAL]
+    with pytest.raises(DataError, match="all weights of the real rows are 0 for label bad"):
+        run(spark, REAL, FAKE, real_prior=dead)

@@ -12,18 +12,21 @@ from synalign_spark import tables
 from synalign_spark.lake_view import LakeView
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.place import page_path
-from synalign_spark.report.text import cut, duration, number
+from synalign_spark.report.text import cut, duration, number, share
 
 Shown = dict[str, Any]
+MISSING_CLUSTERS = 3
 STEP_KEYS = ("started", "seconds", "tables", "summary")  # settings stay in the manifest; the report lists them
 
 
 def show(lake_path: str, format: Literal["delta", "parquet"], run_id: str, n_rows: int) -> Shown:
-    """Tables and their rows, finished steps, certificate, and the n_rows rows of highest weight with their lineage.
+    """Tables and their rows, finished steps, certificate, the three clusters with the largest missing share, and the
+    n_rows rows of highest weight with their lineage.
 
     Plain JSON values: an infinite number is the text 'inf' or '-inf', a missing one null. Starts no JVM.
     Raises LakeError where there is no such lake or run, naming the runs that exist."""
     view = LakeView(lake_path, format, run_id)
+    missing = view.largest(tables.WITNESS, "missing_share", MISSING_CLUSTERS, list(tables.WITNESS.column_names), ("rank", "label"))
     weights = view.largest(tables.WEIGHTS, "weight", n_rows, ["doc_id", "label", "weight", "weight_in_label"])
     found = {
         "lake": lake_path,
@@ -33,6 +36,7 @@ def show(lake_path: str, format: Literal["delta", "parquet"], run_id: str, n_row
         "tables": view.rows(),
         "steps": {name: {key: entry.get(key) for key in STEP_KEYS} for name, entry in view.manifest().items()},
         "certificate": sorted(view.read(tables.CERTIFICATE), key=lambda row: (row["label"] is not None, row["label"] or "")),
+        "missing": [row for row in missing if row["missing_share"] > 0],
         "rows": with_lineage(weights, view.fetch),
     }
     shown: Shown = _json(found)
@@ -44,6 +48,8 @@ def render(found: Shown, console: Console) -> None:
     console.print(f"[bold]run {escape(found['run_id'])}[/bold] in {escape(found['lake'])} ({found['format']})")
     _tables(found, console)
     _certificate(found["certificate"], console)
+    for row in found["missing"]:
+        console.print(escape(_missing(row)), soft_wrap=True)
     total = found["tables"].get("weights", 0)
     for row in found["rows"]:
         console.print(_tree(row, total))
@@ -87,6 +93,13 @@ def _certificate(rows: list[Shown], console: Console) -> None:
     for row in rows:
         if row["label"] is None:
             console.print(escape(row["verdict"]))
+
+
+def _missing(row: Shown) -> str:
+    """One line on a cluster whose real share the weighted rows do not reach."""
+    label = "" if row["label"] is None else f" [{cut(row['label'], 30)}]"
+    example = f": “{cut(row['examples'][0], 120)}”" if row["examples"] else ""
+    return f"still missing{label}: cluster {row['cluster_id']} has {share(row['real_share'])} of the real rows, {share(row['synthetic_share'])} of the weight{example}"
 
 
 def _finite(value: Any) -> str:

@@ -5,7 +5,7 @@ Delta is read by delta-rs, Parquet by Arrow itself; both understand what :mod:`s
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -81,14 +81,17 @@ class LakeView:
         with _told(self.path):
             return _plain(self._stored[table.name].to_table(columns=list(table.column_names), filter=self._of_run))
 
-    def largest(self, table: Table, by: str, n: int, columns: list[str]) -> list[Row]:
-        """The n rows with the largest ``by``, ties by doc_id. One pass over the file batches; n rows are kept."""
+    def largest(self, table: Table, by: str, n: int, columns: list[str], ties: Sequence[str] = ("doc_id",)) -> list[Row]:
+        """The n rows with the largest ``by``, ties by rising ``ties``. One pass over the file batches; n rows are kept."""
         if table.name not in self._stored or n < 1:
             return []
-        order = [(by, "descending"), ("doc_id", "ascending")]
+        order = [(by, "descending"), *((name, "ascending") for name in ties)]
         with _told(self.path):
             batches = self._stored[table.name].to_batches(columns=columns, filter=self._of_run)
-            kept = pa.Table.from_batches([next(batches)])
+            first = next(batches, None)
+            if first is None:  # another run wrote the table, this one did not
+                return []
+            kept = pa.Table.from_batches([first])
             for batch in batches:
                 kept = pa.concat_tables([kept.sort_by(order).slice(0, n), pa.Table.from_batches([batch])])
         return _plain(kept.sort_by(order).slice(0, n))

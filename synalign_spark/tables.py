@@ -2,44 +2,11 @@
 
 A contract lists the columns without ``run_id``: the lake adds that column when it writes and filters
 on it when it reads, so no stage ever handles it. Types are Spark DDL. This module imports nothing
-of the project, so every layer may use it.
+but :mod:`synalign_spark.contracts`, so every layer may use it.
 """
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: Spark DDL type, whether null is allowed, and what it means."""
-
-    name: str
-    dtype: str
-    doc: str
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table contract. ``key`` is unique within a run (empty: no key); ``scope`` names the columns
-    besides ``run_id`` that one write replaces and the table is partitioned by."""
-
-    name: str
-    producer: str
-    doc: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    scope: tuple[str, ...] = ()
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
-
-    @property
-    def ddl(self) -> str:
-        """Schema as Spark DDL, without ``run_id``."""
-        parts = (f"`{c.name}` {c.dtype}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
-        return ", ".join(parts)
-
+from synalign_spark.contracts import Column as Column
+from synalign_spark.contracts import Table as Table
 
 DOC_ID = Column("doc_id", "string", "sha256 of the normalised text")
 LABEL = Column("label", "string", "class of the row; null where the corpus has no labels", nullable=True)
@@ -270,6 +237,25 @@ SOLVER_TRACE = Table(
     ),
 )  # fmt: skip
 
+WITNESS = Table(
+    "witness", "align", "Where real mass is still missing: a label's real rows in one cluster.", ("label", "cluster_id"),
+    (
+        LABEL,
+        Column("cluster_id", "int", "cluster of the corpus that holds real rows of the label"),
+        Column("real_rows", "bigint", "real rows of the label in it"),
+        Column("real_share", "double", "share of the label's real rows in it"),
+        Column("synthetic_rows", "bigint", "synthetic rows of the label whose nearest centroid it is"),
+        Column("synthetic_share_before", "double", "share of the label's base weight on them"),
+        Column("synthetic_share", "double", "share of the label's weight on them"),
+        Column("missing_share", "double", "max(0, real_share - synthetic_share)"),
+        Column("witness_mean_before", "double", "mean of the MMD witness over its real rows, base weights"),
+        Column("witness_mean", "double", "the same, weighted; positive where real mass is missing"),
+        Column("rank", "int", "1 is the largest witness_mean * real_share of the label"),
+        Column("example_ids", "array<string>", "doc_id of the real rows with the largest witness, at most 3, largest first"),
+        Column("examples", "array<string>", "their texts, the first 500 characters"),
+    ),
+)  # fmt: skip
+
 AUGMENTED = Table(
     "augmented", "resample", "Real rows and drawn synthetic rows, ready to train on.", ("row_id",),
     (
@@ -295,5 +281,5 @@ METRICS = Table(
 
 TABLES: tuple[Table, ...] = (
     CORPUS, REJECTS, EMBEDDINGS, CENTROIDS, CLUSTERS, DEMONSTRATIONS, SELECTION_TRACE, ATTRIBUTES, SYNTHETIC,
-    REFUSALS, CALLS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, AUGMENTED, METRICS,
+    REFUSALS, CALLS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, WITNESS, AUGMENTED, METRICS,
 )  # fmt: skip

@@ -92,6 +92,17 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """Where real mass is still missing. A share is one of the label's rows, or of its weight.
+
+    totals: label, before, after by label: the sum over clusters of max(0, real share - synthetic share), by base
+    weight and by weight; clusters: rows of the witness table, the largest missing share first."""
+
+    totals: list[Row]
+    clusters: list[Row]
+
+
+@dataclass(frozen=True)
 class Findings:
     """Everything on the page. A part that was not run is empty or None."""
 
@@ -110,6 +121,7 @@ class Findings:
     lowest: list[Row]
     steps: dict[str, Row]
     config: str
+    missing: Missing | None = None
 
     @property
     def overall(self) -> Row | None:

@@ -23,6 +23,7 @@ from udfs.arrow import to_matrix
 
 PROBE_ROWS = 20_000  # a side; 31 MB of 384 floats
 EXAMPLES = 5
+MISSING_CLUSTERS = 10
 _SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|account[._-]?key|sas", re.IGNORECASE)
 _USERINFO = re.compile(r"://[^/@\s]+@")
 
@@ -64,6 +65,7 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         lowest=with_lineage(measures.lightest(weights, EXAMPLES), fetch) if weights is not None else [],
         steps=steps,
         config=shown_config(cfg),
+        missing=measures.missing(lake.read(tables.WITNESS), MISSING_CLUSTERS) if lake.has_table(tables.WITNESS) else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark.report.findings import Generation, LabelShare, Row, WeightSpread
+from synalign_spark.report.findings import Generation, LabelShare, Missing, Row, WeightSpread
 from synalign_spark.stages.keys import unit
 
 BINS_PER_DECADE = 4
@@ -93,6 +93,16 @@ def rejected(rejects: DataFrame) -> list[Row]:
     """Source rows that ingest refused, by origin and reason: origin, reason, rows; most first."""
     rows = collected(rejects.groupBy("origin", "reason").agg(F.count("*").alias("rows")))
     return sorted(rows, key=lambda row: (-row["rows"], row["origin"], row["reason"]))[:REASONS_SHOWN]
+
+
+def missing(witness: DataFrame, n: int) -> Missing | None:
+    """What the witness table says: totals by label, null last, and the n clusters with the largest missing share; None where it is empty."""
+    before = F.greatest(F.lit(0.0), F.col("real_share") - F.col("synthetic_share_before"))
+    totals = collected(witness.groupBy("label").agg(_exact_sum(before).alias("before"), _exact_sum(F.col("missing_share")).alias("after")))
+    # Labels have clusters of the same rank: the order is total.
+    order = [F.desc("missing_share"), F.asc("rank"), F.asc_nulls_last("label")]
+    clusters = collected(witness.where("missing_share > 0").orderBy(*order).limit(n))
+    return Missing(sorted(totals, key=lambda row: (row["label"] is None, row["label"] or "")), clusters) if totals else None
 
 
 def heaviest(weights: DataFrame, n: int) -> list[Row]:

@@ -20,7 +20,15 @@ def metric_rows(findings: Findings) -> list[MetricRow]:
     """Rows (name, label, value, unit), one per name and label, by name and label.
 
     label is None for a figure of the whole run; value is None where nothing could be measured (NaN too)."""
-    rows = [*_alignment(findings), *_rows(findings), *_weights(findings), *_generation(findings), *_probe(findings), *_stages(findings)]
+    rows = [
+        *_alignment(findings),
+        *_rows(findings),
+        *_weights(findings),
+        *_missing(findings),
+        *_generation(findings),
+        *_probe(findings),
+        *_stages(findings),
+    ]
     return sorted(rows, key=lambda row: (row["name"], row["label"] is not None, row["label"] or ""))
 
 
@@ -56,6 +64,15 @@ def _weights(findings: Findings) -> list[MetricRow]:
         _row("weight.ess_share", spread.ess / spread.rows, "share"),
         _row("weight.largest_relative", spread.largest, "times uniform"),
         _row("weight.zeros", spread.zeros, "rows"),
+    ]
+
+
+def _missing(findings: Findings) -> list[MetricRow]:
+    totals = findings.missing.totals if findings.missing is not None else []
+    return [
+        _row(name, row[key], "share", row["label"])
+        for row in totals
+        for name, key in (("missing.before", "before"), ("missing.after", "after"))
     ]
 
 

@@ -24,6 +24,11 @@ TABLES = {
                    "cluster_id": pa.array([4], pa.int32()), "demo_ids": [["r2", "r1", "gone"]],
                    "attributes": pa.array([[("tone", "warm")]], pa.map_(pa.string(), pa.string()))},
     "weights": {"doc_id": ["s3", "s2", "s1"], "label": ["a"] * 3, "weight": [0.25, 0.5, 0.25], "weight_in_label": [0.25, 0.5, 0.25], "base_weight": [1 / 3] * 3},
+    "witness": {"label": ["b", "a", "a", "a", "a"], "cluster_id": pa.array([4, 9, 4, 7, 5], pa.int32()), "real_rows": [5] * 5,
+                "real_share": [0.25, 0.05, 0.5, 0.2, 0.25], "synthetic_rows": [1] * 5, "synthetic_share_before": [0.5] * 5,
+                "synthetic_share": [0.125, 0.045, 0.75, 0.075, 0.0], "missing_share": [0.125, 0.005, 0.0, 0.125, 0.25], "witness_mean_before": [0.5] * 5,
+                "witness_mean": [0.25] * 5, "rank": pa.array([2, 4, 3, 2, 1], pa.int32()),
+                "example_ids": [["r2"], ["r1"], ["r1"], [], ["r1", "r2"]], "examples": [["[bold]two[/bold]"], ["x"], ["y"], [], ["one \x1b[31mred", "z"]]},
 }  # fmt: skip
 
 
@@ -70,7 +75,7 @@ def stored(request, tmp_path_factory):
 
 def test_show_gathers_tables_steps_certificate_and_lineage(stored):
     found = show(*stored, "007", 2)
-    assert found["tables"] == {"corpus": 2, "clusters": 2, "attributes": 1, "synthetic": 3, "weights": 3, "certificate": 2}
+    assert found["tables"] == {"corpus": 2, "clusters": 2, "attributes": 1, "synthetic": 3, "weights": 3, "certificate": 2, "witness": 5}
     assert found["steps"]["ingest"]["summary"] == {"accepted": 2}
     assert "secret" not in json.dumps(found)
     assert [row["label"] for row in found["certificate"]] == [None, "a"]
@@ -79,6 +84,24 @@ def test_show_gathers_tables_steps_certificate_and_lineage(stored):
     assert (row["text"], row["weight"], row["attributes"]) == ("second", 0.5, {"tone": "warm"})
     assert [(real["doc_id"], real["cluster_id"], real["source_id"]) for real in row["demonstrations"]] == [("r2", 5, None), ("r1", 4, "17")]
     assert found["report"].endswith("/reports/007.html")
+
+
+def test_show_tells_the_three_clusters_that_miss_most(stored):
+    found = show(*stored, "007", 0)
+    missing = found["missing"]
+    assert [(row["label"], row["cluster_id"]) for row in missing] == [("a", 5), ("a", 7), ("b", 4)], (
+        "by missing share, ties by rank and label"
+    )
+    assert missing[0]["example_ids"] == ["r1", "r2"]
+    assert show(*stored, "other", 1)["missing"] == []
+    sink = io.StringIO()
+    render(found, Console(file=sink, width=60, force_terminal=False))
+    lines = [line for line in sink.getvalue().splitlines() if line.startswith("still missing")]
+    assert lines == [
+        "still missing [a]: cluster 5 has 25.0% of the real rows, 0.0% of the weight: “one [31mred”",
+        "still missing [a]: cluster 7 has 20.0% of the real rows, 7.5% of the weight",
+        "still missing [b]: cluster 4 has 25.0% of the real rows, 12.5% of the weight: “[bold]two[/bold]”",
+    ]
 
 
 def test_show_is_one_json_object_of_plain_numbers(stored):

@@ -13,7 +13,7 @@ import pytest
 from synalign_spark import tables
 from synalign_spark.config import Config
 from synalign_spark.lake import Lake
-from synalign_spark.report.findings import Findings, Generation, LabelShare, MapPoints, Probe, ProbeArm, WeightSpread
+from synalign_spark.report.findings import Findings, Generation, LabelShare, MapPoints, Missing, Probe, ProbeArm, WeightSpread
 from udfs.arrow import from_matrix
 
 N_REAL, N_SYNTHETIC, WIDTH = 200, 120, 8
@@ -107,7 +107,14 @@ def _parameters() -> dict[str, pa.Table]:
          "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "seconds": 0.5, "verdict": "the weighted rows are closer"}
         for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))
     ]  # fmt: skip
+    missed = [
+        {"label": label, "cluster_id": place, "real_rows": 20, "real_share": 0.1, "synthetic_rows": 3, "synthetic_share_before": 0.06,
+         "synthetic_share": 0.1 - short, "missing_share": max(0.0, short), "witness_mean_before": 0.02, "witness_mean": 0.01, "rank": place + 1,
+         "example_ids": ["e" * 64] * 2, "examples": [f"{HOSTILE} {label} {place}", "second"]}
+        for label in ("positive", "negative") for place, short in enumerate((0.05, 0.05, 0.03, 0.02, 0.01, 0.0, -0.16))
+    ]  # fmt: skip
     return {
+        "witness": _typed(tables.WITNESS, missed),
         "certificate": _typed(tables.CERTIFICATE, certified),
         "selection_trace": pa.table({
             "round": pa.array([0] * 6, i32), "label": ["positive"] * 3 + ["negative"] * 3, "pick_rank": pa.array([2, 0, 1] * 2, i32),
@@ -135,7 +142,7 @@ def _typed(table, rows):
     """Rows as an Arrow table with every column of the contract, in its types."""
     kinds = {
         "string": pa.string(), "double": pa.float64(), "int": pa.int32(), "bigint": pa.int64(), "timestamp": pa.timestamp("us", "UTC"),
-        "array<double>": pa.list_(pa.float64()), "boolean": pa.bool_(),
+        "array<double>": pa.list_(pa.float64()), "array<string>": pa.list_(pa.string()), "boolean": pa.bool_(),
     }  # fmt: skip
     schema = pa.schema([(column.name, kinds[column.dtype]) for column in table.columns])
     return pa.Table.from_pylist([{column.name: row.get(column.name) for column in table.columns} for row in rows], schema)
@@ -188,4 +195,5 @@ def findings() -> Findings:
         lowest=[{**example, "attributes": {}, "demonstrations": []}],
         steps={"ingest": {"seconds": 75.2, "summary": {"accepted": 200, "note": HOSTILE}}},
         config="run:\n  id: by-hand\n",
+        missing=Missing([{"label": "negative", "before": 0.31, "after": 0.125}, {"label": None, "before": 0.2, "after": 0.0}], rows["witness"][:3]),
     )  # fmt: skip

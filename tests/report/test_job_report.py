@@ -118,6 +118,35 @@ def test_lineage_ends_at_corpus_rows(lake, sample):
     assert (last["attributes"], last["demonstrations"]) == ({}, []), "a row without a card has neither"
 
 
+@pytest.mark.parametrize("partitions", [1, 7, 0])
+def test_missing_mass_is_summed_by_label_and_the_largest_clusters_come_first(spark, sample, partitions):
+    found = measures.missing(shuffled(sample.frame(spark, tables.WITNESS), partitions), 7)
+    # 0.05 + 0.05 + 0.03 + 0.02 + 0.01 after, seven times 0.1 - 0.06 before
+    assert [row["label"] for row in found.totals] == ["negative", "positive"]
+    for row in found.totals:
+        assert row["after"] == pytest.approx(0.16, abs=1e-12)
+        assert row["before"] == pytest.approx(0.28, abs=1e-12)
+    places = [(row["cluster_id"], row["label"]) for row in found.clusters]
+    assert places == [(0, "negative"), (0, "positive"), (1, "negative"), (1, "positive"), (2, "negative"), (2, "positive"), (3, "negative")]
+    everything = measures.missing(sample.frame(spark, tables.WITNESS), 100)
+    assert len(everything.clusters) == 10, "where nothing is missing, a cluster is left out"
+    assert measures.missing(sample.frame(spark, tables.WITNESS).limit(0), 7) is None
+
+
+def test_report_and_show_tell_what_is_missing(done, lake, cfg):
+    stored = {(row.name, row.label): row.value for row in lake.read(tables.METRICS).where("name like 'missing%'").collect()}
+    assert stored == pytest.approx(
+        {(f"missing.{key}", label): value for key, value in (("before", 0.28), ("after", 0.16)) for label in ("negative", "positive")}
+    )
+    section = done[1][done[1].index('<section id="missing">') : done[1].index('<section id="downstream">')]
+    assert section.count('<th scope="row">') == 10
+    assert [(row["cluster_id"], row["label"]) for row in show(cfg.lake.path, "parquet", "sample", 0)["missing"]] == [
+        (0, "negative"),
+        (0, "positive"),
+        (1, "negative"),
+    ]
+
+
 def test_report_before_alignment_says_so(spark, lake, cfg):
     class Early:
         def has_table(self, table):
@@ -130,6 +159,7 @@ def test_report_before_alignment_says_so(spark, lake, cfg):
     assert findings.weights is None
     assert findings.probe_skipped == "there are no weights yet"
     assert set(findings.points.relative) == {1.0}
+    assert findings.missing is None
 
 
 def test_shown_configuration_hides_what_looks_like_a_secret(cfg):

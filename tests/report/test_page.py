@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from synalign_spark.report.findings import Findings, Generation, LabelShare, MapPoints
+from synalign_spark.report.findings import Findings, Generation, LabelShare, MapPoints, Missing
 from synalign_spark.report.page import drawn, render
 from synalign_spark.report.verdict import sentences
 
@@ -105,6 +105,32 @@ def test_a_run_with_nothing_but_rows_still_has_a_page(findings):
     assert Page(page).wrong == []
     assert "have not been aligned" in page
     assert "there are no weights yet" in page
+    assert "This run has no witness table" in page
+
+
+def missing_section(findings):
+    page = render(findings)
+    return page[page.index('<section id="missing">') : page.index('<section id="downstream">')]
+
+
+def test_missing_clusters_are_shown_with_an_escaped_example_each(findings):
+    section = missing_section(findings)
+    assert "<b>negative</b>: 31.0% of the real mass was missing before the weights, 12.5% is missing after them" in section
+    body = section[section.index("<tbody>") :]
+    assert re.findall(r'<th scope="row">(\d+)</th><td class="left">(\w+)</td>', body) == [(str(i), "positive") for i in range(3)]
+    assert "<td>10.0% (20)</td><td>6.0% → 5.0% (3)</td><td>5.0%</td><td>0.02000 → 0.01000</td>" in body
+    assert body.count("&lt;script&gt;") == 3, "one example a cluster, escaped"
+    assert "second" not in body
+    assert "<script" not in section
+
+
+def test_nothing_missing_is_said_in_words(findings):
+    none = dataclasses.replace(findings, missing=Missing(findings.missing.totals, []))
+    assert "reach the real share" in missing_section(none)
+    assert "<table" not in missing_section(none)
+    nameless = {**findings.missing.clusters[0], "label": None, "examples": []}
+    shown = missing_section(dataclasses.replace(findings, missing=Missing([], [nameless])))
+    assert '<td class="left">–</td></tr>' in shown
 
 
 def test_one_point_and_many_labels_can_be_drawn(findings):

@@ -1,22 +1,26 @@
-"""Job ``align``: embeddings of both sides and the synthetic rows in; weights, certificate and solver trace out."""
+"""Job ``align``: embeddings and texts of both sides in; weights, certificate, solver trace and witness out."""
 
 from jobs.context import Context, Summary
 from synalign_spark.stages.align import align
-from synalign_spark.tables import CERTIFICATE, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
+from synalign_spark.stages.witness import witness
+from synalign_spark.tables import CENTROIDS, CERTIFICATE, CLUSTERS, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS, WITNESS
 
 
 def run(ctx: Context) -> Summary:
-    """Reads EMBEDDINGS, CORPUS and SYNTHETIC, writes WEIGHTS, CERTIFICATE and SOLVER_TRACE.
+    """Reads EMBEDDINGS, CORPUS, SYNTHETIC and the clusters, writes WEIGHTS, CERTIFICATE, SOLVER_TRACE and WITNESS.
 
     The summary holds the certificate of all rows together."""
     real, synthetic = (ctx.lake.read(EMBEDDINGS, origin=origin) for origin in ("real", "synthetic"))
+    corpus, clusters, centroids = (ctx.lake.read(table) for table in (CORPUS, CLUSTERS, CENTROIDS))
     found = align(
-        real, synthetic, ctx.lake.read(CORPUS), ctx.lake.read(SYNTHETIC), ctx.cfg.align, ctx.cfg.run.seed, ctx.log.info,
+        real, synthetic, corpus, ctx.lake.read(SYNTHETIC), ctx.cfg.align, ctx.cfg.run.seed, ctx.log.info,
         real_weights=ctx.cfg.source.weight_column is not None,
     )  # fmt: skip
     ctx.lake.write(WEIGHTS, found.weights)
     ctx.lake.write(CERTIFICATE, found.certificate)
     ctx.lake.write(SOLVER_TRACE, found.trace)
+    weights = ctx.lake.read(WEIGHTS)
+    ctx.lake.write(WITNESS, witness(real, corpus, clusters, centroids, synthetic, weights, found.features, found.gaps))
     whole = found.certificate.where("label IS NULL").toArrow().to_pylist()[0]  # one row
     shown = (
         "n_synthetic", "n_real_fit", "n_real_holdout", "rule", "lambda", "agreement_power", "mmd2_holdout_before", "mmd2_holdout_after",

@@ -69,7 +69,13 @@ STEPS: tuple[Step, ...] = (
         (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS),
     ),
     Step("embed-synthetic", "jobs.embed", ("embed",), ("generate",), (tables.EMBEDDINGS,), {"origin": "synthetic"}),
-    Step("align", "jobs.align", ("align",), ("embed", "embed-synthetic"), (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE)),
+    Step(
+        "align",
+        "jobs.align",
+        ("align",),
+        ("embed", "cluster", "embed-synthetic"),
+        (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
+    ),
     Step("resample", "jobs.resample", ("resample",), ("align",), (tables.AUGMENTED,)),
     Step("report", "jobs.report", ("report",), ("resample",), (tables.METRICS,)),
 )

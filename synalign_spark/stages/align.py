@@ -19,6 +19,7 @@ from synalign_spark.config import AlignConfig
 from synalign_spark.core.alignment import Answer, Problem
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings, pool
+from synalign_spark.core.witness import Gap
 from synalign_spark.stages.align_check import run_checks
 from synalign_spark.stages.align_input import Survey, feature_map, real_means, real_rows, survey, synthetic_rows
 from synalign_spark.stages.align_rows import Solved
@@ -34,14 +35,14 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Aligned:
-    """WEIGHTS, CERTIFICATE and SOLVER_TRACE of a run, and what the witness needs: the feature map, and by group
-    the (D,) differences of the mean features, real minus synthetic, under the final and under the original weights."""
+    """WEIGHTS, CERTIFICATE and SOLVER_TRACE of a run, and what the witness needs: the feature map and, for each
+    group of the real rows, the difference of the mean features."""
 
     weights: DataFrame
     certificate: DataFrame
     trace: DataFrame
     features: FeatureMap
-    gaps: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    gaps: Mapping[str, Gap]
 
 
 def align(
@@ -96,7 +97,7 @@ def align(
         _table(spark, CERTIFICATE, certificate),
         _table(spark, SOLVER_TRACE, trace_rows(outcomes, strength.choice)),
         features,
-        {group: _gap(means[group], outcome) for group, outcome in outcomes.items()},
+        {group: _gap(means[group], outcomes.get(group)) for group in means},
     )
 
 
@@ -123,10 +124,10 @@ def _solved(outcome: Outcome) -> Solved:
     return Solved(point.theta, point.moments.log_partition, outcome.end.before.log_partition, outcome.share)
 
 
-def _gap(means: Mapping[str, Sample], outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
-    """Real minus synthetic mean features, under the final and under the original weights; (D,) each."""
+def _gap(means: Mapping[str, Sample], outcome: Outcome | None) -> Gap:
+    """For the witness: against all real rows of the group. outcome: None for a label without synthetic rows."""
     real = pool(list(means.values())).mean
-    return real - outcome.end.solution.point.moments.mean, real - outcome.end.before.mean
+    return Gap.of(real, outcome.end.solution.point.moments.mean, outcome.end.before.mean) if outcome else Gap.of(real)
 
 
 def _within_labels(weights: DataFrame) -> DataFrame:

@@ -90,7 +90,8 @@ def certificate_rows(
 
 def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:
     """The figures of one group, or of several as one: means, values and gaps add up by share."""
-    shares = np.array([part.share for part in parts]) / sum(part.share for part in parts)
+    raw = np.array([part.share for part in parts]) if len(parts) > 1 else np.ones(1)  # a label alone may have the share 0
+    shares = raw / raw.sum()
     ends = [part.end.solution.point for part in parts]
     real, holdout = pool([part.problem.real for part in parts]), pool([part.problem.holdout for part in parts])
     before = _mix(shares, [part.end.before.mean for part in parts])

@@ -8,7 +8,7 @@ import numpy as np
 from jobs import align, resample
 from synalign_spark.config import Config
 from synalign_spark.lake import Lake
-from synalign_spark.tables import AUGMENTED, CERTIFICATE, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
+from synalign_spark.tables import AUGMENTED, CENTROIDS, CERTIFICATE, CLUSTERS, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS, WITNESS
 
 
 def test_the_jobs_fill_their_tables(spark, tmp_path):
@@ -17,7 +17,9 @@ def test_the_jobs_fill_their_tables(spark, tmp_path):
     for origin, keys in ids.items():
         rows = [(origin, key, None, "m", "1", (rng.standard_normal(4) + (origin == "real")).tolist()) for key in keys]
         lake.write(EMBEDDINGS, spark.createDataFrame(rows, EMBEDDINGS.ddl), origin=origin)
-    lake.write(CORPUS, spark.createDataFrame([(key, "real", None, None, 4) for key in ids["real"]], CORPUS.ddl))
+    lake.write(CORPUS, spark.createDataFrame([(key, "real", None, None, 4, None) for key in ids["real"]], CORPUS.ddl))
+    lake.write(CLUSTERS, spark.createDataFrame([(key, None, i % 2, 0.5) for i, key in enumerate(ids["real"])], CLUSTERS.ddl))
+    lake.write(CENTROIDS, spark.createDataFrame([(c, [float(c)] * 4, 40, 0.5, {}, 1.0) for c in range(2)], CENTROIDS.ddl))
     lake.write(
         SYNTHETIC,
         spark.createDataFrame([(key, "made", None, "imported", "unknown", *[None] * 6) for key in ids["synthetic"]], SYNTHETIC.ddl),
@@ -30,5 +32,5 @@ def test_the_jobs_fill_their_tables(spark, tmp_path):
     assert any("runtime local" in line for line in lines)
     assert drawn["rows_synthetic"] == 25
     assert drawn["rows_real"] == 80
-    assert [lake.read(table).count() for table in (WEIGHTS, CERTIFICATE, AUGMENTED)] == [60, 1, 105]
+    assert [lake.read(table).count() for table in (WEIGHTS, CERTIFICATE, AUGMENTED, WITNESS)] == [60, 1, 105, 2]
     assert lake.read(SOLVER_TRACE).where("chosen").count() == 1

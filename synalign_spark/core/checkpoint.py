@@ -23,7 +23,7 @@ class Checkpoint:
 
     path: a file on a local or shared disk, or any address that pyarrow.fs.FileSystem.from_uri understands; None keeps
     nothing. It must belong to this problem alone: whether a state fits the rows is for the caller to know.
-    A state that cannot be written or read never stops the solve: it is one warning, also in ``warnings``."""
+    A state that cannot be written or read never stops the solve: it is one warning, which is also in ``warnings``."""
 
     def __init__(self, path: str | None, comm: Communicator) -> None:
         self._path, self._comm = path, comm
@@ -57,7 +57,7 @@ class Checkpoint:
             files, inside = filesystem(self._path)
             with files.open_input_stream(inside, compression=None) as stream:
                 content = bytes(stream.read())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except _FAULTS as err:
             self._warn(f"the checkpoint {self._path} cannot be read ({err}); the work starts from the beginning")
@@ -69,8 +69,9 @@ class Checkpoint:
         return state
 
     def _warn(self, message: str) -> None:
-        self.warnings.append(message)
-        _log.warning(message)
+        if not self.warnings:  # what cannot be read cannot be written either: once is enough
+            self.warnings.append(message)
+            _log.warning(message)
 
 
 def remove_checkpoint(path: str) -> None:

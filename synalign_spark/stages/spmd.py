@@ -1,7 +1,7 @@
 """One algorithm on all row shards at once: a Spark barrier stage whose tasks reduce among themselves (gloo).
 
 Spark's part is to start all tasks together, to bring each its rows and to end all when one fails. How Spark 4
-treats a failed barrier task, seen on local[2] and local-cluster: in a stage that feeds a shuffle it starts all tasks
+treats a failed barrier task, seen on local[2]: in a stage that feeds a shuffle it starts all tasks
 again, up to spark.stage.maxConsecutiveAttempts (4) times, on local[N] too, where other tasks are never retried; in
 the last stage of a job it never does ("Could not recover from a failed barrier ResultStage"). The stage here is the
 last one, and the retry is ours: so it is the same on every master, its number is an argument, and a fault of the
@@ -61,7 +61,7 @@ def run_spmd(
     rows: sharded by the hash of column ``key``, in the order of ``key`` within a shard (give it unique values: then a
     shard is the same in every run). tasks: ranks, all at the same time, so at most ``barrier_slots``.
     load: on the executors, the record batches of one shard -> whatever ``solve`` needs. A shard may be empty: then there
-    is no batch. It may take its time: ranks meet only after it.
+    is no batch. It may take its time: ranks meet only after it (a load that never ends is not noticed).
     solve: on the executors, every rank makes the same calls on the communicator. timeout_s: the longest that the slowest
     rank may keep the others waiting within ``solve``; a rank that is lost is noticed by then.
     Both are shipped like any closure. checkpoint: file of the saved state, on a disk or store that all machines see;
@@ -178,8 +178,7 @@ def _fault(err: Exception) -> SynalignError:
     """The error of the task that failed first, out of what Spark raised."""
     found = _FAULT.search(str(err))
     if found is None:
-        said = [line.strip() for line in str(err).splitlines() if "Exception" in line or "Error" in line] or [str(err)]
-        return DistributedError(f"the barrier stage failed: {max(said[:5], key=len)[:600]}; see the logs of the executors")
+        return DistributedError(f"a barrier stage failed: {_spark_said(str(err))}; see the logs of the executors")
     fault = json.loads(base64.b64decode(found.group(1)))
     kind = getattr(errors, fault["kind"], None)
     if fault["ours"] and isinstance(kind, type) and issubclass(kind, SynalignError):
@@ -188,3 +187,11 @@ def _fault(err: Exception) -> SynalignError:
         f"task {fault['rank']} of the {fault['tasks']} of a barrier stage failed: {fault['kind']}: {fault['message']}; "
         "the trace is in the log of its executor"
     )
+
+
+def _spark_said(text: str) -> str:
+    """One line for a failure that no task could tell of itself."""
+    if "Python worker exited unexpectedly" in text:
+        return "the Python process of a task was ended from outside, perhaps for want of memory"
+    said = [line.strip() for line in text.splitlines()[:50] if "Exception" in line or "Error" in line] or text.splitlines() or ["no reason"]
+    return max(said, key=len)[:600]

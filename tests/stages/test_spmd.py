@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,8 +110,14 @@ def began(folder):
     return {path.name: int(path.read_text()) for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize(("fail", "scheme"), [(break_down, ""), (kill_self, "file://")])
-def test_a_second_attempt_goes_on_from_the_checkpoint(spark, tmp_path, fail, scheme):
+@pytest.mark.parametrize(
+    ("fail", "scheme", "words"),
+    [
+        (break_down, "", "task 1 of the 2 .* RuntimeError: the disk of rank 1 is on fire"),
+        (kill_self, "file://", "the Python process of a task was ended from outside"),
+    ],
+)
+def test_a_second_attempt_goes_on_from_the_checkpoint(spark, tmp_path, fail, scheme, words):
     notes, state = tmp_path / "notes", tmp_path / "deep" / "state"
     notes.mkdir()
     solve = partial(count_up, folder=str(notes), fail=fail)
@@ -118,7 +125,9 @@ def test_a_second_attempt_goes_on_from_the_checkpoint(spark, tmp_path, fail, sch
         found = run_spmd(numbers(spark), "id", 2, load_values, solve, timeout_s=LIMIT_S, checkpoint=f"{scheme}{state}")
     assert json.loads(found) == 10 * 612.5
     assert began(notes) == {"rank0-attempt1": 0, "rank1-attempt1": 0, "rank0-attempt2": 5, "rank1-attempt2": 5}
-    assert [line["attempt"] for line in logs if line["event"] == "barrier_stage_failed"] == [1]
+    failures = [line for line in logs if line["event"] == "barrier_stage_failed"]
+    assert [line["attempt"] for line in failures] == [1]
+    assert re.search(words, failures[0]["reason"])
     assert list(state.parent.iterdir()) == []  # removed after success, and nothing left beside it
 
 

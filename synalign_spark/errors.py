@@ -31,3 +31,11 @@ class EndpointError(SynalignError):
 
 class InstallationError(SynalignError):
     """Something that the job needs is not installed (Java, a package, a jar)."""
+
+
+class DistributedError(SynalignError):
+    """Tasks that work together on one problem cannot be started, or one of them failed."""
+
+
+class PeerLostError(DistributedError):
+    """Another task of the group died, hangs or left; the group cannot go on, but may be started again."""

@@ -54,6 +54,9 @@ class Runs:
                 with contextlib.suppress(json.JSONDecodeError):  # the line that a kill cut short
                     run = json.loads(line)
                     self.done[run_key(run)] = run
+            if not path.read_bytes().endswith(b"\n"):
+                with path.open("a", encoding="utf-8") as lines:
+                    lines.write("\n")
 
     def add(self, run: dict[str, Any]) -> None:
         """Keeps a run, and says how it went."""
@@ -180,7 +183,7 @@ def arguments() -> argparse.Namespace:
     add("--set", action="append", dest="settings", metavar="KEY=VALUE", help="a setting of `align`, for method ours")
     add("--markdown", action="store_true", help="also print the table of the README")
     add("--out", type=Path, help="append every result to this file, one JSON object a line")
-    add("--resume", action="store_true", help="take the results that --out holds already")
+    add("--resume", action="store_true", help="take the results that --out holds already: not after a change of the code")
     given = parser.parse_args()
     if len({given.real is None, given.synthetic is None, given.test is None}) > 1:
         parser.error("--real, --synthetic and --test go together: give all three or none")

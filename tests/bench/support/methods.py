@@ -102,6 +102,7 @@ def _adam_logits(phi: npt.NDArray[np.float32], mu: Float64Array) -> Float64Array
     """(n,) logits whose softmax w makes || w phi - mu ||^2 small. phi: (n, D); mu: (D,)."""
     import torch
 
+    torch.set_num_threads(1)  # a product of a vector and a matrix waits for memory, and threads wait for each other
     rows, target = torch.from_numpy(phi), torch.from_numpy(mu.astype(np.float32))
     logits = torch.zeros(len(phi), requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=ADAM_RATE)

@@ -70,10 +70,19 @@ class Dataset:
 def open_task(task: Task, text_column: str = "text", label_column: str = "label") -> Dataset:
     """Loads a task and removes what stands in two tables. Each file is loaded alone, so that its vectors are kept for all tasks.
 
-    Raises ValueError where synthetic or test labels are not those of the real rows, or a table has no rows."""
-    real = load([task.real], task.most[0], text_column, label_column)
-    synthetic = merged([load([path], task.most[1], text_column, label_column) for path in task.synthetic])
-    test = load([task.test], task.most[2], text_column, label_column)
+    Raises ValueError where a file or a column is missing, synthetic or test labels are not those of the real rows, or a table has no rows."""
+
+    def table(path: Path, most: int | None, option: str) -> Corpus:
+        try:
+            return load([path], most, text_column, label_column)
+        except FileNotFoundError as err:
+            raise ValueError(f"--{option} {path}: there is no such file") from err
+        except KeyError as err:
+            raise ValueError(f"--{option} {path}: rows have no column {err}; name theirs with --text-column and --label-column") from err
+
+    real = table(task.real, task.most[0], "real")
+    synthetic = merged([table(path, task.most[1], "synthetic") for path in task.synthetic])
+    test = table(task.test, task.most[2], "test")
     data = clean(task.name, real, synthetic, test)
     shown = ", ".join(f"{count} {reason}" for reason, count in data.removed.items())
     print(

@@ -22,7 +22,7 @@ Float64Array = npt.NDArray[np.float64]
 
 OURS = "ours"
 N_FEATURES, BANDWIDTH_SCALES, BANDWIDTH_ROWS = 2_048, (1.0, 0.5), 1_000  # as the product's defaults
-ADAM_STEPS, ADAM_RATE = 400, 0.05
+ADAM_STEPS, ADAM_RATE = 400, 0.05  # enough to end where a rate of 0.2 ends; 0.01 stops on the way, which regularises by accident
 BUCKETS = 10_000
 CLIP_PERCENTILE = 99
 WORD = re.compile(r"\w+|[^\w\s]+")  # as nltk's wordpunct_tokenize, which DSIR uses

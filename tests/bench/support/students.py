@@ -1,0 +1,96 @@
+"""The two models that are trained on rows to judge them, and the ways of training.
+
+Logistic regression on embeddings sees what the alignment sees; the same on TF-IDF sees another space, so it shows a method
+that fitted itself to the embedding. Both with scikit-learn's own defaults: nothing is tuned to any task.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.linear_model import LogisticRegression
+
+from tests.bench.support.draws import by_keys, by_weight
+from tests.bench.support.methods import Weighting
+
+Int64Array = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
+
+VOCABULARY = 20_000  # words and pairs of words, the most frequent in the training rows
+MAX_ITER = 1_000
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All rows of a task, one table after another, so that a training set is a list of places.
+
+    x: (n, d) embeddings; counts: (n, v) of words and pairs of words; labels: (n,)."""
+
+    x: npt.NDArray[np.float32]
+    counts: sp.csr_matrix
+    labels: npt.NDArray[np.str_]
+
+
+def stack(x: npt.NDArray[np.float32], texts: Sequence[str], labels: npt.NDArray[np.str_]) -> Stack:
+    """Counts every word once, for all training sets to come. Which columns a student sees is decided by its training rows."""
+    counts = CountVectorizer(ngram_range=(1, 2), dtype=np.float32).fit_transform(texts)
+    return Stack(x, sp.csr_matrix(counts), labels)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """rows: (m,) places in the stack, a place twice is a row twice; weight: (m,) sample weights."""
+
+    rows: Int64Array
+    weight: Float64Array
+
+
+def training_sets(
+    weighting: Weighting, labels: npt.NDArray[np.str_], real: Int64Array, offset: int, draws: int, seed: int
+) -> Mapping[str, TrainingSet]:
+    """The three ways of training on weighted synthetic rows.
+
+    labels: (n,) of the synthetic rows, which lie at ``offset`` and after it in the stack; real: places of the real rows.
+    drawn: ``draws`` rows by weight; weighted: every row with its weight, mean 1; with_real: real rows and the drawn ones, all of weight 1."""
+    if weighting.without_replacement:
+        drawn = by_keys(weighting.log_weight, weighting.weight, labels, draws, seed)
+    else:
+        drawn = by_weight(weighting.weight, labels, draws, seed)
+    drawn = drawn + offset
+    used = np.flatnonzero(weighting.weight > 0)
+    both = np.concatenate([real, drawn])
+    return {
+        "drawn": TrainingSet(drawn, np.ones(len(drawn))),
+        "weighted": TrainingSet(used + offset, weighting.weight[used] * len(used) / weighting.weight[used].sum()),
+        "with_real": TrainingSet(both, np.ones(len(both))),
+    }
+
+
+def on_embeddings(data: Stack, training: TrainingSet, test: Int64Array) -> float:
+    """Accuracy on the test rows of logistic regression on the embeddings."""
+    return _accuracy(data.x[training.rows], data.x[test], data, training, test)
+
+
+def on_tfidf(data: Stack, training: TrainingSet, test: Int64Array) -> float:
+    """The same on TF-IDF; vocabulary and document frequencies are those of the training rows alone."""
+    mine = data.counts[training.rows]
+    frequency = np.asarray(mine.sum(axis=0)).ravel()  # (v,)
+    known = np.flatnonzero(frequency)
+    kept = np.sort(known[np.argsort(-frequency[known], kind="stable")[:VOCABULARY]])
+    tfidf = TfidfTransformer(sublinear_tf=True)
+    x = tfidf.fit_transform(mine[:, kept])
+    return _accuracy(x, tfidf.transform(data.counts[test][:, kept]), data, training, test)
+
+
+def _accuracy(x: object, x_test: object, data: Stack, training: TrainingSet, test: Int64Array) -> float:
+    y = data.labels[training.rows]
+    if len(set(y.tolist())) < 2:
+        return float((data.labels[test] == y[0]).mean())  # scikit-learn refuses one class; a student then knows but one
+    model = LogisticRegression(max_iter=MAX_ITER).fit(x, y, sample_weight=training.weight)
+    return float((model.predict(x_test) == data.labels[test]).mean())
+
+
+STUDENTS: Mapping[str, Callable[[Stack, TrainingSet, Int64Array], float]] = {"embeddings": on_embeddings, "tfidf": on_tfidf}

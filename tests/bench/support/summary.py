@@ -1,0 +1,122 @@
+"""From the scores of single runs to means, margins and the table of the README.
+
+A run is a mapping with task, real_rows, seed, method and scores (student to training to accuracy). The standard error is that of the mean
+over seeds: which real rows were taken, the method's own randomness and the draws. It does not hold the error of a finite test table.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+OURS, REAL_ALONE = "ours", "real alone"
+Run = Mapping[str, Any]
+
+
+def flat(runs: Iterable[Run]) -> dict[tuple[str, int, str, str, str], dict[int, float]]:
+    """(task, real_rows, method, student, training) to seed to accuracy, in the order of the runs."""
+    cells: dict[tuple[str, int, str, str, str], dict[int, float]] = {}
+    for run in runs:
+        for student, trainings in run["scores"].items():
+            for training, accuracy in trainings.items():
+                key = (run["task"], run["real_rows"], run["method"], student, training)
+                cells.setdefault(key, {})[run["seed"]] = accuracy
+    return cells
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean, and its standard error; None where there is one value."""
+    found = np.asarray(values, dtype=np.float64)
+    return float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found))) if len(found) > 1 else None
+
+
+def rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """One entry a task, number of real rows, method, student and way of training."""
+    result = []
+    for (task, real, method, student, training), by_seed in flat(runs).items():
+        accuracy, error = mean_and_error(list(by_seed.values()))
+        result.append(
+            {"task": task, "real_rows": real, "method": method, "student": student, "training": training,
+             "accuracy": _short(accuracy), "stderr": _short(error), "seeds": len(by_seed)}
+        )  # fmt: skip
+    return result
+
+
+def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, Any] | None:
+    """The smallest lead of 'ours' over the best other method, or over ``against``; negative where another method is better.
+
+    The lead is taken seed by seed, since the methods of a seed share its real rows. None where there is nothing to compare."""
+    cells = flat(runs)
+    worst: dict[str, Any] | None = None
+    for (task, real, method, student, training), mine in cells.items():
+        if method != OURS:
+            continue
+        others = {
+            key[2]: values
+            for key, values in cells.items()
+            if key[:2] == (task, real) and key[3:] == (student, training) and key[2] not in (OURS, REAL_ALONE) and against in (None, key[2])
+        }
+        shared = {name: sorted(set(mine) & set(values)) for name, values in others.items()}
+        means = {name: float(np.mean([others[name][seed] for seed in seeds])) for name, seeds in shared.items() if seeds}
+        if not means:
+            continue
+        best = max(means, key=lambda name: means[name])
+        margin, error = mean_and_error([mine[seed] - others[best][seed] for seed in shared[best]])
+        if worst is None or margin < worst["margin"]:
+            worst = {
+                "margin": _short(margin),
+                "stderr": _short(error),
+                "task": task,
+                "real_rows": real,
+                "student": student,
+                "training": training,
+                "other": best,
+            }
+    return worst
+
+
+def report(runs: Sequence[Run]) -> dict[str, Any]:
+    """What the last line of the benchmark holds. real_alone: the same students on the real rows; extra: of each run of 'ours'."""
+    found = rows(runs)
+    certificates = [
+        {name: run[name] for name in ("task", "real_rows", "seed", "settings")} | (run["extra"] or {})
+        for run in runs
+        if run["method"] == OURS
+    ]
+    return {
+        "rows": [row for row in found if row["method"] != REAL_ALONE],
+        "real_alone": [row for row in found if row["method"] == REAL_ALONE],
+        "worst_margin": worst_margin(runs),
+        "worst_margin_to_uniform": worst_margin(runs, against="uniform"),
+        "certificates": certificates,
+    }
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
+
+
+def markdown(runs: Iterable[Run], training: str = "drawn") -> str:
+    """The table of the README: "embeddings / TF-IDF" accuracies in %, the best of a line in bold, and real rows alone beside them."""
+    found = rows(runs)
+    methods = list(dict.fromkeys(row["method"] for row in found if row["method"] != REAL_ALONE))
+    students = ("embeddings", "tfidf")
+    value = {
+        (row["task"], row["real_rows"], row["method"], row["student"]): row["accuracy"]
+        for row in found
+        if row["training"] in (training, REAL_ALONE)
+    }
+    lines = ["| task | real rows | " + " | ".join([*methods, REAL_ALONE]) + " |", "|---" * (len(methods) + 3) + "|"]
+    for task, real in dict.fromkeys((row["task"], row["real_rows"]) for row in found):
+        best = {student: max((value.get((task, real, method, student), -1.0) for method in methods), default=-1.0) for student in students}
+        cells = [" / ".join(_cell(value.get((task, real, method, student)), best[student]) for student in students) for method in methods]
+        alone = " / ".join(_cell(value.get((task, real, REAL_ALONE, student)), 2.0) for student in students)
+        lines.append(f"| {task} | {real:,} | " + " | ".join([*cells, alone]) + " |")
+    return "\n".join(lines)
+
+
+def _cell(accuracy: float | None, best: float) -> str:
+    if accuracy is None:
+        return "-"
+    shown = f"{100 * accuracy:.1f}"
+    return f"**{shown}**" if accuracy >= best else shown

@@ -1,0 +1,96 @@
+"""Tables are cleaned before anything is measured on them, and results are summed up by seed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.bench.support import summary
+from tests.bench.support.corpora import Corpus
+from tests.bench.support.tasks import clean, merged, real_rows
+
+
+def corpus(rows):
+    """rows: (text, label) pairs; the id is the text."""
+    texts = sorted(dict(rows))
+    return Corpus(np.array(texts), texts, np.array([dict(rows)[text] for text in texts]), np.zeros((len(texts), 2), dtype=np.float32))
+
+
+def test_rows_that_stand_in_two_tables_are_removed():
+    real = corpus([("one film", "a"), ("Shared: text", "b"), ("two", "b")])
+    synthetic = corpus([("Two !", "a"), ("three 's", "b"), ("four", "b")])
+    data = clean("t", real, synthetic, corpus([("Three's", "b"), ("shared text", "a")]))
+    assert data.synthetic.texts == ["four"]
+    assert data.real.texts == ["one film", "two"]
+    assert data.removed == {"synthetic equal to test": 1, "synthetic equal to real": 1, "real equal to test": 1}
+
+
+def test_a_label_that_no_real_row_has_is_refused():
+    with pytest.raises(ValueError, match=r"synthetic rows have labels .* zzz"):
+        clean("t", corpus([("one", "a")]), corpus([("two", "zzz")]), corpus([("three", "a")]))
+
+
+def test_a_text_of_two_files_keeps_the_label_of_the_first():
+    both = merged([corpus([("x", "a"), ("b", "a")]), corpus([("x", "b"), ("c", "b")])])
+    assert dict(zip(both.texts, both.labels.tolist(), strict=True)) == {"b": "a", "c": "b", "x": "a"}
+
+
+def test_real_rows_are_drawn_by_the_seed_with_every_label():
+    rows = [(f"r{i}", "rare" if i == 0 else "often") for i in range(1_000)]
+    data = clean("t", corpus(rows), corpus([("s", "often")]), corpus([("q", "rare")]))
+    first, second = real_rows(data, 50, 0), real_rows(data, 50, 1)
+    assert len(set(first)) == 50
+    assert set(data.real.labels[first]) == {"rare", "often"}
+    assert set(first) != set(second)
+    assert np.array_equal(first, real_rows(data, 50, 0))
+    assert len(real_rows(data, None, 0)) == len(real_rows(data, 5_000, 1)) == 1_000
+
+
+def run(method, seed, accuracy, task="t"):
+    return {
+        "task": task,
+        "real_rows": 300,
+        "seed": seed,
+        "method": method,
+        "settings": "",
+        "extra": None,
+        "scores": {"embeddings": {"drawn": accuracy}},
+    }
+
+
+RUNS = [
+    run("uniform", 0, 0.7),
+    run("uniform", 1, 0.8),
+    run("dsir", 0, 0.78),
+    run("dsir", 1, 0.76),
+    run("ours", 0, 0.76),
+    run("ours", 1, 0.82),
+]
+EASY = [run("uniform", 0, 0.5, "easy"), run("ours", 0, 0.9, "easy")]
+
+
+def test_means_and_standard_errors_are_over_seeds():
+    row = next(row for row in summary.rows(RUNS) if row["method"] == "uniform")
+    assert (row["accuracy"], row["stderr"], row["seeds"]) == (0.75, 0.05, 2)  # sd of 0.7 and 0.8 is 0.0707, over sqrt 2
+
+
+def test_the_worst_margin_is_paired_by_seed_and_the_smallest_over_tasks():
+    worst = summary.worst_margin(RUNS + EASY)
+    assert (worst["task"], worst["other"]) == ("t", "dsir")
+    assert (worst["margin"], worst["stderr"]) == (0.02, 0.04)  # leads of -0.02 and 0.06
+    to_uniform = summary.worst_margin(RUNS + EASY, against="uniform")
+    assert (to_uniform["margin"], to_uniform["stderr"]) == (0.04, 0.02)  # 0.06 and 0.02
+    assert summary.worst_margin(RUNS[:4]) is None
+
+
+def test_the_table_marks_the_best_of_a_line():
+    alone = run(summary.REAL_ALONE, 0, 0.9) | {"scores": {"embeddings": {summary.REAL_ALONE: 0.9}}}
+    table = summary.markdown([alone, *RUNS]).splitlines()
+    assert table[0] == "| task | real rows | uniform | dsir | ours | real alone |"
+    assert table[2] == "| t | 300 | 75.0 / - | 77.0 / - | **79.0** / - | 90.0 / - |"
+
+
+def test_the_last_line_is_json():
+    report = summary.report([*RUNS, run(summary.REAL_ALONE, 0, 0.9)])
+    assert json.loads(json.dumps(report))["rows"][0]["method"] == "uniform"
+    assert [row["accuracy"] for row in report["real_alone"]] == [0.9]

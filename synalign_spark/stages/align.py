@@ -60,7 +60,7 @@ def align(
 
     embeddings_real, embeddings_synthetic: EMBEDDINGS of each origin; corpus: CORPUS, for texts and, with real_weights, prior weights;
     synthetic: SYNTHETIC, for texts, labels and prior weights; report: gets a line for each decision worth a log entry;
-    checkpoint: a file for the state of a barrier stage.
+    checkpoint: folder for the state of a barrier stage, where a second attempt finds it.
     Raises DataError where a side is empty, a synthetic label has no real rows, vectors are missing, not finite or
     of different widths, or base weights are negative or all 0."""
     spark = corpus.sparkSession

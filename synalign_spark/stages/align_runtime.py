@@ -1,4 +1,4 @@
-"""Where the solve runs: in the driver, or one Spark job a pass. All give the same weights to 1e-6."""
+"""Where the solve runs: in the driver, in one Spark barrier stage, or one Spark job a pass. All give the same weights to 1e-6."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,11 @@ from pyspark.sql import DataFrame, SparkSession
 from synalign_spark.config import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.shard import choose_storage
+from synalign_spark.errors import ConfigError
+from synalign_spark.stages.align_barrier import BarrierRows
 from synalign_spark.stages.align_rows import LocalRows, Rows
 from synalign_spark.stages.align_spark import SparkRows
+from synalign_spark.stages.barrier_slots import barrier_slots
 
 GB = 2**30
 
@@ -26,14 +29,32 @@ class Runtime:
 
 
 def choose_runtime(spark: SparkSession, cfg: AlignConfig, rows: int, width: int) -> Runtime:
-    """The configured runtime, or the one that the size asks for, and why. rows: synthetic rows; width: of their embeddings."""
-    budget = cfg.memory_gb * GB - rows * width * 4
-    storage, size = choose_storage(rows, cfg.n_features, budget)
+    """The configured runtime, or the one that the size asks for, and why. rows: synthetic rows; width: of their embeddings.
+
+    auto: the driver where its memory holds everything as float32, else a barrier stage, else a job a pass.
+    Raises ConfigError where a barrier stage is asked for that cannot run."""
+    storage, size = choose_storage(rows, cfg.n_features, cfg.memory_gb * GB - rows * width * 4)
     if cfg.runtime == "local" or (cfg.runtime == "auto" and storage == "float32"):
-        why = size if cfg.runtime == "auto" else f"set by align.runtime; {size}"
-        return Runtime("local", storage, 1, f"{why}, kept as {storage}" if storage != "recompute" else f"{why}, made again in each pass")
-    why = size if cfg.runtime == "auto" else "set by align.runtime"
-    return Runtime("driver_loop", "recompute", 0, why)
+        return Runtime("local", storage, 1, f"{size}, {_how(storage)}")
+    if cfg.runtime == "driver_loop":
+        return Runtime("driver_loop", "recompute", 0, "set by align.runtime")
+    slots, where = barrier_slots(spark)
+    wanted = slots if cfg.tasks == "auto" else cfg.tasks
+    if slots is None or wanted is None or wanted > slots:
+        why = (
+            f"a barrier stage cannot run: {where}"
+            if slots is None
+            else f"align.tasks is {wanted}, but only {slots} can run at once ({where})"
+        )
+        if cfg.runtime == "barrier":
+            raise ConfigError(f"align.runtime is barrier, but {why}; lower align.tasks, or set align.runtime to driver_loop")
+        return Runtime("driver_loop", "recompute", 0, why)
+    storage, size = choose_storage(-(-rows // wanted), cfg.n_features, cfg.memory_gb * GB)
+    return Runtime("barrier", storage, wanted, f"{wanted} tasks ({where}); {size}, {_how(storage)}")
+
+
+def _how(storage: str) -> str:
+    return "made again in each pass" if storage == "recompute" else f"kept as {storage}"
 
 
 def open_rows(
@@ -44,7 +65,9 @@ def open_rows(
     make: Callable[[pa.Table], DataFrame],
     checkpoint: str | None,
 ) -> Rows:
-    """The synthetic rows in their runtime. make: turns the driver's weights into a DataFrame."""
+    """The synthetic rows in their runtime. make: turns the driver's weights into a DataFrame; checkpoint: file of a barrier stage."""
     if runtime.name == "local":
         return LocalRows(rows.toArrow(), features, runtime.storage, make)
+    if runtime.name == "barrier":
+        return BarrierRows(rows, features, runtime.storage, runtime.tasks, cfg.peer_timeout_s, checkpoint)
     return SparkRows(rows, features)

@@ -18,7 +18,9 @@ def rows(seed, n, noise=0.0, topics=(0.5, 0.5)):
     rng = np.random.default_rng(seed)
     truth, topic = rng.integers(0, 2, n), rng.choice(2, n, p=topics)
     x = CENTRES[truth, topic] + rng.standard_normal((n, 12))
-    texts = [f"{WORDS[t][rng.integers(4)]} film about topic{k} with {WORDS[t][rng.integers(4)]} cast" for t, k in zip(truth, topic, strict=True)]
+    texts = [
+        f"{WORDS[t][rng.integers(4)]} film about topic{k} with {WORDS[t][rng.integers(4)]} cast" for t, k in zip(truth, topic, strict=True)
+    ]
     wrong = rng.random(n) < noise
     labels = np.array(["bad" if flip != (t == 1) else "good" for t, flip in zip(truth, wrong, strict=True)], dtype=object)
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), texts, labels, wrong

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from synalign_spark.config import AlignConfig
-from synalign_spark.errors import DataError
-from synalign_spark.stages.align import align, choose_runtime
+from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.stages.align import align
+from synalign_spark.stages.align_runtime import choose_runtime
 from synalign_spark.tables import CERTIFICATE, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
 from udfs.arrow import from_matrix
 
@@ -222,10 +223,43 @@ def test_synthetic_rows_without_a_vector_are_counted(spark):
         align(real, embedded.where(f"doc_id <> '{FAKE[0][0]}'"), corpus, synthetic, AlignConfig(**SMALL), 0)
 
 
-def test_the_runtime_goes_by_size_and_says_why():
-    cfg = AlignConfig()
-    assert choose_runtime(cfg, 10_000, 384)[0] == "local"
-    runtime, reason = choose_runtime(cfg, 10_000_000, 384)
-    assert runtime == "driver_loop"
-    assert "above align.local_memory_gb = 2.0" in reason
-    assert choose_runtime(AlignConfig(runtime="driver_loop"), 10, 384) == ("driver_loop", "set by align.runtime")
+@pytest.mark.parametrize("storage", ["float32", "int16", "recompute"])
+def test_the_barrier_stage_gives_the_same_weights(spark, whole, tmp_path, storage):
+    """Half a megabyte holds the features of the 400 rows; a tenth of it only in 16 bits, a hundredth not at all."""
+    budget = {"float32": 0.5, "int16": 0.03 * 1.2, "recompute": 0.005}[storage] / 1024
+    lines = []
+    done = align(
+        *tables(spark, REAL, FAKE, partitions=3), AlignConfig(**SMALL, runtime="barrier", memory_gb=budget, tasks=2), 0, lines.append,
+        checkpoint=str(tmp_path),
+    )  # fmt: skip
+    assert any(
+        "runtime barrier: 2 tasks (master local[2]" in line and storage in line.replace("made again", "recompute") for line in lines
+    )
+    found = {row["doc_id"]: row for row in done.weights.toArrow().to_pylist()}
+    np.testing.assert_allclose(column(found), column(whole[0]), rtol=1e-4 if storage == "int16" else 1e-6)
+    assert list(tmp_path.iterdir()) == []  # the state of the solve is gone after success
+
+
+def test_the_local_runtime_in_sixteen_bits(spark, whole):
+    found, _, _ = run(spark, REAL, FAKE, runtime="local", memory_gb=0.00009)
+    np.testing.assert_allclose(column(found), column(whole[0]), rtol=1e-4)
+
+
+def test_the_runtime_goes_by_size_and_says_why(spark):
+    """The session's master is local[2]; 2,048 features of a million rows take 7.6 GB."""
+
+    def chosen(rows, **cfg):
+        found = choose_runtime(spark, AlignConfig(**cfg), rows, 384)
+        return found.name, found.storage, found.tasks, found.reason
+
+    assert chosen(10_000)[:3] == ("local", "float32", 1)
+    name, storage, tasks, reason = chosen(1_000_000)
+    assert (name, storage, tasks) == ("barrier", "float32", 2)
+    assert "500,000 rows x 2,048 features a process take 3.81 GB as float32, of 4.00 GB allowed" in reason
+    assert chosen(2_000_000)[:2] == ("barrier", "int16")
+    assert chosen(9_000_000)[:2] == ("barrier", "recompute")
+    assert chosen(9_000_000, tasks=3)[0] == "driver_loop"
+    assert "only 2 can run at once" in chosen(9_000_000, tasks=3)[3]
+    assert chosen(10, runtime="driver_loop")[0] == "driver_loop"
+    with pytest.raises(ConfigError, match=r"align.tasks is 3, but only 2 can run at once.*set align.runtime to driver_loop"):
+        chosen(10, runtime="barrier", tasks=3)

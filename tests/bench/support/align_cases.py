@@ -131,7 +131,10 @@ def exact(rows: int, features: int) -> dict:
     linear = np.concatenate([np.zeros(rows), np.ones(rows), np.zeros(features)])
     equal = sparse.bmat([[phi.T, sparse.csc_matrix((features, rows)), -sparse.identity(features)], [np.ones((1, rows)), None, None]])
     cone = sparse.coo_matrix(
-        (np.concatenate([np.ones(rows), -np.ones(rows)]), (np.concatenate([3 * place, 3 * place + 1]), np.concatenate([rows + place, place]))),
+        (
+            np.concatenate([np.ones(rows), -np.ones(rows)]),
+            (np.concatenate([3 * place, 3 * place + 1]), np.concatenate([rows + place, place])),
+        ),
         shape=(3 * rows, size),
     )
     bound = np.concatenate([target.mu, [1.0], np.tile([0.0, 0.0, 1.0 / rows], rows)])
@@ -167,7 +170,10 @@ def passes(rows: int, features: int) -> dict:
     built = time.perf_counter() - started
     found, seconds = solve(ours, target)
     entry = {"rows": rows, "features": features, "storage": storage, "features_s": round(built, 1), "solve_s": round(seconds, 2)}
-    return {"full_passes": found.passes, "full_passes_at": entry | {"relative_gap": found.point.relative_gap, "sample_passes": found.sample_passes}}
+    return {
+        "full_passes": found.passes,
+        "full_passes_at": entry | {"relative_gap": found.point.relative_gap, "sample_passes": found.sample_passes},
+    }
 
 
 def memory(rows: int, features: int) -> dict:

@@ -1,6 +1,5 @@
 """The product as a method of the comparison: its own stage, with its own defaults, through a local Spark session."""
 
-import inspect
 import math
 from typing import Any
 
@@ -41,10 +40,9 @@ class Product:
     def _align(self, real: Corpus, rows: Corpus, seed: int) -> tuple[DataFrame, DataFrame]:
         """The one place that knows how ``align`` is called."""
         vectors = self._embeddings("real", real), self._embeddings("synthetic", rows)
-        corpus = [(CORPUS, _columns(CORPUS.column_names, real))] if "corpus" in inspect.signature(align).parameters else []
-        tables = [self._table(contract, columns) for contract, columns in (*corpus, (SYNTHETIC, _columns(SYNTHETIC.column_names, rows)))]
-        weights, certificate, *_ = align(*vectors, *tables, self._cfg, seed)
-        return weights, certificate
+        tables = [self._table(contract, _columns(contract.column_names, side)) for contract, side in ((CORPUS, real), (SYNTHETIC, rows))]
+        found = align(*vectors, *tables, self._cfg, seed)
+        return found.weights, found.certificate
 
     def _embeddings(self, origin: str, rows: Corpus) -> DataFrame:
         n = len(rows)

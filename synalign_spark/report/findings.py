@@ -113,6 +113,7 @@ class Findings:
     points: MapPoints | None
     coverage: list[Row]
     solver: list[Row]
+    tried: list[Row]  # pairs of label agreement and lambda that probes judged
     generation: Generation
     rejects: list[Row]
     probe: Probe | None

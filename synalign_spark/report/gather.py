@@ -48,6 +48,7 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
     synthetic = _synthetic_sample(lake, cfg, n_synthetic, weights)
     certificate = _parameters(lake, tables.CERTIFICATE, ("label",))
     result, skipped = downstream(cfg, real, synthetic, certificate)
+    trace = _parameters(lake, tables.SOLVER_TRACE, ("kind", "label", "step"))
     fetch = spark_fetch(lake)
     return Findings(
         run_id=cfg.run.id,
@@ -56,7 +57,8 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         weights=measures.weight_spread(weights) if weights is not None else None,
         points=_points(real, synthetic, n_synthetic, cfg.report.map_rows),
         coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "pick_rank")),
-        solver=_parameters(lake, tables.SOLVER_TRACE, ("label", "step")),
+        solver=[row for row in trace if row["kind"] == "path"],
+        tried=[row for row in trace if row["kind"] == "probes"],
         generation=measures.generation(_maybe(lake, tables.CALLS), _maybe(lake, tables.REFUSALS), n_synthetic),
         rejects=measures.rejected(lake.read(tables.REJECTS)) if lake.has_table(tables.REJECTS) else [],
         probe=result,

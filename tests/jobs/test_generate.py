@@ -30,7 +30,7 @@ def make_context(spark, tmp_path):
             {"source": {"path": "unused"}, "lake": {"path": str(tmp_path / "lake"), "format": "parquet"}, "generate": generate}
         )
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
-        rows = [(f"{i:064x}", text, label, None, len(text)) for i, (text, label) in enumerate(CORPUS)]
+        rows = [(f"{i:064x}", text, label, None, len(text), None) for i, (text, label) in enumerate(CORPUS)]
         lake.write(tables.CORPUS, spark.createDataFrame(rows, tables.CORPUS.ddl))
         return SimpleNamespace(cfg=cfg, spark=spark, lake=lake, progress=Progress(Console(quiet=True), live=False), log=None)
 

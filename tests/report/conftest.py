@@ -76,7 +76,7 @@ def sample() -> Sample:
     weight /= weight.sum()
     found = {
         "corpus": pa.table({"doc_id": real_ids, "text": [t for t, _ in real], "label": real_labels, "source_id": [f"s{i}" for i in range(N_REAL)],
-                            "n_chars": pa.array([len(t) for t, _ in real], pa.int32())}),
+                            "n_chars": pa.array([len(t) for t, _ in real], pa.int32()), "prior_weight": pa.array([None] * N_REAL, pa.float64())}),
         "real": _embeddings("real", real_ids, real_labels, clouds(real_labels, 0.0, rng)),
         "written": _embeddings("synthetic", written_ids, written_labels, clouds(written_labels, 1.5, rng)),
         "clusters": pa.table({"doc_id": real_ids, "label": real_labels, "cluster_id": pa.array([i % 4 for i in range(N_REAL)], pa.int32()),
@@ -87,7 +87,8 @@ def sample() -> Sample:
             "card_id": ["card1"] * (N_SYNTHETIC - 1) + [None], "pick_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
             "cluster_id": pa.array([0] * N_SYNTHETIC, pa.int32()), "prior_weight": pa.array([None] * N_SYNTHETIC, pa.float64()),
         }),
-        "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight}),
+        "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight,
+                            "label_agreement": [0.5] * N_SYNTHETIC}),
         "attributes": pa.table({
             "card_id": ["card1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "pick_rank": pa.array([0], pa.int32()),
             "cluster_id": pa.array([0], pa.int32()), "demo_ids": [[real_ids[0], real_ids[4]]],
@@ -102,9 +103,9 @@ def _parameters() -> dict[str, pa.Table]:
     i32 = pa.int32()
     certified = [
         {"label": label, "n_synthetic": 60, "n_real_fit": 150, "n_real_holdout": 50, "rule": "mmd_rule", "lambda": lam, "bandwidths": [1.0, 0.5],
-         "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
+         "agreement_power": 1.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
          "exact_mmd2_before": 0.051, "exact_mmd2_after": None, "p_value_before": 0.005, "p_value_after": 0.2, "n_permutations": 200, "dual_value": 0.1,
-         "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "seconds": 0.5, "verdict": "the weighted rows are closer"}
+         "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "sample_passes": 40, "seconds": 0.5, "verdict": "the weighted rows are closer"}
         for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))
     ]  # fmt: skip
     missed = [
@@ -121,11 +122,14 @@ def _parameters() -> dict[str, pa.Table]:
             "cluster_id": pa.array(range(6), i32), "posterior_sd": [1.0] * 6, "mass": [0.25] * 6, "acquisition": [1.0] * 6,
             "mean_sd_after": [0.4, 0.8, 0.6] * 2, "coverage_after": [0.9, 0.3, 0.6, 0.75, 0.25, 0.5],
         }),
-        "solver_trace": pa.table({
-            "label": ["positive"] * 3, "step": pa.array(range(3), i32), "lambda": [float("inf"), 1e-2, 1e-3], "dual_value": [0.0, 0.1, 0.1],
-            "duality_gap": [0.0] * 3, "mmd2_fit": [0.04, 0.02, 0.01], "mmd2_validation": [0.05, 0.03, 0.02], "score": [0.06, 0.04, 0.03],
-            "ess": [60.0, 50.0, 40.0], "passes": pa.array([1, 5, 6], i32), "chosen": [False, False, True],
-        }),
+        "solver_trace": _typed(tables.SOLVER_TRACE, [
+            {"kind": "path", "label": "positive", "step": i, "lambda": lam, "agreement_power": 1.0, "dual_value": 0.1, "duality_gap": 0.0,
+             "mmd2_fit": 0.04 - 0.01 * i, "mmd2_validation": 0.05 - 0.01 * i, "score": 0.06 - 0.01 * i, "ess": 60.0 - 10 * i, "passes": 1 + i, "chosen": i == 2}
+            for i, lam in enumerate((float("inf"), 1e-2, 1e-3))
+        ] + [
+            {"kind": "probes", "step": i, "lambda": 1e-2, "agreement_power": float(i), "score": 0.5, "accuracy": 0.71 + 0.01 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
+            for i in range(2)
+        ]),
         "calls": _typed(tables.CALLS, [
             {"request_id": f"req{i}", "step": "rows" if i else "attributes", "label": "positive", "prompt_hash": f"hash{i}", "model": "tiny-lm",
              "dialect": "json_schema", "status": "ok" if i < 5 else "timeout", "attempts": 1 + i % 2, "prompt_tokens": 100 if i < 5 else None,
@@ -185,7 +189,8 @@ def findings() -> Findings:
         weights=WeightSpread(120, 1, [0.1, 0.178, 0.316, 0.562, 1.0], [9, 20, 30, 40, 20], [0.05, 0.1, 0.15, 0.3, 0.4], 80.0, 4.5),
         points=MapPoints(rng.normal(size=(600, 2)), labels, rng.normal(size=(600, 2)) + 1, labels, relative, np.array([0.3, 0.2])),
         coverage=sorted(rows["selection_trace"], key=lambda row: (row["label"], row["pick_rank"])),
-        solver=rows["solver_trace"],
+        solver=[row for row in rows["solver_trace"] if row["kind"] == "path"],
+        tried=[row for row in rows["solver_trace"] if row["kind"] == "probes"],
         generation=Generation({("attributes", "ok"): 10, ("rows", "ok"): 50}, 61, 6000, 3000, 0.25, {"copied": 20, HOSTILE: 10}, 120),
         rejects=[{"origin": "real", "reason": "duplicate", "rows": 3}],
         probe=Probe([ProbeArm("synthetic, uniform", 120, 0.7, 0.03), ProbeArm("synthetic, weighted", 120, 0.8, 0.03), ProbeArm("real rows", 150, 0.9, 0.02)],

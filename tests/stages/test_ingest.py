@@ -34,7 +34,7 @@ def judge(spark, rows, source=SOURCE, limits=LIMITS, origin="real"):
     frame = rows if not isinstance(rows, list) else spark.createDataFrame(rows, SCHEMA)
     assert frame.columns == list(SOURCE_COLUMNS)
     with ingest(frame, source, limits, origin) as found:
-        assert found.accepted.columns == [*CORPUS.column_names, "prior_weight"]
+        assert found.accepted.columns == list(CORPUS.column_names)
         assert found.rejects.columns == list(REJECTS.column_names)
         return found, sorted(found.accepted.collect()), found.rejects.collect()
 

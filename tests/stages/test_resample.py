@@ -19,12 +19,12 @@ IN_LABEL = np.random.default_rng(0).gamma(0.5, size=300)
 IN_LABEL[:3] = 0.0
 IN_LABEL[:200] /= IN_LABEL[:200].sum()
 IN_LABEL[200:] /= IN_LABEL[200:].sum()
-REAL = [(hashlib.sha256(f"real{i}".encode()).hexdigest(), f"real {i}", "cat" if i < 45 else "dog", None, 6) for i in range(60)]
+REAL = [(hashlib.sha256(f"real{i}".encode()).hexdigest(), f"real {i}", "cat" if i < 45 else "dog", None, 6, None) for i in range(60)]
 
 
 def tables(spark, partitions=1, labels=LABELS):
     synthetic = [(key, f"text {key[:6]}", label, "imported", "unknown", *[None] * 6) for key, label in zip(IDS, labels, strict=True)]
-    weights = [(key, label, 0.5 * w, w, 1 / 100) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
+    weights = [(key, label, 0.5 * w, w, 1 / 100, None) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
     frames = [spark.createDataFrame(rows, t.ddl) for rows, t in ((synthetic, SYNTHETIC), (weights, WEIGHTS), (REAL, CORPUS))]
     return [frame.repartition(partitions) for frame in frames]
 

@@ -26,7 +26,7 @@ from synalign_spark.stages.keys import unit
 from udfs.arrow import to_matrix
 
 JUDGES = 4_000  # real rows a half
-DRAWS = 2
+DRAWS = 1
 FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group in the solver's sample
 FLOOR, FLOOR_OF_FEW = 0.1, 0.3
 AGREEMENT_OF_FEW = 1.0

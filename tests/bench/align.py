@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from support import align_cases as cases  # noqa: E402
+from tests.bench.support import align_cases as cases
 
 SIZES = {  # full form, quick form
     "adam": ({"rows": 200_000, "features": 1_024}, {"rows": 20_000, "features": 512}),

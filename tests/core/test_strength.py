@@ -5,7 +5,7 @@ import pytest
 
 from synalign_spark.core.features import draw_feature_map
 from synalign_spark.core.lambda_rule import Sample
-from synalign_spark.core.probes import Views, fit_label_probe, hashed_ngrams, judge_rows
+from synalign_spark.core.probes import PROBE_CS, Views, fit_label_probe, hashed_ngrams, judge_rows
 from synalign_spark.core.strength import Candidate, Half, Pool, best_of, choose_by_probes
 
 FEATURES = draw_feature_map(12, 128, [1.0, 0.5], 0)
@@ -77,11 +77,13 @@ def test_near_ties_go_by_the_log_loss_and_clear_wins_by_accuracy():
 
 def test_the_probe_is_a_logistic_regression():
     from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_score
 
     x, _, labels, _ = rows(5, 200)
     three = np.where(x[:, 0] > 0.3, "other", labels).astype(object)
     for names in (labels, three):
-        p = LogisticRegression(max_iter=500).fit(x, names.astype(str)).predict_proba(x)
+        losses = {c: -cross_val_score(LogisticRegression(C=c), x, names.astype(str), cv=3, scoring="neg_log_loss").mean() for c in PROBE_CS}
+        p = LogisticRegression(max_iter=500, C=min(losses, key=losses.get)).fit(x, names.astype(str)).predict_proba(x)
         own = p[np.arange(200), np.searchsorted(sorted(set(names)), names.astype(str))]
         np.testing.assert_allclose(fit_label_probe(x, names).agreement(x, names), own, rtol=1e-6)
     assert fit_label_probe(x, labels).agreement(x[:1], np.array(["unseen"], dtype=object)).tolist() == [1.0]

@@ -232,9 +232,7 @@ def test_the_barrier_stage_gives_the_same_weights(spark, whole, tmp_path, storag
         *tables(spark, REAL, FAKE, partitions=3), AlignConfig(**SMALL, runtime="barrier", memory_gb=budget, tasks=2), 0, lines.append,
         checkpoint=str(tmp_path),
     )  # fmt: skip
-    assert any(
-        "runtime barrier: 2 tasks (master local[2]" in line and storage in line.replace("made again", "recompute") for line in lines
-    )
+    assert any("runtime barrier: 2 tasks (master local[2]" in line and storage in line.replace("made again", "recompute") for line in lines)
     found = {row["doc_id"]: row for row in done.weights.toArrow().to_pylist()}
     np.testing.assert_allclose(column(found), column(whole[0]), rtol=1e-4 if storage == "int16" else 1e-6)
     assert list(tmp_path.iterdir()) == []  # the state of the solve is gone after success

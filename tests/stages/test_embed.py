@@ -75,7 +75,11 @@ def context(spark, path, run_id="r1", **embed_keys):
 
 def corpus(spark, texts):
     return rows(spark, texts).select(
-        "doc_id", "text", "label", F.lit(None).cast("string").alias("source_id"), F.length("text").alias("n_chars"),
+        "doc_id",
+        "text",
+        "label",
+        F.lit(None).cast("string").alias("source_id"),
+        F.length("text").alias("n_chars"),
         F.lit(None).cast("double").alias("prior_weight"),
     )
 

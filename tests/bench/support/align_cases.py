@@ -1,7 +1,6 @@
 """The parts of the alignment benchmark. Each returns entries of its JSON line, with the sizes that they were taken at."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -176,12 +175,63 @@ def passes(rows: int, features: int) -> dict:
     }
 
 
+def barrier(rows: int, features: int) -> dict:
+    """The same solve in one process with a thread a core, in a Spark barrier stage of as many tasks, and with one job a pass.
+
+    Seconds of the solve alone, features in memory; the driver loop makes them again in every pass."""
+    from functools import partial
+
+    from synalign_spark.core.alignment import Problem
+    from synalign_spark.core.alignment import solve as solve_all
+    from synalign_spark.core.lambda_rule import Sample, Settings
+    from synalign_spark.stages.align_barrier import load_shards
+    from synalign_spark.stages.align_spark import SparkRows
+    from synalign_spark.stages.spmd import run_spmd
+    from tests.bench.support.spark_rows import rows_frame, session, timed_solve_shards
+
+    make, (ours, _, target) = feature_map(features), problem(rows, features)
+    half = Sample(REAL_ROWS, target.mu)
+    share = min(1.0, SAMPLE_ROWS / rows)
+    problems = {
+        "": Problem(half, Sample(0, np.zeros(features)), Sample(0, np.zeros(features)), Settings("fixed", LAM, 0.0, 1e-6, 500), share)
+    }
+    started = time.perf_counter()
+    solve_all(problems, ours.evaluate)
+    process = time.perf_counter() - started
+    with session(THREADS) as spark:
+        frame = rows_frame(spark, rows, partial(embeddings, seed=2), 2 * THREADS).persist()
+        frame.count()
+        load = partial(load_shards, features=make, storage="float32", shares={"": share})
+        found, whole = [], []
+        for _ in range(2):  # the second finds the workers started
+            started = time.perf_counter()
+            answer = run_spmd(frame, "doc_id", THREADS, load, partial(timed_solve_shards, problems=problems), timeout_s=300)
+            whole.append(round(time.perf_counter() - started, 2))
+            found.append(json.loads(answer))
+        started = time.perf_counter()
+        loop = SparkRows(frame, make).solve(problems)[""].finished
+        looped = time.perf_counter() - started
+    entry = {
+        "rows": rows,
+        "features": features,
+        "tasks": THREADS,
+        "process_s": round(process, 2),
+        "barrier_s": round(found[-1]["seconds"], 2),
+    }
+    entry |= {
+        "barrier_job_s": whole,
+        "driver_loop_s": round(looped, 1),
+        "full_passes": found[-1]["passes"],
+        "driver_loop_passes": loop.passes,
+    }
+    return {"barrier_over_process": round(found[-1]["seconds"] / process, 2), "barrier_at": entry}
+
+
 def memory(rows: int, features: int) -> dict:
     """Peak memory of a process that makes the features and solves, as a barrier task does; in a process of its own."""
-    command = [sys.executable, "-m", "support.align_cases", str(rows), str(features)]
+    command = [sys.executable, "-m", "tests.bench.support.align_cases", str(rows), str(features)]
     root = Path(__file__).resolve().parents[3]
-    environment = {**os.environ, "PYTHONPATH": f"{root}:{root / 'tests' / 'bench'}"}
-    found = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    found = json.loads(subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout)
     size = rows * features * 4
     entry = {"rows": rows, "features": features, "features_gb": round(size / 1e9, 2), "peak_gb": round(found["peak"] / 1e9, 2)}
     return {"peak_over_features": round(found["peak"] / size, 2), "memory_at": entry}

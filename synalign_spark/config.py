@@ -53,7 +53,7 @@ class SourceConfig(Section):
     label_column: str | None = Field(None, description="Column with the class; null for a corpus without labels.")
     id_column: str | None = Field(None, description="Column with the row's own id, kept for lineage.")
     weight_column: str | None = Field(
-        None, description="Column with a prior weight (>= 0) of each row: the base measure of the alignment; for imported synthetic sets."
+        None, description="Column with a prior weight (>= 0) of each row: in the base measure of an imported synthetic set, or in the real distribution to match."
     )
     labels: list[str] | None = Field(None, min_length=1, description="Allowed labels; other rows are rejected as unknown_label.")
     rename_labels: dict[str, str] = Field(
@@ -213,7 +213,7 @@ class AlignConfig(Section):
     probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
-        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or 0.3 with few labelled real rows.",
+        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or 0.4 with few labelled real rows.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."

@@ -1,7 +1,7 @@
 """How strongly to align: the rule for a run, and what it needs from the tables.
 
 Three cases, unless the configuration fixes lambda: labels and enough real rows (probes choose lambda and how far to trust the
-labels), labels and fewer rows (label agreement, and the smallest lambda that keeps 0.3 of the rows), no labels (MMD).
+labels), labels and fewer rows (label agreement, and the smallest lambda that keeps 0.4 of the rows), no labels (MMD).
 Bounded hash samples of both sides reach the driver: vectors and texts of about 4,000 real rows a half and 20,000 synthetic ones.
 """
 
@@ -28,7 +28,7 @@ from udfs.arrow import to_matrix
 JUDGES = 4_000  # real rows a half
 DRAWS = 1
 FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group in the solver's sample
-FLOOR, FLOOR_OF_FEW = 0.1, 0.3
+FLOOR, FLOOR_OF_FEW = 0.1, 0.4
 AGREEMENT_OF_FEW = 1.0
 Report = Callable[[str], None]
 

@@ -17,12 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.support import align_cases as cases
 
 SIZES = {  # full form, quick form
-    "adam": ({"rows": 200_000, "features": 1_024}, {"rows": 20_000, "features": 512}),
-    "exact": ({"rows": 2_000, "features": 128}, {"rows": 2_000, "features": 32}),
-    "bandwidth": ({"rows": 400_000, "features": 2_048}, {"rows": 60_000, "features": 2_048}),
-    "passes": ({"rows": 1_000_000, "features": 2_048}, {"rows": 100_000, "features": 512}),
-    "barrier": ({"rows": 200_000, "features": 1_024}, {"rows": 20_000, "features": 512}),
-    "memory": ({"rows": 500_000, "features": 2_048}, {"rows": 20_000, "features": 2_048}),
+    "adam": ({"rows": 200_000, "features": 1_024, "rates": [0.03, 0.1, 0.3]}, {"rows": 20_000, "features": 256, "rates": [0.1]}),
+    "exact": ({"rows": 2_000, "features": 128}, {"rows": 2_000, "features": 16}),
+    "bandwidth": ({"rows": 400_000, "features": 2_048}, {"rows": 30_000, "features": 2_048}),
+    "passes": ({"rows": 1_000_000, "features": 2_048}, {"rows": 40_000, "features": 256}),
+    "barrier": ({"rows": 200_000, "features": 1_024, "times": 2}, {"rows": 20_000, "features": 256, "times": 1}),
+    "memory": ({"rows": 500_000, "features": 2_048}, {"rows": 20_000, "features": 1_024}),
     "scaling": (
         {"rows": [10_000, 100_000, 1_000_000], "features": [256, 1_024, 2_048, 8_192]},
         {"rows": [10_000, 30_000], "features": [256, 1_024]},

@@ -82,12 +82,12 @@ def test_partitions_change_no_choice_and_no_weight(spark, probed):
     assert [row["accuracy"] for row in trace] == [row["accuracy"] for row in probed[2]]
 
 
-def test_few_real_rows_trust_the_labels_once_and_keep_three_tenths(spark):
+def test_few_real_rows_trust_the_labels_once_and_keep_four_tenths(spark):
     weights, certificate, _, lines = run(spark, REAL[:200], FAKE)
     assert certificate["good"]["rule"] == "ess_rule"
     assert certificate[None]["agreement_power"] == 1.0
     for label in NAMES:
-        assert certificate[label]["ess"] >= 0.3 * certificate[label]["n_synthetic"] * 0.999
+        assert certificate[label]["ess"] >= 0.4 * certificate[label]["n_synthetic"] * 0.999
     assert weights[FAKE[0][0]]["label_agreement"] is not None
     assert any("ess_rule with label agreement" in line for line in lines)
 

@@ -53,7 +53,8 @@ class SourceConfig(Section):
     label_column: str | None = Field(None, description="Column with the class; null for a corpus without labels.")
     id_column: str | None = Field(None, description="Column with the row's own id, kept for lineage.")
     weight_column: str | None = Field(
-        None, description="Column with a prior weight (>= 0) of each row: in the base measure of an imported synthetic set, or in the real distribution to match."
+        None,
+        description="Column with a prior weight (>= 0) of each row: in the base measure of an imported synthetic set, or in the real distribution to match.",
     )
     labels: list[str] | None = Field(None, min_length=1, description="Allowed labels; other rows are rejected as unknown_label.")
     rename_labels: dict[str, str] = Field(

@@ -196,6 +196,9 @@ def maximise_through_sample(target: Target, lam: float, theta: Float64Array, cur
     that is all rows the first step is exact. Where steps stop paying, L-BFGS goes on over all rows.
     theta: (D,) to start from; curvature: of the sample."""
     point, passes, inner = dual_point(theta, lam, (yield Pass(theta)), target), 1, 0
+    if point.value < 0.0:  # the sample's theta does worse than none: rows outside of the sample have taken all the weight
+        zero = np.zeros_like(theta)
+        point, passes = dual_point(zero, lam, (yield Pass(zero)), target), 2
     for _ in range(STEPS_THROUGH_SAMPLE):
         if goal.reached(point) or passes >= goal.max_passes:
             return Solution(point, passes, inner, goal.reached(point))

@@ -27,6 +27,7 @@ from udfs.arrow import to_matrix
 
 JUDGES = 4_000  # real rows a half
 DRAWS = 1
+SAMPLE_OF_ALL = 5  # times warm_start_rows, up to which the sample is all rows: at small lambda a sample of few rows misleads
 FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group in the solver's sample
 FLOOR, FLOOR_OF_FEW = 0.1, 0.4
 AGREEMENT_OF_FEW = 1.0
@@ -115,7 +116,7 @@ def _real_sample(real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[
 
 def _pool(synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int) -> Pool:
     """About ``warm_start_rows`` synthetic rows with their texts, by group and id."""
-    rates = {group: row_share(counts, group, cfg) for group in counts.groups}
+    rates = {group: min(1.0, cfg.warm_start_rows / sum(counts.synthetic.values())) for group in counts.groups}
     kept = synthetic.where(F.col("u_warm") < by_group(rates))
     draws = [unit(seed, f"align.probe{i}", "doc_id").alias(f"draw{i}") for i in range(DRAWS)]
     table = F.broadcast(kept.select("doc_id", "label", "grp", "prior", "embedding", *draws)).join(texts, "doc_id").toArrow()
@@ -127,6 +128,8 @@ def _pool(synthetic: DataFrame, texts: DataFrame, counts: Survey, features: Feat
 def row_share(counts: Survey, group: str, cfg: AlignConfig) -> float:
     """Share of a group's synthetic rows in the solver's sample."""
     mine, total = counts.synthetic[group], sum(counts.synthetic.values())
+    if total <= SAMPLE_OF_ALL * cfg.warm_start_rows:
+        return 1.0
     return min(1.0, max(cfg.warm_start_rows / total, FEWEST_SAMPLE_ROWS / mine))
 
 

@@ -136,7 +136,7 @@ def test_the_driver_loop_gives_the_same_weights(spark, whole, partitions):
 def test_a_warm_start_on_a_sample_ends_at_the_same_optimum(spark):
     fake, cfg = rows_of("fake", {"cat": 2600}, 2), {"lam": 0.01, "tolerance": 1e-10}
     cold, _, _ = run(spark, REAL[:1000], fake, **cfg)
-    warm, certificate, _ = run(spark, REAL[:1000], fake, warm_start_rows=1000, **cfg)
+    warm, certificate, _ = run(spark, REAL[:1000], fake, warm_start_rows=300, **cfg)
     np.testing.assert_allclose(column(warm), column(cold), rtol=1e-3)
     assert certificate["cat"]["rule"] == "fixed"
 

@@ -38,14 +38,14 @@ def read(path, most):
 
 @pytest.fixture(scope="module")
 def sets(real_data, request):
-    """Name to (ids, labels, vectors). Embedding takes minutes: the vectors are kept in pytest's cache."""
+    """Name to (ids, labels, vectors, texts). Embedding takes minutes: the vectors are kept in pytest's cache."""
     folder, found = request.config.cache.mkdir("agnews"), {}
     for name, (path, most) in SETS.items():
         rows, kept = read(real_data / f"{path}.jsonl.gz", most), folder / f"{name}.npz"
         ids, labels = [row[0] for row in rows], [row[1] for row in rows]
         if not kept.exists() or np.load(kept)["ids"].tolist() != ids:
             np.savez(kept, ids=np.array(ids), x=encode([row[2] for row in rows]))
-        found[name] = (ids, np.array(labels), np.load(kept)["x"])
+        found[name] = (ids, np.array(labels), np.load(kept)["x"], [row[2] for row in rows])
     return found
 
 
@@ -59,21 +59,24 @@ def encode(texts):
     return model.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False).astype(np.float32)
 
 
-def embeddings(spark, origin, ids, labels, x):
+def embeddings(spark, origin, ids, labels, x, _):
     n = len(ids)
     columns = [[origin] * n, ids, labels.tolist(), ["all-MiniLM-L6-v2"] * n, ["1"] * n, from_matrix(x)]
     return spark.createDataFrame(pa.table(columns, names=list(EMBEDDINGS.column_names)), EMBEDDINGS.ddl)
 
 
 def test_rows_drawn_by_weight_train_a_better_student_than_uniform_ones(spark, sets):
-    ids, labels, x = sets["synthetic"]
+    ids, labels, x, texts = sets["synthetic"]
     frames = [embeddings(spark, name, *sets[name]) for name in ("real", "synthetic")]
-    made = [(key, "text", label, "imported", "unknown", *[None] * 6) for key, label in zip(ids, labels.tolist(), strict=True)]
+    made = [(key, text, label, "imported", "unknown", *[None] * 6) for key, text, label in zip(ids, texts, labels.tolist(), strict=True)]
     synthetic = spark.createDataFrame(made, SYNTHETIC.ddl)
+    real_ids, real_labels, _, real_texts = sets["real"]
     corpus = spark.createDataFrame(
-        [(k, "text", label, None, 4) for k, label in zip(sets["real"][0], sets["real"][1].tolist(), strict=True)], CORPUS.ddl
+        [(k, text, label, None, len(text), None) for k, text, label in zip(real_ids, real_texts, real_labels.tolist(), strict=True)],
+        CORPUS.ddl,
     )
-    weights, certificate, _ = align(*frames, synthetic, AlignConfig(), 0)
+    found = align(*frames, corpus, synthetic, AlignConfig(), 0)
+    weights, certificate = found.weights, found.certificate
     drawn = resample(synthetic, weights, corpus, ResampleConfig(rows=DRAWS, include_real=False), 0).toArrow().column("doc_id").to_pylist()
     place = {key: i for i, key in enumerate(ids)}
 
@@ -90,6 +93,7 @@ def test_rows_drawn_by_weight_train_a_better_student_than_uniform_ones(spark, se
     whole = next(row for row in certificate.toArrow().to_pylist() if row["label"] is None)
     print(f"\naccuracy {weighted:.4f} by weight, {np.mean(uniform):.4f} uniform; {whole['verdict']}")
     assert len(drawn) == DRAWS
-    assert weighted - np.mean(uniform) >= 0.03
+    assert weighted - np.mean(uniform) >= 0.06
+    assert whole["rule"] == "probes"
     assert whole["relative_gap"] <= AlignConfig().tolerance
     assert whole["mmd2_holdout_after"] < 0.3 * whole["mmd2_holdout_before"]

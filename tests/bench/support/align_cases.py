@@ -82,17 +82,19 @@ def best(job: Callable[[], object], times: int = 5) -> float:
 
 
 def adam(rows: int, features: int, rates: list[float]) -> dict:
-    """Until Adam on softmax logits is within 1e-4 of the optimum that ours has reached to a relative gap of 1e-6."""
+    """Until Adam on softmax logits has the objective value of ours (solved to a relative gap of 1e-6) to one in a million.
+
+    A rate that does not get there in forty times our seconds is reported as such."""
     import torch
 
     torch.set_num_threads(THREADS)
     ours, whole, target = problem(rows, features)
     found, seconds = solve(ours, target)
-    goal = found.point.value * (1 + 1e-4)
+    goal = (found.point.value + found.point.gap) * (1 + 1e-6)
     phi = torch.from_numpy(np.concatenate([chunk.values for chunk in whole.groups[""]]))
     mu = torch.from_numpy(target.mu.astype(np.float32))
     tried = [_adam(phi, mu, rate, goal, 40 * seconds) for rate in rates]
-    fastest = min(tried, key=lambda t: t["seconds"] if t["reached"] else np.inf)
+    fastest = min(tried, key=lambda t: (not t["reached"], t["seconds"]))
     entry = {"rows": rows, "features": features, "ours_s": round(seconds, 2), "ours_passes": found.passes, "adam": tried}
     return {"speedup_vs_adam": round(fastest["seconds"] / seconds, 1), "speedup_vs_adam_at": entry}
 

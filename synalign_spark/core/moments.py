@@ -18,6 +18,7 @@ Float64Array = npt.NDArray[np.float64]
 Stored = npt.NDArray[np.float32] | npt.NDArray[np.int16]
 
 BLOCK_ROWS = 128  # rows turned into float64 at a time: 2 MB at D = 2,048, so that they stay in the cache
+SINGLE_BLOCK = 2**19  # numbers of a float32 block: 2 MB
 SECOND_ROWS = 1024  # the same for second moments, whose products need larger blocks
 
 
@@ -107,19 +108,24 @@ def merge(parts: Iterable[Moments]) -> Moments:
     return Moments(shift, total, squares, features, sum(part.rows for part in held), second)
 
 
-def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, scale: float = 1.0) -> Moments:
+def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, scale: float = 1.0, single: bool = False) -> Moments:
     """The fused pass: each block of rows is read once for its logits and its weighted feature sum.
 
     values: (n, D), features over ``scale``; log_base: (n,) log q_i, minus infinity for a row that is pinned
-    to weight 0; theta: (D,). All sums are float64: float32 sums would show in the weights."""
+    to weight 0; theta: (D,). Sums over blocks are float64. Within a block all is float64 too, or with ``single`` float32, at
+    the speed of the memory: then sums are off by some 1e-7 a block, in no direction, which only many blocks average out."""
     shift, total, squares, rows = -np.inf, 0.0, 0.0, 0
     features = np.zeros(values.shape[1])
-    block = np.empty((min(BLOCK_ROWS, max(len(values), 1)), values.shape[1]))
-    scaled = theta * scale
-    for start in range(0, len(values), BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, len(values))
-        x = block[: stop - start]
-        x[:] = values[start:stop]
+    kind: npt.DTypeLike = np.float32 if single else np.float64
+    step = max(BLOCK_ROWS, SINGLE_BLOCK // values.shape[1]) if single else BLOCK_ROWS
+    block = np.empty((min(step, max(len(values), 1)), values.shape[1]), dtype=kind)
+    scaled = (theta * scale).astype(kind)
+    for start in range(0, len(values), step):
+        stop = min(start + step, len(values))
+        x = values[start:stop]
+        if x.dtype != kind:
+            x = block[: stop - start]
+            x[:] = values[start:stop]
         log_a = log_base[start:stop] + x @ scaled  # (rows,)
         peak = float(log_a.max())
         if peak == -np.inf:
@@ -130,7 +136,7 @@ def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, sca
         a = np.exp(log_a - shift)
         total += float(a.sum())
         squares += float(a @ a)
-        features += a @ x
+        features += a.astype(kind, copy=False) @ x
         rows += int(np.isfinite(log_a).sum())
     return Moments(shift, total, squares, features * scale, rows)
 

@@ -23,6 +23,7 @@ Float64Array = npt.NDArray[np.float64]
 Rows = tuple[Float32Array, Float64Array, Float64Array]
 
 CHUNK_ROWS = 4096
+SINGLE_FROM = 2**27  # features of a process from which passes are in float32 within a block: below, exactness costs little
 FIXED_POINT = 32_767  # features lie within +-sqrt(2/D): fixed point wastes no bit of the 16, as a float's exponent would
 STORAGES = ("float32", "int16", "recompute")
 
@@ -74,12 +75,14 @@ def stored(x: Float32Array, log_base: Float64Array, log_prior: Float64Array, mak
 
 @dataclass
 class Shard:
-    """Rows grouped by label. groups: label to its chunks; make: needed where chunks keep no features."""
+    """Rows grouped by label. groups: label to its chunks; make: needed where chunks keep no features; single: passes in
+    float32 within a block."""
 
     groups: dict[str, list[Chunk]]
     n_features: int
     make: FeatureMap | None = None
     threads: int = 1
+    single: bool = False
     _limits: ThreadpoolController = field(default_factory=ThreadpoolController, repr=False)
 
     @classmethod
@@ -118,7 +121,7 @@ class Shard:
 
     def _moments(self, chunk: Chunk, asked: Pass) -> Moments:
         values, log_q = chunk.features(self.make), chunk.log_prior if asked.prior else chunk.log_base
-        first = row_moments(values, log_q, asked.theta, chunk.scale)
+        first = row_moments(values, log_q, asked.theta, chunk.scale, self.single)
         return replace(first, second=second_moments(values, log_q, asked.theta, first, chunk.scale)) if asked.second else first
 
     def _nothing(self, asked: Pass) -> Moments:
@@ -160,7 +163,8 @@ class ShardBuilder:
             while any(len(part[0]) for part in self._waiting[group]):
                 self._emit(group)
         make = self._make if self._storage == "recompute" else None
-        return Shard(self._groups, self._make.n_features, make, self._threads)
+        numbers = sum(len(chunk.log_base) for chunks in self._groups.values() for chunk in chunks) * self._make.n_features
+        return Shard(self._groups, self._make.n_features, make, self._threads, single=numbers >= SINGLE_FROM)
 
 
 class ShardRows:

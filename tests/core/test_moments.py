@@ -125,3 +125,16 @@ def test_ranks_reduce_to_the_whole():
 def test_merge_needs_a_part():
     with pytest.raises(ValueError, match="at least one part"):
         merge([])
+
+
+@pytest.mark.parametrize("stored", ["float32", "int16"])
+def test_blocks_in_float32_are_off_by_little(stored):
+    phi, log_base, theta = problem(5, n=3000, width=64, scale=1.0)
+    phi /= np.linalg.norm(phi, axis=1, keepdims=True)
+    scale = 1.0 if stored == "float32" else 1.0 / 32767
+    values = phi if stored == "float32" else np.rint(phi / scale).astype(np.int16)
+    exact, fast = (row_moments(values, log_base, theta, scale, single=single) for single in (False, True))
+    assert fast.log_partition == pytest.approx(exact.log_partition, abs=1e-7)
+    np.testing.assert_allclose(fast.mean, exact.mean, atol=2e-8)
+    assert not np.array_equal(fast.mean, exact.mean)
+    assert fast.rows == exact.rows

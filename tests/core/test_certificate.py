@@ -63,3 +63,19 @@ def found(**changes):
 )
 def test_the_verdict_says_what_was_found(changes, words):
     assert words in verdict(found(**changes))
+
+
+def test_the_standard_error_is_the_spread_of_the_statistic():
+    """Against the standard deviation over 200 samples from two distributions that differ."""
+    rng, found = np.random.default_rng(11), []
+    for _ in range(200):
+        x, y = rng.standard_normal((80, 4)), rng.standard_normal((60, 4)) + 0.8
+        found.append(compare(x.astype(np.float32), y.astype(np.float32), [1.5], 5, [0]))
+    spread = np.std([check.mmd2 for check in found], ddof=1)
+    assert np.mean([check.mmd2_error for check in found]) == pytest.approx(spread, rel=0.15)
+
+
+def test_the_error_of_a_p_value_is_that_of_its_permutations():
+    x, y = (np.random.default_rng(seed).standard_normal((40, 3)).astype(np.float32) for seed in (1, 2))
+    check = compare(x, y, [1.0], 99, [0])
+    assert check.p_value_error == pytest.approx(np.sqrt(check.p_value * (1 - check.p_value) / 99))

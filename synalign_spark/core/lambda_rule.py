@@ -71,7 +71,7 @@ class Settings:
 
     def for_few_rows(self) -> "Settings":
         """The same for a label with too few real rows to judge by: the base weights, unless lambda is given."""
-        return replace(self, rule="uniform") if self.rule in WITH_FLOOR else self
+        return replace(self, rule="uniform") if self.rule in (*WITH_FLOOR, "probes") else self
 
     def allows(self, moments: Moments, rows: int) -> bool:
         """Whether weights keep the floor and the cap. rows: those with a positive base weight."""

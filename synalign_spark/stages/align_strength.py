@@ -26,6 +26,9 @@ from synalign_spark.stages.keys import unit
 from udfs.arrow import to_matrix
 
 JUDGES = 4_000  # real rows a half
+HALVES = ("fit", "validation")
+FEWEST_JUDGES = 20  # real rows of a label in each half; a label with fewer takes no part in the choice
+RARE_JUDGES = 500  # real rows of a label on the driver, where it has so many
 DRAWS = 1
 SAMPLE_OF_ALL = 5  # times warm_start_rows, up to which the sample is all rows: at small lambda a sample of few rows misleads
 FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group in the solver's sample
@@ -56,23 +59,25 @@ def choose_strength(
     report: Report,
 ) -> Strength:
     """Chooses the rule, lambda and a. real, synthetic: ``align_input``'s rows; texts: doc_id and text of both sides."""
-    judging = sum(means[group][split].count for group in counts.groups for split in ("fit", "validation"))
-    classes = len(counts.groups) > 1
+    enough = [group for group in counts.groups if min(means[group][half].count for half in HALVES) >= FEWEST_JUDGES]
+    judged = [group for group in enough if counts.shares[group] > 0]
+    judging = sum(means[group][half].count for group in judged for half in HALVES)
+    classes = len(judged) > 1
     rule, power = rule_of(cfg, classes, judging)
     if not classes or (rule not in ("probes", "ess_rule") and not power):
         report(f"strength: {rule}, without label agreement")
         return Strength(_settings(cfg, rule), 0.0)
-    halves = _real_sample(real, texts[0], means, counts)
+    halves = _real_sample(real, texts[0], means, counts, judged)
     probe = fit_label_probe(*(np.concatenate(column) for column in zip(*((half.rows.x, half.rows.labels) for half in halves), strict=True)))
     if rule != "probes":
         report(
             f"strength: {rule} with label agreement to the power of {power:g} ({judging:,.0f} real rows; probes choose from {cfg.probe_rows:,})"
         )
         return Strength(_settings(cfg, rule), power, probe)
-    shares = {group: counts.shares[group] for group in counts.groups}
+    shares = {group: counts.shares[group] for group in judged}
     agreements = AGREEMENTS if cfg.label_agreement == "auto" else (power,)
     lams = LAMBDAS if isinstance(cfg.lam, str) else (np.inf, cfg.lam)
-    choice = choose_by_probes(halves, _pool(synthetic, texts[1], counts, features, cfg, seed), shares, agreements, lams)
+    choice = choose_by_probes(halves, _pool(synthetic, texts[1], counts, features, cfg, seed, judged), shares, agreements, lams)
     best = choice.best
     report(f"strength: probes took lambda {best.lam:.3g} and label agreement to the power of {best.agreement:g} among {len(choice.tried)} pairs: "
            f"accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
@@ -100,24 +105,31 @@ def _settings(cfg: AlignConfig, rule: str, lam: float = float("nan")) -> Setting
     return Settings(rule, fixed, floor, cfg.tolerance, cfg.max_passes, cap)
 
 
-def _real_sample(real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[str, Sample]], counts: Survey) -> tuple[Half, Half]:
-    """Both halves of the real rows: means of all rows, vectors and texts of about JUDGES rows each."""
+def _real_sample(
+    real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[str, Sample]], counts: Survey, judged: list[str]
+) -> tuple[Half, Half]:
+    """Both halves of the real rows: means of all rows, vectors and texts of about JUDGES rows each, a rare label's rows nearly all."""
     rows = sum(counts.real.values())
-    kept = real.where((F.col("split") != "holdout") & (F.col("prior") > 0) & (F.col("u") < min(1.0, 2.5 * JUDGES / rows)))
+    rates = {group: min(1.0, max(2.5 * JUDGES / rows, RARE_JUDGES / counts.real[group])) for group in judged}
+    usable = (F.col("split") != "holdout") & (F.col("prior") > 0) & F.col("grp").isin(judged)
+    kept = real.where(usable).where(F.col("u") < by_group(rates))
     table = F.broadcast(kept.select("doc_id", "label", "split", "embedding")).join(texts, "doc_id").toArrow()  # about 2 x JUDGES rows
     table = table.sort_by("doc_id")
     split = np.asarray(table.column("split").to_pylist())
     found = []
-    for name in ("fit", "validation"):
+    for name in HALVES:
         part = table.filter(pa.array(split == name))
-        found.append(Half({group: means[group][name] for group in counts.groups}, _views(part, to_matrix(part.column("embedding")))))
+        found.append(Half({group: means[group][name] for group in judged}, _views(part, to_matrix(part.column("embedding")))))
     return found[0], found[1]
 
 
-def _pool(synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int) -> Pool:
-    """About ``warm_start_rows`` synthetic rows with their texts, by group and id."""
-    rates = {group: min(1.0, cfg.warm_start_rows / sum(counts.synthetic.values())) for group in counts.groups}
-    kept = synthetic.where(F.col("u_warm") < by_group(rates))
+def _pool(
+    synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int, judged: list[str]
+) -> Pool:
+    """About ``warm_start_rows`` synthetic rows with their texts, by group and id, of the labels that are judged."""
+    share = cfg.warm_start_rows / sum(counts.synthetic.values())
+    rates = {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in judged}
+    kept = synthetic.where(F.col("grp").isin(judged)).where(F.col("u_warm") < by_group(rates))
     draws = [unit(seed, f"align.probe{i}", "doc_id").alias(f"draw{i}") for i in range(DRAWS)]
     table = F.broadcast(kept.select("doc_id", "label", "grp", "prior", "embedding", *draws)).join(texts, "doc_id").toArrow()
     rows, group, x = in_order(table)

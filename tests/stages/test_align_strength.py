@@ -117,6 +117,23 @@ def test_the_rule_goes_by_labels_rows_and_wishes(settings, classes, rows, rule):
     assert rule_of(AlignConfig(**settings), classes, rows) == rule
 
 
+def test_a_label_with_a_handful_of_real_rows_takes_no_part_in_the_choice(spark):
+    rare = [(r[0][::-1], "rare", r[2] + " rare", r[3], False) for r in rows_of("rare", 8, seed=5)]
+    fake = [*FAKE, *[(r[0][::-1], "rare", r[2] + " made", r[3], False) for r in rows_of("made", 30, seed=6)]]
+    weights, certificate, _, _ = run(spark, [*REAL, *rare], fake)
+    assert certificate["bad"]["rule"] == "probes"
+    assert certificate["rare"]["rule"] == "uniform"
+    assert certificate["rare"]["ess"] == pytest.approx(30, rel=1e-6)  # an unseen label agrees with itself
+    assert sum(row["weight"] for row in weights.values()) == pytest.approx(1.0)
+
+
+def test_one_large_label_and_a_handful_of_another_go_by_mmd(spark):
+    real = [row for row in REAL if row[1] == "bad"] + [row for row in REAL if row[1] == "good"][:9]
+    _, certificate, _, _ = run(spark, real, FAKE)
+    assert certificate["bad"]["rule"] == "mmd_rule"
+    assert certificate["good"]["rule"] == "uniform"
+
+
 def test_target_shares_of_the_labels(spark):
     weights, certificate, _, _ = run(spark, REAL, FAKE, lam=0.1, label_shares={"bad": 3, "good": 1})
     assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(0.75)

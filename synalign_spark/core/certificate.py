@@ -47,6 +47,7 @@ class Findings:
     ess_share: float
     converged: bool
     raised: bool = False
+    power: float = 0.0
 
 
 def copies_by_weight(weights: Float64Array, rows: float | Float64Array, u: Float64Array) -> npt.NDArray[np.int64]:
@@ -128,6 +129,8 @@ def verdict(found: Findings) -> str:
         parts.append("too few real rows to align by: base weights kept")
     elif np.isinf(found.lam) and found.rule in ("fixed", "plain"):
         parts.append("base weights kept, as configured")
+    elif np.isinf(found.lam) and found.power:
+        parts.append("weights by label agreement alone: matching the distribution as well did not pay on validation rows")
     elif np.isinf(found.lam):
         parts.append("uniform could not be beaten on validation rows: base weights kept")
     if found.p_after is None:

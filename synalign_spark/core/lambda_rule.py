@@ -8,7 +8,7 @@ A small lambda matches the real sample closely, its noise too, and leaves few ro
 (bias plus sampling variance), over lambda = infinity, 1, 1/2, 1/4, ..., with a floor on the effective sample size.
 The real rows are cross-fitted: each half judges the weights that the other half shaped, and the scores add up.
 Infinity keeps the base weights, so the rule can say that aligning does not pay. ``ess_rule`` takes the smallest lambda
-that keeps the floor, for real rows too few to judge by. ``fixed`` and ``plain`` are given lambdas.
+that keeps the floor, down to 2^-10, for real rows too few to judge by. ``fixed`` and ``plain`` are given lambdas.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from synalign_spark.core.moments import Moments, Pass
 Float64Array = npt.NDArray[np.float64]
 
 PLAIN_LAMBDA = 1e-6  # then MMD^2 is within 2e-6 * log(rows) of the smallest that weights can reach
-SMALLEST_LAMBDA = 2.0**-20
+SMALLEST_LAMBDA = {"mmd_rule": 2.0**-20, "ess_rule": 2.0**-10}  # few real rows are all noise below a thousandth
 LARGEST_LAMBDA = 1e3  # weights are within 0.1% of the base weights there
 PATH_TOLERANCE = 1e-4  # on the path; the point that is taken is solved again to the full tolerance
 PATH_PASSES = 200  # over the sample, for one lambda
@@ -125,7 +125,7 @@ def lambdas(settings: Settings) -> Iterator[float]:
     if settings.rule == "uniform" or np.isinf(settings.lam):
         return
     last, factor = (
-        (SMALLEST_LAMBDA, 2.0) if settings.rule in WITH_FLOOR else (PLAIN_LAMBDA if settings.rule == "plain" else settings.lam, 4.0)
+        (SMALLEST_LAMBDA[settings.rule], 2.0) if settings.rule in WITH_FLOOR else (PLAIN_LAMBDA if settings.rule == "plain" else settings.lam, 4.0)
     )
     lam = max(1.0, last)
     while lam > last * 1.000001:
@@ -143,7 +143,7 @@ def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: fl
     start = yield Pass(theta, everywhere=False)
     path, goal = Path(), Goal(max(PATH_TOLERANCE, settings.tolerance), PATH_PASSES)
     folds = [(fit, judge) for fit, judge in (halves, halves[::-1]) if fit.count]
-    if settings.rule not in WITH_FLOOR or not halves[1].count:
+    if settings.rule != "mmd_rule" or not halves[1].count:
         folds = [(pool(list(halves)), halves[1])]
     points = [dual_point(theta, np.inf, start, Target(fit.mean, start.log_partition)) for fit, _ in folds]
     for lam in lambdas(settings):

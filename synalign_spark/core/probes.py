@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
+from threadpoolctl import threadpool_limits
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -52,7 +53,8 @@ def fit_label_probe(x: npt.NDArray[np.floating], labels: Labels) -> LabelProbe:
     names = sorted(set(labels))
     if len(names) < 2:
         raise ValueError(f"labels: a probe needs two at least, got {names}")
-    model = LogisticRegression(max_iter=500, C=_best_c(x, labels.astype(str))).fit(x, labels.astype(str))
+    with threadpool_limits(1):  # else the number of cores changes the last digits, and with them where the descent stops
+        model = LogisticRegression(max_iter=1_000, tol=1e-6, C=_best_c(x, labels.astype(str))).fit(x, labels.astype(str))
     coef, intercept = np.asarray(model.coef_, dtype=np.float64), np.asarray(model.intercept_, dtype=np.float64)
     if len(names) == 2:  # one row of scores for the second class
         coef, intercept = np.concatenate([np.zeros_like(coef), coef]), np.concatenate([np.zeros(1), intercept])
@@ -113,7 +115,8 @@ def judge_rows(trained_on: Views, copies: npt.NDArray[np.integer], judges: Views
         (idf.transform(counts[:, met]), idf.transform(judges.ngrams[:, met])),
     )
     truth = judges.labels.astype(str)
-    scores = [_score(seen, labels, weights, unseen, truth) for seen, unseen in pairs]
+    with threadpool_limits(1):
+        scores = [_score(seen, labels, weights, unseen, truth) for seen, unseen in pairs]
     return Judgement(float(np.mean([s[0] for s in scores])), float(np.mean([s[1] for s in scores])))
 
 

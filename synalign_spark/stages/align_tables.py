@@ -122,7 +122,7 @@ def _findings(numbers: Mapping[str, Any], parts: list[Outcome], checks: Checks) 
         rule=numbers["rule"], lam=numbers["lambda"], holdout_before=numbers["mmd2_holdout_before"], holdout_after=numbers["mmd2_holdout_after"],
         p_before=numbers["p_value_before"], p_after=numbers["p_value_after"], tested_rows=checks[1].rows if checks[1] else 0,
         ess_share=numbers["ess"] / numbers["n_synthetic"], converged=all(part.end.solution.converged for part in parts),
-        raised=any(part.end.raised for part in parts),
+        power=numbers["agreement_power"], raised=any(part.end.raised for part in parts),
     )  # fmt: skip
 
 

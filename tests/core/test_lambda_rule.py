@@ -71,6 +71,16 @@ def test_the_floor_on_the_effective_sample_size_holds(floor):
     assert end.solution.point.moments.ess < end.before.rows
 
 
+def test_the_ess_rule_is_as_strong_as_its_floor_allows():
+    bound, _ = choose([0.97, 0.02, 0.01], settings("ess_rule", floor=0.5))
+    free, end = choose([0.6, 0.3, 0.1], settings("ess_rule", floor=0.001), n_real=40)
+    taken = bound.points[bound.chosen]
+    assert taken.point.moments.ess >= 0.5 * 900
+    assert bound.points[-1].point.moments.ess < 0.5 * 900  # the next one breaks the floor
+    assert free.points[free.chosen].point.lam == 2.0**-10
+    assert end.solution.converged
+
+
 def test_an_unreachable_floor_keeps_the_base_weights():
     synthetic, real = rows(2, 300, [1 / 3] * 3), rows(1, 200, [0.8, 0.1, 0.1])
     skewed = np.where(np.arange(300) < 3, 0.0, -20.0)  # base weights on three rows: their own sample size is below the floor

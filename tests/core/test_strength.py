@@ -83,12 +83,24 @@ def test_the_probe_is_a_logistic_regression():
     three = np.where(x[:, 0] > 0.3, "other", labels).astype(object)
     for names in (labels, three):
         losses = {c: -cross_val_score(LogisticRegression(C=c), x, names.astype(str), cv=3, scoring="neg_log_loss").mean() for c in PROBE_CS}
-        p = LogisticRegression(max_iter=500, C=min(losses, key=losses.get)).fit(x, names.astype(str)).predict_proba(x)
+        p = LogisticRegression(max_iter=1_000, tol=1e-6, C=min(losses, key=losses.get)).fit(x, names.astype(str)).predict_proba(x)
         own = p[np.arange(200), np.searchsorted(sorted(set(names)), names.astype(str))]
         np.testing.assert_allclose(fit_label_probe(x, names).agreement(x, names), own, rtol=1e-6)
     assert fit_label_probe(x, labels).agreement(x[:1], np.array(["unseen"], dtype=object)).tolist() == [1.0]
     with pytest.raises(ValueError, match="needs two"):
         fit_label_probe(x[:3], np.array(["one"] * 3, dtype=object))
+
+
+def test_the_number_of_cores_changes_no_bit():
+    from threadpoolctl import threadpool_limits
+
+    x, _, labels, _ = rows(8, 3000)
+    wide = np.concatenate([x, np.random.default_rng(8).standard_normal((3000, 300)).astype(np.float32)], axis=1)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(fit_label_probe(wide, labels).coef)
+    np.testing.assert_array_equal(*found)
 
 
 def test_copies_count_and_one_label_is_a_defined_answer():

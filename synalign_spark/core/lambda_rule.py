@@ -125,7 +125,9 @@ def lambdas(settings: Settings) -> Iterator[float]:
     if settings.rule == "uniform" or np.isinf(settings.lam):
         return
     last, factor = (
-        (SMALLEST_LAMBDA[settings.rule], 2.0) if settings.rule in WITH_FLOOR else (PLAIN_LAMBDA if settings.rule == "plain" else settings.lam, 4.0)
+        (SMALLEST_LAMBDA[settings.rule], 2.0)
+        if settings.rule in WITH_FLOOR
+        else (PLAIN_LAMBDA if settings.rule == "plain" else settings.lam, 4.0)
     )
     lam = max(1.0, last)
     while lam > last * 1.000001:

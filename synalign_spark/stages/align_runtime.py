@@ -10,7 +10,6 @@ from synalign_spark.config import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.shard import choose_storage
 from synalign_spark.errors import ConfigError
-from synalign_spark.stages.align_barrier import BarrierRows
 from synalign_spark.stages.align_rows import LocalRows, Rows
 from synalign_spark.stages.align_spark import SparkRows
 from synalign_spark.stages.barrier_slots import barrier_slots
@@ -69,5 +68,7 @@ def open_rows(
     if runtime.name == "local":
         return LocalRows(rows.toArrow(), features, runtime.storage, make)
     if runtime.name == "barrier":
+        from synalign_spark.stages.align_barrier import BarrierRows  # brings torch: seconds that the other runtimes need not wait
+
         return BarrierRows(rows, features, runtime.storage, runtime.tasks, cfg.peer_timeout_s, checkpoint)
     return SparkRows(rows, features)

@@ -129,6 +129,8 @@ def verdict(found: Findings) -> str:
         parts.append("too few real rows to align by: base weights kept")
     elif np.isinf(found.lam) and found.rule in ("fixed", "plain"):
         parts.append("base weights kept, as configured")
+    elif np.isinf(found.lam) and found.rule == "ess_rule":
+        parts.append("no lambda keeps the effective sample size: the base measure alone")
     elif np.isinf(found.lam) and found.power:
         parts.append("weights by label agreement alone: matching the distribution as well did not pay on validation rows")
     elif np.isinf(found.lam):

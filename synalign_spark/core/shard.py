@@ -32,7 +32,7 @@ def choose_storage(rows: int, n_features: int, budget_bytes: float) -> tuple[str
     """How to keep the features of ``rows`` rows within a budget, and why.
 
     int16 changes weights by less than 1e-4 of themselves (a test holds it to that); features that are made again cost
-    each pass some ten times its time."""
+    each pass a matrix product a row block."""
     size = rows * n_features * 4
     shown = (
         f"{rows:,} rows x {n_features:,} features a process take {size / 2**30:.2f} GB as float32, of {budget_bytes / 2**30:.2f} GB allowed"

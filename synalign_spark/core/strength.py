@@ -15,7 +15,7 @@ import numpy.typing as npt
 from synalign_spark.core.lambda_rule import PATH_PASSES, PATH_TOLERANCE, Sample
 from synalign_spark.core.mmd import Curvature, Goal, Point, Search, Target, dual_point, maximise, run_together
 from synalign_spark.core.moments import Pass
-from synalign_spark.core.probes import Judgement, LabelProbe, Views, fit_label_probe, judge_rows
+from synalign_spark.core.probes import Judgement, Views, fit_label_probe, judge_rows
 from synalign_spark.core.resample import quotas, systematic_copies, to_ticks
 from synalign_spark.core.shard import Shard, usable_threads
 
@@ -147,9 +147,3 @@ def _judge(weights: Float64Array, groups: Mapping[str, slice], pool: Pool, share
             copies[mine] = systematic_copies(ticks, 0, int(ticks.sum()), rows[name], float(u[mine.start]))
         found.append(judge_rows(pool.rows, copies, judges))
     return Judgement(float(np.mean([f.accuracy for f in found])), float(np.mean([f.log_loss for f in found])))
-
-
-def agreed(probe: LabelProbe, power: float, x: Float32Array, labels: npt.NDArray[np.object_]) -> Float64Array:
-    """(n,) factors p(label | row)^power of the base measure."""
-    factors: Float64Array = probe.agreement(x, labels) ** power
-    return factors

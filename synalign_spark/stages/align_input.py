@@ -25,13 +25,14 @@ from udfs.arrow import to_matrix, vector_widths
 SPLITS = ("fit", "validation", "holdout")
 BANDWIDTH_ROWS = 1_000
 SLICE_ROWS = 4_096  # rows whose features are in memory at a time on an executor
+MASS_STEPS = 2.0**20  # weights of the real rows are added up as whole multiples of 2^-20
 SUM_STEPS = 2.0**32  # features are summed as whole multiples of 2^-32: exact, so the order of rows is nothing
 
 SURVEY = pa.schema(
     [("side", pa.string()), ("grp", pa.string()), ("rows", pa.int64()), ("bad", pa.int64()), ("narrow", pa.int32()), ("wide", pa.int32()),
-     ("bad_prior", pa.int64()), ("weighted", pa.int64())]
+     ("bad_prior", pa.int64()), ("weighted", pa.int64()), ("mass", pa.int64())]
 )  # fmt: skip
-SURVEY_DDL = "side string, grp string, rows bigint, bad bigint, narrow int, wide int, bad_prior bigint, weighted bigint"
+SURVEY_DDL = "side string, grp string, rows bigint, bad bigint, narrow int, wide int, bad_prior bigint, weighted bigint, mass bigint"
 SUMS = pa.schema([("grp", pa.string()), ("split", pa.string()), ("sums", pa.list_(pa.int64()))])
 SUMS_DDL = "grp string, split string, sums array<bigint>"
 
@@ -79,18 +80,20 @@ def synthetic_rows(embeddings: DataFrame, synthetic: DataFrame, cfg: AlignConfig
 
 @dataclass(frozen=True)
 class Survey:
-    """Rows by group on both sides, synthetic rows with a positive base weight, and the width of the vectors."""
+    """Rows by group on both sides, synthetic rows with a positive base weight, the weight of the real rows in steps
+    of 2^-20, and the width of the vectors."""
 
     real: Mapping[str, int]
     synthetic: Mapping[str, int]
     weighted: Mapping[str, int]
+    real_mass: Mapping[str, int]
     width: int
     wanted: Mapping[str, float] | None = None  # shares by group that the user set
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of each group among the weights: as set, else as among the real rows; they sum to 1."""
-        raw = {group: float(self.real[group] if self.wanted is None else self.wanted.get(group, 0.0)) for group in self.groups}
+        """Share of each group among the weights: as set, else as among the real rows and their weights; they sum to 1."""
+        raw = {group: float(self.real_mass[group] if self.wanted is None else self.wanted.get(group, 0.0)) for group in self.groups}
         return {group: share / sum(raw.values()) for group, share in raw.items()}
 
     @property
@@ -111,15 +114,17 @@ def survey(real: DataFrame, synthetic: DataFrame, label_shares: Mapping[str, flo
         synthetic.select(F.lit("synthetic").alias("side"), "grp", "prior", "embedding")
     )
     found = sides.mapInArrow(_survey_partition, SURVEY_DDL).toArrow().to_pylist()  # a few rows a partition and group
-    counts: dict[str, dict[str, int]] = {"real": {}, "synthetic": {}, "weighted": {}}
+    counts: dict[str, dict[str, int]] = {"real": {}, "synthetic": {}, "weighted": {}, "mass": {}}
     for row in found:
         _add(counts[row["side"]], row["grp"], row["rows"])
         if row["side"] == "synthetic":
             _add(counts["weighted"], row["grp"], row["weighted"])
+        else:
+            _add(counts["mass"], row["grp"], row["mass"])
     _check_vectors(found)
     _check_groups(counts)
     wanted = None if label_shares is None else {f"={label}": share for label, share in label_shares.items()}
-    survey = Survey(counts["real"], counts["synthetic"], counts["weighted"], max(row["wide"] for row in found), wanted)
+    survey = Survey(counts["real"], counts["synthetic"], counts["weighted"], counts["mass"], max(row["wide"] for row in found), wanted)
     if wanted is not None:
         _check_shares(wanted, survey.groups)
     return survey
@@ -138,7 +143,8 @@ def _survey_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBa
             good = widths[mine][widths[mine] >= 0]
             usable = np.isfinite(prior[mine]) & (prior[mine] >= 0)
             rows.append((*key, int(mine.sum()), int(mine.sum() - len(good)), int(good.min(initial=2**31 - 1)), int(good.max(initial=-1)),
-                         int((~usable).sum()), int((prior[mine][usable] > 0).sum())))  # fmt: skip
+                         int((~usable).sum()), int((prior[mine][usable] > 0).sum()),
+                         int(np.rint(prior[mine][usable] * MASS_STEPS).sum())))  # fmt: skip
         yield pa.RecordBatch.from_arrays(
             [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SURVEY, strict=True)], schema=SURVEY
         )

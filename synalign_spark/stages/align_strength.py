@@ -19,7 +19,8 @@ from synalign_spark.config import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings
 from synalign_spark.core.probes import LabelProbe, Views, fit_label_probe, hashed_ngrams
-from synalign_spark.core.strength import AGREEMENTS, LAMBDAS, Choice, Half, Pool, choose_by_probes
+from synalign_spark.core.strength import AGREEMENTS, Choice, Half, Pool, choose_by_probes
+from synalign_spark.errors import ConfigError
 from synalign_spark.stages.align_input import Survey, by_group
 from synalign_spark.stages.align_rows import in_order, logs
 from synalign_spark.stages.keys import unit
@@ -58,11 +59,17 @@ def choose_strength(
     seed: int,
     report: Report,
 ) -> Strength:
-    """Chooses the rule, lambda and a. real, synthetic: ``align_input``'s rows; texts: doc_id and text of both sides."""
+    """Chooses the rule, lambda and a. real, synthetic: ``align_input``'s rows; texts: doc_id and text of both sides.
+
+    Raises ConfigError where label agreement is asked for and there are no labels to learn it from."""
     enough = [group for group in counts.groups if min(means[group][half].count for half in HALVES) >= FEWEST_JUDGES]
     judged = [group for group in enough if counts.shares[group] > 0]
     judging = sum(means[group][half].count for group in judged for half in HALVES)
     classes = len(judged) > 1
+    if not classes and isinstance(cfg.label_agreement, float) and cfg.label_agreement > 0:
+        raise ConfigError(
+            f"align.label_agreement is {cfg.label_agreement:g}, but it needs two labels with {2 * FEWEST_JUDGES} real rows each; set it to auto or 0"
+        )
     rule, power = rule_of(cfg, classes, judging)
     if not classes or (rule not in ("probes", "ess_rule") and not power):
         report(f"strength: {rule}, without label agreement")
@@ -76,8 +83,7 @@ def choose_strength(
         return Strength(_settings(cfg, rule), power, probe)
     shares = {group: counts.shares[group] for group in judged}
     agreements = AGREEMENTS if cfg.label_agreement == "auto" else (power,)
-    lams = LAMBDAS if isinstance(cfg.lam, str) else (np.inf, cfg.lam)
-    choice = choose_by_probes(halves, _pool(synthetic, texts[1], counts, features, cfg, seed, judged), shares, agreements, lams)
+    choice = choose_by_probes(halves, _pool(synthetic, texts[1], counts, features, cfg, seed, judged), shares, agreements)
     best = choice.best
     report(f"strength: probes took lambda {best.lam:.3g} and label agreement to the power of {best.agreement:g} among {len(choice.tried)} pairs: "
            f"accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
@@ -100,7 +106,7 @@ def rule_of(cfg: AlignConfig, classes: bool, judging: float) -> tuple[str, float
 
 def _settings(cfg: AlignConfig, rule: str, lam: float = float("nan")) -> Settings:
     floor = (FLOOR_OF_FEW if rule == "ess_rule" else FLOOR) if cfg.ess_floor == "auto" else cfg.ess_floor
-    fixed = lam if isinstance(cfg.lam, str) or rule == "probes" else cfg.lam
+    fixed = lam if isinstance(cfg.lam, str) else cfg.lam
     cap = np.inf if cfg.max_weight is None else cfg.max_weight
     return Settings(rule, fixed, floor, cfg.tolerance, cfg.max_passes, cap)
 

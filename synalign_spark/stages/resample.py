@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from synalign_spark.config import ResampleConfig
 from synalign_spark.core import resample as core
 from synalign_spark.errors import DataError
-from synalign_spark.stages.align_input import by_group, group_column, label_of
+from synalign_spark.stages.align_input import MASS_STEPS, by_group, group_column, label_of
 from synalign_spark.stages.keys import unit
 from synalign_spark.tables import AUGMENTED
 
@@ -78,9 +78,10 @@ def _counts(rows: DataFrame) -> list[Any]:
 
 
 def _shares(corpus: DataFrame, counts: Mapping[str, Any], wanted: Mapping[str, float] | None) -> dict[str, float]:
-    """The wanted share, or the real rows, of each label that has synthetic rows to draw."""
+    """The wanted share, or the weight of the real rows, of each label that has synthetic rows to draw."""
     if wanted is None:
-        found = corpus.groupBy(group_column(True).alias("grp")).agg(F.count("*").alias("n")).toArrow().to_pylist()  # a row a label
+        steps = F.rint(F.coalesce("prior_weight", F.lit(1.0)) * MASS_STEPS).cast("bigint")  # whole numbers: no order of the sum shows
+        found = corpus.groupBy(group_column(True).alias("grp")).agg(F.sum(steps).alias("n")).toArrow().to_pylist()  # a row a label
         real = {row["grp"]: float(row["n"]) for row in found}
     else:
         real = {f"={label}": share for label, share in wanted.items()}

@@ -170,6 +170,19 @@ def test_weights_of_the_real_rows_move_what_is_matched(spark):
     assert sum(row["weight"] for key, row in by_weight[0].items() if topic[key]) > 0.8
 
 
+def test_weights_of_the_real_rows_shape_the_shares_of_the_labels(spark):
+    prior = [3.0 if row[1] == "bad" else 1.0 for row in REAL]
+    weights, _, _, _ = run(spark, REAL, FAKE, real_prior=prior, lam=0.1)
+    bad, good = (sum(row[1] == name for row in REAL) for name in ("bad", "good"))
+    assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(3 * bad / (3 * bad + good))
+
+
+def test_label_agreement_without_labels_is_refused(spark):
+    real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
+    with pytest.raises(ConfigError, match="align.label_agreement is 2, but it needs two labels"):
+        run(spark, real, fake, label_agreement=2.0)
+
+
 def test_weights_of_real_rows_that_cannot_be_used(spark):
     with pytest.raises(DataError, match="prior_weight of 1 of 700 real rows"):
         run(spark, REAL, FAKE, real_prior=[-1.0] + [1.0] * 699)

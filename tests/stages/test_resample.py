@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from synalign_spark.config import ResampleConfig
 from synalign_spark.core import resample as core
@@ -27,6 +28,13 @@ def tables(spark, partitions=1, labels=LABELS):
     weights = [(key, label, 0.5 * w, w, 1 / 100, None) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
     frames = [spark.createDataFrame(rows, t.ddl) for rows, t in ((synthetic, SYNTHETIC), (weights, WEIGHTS), (REAL, CORPUS))]
     return [frame.repartition(partitions) for frame in frames]
+
+
+def test_weights_of_the_real_rows_shape_the_quotas(spark):
+    synthetic, weights, corpus = tables(spark)
+    heavy = corpus.withColumn("prior_weight", F.when(F.col("label") == "dog", F.lit(9.0)))  # 45 cats, 15 dogs of weight 9
+    drawn = resample(synthetic, weights, heavy, ResampleConfig(rows=400, include_real=False), 0)
+    assert drawn.where("label = 'dog'").count() == 300
 
 
 def rows_of(frame):

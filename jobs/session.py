@@ -24,6 +24,7 @@ DELTA_EXCLUDES = (
     "commons-logging:*,commons-pool:*,io.airlift:*,javax.annotation:*,com.google.code.findbugs:*,org.locationtech.jts:*"
 )
 OLDEST_JAVA = 17
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOG4J = Path(__file__).resolve().parent.parent / "conf" / "log4j2.properties"
 
 
@@ -78,7 +79,9 @@ def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
     if not under_submit:
         conf |= {"spark.master": master, "spark.driver.memory": cfg.spark.driver_memory}
         if LOG4J.exists():
-            conf["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile=file:{LOG4J}"
+            # The user's options come last, so that another log4j file of theirs wins.
+            java = f"-Dlog4j2.configurationFile=file:{LOG4J} {cfg.spark.conf.get(JAVA_OPTIONS, '')}"
+            return conf | cfg.spark.conf | {JAVA_OPTIONS: java.strip()}
     return conf | cfg.spark.conf
 
 

@@ -99,4 +99,5 @@ def test_an_unknown_stage_is_refused_by_the_script():
 def test_java_options_of_the_user_join_ours_and_come_last():
     conf = settings(config(spark={"conf": {"spark.driver.extraJavaOptions": "-XX:+UseSerialGC"}}), under_submit=False)
     options = conf["spark.driver.extraJavaOptions"].split()
-    assert options[0].startswith("-Dlog4j2.configurationFile=file:") and options[-1] == "-XX:+UseSerialGC"
+    assert options[0].startswith("-Dlog4j2.configurationFile=file:")
+    assert options[-1] == "-XX:+UseSerialGC"

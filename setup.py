@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 CORE = [
     "numpy>=2.0,<3",
     "scipy>=1.13",
+    "numba>=0.61",  # the fused pass of the solver
     "scikit-learn>=1.6",
     "pandas>=2.2,<3",  # pyspark 4.2 warns on pandas 3
     "pyarrow>=18",

@@ -18,7 +18,7 @@ Float64Array = npt.NDArray[np.float64]
 Stored = npt.NDArray[np.float32] | npt.NDArray[np.int16]
 
 BLOCK_ROWS = 128  # rows turned into float64 at a time: 2 MB at D = 2,048, so that they stay in the cache
-SINGLE_BLOCK = 2**19  # numbers of a float32 block: 2 MB
+KERNELS = ("numpy", "float64", "float32")  # two BLAS calls a block; compiled, with products in the precision of the name
 SECOND_ROWS = 1024  # the same for second moments, whose products need larger blocks
 
 
@@ -108,25 +108,19 @@ def merge(parts: Iterable[Moments]) -> Moments:
     return Moments(shift, total, squares, features, sum(part.rows for part in held), second)
 
 
-def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, scale: float = 1.0, single: bool = False) -> Moments:
-    """The fused pass: each block of rows is read once for its logits and its weighted feature sum.
+def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, scale: float = 1.0, kernel: str = "numpy") -> Moments:
+    """The fused pass: logits and weighted feature sum of the rows.
 
     values: (n, D), features over ``scale``; log_base: (n,) log q_i, minus infinity for a row that is pinned
-    to weight 0; theta: (D,). Sums over blocks are float64. Within a block all is float64 too, or with ``single`` float32, at
-    the speed of the memory: then sums are off by some 1e-7 a block, in no direction, which only many blocks average out."""
+    to weight 0; theta: (D,); kernel: one of KERNELS. In float32 products and short sums are off by some 1e-7, in no direction,
+    which only many rows average out."""
+    if kernel != "numpy":
+        return _compiled_moments(values, log_base, (theta * scale).astype(kernel), scale)
     shift, total, squares, rows = -np.inf, 0.0, 0.0, 0
     features = np.zeros(values.shape[1])
-    kind: npt.DTypeLike = np.float32 if single else np.float64
-    step = max(BLOCK_ROWS, SINGLE_BLOCK // values.shape[1]) if single else BLOCK_ROWS
-    block = np.empty((min(step, max(len(values), 1)), values.shape[1]), dtype=kind)
-    scaled = (theta * scale).astype(kind)
-    for start in range(0, len(values), step):
-        stop = min(start + step, len(values))
-        x = values[start:stop]
-        if x.dtype != kind:
-            x = block[: stop - start]
-            x[:] = values[start:stop]
-        log_a = log_base[start:stop] + x @ scaled  # (rows,)
+    for start in range(0, len(values), BLOCK_ROWS):
+        x = values[start : start + BLOCK_ROWS].astype(np.float64)
+        log_a = log_base[start : start + BLOCK_ROWS] + x @ (theta * scale)  # (rows,)
         peak = float(log_a.max())
         if peak == -np.inf:
             continue
@@ -136,8 +130,20 @@ def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, sca
         a = np.exp(log_a - shift)
         total += float(a.sum())
         squares += float(a @ a)
-        features += a.astype(kind, copy=False) @ x
+        features += a @ x
         rows += int(np.isfinite(log_a).sum())
+    return Moments(shift, total, squares, features * scale, rows)
+
+
+def _compiled_moments(values: Stored, log_base: Float64Array, scaled: npt.NDArray[np.floating], scale: float) -> Moments:
+    """The same in machine code. scaled: (D,) theta for ``values`` as they are, in the precision of the products."""
+    from synalign_spark.core.kernel import fused  # a second to import and load: small runs do without
+
+    features = np.zeros(values.shape[1])
+    # One layout and one mutability for each argument: every other combination would be compiled anew.
+    shift, total, squares, rows = fused(
+        np.require(values, requirements=["C", "W"]), np.require(log_base, requirements=["C", "W"]), scaled, features
+    )
     return Moments(shift, total, squares, features * scale, rows)
 
 

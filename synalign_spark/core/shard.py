@@ -23,9 +23,15 @@ Float64Array = npt.NDArray[np.float64]
 Rows = tuple[Float32Array, Float64Array, Float64Array]
 
 CHUNK_ROWS = 4096
-SINGLE_FROM = 2**27  # features of a process from which passes are in float32 within a block: below, exactness costs little
+COMPILED_FROM = 2**24  # numbers of a shard from which a pass is compiled: below, importing the compiler costs more than it gives
+SINGLE_FROM = 2**27  # numbers of a shard from which products are float32: below, exactness costs little
 FIXED_POINT = 32_767  # features lie within +-sqrt(2/D): fixed point wastes no bit of the 16, as a float's exponent would
 STORAGES = ("float32", "int16", "recompute")
+
+
+def choose_kernel(numbers: int) -> str:
+    """One of KERNELS for a shard of so many numbers, rows x features."""
+    return "float32" if numbers >= SINGLE_FROM else "float64" if numbers >= COMPILED_FROM else "numpy"
 
 
 def choose_storage(rows: int, n_features: int, budget_bytes: float) -> tuple[str, str]:
@@ -75,15 +81,20 @@ def stored(x: Float32Array, log_base: Float64Array, log_prior: Float64Array, mak
 
 @dataclass
 class Shard:
-    """Rows grouped by label. groups: label to its chunks; make: needed where chunks keep no features; single: passes in
-    float32 within a block."""
+    """Rows grouped by label. groups: label to its chunks; make: needed where chunks keep no features; kernel: of the passes,
+    None for the one that suits the size."""
 
     groups: dict[str, list[Chunk]]
     n_features: int
     make: FeatureMap | None = None
     threads: int = 1
-    single: bool = False
+    kernel: str | None = None
     _limits: ThreadpoolController = field(default_factory=ThreadpoolController, repr=False)
+
+    def __post_init__(self) -> None:
+        self.kernel = self.kernel or choose_kernel(sum(map(self.rows, self.groups)) * self.n_features)
+        if self.kernel != "numpy":
+            import synalign_spark.core.kernel  # noqa: F401  (a second, which belongs to the loading of the rows)
 
     @classmethod
     def of(cls, groups: Mapping[str, tuple[Float32Array, Float64Array]], threads: int = 1) -> "Shard":
@@ -121,7 +132,7 @@ class Shard:
 
     def _moments(self, chunk: Chunk, asked: Pass) -> Moments:
         values, log_q = chunk.features(self.make), chunk.log_prior if asked.prior else chunk.log_base
-        first = row_moments(values, log_q, asked.theta, chunk.scale, self.single)
+        first = row_moments(values, log_q, asked.theta, chunk.scale, self.kernel or "numpy")
         return replace(first, second=second_moments(values, log_q, asked.theta, first, chunk.scale)) if asked.second else first
 
     def _nothing(self, asked: Pass) -> Moments:
@@ -163,8 +174,7 @@ class ShardBuilder:
             while any(len(part[0]) for part in self._waiting[group]):
                 self._emit(group)
         make = self._make if self._storage == "recompute" else None
-        numbers = sum(len(chunk.log_base) for chunks in self._groups.values() for chunk in chunks) * self._make.n_features
-        return Shard(self._groups, self._make.n_features, make, self._threads, single=numbers >= SINGLE_FROM)
+        return Shard(self._groups, self._make.n_features, make, self._threads)
 
 
 class ShardRows:

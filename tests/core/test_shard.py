@@ -8,7 +8,7 @@ from synalign_spark.core.features import draw_feature_map
 from synalign_spark.core.lambda_rule import Sample
 from synalign_spark.core.mmd import Curvature, Goal, Target, maximise_through_sample, run_together
 from synalign_spark.core.moments import Pass
-from synalign_spark.core.shard import CHUNK_ROWS, Shard, ShardBuilder, ShardRows, choose_storage
+from synalign_spark.core.shard import CHUNK_ROWS, Shard, ShardBuilder, ShardRows, choose_kernel, choose_storage
 
 FEATURES = draw_feature_map(16, 256, [1.0, 0.5], 0)
 
@@ -125,3 +125,15 @@ def test_a_sample_that_says_nothing_still_ends_at_the_optimum():
     rows = ShardRows(everything, sample, LocalCommunicator())
     found = run_together({"a": maximise_through_sample(Target(mu, 0.0), 1e-2, np.zeros(256), Curvature(), Goal(1e-9, 300))}, rows.evaluate)
     assert found["a"].converged
+
+
+def test_the_kernel_goes_by_the_numbers_of_the_whole_shard():
+    assert [choose_kernel(numbers) for numbers in (0, 2**24 - 1, 2**24, 2**27 - 1, 2**27)] == [
+        "numpy",
+        "numpy",
+        "float64",
+        "float64",
+        "float32",
+    ]
+    rows = np.zeros((CHUNK_ROWS + 1, 256), dtype=np.float32)
+    assert Shard.of({name: (rows, np.zeros(len(rows))) for name in "abcdefghijklmnop"}).kernel == "float64"

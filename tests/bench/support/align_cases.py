@@ -158,7 +158,6 @@ def bandwidth(rows: int, features: int) -> dict:
     phi /= np.sqrt(features, dtype=np.float32)
     theta = rng.standard_normal(features)
     shard, plain = Shard.of({"": (phi, np.zeros(rows))}, THREADS), theta.astype(np.float32)
-    shard.single = True  # as shards of this size are
     product, fused = best(lambda: phi @ plain), best(lambda: shard.evaluate({"": Pass(theta)}))
     entry = {"rows": rows, "features": features, "threads": THREADS, "product_gb_s": round(phi.nbytes / product / 1e9, 1)}
     return {"bandwidth_fraction": round(product / fused, 3), "bandwidth_at": entry | {"fused_gb_s": round(phi.nbytes / fused / 1e9, 1)}}

@@ -1,0 +1,72 @@
+"""The fused pass, compiled: a row is read from memory once and used twice, for its logit and for the weighted sum.
+
+Two BLAS calls a block read it twice, the second time from the cache, which costs half of the memory's speed. numba compiles
+on the first call (seconds, kept on disk for later processes) and is imported by the first large pass alone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Float64Array = npt.NDArray[np.float64]
+
+TILE = 16  # rows that stay in the second-level cache between their logits and their sum
+STRIP = 256  # numbers of a row whose products are added in the precision of theta before they join a float64
+RELAXED = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order, so that they use vector units; infinities stay infinities
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function in machine code, without the interpreter's lock; kept on disk where there is a place to keep it."""
+    try:
+        return numba.njit(nogil=True, fastmath=RELAXED, cache=True)(function)
+    except RuntimeError:  # neither the code's folder nor a home can be written, as in some containers
+        return numba.njit(nogil=True, fastmath=RELAXED)(function)
+
+
+@_compiled
+def _dot(x: Any, theta: Any) -> Any:
+    total = theta.dtype.type(0)
+    for j in range(x.size):
+        total += theta.dtype.type(x[j]) * theta[j]
+    return total
+
+
+@_compiled
+def _add(part: Any, a: Any, x: Any) -> None:
+    for j in range(x.size):
+        part[j] += a * part.dtype.type(x[j])
+
+
+@_compiled
+def fused(values: Any, log_base: Any, theta: Any, features: Float64Array) -> tuple[float, float, float, int]:
+    """(shift, total, squares, rows) of ``Moments``; the weighted sum of the features goes into ``features``.
+
+    values: (n, D) float32 or int16, rows contiguous; log_base: (n,) float64; theta: (D,) in the precision of products and
+    of sums over a tile; features: (D,) float64, zeros."""
+    shift, total, squares, rows = -np.inf, 0.0, 0.0, 0
+    log_a, part = np.empty(TILE), np.empty_like(theta)
+    for start in range(0, values.shape[0], TILE):
+        n = min(TILE, values.shape[0] - start)
+        peak = -np.inf
+        for i in range(n):
+            log_a[i] = log_base[start + i]
+            for j in range(0, theta.size, STRIP):
+                log_a[i] += _dot(values[start + i, j : j + STRIP], theta[j : j + STRIP])
+            peak = max(peak, log_a[i])
+        if peak == -np.inf:
+            continue
+        if peak > shift:
+            shrink = np.exp(shift - peak)
+            total, squares, shift = total * shrink, squares * shrink**2, peak
+            features *= shrink
+        part[:] = 0
+        for i in range(n):
+            if log_a[i] > -np.inf:
+                a = np.exp(log_a[i] - shift)
+                total, squares, rows = total + a, squares + a * a, rows + 1
+                _add(part, part.dtype.type(a), values[start + i])
+        features += part
+    return shift, total, squares, rows

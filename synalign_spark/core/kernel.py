@@ -27,11 +27,13 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def _dot(x: Any, theta: Any) -> Any:
-    total = theta.dtype.type(0)
+def _dot(x: Any, theta: Any, rest: Any) -> Any:
+    kind = theta.dtype.type
+    total, small = kind(0), kind(0)
     for j in range(x.size):
-        total += theta.dtype.type(x[j]) * theta[j]
-    return total
+        total += kind(x[j]) * theta[j]
+        small += kind(x[j]) * rest[j]
+    return np.float64(total) + np.float64(small)
 
 
 @_compiled
@@ -41,11 +43,12 @@ def _add(part: Any, a: Any, x: Any) -> None:
 
 
 @_compiled
-def fused(values: Any, log_base: Any, theta: Any, features: Float64Array) -> tuple[float, float, float, int]:
+def fused(values: Any, log_base: Any, theta: Any, rest: Any, features: Float64Array) -> tuple[float, float, float, int]:
     """(shift, total, squares, rows) of ``Moments``; the weighted sum of the features goes into ``features``.
 
     values: (n, D) float32 or int16, rows contiguous; log_base: (n,) float64; theta: (D,) in the precision of products and
-    of sums over a tile; features: (D,) float64, zeros."""
+    of sums over a tile; rest: (D,) what that precision cannot hold of theta: left out, it would shift all logits alike,
+    and no number of rows averages that out; features: (D,) float64, zeros."""
     shift, total, squares, rows = -np.inf, 0.0, 0.0, 0
     log_a, part = np.empty(TILE), np.empty_like(theta)
     for start in range(0, values.shape[0], TILE):
@@ -54,7 +57,7 @@ def fused(values: Any, log_base: Any, theta: Any, features: Float64Array) -> tup
         for i in range(n):
             log_a[i] = log_base[start + i]
             for j in range(0, theta.size, STRIP):
-                log_a[i] += _dot(values[start + i, j : j + STRIP], theta[j : j + STRIP])
+                log_a[i] += _dot(values[start + i, j : j + STRIP], theta[j : j + STRIP], rest[j : j + STRIP])
             peak = max(peak, log_a[i])
         if peak == -np.inf:
             continue

@@ -115,7 +115,7 @@ def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, sca
     to weight 0; theta: (D,); kernel: one of KERNELS. In float32 products and short sums are off by some 1e-7, in no direction,
     which only many rows average out."""
     if kernel != "numpy":
-        return _compiled_moments(values, log_base, (theta * scale).astype(kernel), scale)
+        return _compiled_moments(values, log_base, theta * scale, scale, kernel)
     shift, total, squares, rows = -np.inf, 0.0, 0.0, 0
     features = np.zeros(values.shape[1])
     for start in range(0, len(values), BLOCK_ROWS):
@@ -135,15 +135,15 @@ def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, sca
     return Moments(shift, total, squares, features * scale, rows)
 
 
-def _compiled_moments(values: Stored, log_base: Float64Array, scaled: npt.NDArray[np.floating], scale: float) -> Moments:
-    """The same in machine code. scaled: (D,) theta for ``values`` as they are, in the precision of the products."""
+def _compiled_moments(values: Stored, log_base: Float64Array, scaled: Float64Array, scale: float, kernel: str) -> Moments:
+    """The same in machine code. scaled: (D,) theta for ``values`` as they are."""
     from synalign_spark.core.kernel import fused  # a second to import and load: small runs do without
 
+    head = scaled.astype(kernel)
     features = np.zeros(values.shape[1])
     # One layout and one mutability for each argument: every other combination would be compiled anew.
-    shift, total, squares, rows = fused(
-        np.require(values, requirements=["C", "W"]), np.require(log_base, requirements=["C", "W"]), scaled, features
-    )
+    rows_of = (np.require(array, requirements=["C", "W"]) for array in (values, log_base))
+    shift, total, squares, rows = fused(*rows_of, head, (scaled - head).astype(kernel), features)
     return Moments(shift, total, squares, features * scale, rows)
 
 

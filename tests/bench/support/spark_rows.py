@@ -19,6 +19,7 @@ from synalign_spark.core.alignment import Problem
 from synalign_spark.core.checkpoint import Checkpoint
 from synalign_spark.core.communicator import Communicator
 from synalign_spark.stages.align_barrier import Shards, solve_shards
+from tests.bench.pipeline import SHORT_LIVED
 from udfs.arrow import from_matrix
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,7 +32,8 @@ def session(cores: int) -> Iterator[SparkSession]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # the workers import this file too
-    cfg = Config.model_validate({"source": {"path": "unused"}, "lake": {"format": "parquet"}, "spark": {"master": f"local[{cores}]"}})
+    spark_settings = {"master": f"local[{cores}]", "conf": SHORT_LIVED}
+    cfg = Config.model_validate({"source": {"path": "unused"}, "lake": {"format": "parquet"}, "spark": spark_settings})
     builder = SparkSession.builder.appName("bench")
     for key, value in settings(cfg, under_submit=False).items():
         builder = builder.config(key, value)

@@ -103,6 +103,12 @@ def test_exactly_the_same_features_give_the_same_moments_to_the_last_digits():
     assert_same(theirs.evaluate(wanted), ours.evaluate(wanted), 1e-13)
 
 
+def test_a_block_is_cut_for_sums_and_products(monkeypatch):
+    monkeypatch.setattr(device_shard, "SUM_ROWS", 64)
+    monkeypatch.setattr(device_shard, "SECOND_ROWS", 100)
+    compare("float32", single=False)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     n=st.integers(1, 40), block=st.integers(1, 41), step=st.integers(1, 41), size=st.floats(0, 50), seed=st.integers(0, 99),
@@ -160,7 +166,7 @@ def test_the_solver_ends_at_the_same_weights(storage):
     for want, got in zip(*weights, strict=True):
         assert want.sum() == pytest.approx(1.0, abs=1e-9)
         assert want.max() > 5 / len(want)
-        np.testing.assert_allclose(got, want, rtol=1e-4 if storage == "int16" else 1e-5, atol=1e-6 * want.max())
+        np.testing.assert_allclose(got, want, rtol=5e-5 if storage == "int16" else 1e-6)  # 16 bits may round the other way
 
 
 def test_what_is_kept():

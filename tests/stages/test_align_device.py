@@ -1,7 +1,9 @@
 """Where the passes run. No GPU is needed: torch's CPU stands for one, on the path of a GPU."""
 
+import pickle
 from functools import partial
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -9,14 +11,17 @@ import pytest
 
 from synalign_spark.config import AlignConfig
 from synalign_spark.core import devices
+from synalign_spark.core.alignment import Problem
+from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.device_shard import BLOCK_NUMBERS, FREE_SHARE, DeviceShard
 from synalign_spark.core.devices import Gpu, gpu_count, gpu_index, may_have_gpu
 from synalign_spark.core.features import draw_feature_map
+from synalign_spark.core.lambda_rule import Sample, Settings
 from synalign_spark.core.shard import Shard
 from synalign_spark.errors import ConfigError
 from synalign_spark.stages import align_device
 from synalign_spark.stages.align import align
-from synalign_spark.stages.align_barrier import load_shards
+from synalign_spark.stages.align_barrier import load_shards, solve_shards
 from synalign_spark.stages.align_device import Place, check_device, task_device
 from synalign_spark.stages.align_rows import release
 from synalign_spark.stages.align_runtime import choose_runtime
@@ -184,6 +189,32 @@ def test_a_barrier_task_goes_to_its_gpu(monkeypatch, device_of):
     assert task_device(Place("auto", 10**6, 384, 64), "int16") == (None, "int16")
     on_cores, _ = load_shards(batches(100), FEATURES, "int16", {"a": 0.5}, Place("cpu", 100, 12, 64))
     assert isinstance(on_cores, Shard)
+
+
+def load_on_stand_in(batches, **arguments):
+    """In a task: its own torch's CPU is its GPU; what Spark tells the task of itself is real."""
+    with mock.patch.multiple(align_device, gpu_count=lambda: 1, gpu=lambda index, sharing: Gpu("cpu", f"of {sharing}", 2**33 / sharing)):
+        return load_shards(batches, **arguments)
+
+
+def solve_on_stand_in(shards, comm, checkpoint, problems):
+    kinds = {type(shard).__name__ for shard in shards}
+    return pickle.dumps((kinds, pickle.loads(solve_shards(shards, comm, checkpoint, problems))))
+
+
+def test_tasks_on_devices_solve_as_the_cores_do(spark):
+    table = pa.Table.from_batches(batches(600))
+    frame = spark.createDataFrame(table.append_column("doc_id", pa.array([f"{i:04}" for i in range(600)])))
+    mean = FEATURES(np.random.default_rng(1).normal(0.3, 1, (500, 12))).astype(np.float64).mean(axis=0)
+    nobody = Sample(0, np.zeros(64))
+    problems = {"a": Problem(Sample(500, mean), nobody, nobody, Settings("fixed", 0.01, 0.0, 1e-10, 300), 0.2)}
+    load = partial(load_on_stand_in, features=FEATURES, storage="int16", shares={"a": 0.2}, place=Place("auto", 300, 12, 64))
+    kinds, got = pickle.loads(run_spmd(frame, "doc_id", 2, load, partial(solve_on_stand_in, problems=problems), timeout_s=60))
+    assert kinds == {"DeviceShard"}
+    on_cores = load_shards(batches(600), FEATURES, "float32", {"a": 0.2})
+    want = pickle.loads(solve_shards(on_cores, LocalCommunicator(), None, problems))
+    theta, expected = (answer["a"].finished.solution.point.theta for answer in (got, want))
+    np.testing.assert_allclose(theta, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.skipif(gpu_count() > 0, reason="this machine has a CUDA device")

@@ -28,6 +28,7 @@ OPERATIONAL = frozenset(
         "generate.llm.max_attempts",
         "generate.llm.api_key_env",
         "align.runtime",
+        "align.device",
         "align.memory_gb",
         "align.tasks",
         "align.peer_timeout_s",

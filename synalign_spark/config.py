@@ -229,18 +229,18 @@ class AlignConfig(Section):
     tolerance: float = Field(1e-6, gt=0, description="Relative duality gap to reach.")
     max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")
     warm_start_rows: Positive = Field(
-        20_000,
-        description="Rows of the hash sample that lambda is sought on and most passes go over; up to five times as many rows are all taken.",
-    )
+        20_000, description="Rows of the hash sample that lambda is sought on and most passes go over; up to five times as many rows are all taken."
+    )  # fmt: skip
     runtime: Literal["auto", "local", "barrier", "driver_loop"] = Field(
-        "auto",
-        description="local: in the driver's memory; barrier: one Spark barrier stage; driver_loop: one Spark job a pass; auto goes by the size.",
+        "auto", description="local: in the driver's memory; barrier: one Spark barrier stage; driver_loop: one Spark job a pass; auto goes by the size."
+    )  # fmt: skip
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where passes over the rows run: auto takes a CUDA GPU that the driver, or a barrier task, has, else the cores."
     )
     memory_gb: float = Field(
-        4.0,
-        gt=0,
-        description="Features that the driver, or a barrier task, may keep; beyond it they are kept in 16 bits or made in each pass.",
-    )
+        4.0, gt=0,
+        description="Features that the driver, or a barrier task, may keep; beyond it they are kept in 16 bits or made in each pass. On a GPU its free memory decides.",
+    )  # fmt: skip
     tasks: Positive | Literal["auto"] = Field("auto", description="Barrier tasks; auto is all that can run at once.")
     peer_timeout_s: float = Field(600.0, gt=0, description="Seconds that a barrier task waits for the others before the stage fails.")
     certificate_rows: Positive = Field(2_000, description="Rows a side of the exact MMD and the permutation test.")

@@ -16,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 from synalign_spark.core.communicator import Communicator
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.moments import Moments, Pass, Stored, log_weights, merge, no_rows, reduce_moments, row_moments, second_moments
+from synalign_spark.core.row_shard import RowShard
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -182,7 +183,7 @@ class ShardRows:
 
     Every rank must ask the same; the answers are the same bits on every rank."""
 
-    def __init__(self, everything: Shard, sample: Shard, comm: Communicator) -> None:
+    def __init__(self, everything: RowShard, sample: RowShard, comm: Communicator) -> None:
         self._everything, self._sample, self._comm = everything, sample, comm
 
     def evaluate(self, wanted: Mapping[str, Pass]) -> dict[str, Moments]:

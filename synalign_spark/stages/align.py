@@ -21,6 +21,7 @@ from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings, pool
 from synalign_spark.core.witness import Gap
 from synalign_spark.stages.align_check import run_checks
+from synalign_spark.stages.align_device import check_device
 from synalign_spark.stages.align_input import Survey, feature_map, real_means, real_rows, survey, synthetic_rows
 from synalign_spark.stages.align_rows import Solved
 from synalign_spark.stages.align_runtime import choose_runtime, open_rows
@@ -62,8 +63,9 @@ def align(
     synthetic: SYNTHETIC, for texts, labels and prior weights; report: gets a line for each decision worth a log entry;
     checkpoint: folder for the state of a barrier stage, where a second attempt finds it.
     Raises DataError where a side is empty, a synthetic label has no real rows, vectors are missing, not finite or
-    of different widths, or base weights are negative or all 0."""
+    of different widths, or base weights are negative or all 0; ConfigError where align.device or align.runtime cannot be had."""
     spark = corpus.sparkSession
+    check_device(spark, cfg)
     real = real_rows(embeddings_real, corpus if real_weights else None, cfg, seed)
     raw = synthetic_rows(embeddings_synthetic, synthetic, cfg, seed).persist(StorageLevel.MEMORY_AND_DISK)
     held = [raw]
@@ -87,6 +89,7 @@ def align(
         checks = run_checks(rows, real, solved, outcomes, features.bandwidths, cfg, seed)
         certificate = certificate_rows(outcomes, checks, features, cfg, seconds, counts.unmatched, strength.choice)
         weights = rows.weights(solved)
+        rows.close()
     finally:
         for frame in held:
             frame.unpersist()

@@ -12,29 +12,34 @@ from pyspark.sql import DataFrame
 from synalign_spark.core.alignment import Answer, Problem, solve
 from synalign_spark.core.checkpoint import Checkpoint
 from synalign_spark.core.communicator import Communicator
+from synalign_spark.core.device_shard import row_builder
 from synalign_spark.core.features import FeatureMap
-from synalign_spark.core.shard import Shard, ShardBuilder, ShardRows
-from synalign_spark.stages.align_rows import add_rows
+from synalign_spark.core.row_shard import RowShard
+from synalign_spark.core.shard import ShardRows
+from synalign_spark.stages.align_device import Place, task_device
+from synalign_spark.stages.align_rows import add_rows, release
 from synalign_spark.stages.align_spark import SparkRows
 from synalign_spark.stages.spmd import run_spmd
 from udfs.arrow import to_matrix
 
-Shards = tuple[Shard, Shard]  # all rows of a task, and those of the solver's sample
+Shards = tuple[RowShard, RowShard]  # all rows of a task, and those of the solver's sample
 
 
 class BarrierRows(SparkRows):
     """Rows that stay on the executors; the solver runs there too. Draws and weights are one Spark job each, as in ``SparkRows``."""
 
-    def __init__(self, rows: DataFrame, features: FeatureMap, storage: str, tasks: int, timeout_s: float, checkpoint: str | None) -> None:
+    def __init__(self, rows: DataFrame, features: FeatureMap, storage: str, tasks: int, timeout_s: float, checkpoint: str | None,
+                 place: Place | None = None) -> None:  # fmt: skip
         """rows: columns of ``align_input.synthetic_rows``, persisted by the caller; timeout_s: the longest wait for another task;
-        checkpoint: folder for the state of the solve, on a disk or store that all machines see."""
+        checkpoint: folder for the state of the solve, on a disk or store that all machines see; place: how a task chooses between
+        a GPU and its cores, None for the cores."""
         super().__init__(rows, features)
-        self._storage, self._tasks, self._timeout_s, self._folder = storage, tasks, timeout_s, checkpoint
+        self._storage, self._tasks, self._timeout_s, self._folder, self._place = storage, tasks, timeout_s, checkpoint, place
 
     def solve(self, problems: Mapping[str, Problem]) -> dict[str, Answer]:
         shares = {name: problem.row_share for name, problem in problems.items()}
         needed = self._rows.select("doc_id", "grp", "prior", "base", "u_warm", "embedding")
-        load = partial(load_shards, features=self._features, storage=self._storage, shares=shares)
+        load = partial(load_shards, features=self._features, storage=self._storage, shares=shares, place=self._place)
         state = None if self._folder is None else f"{self._folder.rstrip('/')}/align-{self._fingerprint(problems)}.npz"
         answer = run_spmd(
             needed, "doc_id", self._tasks, load, partial(solve_shards, problems=dict(problems)), timeout_s=self._timeout_s, checkpoint=state
@@ -52,9 +57,11 @@ class BarrierRows(SparkRows):
         return found.hexdigest()[:24]
 
 
-def load_shards(batches: Iterator[pa.RecordBatch], features: FeatureMap, storage: str, shares: Mapping[str, float]) -> Shards:
+def load_shards(batches: Iterator[pa.RecordBatch], features: FeatureMap, storage: str, shares: Mapping[str, float],
+                place: Place | None = None) -> Shards:  # fmt: skip
     """The rows of one task, and of them those of the sample; features in memory once, and for the sample twice."""
-    everything, sample = ShardBuilder(features, storage), ShardBuilder(features, "float32")
+    device, storage = (None, storage) if place is None else task_device(place, storage)
+    everything, sample = row_builder(features, storage, device), row_builder(features, "float32", device)
     for batch in batches:
         group = np.asarray(batch.column("grp").to_pylist(), dtype=object)
         x = to_matrix(batch.column("embedding"))
@@ -70,4 +77,7 @@ def solve_shards(shards: Shards, comm: Communicator, checkpoint: Checkpoint, pro
     everything, sample = shards
     whole = all(problem.row_share >= 1.0 for problem in problems.values())
     rows = ShardRows(everything, everything if whole else sample, comm)
-    return pickle.dumps(solve(problems, rows.evaluate, checkpoint))
+    try:
+        return pickle.dumps(solve(problems, rows.evaluate, checkpoint))
+    finally:
+        release(*shards)  # Spark keeps the worker for later tasks

@@ -16,8 +16,10 @@ from pyspark.sql import DataFrame
 from synalign_spark.core.alignment import Answer, Problem, solve
 from synalign_spark.core.certificate import copies_by_weight
 from synalign_spark.core.communicator import LocalCommunicator
+from synalign_spark.core.device_shard import DeviceShard, row_builder
 from synalign_spark.core.features import FeatureMap
-from synalign_spark.core.shard import Shard, ShardBuilder, ShardRows, usable_threads
+from synalign_spark.core.row_shard import RowBuilder, RowShard
+from synalign_spark.core.shard import ShardRows, usable_threads
 from udfs.arrow import from_matrix, to_matrix
 
 Float64Array = npt.NDArray[np.float64]
@@ -70,6 +72,10 @@ class Rows(Protocol):
         """The weights table."""
         ...
 
+    def close(self) -> None:
+        """Gives back what the rows hold; the weights table stays."""
+        ...
+
 
 def logs(batch: pa.Table | pa.RecordBatch, name: str) -> Float64Array:
     """(n,) logs of a column of weights, minus infinity for 0."""
@@ -116,16 +122,15 @@ def in_order(table: pa.Table) -> tuple[pa.Table, npt.NDArray[np.object_], npt.ND
     return table.drop_columns(["embedding"]).take(pa.array(order)), groups[order], to_matrix(table.column("embedding"))[order]
 
 
-def load(
-    table: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], x: npt.NDArray[np.float32], features: FeatureMap, storage: str
-) -> Shard:
-    """The rows as a shard of this process. table: with columns base and prior; group: (n,); x: (n, d)."""
-    builder = ShardBuilder(features, storage, usable_threads())
+def load(table: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], x: npt.NDArray[np.float32], features: FeatureMap, storage: str,
+         device: str | None = None) -> RowShard:  # fmt: skip
+    """The rows as a shard of this process. table: with columns base and prior; group: (n,); x: (n, d); device: as of ``row_builder``."""
+    builder = row_builder(features, storage, device, usable_threads())
     add_rows(builder, table, group, x)
     return builder.shard()
 
 
-def add_rows(builder: ShardBuilder, table: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], x: npt.NDArray[np.float32]) -> None:
+def add_rows(builder: RowBuilder, table: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], x: npt.NDArray[np.float32]) -> None:
     """Adds rows to a shard under construction; arguments as of ``load``."""
     log_base, log_prior = logs(table, "base"), logs(table, "prior")
     for name in sorted(set(group)):
@@ -136,11 +141,13 @@ def add_rows(builder: ShardBuilder, table: pa.Table | pa.RecordBatch, group: npt
 class LocalRows:
     """All rows in this process: embeddings, and features by group. Rows are in the order of (group, doc_id)."""
 
-    def __init__(self, table: pa.Table, features: FeatureMap, storage: str, make: Callable[[pa.Table], DataFrame]) -> None:
-        """table: columns of ``align_input.synthetic_rows``; storage: of the features; make: turns the weights into a DataFrame."""
+    def __init__(self, table: pa.Table, features: FeatureMap, storage: str, make: Callable[[pa.Table], DataFrame],
+                 device: str | None = None) -> None:  # fmt: skip
+        """table: columns of ``align_input.synthetic_rows``; storage: of the features; make: turns the weights into a DataFrame;
+        device: torch's name of the GPU that makes the passes, None for the cores."""
         self._table, self._group, self._x = in_order(table)
-        self._features, self._storage, self._make = features, storage, make
-        self._shard = load(self._table, self._group, self._x, features, storage)
+        self._features, self._device, self._make = features, device, make
+        self._shard = load(self._table, self._group, self._x, features, storage, device)
 
     def solve(self, problems: Mapping[str, Problem]) -> dict[str, Answer]:
         if all(problem.row_share >= 1.0 for problem in problems.values()):
@@ -148,7 +155,7 @@ class LocalRows:
         else:
             share = np.array([problems[name].row_share for name in self._group])
             kept = np.flatnonzero(self._table.column("u_warm").to_numpy() < share)
-            sample = load(self._table.take(pa.array(kept)), self._group[kept], self._x[kept], self._features, "float32")
+            sample = load(self._table.take(pa.array(kept)), self._group[kept], self._x[kept], self._features, "float32", self._device)
         return solve(problems, ShardRows(self._shard, sample, LocalCommunicator()).evaluate)
 
     def _weights(self, solved: Mapping[str, Solved]) -> tuple[Float64Array, Float64Array]:
@@ -162,3 +169,13 @@ class LocalRows:
     def weights(self, solved: Mapping[str, Solved]) -> DataFrame:
         w, q = self._weights(solved)
         return self._make(pa.Table.from_arrays(weights_batch(self._table, self._group, w, q, solved), schema=WEIGHTED))
+
+    def close(self) -> None:
+        release(self._shard)
+
+
+def release(*shards: RowShard) -> None:
+    """Frees a GPU's memory at once; that of the process goes with the objects."""
+    for shard in shards:
+        if isinstance(shard, DeviceShard):
+            shard.release()

@@ -76,6 +76,9 @@ class SparkRows:
     def weights(self, solved: Mapping[str, Solved]) -> DataFrame:
         return self._rows.mapInArrow(partial(_weights_partition, features=self._features, solved=dict(solved)), WEIGHTS.ddl)
 
+    def close(self) -> None:
+        self._sample = None
+
 
 def _slices(
     batches: Iterable[pa.RecordBatch], features: FeatureMap

@@ -25,18 +25,19 @@ def barrier_slots(spark: SparkSession) -> tuple[int | None, str]:
         return cores // cpus, f"master {master}, {_cores_of(cores, cpus)}"
     if master == "local":
         return 1 // cpus, "master local, one core"
-    resources = _other_resources(spark)
-    if resources:
+    resources, by_gpu = _other_resources(spark), _tasks_by_gpu(spark)
+    if resources and (by_gpu is None or master.startswith("spark://")):
         return None, f"tasks ask for {resources}, so the number that can run at once is not known from the cores"
     if found := _LOCAL_CLUSTER.match(master):
         instances, cores = int(found.group(1)), int(found.group(2))
-        return instances * (cores // cpus), f"master {master}, {_cores_of(cores, cpus)} an executor"
+        tasks, gpus = _an_executor(cores, cpus, by_gpu)
+        return instances * tasks, f"master {master}, {_cores_of(cores, cpus)} an executor{gpus}"
     if (spark.conf.get("spark.dynamicAllocation.enabled", None) or "false").lower() == "true":
         return None, "spark.dynamicAllocation.enabled is true, and Spark refuses barrier stages then"
-    return _of_cluster(spark, master, cpus)
+    return _of_cluster(spark, master, cpus, by_gpu)
 
 
-def _of_cluster(spark: SparkSession, master: str, cpus: int) -> tuple[int | None, str]:
+def _of_cluster(spark: SparkSession, master: str, cpus: int, by_gpu: int | None) -> tuple[int | None, str]:
     if master.startswith("spark://"):  # a standalone cluster goes by the number of cores alone
         limit = spark.conf.get("spark.cores.max", None)
         if not limit:
@@ -47,8 +48,24 @@ def _of_cluster(spark: SparkSession, master: str, cpus: int) -> tuple[int | None
         instances, cores = instances or str(_DEFAULT_INSTANCES), cores or str(_DEFAULT_CORES)
     if not instances or not cores:
         return None, f"spark.executor.instances and spark.executor.cores are not both set (master {master or 'unknown'})"
-    where = f"spark.executor.instances={instances} x spark.executor.cores={cores} / spark.task.cpus={cpus}"
-    return int(instances) * (int(cores) // cpus), where
+    tasks, gpus = _an_executor(int(cores), cpus, by_gpu)
+    where = f"spark.executor.instances={instances} x spark.executor.cores={cores} / spark.task.cpus={cpus}{gpus}"
+    return int(instances) * tasks, where
+
+
+def _an_executor(cores: int, cpus: int, by_gpu: int | None) -> tuple[int, str]:
+    """Tasks that an executor runs at once, and what besides its cores limits them, in words."""
+    tasks = cores // cpus
+    return (tasks, "") if by_gpu is None or tasks <= by_gpu else (by_gpu, f", by its GPUs at most {by_gpu} an executor")
+
+
+def _tasks_by_gpu(spark: SparkSession) -> int | None:
+    """Tasks for which the GPUs of an executor suffice; None where GPUs are not asked for, are not counted, or are not all that is."""
+    there, asked = (spark.conf.get(f"spark.{of}.resource.gpu.amount", None) for of in ("executor", "task"))
+    if not there or not asked or _other_resources(spark) != "gpu":
+        return None
+    amount = float(asked)  # below 1: tasks share a GPU, as many as go into it whole
+    return int(there) * math.floor(1 / amount) if amount < 1 else int(int(there) // amount)
 
 
 def _cores_of(cores: int, cpus: int) -> str:

@@ -71,7 +71,13 @@ def test_a_stop_by_budget_goes_on_when_the_budget_changes(stopped_by, again):
 
 
 @pytest.mark.parametrize(
-    "sections", [{"generate": {"llm": {"concurrency": 3}}}, {"generate": {"limits": {"max_requests": 9}}}, {"embed": {"device": "cpu"}}]
+    "sections",
+    [
+        {"generate": {"llm": {"concurrency": 3}}},
+        {"generate": {"limits": {"max_requests": 9}}},
+        {"embed": {"device": "cpu"}},
+        {"align": {"device": "cpu"}},
+    ],
 )
 def test_operational_settings_change_nothing(sections):
     assert pending(config(**sections), finished(config())) == []

@@ -18,6 +18,9 @@ class Settings:
         return self.getAll.get(key, default)
 
 
+GPUS = {"executor_instances": "3", "executor_cores": "8"}
+
+
 @pytest.mark.parametrize(
     ("settings", "slots"),
     [
@@ -33,6 +36,10 @@ class Settings:
         ({"master": "k8s://https://c", "executor_instances": "8", "executor_cores": "5", "task_cpus": "2"}, 16),
         ({"executor_instances": "3", "executor_cores": "2"}, 6),
         ({"master": "spark://h:7077", "cores_max": "12"}, 12),
+        (GPUS | {"master": "yarn", "executor_resource_gpu_amount": "2", "task_resource_gpu_amount": "1"}, 6),
+        (GPUS | {"master": "yarn", "executor_resource_gpu_amount": "1", "task_resource_gpu_amount": "0.3"}, 9),
+        (GPUS | {"master": "k8s://https://c", "executor_resource_gpu_amount": "9", "task_resource_gpu_amount": "1"}, 24),
+        ({"master": "local-cluster[2,3,1024]", "executor_resource_gpu_amount": "1", "task_resource_gpu_amount": "1"}, 2),
     ],
 )
 def test_slots_follow_from_the_settings(settings, slots):
@@ -46,6 +53,11 @@ def test_slots_follow_from_the_settings(settings, slots):
         ({"master": "spark://h:7077", "executor_cores": "4"}, "spark.cores.max is not set"),
         ({}, "spark.executor.instances and spark.executor.cores are not both set"),
         ({"master": "yarn", "task_resource_gpu_amount": "1"}, "tasks ask for gpu"),
+        ({"master": "yarn", "task_resource_fpga_amount": "1", "task_resource_gpu_amount": "1"}, "tasks ask for fpga, gpu"),
+        (
+            {"master": "spark://h:7077", "cores_max": "8", "executor_resource_gpu_amount": "1", "task_resource_gpu_amount": "1"},
+            "ask for gpu",
+        ),
     ],
 )
 def test_where_the_slots_are_not_known_the_reason_is_given(settings, words):

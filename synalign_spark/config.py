@@ -229,7 +229,7 @@ class AlignConfig(Section):
     tolerance: float = Field(1e-6, gt=0, description="Relative duality gap to reach.")
     max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")
     warm_start_rows: Positive = Field(
-        20_000, description="Rows of the hash sample that lambda is sought on and most passes go over; up to five times as many rows are all taken."
+        20_000, description="Fewest rows of the hash sample on which lambda is sought and most passes go: a tenth of all rows, or five times this, all that there are if fewer."
     )  # fmt: skip
     runtime: Literal["auto", "local", "barrier", "driver_loop"] = Field(
         "auto", description="local: in the driver's memory; barrier: one Spark barrier stage; driver_loop: one Spark job a pass; auto goes by the size."

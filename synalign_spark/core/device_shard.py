@@ -154,7 +154,7 @@ class DeviceShard:
         second = theta.new_zeros((len(theta), len(theta))) if asked.second else None
         for block in self.groups.get(group, []):
             x = block.features(self.make).to(torch.float32 if self.single else torch.float64)  # (n, D)
-            log_a = (block.log_prior if asked.prior else block.log_base) + x @ (theta * block.scale).to(x.dtype)  # (n,) float64
+            log_a = (block.log_prior if asked.prior else block.log_base) + _logits(x, theta * block.scale)  # (n,) float64
             peak = torch.maximum(shift, log_a.max())
             at = torch.where(torch.isfinite(peak), peak, torch.zeros_like(peak))  # all rows so far may be pinned
             shrink, a = torch.exp(shift - at), torch.exp(log_a - at)
@@ -184,6 +184,14 @@ class DeviceShard:
         self.groups.clear()
         if self.make.frequencies.is_cuda:
             torch.cuda.empty_cache()
+
+
+def _logits(x: "Tensor", theta: "Tensor") -> "Tensor":
+    """(n,) float64 products of rows and theta, made in the precision of x; theta in two numbers of it, as in ``core.kernel``."""
+    import torch
+
+    head = theta.to(x.dtype)
+    return (x @ torch.stack([head, (theta - head).to(x.dtype)], dim=1)).sum(dim=1, dtype=torch.float64)
 
 
 def _weighted_sum(a: "Tensor", x: "Tensor") -> "Tensor":

@@ -31,7 +31,8 @@ HALVES = ("fit", "validation")
 FEWEST_JUDGES = 20  # real rows of a label in each half; a label with fewer takes no part in the choice
 RARE_JUDGES = 500  # real rows of a label on the driver, where it has so many
 DRAWS = 1
-SAMPLE_OF_ALL = 5  # times warm_start_rows, up to which the sample is all rows: at small lambda a sample of few rows misleads
+MOST_SAMPLED = 5  # times warm_start_rows; so many rows are all taken: at small lambda a sample of few rows misleads
+SAMPLED = 0.1  # of more rows, so that a pass over the sample costs little beside one over all
 FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group in the solver's sample
 FLOOR, FLOOR_OF_FEW = 0.1, 0.4
 AGREEMENT_OF_FEW = 1.0
@@ -146,9 +147,13 @@ def _pool(
 def row_share(counts: Survey, group: str, cfg: AlignConfig) -> float:
     """Share of a group's synthetic rows in the solver's sample."""
     mine, total = counts.synthetic[group], sum(counts.synthetic.values())
-    if total <= SAMPLE_OF_ALL * cfg.warm_start_rows:
-        return 1.0
-    return min(1.0, max(cfg.warm_start_rows / total, FEWEST_SAMPLE_ROWS / mine))
+    return min(1.0, max(sample_rows(total, cfg.warm_start_rows) / total, FEWEST_SAMPLE_ROWS / mine))
+
+
+def sample_rows(total: int, fewest: int) -> int:
+    """Rows of the solver's sample of ``total``. fewest: align.warm_start_rows."""
+    most = MOST_SAMPLED * fewest
+    return total if total <= most else min(max(fewest, int(SAMPLED * total)), most)
 
 
 def _views(table: pa.Table, x: npt.NDArray[np.float32]) -> Views:

@@ -47,7 +47,7 @@ def fill(builder, groups=GROUPS, step=90, seed=0):
 def pair(storage, single=False, device="cpu"):
     """The same rows in numpy and on the device."""
     ours, theirs = fill(ShardBuilder(FEATURES, storage)), fill(DeviceBuilder(FEATURES, storage, device, BLOCK))
-    ours.single = theirs.single = single
+    ours.kernel, theirs.single = "float32" if single else "float64", single
     return ours, theirs
 
 

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from synalign_spark.config import AlignConfig
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import FeatureMap, draw_feature_map, median_distance
 from synalign_spark.core.mmd import Curvature, Goal, Solution, Target, maximise, maximise_through_sample, run_together
 from synalign_spark.core.moments import Pass
 from synalign_spark.core.shard import CHUNK_ROWS, Shard, ShardBuilder, ShardRows, usable_threads
+from synalign_spark.stages.align_strength import sample_rows
 
-WIDTH, CENTRES, REAL_ROWS, SAMPLE_ROWS, LAM = 384, 40, 5_000, 20_000, 1e-3
+WIDTH, CENTRES, REAL_ROWS, LAM = 384, 40, 5_000, 1e-3
+WARM_START_ROWS = AlignConfig().warm_start_rows
 THREADS = usable_threads()
 
 
@@ -37,13 +40,13 @@ def feature_map(features: int) -> FeatureMap:
 
 
 def problem(rows: int, features: int, storage: str = "float32") -> tuple[ShardRows, Shard, Target]:
-    """All rows and a sample of 20,000, in memory, and the target."""
-    make = feature_map(features)
+    """All rows and the product's sample of them, in memory, and the target."""
+    make, sampled = feature_map(features), sample_rows(rows, WARM_START_ROWS)
     everything, sample, taken = ShardBuilder(make, storage, THREADS), ShardBuilder(make, "float32", THREADS), 0
     for x in embeddings(rows, 2):
         nothing = np.zeros(len(x))
         everything.add("", x, nothing, nothing)
-        share = max(0, -(-SAMPLE_ROWS * len(x) // rows))
+        share = max(0, -(-sampled * len(x) // rows))
         sample.add("", x[:share], nothing[:share], nothing[:share])
         taken += len(x[:share])
     mu = np.mean([make(x).astype(np.float64).mean(axis=0) for x in embeddings(REAL_ROWS // CHUNK_ROWS * CHUNK_ROWS, 3, skew=2.0)], axis=0)
@@ -193,7 +196,7 @@ def barrier(rows: int, features: int, times: int) -> dict:
 
     make, (ours, _, target) = feature_map(features), problem(rows, features)
     half = Sample(REAL_ROWS, target.mu)
-    share = min(1.0, SAMPLE_ROWS / rows)
+    share = sample_rows(rows, WARM_START_ROWS) / rows
     problems = {
         "": Problem(half, Sample(0, np.zeros(features)), Sample(0, np.zeros(features)), Settings("fixed", LAM, 0.0, 1e-6, 500), share)
     }

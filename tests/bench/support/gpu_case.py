@@ -11,7 +11,8 @@ from synalign_spark.core.devices import gpu, gpu_count
 from synalign_spark.core.mmd import Target
 from synalign_spark.core.moments import Pass
 from synalign_spark.core.shard import SINGLE_FROM, ShardRows, choose_storage
-from tests.bench.support.align_cases import CENTRES, LAM, SAMPLE_ROWS, WIDTH, best, feature_map, solve
+from synalign_spark.stages.align_strength import sample_rows
+from tests.bench.support.align_cases import CENTRES, LAM, WARM_START_ROWS, WIDTH, best, feature_map, solve
 
 REAL_ROWS = 5_000
 CPU_BYTES = 1e9  # of features, where torch's CPU stands for a GPU
@@ -76,7 +77,7 @@ def _one(rows: int, features: int, device: str) -> dict:
 
 
 def _problem(rows: int, features: int, device: str, storage: str) -> tuple[DeviceShard, DeviceShard, Target]:
-    """All rows and a sample of 20,000 on the device, and the target."""
+    """All rows and the product's sample of them on the device, and the target."""
     import torch
 
     make, step = DeviceFeatures(feature_map(features), device), max(1, BLOCK_NUMBERS // features)
@@ -85,7 +86,7 @@ def _problem(rows: int, features: int, device: str, storage: str) -> tuple[Devic
     for x in _vectors(rows, 2, device, step):
         nothing = torch.zeros(len(x), dtype=torch.float64, device=device)
         whole.append(device_block(x, nothing, nothing, make, storage))
-        taken = max(1, -(-SAMPLE_ROWS * len(x) // rows)) if rows > SAMPLE_ROWS else len(x)
+        taken = -(-sample_rows(rows, WARM_START_ROWS) * len(x) // rows)
         part.append(device_block(x[:taken].clone(), nothing[:taken], nothing[:taken], make, "float32"))
     mean = torch.stack([make(x).sum(dim=0, dtype=torch.float64) for x in _vectors(REAL_ROWS, 3, device, step, skew=2.0)]).sum(dim=0)
     everything = DeviceShard({"": whole}, make, single=rows * features >= SINGLE_FROM)

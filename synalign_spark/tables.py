@@ -176,7 +176,7 @@ WEIGHTS = Table(
         Column("weight", "double", "sampling probability; all rows of the run sum to 1"),
         Column("weight_in_label", "double", "the same, summing to 1 within the label"),
         Column("base_weight", "double", "the weight that the row came with, summing to 1 within the label"),
-        Column("label_agreement", "double", "p(label | row) by a classifier of the real rows; null without labels", nullable=True),
+        Column("label_agreement", "double", "p(label | row) by classifiers of real rows (few: and synthetic ones); null without labels", nullable=True),
     ),
 )  # fmt: skip
 

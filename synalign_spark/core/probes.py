@@ -4,6 +4,7 @@ Two views of the text, so that weights cannot win by overfitting to one of them:
 the space that the weights were made in, and on hashed words and word pairs, a space that they have not seen.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_limits
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.object_]
+Labelled = tuple[npt.NDArray[np.floating], Labels]
 
 NGRAM_BUCKETS = 2**18
 MOST_NGRAMS = 20_000  # of them, for one student
@@ -46,6 +48,23 @@ class LabelProbe:
         return np.maximum(found, SMALLEST_PROBABILITY)
 
 
+@dataclass(frozen=True)
+class SharedProbes:
+    """The label probe where real rows are few: one alone has much to be unsure of, so the synthetic rows are asked too.
+
+    real: of the real rows; shared: of the real rows and of one half of the synthetic rows each, the half ``False`` first."""
+
+    real: LabelProbe
+    shared: tuple[LabelProbe, LabelProbe]
+
+    def agreement(self, x: npt.NDArray[np.floating], labels: Labels, half: npt.NDArray[np.bool_]) -> Float64Array:
+        """The geometric mean of p(label | row) by the probe of the real rows and by the shared one that did not see the row.
+
+        x: (n, d); labels: (n,); half: (n,) that each row is in. Returns (n,) in [1e-6, 1]."""
+        others = np.where(half, self.shared[0].agreement(x, labels), self.shared[1].agreement(x, labels))
+        return np.sqrt(self.real.agreement(x, labels) * others)
+
+
 def fit_label_probe(x: npt.NDArray[np.floating], labels: Labels) -> LabelProbe:
     """The probe of labelled rows. x: (n, d); labels: (n,), two different ones at least (ValueError otherwise).
 
@@ -53,10 +72,29 @@ def fit_label_probe(x: npt.NDArray[np.floating], labels: Labels) -> LabelProbe:
     names = sorted(set(labels))
     if len(names) < 2:
         raise ValueError(f"labels: a probe needs two at least, got {names}")
+    return _fitted(x, labels.astype(str), None, _best_c)
+
+
+def fit_shared_probes(real: Labelled, synthetic: Labelled, half: npt.NDArray[np.bool_]) -> SharedProbes:
+    """The probes of few real rows. real, synthetic: embeddings (n, d) and labels (n,); half: (n,) of the synthetic rows.
+
+    Both sides weigh the same in the two shared probes, however many rows each has. Raises ValueError as ``fit_label_probe`` does."""
+    shared = []
+    for mine in (~half, half):
+        x, labels = (np.concatenate([there, here[mine]]) for there, here in zip(real, synthetic, strict=True))
+        sizes = np.array([len(real[0]), max(int(mine.sum()), 1)])
+        weight = np.repeat(len(x) / (2.0 * sizes), [sizes[0], int(mine.sum())])
+        shared.append(_fitted(x, labels.astype(str), weight, lambda x, labels: 1.0))
+    return SharedProbes(fit_label_probe(*real), (shared[0], shared[1]))
+
+
+def _fitted(
+    x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array | None, choose_c: Callable[..., float]
+) -> LabelProbe:
     with threadpool_limits(1):  # else the number of cores changes the last digits, and with them where the descent stops
-        model = LogisticRegression(max_iter=1_000, tol=1e-6, C=_best_c(x, labels.astype(str))).fit(x, labels.astype(str))
+        model = LogisticRegression(max_iter=1_000, tol=1e-6, C=choose_c(x, labels)).fit(x, labels, sample_weight=weight)
     coef, intercept = np.asarray(model.coef_, dtype=np.float64), np.asarray(model.intercept_, dtype=np.float64)
-    if len(names) == 2:  # one row of scores for the second class
+    if len(model.classes_) == 2:  # one row of scores for the second class
         coef, intercept = np.concatenate([np.zeros_like(coef), coef]), np.concatenate([np.zeros(1), intercept])
     return LabelProbe(coef, intercept, tuple(str(name) for name in model.classes_))
 

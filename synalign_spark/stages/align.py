@@ -75,7 +75,7 @@ def align(
         means = real_means(real, features)
         texts = (corpus.select("doc_id", "text"), synthetic.select("doc_id", "text"))
         strength = choose_strength(real, raw, texts, counts, means, features, cfg, seed, report)
-        rows_df = with_agreement(raw, strength)
+        rows_df = with_agreement(raw, strength, seed)
         runtime = choose_runtime(spark, cfg, sum(counts.synthetic.values()), counts.width)
         report(f"runtime {runtime.name}: {runtime.reason}")
         if strength.probe is not None and runtime.name != "local":

@@ -5,7 +5,7 @@ import pytest
 
 from synalign_spark.core.features import draw_feature_map
 from synalign_spark.core.lambda_rule import Sample
-from synalign_spark.core.probes import PROBE_CS, Views, fit_label_probe, hashed_ngrams, judge_rows
+from synalign_spark.core.probes import PROBE_CS, Views, fit_label_probe, fit_shared_probes, hashed_ngrams, judge_rows
 from synalign_spark.core.strength import Candidate, Half, Pool, best_of, choose_by_probes
 
 FEATURES = draw_feature_map(12, 128, [1.0, 0.5], 0)
@@ -89,6 +89,50 @@ def test_the_probe_is_a_logistic_regression():
     assert fit_label_probe(x, labels).agreement(x[:1], np.array(["unseen"], dtype=object)).tolist() == [1.0]
     with pytest.raises(ValueError, match="needs two"):
         fit_label_probe(x[:3], np.array(["one"] * 3, dtype=object))
+
+
+def test_shared_probes_are_three_logistic_regressions():
+    """Real rows and one half of the synthetic rows, half the weight to each side; a row is judged by the half that it is not in."""
+    from sklearn.linear_model import LogisticRegression
+
+    (x, _, labels, _), (fake, _, names, _) = rows(5, 60), rows(9, 300, noise=0.2)
+    half = np.random.default_rng(0).random(300) < 0.4
+    found = fit_shared_probes((x, labels), (fake, names), half).agreement(fake, names, half)
+    alone = fit_label_probe(x, labels).agreement(fake, names)
+    for mine in (half, ~half):
+        weight = np.concatenate([np.full(60, 1 / 60), np.full((~mine).sum(), 1 / (~mine).sum())])
+        model = LogisticRegression(max_iter=1_000, tol=1e-6)
+        model.fit(np.concatenate([x, fake[~mine]]), np.concatenate([labels, names[~mine]]).astype(str), weight * len(weight) / 2)
+        own = model.predict_proba(fake[mine])[np.arange(mine.sum()), (names[mine] == "good").astype(int)]
+        np.testing.assert_allclose(found[mine], np.sqrt(alone[mine] * own), rtol=1e-4)
+
+
+def test_shared_probes_find_wrong_labels_where_real_rows_are_few():
+    """Two labels a little apart in 100 dimensions: 30 real rows do not show which way."""
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(1)
+    truth, wrong = rng.random(1_030) < 0.5, rng.random(1_030) < 0.2
+    x = rng.standard_normal((1_030, 100)) + 0.1 * np.where(truth, 1.0, -1.0)[:, None]
+    labels = np.where(truth ^ (wrong & (np.arange(1_030) >= 30)), "good", "bad").astype(object)
+    half = rng.random(1_000) < 0.5
+    alone = fit_label_probe(x[:30], labels[:30]).agreement(x[30:], labels[30:])
+    shared = fit_shared_probes((x[:30], labels[:30]), (x[30:], labels[30:]), half).agreement(x[30:], labels[30:], half)
+    assert roc_auc_score(~wrong[30:], shared) > roc_auc_score(~wrong[30:], alone) + 0.02
+
+
+def test_no_row_vouches_for_itself_and_a_half_may_be_empty():
+    """Labels by chance in 300 dimensions: a probe that has seen them knows them by heart, the other half's does not."""
+    rng = np.random.default_rng(4)
+    x, labels = rng.standard_normal((40, 300)), np.array(["a", "b"] * 20, dtype=object)
+    fake, names = rng.standard_normal((200, 300)), np.array(["a", "b"] * 100, dtype=object)
+    half = rng.random(200) < 0.5
+    probes = fit_shared_probes((x, labels), (fake, names), half)
+    judged, seen = (np.mean(probes.agreement(fake, names, which) > 0.5) for which in (half, ~half))
+    assert judged < 0.6 < 0.7 < seen
+    empty = fit_shared_probes((x, labels), (fake, names), np.zeros(200, dtype=bool))
+    assert np.isfinite(empty.agreement(fake, names, half)).all()
+    assert empty.agreement(fake[:1], np.array(["unseen"], dtype=object), half[:1]).tolist() == [1.0]
 
 
 def test_the_number_of_cores_changes_no_bit():

@@ -82,10 +82,10 @@ def test_partitions_change_no_choice_and_no_weight(spark, probed):
     assert [row["accuracy"] for row in trace] == [row["accuracy"] for row in probed[2]]
 
 
-def test_few_real_rows_trust_the_labels_once_and_keep_four_tenths(spark):
+def test_few_real_rows_trust_the_agreement_and_keep_four_tenths(spark):
     weights, certificate, _, lines = run(spark, REAL[:200], FAKE)
     assert certificate["good"]["rule"] == "ess_rule"
-    assert certificate[None]["agreement_power"] == 1.0
+    assert certificate[None]["agreement_power"] == 1.5
     for label in NAMES:
         assert certificate[label]["ess"] >= 0.4 * certificate[label]["n_synthetic"] * 0.999
     assert weights[FAKE[0][0]]["label_agreement"] is not None
@@ -104,7 +104,7 @@ def test_no_labels_go_by_mmd(spark):
     ("settings", "classes", "rows", "rule"),
     [
         ({}, True, 5000, ("probes", 0.0)),
-        ({}, True, 1999, ("ess_rule", 1.0)),
+        ({}, True, 1999, ("ess_rule", 1.5)),
         ({}, False, 9000, ("mmd_rule", 0.0)),
         ({"lam": "mmd_rule"}, True, 9000, ("mmd_rule", 0.0)),
         ({"lam": 0.1, "label_agreement": 2.0}, True, 9000, ("fixed", 2.0)),

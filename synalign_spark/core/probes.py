@@ -4,7 +4,6 @@ Two views of the text, so that weights cannot win by overfitting to one of them:
 the space that the weights were made in, and on hashed words and word pairs, a space that they have not seen.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +12,14 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.object_]
-Labelled = tuple[npt.NDArray[np.floating], Labels]
+Labelled = tuple[npt.NDArray[np.floating], Labels, Float64Array]  # embeddings (n, d), labels (n,), sample weights (n,)
 
 NGRAM_BUCKETS = 2**18
 MOST_NGRAMS = 20_000  # of them, for one student
@@ -65,50 +65,52 @@ class SharedProbes:
         return np.sqrt(self.real.agreement(x, labels) * others)
 
 
-def fit_label_probe(x: npt.NDArray[np.floating], labels: Labels) -> LabelProbe:
-    """The probe of labelled rows. x: (n, d); labels: (n,), two different ones at least (ValueError otherwise).
+def fit_label_probe(x: npt.NDArray[np.floating], labels: Labels, weight: Float64Array | None = None) -> LabelProbe:
+    """The probe of labelled rows. x: (n, d); labels: (n,), two different ones at least (ValueError otherwise); weight: (n,) > 0.
 
     Its regularisation is the one with the smallest log-loss under cross-validation: probabilities, not just decisions, must be right."""
     names = sorted(set(labels))
     if len(names) < 2:
         raise ValueError(f"labels: a probe needs two at least, got {names}")
-    return _fitted(x, labels.astype(str), None, _best_c)
+    mass = np.ones(len(x)) if weight is None else weight * (len(x) / weight.sum())
+    return _fitted(x, labels.astype(str), mass, _best_c(x, labels.astype(str), mass))
 
 
 def fit_shared_probes(real: Labelled, synthetic: Labelled, half: npt.NDArray[np.bool_]) -> SharedProbes:
-    """The probes of few real rows. real, synthetic: embeddings (n, d) and labels (n,); half: (n,) of the synthetic rows.
+    """The probes of few real rows. half: (n,) that each synthetic row is in.
 
     Both sides weigh the same in the two shared probes, however many rows each has. Raises ValueError as ``fit_label_probe`` does."""
     shared = []
     for mine in (~half, half):
-        x, labels = (np.concatenate([there, here[mine]]) for there, here in zip(real, synthetic, strict=True))
-        sizes = np.array([len(real[0]), max(int(mine.sum()), 1)])
-        weight = np.repeat(len(x) / (2.0 * sizes), [sizes[0], int(mine.sum())])
-        shared.append(_fitted(x, labels.astype(str), weight, lambda x, labels: 1.0))
+        x, labels = (np.concatenate([there, here[mine]]) for there, here in zip(real[:2], synthetic[:2], strict=True))
+        sides = [side / side.sum() for side in (real[2], synthetic[2][mine]) if len(side)]
+        shared.append(_fitted(x, labels.astype(str), np.concatenate(sides) * (len(x) / 2), 1.0))
     return SharedProbes(fit_label_probe(*real), (shared[0], shared[1]))
 
 
-def _fitted(
-    x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array | None, choose_c: Callable[..., float]
-) -> LabelProbe:
+def _fitted(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array, c: float) -> LabelProbe:
     with threadpool_limits(1):  # else the number of cores changes the last digits, and with them where the descent stops
-        model = LogisticRegression(max_iter=1_000, tol=1e-6, C=choose_c(x, labels)).fit(x, labels, sample_weight=weight)
+        model = LogisticRegression(max_iter=1_000, tol=1e-6, C=c).fit(x, labels, sample_weight=weight)
     coef, intercept = np.asarray(model.coef_, dtype=np.float64), np.asarray(model.intercept_, dtype=np.float64)
     if len(model.classes_) == 2:  # one row of scores for the second class
         coef, intercept = np.concatenate([np.zeros_like(coef), coef]), np.concatenate([np.zeros(1), intercept])
     return LabelProbe(coef, intercept, tuple(str(name) for name in model.classes_))
 
 
-def _best_c(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_]) -> float:
+def _best_c(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array) -> float:
     """Of PROBE_CS by the log-loss of three folds over at most CV_ROWS rows; 1 where a label has fewer rows than folds."""
     rows = np.linspace(0, len(x) - 1, min(len(x), CV_ROWS)).astype(np.int64)
-    if np.unique(labels[rows], return_counts=True)[1].min() < CV_FOLDS or set(labels[rows]) != set(labels):
+    x, own, weight = x[rows], labels[rows], weight[rows]
+    if np.unique(own, return_counts=True)[1].min() < CV_FOLDS or set(own) != set(labels):
         return 1.0
-    folds = StratifiedKFold(CV_FOLDS)
-    losses = [
-        -cross_val_score(LogisticRegression(max_iter=200, C=c, tol=1e-2), x[rows], labels[rows], cv=folds, scoring="neg_log_loss").mean()
-        for c in PROBE_CS
-    ]
+    folds = list(StratifiedKFold(CV_FOLDS).split(x, own))
+
+    def loss(c: float, seen: Any, unseen: Any) -> float:
+        model = LogisticRegression(max_iter=200, C=c, tol=1e-2).fit(x[seen], own[seen], sample_weight=weight[seen])
+        return float(log_loss(own[unseen], model.predict_proba(x[unseen]), sample_weight=weight[unseen], labels=model.classes_))
+
+    with threadpool_limits(1):
+        losses = [np.mean([loss(c, seen, unseen) for seen, unseen in folds]) for c in PROBE_CS]
     return PROBE_CS[int(np.argmin(losses))]
 
 
@@ -120,15 +122,18 @@ def hashed_ngrams(texts: list[str]) -> sparse.csr_matrix:
 
 @dataclass(frozen=True)
 class Views:
-    """The two views of some rows. x: (n, d) embeddings; ngrams: (n, buckets) counts; labels: (n,)."""
+    """The two views of some rows. x: (n, d) embeddings; ngrams: (n, buckets) counts; labels: (n,); weight: (n,) >= 0, how
+    much each counts where they judge or teach a probe."""
 
     x: Float32Array
     ngrams: sparse.csr_matrix
     labels: Labels
+    weight: Float64Array
 
-    def take(self, rows: npt.NDArray[Any]) -> "Views":
-        """Some of the rows."""
-        return Views(self.x[rows], self.ngrams[rows], self.labels[rows])
+    @property
+    def ess(self) -> float:
+        """Effective number of rows."""
+        return float(self.weight.sum() ** 2 / np.sum(self.weight**2))
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class Judgement:
 
 
 def judge_rows(trained_on: Views, copies: npt.NDArray[np.integer], judges: Views) -> Judgement:
-    """Trains both students on rows that come ``copies`` times and scores them on real rows.
+    """Trains both students on rows that come ``copies`` times and scores them on real rows, by the weights of these.
 
     copies: (n,) >= 0, of rows of two labels at least; with one label alone the students always answer it."""
     rows = np.flatnonzero(copies)
@@ -154,7 +159,7 @@ def judge_rows(trained_on: Views, copies: npt.NDArray[np.integer], judges: Views
     )
     truth = judges.labels.astype(str)
     with threadpool_limits(1):
-        scores = [_score(seen, labels, weights, unseen, truth) for seen, unseen in pairs]
+        scores = [_score(seen, labels, weights, unseen, truth, judges.weight) for seen, unseen in pairs]
     return Judgement(float(np.mean([s[0] for s in scores])), float(np.mean([s[1] for s in scores])))
 
 
@@ -166,15 +171,16 @@ def _frequent(counts: sparse.csr_matrix) -> npt.NDArray[np.int64]:
     return kept
 
 
-def _score(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, judges: Any, truth: npt.NDArray[np.str_]) -> tuple[float, float]:
-    """(accuracy, log-loss) of one student."""
+def _score(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, judges: Any, truth: npt.NDArray[np.str_],
+           mass: Float64Array) -> tuple[float, float]:  # fmt: skip
+    """(accuracy, log-loss) of one student. mass: (judges,) their weights."""
     classes = sorted(set(labels))
     if len(classes) < 2:
-        return float(np.mean(truth == classes[0])), -float(np.log(SMALLEST_PROBABILITY))
+        return float(np.average(truth == classes[0], weights=mass)), -float(np.log(SMALLEST_PROBABILITY))
     model = LogisticRegression(max_iter=100, tol=1e-3).fit(x, labels, sample_weight=weights)
     p = np.asarray(model.predict_proba(judges))  # (n, C)
     place = {label: i for i, label in enumerate(model.classes_)}
     own = np.array([place.get(label, -1) for label in truth])
     likely = np.where(own < 0, 0.0, p[np.arange(len(p)), np.maximum(own, 0)])
     hits = np.asarray(model.classes_)[p.argmax(axis=1)] == truth
-    return float(hits.mean()), -float(np.log(np.maximum(likely, SMALLEST_PROBABILITY)).mean())
+    return float(np.average(hits, weights=mass)), -float(np.average(np.log(np.maximum(likely, SMALLEST_PROBABILITY)), weights=mass))

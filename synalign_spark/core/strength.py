@@ -61,7 +61,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """The pair taken, all pairs tried, and the rows that judged."""
+    """The pair taken, all pairs tried, and the rows that judged (effectively, where they have weights)."""
 
     best: Candidate
     tried: tuple[Candidate, ...]
@@ -80,11 +80,13 @@ def choose_by_probes(
     """Tries every pair of (a, lambda) in both directions. shares: of each group among the rows to draw."""
     found: dict[tuple[float, float], list[Candidate]] = {}
     for shaping, judging in (halves, halves[::-1]):
-        log_agreement = np.log(fit_label_probe(shaping.rows.x, shaping.rows.labels).agreement(pool.rows.x, pool.rows.labels))
+        log_agreement = np.log(
+            fit_label_probe(shaping.rows.x, shaping.rows.labels, shaping.rows.weight).agreement(pool.rows.x, pool.rows.labels)
+        )
         for a in agreements:
             for candidate in _try(a, a * log_agreement, shaping, judging, pool, shares, lams):
                 found.setdefault((a, candidate.lam), []).append(candidate)
-    judges = sum(len(half.rows.labels) for half in halves)
+    judges = round(sum(half.rows.ess for half in halves))
     tried = tuple(_mean(both) for both in found.values() if len(both) == 2)
     return Choice(best_of(tried, judges), tried, judges)
 

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from synalign_spark.config import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings
-from synalign_spark.core.probes import LabelProbe, SharedProbes, Views, fit_label_probe, fit_shared_probes, hashed_ngrams
+from synalign_spark.core.probes import Labelled, LabelProbe, SharedProbes, Views, fit_label_probe, fit_shared_probes, hashed_ngrams
 from synalign_spark.core.strength import AGREEMENTS, Choice, Half, Pool, choose_by_probes
 from synalign_spark.errors import ConfigError
 from synalign_spark.stages.align_input import Survey, by_group
@@ -77,9 +77,10 @@ def choose_strength(
         report(f"strength: {rule}, without label agreement")
         return Strength(_settings(cfg, rule), 0.0)
     halves = _real_sample(real, texts[0], means, counts, judged)
-    x, labels = (np.concatenate(column) for column in zip(*((half.rows.x, half.rows.labels) for half in halves), strict=True))
+    labelled = [(half.rows.x, half.rows.labels, half.rows.weight) for half in halves]
+    x, labels, weight = (np.concatenate(column) for column in zip(*labelled, strict=True))
     if rule != "probes":
-        probe = fit_shared_probes((x, labels), *_vectors(_sampled(synthetic, counts, cfg, judged), seed))
+        probe = fit_shared_probes((x, labels, weight), *_vectors(_sampled(synthetic, counts, cfg, judged), seed))
         report(
             f"strength: {rule} with label agreement to the power of {power:g} ({judging:,.0f} real rows; probes choose from {cfg.probe_rows:,})"
         )
@@ -90,7 +91,7 @@ def choose_strength(
     best = choice.best
     report(f"strength: probes took lambda {best.lam:.3g} and label agreement to the power of {best.agreement:g} among {len(choice.tried)} pairs: "
            f"accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
-    return Strength(_settings(cfg, "probes", best.lam), best.agreement, fit_label_probe(x, labels), choice)
+    return Strength(_settings(cfg, "probes", best.lam), best.agreement, fit_label_probe(x, labels, weight), choice)
 
 
 def rule_of(cfg: AlignConfig, classes: bool, judging: float) -> tuple[str, float]:
@@ -117,18 +118,20 @@ def _settings(cfg: AlignConfig, rule: str, lam: float = float("nan")) -> Setting
 def _real_sample(
     real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[str, Sample]], counts: Survey, judged: list[str]
 ) -> tuple[Half, Half]:
-    """Both halves of the real rows: means of all rows, vectors and texts of about JUDGES rows each, a rare label's rows nearly all."""
+    """Both halves of the real rows: means of all rows, vectors and texts of about JUDGES rows each, a rare label's rows nearly all,
+    which then weigh less."""
     rows = sum(counts.real.values())
     rates = {group: min(1.0, max(2.5 * JUDGES / rows, RARE_JUDGES / counts.real[group])) for group in judged}
     usable = (F.col("split") != "holdout") & (F.col("prior") > 0) & F.col("grp").isin(judged)
     kept = real.where(usable).where(F.col("u") < by_group(rates))
-    table = F.broadcast(kept.select("doc_id", "label", "split", "embedding")).join(texts, "doc_id").toArrow()  # about 2 x JUDGES rows
+    mass = (F.col("prior") / by_group(rates)).alias("weight")
+    table = F.broadcast(kept.select("doc_id", "label", "split", mass, "embedding")).join(texts, "doc_id").toArrow()  # about 2 x JUDGES rows
     table = table.sort_by("doc_id")
     split = np.asarray(table.column("split").to_pylist())
     found = []
     for name in HALVES:
         part = table.filter(pa.array(split == name))
-        found.append(Half({group: means[group][name] for group in judged}, _views(part, to_matrix(part.column("embedding")))))
+        found.append(Half({group: means[group][name] for group in judged}, _views(part, to_matrix(part.column("embedding")), "weight")))
     return found[0], found[1]
 
 
@@ -141,7 +144,7 @@ def _pool(
     table = F.broadcast(kept.select("doc_id", "label", "grp", "prior", "embedding", *draws)).join(texts, "doc_id").toArrow()
     rows, group, x = in_order(table)
     u = np.stack([rows.column(f"draw{i}").to_numpy() for i in range(DRAWS)])
-    return Pool(_views(rows, x), group, features(x), logs(rows, "prior"), u)
+    return Pool(_views(rows, x, "prior"), group, features(x), logs(rows, "prior"), u)
 
 
 def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, judged: list[str]) -> DataFrame:
@@ -151,11 +154,12 @@ def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, judged: lis
     return synthetic.where(F.col("grp").isin(judged)).where(F.col("u_warm") < by_group(rates))
 
 
-def _vectors(rows: DataFrame, seed: int) -> tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.object_]], npt.NDArray[np.bool_]]:
-    """Embeddings and labels of a sample of the synthetic rows, but those pinned out, by id, and the half that each is in."""
-    table = rows.where(F.col("prior") > 0).select("doc_id", "label", "embedding", _half(seed).alias("half")).toArrow().sort_by("doc_id")
+def _vectors(rows: DataFrame, seed: int) -> tuple[Labelled, npt.NDArray[np.bool_]]:
+    """A sample of the synthetic rows, but those pinned out, by id, and the half that each is in."""
+    table = rows.where(F.col("prior") > 0).select("doc_id", "label", "prior", "embedding", _half(seed).alias("half")).toArrow()
+    table = table.sort_by("doc_id")
     labels, half = (np.asarray(table.column(name).to_pylist(), dtype=kind) for name, kind in (("label", object), ("half", bool)))
-    return (to_matrix(table.column("embedding")), labels), half
+    return (to_matrix(table.column("embedding")), labels, table.column("prior").to_numpy()), half
 
 
 def _half(seed: int) -> Column:
@@ -175,8 +179,9 @@ def sample_rows(total: int, fewest: int) -> int:
     return total if total <= most else min(max(fewest, int(SAMPLED * total)), most)
 
 
-def _views(table: pa.Table, x: npt.NDArray[np.float32]) -> Views:
-    return Views(x, hashed_ngrams(table.column("text").to_pylist()), np.asarray(table.column("label").to_pylist(), dtype=object))
+def _views(table: pa.Table, x: npt.NDArray[np.float32], weight: str) -> Views:
+    labels = np.asarray(table.column("label").to_pylist(), dtype=object)
+    return Views(x, hashed_ngrams(table.column("text").to_pylist()), labels, table.column(weight).to_numpy())
 
 
 def with_agreement(rows: DataFrame, strength: Strength, seed: int) -> DataFrame:

@@ -27,7 +27,7 @@ def rows(seed, n, noise=0.0, topics=(0.5, 0.5)):
 
 
 def views(x, texts, labels):
-    return Views(x, hashed_ngrams(texts), labels)
+    return Views(x, hashed_ngrams(texts), labels, np.ones(len(labels)))
 
 
 def half(seed, n=300, **how):
@@ -97,7 +97,7 @@ def test_shared_probes_are_three_logistic_regressions():
 
     (x, _, labels, _), (fake, _, names, _) = rows(5, 60), rows(9, 300, noise=0.2)
     half = np.random.default_rng(0).random(300) < 0.4
-    found = fit_shared_probes((x, labels), (fake, names), half).agreement(fake, names, half)
+    found = fit_shared_probes((x, labels, np.ones(len(x))), (fake, names, np.ones(len(fake))), half).agreement(fake, names, half)
     alone = fit_label_probe(x, labels).agreement(fake, names)
     for mine in (half, ~half):
         weight = np.concatenate([np.full(60, 1 / 60), np.full((~mine).sum(), 1 / (~mine).sum())])
@@ -117,7 +117,9 @@ def test_shared_probes_find_wrong_labels_where_real_rows_are_few():
     labels = np.where(truth ^ (wrong & (np.arange(1_030) >= 30)), "good", "bad").astype(object)
     half = rng.random(1_000) < 0.5
     alone = fit_label_probe(x[:30], labels[:30]).agreement(x[30:], labels[30:])
-    shared = fit_shared_probes((x[:30], labels[:30]), (x[30:], labels[30:]), half).agreement(x[30:], labels[30:], half)
+    shared = fit_shared_probes((x[:30], labels[:30], np.ones(30)), (x[30:], labels[30:], np.ones(1_000)), half).agreement(
+        x[30:], labels[30:], half
+    )
     assert roc_auc_score(~wrong[30:], shared) > roc_auc_score(~wrong[30:], alone) + 0.02
 
 
@@ -127,10 +129,10 @@ def test_no_row_vouches_for_itself_and_a_half_may_be_empty():
     x, labels = rng.standard_normal((40, 300)), np.array(["a", "b"] * 20, dtype=object)
     fake, names = rng.standard_normal((200, 300)), np.array(["a", "b"] * 100, dtype=object)
     half = rng.random(200) < 0.5
-    probes = fit_shared_probes((x, labels), (fake, names), half)
+    probes = fit_shared_probes((x, labels, np.ones(len(x))), (fake, names, np.ones(len(fake))), half)
     judged, seen = (np.mean(probes.agreement(fake, names, which) > 0.5) for which in (half, ~half))
     assert judged < 0.6 < 0.7 < seen
-    empty = fit_shared_probes((x, labels), (fake, names), np.zeros(200, dtype=bool))
+    empty = fit_shared_probes((x, labels, np.ones(len(x))), (fake, names, np.ones(len(fake))), np.zeros(200, dtype=bool))
     assert np.isfinite(empty.agreement(fake, names, half)).all()
     assert empty.agreement(fake[:1], np.array(["unseen"], dtype=object), half[:1]).tolist() == [1.0]
 
@@ -154,3 +156,17 @@ def test_copies_count_and_one_label_is_a_defined_answer():
     assert once.accuracy > 0.85
     only = judge_rows(train, (labels == "bad").astype(int), judges)
     assert only.accuracy == pytest.approx(np.mean(judges.labels == "bad"))
+
+
+def test_weights_of_real_rows_count_as_copies():
+    (x, texts, labels, wrong), train = rows(5, 300, noise=0.3), views(*rows(6, 200)[:3])
+    judges = views(x, texts, labels)
+    twice = np.concatenate([np.arange(300), np.arange(100)])
+    weighted = Views(judges.x, judges.ngrams, judges.labels, np.where(np.arange(300) < 100, 2.0, 1.0))
+    repeated = Views(x[twice], judges.ngrams[twice], labels[twice], np.ones(400))
+    once, again = (judge_rows(train, np.ones(200, dtype=int), rows) for rows in (weighted, repeated))
+    assert (once.accuracy, once.log_loss) == pytest.approx((again.accuracy, again.log_loss), rel=1e-9)
+    assert weighted.ess == pytest.approx(400**2 / (100 * 4 + 200))
+    clean = fit_label_probe(x, labels, np.where(wrong, 1e-9, 1.0)).agreement(x, labels)
+    assert clean[wrong].max() < 0.5 < clean[~wrong].min()
+    np.testing.assert_array_equal(fit_label_probe(x, labels, np.full(300, 4.0)).coef, fit_label_probe(x, labels).coef)

@@ -16,14 +16,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synalign_spark.config import AlignConfig
-from synalign_spark.core.alignment import Answer, Problem
+from synalign_spark.core.alignment import Problem
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings, pool
 from synalign_spark.core.witness import Gap
 from synalign_spark.stages.align_check import run_checks
 from synalign_spark.stages.align_device import check_device
 from synalign_spark.stages.align_input import Survey, feature_map, real_means, real_rows, survey, synthetic_rows
-from synalign_spark.stages.align_rows import Solved
+from synalign_spark.stages.align_rows import Rows, Solved
 from synalign_spark.stages.align_runtime import choose_runtime, open_rows
 from synalign_spark.stages.align_strength import Strength, choose_strength, row_share, with_agreement
 from synalign_spark.stages.align_tables import Outcome, certificate_rows, trace_rows
@@ -81,10 +81,7 @@ def align(
         if strength.probe is not None and runtime.name != "local":
             held.append(rows_df.persist(StorageLevel.MEMORY_AND_DISK))
         rows = open_rows(runtime, rows_df, features, cfg, lambda table: spark.createDataFrame(table, WEIGHTS.ddl), checkpoint)
-        problems = {group: problem(means[group], strength.settings, row_share(counts, group, cfg)) for group in counts.groups}
-        started = time.monotonic()
-        outcomes = outcomes_of(problems, rows.solve(problems), counts, strength)
-        seconds = time.monotonic() - started
+        outcomes, seconds = _outcomes(rows, means, counts, strength, cfg)
         solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
         checks = run_checks(rows, real, solved, outcomes, features.bandwidths, cfg, seed)
         certificate = certificate_rows(outcomes, checks, features, cfg, seconds, counts.unmatched, strength.choice)
@@ -95,13 +92,9 @@ def align(
             frame.unpersist()
     for row in certificate:
         report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
-    return Aligned(
-        weights if cfg.per_label else _within_labels(weights),
-        _table(spark, CERTIFICATE, certificate),
-        _table(spark, SOLVER_TRACE, trace_rows(outcomes, strength.choice)),
-        features,
-        {group: _gap(means[group], outcomes.get(group)) for group in means},
-    )
+    gaps = {group: _gap(means[group], outcomes.get(group)) for group in means}
+    tables = (_table(spark, CERTIFICATE, certificate), _table(spark, SOLVER_TRACE, trace_rows(outcomes, strength.choice)))
+    return Aligned(weights if cfg.per_label else _within_labels(weights), *tables, features, gaps)
 
 
 def problem(means: Mapping[str, Sample], settings: Settings, share: float) -> Problem:
@@ -113,13 +106,17 @@ def problem(means: Mapping[str, Sample], settings: Settings, share: float) -> Pr
     return Problem(parts[0], parts[1], parts[2], settings, share)
 
 
-def outcomes_of(problems: Mapping[str, Problem], answers: Mapping[str, Answer], counts: Survey, strength: Strength) -> dict[str, Outcome]:
-    """Problems and answers side by side, by group."""
-    shares = counts.shares
+def _outcomes(
+    rows: Rows, means: Mapping[str, Mapping[str, Sample]], counts: Survey, strength: Strength, cfg: AlignConfig
+) -> tuple[dict[str, Outcome], float]:
+    """Solves every group: problems and answers side by side, and the seconds that it took."""
+    problems = {group: problem(means[group], strength.settings, row_share(counts, group, cfg)) for group in counts.groups}
+    started = time.monotonic()
+    answers = rows.solve(problems)
+    seconds = time.monotonic() - started
     return {
-        group: Outcome(counts.synthetic[group], shares[group], strength.power, problem, answers[group])
-        for group, problem in problems.items()
-    }
+        group: Outcome(counts.synthetic[group], counts.shares[group], strength.power, problems[group], answers[group]) for group in problems
+    }, seconds
 
 
 def _solved(outcome: Outcome) -> Solved:

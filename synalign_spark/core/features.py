@@ -49,15 +49,15 @@ class FeatureMap:
             raise ValueError(f"x must have shape (n, {self.width}), got {x.shape}; embed all rows with one model")
         n, half = len(x), self.n_features // 2
         phi = np.empty((n, 2 * half), dtype=np.float32)
-        block = np.zeros((BLOCK_ROWS, self.width), dtype=np.float32)
+        block, angles = np.zeros((BLOCK_ROWS, self.width), dtype=np.float32), np.empty((BLOCK_ROWS, half), dtype=np.float32)
         scale = np.float32(np.sqrt(1.0 / half))
         for start in range(0, n, BLOCK_ROWS):
             rows = min(BLOCK_ROWS, n - start)
             block[:rows] = x[start : start + rows]
-            angles = (block @ self.frequencies)[:rows]  # (rows, D/2)
+            np.matmul(block, self.frequencies, out=angles)  # one buffer: fresh memory would cost as much as the product
             out = phi[start : start + rows]
-            np.cos(angles, out=out[:, :half])
-            np.sin(angles, out=out[:, half:])
+            np.cos(angles[:rows], out=out[:, :half])
+            np.sin(angles[:rows], out=out[:, half:])
             out *= scale
         return phi
 

@@ -235,8 +235,8 @@ class AlignConfig(Section):
         "auto", description="local: in the driver's memory; barrier: one Spark barrier stage; driver_loop: one Spark job a pass; auto goes by the size."
     )  # fmt: skip
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where passes over the rows run: auto takes a CUDA GPU that the driver, or a barrier task, has, else the cores."
-    )
+        "auto", description="Where passes over the rows run: auto takes a CUDA GPU where the driver, or a barrier task, has one and work for it."
+    )  # fmt: skip
     memory_gb: float = Field(
         4.0, gt=0,
         description="Features that the driver, or a barrier task, may keep; beyond it they are kept in 16 bits or made in each pass. On a GPU its free memory decides.",

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from synalign_spark.config import AlignConfig
 from synalign_spark.core.device_shard import device_storage
 from synalign_spark.core.devices import Gpu, gpu, gpu_count, gpu_index
+from synalign_spark.core.shard import SINGLE_FROM
 from synalign_spark.errors import ConfigError
 
 FIX = "set align.device to auto or cpu"
@@ -42,10 +43,11 @@ def check_device(spark: SparkSession, cfg: AlignConfig) -> None:
 
 
 def driver_gpu(cfg: AlignConfig, rows: int, width: int) -> tuple[Gpu, str, str] | None:
-    """The GPU of this process, how it keeps the rows, and why; None where there is none or it is too small.
+    """The GPU of this process, how it keeps the rows, and why; None where there is none, it is too small, or it is not worth it.
 
     Raises ConfigError where the GPU is asked for, for the driver, and too small."""
-    if cfg.device == "cpu" or not gpu_count():
+    small = cfg.device == "auto" and rows * cfg.n_features < SINGLE_FROM  # a GPU takes longer to start than the cores to finish
+    if cfg.device == "cpu" or small or not gpu_count():
         return None
     found = gpu()
     storage, shown = device_storage(rows, cfg.n_features, width, found.free_bytes)

@@ -75,7 +75,8 @@ def test_the_driver_with_a_gpu_uses_it_as_its_memory_allows(device_of):
     assert chosen(2_000_000, 16)[:3] == ("local", "int16", "cpu")
     assert chosen(2_000_000, 8)[:3] == ("local", "recompute", "cpu")
     assert chosen(2_000_000, 2, runtime="local")[:3] == ("local", "recompute", None)  # too small: the cores
-    assert chosen(10_000, 40, device="cpu")[2] is None
+    assert chosen(2_000_000, 40, device="cpu")[0] == "barrier"
+    assert [chosen(10_000, 40, **asked)[2] for asked in ({}, {"device": "cuda"})] == [None, "cpu"]  # auto: not worth the start
     assert chosen(9_000_000, 40)[0] == "barrier"  # 13 GB of embeddings are too much for the driver's 4
     with pytest.raises(ConfigError, match=r"not even the embeddings fit on cpu \(stand-in\).*set align.runtime to barrier"):
         chosen(2_000_000, 2, runtime="local", device="cuda")
@@ -120,7 +121,7 @@ def test_weights_on_a_device_are_those_of_the_cores(spark, device_of, left, word
     want = align(*tables(spark, REAL, FAKE), AlignConfig(**SMALL, device="cpu", warm_start_rows=40), 0)
     device_of((16 * BLOCK_NUMBERS + 24 * 64**2 + 16 * 400 + left) / FREE_SHARE)
     lines = []
-    got = align(*tables(spark, REAL, FAKE, partitions=3), AlignConfig(**SMALL, warm_start_rows=40), 0, lines.append)
+    got = align(*tables(spark, REAL, FAKE, partitions=3), AlignConfig(**SMALL, device="cuda", warm_start_rows=40), 0, lines.append)
     assert any("runtime local" in line and words in line and "device cpu (stand-in)" in line for line in lines)
     found, expected = ({row["doc_id"]: row for row in done.weights.toArrow().to_pylist()} for done in (got, want))
     np.testing.assert_allclose(column(found), column(expected), rtol=rtol)

@@ -138,18 +138,18 @@ class Views:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How two students did on real rows. accuracy, log_loss: means over the students."""
+    """How the two students did on real rows. accuracy, log_loss: of the one on embeddings, of the one on words."""
 
-    accuracy: float
-    log_loss: float
+    accuracy: tuple[float, float]
+    log_loss: tuple[float, float]
 
 
-def judge_rows(trained_on: Views, copies: npt.NDArray[np.integer], judges: Views) -> Judgement:
-    """Trains both students on rows that come ``copies`` times and scores them on real rows, by the weights of these.
+def judge_rows(trained_on: Views, sample_weight: npt.NDArray[Any], judges: Views) -> Judgement:
+    """Trains both students on weighted rows and scores them on real rows, by the weights of these.
 
-    copies: (n,) >= 0, of rows of two labels at least; with one label alone the students always answer it."""
-    rows = np.flatnonzero(copies)
-    weights, labels = copies[rows].astype(np.float64), trained_on.labels[rows].astype(str)
+    sample_weight: (n,) >= 0, such as how often each row was drawn; with rows of one label alone the students always answer it."""
+    rows = np.flatnonzero(sample_weight)
+    weights, labels = sample_weight[rows].astype(np.float64), trained_on.labels[rows].astype(str)
     counts = trained_on.ngrams[rows]
     met = _frequent(counts)
     idf = TfidfTransformer(sublinear_tf=True).fit(counts[:, met])
@@ -160,7 +160,7 @@ def judge_rows(trained_on: Views, copies: npt.NDArray[np.integer], judges: Views
     truth = judges.labels.astype(str)
     with threadpool_limits(1):
         scores = [_score(seen, labels, weights, unseen, truth, judges.weight) for seen, unseen in pairs]
-    return Judgement(float(np.mean([s[0] for s in scores])), float(np.mean([s[1] for s in scores])))
+    return Judgement((scores[0][0], scores[1][0]), (scores[0][1], scores[1][1]))
 
 
 def _frequent(counts: sparse.csr_matrix) -> npt.NDArray[np.int64]:

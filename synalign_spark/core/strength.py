@@ -6,7 +6,7 @@ lambda = infinity with a = 0 included ("stay uniform"), is chosen by real rows t
 students trained on rows drawn by the weights that the other half shaped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,8 @@ AGREEMENTS = (0.0, 1.0, 3.0)
 LAMBDAS = (np.inf, *(4.0**-k for k in range(1, 8)))
 SMALLEST_ESS = 0.03  # of a label's rows: below it the students see too few rows to be worth a trial
 DRAWN_ROWS = 5_000
-NEAR_TIE = 0.5  # standard errors of the accuracy within which the log-loss decides
+FINALISTS = 4  # harmless candidates, sought from the best by drawn rows on; students train on weighted rows too, which takes longer
+NEAR_TIE = 0.5  # standard errors of the accuracy that are a trifle
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Half:
 
 @dataclass(frozen=True)
 class Pool:
-    """The sample of synthetic rows, sorted by group. group: (n,); phi: (n, D); log_prior: (n,); u: (draws, n) uniform in (0, 1)."""
+    """The sample of synthetic rows, sorted by group. group: (n,); phi: (n, D); log_prior: (n,); u: (n,) uniform in (0, 1)."""
 
     rows: Views
     group: npt.NDArray[np.object_]
@@ -50,13 +51,26 @@ class Pool:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to align and how its students did. ess_share: effective sample size over rows, the smallest over the labels."""
+    """One way to align and how its students did. ess_share: effective sample size over rows, the smallest over the labels;
+    drawn: accuracies of the two students trained on drawn rows; log_loss: their mean; weighted: accuracies of those trained on
+    all rows with sample weights, for finalists."""
 
     agreement: float
     lam: float
     ess_share: float
-    accuracy: float
+    drawn: tuple[float, ...]
     log_loss: float
+    weighted: tuple[float, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        """Of students trained on drawn rows, the mean over the two."""
+        return float(np.mean(self.drawn))
+
+    @property
+    def overall(self) -> float:
+        """The mean accuracy over students and ways of training."""
+        return float(np.mean(self.drawn + self.weighted))
 
 
 @dataclass(frozen=True)
@@ -69,57 +83,110 @@ class Choice:
 
     @property
     def uniform(self) -> Candidate:
-        """The pair that changes nothing."""
-        return next(c for c in self.tried if c.agreement == 0.0 and np.isinf(c.lam))
+        """The pair that changes nothing; where the agreement is given, the one that changes nothing else."""
+        return self.tried[0]
 
 
 def choose_by_probes(
     halves: tuple[Half, Half], pool: Pool, shares: Mapping[str, float], agreements: Sequence[float] = AGREEMENTS,
     lams: Sequence[float] = LAMBDAS,
 ) -> Choice:  # fmt: skip
-    """Tries every pair of (a, lambda) in both directions. shares: of each group among the rows to draw."""
-    found: dict[tuple[float, float], list[Candidate]] = {}
-    for shaping, judging in (halves, halves[::-1]):
-        log_agreement = np.log(
-            fit_label_probe(shaping.rows.x, shaping.rows.labels, shaping.rows.weight).agreement(pool.rows.x, pool.rows.labels)
-        )
-        for a in agreements:
-            for candidate in _try(a, a * log_agreement, shaping, judging, pool, shares, lams):
-                found.setdefault((a, candidate.lam), []).append(candidate)
+    """Tries every pair of (a, lambda) in both directions.
+
+    shares: of each group among the rows to draw; agreements, lams: what to try, the mildest first, by which the others are held."""
+    courts = [Court(shaping, judging, pool, shares) for shaping, judging in (halves, halves[::-1])]
+    trials = [{(trial.agreement, trial.lam): trial for a in agreements for trial in court.tries(a, lams)} for court in courts]
+    tried = [_mean([found[pair] for found in trials]) for pair in trials[0] if pair in trials[1]]
     judges = round(sum(half.rows.ess for half in halves))
-    tried = tuple(_mean(both) for both in found.values() if len(both) == 2)
-    return Choice(best_of(tried, judges), tried, judges)
+
+    def in_both_ways(candidate: Candidate) -> Candidate:
+        pair = (candidate.agreement, candidate.lam)
+        weighted = np.mean([court.weighted(found[pair]) for court, found in zip(courts, trials, strict=True)], axis=0)
+        return replace(candidate, weighted=tuple(float(own) for own in weighted))
+
+    finals = {0: in_both_ways(tried[0])}  # lambda is infinite there, and a is 0 unless it is given
+    for place in sorted(range(1, len(tried)), key=lambda place: -tried[place].accuracy):
+        if len(harmless(list(finals.values()), judges)) > FINALISTS:  # the first is harmless too
+            break
+        finals[place] = in_both_ways(tried[place])
+    tried = [finals.get(place, candidate) for place, candidate in enumerate(tried)]
+    return Choice(best_of(list(finals.values()), judges), tuple(tried), judges)
 
 
-def best_of(tried: Sequence[Candidate], judges: int) -> Candidate:
-    """The highest accuracy; among those within half a standard error of it the smallest log-loss. judges: rows behind an accuracy."""
-    top = max(c.accuracy for c in tried)
-    near = NEAR_TIE * float(np.sqrt(max(top * (1 - top), 1e-12) / max(judges, 1)))
-    return min((c for c in tried if c.accuracy >= top - near), key=lambda c: (c.log_loss, -c.lam, c.agreement))
+def harmless(finals: Sequence[Candidate], judges: int) -> list[Candidate]:
+    """Those that cost no student in any way of training more than a trifle against the first, rows as they came: weights are to
+    help whatever they are used for. judges: rows behind an accuracy."""
+    before = finals[0]
+    near = _near(before, judges)
+    return [c for c in finals if np.all(np.subtract(c.drawn + c.weighted, before.drawn + before.weighted) >= -near)]
 
 
-def _mean(both: Sequence[Candidate]) -> Candidate:
-    accuracy, log_loss = (float(np.mean([getattr(c, name) for c in both])) for name in ("accuracy", "log_loss"))
-    return replace(both[0], accuracy=accuracy, log_loss=log_loss, ess_share=min(c.ess_share for c in both))
+def best_of(finals: Sequence[Candidate], judges: int) -> Candidate:
+    """The highest mean accuracy among the harmless; within half a standard error of it the smallest log-loss decides."""
+    candidates = harmless(finals, judges)
+    top = max(candidates, key=lambda c: c.overall)
+    near = _near(top, judges)
+    return min((c for c in candidates if c.overall >= top.overall - near), key=lambda c: (c.log_loss, -c.lam, c.agreement))
 
 
-def _try(a: float, log_factor: Float64Array, shaping: Half, judging: Half, pool: Pool, shares: Mapping[str, float],
-         lams: Sequence[float]) -> list[Candidate]:  # fmt: skip
-    """The candidates of one base measure. log_factor: (n,) of the base measure over the prior weights."""
-    groups = {name: slice(*np.flatnonzero(pool.group == name)[[0, -1]] + [0, 1]) for name in sorted(shares)}
-    log_base = pool.log_prior + log_factor
-    shard = Shard.of({name: (pool.phi[rows], log_base[rows]) for name, rows in groups.items()}, usable_threads())
-    paths = run_together({name: solve_path(shaping.means[name], lams) for name in groups}, shard.evaluate)
-    found = []
-    for place in range(min(len(path) for path in paths.values())):
-        points = {name: path[place] for name, path in paths.items()}
-        weights = np.zeros(len(pool.group))
-        for name, rows in groups.items():
-            weights[rows] = np.exp(shard.log_weights(name, points[name].theta) - points[name].moments.log_partition)
-        done = _judge(weights, groups, pool, shares, judging.rows)
-        ess = min(point.moments.ess / point.moments.rows for point in points.values())
-        found.append(Candidate(a, lams[place], ess, done.accuracy, done.log_loss))
-    return found
+def _near(candidate: Candidate, judges: int) -> float:
+    return NEAR_TIE * float(np.sqrt(max(candidate.overall * (1 - candidate.overall), 1e-12) / max(judges, 1)))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate by one half's judgement. weights: (n,) within the groups."""
+
+    agreement: float
+    lam: float
+    ess_share: float
+    weights: Float64Array
+    judged: Judgement
+
+
+def _mean(both: Sequence[Trial]) -> Candidate:
+    drawn = tuple(float(own) for own in np.mean([trial.judged.accuracy for trial in both], axis=0))
+    log_loss = float(np.mean([trial.judged.log_loss for trial in both]))
+    return Candidate(both[0].agreement, both[0].lam, min(trial.ess_share for trial in both), drawn, log_loss)
+
+
+class Court:
+    """One half of the real rows shapes weights, the other half judges them."""
+
+    def __init__(self, shaping: Half, judging: Half, pool: Pool, shares: Mapping[str, float]) -> None:
+        self._shaping, self._judges, self._pool, self._shares = shaping, judging.rows, pool, shares
+        probe = fit_label_probe(shaping.rows.x, shaping.rows.labels, shaping.rows.weight)
+        self._log_agreement = np.log(probe.agreement(pool.rows.x, pool.rows.labels))
+        self._groups = {name: slice(*np.flatnonzero(pool.group == name)[[0, -1]] + [0, 1]) for name in sorted(shares)}
+
+    def tries(self, a: float, lams: Sequence[float]) -> Iterator[Trial]:
+        """The candidates of one base measure."""
+        log_base = self._pool.log_prior + a * self._log_agreement
+        shard = Shard.of({name: (self._pool.phi[rows], log_base[rows]) for name, rows in self._groups.items()}, usable_threads())
+        paths = run_together({name: solve_path(self._shaping.means[name], lams) for name in self._groups}, shard.evaluate)
+        for place in range(min(len(path) for path in paths.values())):
+            points = {name: path[place] for name, path in paths.items()}
+            weights = np.zeros(len(self._pool.group))
+            for name, rows in self._groups.items():
+                weights[rows] = np.exp(shard.log_weights(name, points[name].theta) - points[name].moments.log_partition)
+            ess = min(point.moments.ess / point.moments.rows for point in points.values())
+            yield Trial(a, lams[place], ess, weights, judge_rows(self._pool.rows, self._drawn(weights), self._judges))
+
+    def weighted(self, trial: Trial) -> tuple[float, float]:
+        """Accuracies of the students trained on all rows with sample weights."""
+        sample_weight, total = np.zeros(len(trial.weights)), sum(self._shares.values())
+        for name, mine in self._groups.items():
+            sample_weight[mine] = trial.weights[mine] * (len(sample_weight) * self._shares[name] / total)
+        return judge_rows(self._pool.rows, sample_weight, self._judges).accuracy
+
+    def _drawn(self, weights: Float64Array) -> npt.NDArray[np.int64]:
+        """(n,) copies. All candidates use the same uniform numbers, which takes most of the draws' noise out of the comparison."""
+        rows = quotas(self._shares, min(DRAWN_ROWS, len(weights)))
+        copies = np.zeros(len(weights), dtype=np.int64)
+        for name, mine in self._groups.items():
+            ticks = to_ticks(weights[mine])
+            copies[mine] = systematic_copies(ticks, 0, int(ticks.sum()), rows[name], float(self._pool.u[mine.start]))
+        return copies
 
 
 def solve_path(real: Sample, lams: Sequence[float]) -> Search[list[Point]]:
@@ -135,17 +202,3 @@ def solve_path(real: Sample, lams: Sequence[float]) -> Search[list[Point]]:
                 break
             points.append(point)
     return points
-
-
-def _judge(weights: Float64Array, groups: Mapping[str, slice], pool: Pool, shares: Mapping[str, float], judges: Views) -> Judgement:
-    """Students trained on rows drawn by the weights, the mean over the draws. The draws of all candidates use the same
-    uniform numbers, which takes most of their noise out of the comparison."""
-    rows = quotas(shares, min(DRAWN_ROWS, len(weights)))
-    found = []
-    for u in pool.u:
-        copies = np.zeros(len(weights), dtype=np.int64)
-        for name, mine in groups.items():
-            ticks = to_ticks(weights[mine])
-            copies[mine] = systematic_copies(ticks, 0, int(ticks.sum()), rows[name], float(u[mine.start]))
-        found.append(judge_rows(pool.rows, copies, judges))
-    return Judgement(float(np.mean([f.accuracy for f in found])), float(np.mean([f.log_loss for f in found])))

@@ -30,7 +30,6 @@ JUDGES = 4_000  # real rows a half
 HALVES = ("fit", "validation")
 FEWEST_JUDGES = 20  # real rows of a label in each half; a label with fewer takes no part in the choice
 RARE_JUDGES = 500  # real rows of a label on the driver, where it has so many
-DRAWS = 1
 MOST_SAMPLED = 5  # times warm_start_rows; so many rows are all taken: at small lambda a sample of few rows misleads
 SAMPLED = 0.1  # of more rows, so that a pass over the sample costs little beside one over all
 FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group in the solver's sample
@@ -140,11 +139,10 @@ def _pool(
 ) -> Pool:
     """A sample of the synthetic rows with their texts, by group and id."""
     kept = _sampled(synthetic, counts, cfg, judged)
-    draws = [unit(seed, f"align.probe{i}", "doc_id").alias(f"draw{i}") for i in range(DRAWS)]
-    table = F.broadcast(kept.select("doc_id", "label", "grp", "prior", "embedding", *draws)).join(texts, "doc_id").toArrow()
+    draw = unit(seed, "align.probe0", "doc_id").alias("draw")
+    table = F.broadcast(kept.select("doc_id", "label", "grp", "prior", "embedding", draw)).join(texts, "doc_id").toArrow()
     rows, group, x = in_order(table)
-    u = np.stack([rows.column(f"draw{i}").to_numpy() for i in range(DRAWS)])
-    return Pool(_views(rows, x, "prior"), group, features(x), logs(rows, "prior"), u)
+    return Pool(_views(rows, x, "prior"), group, features(x), logs(rows, "prior"), rows.column("draw").to_numpy())
 
 
 def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, judged: list[str]) -> DataFrame:

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.lambda_rule import Finished, Path, Sample, Settings, finish, pool, search_path
-from synalign_spark.core.mmd import Evaluate, Search, run_together
+from synalign_spark.core.lambda_rule import Finished, Path, Sample, Settings, finish, pool, raise_to_common_lambda, search_path
+from synalign_spark.core.mmd import Evaluate, run_together
 from synalign_spark.core.moments import Moments, Pass
 
 Float64Array = npt.NDArray[np.float64]
@@ -54,13 +54,14 @@ class Checkpoint(Protocol):
 
 def solve(problems: Mapping[str, Problem], evaluate: Evaluate, checkpoint: Checkpoint | None = None) -> dict[str, Answer]:
     """Chooses lambda and solves for every label. Passes over all rows are kept in the checkpoint and not made again."""
-
-    def one(problem: Problem) -> Search[Answer]:
-        path = yield from search_path((problem.fit, problem.validation), problem.settings, problem.row_share)
-        return Answer(path, (yield from finish(problem.real, path, problem.settings)))
-
     passes = evaluate if checkpoint is None else Replay(evaluate, checkpoint).evaluate
-    return run_together({name: one(problem) for name, problem in problems.items()}, passes)
+    paths = run_together({name: search_path((p.fit, p.validation), p.settings, p.row_share) for name, p in problems.items()}, passes)
+    finished = run_together({name: finish(p.real, paths[name], p.settings) for name, p in problems.items()}, passes)
+    few = {name: paths[name] for name, problem in problems.items() if problem.settings.rule == "ess_rule"}
+    while behind := raise_to_common_lambda(few, {name: finished[name].lam for name in few}):
+        again = run_together({name: finish(problems[name].real, paths[name], problems[name].settings) for name in behind}, passes)
+        finished |= {name: end.after(finished[name], paths[name]) for name, end in again.items()}
+    return {name: Answer(paths[name], finished[name]) for name in problems}
 
 
 class Replay:

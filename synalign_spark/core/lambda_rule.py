@@ -8,10 +8,10 @@ A small lambda matches the real sample closely, its noise too, and leaves few ro
 (bias plus sampling variance), over lambda = infinity, 1, 1/2, 1/4, ..., with a floor on the effective sample size.
 The real rows are cross-fitted: each half judges the weights that the other half shaped, and the scores add up.
 Infinity keeps the base weights, so the rule can say that aligning does not pay. ``ess_rule`` takes the smallest lambda
-that keeps the floor, down to 2^-10, for real rows too few to judge by. ``fixed`` and ``plain`` are given lambdas.
+that keeps the floor of every label, down to 2^-10, for real rows too few to judge by. ``fixed`` and ``plain`` are given lambdas.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -118,6 +118,16 @@ class Finished:
     sample_passes: int
     raised: bool
 
+    @property
+    def lam(self) -> float:
+        """lambda of the solution."""
+        return self.solution.point.lam
+
+    def after(self, earlier: "Finished", path: "Path") -> "Finished":
+        """This end with the passes of an earlier one from the same path counted in."""
+        inner = self.sample_passes + earlier.sample_passes - path.passes
+        return replace(self, passes=self.passes + earlier.passes, sample_passes=inner)
+
 
 def lambdas(settings: Settings) -> Iterator[float]:
     """The path: infinity, then falling to the lambda wanted, or to the smallest for the rule to stop at."""
@@ -181,6 +191,22 @@ def take(path: Path, settings: Settings) -> bool:
     if settings.rule == "ess_rule" or newest.score < best.score:
         path.chosen = len(path.points) - 1
     return len(path.points) - 1 - path.chosen < WORSE_POINTS
+
+
+def raise_to_common_lambda(paths: Mapping[str, Path], lams: Mapping[str, float]) -> list[str]:
+    """Moves the choice of every label to the largest lambda of them all, and says which labels have to be solved again.
+
+    A label that is aligned more strongly than another tilts the models trained on both. Labels that keep their base weights
+    stay out of it, and so do all where a label had to leave its path. lams: of the labels as they are solved."""
+    largest = max((lam for lam in lams.values() if not np.isinf(lam)), default=np.inf)
+    places = {name: next((i for i, p in enumerate(path.points) if p.point.lam == largest), None) for name, path in paths.items()}
+    behind = []
+    for name in sorted(paths):
+        place = places[name]
+        if lams[name] < largest and place is not None:
+            paths[name].chosen = place
+            behind.append(name)
+    return behind
 
 
 def finish(real: Sample, path: Path, settings: Settings) -> Search[Finished]:

@@ -97,3 +97,17 @@ def test_a_cap_on_the_largest_weight_raises_lambda_until_it_holds():
     assert end.solution.point.lam > 0.01
     assert end.raised
     assert end.solution.converged
+
+
+def test_with_few_real_rows_all_labels_take_the_lambda_of_the_one_that_stops_first():
+    asked = problems("ess_rule")
+    far = asked["=a"].fit.mean * 3.0  # harder to match: its effective sample size falls sooner
+    asked["=a"] = Problem(Sample(50, far), Sample(50, far), asked["=a"].holdout, asked["=a"].settings, 0.25)
+    alone = {name: solve({name: problem}, Rows().evaluate)[name] for name, problem in asked.items()}
+    lam = {name: answer.finished.solution.point.lam for name, answer in alone.items()}
+    assert lam["=a"] > lam["=b/c|d"]
+    together = solve(asked, Rows().evaluate)
+    assert {answer.finished.solution.point.lam for answer in together.values()} == {lam["=a"]}
+    nothing = Problem(*(Sample(0, np.zeros(WIDTH)),) * 3, Settings("uniform", 0.01, 0.1, 1e-9, 300), 0.25)
+    kept = solve({**asked, "=b/c|d": nothing}, Rows().evaluate)
+    assert [np.isinf(kept[name].finished.solution.point.lam) for name in sorted(kept)] == [False, True]

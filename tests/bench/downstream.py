@@ -214,18 +214,18 @@ def main() -> None:
         print(json.dumps({"benchmark": "downstream", "quick": given.quick, "skipped": str(err)}))
         return
     runs, found = Runs(given.out, given.resume), []
-    removed = {}
+    removed, test_rows = {}, {}
     try:
         with product(given) as ours:
             for task in tasks:
                 data = open_task(task, given.text_column, given.label_column)
-                removed[data.name] = data.removed
+                removed[data.name], test_rows[data.name] = data.removed, len(data.test)
                 found += list(compare(data, given, ours, runs))
     except (ConfigError, ValueError) as err:
         raise SystemExit(f"downstream: {err}") from err
     if given.markdown:
         print(summary.markdown(found))
-    print(json.dumps({"benchmark": "downstream", "quick": given.quick, **summary.report(found), "removed": removed}))
+    print(json.dumps({"benchmark": "downstream", "quick": given.quick, **summary.report(found, test_rows), "removed": removed}))
 
 
 if __name__ == "__main__":

@@ -94,3 +94,8 @@ def test_the_last_line_is_json():
     report = summary.report([*RUNS, run(summary.REAL_ALONE, 0, 0.9)])
     assert json.loads(json.dumps(report))["rows"][0]["method"] == "uniform"
     assert [row["accuracy"] for row in report["real_alone"]] == [0.9]
+
+
+def test_the_error_of_a_finite_test_table_is_said_apart():
+    row = next(row for row in summary.report(RUNS, {"t": 1_875})["rows"] if row["method"] == "uniform")
+    assert (row["accuracy"], row["stderr"], row["test_stderr"]) == (0.75, 0.05, 0.01)  # sqrt(0.75 * 0.25 / 1875)

@@ -21,7 +21,7 @@ from tests.bench.support.gpu_case import gpu_case
 SIZES = {  # full form, quick form
     "adam": ({"rows": 200_000, "features": 1_024, "rates": [0.03, 0.1, 0.3]}, {"rows": 20_000, "features": 256, "rates": [0.1]}),
     "exact": ({"rows": 2_000, "features": 128}, {"rows": 2_000, "features": 16}),
-    "bandwidth": ({"rows": 400_000, "features": 2_048}, {"rows": 30_000, "features": 2_048}),
+    "bandwidth": ({"rows": 400_000, "features": 2_048}, {"rows": 70_000, "features": 2_048}),
     "passes": ({"rows": 1_000_000, "features": 2_048}, {"rows": 40_000, "features": 256}),
     "barrier": ({"rows": 200_000, "features": 1_024, "times": 2}, {"rows": 20_000, "features": 256, "times": 1}),
     "memory": ({"rows": 500_000, "features": 2_048}, {"rows": 20_000, "features": 1_024}),

@@ -1,9 +1,10 @@
 """The fused pass, compiled: a row is read from memory once and used twice, for its logit and for the weighted sum.
 
-Two BLAS calls a block read it twice, the second time from the cache, which costs half of the memory's speed. numba compiles
+Two BLAS calls a block would read it twice, the second time from the cache. numba compiles
 on the first call (seconds, kept on disk for later processes) and is imported by the first large pass alone.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,9 @@ RELAXED = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order, so that t
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function in machine code, without the interpreter's lock; kept on disk where there is a place to keep it."""
     try:
-        return numba.njit(nogil=True, fastmath=RELAXED, cache=True)(function)
+        return numba.njit(nogil=True, fastmath=RELAXED, cache=os.path.exists(__file__))(
+            function
+        )  # numba trusts any place for an archive's code
     except RuntimeError:  # neither the code's folder nor a home can be written, as in some containers
         return numba.njit(nogil=True, fastmath=RELAXED)(function)
 

@@ -78,14 +78,18 @@ def certificate_rows(
     if list(outcomes) != [""]:
         rows.append({**common, "label": None, **_numbers([outcomes[group] for group in sorted(outcomes)], checks["whole"])})
     if choice:
-        gain = choice.best.accuracy - choice.uniform.accuracy
-        rows[-1]["verdict"] += (
-            f"; probes trained on the rows: accuracy {choice.best.accuracy:.1%} on real rows, {choice.uniform.accuracy:.1%} "
-        )
-        rows[-1]["verdict"] += f"without weights ({gain:+.1%})" if gain > 0 else "without weights: uniform could not be beaten"
+        rows[-1]["verdict"] += f"; {_probed(choice)}"
     if unmatched:
         rows[-1]["verdict"] += f"; no synthetic rows for label {', '.join(unmatched[:10])}: the weights cover the other labels only"
     return rows
+
+
+def _probed(choice: Choice) -> str:
+    """What the probes found, in words: accuracies of students trained on drawn rows."""
+    taken, before = choice.best, choice.uniform
+    against = "with label agreement alone" if before.agreement else "without weights"
+    end = ": that could not be beaten" if taken == before else f" ({taken.accuracy - before.accuracy:+.1%})"
+    return f"probes trained on the rows: accuracy {taken.accuracy:.1%} on real rows, {before.accuracy:.1%} {against}{end}"
 
 
 def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:

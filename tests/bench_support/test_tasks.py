@@ -96,6 +96,15 @@ def test_the_last_line_is_json():
     assert [row["accuracy"] for row in report["real_alone"]] == [0.9]
 
 
+def test_the_gain_over_uniform_is_the_mean_over_tasks():
+    few, more = [dict(entry, real_rows=300) for entry in RUNS + EASY], [dict(entry, real_rows=301) for entry in RUNS]
+    trainings = [way for ways in RUNS[0]["scores"].values() for way in ways]
+    found = summary.gains(few + more)
+    assert {kind.split(", ")[0] for kind in found} == set(trainings)
+    assert found[f"{trainings[0]}, 300"] == pytest.approx((0.04 + 0.4) / 2)  # leads of 0.06 and 0.02, and of 0.4 in the easy task
+    assert found[f"{trainings[0]}, more"] == pytest.approx(0.04)
+
+
 def test_the_error_of_a_finite_test_table_is_said_apart():
     row = next(row for row in summary.report(RUNS, {"t": 1_875})["rows"] if row["method"] == "uniform")
     assert (row["accuracy"], row["stderr"], row["test_stderr"]) == (0.75, 0.05, 0.01)  # sqrt(0.75 * 0.25 / 1875)

@@ -152,3 +152,24 @@ def test_a_compiled_pass_takes_large_logits_and_arrays_that_may_not_be_written()
     for array in (phi, log_base):
         array.flags.writeable = False
     assert_same(row_moments(phi, log_base, theta, kernel="float64"), row_moments(phi, log_base, theta), rtol=1e-9)
+
+
+def test_the_kernel_compiles_from_a_zip_where_nothing_can_be_kept(tmp_path):
+    """As on an executor that got the code as an archive and has no home to write to: numba refuses to cache there."""
+    import os
+    import subprocess
+    import sys
+    import zipfile
+    from pathlib import Path
+
+    from synalign_spark.core import kernel
+
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as code:
+        code.write(Path(kernel.__file__), "shipped_kernel.py")
+    job = (
+        "import numpy as np, shipped_kernel as k; f = np.zeros(2); x = np.array([[1, 2], [3, 4]], dtype=np.float32); t = np.zeros(2)\n"
+        "assert k.fused(x, np.zeros(2), t, t, f) == (0.0, 2.0, 2.0, 2) and f.tolist() == [4.0, 6.0]"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "code.zip"), "HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere"}
+    found = subprocess.run([sys.executable, "-c", job], env=env, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr

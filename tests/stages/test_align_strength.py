@@ -7,9 +7,11 @@ import pyarrow as pa
 import pytest
 
 from synalign_spark.config import AlignConfig
+from synalign_spark.core.strength import Candidate, Choice
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.stages.align import align
 from synalign_spark.stages.align_strength import rule_of
+from synalign_spark.stages.align_tables import _probed
 from synalign_spark.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from udfs.arrow import from_matrix
 
@@ -189,3 +191,16 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
     dead = [0.0 if row[1] == "bad" else 1.0 for row in REAL]
     with pytest.raises(DataError, match="all weights of the real rows are 0 for label bad"):
         run(spark, REAL, FAKE, real_prior=dead)
+
+
+@pytest.mark.parametrize(
+    ("taken", "first", "words"),
+    [
+        (0, 0.0, "accuracy 80.0% on real rows, 80.0% without weights: that could not be beaten"),
+        (1, 0.0, "accuracy 79.9% on real rows, 80.0% without weights (-0.1%)"),  # taken for what it does with sample weights
+        (1, 1.5, "accuracy 79.9% on real rows, 80.0% with label agreement alone (-0.1%)"),
+    ],
+)
+def test_the_verdict_names_what_was_compared(taken, first, words):
+    tried = (Candidate(first, np.inf, 1.0, (0.8, 0.8), 0.5, (0.7, 0.7)), Candidate(3.0, 0.1, 0.5, (0.798, 0.8), 0.4, (0.8, 0.8)))
+    assert words in _probed(Choice(tried[taken], tried, 1_000))

@@ -103,7 +103,7 @@ def oracle(s, gaps=None):
     return rows
 
 
-def check(got, want):
+def assert_is(got, want):
     assert [(row["label"], row["cluster_id"]) for row in got] == [(row["label"], row["cluster_id"]) for row in want]
     for mine, theirs in zip(got, want, strict=True):
         for name, value in theirs.items():
@@ -119,7 +119,7 @@ def labelled(spark):
 
 
 def test_the_table_is_what_numpy_says(labelled):
-    check(labelled, oracle(LABELLED))
+    assert_is(labelled, oracle(LABELLED))
     for label in ("cat", "dog"):
         mine = [row for row in labelled if row["label"] == label]
         assert sum(row["real_share"] for row in mine) == pytest.approx(1.0)
@@ -179,14 +179,14 @@ def test_slices_change_no_bit(labelled, spark, slice_rows):
 def test_rows_without_labels_have_one_group(spark):
     s = side({None: 300}, {None: 120})
     got = found(spark, s)
-    check(got, oracle(s))
+    assert_is(got, oracle(s))
     assert {row["label"] for row in got} == {None}
 
 
 def test_one_mixture_gives_every_label_the_same_witness_function(spark):
     """align.per_label off: one gap under '', shares within the label all the same."""
     gaps = {"": LABELLED.gaps["=cat"]}
-    check(found(spark, LABELLED, gaps), oracle(LABELLED, gaps))
+    assert_is(found(spark, LABELLED, gaps), oracle(LABELLED, gaps))
 
 
 def test_what_cannot_be_used_is_named(spark):

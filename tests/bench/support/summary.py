@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 OURS, REAL_ALONE = "ours", "real alone"
+FEW = 300  # real rows, the few of the default runs
 Run = Mapping[str, Any]
 
 
@@ -78,6 +79,20 @@ def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, A
     return worst
 
 
+def gains(runs: Iterable[Run]) -> dict[str, float | None]:
+    """What 'ours' gains on 'uniform', by way of training and real rows ("drawn, 300", "drawn, more"): the mean over tasks and students.
+
+    Each task counts once, with the mean over the seeds that both methods have."""
+    cells, found = flat(runs), {}
+    for (task, real, method, student, training), mine in cells.items():
+        before = cells.get((task, real, "uniform", student, training), {})
+        shared = sorted(set(mine) & set(before))
+        if method == OURS and shared:
+            kind = f"{training}, {FEW if real <= FEW else 'more'}"
+            found.setdefault(kind, []).append(np.mean([mine[seed] - before[seed] for seed in shared]))
+    return {kind: _short(float(np.mean(leads))) for kind, leads in found.items()}
+
+
 def report(runs: Sequence[Run], test_rows: Mapping[str, int] | None = None) -> dict[str, Any]:
     """What the last line of the benchmark holds. real_alone: the same students on the real rows; extra: of each run of 'ours'."""
     found = rows(runs, test_rows)
@@ -89,6 +104,7 @@ def report(runs: Sequence[Run], test_rows: Mapping[str, int] | None = None) -> d
     return {
         "rows": [row for row in found if row["method"] != REAL_ALONE],
         "real_alone": [row for row in found if row["method"] == REAL_ALONE],
+        "gain_over_uniform": gains(runs),
         "worst_margin": worst_margin(runs),
         "worst_margin_to_uniform": worst_margin(runs, against="uniform"),
         "certificates": certificates,

@@ -6,15 +6,14 @@ end. torch is imported when a device is first used: it takes seconds that a run 
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.moments import Moments, Pass
-from synalign_spark.core.row_shard import Float32Array, Float64Array, RowBuilder
-from synalign_spark.core.shard import FIXED_POINT, SINGLE_FROM, STORAGES, Rows, ShardBuilder, choose_storage
+from synalign_spark.core.row_shard import STORAGES, Chunk, Float32Array, Float64Array, RowBuilder
+from synalign_spark.core.shard import SINGLE_FROM, Rows, ShardBuilder, choose_storage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,43 +79,17 @@ class DeviceFeatures:
         return phi.mul_(float(np.float32(np.sqrt(1.0 / half))))
 
 
-@dataclass(frozen=True)
-class Block:
-    """Rows of one label on the device. log_base, log_prior: (n,) float64; values: (n, D) features over ``scale``, or x: (n, d) to
-    make them from. n is at least 1."""
-
-    log_base: "Tensor"
-    log_prior: "Tensor"
-    values: "Tensor | None"
-    scale: float = 1.0
-    x: "Tensor | None" = None
-
-    def features(self, make: DeviceFeatures) -> "Tensor":
-        """(n, D) features over ``scale``, float32 or int16."""
-        if self.values is not None:
-            return self.values
-        if self.x is None:
-            raise ValueError("block: it keeps neither features nor what they are made from")
-        return make(self.x)
-
-
-def device_block(x: "Tensor", log_base: "Tensor", log_prior: "Tensor", make: DeviceFeatures, storage: str) -> Block:
-    """A block of rows that are on the device. x: (n, d) float32; log_base, log_prior: (n,) float64; storage: one of STORAGES."""
+def fixed_point(phi: "Tensor", scale: float) -> "Tensor":
+    """Features over a scale as int16, in place as far as it goes."""
     import torch
 
-    if storage == "recompute":
-        return Block(log_base, log_prior, None, 1.0, x)
-    phi = make(x)
-    if storage == "float32":
-        return Block(log_base, log_prior, phi)
-    scale = make.largest / FIXED_POINT
-    return Block(log_base, log_prior, phi.div_(float(np.float32(scale))).round_().to(torch.int16), scale)
+    return phi.div_(float(np.float32(scale))).round_().to(torch.int16)
 
 
 class DeviceShard:
     """Rows grouped by label, as ``core.shard.Shard``, on a torch device."""
 
-    def __init__(self, groups: dict[str, list[Block]], make: DeviceFeatures, single: bool = False) -> None:
+    def __init__(self, groups: dict[str, list[Chunk["Tensor"]]], make: DeviceFeatures, single: bool = False) -> None:
         """single: passes in float32 within SUM_ROWS rows, else in float64."""
         self.groups, self.make, self.single = groups, make, single
 
@@ -228,7 +201,7 @@ class DeviceBuilder:
         self._waiting_limit = max(1, WAITING_NUMBERS // make.width)  # rows, over all groups
         self._waiting: dict[str, list[Rows]] = {}
         self._counts: dict[str, int] = {}
-        self._groups: dict[str, list[Block]] = {}
+        self._groups: dict[str, list[Chunk[Tensor]]] = {}
 
     def add(self, group: str, x: Float32Array, log_base: Float64Array, log_prior: Float64Array) -> None:
         """Rows of one group. x: (n, d) embeddings; log_base, log_prior: (n,)."""
@@ -251,7 +224,9 @@ class DeviceBuilder:
         self._waiting[group][:] = [(left[0], left[1], left[2])] if len(left[0]) else []
         self._counts[group] = len(left[0])
         x, log_base, log_prior = taken
-        block = device_block(x.to(torch.float32), log_base.to(torch.float64), log_prior.to(torch.float64), self._make, self._storage)
+        block = Chunk.of(
+            x.to(torch.float32), log_base.to(torch.float64), log_prior.to(torch.float64), self._make, self._storage, fixed_point
+        )
         self._groups.setdefault(group, []).append(block)
 
     def shard(self) -> DeviceShard:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +16,18 @@ from threadpoolctl import ThreadpoolController
 
 from synalign_spark.core.communicator import Communicator
 from synalign_spark.core.features import FeatureMap
-from synalign_spark.core.moments import Moments, Pass, Stored, log_weights, merge, no_rows, reduce_moments, row_moments, second_moments
-from synalign_spark.core.row_shard import RowShard
+from synalign_spark.core.moments import Moments, Pass, log_weights, merge, no_rows, reduce_moments, row_moments, second_moments
+from synalign_spark.core.row_shard import Chunk, RowShard
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+NumpyArray = npt.NDArray[Any]
 
 Rows = tuple[Float32Array, Float64Array, Float64Array]
 
 CHUNK_ROWS = 4096
 COMPILED_FROM = 2**24  # numbers of a shard from which a pass is compiled: below, importing the compiler costs more than it gives
 SINGLE_FROM = 2**27  # numbers of a shard from which products are float32: below, exactness costs little
-FIXED_POINT = 32_767  # features lie within +-sqrt(2/D): fixed point wastes no bit of the 16, as a float's exponent would
-STORAGES = ("float32", "int16", "recompute")
 
 
 def choose_kernel(numbers: int) -> str:
@@ -49,35 +49,8 @@ def choose_storage(rows: int, n_features: int, budget_bytes: float) -> tuple[str
     return ("int16" if size / 2 <= budget_bytes else "recompute"), shown
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """At most CHUNK_ROWS rows of one label. log_base, log_prior: (n,) logs of the base measure of the alignment and of the
-    weights that the rows came with, minus infinity for 0; values: (n, D) features over ``scale``, or x: (n, d) to make them from."""
-
-    log_base: Float64Array
-    log_prior: Float64Array
-    values: Stored | None
-    scale: float = 1.0
-    x: Float32Array | None = None
-
-    def features(self, make: FeatureMap | None) -> Stored:
-        """(n, D) features over ``scale``."""
-        if self.values is not None:
-            return self.values
-        if make is None or self.x is None:
-            raise ValueError("chunk: it keeps neither features nor what they are made from")
-        return make(self.x)
-
-
-def stored(x: Float32Array, log_base: Float64Array, log_prior: Float64Array, make: FeatureMap, storage: str) -> Chunk:
-    """A chunk of rows. x: (n, d) embeddings; storage: one of STORAGES."""
-    if storage == "recompute":
-        return Chunk(log_base, log_prior, None, 1.0, x)
-    phi = make(x)
-    if storage == "float32":
-        return Chunk(log_base, log_prior, phi)
-    scale = make.largest / FIXED_POINT
-    return Chunk(log_base, log_prior, np.rint(phi / np.float32(scale)).astype(np.int16), scale)
+def _fixed_point(phi: NumpyArray, scale: float) -> NumpyArray:
+    return np.rint(phi / np.float32(scale)).astype(np.int16)
 
 
 @dataclass
@@ -85,7 +58,7 @@ class Shard:
     """Rows grouped by label. groups: label to its chunks; make: needed where chunks keep no features; kernel: of the passes,
     None for the one that suits the size."""
 
-    groups: dict[str, list[Chunk]]
+    groups: dict[str, list[Chunk[NumpyArray]]]
     n_features: int
     make: FeatureMap | None = None
     threads: int = 1
@@ -100,7 +73,7 @@ class Shard:
     @classmethod
     def of(cls, groups: Mapping[str, tuple[Float32Array, Float64Array]], threads: int = 1) -> "Shard":
         """A shard over features that are there already: label to ((n, D) features, (n,) log base weights)."""
-        cut = {
+        cut: dict[str, list[Chunk[NumpyArray]]] = {
             name: [
                 Chunk(log_base[start : start + CHUNK_ROWS], log_base[start : start + CHUNK_ROWS], phi[start : start + CHUNK_ROWS])
                 for start in range(0, len(phi), CHUNK_ROWS)
@@ -117,7 +90,7 @@ class Shard:
         """One pass over the rows of the groups that are asked for; ``Pass.everywhere`` is the caller's affair."""
         tasks = [(name, chunk) for name in sorted(wanted) for chunk in self.groups.get(name, [])]
 
-        def one(task: tuple[str, Chunk]) -> Moments:
+        def one(task: tuple[str, Chunk[NumpyArray]]) -> Moments:
             return self._moments(task[1], wanted[task[0]])
 
         with self._limits.limit(limits=1, user_api="blas"):  # the threads here are all that the pass may use
@@ -131,7 +104,7 @@ class Shard:
             found[name].append(part)
         return {name: merge(held) for name, held in found.items()}
 
-    def _moments(self, chunk: Chunk, asked: Pass) -> Moments:
+    def _moments(self, chunk: Chunk[NumpyArray], asked: Pass) -> Moments:
         values, log_q = chunk.features(self.make), chunk.log_prior if asked.prior else chunk.log_base
         first = row_moments(values, log_q, asked.theta, chunk.scale, self.kernel or "numpy")
         return replace(first, second=second_moments(values, log_q, asked.theta, first, chunk.scale)) if asked.second else first
@@ -152,7 +125,7 @@ class ShardBuilder:
     def __init__(self, make: FeatureMap, storage: str, threads: int = 1) -> None:
         self._make, self._storage, self._threads = make, storage, threads
         self._waiting: dict[str, list[Rows]] = {}
-        self._groups: dict[str, list[Chunk]] = {}
+        self._groups: dict[str, list[Chunk[NumpyArray]]] = {}
 
     def add(self, group: str, x: Float32Array, log_base: Float64Array, log_prior: Float64Array) -> None:
         """Rows of one group. x: (n, d) embeddings; log_base, log_prior: (n,)."""
@@ -167,7 +140,7 @@ class ShardBuilder:
         joined = [np.concatenate(column) for column in zip(*self._waiting[group], strict=True)]
         x, log_base, log_prior = (column[:CHUNK_ROWS] for column in joined)
         self._waiting[group][:] = [(joined[0][CHUNK_ROWS:], joined[1][CHUNK_ROWS:], joined[2][CHUNK_ROWS:])]
-        self._groups.setdefault(group, []).append(stored(x, log_base, log_prior, self._make, self._storage))
+        self._groups.setdefault(group, []).append(Chunk.of(x, log_base, log_prior, self._make, self._storage, _fixed_point))
 
     def shard(self) -> Shard:
         """All rows that were added."""

@@ -16,7 +16,8 @@ from synalign_spark.core.device_shard import DeviceBuilder, DeviceFeatures, devi
 from synalign_spark.core.features import draw_feature_map
 from synalign_spark.core.lambda_rule import Sample, Settings
 from synalign_spark.core.moments import Pass
-from synalign_spark.core.shard import STORAGES, ShardBuilder, ShardRows
+from synalign_spark.core.row_shard import STORAGES
+from synalign_spark.core.shard import ShardBuilder, ShardRows
 
 WIDTH, D, BLOCK = 16, 256, 300
 FEATURES = draw_feature_map(WIDTH, D, [1.0, 0.5], 0)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from synalign_spark.core.communicator import LocalCommunicator
-from synalign_spark.core.device_shard import BLOCK_NUMBERS, Block, DeviceFeatures, DeviceShard, device_block, device_storage
+from synalign_spark.core.device_shard import BLOCK_NUMBERS, DeviceFeatures, DeviceShard, device_storage, fixed_point
 from synalign_spark.core.devices import gpu, gpu_count
 from synalign_spark.core.mmd import Target
 from synalign_spark.core.moments import Pass
+from synalign_spark.core.row_shard import Chunk
 from synalign_spark.core.shard import SINGLE_FROM, ShardRows, choose_storage
 from synalign_spark.stages.align_strength import sample_rows
 from tests.bench.support.align_cases import CENTRES, LAM, WARM_START_ROWS, WIDTH, best, feature_map, solve
@@ -81,13 +82,13 @@ def _problem(rows: int, features: int, device: str, storage: str) -> tuple[Devic
     import torch
 
     make, step = DeviceFeatures(feature_map(features), device), max(1, BLOCK_NUMBERS // features)
-    whole: list[Block] = []
-    part: list[Block] = []
+    whole: list[Chunk] = []
+    part: list[Chunk] = []
     for x in _vectors(rows, 2, device, step):
         nothing = torch.zeros(len(x), dtype=torch.float64, device=device)
-        whole.append(device_block(x, nothing, nothing, make, storage))
+        whole.append(Chunk.of(x, nothing, nothing, make, storage, fixed_point))
         taken = -(-sample_rows(rows, WARM_START_ROWS) * len(x) // rows)
-        part.append(device_block(x[:taken].clone(), nothing[:taken], nothing[:taken], make, "float32"))
+        part.append(Chunk.of(x[:taken].clone(), nothing[:taken], nothing[:taken], make, "float32", fixed_point))
     mean = torch.stack([make(x).sum(dim=0, dtype=torch.float64) for x in _vectors(REAL_ROWS, 3, device, step, skew=2.0)]).sum(dim=0)
     everything = DeviceShard({"": whole}, make, single=rows * features >= SINGLE_FROM)
     return everything, DeviceShard({"": part}, make), Target(mean.cpu().numpy() / REAL_ROWS, float(np.log(rows)))

@@ -67,6 +67,9 @@ class GlooCommunicator:
         try:
             call(torch.from_numpy(result.reshape(-1)))
         except RuntimeError as err:
+            # The frames of torch hold the group, and whoever keeps this error would keep its connections open after
+            # this rank has left: the other ranks would wait for it until the limit.
+            err.__traceback__ = None
             raise _lost(self._rank, self._size, f"{name} of {result.size:,} numbers", self._timeout_s, err) from err
         return result
 

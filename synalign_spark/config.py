@@ -214,7 +214,7 @@ class AlignConfig(Section):
     probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
-        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or 0.4 with few labelled real rows.",
+        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or 0.4 with few labelled real rows, which labels keep together and each by half.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."

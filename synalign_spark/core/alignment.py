@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.lambda_rule import Finished, Path, Sample, Settings, finish, pool, raise_to_common_lambda, search_path
+from synalign_spark.core.common_lambda import step_back, step_together
+from synalign_spark.core.lambda_rule import Finished, Path, Sample, Settings, finish, pool, search_path
 from synalign_spark.core.mmd import Evaluate, run_together
 from synalign_spark.core.moments import Moments, Pass
 
@@ -56,9 +57,11 @@ def solve(problems: Mapping[str, Problem], evaluate: Evaluate, checkpoint: Check
     """Chooses lambda and solves for every label. Passes over all rows are kept in the checkpoint and not made again."""
     passes = evaluate if checkpoint is None else Replay(evaluate, checkpoint).evaluate
     paths = run_together({name: search_path((p.fit, p.validation), p.settings, p.row_share) for name, p in problems.items()}, passes)
-    finished = run_together({name: finish(p.real, paths[name], p.settings) for name, p in problems.items()}, passes)
     few = {name: paths[name] for name, problem in problems.items() if problem.settings.rule == "ess_rule"}
-    while behind := raise_to_common_lambda(few, {name: finished[name].lam for name in few}):
+    floor = max((problems[name].settings.ess_floor for name in few), default=0.0)  # one setting for all
+    step_together(few, {name: problems[name].row_share for name in few}, floor)
+    finished = run_together({name: finish(p.real, paths[name], p.settings) for name, p in problems.items()}, passes)
+    while behind := step_back(few, {name: finished[name] for name in few}, floor):
         again = run_together({name: finish(problems[name].real, paths[name], problems[name].settings) for name in behind}, passes)
         finished |= {name: end.after(finished[name], paths[name]) for name, end in again.items()}
     return {name: Answer(paths[name], finished[name]) for name in problems}

@@ -8,10 +8,11 @@ A small lambda matches the real sample closely, its noise too, and leaves few ro
 (bias plus sampling variance), over lambda = infinity, 1, 1/2, 1/4, ..., with a floor on the effective sample size.
 The real rows are cross-fitted: each half judges the weights that the other half shaped, and the scores add up.
 Infinity keeps the base weights, so the rule can say that aligning does not pay. ``ess_rule`` takes the smallest lambda
-that keeps the floor of every label, down to 2^-10, for real rows too few to judge by. ``fixed`` and ``plain`` are given lambdas.
+that keeps the floor, down to 2^-10, for real rows too few to judge by; labels choose it together (:mod:`common_lambda`).
+``fixed`` and ``plain`` are given lambdas.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,6 +30,7 @@ PATH_TOLERANCE = 1e-4  # on the path; the point that is taken is solved again to
 PATH_PASSES = 200  # over the sample, for one lambda
 WORSE_POINTS = 3  # the path ends after so many points that are worse than the best
 WITH_FLOOR = ("mmd_rule", "ess_rule")
+LABEL_FLOOR = {"mmd_rule": 1.0, "ess_rule": 0.5}  # of the floor, for a single label; of ess_rule the labels keep it together
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class Settings:
         return replace(self, rule="uniform") if self.rule in (*WITH_FLOOR, "probes") else self
 
     def allows(self, moments: Moments, rows: int) -> bool:
-        """Whether weights keep the floor and the cap. rows: those with a positive base weight."""
-        floor = self.ess_floor if self.rule in WITH_FLOOR else 0.0
+        """Whether the weights of a label keep its floor and the cap. rows: those with a positive base weight."""
+        floor = self.ess_floor * LABEL_FLOOR[self.rule] if self.rule in WITH_FLOOR else 0.0
         return moments.ess >= floor * rows and moments.max_weight * rows <= self.weight_cap * (1 + 1e-9)
 
 
@@ -191,22 +193,6 @@ def take(path: Path, settings: Settings) -> bool:
     if settings.rule == "ess_rule" or newest.score < best.score:
         path.chosen = len(path.points) - 1
     return len(path.points) - 1 - path.chosen < WORSE_POINTS
-
-
-def raise_to_common_lambda(paths: Mapping[str, Path], lams: Mapping[str, float]) -> list[str]:
-    """Moves the choice of every label to the largest lambda of them all, and says which labels have to be solved again.
-
-    A label that is aligned more strongly than another tilts the models trained on both. Labels that keep their base weights
-    stay out of it, and so do all where a label had to leave its path. lams: of the labels as they are solved."""
-    largest = max((lam for lam in lams.values() if not np.isinf(lam)), default=np.inf)
-    places = {name: next((i for i, p in enumerate(path.points) if p.point.lam == largest), None) for name, path in paths.items()}
-    behind = []
-    for name in sorted(paths):
-        place = places[name]
-        if lams[name] < largest and place is not None:
-            paths[name].chosen = place
-            behind.append(name)
-    return behind
 
 
 def finish(real: Sample, path: Path, settings: Settings) -> Search[Finished]:

@@ -1,5 +1,7 @@
 """The whole solve: labels together, and a retry that makes no pass twice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,8 +89,6 @@ def test_labels_end_where_they_should():
 
 
 def test_a_cap_on_the_largest_weight_raises_lambda_until_it_holds():
-    from dataclasses import replace
-
     free = solve(problems(), Rows().evaluate)["=a"].finished.solution.point
     cap = 0.5 * free.moments.max_weight * 400
     bound = {name: replace(p, settings=replace(p.settings, weight_cap=cap)) for name, p in problems().items()}
@@ -99,15 +99,28 @@ def test_a_cap_on_the_largest_weight_raises_lambda_until_it_holds():
     assert end.solution.converged
 
 
-def test_with_few_real_rows_all_labels_take_the_lambda_of_the_one_that_stops_first():
+def share_kept(answers):
+    """Effective sample size over rows, of all labels together."""
+    moments = [answer.finished.solution.point.moments for answer in answers.values()]
+    return sum(m.ess for m in moments) / sum(m.rows for m in moments)
+
+
+def test_with_few_real_rows_all_labels_take_the_smallest_lambda_at_which_they_keep_the_floor_together():
     asked = problems("ess_rule")
     far = asked["=a"].fit.mean * 3.0  # harder to match: its effective sample size falls sooner
-    asked["=a"] = Problem(Sample(50, far), Sample(50, far), asked["=a"].holdout, asked["=a"].settings, 0.25)
-    alone = {name: solve({name: problem}, Rows().evaluate)[name] for name, problem in asked.items()}
-    lam = {name: answer.finished.solution.point.lam for name, answer in alone.items()}
-    assert lam["=a"] > lam["=b/c|d"]
+    asked["=a"] = replace(asked["=a"], fit=Sample(50, far), validation=Sample(50, far))
+    asked = {name: replace(problem, settings=replace(problem.settings, ess_floor=0.4)) for name, problem in asked.items()}
+    alone = {name: solve({name: problem}, Rows().evaluate)[name].finished for name, problem in asked.items()}
     together = solve(asked, Rows().evaluate)
-    assert {answer.finished.solution.point.lam for answer in together.values()} == {lam["=a"]}
+    (lam,) = {answer.finished.lam for answer in together.values()}
+    assert alone["=a"].lam > lam > alone["=b/c|d"].lam
+    assert share_kept(together) >= 0.4
+    stronger = {name: replace(problem, settings=replace(problem.settings, rule="fixed", lam=lam / 2)) for name, problem in asked.items()}
+    assert share_kept(solve(stronger, Rows().evaluate)) < 0.4
+    assert all(answer.finished.solution.point.moments.ess >= 0.2 * answer.finished.before.rows for answer in together.values())
+
+
+def test_a_label_with_too_few_rows_keeps_its_base_weights_and_the_others_go_on():
     nothing = Problem(*(Sample(0, np.zeros(WIDTH)),) * 3, Settings("uniform", 0.01, 0.1, 1e-9, 300), 0.25)
-    kept = solve({**asked, "=b/c|d": nothing}, Rows().evaluate)
-    assert [np.isinf(kept[name].finished.solution.point.lam) for name in sorted(kept)] == [False, True]
+    kept = solve({**problems("ess_rule"), "=b/c|d": nothing}, Rows().evaluate)
+    assert [np.isinf(kept[name].finished.lam) for name in sorted(kept)] == [False, True]

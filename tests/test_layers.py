@@ -17,6 +17,7 @@ FORBIDDEN = {
     "synalign_spark/lake.py": {"ray", "openai", "jobs", "udfs", "synalign_spark.stages", "synalign_spark.llm"},
     "synalign_spark/runs.py": {"pyspark", "ray", "openai", "jobs", "udfs", "synalign_spark.stages", "synalign_spark.llm"},
     "synalign_spark/config.py": {"pyspark", "ray", "openai", "torch", "jobs", "udfs", "synalign_spark.core"},
+    "synalign_spark/config_align.py": {"pyspark", "ray", "openai", "torch", "jobs", "udfs", "synalign_spark.core"},
 }  # fmt: skip
 
 

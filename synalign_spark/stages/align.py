@@ -15,7 +15,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.alignment import Problem
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings, pool

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.certificate import compare, draw_size
 from synalign_spark.stages.align_input import by_group
 from synalign_spark.stages.align_rows import Rows, Solved

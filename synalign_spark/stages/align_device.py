@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pyspark import BarrierTaskContext
 from pyspark.sql import SparkSession
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.device_shard import device_storage
 from synalign_spark.core.devices import Gpu, gpu, gpu_count, gpu_index
 from synalign_spark.core.shard import SINGLE_FROM

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.features import FeatureMap, draw_feature_map, median_distance
 from synalign_spark.core.lambda_rule import Sample
 from synalign_spark.errors import ConfigError, DataError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.shard import choose_storage
 from synalign_spark.errors import ConfigError

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings
 from synalign_spark.core.probes import Labelled, LabelProbe, SharedProbes, Views, fit_label_probe, fit_shared_probes, hashed_ngrams

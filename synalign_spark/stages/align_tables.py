@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.alignment import Answer, Problem
 from synalign_spark.core.certificate import Check, Findings, verdict
 from synalign_spark.core.features import FeatureMap

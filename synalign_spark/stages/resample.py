@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from synalign_spark.config import ResampleConfig
+from synalign_spark.config_align import ResampleConfig
 from synalign_spark.core import resample as core
 from synalign_spark.errors import DataError
 from synalign_spark.stages.align_input import MASS_STEPS, by_group, group_column, label_of

@@ -6,7 +6,8 @@
 The corpora lie under the folder that SYNALIGN_DATA names (tests/bench/support/corpora.py gives their sources); vectors are computed once and
 kept. Two students (logistic regression on embeddings, on TF-IDF) are trained on rows drawn by weight (`drawn`), on all rows with sample
 weights (`weighted`), and on real and drawn rows together (`with_real`). A seed decides which of the real rows are taken, the method's own
-randomness, and the draws. --out with --resume goes on with an interrupted run. The last line is one JSON object.
+randomness, and the draws. --develop judges by real rows that a run does not see, for choosing between ways of weighting without a look at
+test rows. --out with --resume goes on with an interrupted run. The last line is one JSON object.
 """
 
 import argparse
@@ -85,16 +86,47 @@ def compare(data: Dataset, given: argparse.Namespace, ours: Ours, runs: Runs) ->
     for wanted in given.real_rows:
         for seed in range(given.seeds):
             places = real_rows(data, wanted, seed)
+            judges = judging_rows(data, places if given.develop else None)
             for method in (summary.REAL_ALONE, *given.methods):
                 alone = method == summary.REAL_ALONE
                 if alone and seed and len(places) == len(data.real):
                     continue  # all real rows are the same rows for every seed
                 settings = " ".join(sorted(given.settings)) if method == OURS else ""
-                run = {"task": data.name, "fingerprint": data.fingerprint, "real_rows": len(places), "seed": seed, "method": method}
+                run = {
+                    "task": shown_name(data, given),
+                    "fingerprint": data.fingerprint,
+                    "real_rows": len(places),
+                    "seed": seed,
+                    "method": method,
+                }
                 run |= {"draws": 0 if alone else given.draws, "settings": settings}
                 if run_key(run) not in runs.done:
-                    runs.add(run | score(data, stacked(), places, run, ours))
+                    runs.add(run | score(data, stacked(), places, judges, run, ours))
                 yield runs.done[run_key(run)]
+
+
+def shown_name(data: Dataset, given: argparse.Namespace) -> str:
+    """The task as results name it."""
+    return f"{data.name} (development)" if given.develop else data.name
+
+
+def judging_rows(data: Dataset, taken: Any = None) -> Any:
+    """Places in the stack of the rows that accuracies are of: the test rows, or the real rows that were not ``taken``.
+
+    Raises ValueError where all were."""
+    if taken is None:
+        before = len(data.real) + len(data.synthetic)
+        return np.arange(before, before + len(data.test))
+    left = np.setdiff1d(np.arange(len(data.real)), taken)
+    if not len(left):
+        raise ValueError(f"--develop judges by real rows that a run does not take: give --real-rows below {len(data.real):,}")
+    return left
+
+
+def fewest_judges(data: Dataset, given: argparse.Namespace) -> int:
+    """Rows that every accuracy of a task is of, at least."""
+    taken = max(wanted or len(data.real) for wanted in given.real_rows)
+    return len(data.real) - taken if given.develop else len(data.test)
 
 
 def stack_of(data: Dataset) -> Stack:
@@ -104,8 +136,9 @@ def stack_of(data: Dataset) -> Stack:
     return stack(np.concatenate([table.x for table in tables]), [text for table in tables for text in table.texts], labels)
 
 
-def score(data: Dataset, stacked: Stack, places: Any, run: dict[str, Any], ours: Ours) -> dict[str, Any]:
-    """Weighs by one method and trains every student in every way. places: of the real rows that the run may see."""
+def score(data: Dataset, stacked: Stack, places: Any, judges: Any, run: dict[str, Any], ours: Ours) -> dict[str, Any]:
+    """Weighs by one method and trains every student in every way. places: of the real rows that the run may see; judges: of the rows in
+    the stack that students are scored on."""
     started, extra = time.monotonic(), None
     if run["method"] == summary.REAL_ALONE:
         sets = {summary.REAL_ALONE: TrainingSet(places, np.ones(len(places)))}
@@ -114,8 +147,7 @@ def score(data: Dataset, stacked: Stack, places: Any, run: dict[str, Any], ours:
         sets = dict(training_sets(weighting, data.synthetic.labels, places, len(data.real), run["draws"], run["seed"]))
         extra = {"ess": round(float(1.0 / np.sum(weighting.weight**2)), 1), "certificate": weighting.extra}
     weighed = time.monotonic()
-    test = np.arange(len(data.real) + len(data.synthetic), len(stacked.labels))
-    scores = {name: {way: round(student(stacked, rows, test), 6) for way, rows in sets.items()} for name, student in STUDENTS.items()}
+    scores = {name: {way: round(student(stacked, rows, judges), 6) for way, rows in sets.items()} for name, student in STUDENTS.items()}
     return {
         "scores": scores,
         "extra": extra,
@@ -173,6 +205,7 @@ def arguments() -> argparse.Namespace:
     add("--methods", type=names(methods), default=methods, help=f"default: all of {','.join(methods)}")
     add("--seeds", type=int, help="runs of each kind, default 5")
     add("--real-rows", type=whole_numbers, help="labelled real rows to use, default 300,all")
+    add("--develop", action="store_true", help="judge by the real rows that a run does not take, not by test rows; --real-rows is 300 then")
     add("--draws", type=int, help="rows drawn by weight, default 5000")
     add("--real", type=Path, help="a real table of your own (JSON lines, CSV, TSV or Parquet), with --synthetic and --test")
     add("--synthetic", type=Path, nargs="+", help="its synthetic tables")
@@ -188,6 +221,8 @@ def arguments() -> argparse.Namespace:
     if len({given.real is None, given.synthetic is None, given.test is None}) > 1:
         parser.error("--real, --synthetic and --test go together: give all three or none")
     usual = {"tasks": list(KNOWN), "seeds": 5, "real_rows": [300, None], "draws": 5_000, "settings": [], "most": given.most}
+    if given.develop:
+        usual["real_rows"] = [300]
     for name, value in (usual | QUICK if given.quick else usual).items():
         if getattr(given, name) is None:
             setattr(given, name, value)
@@ -219,8 +254,9 @@ def main() -> None:
         with product(given) as ours:
             for task in tasks:
                 data = open_task(task, given.text_column, given.label_column)
-                removed[data.name], test_rows[data.name] = data.removed, len(data.test)
+                removed[data.name] = data.removed
                 found += list(compare(data, given, ours, runs))
+                test_rows[shown_name(data, given)] = fewest_judges(data, given)
     except (ConfigError, ValueError) as err:
         raise SystemExit(f"downstream: {err}") from err
     if given.markdown:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.stages.align import align
 from synalign_spark.stages.align_runtime import choose_runtime

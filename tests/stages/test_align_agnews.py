@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from synalign_spark.config import AlignConfig, ResampleConfig
+from synalign_spark.config_align import AlignConfig, ResampleConfig
 from synalign_spark.stages.align import align
 from synalign_spark.stages.resample import resample
 from synalign_spark.tables import CORPUS, EMBEDDINGS, SYNTHETIC

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core import devices
 from synalign_spark.core.alignment import Problem
 from synalign_spark.core.communicator import LocalCommunicator

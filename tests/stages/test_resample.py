@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from synalign_spark.config import ResampleConfig
+from synalign_spark.config_align import ResampleConfig
 from synalign_spark.core import resample as core
 from synalign_spark.errors import DataError
 from synalign_spark.stages import resample as stage

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import FeatureMap, draw_feature_map, median_distance
 from synalign_spark.core.mmd import Curvature, Goal, Solution, Target, maximise, maximise_through_sample, run_together

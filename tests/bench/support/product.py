@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from synalign_spark.config import AlignConfig
+from synalign_spark.config_align import AlignConfig
 from synalign_spark.stages.align import align
 from synalign_spark.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from tests.bench.support.corpora import Corpus

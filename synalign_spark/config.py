@@ -118,6 +118,9 @@ class LimitsConfig(Section):
     max_requests: Positive | None = Field(None, description="Stop cleanly after this many requests in the run.")
     max_tokens: Positive | None = Field(None, description="Stop cleanly after this many tokens in the run.")
     max_cost_usd: Annotated[float, Field(gt=0)] | None = Field(None, description="Stop cleanly at this cost; needs llm.price_*.")
+    max_minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Send nothing after so many minutes of generating in one start of the job, and stop cleanly."
+    )
 
 
 class LlmConfig(Section):

@@ -3,6 +3,7 @@
 Plain classes here; the pool makes actors of them, and tests use them without Ray."""
 
 import asyncio
+import math
 import time
 from typing import Any
 
@@ -20,24 +21,24 @@ CONNECT_TIMEOUT_S = 15.0
 class Limiter:
     """The pool's only clock and count: one process, whatever the number of callers. First come, first served."""
 
-    def __init__(self, limits: LimitsConfig, requests_left: int | None, spent: int) -> None:
-        self._rates = RateLimiter(limits, requests_left, spent)
+    def __init__(self, limits: LimitsConfig, requests_left: int | None, spent: int, seconds_left: float = math.inf) -> None:
+        self._rates = RateLimiter(limits, requests_left, spent, time.monotonic() + seconds_left)
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
-    async def acquire(self, tokens: int) -> bool:
-        """Returns when a request with ``tokens`` reserved may go; False when no request is left in the budget."""
+    async def acquire(self, tokens: int) -> str | None:
+        """Returns None when a request with ``tokens`` reserved may go, or at once the key of the limit that ends them all."""
         async with self._turn:
             while (wait := self._rates.reserve(tokens, time.monotonic())) != 0:
-                if wait is None:
-                    return False
+                if isinstance(wait, str):
+                    return wait
                 # Tokens that come back may shorten the wait.
                 self._changed.clear()
                 try:
                     await asyncio.wait_for(self._changed.wait(), wait)
                 except TimeoutError:
                     continue
-            return True
+            return None
 
     async def settle(self, reserved: int, used: int) -> None:
         self._rates.settle(reserved, used)
@@ -53,8 +54,9 @@ class RemoteGate(Gate):
     def __init__(self, limiter: Any) -> None:
         self._limiter = limiter
 
-    async def acquire(self, tokens: int) -> bool:
-        return bool(await self._limiter.acquire.remote(tokens))
+    async def acquire(self, tokens: int) -> str | None:
+        broken: str | None = await self._limiter.acquire.remote(tokens)
+        return broken
 
     async def settle(self, reserved: int, used: int) -> None:
         self._limiter.settle.remote(reserved, used)

@@ -61,7 +61,7 @@ def make_request(step: str, label: str | None, prompt: Prompt, llm: LlmConfig, s
 @dataclass(frozen=True)
 class Answer:
     """How a call ended. status: 'answered' (the only one that the ledger keeps), 'rate_limited', 'server_error',
-    'timeout', 'bad_request', 'fatal' (the endpoint cannot be used at all) or 'not_asked' (the budget was spent)."""
+    'timeout', 'bad_request', 'fatal' (the endpoint cannot be used at all) or 'not_asked' (a budget was spent: error is its key)."""
 
     request_id: str
     status: str

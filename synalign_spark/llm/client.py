@@ -44,8 +44,8 @@ class Target:
 class Gate(Protocol):
     """The pool's limiter, as a call sees it."""
 
-    async def acquire(self, tokens: int) -> bool:
-        """Waits for a turn; False when the request budget is spent."""
+    async def acquire(self, tokens: int) -> str | None:
+        """Waits for a turn; the key of the limit where there will be none."""
         ...
 
     async def settle(self, reserved: int, used: int) -> None: ...
@@ -126,11 +126,11 @@ async def ask(
     client: openai.AsyncOpenAI, request: Request, target: Target, gate: Gate, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> Answer:
     """The answer to a request, after at most ``target.max_attempts`` HTTP requests. Never raises for a fault of the endpoint."""
-    fault = Fault("not_asked", "the budget was spent before this call")
-    attempt, latency = 0, 0.0
+    fault, attempt, latency = Fault("not_asked", ""), 0, 0.0
     while attempt < target.max_attempts:
         reserved = request.reserved_tokens
-        if not await gate.acquire(reserved):
+        if broken := await gate.acquire(reserved):
+            fault = fault if attempt else Fault("not_asked", broken)
             break
         attempt += 1
         started = time.monotonic()

@@ -1,5 +1,8 @@
 """How fast and how far the pool may go: rates over time, and budgets for the whole run."""
 
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from synalign_spark.config import LimitsConfig, LlmConfig
@@ -46,27 +49,30 @@ class Bucket:
 
 
 class RateLimiter:
-    """Requests and tokens a minute, together; a pause that a server asked for; the run's last requests.
+    """Requests and tokens a minute, together; a pause that a server asked for; the run's last requests and last moment.
 
     The clock is the caller's: every method takes ``now``, in seconds."""
 
-    def __init__(self, limits: LimitsConfig, requests_left: int | None = None, spent: int = 0) -> None:
-        """requests_left: HTTP requests that the budget still allows; spent: requests made just before, to be counted in."""
+    def __init__(self, limits: LimitsConfig, requests_left: int | None = None, spent: int = 0, closes: float = math.inf) -> None:
+        """requests_left: HTTP requests that the budget still allows; spent: requests made just before, to be counted in;
+        closes: the time after which none may go."""
         per_minute, tokens = limits.requests_per_minute, limits.tokens_per_minute
         self._requests = Bucket(per_minute, max(1.0, per_minute / MINUTE_S)) if per_minute else None
         self._tokens = Bucket(tokens, max(1.0, tokens / 10)) if tokens else None
         self._left = requests_left
-        self._not_before = 0.0
+        self._not_before, self._closes = 0.0, closes
         if self._requests:
             self._requests.take(spent)
 
-    def reserve(self, tokens: int, now: float) -> float | None:
-        """0 when the request may go now (it is then counted), else the seconds to wait; None when the budget is spent."""
+    def reserve(self, tokens: int, now: float) -> float | str:
+        """0 when the request may go now (it is then counted), else the seconds to wait, or the key of the limit that it would break."""
         if self._left is not None and self._left <= 0:
-            return None
+            return "limits.max_requests"
         waits = [self._not_before - now]
         waits += [self._requests.wait(1, now)] if self._requests else []
         waits += [self._tokens.wait(tokens, now)] if self._tokens else []
+        if now + max(0.0, *waits) >= self._closes:
+            return "limits.max_minutes"
         if max(waits) > 0:
             return max(waits)
         if self._left is not None:
@@ -88,10 +94,12 @@ class RateLimiter:
 
 
 class Budget:
-    """Requests, tokens and money of the whole run, earlier processes included. Calls in flight count as what they may take."""
+    """Requests, tokens and money of the whole run, earlier processes included; and the time since this process began to generate.
+    Calls in flight count as what they may take."""
 
-    def __init__(self, limits: LimitsConfig, llm: LlmConfig) -> None:
-        self._limits, self._llm = limits, llm
+    def __init__(self, limits: LimitsConfig, llm: LlmConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._llm, self._clock = limits, llm, clock
+        self._closes = math.inf if limits.max_minutes is None else clock() + limits.max_minutes * MINUTE_S
         self.requests, self.tokens, self.cost_usd = 0, 0, 0.0
         self._flying: dict[str, Request] = {}
 
@@ -99,6 +107,11 @@ class Budget:
     def requests_left(self) -> int | None:
         """HTTP requests that may still be made; None without a limit."""
         return None if self._limits.max_requests is None else max(0, self._limits.max_requests - self.requests)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the last moment for a request; infinity without a limit."""
+        return self._closes - self._clock()
 
     def spend(self, answer: Answer) -> None:
         """Counts what a call took, and ends its reservation."""
@@ -119,5 +132,7 @@ class Budget:
         cost = self.cost_usd + (prompt * (self._llm.price_input_usd or 0.0) + output * (self._llm.price_output_usd or 0.0)) / 1e6
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
             return "limits.max_cost_usd"
+        if self.seconds_left <= 0:
+            return "limits.max_minutes"
         self._flying[request.request_id] = request
         return None

@@ -96,7 +96,7 @@ class Pool:
                 if answer is None:
                     waiting.append(request)
                 elif answer.status == "not_asked":
-                    self.stopped_by = "limits.max_requests"
+                    self.stopped_by = answer.error
                 else:
                     self._refuse_fatal(answer)
                     yield answer
@@ -163,7 +163,7 @@ class Pool:
         from synalign_spark.llm.actors import Limiter
 
         self._stack.enter_context(ray_session(self._cfg.llm))
-        self._limiter = _actor(Limiter, LIMITER_CONCURRENCY).remote(self._cfg.limits, budget.requests_left, probes)
+        self._limiter = _actor(Limiter, LIMITER_CONCURRENCY).remote(self._cfg.limits, budget.requests_left, probes, budget.seconds_left)
         self._stack.callback(_kill, self._limiter)
         if not self._actors_store():
             self._writer = LedgerWriter(self._ledger_dir)

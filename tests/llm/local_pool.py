@@ -33,7 +33,7 @@ class LocalPool(Pool):
         thread.start()
 
         async def make():
-            limiter = _Handle(Limiter(self._cfg.limits, budget.requests_left, probes))
+            limiter = _Handle(Limiter(self._cfg.limits, budget.requests_left, probes, budget.seconds_left))
             return [Caller(target, limiter, self._ledger_dir) for _ in range(self._cfg.llm.actors)]
 
         self._callers = asyncio.run_coroutine_threadsafe(make(), self._loop).result()

@@ -1,5 +1,7 @@
 """The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has them in Ray."""
 
+import time
+
 import pytest
 from local_pool import LocalPool
 from loopback import Behaviour, loopback, misbehave
@@ -121,6 +123,21 @@ def test_budgets_stop_cleanly_and_go_on_later(demonstrations, make_config, quiet
         result = generate(demonstrations, COUNTS, priced, 0, str(tmp_path / "cost"), quiet)
     assert result.summary["stopped_by"] == "limits.max_cost_usd"
     assert 0 < result.summary["cost_usd"] <= tokens * 0.7e-6
+
+
+@pytest.mark.parametrize("rate", [None, 60])  # the pool stops sending; or calls that wait for their turn are told
+def test_a_time_limit_ends_a_run_that_a_later_start_goes_on_with(rate, demonstrations, make_config, quiet, tmp_path):
+    limits, simple = {"max_minutes": 1.5 / 60, "requests_per_minute": rate}, {"strategy": "simprompt"}
+    with loopback(Behaviour(delay_s=0.6)) as server:
+        started = time.monotonic()
+        cfg = make_config(server.base_url, {"concurrency": 1}, limits=limits, **simple)
+        late = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+        assert max(server.chat_times()) <= started + 1.5 + 0.5  # so much for a busy machine
+        assert late.summary["stopped_by"] == "limits.max_minutes"
+        assert 0 < late.summary["accepted"] < 24
+        whole = generate(demonstrations, COUNTS, make_config(server.base_url, **simple), 0, str(tmp_path), quiet)
+    assert whole.summary["accepted"] == 24
+    assert max(server.finished[i] for i in server.seen if i) == 1
 
 
 @pytest.mark.parametrize(

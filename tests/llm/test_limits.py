@@ -55,7 +55,15 @@ def test_pause_holds_for_all_and_the_last_requests_are_counted():
     assert limiter.reserve(1, 1.0) == 4.0
     assert limiter.reserve(1, 5.0) == 0
     assert limiter.reserve(1, 5.0) == 0
-    assert limiter.reserve(1, 5.0) is None
+    assert limiter.reserve(1, 5.0) == "limits.max_requests"
+
+
+def test_nothing_goes_after_the_last_moment_and_nobody_waits_beyond_it():
+    limiter = RateLimiter(LimitsConfig(requests_per_minute=60), closes=10.0)
+    assert limiter.reserve(1, 9.0) == 0
+    assert limiter.reserve(1, 9.5) == "limits.max_minutes"  # its turn would come at 10
+    assert RateLimiter(LimitsConfig(), closes=10.0).reserve(1, 9.99) == 0
+    assert RateLimiter(LimitsConfig(), closes=10.0).reserve(1, 10.0) == "limits.max_minutes"
 
 
 def test_bucket_by_hand():
@@ -81,3 +89,8 @@ def test_budget_reserves_and_gives_back():
     assert budget.admit(second) is None
     assert Budget(LimitsConfig(max_cost_usd=1e-9), llm).admit(first) == "limits.max_cost_usd"
     assert Budget(LimitsConfig(max_requests=1), llm).admit(first) is None
+    now = iter([100.0, 159.0, 160.0])
+    timed = Budget(LimitsConfig(max_minutes=1.0), llm, lambda: next(now))
+    assert timed.admit(first) is None
+    assert timed.admit(second) == "limits.max_minutes"
+    assert Budget(LimitsConfig(), llm).seconds_left == float("inf")

@@ -4,6 +4,7 @@ A label that is aligned more strongly than another tilts the models trained on b
 as far as the rows of all labels keep the floor on the effective sample size and those of each label half of it.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 from synalign_spark.core.lambda_rule import Finished, Path
@@ -44,7 +45,7 @@ def step_back(paths: Mapping[str, Path], ends: Mapping[str, Finished], floor: fl
 
 def _place(path: Path, lam: float) -> int | None:
     """Where a lambda stands on the path; None where the solve went beyond its first one."""
-    return next((place for place, point in enumerate(path.points) if point.point.lam == lam), None)
+    return next((place for place, point in enumerate(path.points) if math.isclose(point.point.lam, lam)), None)
 
 
 def _kept(labels: Iterable[tuple[Moments, float]]) -> float:

@@ -12,6 +12,7 @@ that keeps the floor, down to 2^-10, for real rows too few to judge by; labels c
 ``fixed`` and ``plain`` are given lambdas.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +26,7 @@ Float64Array = npt.NDArray[np.float64]
 
 PLAIN_LAMBDA = 1e-6  # then MMD^2 is within 2e-6 * log(rows) of the smallest that weights can reach
 SMALLEST_LAMBDA = {"mmd_rule": 2.0**-20, "ess_rule": 2.0**-10}  # few real rows are all noise below a thousandth
+PATH_STEP = {"mmd_rule": 1.0, "ess_rule": 0.5}  # of log2(lambda); halving it can take a third of the effective sample size at once
 LARGEST_LAMBDA = 1e3  # weights are within 0.1% of the base weights there
 PATH_TOLERANCE = 1e-4  # on the path; the point that is taken is solved again to the full tolerance
 PATH_PASSES = 200  # over the sample, for one lambda
@@ -136,15 +138,14 @@ def lambdas(settings: Settings) -> Iterator[float]:
     yield np.inf
     if settings.rule == "uniform" or np.isinf(settings.lam):
         return
-    last, factor = (
-        (SMALLEST_LAMBDA[settings.rule], 2.0)
-        if settings.rule in WITH_FLOOR
-        else (PLAIN_LAMBDA if settings.rule == "plain" else settings.lam, 4.0)
-    )
-    lam = max(1.0, last)
-    while lam > last * 1.000001:
+    last = SMALLEST_LAMBDA.get(settings.rule, PLAIN_LAMBDA if settings.rule == "plain" else settings.lam)
+    step = PATH_STEP.get(settings.rule, 2.0)
+    first = max(1.0, last)
+    for place in itertools.count():
+        lam = first * 2.0 ** (-step * place)  # to the bit a power of two times another: a doubled lambda is on the path again
+        if lam <= last * 1.000001:
+            break
         yield lam
-        lam /= factor
     yield last
 
 

@@ -99,6 +99,9 @@ def test_fixed_and_plain_end_where_they_should():
     path = list(lambdas(settings("fixed", 0.1)))
     assert path == sorted(path, reverse=True)
     assert path[-1] == 0.1
+    path = list(lambdas(settings("ess_rule")))
+    assert len(path) == 22
+    assert all(2.0 * lam in path for lam in path if lam <= 0.5)  # to the bit: a lambda that is raised stays on the path
 
 
 def test_mmd_to_a_finite_sample_is_unbiased():

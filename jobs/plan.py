@@ -81,7 +81,11 @@ def render(plan: Mapping[str, Any], console: Console) -> None:
     console.print(f"  real rows: {number(rows['real'])} ({escape(labels or 'no labels')}; from the {rows['counted_from']})")
     if "embed_minutes" in plan:
         console.print(f"  embedding: about {number(plan['embed_minutes'])} min on this machine's {cores()} cores")
-    for key, value in plan.get("generate", {}).items():
+    generation = dict(plan.get("generate", {}))
+    budgets = generation.pop("budgets", [])
+    for key, value in generation.items():
         text = " to ".join(number(v) for v in value) if isinstance(value, list) else "unknown" if value is None else number(value)
         console.print(f"  generate, {key.replace('_', ' ')}: {escape(text)}")
+    for budget in budgets:
+        console.print(f"  [yellow]generate, budget:[/] {escape(budget)}")
     console.print("no call to the language model was made")

@@ -22,13 +22,27 @@ def estimate(
     """Ranges (low: every row is accepted; high: four in ten are) of calls, tokens, cost and minutes. No call is made.
 
     n_picks: picks over all labels (0 for strategies without demonstrations); demo_chars: mean length of a
-    demonstration, in characters; demonstrations: shown per pick. ``minutes`` counts the limits and the concurrency."""
+    demonstration, in characters; demonstrations: shown per pick. ``minutes`` counts the rates and the concurrency; ``budgets``
+    names the limits that would, or may, end the generation before its last row."""
     if cfg.strategy == "imported":
-        return {"strategy": "imported", "rows": None, "calls": [0, 0], "tokens": [0, 0], "cost_usd": [0.0, 0.0], "minutes": [0.0, 0.0]}
+        nothing = {"calls": [0, 0], "tokens": [0, 0], "cost_usd": [0.0, 0.0], "minutes": [0.0, 0.0]}
+        return {"strategy": "imported", "rows": None, **nothing, "budgets": []}
     low, high = (_at_yield(cfg, label_counts, n_picks, demo_chars, demonstrations, share) for share in (HIGH_YIELD, LOW_YIELD))
     span = {key: [low[key], high[key]] for key in ("calls", "prompt_tokens", "completion_tokens", "tokens", "minutes")}
     cost = None if low["cost_usd"] is None else [low["cost_usd"], high["cost_usd"]]
-    return {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
+    found = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
+    return found | {"budgets": _short_budgets(cfg, found)}
+
+
+def _short_budgets(cfg: GenerateConfig, found: dict[str, Any]) -> list[str]:
+    """The limits below what the generation takes, in words."""
+    said = []
+    for key, taken in (("max_requests", "calls"), ("max_tokens", "tokens"), ("max_cost_usd", "cost_usd"), ("max_minutes", "minutes")):
+        limit, span = getattr(cfg.limits, key), found[taken]
+        if limit is not None and span is not None and span[1] > limit:
+            verb = "ends" if span[0] > limit else "may end"
+            said.append(f"limits.{key} = {limit:,} {verb} it before {cfg.target_rows:,} rows are there")
+    return said
 
 
 def _at_yield(

@@ -28,6 +28,10 @@ class AlignConfig(Section):
         "auto",
         description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda, or is 1.5 with few real rows.",
     )
+    word_likeness: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word pairs; 0 leaves them out, auto is 1 with few labelled real rows, else 0.",
+    )
     probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",

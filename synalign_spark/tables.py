@@ -177,6 +177,7 @@ WEIGHTS = Table(
         Column("weight_in_label", "double", "the same, summing to 1 within the label"),
         Column("base_weight", "double", "the weight that the row came with, summing to 1 within the label"),
         Column("label_agreement", "double", "p(label | row) by classifiers of real rows (few: and synthetic ones); null without labels", nullable=True),
+        Column("word_likeness", "double", "log of p(words | real) / p(words | synthetic) within the label; null where words are left out", nullable=True),
     ),
 )  # fmt: skip
 
@@ -190,6 +191,7 @@ CERTIFICATE = Table(
         Column("rule", "string", "how lambda was chosen: probes, ess_rule, mmd_rule, fixed, plain, uniform"),
         Column("lambda", "double", "regularisation strength; infinity keeps the base measure"),
         Column("agreement_power", "double", "a: the base measure is the rows' own weight times p(label | row)^a"),
+        Column("likeness_power", "double", "b: and times the likeness of its words, (p(words | real) / p(words | synthetic))^b"),
         Column("bandwidths", "array<double>", "RBF bandwidths of the features"),
         Column("n_features", "int", "D, width of the feature map"),
         Column("mmd2_fit_before", "double", "MMD^2 to the fit rows, weights that the rows came with, random features"),

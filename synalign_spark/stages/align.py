@@ -20,12 +20,13 @@ from synalign_spark.core.alignment import Problem
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings, pool
 from synalign_spark.core.witness import Gap
+from synalign_spark.stages.align_base import with_base
 from synalign_spark.stages.align_check import run_checks
 from synalign_spark.stages.align_device import check_device
 from synalign_spark.stages.align_input import Survey, feature_map, real_means, real_rows, survey, synthetic_rows
 from synalign_spark.stages.align_rows import Rows, Solved
 from synalign_spark.stages.align_runtime import choose_runtime, open_rows
-from synalign_spark.stages.align_strength import Strength, choose_strength, row_share, with_agreement
+from synalign_spark.stages.align_strength import Strength, choose_strength, row_share
 from synalign_spark.stages.align_tables import Outcome, certificate_rows, trace_rows
 from synalign_spark.tables import CERTIFICATE, SOLVER_TRACE, WEIGHTS, Table
 
@@ -75,10 +76,10 @@ def align(
         means = real_means(real, features)
         texts = (corpus.select("doc_id", "text"), synthetic.select("doc_id", "text"))
         strength = choose_strength(real, raw, texts, counts, means, features, cfg, seed, report)
-        rows_df = with_agreement(raw, strength, seed)
+        rows_df = with_base(raw, texts[1], strength.base, seed)
         runtime = choose_runtime(spark, cfg, sum(counts.synthetic.values()), counts.width)
         report(f"runtime {runtime.name}: {runtime.reason}")
-        if strength.probe is not None and runtime.name != "local":
+        if strength.base.changes and runtime.name != "local":
             held.append(rows_df.persist(StorageLevel.MEMORY_AND_DISK))
         rows = open_rows(runtime, rows_df, features, cfg, lambda table: spark.createDataFrame(table, WEIGHTS.ddl), checkpoint)
         outcomes, seconds = _outcomes(rows, means, counts, strength, cfg)
@@ -115,7 +116,7 @@ def _outcomes(
     answers = rows.solve(problems)
     seconds = time.monotonic() - started
     return {
-        group: Outcome(counts.synthetic[group], counts.shares[group], strength.power, problems[group], answers[group]) for group in problems
+        group: Outcome(counts.synthetic[group], counts.shares[group], strength.base, problems[group], answers[group]) for group in problems
     }, seconds
 
 
@@ -136,7 +137,9 @@ def _within_labels(weights: DataFrame) -> DataFrame:
     inside = F.when(F.col("w") > 0, F.col("weight_in_label") / F.col("w")).otherwise(F.lit(0.0))
     base = F.when(F.col("q") > 0, F.col("base_weight") / F.col("q")).otherwise(F.lit(0.0))
     joined = weights.alias("rows").join(F.broadcast(totals.alias("totals")), F.col("rows.label").eqNullSafe(F.col("totals.label")))
-    return joined.select("doc_id", "rows.label", "weight", inside.alias("weight_in_label"), base.alias("base_weight"), "label_agreement")
+    return joined.select(
+        "doc_id", "rows.label", "weight", inside.alias("weight_in_label"), base.alias("base_weight"), "label_agreement", "word_likeness"
+    )
 
 
 def _table(spark: SparkSession, table: Table, rows: list[dict[str, Any]]) -> DataFrame:

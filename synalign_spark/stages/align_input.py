@@ -67,13 +67,13 @@ def real_rows(embeddings: DataFrame, prior: DataFrame | None, cfg: AlignConfig, 
 
 
 def synthetic_rows(embeddings: DataFrame, synthetic: DataFrame, cfg: AlignConfig, seed: int) -> DataFrame:
-    """doc_id, label, grp, prior, base, agreement, u, u_whole, u_warm, embedding of every synthetic row; embedding null where there
-    is none. base: the base measure, here the prior weight itself; agreement: null."""
+    """doc_id, label, grp, prior, base, agreement, likeness, u, u_whole, u_warm, embedding of every synthetic row; embedding null where
+    there is none. base: the base measure, here the prior weight itself; agreement, likeness: null."""
     prior = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
     rows = synthetic.select("doc_id", "label", prior.alias("prior")).join(embeddings.select("doc_id", "embedding"), "doc_id", "left")
     return rows.select(
         "doc_id", "label", group_column(cfg.per_label).alias("grp"), "prior", F.col("prior").alias("base"),
-        F.lit(None).cast("double").alias("agreement"), unit(seed, "align.draw", "doc_id").alias("u"), unit(seed, "align.whole", "doc_id").alias("u_whole"),
+        F.lit(None).cast("double").alias("agreement"), F.lit(None).cast("double").alias("likeness"), unit(seed, "align.draw", "doc_id").alias("u"), unit(seed, "align.whole", "doc_id").alias("u_whole"),
         unit(seed, "align.warm", "doc_id").alias("u_warm"), "embedding",
     )  # fmt: skip
 

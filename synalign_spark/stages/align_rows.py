@@ -32,6 +32,7 @@ WEIGHTED = pa.schema(
         ("weight_in_label", pa.float64()),
         ("base_weight", pa.float64()),
         ("label_agreement", pa.float64()),
+        ("word_likeness", pa.float64()),
     ]
 )
 DRAWN = pa.schema(
@@ -101,7 +102,8 @@ def weights_batch(
 ) -> list[pa.Array]:
     """Columns of WEIGHTED; ``weight`` is the weight in the group times the group's share."""
     share = np.array([solved[name].share for name in group], dtype=np.float64)
-    return [batch.column("doc_id"), batch.column("label"), pa.array(w * share), pa.array(w), pa.array(q), batch.column("agreement")]
+    own = [batch.column(name) for name in ("agreement", "likeness")]
+    return [batch.column("doc_id"), batch.column("label"), pa.array(w * share), pa.array(w), pa.array(q), *own]
 
 
 def drawn_batch(batch: pa.Table | pa.RecordBatch, x: npt.NDArray[np.float32], group: npt.NDArray[np.object_], w: Float64Array, q: Float64Array,

@@ -5,9 +5,8 @@ labels), labels and fewer rows (agreement by real and synthetic rows, and the sm
 Bounded hash samples of both sides reach the driver: vectors and texts of about 4,000 real rows a half and 20,000 synthetic ones.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +17,11 @@ from pyspark.sql import functions as F
 from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings
-from synalign_spark.core.probes import Labelled, LabelProbe, SharedProbes, Views, fit_label_probe, fit_shared_probes, hashed_ngrams
+from synalign_spark.core.likeness import Texts, fit_likeness
+from synalign_spark.core.probes import Labelled, Views, fit_label_probe, fit_shared_probes, hashed_ngrams
 from synalign_spark.core.strength import AGREEMENTS, Choice, Half, Pool, choose_by_probes
 from synalign_spark.errors import ConfigError
+from synalign_spark.stages.align_base import Base, half_column
 from synalign_spark.stages.align_input import Survey, by_group
 from synalign_spark.stages.align_rows import in_order, logs
 from synalign_spark.stages.keys import unit
@@ -34,18 +35,16 @@ MOST_SAMPLED = 5  # times warm_start_rows; so many rows are all taken: at small 
 SAMPLED = 0.1  # of more rows, so that a pass over the sample costs little beside one over all
 FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group in the solver's sample
 FLOOR, FLOOR_OF_FEW = 0.1, 0.4
-AGREEMENT_OF_FEW = 1.5  # with the floor: chosen on unseen real training rows of six tasks, as matching and agreement share the budget
+AGREEMENT_OF_FEW, LIKENESS_OF_FEW = 1.5, 1.0  # with the floor: chosen on unseen real training rows of seven tasks
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Strength:
-    """The rule of a run. power: a, the exponent of the label agreement; probe: None without labels, shared with the synthetic
-    rows unless probes choose; choice: what probes found."""
+    """The rule of a run. choice: what probes found."""
 
     settings: Settings
-    power: float
-    probe: LabelProbe | SharedProbes | None = None
+    base: Base
     choice: Choice | None = None
 
 
@@ -60,7 +59,7 @@ def choose_strength(
     seed: int,
     report: Report,
 ) -> Strength:
-    """Chooses the rule, lambda and a. real, synthetic: ``align_input``'s rows; texts: doc_id and text of both sides.
+    """Chooses the rule, lambda and the base measure. real, synthetic: ``align_input``'s rows; texts: doc_id and text of both sides.
 
     Raises ConfigError where label agreement is asked for and there are no labels to learn it from."""
     enough = [group for group in counts.groups if min(means[group][half].count for half in HALVES) >= FEWEST_JUDGES]
@@ -72,25 +71,27 @@ def choose_strength(
             f"align.label_agreement is {cfg.label_agreement:g}, but it needs two labels with {2 * FEWEST_JUDGES} real rows each; set it to auto or 0"
         )
     rule, power = rule_of(cfg, classes, judging)
+    base = _words(real, synthetic, texts, counts, judged, cfg, rule, seed)
+    said = f" and word likeness to the power of {base.likeness_power:g}" if base.likeness else ""
     if not classes or (rule not in ("probes", "ess_rule") and not power):
-        report(f"strength: {rule}, without label agreement")
-        return Strength(_settings(cfg, rule), 0.0)
+        report(f"strength: {rule}, without label agreement{said}")
+        return Strength(_settings(cfg, rule), base)
     halves = _real_sample(real, texts[0], means, counts, judged)
     labelled = [(half.rows.x, half.rows.labels, half.rows.weight) for half in halves]
     x, labels, weight = (np.concatenate(column) for column in zip(*labelled, strict=True))
     if rule != "probes":
         probe = fit_shared_probes((x, labels, weight), *_vectors(_sampled(synthetic, counts, cfg, judged), seed))
-        report(
-            f"strength: {rule} with label agreement to the power of {power:g} ({judging:,.0f} real rows; probes choose from {cfg.probe_rows:,})"
-        )
-        return Strength(_settings(cfg, rule), power, probe)
+        report(f"strength: {rule} with label agreement to the power of {power:g}{said} ({judging:,.0f} real rows; "
+               f"probes choose from {cfg.probe_rows:,})")  # fmt: skip
+        return Strength(_settings(cfg, rule), replace(base, power=power, probe=probe))
     shares = {group: counts.shares[group] for group in judged}
     agreements = AGREEMENTS if cfg.label_agreement == "auto" else (power,)
-    choice = choose_by_probes(halves, _pool(synthetic, texts[1], counts, features, cfg, seed, judged), shares, agreements)
+    choice = choose_by_probes(halves, _pool(synthetic, texts[1], counts, features, cfg, seed, judged, base), shares, agreements)
     best = choice.best
-    report(f"strength: probes took lambda {best.lam:.3g} and label agreement to the power of {best.agreement:g} among {len(choice.tried)} pairs: "
-           f"accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
-    return Strength(_settings(cfg, "probes", best.lam), best.agreement, fit_label_probe(x, labels, weight), choice)
+    report(f"strength: probes took lambda {best.lam:.3g} and label agreement to the power of {best.agreement:g}{said} among "
+           f"{len(choice.tried)} pairs: accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
+    base = replace(base, power=best.agreement, probe=fit_label_probe(x, labels, weight))
+    return Strength(_settings(cfg, "probes", best.lam), base, choice)
 
 
 def rule_of(cfg: AlignConfig, classes: bool, judging: float) -> tuple[str, float]:
@@ -107,6 +108,30 @@ def rule_of(cfg: AlignConfig, classes: bool, judging: float) -> tuple[str, float
     return "ess_rule", AGREEMENT_OF_FEW if given is None else given
 
 
+def _words(
+    real: DataFrame, synthetic: DataFrame, texts: tuple[DataFrame, DataFrame], counts: Survey, judged: list[str], cfg: AlignConfig,
+    rule: str, seed: int,
+) -> Base:  # fmt: skip
+    """The part of the base measure that words have, by a sample of both sides."""
+    power = (LIKENESS_OF_FEW if rule == "ess_rule" else 0.0) if cfg.word_likeness == "auto" else cfg.word_likeness
+    if not power or not judged:
+        return Base()
+    likeness = fit_likeness(
+        _texts(*_judging_rows(real, counts, judged), texts[0], seed),
+        _texts(_sampled(synthetic, counts, cfg, judged), F.col("prior"), texts[1], seed),
+        judged,
+    )
+    return Base(likeness=likeness, likeness_power=power if likeness else 0.0)
+
+
+def _texts(rows: DataFrame, weight: Column, texts: DataFrame, seed: int) -> Texts:
+    """Words of a sample, by id."""
+    kept = F.broadcast(rows.select("doc_id", "grp", weight.alias("weight"), half_column(seed).alias("half")))
+    table = kept.join(texts, "doc_id").toArrow().sort_by("doc_id")
+    group, half = (np.asarray(table.column(name).to_pylist(), dtype=kind) for name, kind in (("grp", object), ("half", bool)))
+    return Texts.of(table.column("text").to_pylist(), group, table.column("weight").to_numpy(), half)
+
+
 def _settings(cfg: AlignConfig, rule: str, lam: float = float("nan")) -> Settings:
     floor = (FLOOR_OF_FEW if rule == "ess_rule" else FLOOR) if cfg.ess_floor == "auto" else cfg.ess_floor
     fixed = lam if isinstance(cfg.lam, str) else cfg.lam
@@ -117,14 +142,10 @@ def _settings(cfg: AlignConfig, rule: str, lam: float = float("nan")) -> Setting
 def _real_sample(
     real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[str, Sample]], counts: Survey, judged: list[str]
 ) -> tuple[Half, Half]:
-    """Both halves of the real rows: means of all rows, vectors and texts of about JUDGES rows each, a rare label's rows nearly all,
-    which then weigh less."""
-    rows = sum(counts.real.values())
-    rates = {group: min(1.0, max(2.5 * JUDGES / rows, RARE_JUDGES / counts.real[group])) for group in judged}
-    usable = (F.col("split") != "holdout") & (F.col("prior") > 0) & F.col("grp").isin(judged)
-    kept = real.where(usable).where(F.col("u") < by_group(rates))
-    mass = (F.col("prior") / by_group(rates)).alias("weight")
-    table = F.broadcast(kept.select("doc_id", "label", "split", mass, "embedding")).join(texts, "doc_id").toArrow()  # about 2 x JUDGES rows
+    """Both halves of the real rows: means of all rows, vectors and texts of a sample."""
+    kept, mass = _judging_rows(real, counts, judged)
+    columns = kept.select("doc_id", "label", "split", mass.alias("weight"), "embedding")
+    table = F.broadcast(columns).join(texts, "doc_id").toArrow()  # about 2 x JUDGES rows
     table = table.sort_by("doc_id")
     split = np.asarray(table.column("split").to_pylist())
     found = []
@@ -134,15 +155,27 @@ def _real_sample(
     return found[0], found[1]
 
 
+def _judging_rows(real: DataFrame, counts: Survey, judged: list[str]) -> tuple[DataFrame, Column]:
+    """About JUDGES real rows of each half and the weight of each: a rare label's rows nearly all, which then weigh less."""
+    rows = sum(counts.real.values())
+    rates = {group: min(1.0, max(2.5 * JUDGES / rows, RARE_JUDGES / counts.real[group])) for group in judged}
+    usable = (F.col("split") != "holdout") & (F.col("prior") > 0) & F.col("grp").isin(judged)
+    return real.where(usable).where(F.col("u") < by_group(rates)), F.col("prior") / by_group(rates)
+
+
 def _pool(
-    synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int, judged: list[str]
+    synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int, judged: list[str], base: Base
 ) -> Pool:
-    """A sample of the synthetic rows with their texts, by group and id."""
+    """A sample of the synthetic rows with their texts, by group and id. base: without label agreement, which is tried."""
     kept = _sampled(synthetic, counts, cfg, judged)
     draw = unit(seed, "align.probe0", "doc_id").alias("draw")
-    table = F.broadcast(kept.select("doc_id", "label", "grp", "prior", "embedding", draw)).join(texts, "doc_id").toArrow()
-    rows, group, x = in_order(table)
-    return Pool(_views(rows, x, "prior"), group, features(x), logs(rows, "prior"), rows.column("draw").to_numpy())
+    sample = kept.select("doc_id", "label", "grp", "prior", "embedding", draw, half_column(seed).alias("half"))
+    rows, group, x = in_order(F.broadcast(sample).join(texts, "doc_id").toArrow())
+    log_prior = logs(rows, "prior")
+    if base.likeness:
+        half = rows.column("half").to_numpy(zero_copy_only=False)
+        log_prior += base.likeness_power * base.likeness.log_ratio(rows.column("text").to_pylist(), group, half)
+    return Pool(_views(rows, x, "prior"), group, features(x), log_prior, rows.column("draw").to_numpy())
 
 
 def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, judged: list[str]) -> DataFrame:
@@ -154,15 +187,10 @@ def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, judged: lis
 
 def _vectors(rows: DataFrame, seed: int) -> tuple[Labelled, npt.NDArray[np.bool_]]:
     """A sample of the synthetic rows, but those pinned out, by id, and the half that each is in."""
-    table = rows.where(F.col("prior") > 0).select("doc_id", "label", "prior", "embedding", _half(seed).alias("half")).toArrow()
+    table = rows.where(F.col("prior") > 0).select("doc_id", "label", "prior", "embedding", half_column(seed).alias("half")).toArrow()
     table = table.sort_by("doc_id")
     labels, half = (np.asarray(table.column(name).to_pylist(), dtype=kind) for name, kind in (("label", object), ("half", bool)))
     return (to_matrix(table.column("embedding")), labels, table.column("prior").to_numpy()), half
-
-
-def _half(seed: int) -> Column:
-    """Which shared probe a synthetic row trains: the other one judges it."""
-    return unit(seed, "align.probe_half", "doc_id") < 0.5
 
 
 def row_share(counts: Survey, group: str, cfg: AlignConfig) -> float:
@@ -180,23 +208,3 @@ def sample_rows(total: int, fewest: int) -> int:
 def _views(table: pa.Table, x: npt.NDArray[np.float32], weight: str) -> Views:
     labels = np.asarray(table.column("label").to_pylist(), dtype=object)
     return Views(x, hashed_ngrams(table.column("text").to_pylist()), labels, table.column(weight).to_numpy())
-
-
-def with_agreement(rows: DataFrame, strength: Strength, seed: int) -> DataFrame:
-    """The synthetic rows with agreement = p(label | row) and base = prior * agreement^a; unchanged without a probe."""
-    if strength.probe is None:
-        return rows
-    job = partial(_agreement_partition, probe=strength.probe, power=strength.power)
-    return rows.withColumn("half", _half(seed)).mapInArrow(job, rows.schema)
-
-
-def _agreement_partition(batches: Iterable[pa.RecordBatch], probe: LabelProbe | SharedProbes, power: float) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        labels = np.asarray(batch.column("label").to_pylist(), dtype=object)
-        x = to_matrix(batch.column("embedding"))
-        half = batch.column("half").to_numpy(zero_copy_only=False)
-        agreement = probe.agreement(x, labels, half) if isinstance(probe, SharedProbes) else probe.agreement(x, labels)
-        base = batch.column("prior").to_numpy(zero_copy_only=False) * agreement**power
-        changed = {"agreement": pa.array(agreement), "base": pa.array(base)}
-        names = [name for name in batch.schema.names if name != "half"]
-        yield pa.RecordBatch.from_arrays([changed.get(name, batch.column(name)) for name in names], names=names)

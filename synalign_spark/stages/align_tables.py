@@ -14,6 +14,7 @@ from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Finished, pool
 from synalign_spark.core.mmd import NEGLIGIBLE_GAP
 from synalign_spark.core.strength import Choice
+from synalign_spark.stages.align_base import Base
 from synalign_spark.stages.align_input import label_of
 
 Float64Array = npt.NDArray[np.float64]
@@ -22,11 +23,11 @@ Checks = tuple[Check | None, Check | None]  # base weights, final weights
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that is known of a group after its solve. share: of the group among the weights; power: a of the base measure."""
+    """All that is known of a group after its solve. share: of the group among the weights."""
 
     n_synthetic: int
     share: float
-    power: float
+    base: Base
     problem: Problem
     answer: Answer
 
@@ -40,7 +41,7 @@ def trace_rows(outcomes: Mapping[str, Outcome], choice: Choice | None) -> list[d
     """Rows of the solver_trace table: the path of each group, and the pairs that probes judged, with the point that was taken."""
     rows = [
         {
-            "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "agreement_power": outcome.power,
+            "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "agreement_power": outcome.base.power,
             "dual_value": p.point.value, "duality_gap": p.point.gap, "mmd2_fit": p.mmd2_fit, "mmd2_validation": p.mmd2_validation,
             "score": p.score, "accuracy": None, "ess": p.point.moments.ess, "passes": p.passes, "chosen": step == outcome.answer.path.chosen,
         }
@@ -107,7 +108,7 @@ def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         "n_synthetic": sum(part.n_synthetic for part in parts), "n_real_fit": round(real.count), "n_real_holdout": round(holdout.count),
         "rule": max(rules, key=lambda rule: rule != "uniform"), "lambda": lams.pop() if len(lams) == 1 else float("nan"),
-        "agreement_power": parts[0].power,
+        "agreement_power": parts[0].base.power, "likeness_power": parts[0].base.likeness_power,
         "mmd2_fit_before": float(np.sum((before - real.mean) ** 2)), "mmd2_fit_after": float(np.sum((after - real.mean) ** 2)),
         "mmd2_holdout_before": holdout.mmd2(before), "mmd2_holdout_after": holdout.mmd2(after),
         "exact_mmd2_before": first.mmd2 if first else None, "exact_mmd2_after": last.mmd2 if last else None,
@@ -126,7 +127,7 @@ def _findings(numbers: Mapping[str, Any], parts: list[Outcome], checks: Checks) 
         rule=numbers["rule"], lam=numbers["lambda"], holdout_before=numbers["mmd2_holdout_before"], holdout_after=numbers["mmd2_holdout_after"],
         p_before=numbers["p_value_before"], p_after=numbers["p_value_after"], tested_rows=checks[1].rows if checks[1] else 0,
         ess_share=numbers["ess"] / numbers["n_synthetic"], converged=all(part.end.solution.converged for part in parts),
-        power=numbers["agreement_power"], raised=any(part.end.raised for part in parts),
+        power=numbers["agreement_power"], likeness=numbers["likeness_power"], raised=any(part.end.raised for part in parts),
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def sample() -> Sample:
             "cluster_id": pa.array([0] * N_SYNTHETIC, pa.int32()), "prior_weight": pa.array([None] * N_SYNTHETIC, pa.float64()),
         }),
         "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight,
-                            "label_agreement": [0.5] * N_SYNTHETIC}),
+                            "label_agreement": [0.5] * N_SYNTHETIC, "word_likeness": [0.1] * N_SYNTHETIC}),
         "attributes": pa.table({
             "card_id": ["card1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "pick_rank": pa.array([0], pa.int32()),
             "cluster_id": pa.array([0], pa.int32()), "demo_ids": [[real_ids[0], real_ids[4]]],
@@ -103,7 +103,7 @@ def _parameters() -> dict[str, pa.Table]:
     i32 = pa.int32()
     certified = [
         {"label": label, "n_synthetic": 60, "n_real_fit": 150, "n_real_holdout": 50, "rule": "mmd_rule", "lambda": lam, "bandwidths": [1.0, 0.5],
-         "agreement_power": 1.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
+         "agreement_power": 1.0, "likeness_power": 0.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
          "exact_mmd2_before": 0.051, "exact_mmd2_after": None, "p_value_before": 0.005, "p_value_after": 0.2, "n_permutations": 200, "dual_value": 0.1,
          "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "sample_passes": 40, "seconds": 0.5, "verdict": "the weighted rows are closer"}
         for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))

@@ -1,0 +1,102 @@
+"""How much more likely the words of a synthetic row are among the real rows of its label than among the synthetic ones.
+
+A classifier of real against synthetic rows estimates the ratio of their densities (Sugiyama, Suzuki and Kanamori 2012, chapter 4). Here it
+reads words and word pairs, the whole text of them, where the alignment reads an embedding, which often sees its beginning only: the ratio
+enters the base measure, and matching the embeddings goes on from there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from synalign_spark.core.probes import hashed_ngrams
+
+Float64Array = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.object_]
+
+SIDE_MASS = 750.0  # rows that each side counts as, however many there are: with few real ones more would learn them by heart
+LARGEST_LOG_RATIO = 10.0
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Some rows of one side. ngrams: (n, buckets) counts; group: (n,); weight: (n,) >= 0; half: (n,), see ``fit_likeness``."""
+
+    ngrams: sparse.csr_matrix
+    group: Groups
+    weight: Float64Array
+    half: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, texts: list[str], group: Groups, weight: Float64Array, half: npt.NDArray[np.bool_]) -> "Texts":
+        return cls(hashed_ngrams(texts), group, weight, half)
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> "Texts":
+        """The rows where the mask is true."""
+        return Texts(self.ngrams[rows], self.group[rows], self.weight[rows], self.half[rows])
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The fitted classifiers, two a group. tfidf: weighs n-grams; coef: (2 * groups, buckets), by group and half; intercept:
+    (2 * groups,); groups: sorted."""
+
+    tfidf: TfidfTransformer
+    coef: sparse.csr_matrix
+    intercept: Float64Array
+    groups: tuple[str, ...]
+
+    def log_ratio(self, texts: list[str], group: Groups, half: npt.NDArray[np.bool_]) -> Float64Array:
+        """log p(words | real) - log p(words | synthetic) within the row's group, by the classifier that did not see the row.
+
+        texts, group, half: n each. Returns (n,) between -10 and 10; 0 for a group without classifiers."""
+        if not len(texts):
+            return np.empty(0)
+        scores = (self.tfidf.transform(hashed_ngrams(texts)) @ self.coef.T).toarray() + self.intercept  # (n, 2 * groups)
+        place = {name: 2 * i for i, name in enumerate(self.groups)}
+        own = np.array([place.get(name, -1) for name in group], dtype=np.int64)
+        found = np.where(own < 0, 0.0, scores[np.arange(len(own)), np.maximum(own, 0) + half])
+        return np.clip(found, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
+
+
+def fit_likeness(real: Texts, synthetic: Texts, groups: Sequence[str]) -> Likeness | None:
+    """Fits the classifiers of every group in which both sides have rows with weight; None where there is none.
+
+    half: which classifier a synthetic row is left out of, the one that then judges it, so that no row counts as synthetic because it
+    was learnt as such; of the real rows it is not used. Both sides weigh the same, so a logit is the log ratio of densities."""
+    real, synthetic = real.take(real.weight > 0), synthetic.take(synthetic.weight > 0)
+    usable = [name for name in sorted(groups) if (real.group == name).any() and _in_both_halves(synthetic, name)]
+    if not usable:
+        return None
+    tfidf = TfidfTransformer(sublinear_tf=True).fit(sparse.vstack([real.ngrams, synthetic.ngrams]))
+    rows, intercepts = [], []
+    for name in usable:
+        true = real.take(real.group == name)
+        for half in (False, True):
+            made = synthetic.take((synthetic.group == name) & (synthetic.half != half))
+            coef, intercept = _fitted(tfidf, true, made)
+            rows.append(coef)
+            intercepts.append(intercept)
+    return Likeness(tfidf, sparse.vstack(rows, format="csr"), np.array(intercepts), tuple(usable))
+
+
+def _in_both_halves(rows: Texts, name: str) -> bool:
+    return len(set(rows.half[rows.group == name].tolist())) == 2
+
+
+def _fitted(tfidf: TfidfTransformer, real: Texts, synthetic: Texts) -> tuple[sparse.csr_matrix, float]:
+    """Coefficients (1, buckets) and intercept of real (1) against synthetic (0)."""
+    x = tfidf.transform(sparse.vstack([real.ngrams, synthetic.ngrams])).tocsc()
+    met = np.flatnonzero(np.diff(x.indptr))  # the others keep the coefficient 0
+    weight = np.concatenate([side.weight * (SIDE_MASS / side.weight.sum()) for side in (real, synthetic)])
+    is_real = np.arange(x.shape[0]) < real.ngrams.shape[0]
+    with threadpool_limits(1):  # else the number of cores changes the last digits
+        model = LogisticRegression(max_iter=1_000, tol=1e-5).fit(x[:, met].tocsr(), is_real, sample_weight=weight)
+    values = model.coef_[0].astype(np.float32)
+    return sparse.csr_matrix((values, (np.zeros(len(met), dtype=np.int64), met)), shape=(1, x.shape[1])), float(model.intercept_[0])

@@ -1,7 +1,8 @@
 """How strongly to align: the rule for a run, and what it needs from the tables.
 
 Three cases, unless the configuration fixes lambda: labels and enough real rows (probes choose lambda and how far to trust the
-labels), labels and fewer rows (agreement by real and synthetic rows, and the smallest lambda that keeps 0.4 of the rows), no labels (MMD).
+labels), labels and fewer rows (agreement by real and synthetic rows, the likeness of words, and the smallest lambda that keeps 0.4 of
+the rows), no labels (MMD).
 Bounded hash samples of both sides reach the driver: vectors and texts of about 4,000 real rows a half and 20,000 synthetic ones.
 """
 

@@ -94,6 +94,44 @@ def test_few_real_rows_trust_the_agreement_and_keep_four_tenths(spark):
     assert any("ess_rule with label agreement" in line for line in lines)
 
 
+def spoken(rows, share):
+    """The rows with words that real rows have, or have not; share: of rows that sound real."""
+    told = []
+    for i, row in enumerate(rows):
+        words = "plain warm slow" if i % 10 < 10 * share else "delve tapestry testament"
+        told.append((row[0], row[1], f"{words} {row[2].split()[-1]}", *row[3:]))
+    return told
+
+
+def test_few_real_rows_prefer_rows_with_the_words_of_real_ones(spark):
+    real, fake = spoken(REAL[:200], 0.9), spoken(FAKE, 0.3)
+    weights, certificate, _, lines = run(spark, real, fake)
+    assert certificate[None]["likeness_power"] == 1.0
+    assert any("word likeness to the power of 1" in line for line in lines)
+    sounds_real = np.array([row[2].startswith("plain") for row in fake])
+    w, ratio = (np.array([weights[row[0]][name] for row in fake]) for name in ("weight", "word_likeness"))
+    assert ratio[sounds_real].min() > 0 > ratio[~sounds_real].max()
+    assert w[sounds_real].sum() > 0.55
+    again, _, _, _ = run(spark, real[::-1], fake[::-1], partitions=7)
+    assert all(again[key]["weight"] == pytest.approx(row["weight"], rel=1e-9) for key, row in weights.items())
+    without, certificate, _, _ = run(spark, real, fake, word_likeness=0.0)
+    assert certificate[None]["likeness_power"] == 0.0
+    assert {row["word_likeness"] for row in without.values()} == {None}
+    assert sum(without[row[0]]["weight"] for row in fake if row[2].startswith("plain")) < w[sounds_real].sum() - 0.1
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_word_likeness_as_given_holds_for_every_rule(spark, labelled):
+    real, fake = spoken(REAL, 0.9), spoken(FAKE, 0.3)
+    if not labelled:
+        real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (real, fake))
+    weights, certificate, _, lines = run(spark, real, fake, word_likeness=0.5)
+    assert certificate[None]["rule"] == ("probes" if labelled else "mmd_rule")
+    assert certificate[None]["likeness_power"] == 0.5
+    assert any("word likeness to the power of 0.5" in line for line in lines)
+    assert sum(weights[row[0]]["weight"] for row in fake if row[2].startswith("plain")) > 0.36
+
+
 def test_no_labels_go_by_mmd(spark):
     real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
     weights, certificate, trace, _ = run(spark, real, fake)

@@ -30,7 +30,7 @@ class AlignConfig(Section):
     )
     word_likeness: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word pairs; 0 leaves them out, auto is 1 with few labelled real rows, else 0.",
+        description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word pairs; 0 leaves them out; auto is 1 with labels, where probes do not find that rows as they came do better, and 0 without.",
     )
     probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(

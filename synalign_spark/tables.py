@@ -219,7 +219,7 @@ CERTIFICATE = Table(
 )  # fmt: skip
 
 SOLVER_TRACE = Table(
-    "solver_trace", "align", "What was tried: the lambda path of each label, and the pairs that probes judged (kind 'probes', no label).",
+    "solver_trace", "align", "What was tried: the lambda path of each label, and what probes judged (kind 'probes', no label).",
     ("kind", "label", "step"),
     (
         Column("kind", "string", "'path' or 'probes'"),
@@ -227,6 +227,7 @@ SOLVER_TRACE = Table(
         Column("step", "int", "order, from 0"),
         Column("lambda", "double", "regularisation strength"),
         Column("agreement_power", "double", "a of the base measure"),
+        Column("likeness_power", "double", "b of the base measure"),
         Column("dual_value", "double", "dual objective", nullable=True),
         Column("duality_gap", "double", "absolute gap", nullable=True),
         Column("mmd2_fit", "double", "MMD^2 to the rows that shaped the weights", nullable=True),

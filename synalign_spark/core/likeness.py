@@ -15,8 +15,6 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from synalign_spark.core.probes import hashed_ngrams
-
 Float64Array = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.object_]
 
@@ -33,13 +31,16 @@ class Texts:
     weight: Float64Array
     half: npt.NDArray[np.bool_]
 
-    @classmethod
-    def of(cls, texts: list[str], group: Groups, weight: Float64Array, half: npt.NDArray[np.bool_]) -> "Texts":
-        return cls(hashed_ngrams(texts), group, weight, half)
-
     def take(self, rows: npt.NDArray[np.bool_]) -> "Texts":
         """The rows where the mask is true."""
         return Texts(self.ngrams[rows], self.group[rows], self.weight[rows], self.half[rows])
+
+
+def joined(parts: Sequence[Texts]) -> Texts:
+    """The rows of several."""
+    ngrams = sparse.vstack([part.ngrams for part in parts], format="csr")
+    group, weight, half = (np.concatenate([getattr(part, name) for part in parts]) for name in ("group", "weight", "half"))
+    return Texts(ngrams, group, weight, half)
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ class Likeness:
     intercept: Float64Array
     groups: tuple[str, ...]
 
-    def log_ratio(self, texts: list[str], group: Groups, half: npt.NDArray[np.bool_]) -> Float64Array:
+    def log_ratio(self, ngrams: sparse.csr_matrix, group: Groups, half: npt.NDArray[np.bool_]) -> Float64Array:
         """log p(words | real) - log p(words | synthetic) within the row's group, by the classifier that did not see the row.
 
-        texts, group, half: n each. Returns (n,) between -10 and 10; 0 for a group without classifiers."""
-        if not len(texts):
+        ngrams: (n, buckets) counts; group, half: (n,). Returns (n,) between -10 and 10; 0 for a group without classifiers."""
+        if not len(group):
             return np.empty(0)
-        scores = (self.tfidf.transform(hashed_ngrams(texts)) @ self.coef.T).toarray() + self.intercept  # (n, 2 * groups)
+        scores = (self.tfidf.transform(ngrams) @ self.coef.T).toarray() + self.intercept  # (n, 2 * groups)
         place = {name: 2 * i for i, name in enumerate(self.groups)}
         own = np.array([place.get(name, -1) for name in group], dtype=np.int64)
         found = np.where(own < 0, 0.0, scores[np.arange(len(own)), np.maximum(own, 0) + half])

@@ -117,7 +117,7 @@ def _best_c(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: F
 def hashed_ngrams(texts: list[str]) -> sparse.csr_matrix:
     """(n, 2^18) counts of words and word pairs by hash; no vocabulary, so nothing is learnt from the rows."""
     hasher = HashingVectorizer(n_features=NGRAM_BUCKETS, ngram_range=(1, 2), norm=None, alternate_sign=False, dtype=np.float32)
-    return hasher.transform(texts)
+    return hasher.transform(texts) if texts else sparse.csr_matrix((0, NGRAM_BUCKETS), dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """How strongly to align, judged by what the weights are for: models that are trained on the rows.
 
 Matching the distribution alone can hurt: rows that look real but carry a wrong label gain weight. So the base measure may
-favour rows whose label a probe of the real rows agrees with, q proportional to p(label | row)^a, and the pair (a, lambda),
-lambda = infinity with a = 0 included ("stay uniform"), is chosen by real rows that shaped nothing: each half of them judges
+favour rows whose label a probe of the real rows agrees with, q proportional to p(label | row)^a, and whose words are like those
+of real rows, and the pair (a, lambda), "stay uniform" included, is chosen by real rows that shaped nothing: each half of them judges
 students trained on rows drawn by the weights that the other half shaped.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.lambda_rule import PATH_PASSES, PATH_TOLERANCE, Sample
+from synalign_spark.core.likeness import Texts, fit_likeness
 from synalign_spark.core.mmd import Curvature, Goal, Point, Search, Target, dual_point, maximise, run_together
 from synalign_spark.core.moments import Pass
 from synalign_spark.core.probes import Judgement, Views, fit_label_probe, judge_rows
@@ -22,7 +23,7 @@ from synalign_spark.core.shard import Shard, usable_threads
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-AGREEMENTS = (0.0, 1.0, 3.0)
+AGREEMENTS, LIKENESSES = (0.0, 1.0, 3.0), (0.0, 1.0)
 LAMBDAS = (np.inf, *(4.0**-k for k in range(1, 8)))
 SMALLEST_ESS = 0.03  # of a label's rows: below it the students see too few rows to be worth a trial
 DRAWN_ROWS = 5_000
@@ -37,23 +38,36 @@ class Half:
     means: Mapping[str, Sample]
     rows: Views
 
+    @property
+    def texts(self) -> Texts:
+        """The words of the rows."""
+        group = np.array([f"={label}" for label in self.rows.labels], dtype=object)
+        return Texts(self.rows.ngrams, group, self.rows.weight, np.zeros(len(group), dtype=bool))
+
 
 @dataclass(frozen=True)
 class Pool:
-    """The sample of synthetic rows, sorted by group. group: (n,); phi: (n, D); log_prior: (n,); u: (n,) uniform in (0, 1)."""
+    """The sample of synthetic rows, sorted by group. group: (n,); phi: (n, D); log_prior: (n,); u: (n,) uniform in (0, 1);
+    half: (n,), see ``likeness.fit_likeness``."""
 
     rows: Views
     group: npt.NDArray[np.object_]
     phi: Float32Array
     log_prior: Float64Array
     u: Float64Array
+    half: npt.NDArray[np.bool_]
+
+    @property
+    def texts(self) -> Texts:
+        """The words of the rows."""
+        return Texts(self.rows.ngrams, self.group, np.exp(self.log_prior), self.half)
 
 
 @dataclass(frozen=True)
 class Candidate:
     """One way to align and how its students did. ess_share: effective sample size over rows, the smallest over the labels;
     drawn: accuracies of the two students trained on drawn rows; log_loss: their mean; weighted: accuracies of those trained on
-    all rows with sample weights, for finalists."""
+    all rows with sample weights, for finalists; likeness: b, the exponent of the words' likeness."""
 
     agreement: float
     lam: float
@@ -61,6 +75,7 @@ class Candidate:
     drawn: tuple[float, ...]
     log_loss: float
     weighted: tuple[float, ...] = ()
+    likeness: float = 0.0
 
     @property
     def accuracy(self) -> float:
@@ -75,7 +90,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """The pair taken, all pairs tried, and the rows that judged (effectively, where they have weights)."""
+    """The candidate taken, all that were tried, and the rows that judged (effectively, where they have weights)."""
 
     best: Candidate
     tried: tuple[Candidate, ...]
@@ -83,28 +98,30 @@ class Choice:
 
     @property
     def uniform(self) -> Candidate:
-        """The pair that changes nothing; where the agreement is given, the one that changes nothing else."""
+        """The candidate that changes nothing; where an exponent of the base measure is given, the one that changes nothing else."""
         return self.tried[0]
 
 
 def choose_by_probes(
     halves: tuple[Half, Half], pool: Pool, shares: Mapping[str, float], agreements: Sequence[float] = AGREEMENTS,
-    lams: Sequence[float] = LAMBDAS,
+    lams: Sequence[float] = LAMBDAS, likenesses: Sequence[float] = LIKENESSES,
 ) -> Choice:  # fmt: skip
     """Tries every pair of (a, lambda) in both directions.
 
-    shares: of each group among the rows to draw; agreements, lams: what to try, the mildest first, by which the others are held."""
-    courts = [Court(shaping, judging, pool, shares) for shaping, judging in (halves, halves[::-1])]
-    trials = [{(trial.agreement, trial.lam): trial for a in agreements for trial in court.tries(a, lams)} for court in courts]
-    tried = [_mean([found[pair] for found in trials]) for pair in trials[0] if pair in trials[1]]
+    shares: of each group among the rows to draw; agreements, lams, likenesses: what to try, the mildest first, and by the mildest of all
+    three the others are held; of the likenesses only the last takes part in the pairs."""
+    courts = [Court(shaping, judging, pool, shares, any(likenesses)) for shaping, judging in (halves, halves[::-1])]
+    bases = [(agreements[0], likenesses[0], lams[:1])] + [(a, likenesses[-1], lams) for a in agreements]
+    trials = [{trial.key: trial for base in bases for trial in court.tries(*base)} for court in courts]
+    tried = [_mean([found[key] for found in trials]) for key in trials[0] if key in trials[1]]
     judges = round(sum(half.rows.ess for half in halves))
 
     def in_both_ways(candidate: Candidate) -> Candidate:
-        pair = (candidate.agreement, candidate.lam)
-        weighted = np.mean([court.weighted(found[pair]) for court, found in zip(courts, trials, strict=True)], axis=0)
+        key = (candidate.agreement, candidate.likeness, candidate.lam)
+        weighted = np.mean([court.weighted(found[key]) for court, found in zip(courts, trials, strict=True)], axis=0)
         return replace(candidate, weighted=tuple(float(own) for own in weighted))
 
-    finals = {0: in_both_ways(tried[0])}  # lambda is infinite there, and a is 0 unless it is given
+    finals = {0: in_both_ways(tried[0])}  # lambda is infinite there, and a and b are 0 unless they are given
     for place in sorted(range(1, len(tried)), key=lambda place: -tried[place].accuracy):
         if len(harmless(list(finals.values()), judges)) > FINALISTS:  # the first is harmless too
             break
@@ -142,26 +159,37 @@ class Trial:
     ess_share: float
     weights: Float64Array
     judged: Judgement
+    likeness: float
+
+    @property
+    def key(self) -> tuple[float, float, float]:
+        """What is tried: (a, b, lambda)."""
+        return self.agreement, self.likeness, self.lam
 
 
 def _mean(both: Sequence[Trial]) -> Candidate:
     drawn = tuple(float(own) for own in np.mean([trial.judged.accuracy for trial in both], axis=0))
     log_loss = float(np.mean([trial.judged.log_loss for trial in both]))
-    return Candidate(both[0].agreement, both[0].lam, min(trial.ess_share for trial in both), drawn, log_loss)
+    first = both[0]
+    return Candidate(first.agreement, first.lam, min(trial.ess_share for trial in both), drawn, log_loss, likeness=first.likeness)
 
 
 class Court:
     """One half of the real rows shapes weights, the other half judges them."""
 
-    def __init__(self, shaping: Half, judging: Half, pool: Pool, shares: Mapping[str, float]) -> None:
+    def __init__(self, shaping: Half, judging: Half, pool: Pool, shares: Mapping[str, float], words: bool) -> None:
+        """words: whether their likeness will be asked for."""
         self._shaping, self._judges, self._pool, self._shares = shaping, judging.rows, pool, shares
         probe = fit_label_probe(shaping.rows.x, shaping.rows.labels, shaping.rows.weight)
         self._log_agreement = np.log(probe.agreement(pool.rows.x, pool.rows.labels))
+        self._log_likeness = np.zeros(len(pool.group))
+        if words and (likeness := fit_likeness(shaping.texts, pool.texts, list(shares))):
+            self._log_likeness = likeness.log_ratio(pool.rows.ngrams, pool.group, pool.half)
         self._groups = {name: slice(*np.flatnonzero(pool.group == name)[[0, -1]] + [0, 1]) for name in sorted(shares)}
 
-    def tries(self, a: float, lams: Sequence[float]) -> Iterator[Trial]:
+    def tries(self, a: float, b: float, lams: Sequence[float]) -> Iterator[Trial]:
         """The candidates of one base measure."""
-        log_base = self._pool.log_prior + a * self._log_agreement
+        log_base = self._pool.log_prior + a * self._log_agreement + b * self._log_likeness
         shard = Shard.of({name: (self._pool.phi[rows], log_base[rows]) for name, rows in self._groups.items()}, usable_threads())
         paths = run_together({name: solve_path(self._shaping.means[name], lams) for name in self._groups}, shard.evaluate)
         for place in range(min(len(path) for path in paths.values())):
@@ -170,7 +198,7 @@ class Court:
             for name, rows in self._groups.items():
                 weights[rows] = np.exp(shard.log_weights(name, points[name].theta) - points[name].moments.log_partition)
             ess = min(point.moments.ess / point.moments.rows for point in points.values())
-            yield Trial(a, lams[place], ess, weights, judge_rows(self._pool.rows, self._drawn(weights), self._judges))
+            yield Trial(a, lams[place], ess, weights, judge_rows(self._pool.rows, self._drawn(weights), self._judges), b)
 
     def weighted(self, trial: Trial) -> tuple[float, float]:
         """Accuracies of the students trained on all rows with sample weights."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 
 from synalign_spark.core.likeness import Likeness
-from synalign_spark.core.probes import LabelProbe, SharedProbes
+from synalign_spark.core.probes import LabelProbe, SharedProbes, hashed_ngrams
 from synalign_spark.stages.keys import unit
 from udfs.arrow import to_matrix
 
@@ -61,7 +61,7 @@ def _base_partition(batches: Iterable[pa.RecordBatch], base: Base) -> Iterator[p
             changed["agreement"], value = pa.array(agreement), value * agreement**base.power
         if base.likeness is not None:
             group = np.asarray(batch.column("grp").to_pylist(), dtype=object)
-            ratio = base.likeness.log_ratio(batch.column("text").to_pylist(), group, half)
+            ratio = base.likeness.log_ratio(hashed_ngrams(batch.column("text").to_pylist()), group, half)
             changed["likeness"], value = pa.array(ratio), value * np.exp(base.likeness_power * ratio)
         changed["base"] = pa.array(value)
         names = [name for name in batch.schema.names if name not in ("half", "text")]

@@ -18,9 +18,9 @@ from pyspark.sql import functions as F
 from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings
-from synalign_spark.core.likeness import Texts, fit_likeness
+from synalign_spark.core.likeness import Texts, fit_likeness, joined
 from synalign_spark.core.probes import Labelled, Views, fit_label_probe, fit_shared_probes, hashed_ngrams
-from synalign_spark.core.strength import AGREEMENTS, Choice, Half, Pool, choose_by_probes
+from synalign_spark.core.strength import AGREEMENTS, LIKENESSES, Choice, Half, Pool, choose_by_probes
 from synalign_spark.errors import ConfigError
 from synalign_spark.stages.align_base import Base, half_column
 from synalign_spark.stages.align_input import Survey, by_group
@@ -72,27 +72,42 @@ def choose_strength(
             f"align.label_agreement is {cfg.label_agreement:g}, but it needs two labels with {2 * FEWEST_JUDGES} real rows each; set it to auto or 0"
         )
     rule, power = rule_of(cfg, classes, judging)
+    if rule == "probes":
+        return _by_probes(real, synthetic, texts, counts, means, features, cfg, power, seed, judged, report)
     base = _words(real, synthetic, texts, counts, judged, cfg, rule, seed)
     said = f" and word likeness to the power of {base.likeness_power:g}" if base.likeness else ""
-    if not classes or (rule not in ("probes", "ess_rule") and not power):
+    if not classes or (rule != "ess_rule" and not power):
         report(f"strength: {rule}, without label agreement{said}")
         return Strength(_settings(cfg, rule), base)
-    halves = _real_sample(real, texts[0], means, counts, judged)
-    labelled = [(half.rows.x, half.rows.labels, half.rows.weight) for half in halves]
-    x, labels, weight = (np.concatenate(column) for column in zip(*labelled, strict=True))
-    if rule != "probes":
-        probe = fit_shared_probes((x, labels, weight), *_vectors(_sampled(synthetic, counts, cfg, judged), seed))
-        report(f"strength: {rule} with label agreement to the power of {power:g}{said} ({judging:,.0f} real rows; "
-               f"probes choose from {cfg.probe_rows:,})")  # fmt: skip
-        return Strength(_settings(cfg, rule), replace(base, power=power, probe=probe))
-    shares = {group: counts.shares[group] for group in judged}
+    labelled = _labelled(_real_sample(real, texts[0], means, counts, judged))
+    probe = fit_shared_probes(labelled, *_vectors(_sampled(synthetic, counts, cfg, judged), seed))
+    report(f"strength: {rule} with label agreement to the power of {power:g}{said} ({judging:,.0f} real rows; "
+           f"probes choose from {cfg.probe_rows:,})")  # fmt: skip
+    return Strength(_settings(cfg, rule), replace(base, power=power, probe=probe))
+
+
+def _by_probes(
+    real: DataFrame, synthetic: DataFrame, texts: tuple[DataFrame, DataFrame], counts: Survey, means: Mapping[str, Mapping[str, Sample]],
+    features: FeatureMap, cfg: AlignConfig, power: float, seed: int, judged: list[str], report: Report,
+) -> Strength:  # fmt: skip
+    """The strength that probes choose. power: a, where it is given."""
+    halves, pool = _real_sample(real, texts[0], means, counts, judged), _pool(synthetic, texts[1], counts, features, cfg, seed, judged)
     agreements = AGREEMENTS if cfg.label_agreement == "auto" else (power,)
-    choice = choose_by_probes(halves, _pool(synthetic, texts[1], counts, features, cfg, seed, judged, base), shares, agreements)
+    likenesses = LIKENESSES if cfg.word_likeness == "auto" else (cfg.word_likeness,)
+    shares = {group: counts.shares[group] for group in judged}
+    choice = choose_by_probes(halves, pool, shares, agreements, likenesses=likenesses)
     best = choice.best
-    report(f"strength: probes took lambda {best.lam:.3g} and label agreement to the power of {best.agreement:g}{said} among "
-           f"{len(choice.tried)} pairs: accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
-    base = replace(base, power=best.agreement, probe=fit_label_probe(x, labels, weight))
+    report(f"strength: probes took lambda {best.lam:.3g}, label agreement to the power of {best.agreement:g} and word likeness to the power "
+           f"of {best.likeness:g} among {len(choice.tried)} candidates: accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
+    likeness = fit_likeness(joined([half.texts for half in halves]), pool.texts, judged) if best.likeness else None
+    base = Base(best.agreement, fit_label_probe(*_labelled(halves)), likeness, best.likeness if likeness else 0.0)
     return Strength(_settings(cfg, "probes", best.lam), base, choice)
+
+
+def _labelled(halves: tuple[Half, Half]) -> Labelled:
+    """Embeddings, labels and weights of both halves."""
+    x, labels, weight = zip(*((half.rows.x, half.rows.labels, half.rows.weight) for half in halves), strict=True)
+    return np.concatenate(x), np.concatenate(labels), np.concatenate(weight)
 
 
 def rule_of(cfg: AlignConfig, classes: bool, judging: float) -> tuple[str, float]:
@@ -130,7 +145,7 @@ def _texts(rows: DataFrame, weight: Column, texts: DataFrame, seed: int) -> Text
     kept = F.broadcast(rows.select("doc_id", "grp", weight.alias("weight"), half_column(seed).alias("half")))
     table = kept.join(texts, "doc_id").toArrow().sort_by("doc_id")
     group, half = (np.asarray(table.column(name).to_pylist(), dtype=kind) for name, kind in (("grp", object), ("half", bool)))
-    return Texts.of(table.column("text").to_pylist(), group, table.column("weight").to_numpy(), half)
+    return Texts(hashed_ngrams(table.column("text").to_pylist()), group, table.column("weight").to_numpy(), half)
 
 
 def _settings(cfg: AlignConfig, rule: str, lam: float = float("nan")) -> Settings:
@@ -165,18 +180,15 @@ def _judging_rows(real: DataFrame, counts: Survey, judged: list[str]) -> tuple[D
 
 
 def _pool(
-    synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int, judged: list[str], base: Base
+    synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int, judged: list[str]
 ) -> Pool:
-    """A sample of the synthetic rows with their texts, by group and id. base: without label agreement, which is tried."""
+    """A sample of the synthetic rows with their texts, by group and id."""
     kept = _sampled(synthetic, counts, cfg, judged)
     draw = unit(seed, "align.probe0", "doc_id").alias("draw")
     sample = kept.select("doc_id", "label", "grp", "prior", "embedding", draw, half_column(seed).alias("half"))
     rows, group, x = in_order(F.broadcast(sample).join(texts, "doc_id").toArrow())
-    log_prior = logs(rows, "prior")
-    if base.likeness:
-        half = rows.column("half").to_numpy(zero_copy_only=False)
-        log_prior += base.likeness_power * base.likeness.log_ratio(rows.column("text").to_pylist(), group, half)
-    return Pool(_views(rows, x, "prior"), group, features(x), log_prior, rows.column("draw").to_numpy())
+    draws, half = rows.column("draw").to_numpy(), rows.column("half").to_numpy(zero_copy_only=False)
+    return Pool(_views(rows, x, "prior"), group, features(x), logs(rows, "prior"), draws, half)
 
 
 def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, judged: list[str]) -> DataFrame:

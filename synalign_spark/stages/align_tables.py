@@ -41,7 +41,7 @@ def trace_rows(outcomes: Mapping[str, Outcome], choice: Choice | None) -> list[d
     """Rows of the solver_trace table: the path of each group, and the pairs that probes judged, with the point that was taken."""
     rows = [
         {
-            "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "agreement_power": outcome.base.power,
+            "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "agreement_power": outcome.base.power, "likeness_power": outcome.base.likeness_power,
             "dual_value": p.point.value, "duality_gap": p.point.gap, "mmd2_fit": p.mmd2_fit, "mmd2_validation": p.mmd2_validation,
             "score": p.score, "accuracy": None, "ess": p.point.moments.ess, "passes": p.passes, "chosen": step == outcome.answer.path.chosen,
         }
@@ -52,7 +52,7 @@ def trace_rows(outcomes: Mapping[str, Outcome], choice: Choice | None) -> list[d
         unknown = dict.fromkeys(("label", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation"))
         rows.append(
             {
-                **unknown, "kind": "probes", "step": step, "lambda": c.lam, "agreement_power": c.agreement, "score": c.log_loss,
+                **unknown, "kind": "probes", "step": step, "lambda": c.lam, "agreement_power": c.agreement, "likeness_power": c.likeness, "score": c.log_loss,
                 "accuracy": c.accuracy, "ess": c.ess_share, "passes": 0, "chosen": choice is not None and c == choice.best,
             }
         )  # fmt: skip
@@ -88,7 +88,8 @@ def certificate_rows(
 def _probed(choice: Choice) -> str:
     """What the probes found, in words: accuracies of students trained on drawn rows."""
     taken, before = choice.best, choice.uniform
-    against = "with label agreement alone" if before.agreement else "without weights"
+    given = [name for name, power in (("label agreement", before.agreement), ("word likeness", before.likeness)) if power]
+    against = f"with {' and '.join(given)} alone" if given else "without weights"
     end = ": that could not be beaten" if taken == before else f" ({taken.accuracy - before.accuracy:+.1%})"
     return f"probes trained on the rows: accuracy {taken.accuracy:.1%} on real rows, {before.accuracy:.1%} {against}{end}"
 

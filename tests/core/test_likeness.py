@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from synalign_spark.core.likeness import LARGEST_LOG_RATIO, Likeness, Texts, fit_likeness
+from synalign_spark.core.probes import hashed_ngrams
 
 WORDS = np.array([f"word{i}" for i in range(6)])
 REAL, FAKE = np.array([0.4, 0.2, 0.1, 0.1, 0.1, 0.1]), np.full(6, 1 / 6)
@@ -16,12 +17,12 @@ def drawn(n, shares, seed):
 
 def side(texts, group="=a", weight=None):
     n = len(texts)
-    return Texts.of(texts, np.array([group] * n, dtype=object), np.ones(n) if weight is None else weight, np.arange(n) % 2 == 0)
+    return Texts(hashed_ngrams(texts), np.array([group] * n, dtype=object), np.ones(n) if weight is None else weight, np.arange(n) % 2 == 0)
 
 
 def ratios(found, texts=None, group="=a", half=False):
     texts = list(WORDS) if texts is None else texts
-    return found.log_ratio(texts, np.array([group] * len(texts), dtype=object), np.full(len(texts), half))
+    return found.log_ratio(hashed_ngrams(texts), np.array([group] * len(texts), dtype=object), np.full(len(texts), half))
 
 
 def test_the_ratio_of_known_densities_is_found():
@@ -49,22 +50,22 @@ def test_no_row_is_judged_by_a_classifier_that_learnt_it_as_synthetic():
 
 
 def ratios_by(found: Likeness, made, half, texts):
-    return found.log_ratio(texts, made.group, half)
+    return found.log_ratio(hashed_ngrams(texts), made.group, half)
 
 
 def test_groups_have_their_own_classifiers_and_those_that_cannot_have_none_are_left_alone():
     real = [*drawn(300, REAL, 0), *drawn(300, REAL[::-1], 1)]
     group = np.array(["=a"] * 300 + ["=b"] * 300, dtype=object)
-    true = Texts.of(real, group, np.ones(600), np.zeros(600, dtype=bool))
+    true = Texts(hashed_ngrams(real), group, np.ones(600), np.zeros(600, dtype=bool))
     made = [*drawn(400, FAKE, 2), *drawn(400, FAKE, 3), "one"]
-    fake = Texts.of(made, np.array(["=a"] * 400 + ["=b"] * 400 + ["=c"], dtype=object), np.ones(801), np.arange(801) % 2 == 0)
+    fake = Texts(hashed_ngrams(made), np.array(["=a"] * 400 + ["=b"] * 400 + ["=c"], dtype=object), np.ones(801), np.arange(801) % 2 == 0)
     found = fit_likeness(true, fake, ["=a", "=b", "=c"])
     assert found.groups == ("=a", "=b")
     assert ratios(found)[0] > 0.5
     assert ratios(found, group="=b")[5] > 0.5
     assert not ratios(found, group="=c").any()
     assert fit_likeness(true, fake, ["=c"]) is None
-    assert found.log_ratio([], np.empty(0, dtype=object), np.empty(0, dtype=bool)).shape == (0,)
+    assert found.log_ratio(hashed_ngrams([]), np.empty(0, dtype=object), np.empty(0, dtype=bool)).shape == (0,)
 
 
 def test_ratios_are_bounded():

@@ -43,7 +43,7 @@ def pool(seed, n=800, **how):
     x, texts, labels = x[order], [texts[i] for i in order], labels[order]
     groups = np.array([f"={label}" for label in labels], dtype=object)
     u = np.random.default_rng(seed).random(n)
-    return Pool(views(x, texts, labels), groups, FEATURES(x), np.zeros(n), u), wrong[order]
+    return Pool(views(x, texts, labels), groups, FEATURES(x), np.zeros(n), u, u < 0.5), wrong[order]
 
 
 SHARES = {"=bad": 0.5, "=good": 0.5}
@@ -51,7 +51,10 @@ SHARES = {"=bad": 0.5, "=good": 0.5}
 
 def test_rows_with_wrong_labels_lose_their_weight():
     synthetic, wrong = pool(2, noise=0.45)
-    choice = choose_by_probes((half(0), half(1)), synthetic, SHARES)
+    words = choose_by_probes((half(0), half(1)), synthetic, SHARES)  # of the other label are unlike the real rows' too
+    assert words.best.likeness == 1.0
+    assert words.best.accuracy > words.uniform.accuracy + 0.02
+    choice = choose_by_probes((half(0), half(1)), synthetic, SHARES, likenesses=(0.0,))
     assert choice.best.agreement > 0
     assert choice.best.accuracy > choice.uniform.accuracy + 0.02
     probe = fit_label_probe(half(0).rows.x, half(0).rows.labels)
@@ -62,7 +65,11 @@ def test_rows_with_wrong_labels_lose_their_weight():
 def test_the_best_is_the_best_of_what_was_tried_and_uniform_is_among_it():
     synthetic, _ = pool(3)
     choice = choose_by_probes((half(0), half(1)), synthetic, SHARES, agreements=(0.0, 1.0), lams=(np.inf, 0.1))
-    assert {(c.agreement, c.lam) for c in choice.tried} == {(0.0, np.inf), (0.0, 0.1), (1.0, np.inf), (1.0, 0.1)}
+    pairs = {(0.0, np.inf), (0.0, 0.1), (1.0, np.inf), (1.0, 0.1)}
+    assert {(c.agreement, c.lam, c.likeness) for c in choice.tried} == {(0.0, np.inf, 0.0)} | {(*pair, 1.0) for pair in pairs}
+    assert (choice.uniform.agreement, choice.uniform.likeness) == (0.0, 0.0)
+    given = choose_by_probes((half(0), half(1)), synthetic, SHARES, agreements=(1.0,), lams=(np.inf, 0.1), likenesses=(0.5,))
+    assert [(c.agreement, c.lam, c.likeness) for c in given.tried] == [(1.0, np.inf, 0.5), (1.0, 0.1, 0.5)]
     assert choice.uniform.ess_share == pytest.approx(1.0)
     assert choice.judges == 600
     assert choice.best.accuracy >= max(c.accuracy for c in choice.tried) - 0.5 * np.sqrt(0.25 / 600)

@@ -123,11 +123,11 @@ def _parameters() -> dict[str, pa.Table]:
             "mean_sd_after": [0.4, 0.8, 0.6] * 2, "coverage_after": [0.9, 0.3, 0.6, 0.75, 0.25, 0.5],
         }),
         "solver_trace": _typed(tables.SOLVER_TRACE, [
-            {"kind": "path", "label": "positive", "step": i, "lambda": lam, "agreement_power": 1.0, "dual_value": 0.1, "duality_gap": 0.0,
+            {"kind": "path", "label": "positive", "step": i, "lambda": lam, "agreement_power": 1.0, "likeness_power": 0.0, "dual_value": 0.1, "duality_gap": 0.0,
              "mmd2_fit": (0.04, 0.02, 0.01)[i], "mmd2_validation": (0.05, 0.03, 0.02)[i], "score": 0.06, "ess": 60.0 - 10 * i, "passes": 1 + i, "chosen": i == 2}
             for i, lam in enumerate((float("inf"), 1e-2, 1e-3))
         ] + [
-            {"kind": "probes", "step": i, "lambda": 1e-2, "agreement_power": float(i), "score": 0.5, "accuracy": 0.71 + 0.01 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
+            {"kind": "probes", "step": i, "lambda": 1e-2, "agreement_power": float(i), "likeness_power": 0.0, "score": 0.5, "accuracy": 0.71 + 0.01 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
             for i in range(2)
         ]),
         "calls": _typed(tables.CALLS, [

@@ -74,6 +74,19 @@ def test_means_and_standard_errors_are_over_seeds():
     assert (row["accuracy"], row["stderr"], row["seeds"]) == (0.75, 0.05, 2)  # sd of 0.7 and 0.8 is 0.0707, over sqrt 2
 
 
+def test_losses_are_those_beyond_the_standard_error_over_shared_seeds():
+    pairs = {"clear": ([0.6, 0.7], [0.7, 0.82]), "noise": ([0.6, 0.8], [0.7, 0.72]), "alone": ([0.5], [0.9])}
+    runs = []
+    for task, (ours, theirs) in pairs.items():
+        for method, values in ((summary.OURS, ours), ("uniform", theirs)):
+            runs += [
+                {"task": task, "real_rows": 300, "seed": seed, "method": method, "scores": {"tfidf": {"drawn": value}}}
+                for seed, value in enumerate(values)
+            ]
+    (loss,) = summary.losses(runs)
+    assert (loss["task"], loss["other"], loss["margin"], loss["stderr"]) == ("clear", "uniform", -0.11, 0.01)
+
+
 def test_the_worst_margin_is_paired_by_seed_and_the_smallest_over_tasks():
     worst = summary.worst_margin(RUNS + EASY)
     assert (worst["task"], worst["other"]) == ("t", "dsir")

@@ -79,6 +79,21 @@ def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, A
     return worst
 
 
+def losses(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """Where 'ours' is below another method by more than the standard error over the seeds that both have."""
+    cells, found = flat(runs), []
+    for (task, real, other, student, training), theirs in cells.items():
+        mine = cells.get((task, real, OURS, student, training), {})
+        leads = [mine[seed] - theirs[seed] for seed in sorted(set(mine) & set(theirs))]
+        if other in (OURS, REAL_ALONE) or len(leads) < 2:
+            continue
+        margin, error = mean_and_error(leads)
+        if error is not None and margin < -error:
+            place = {"task": task, "real_rows": real, "student": student, "training": training, "other": other}
+            found.append(place | {"margin": _short(margin), "stderr": _short(error)})
+    return found
+
+
 def gains(runs: Iterable[Run]) -> dict[str, float | None]:
     """What 'ours' gains on 'uniform', by way of training and real rows ("drawn, 300", "drawn, more"): the mean over tasks and students.
 
@@ -105,6 +120,7 @@ def report(runs: Sequence[Run], test_rows: Mapping[str, int] | None = None) -> d
         "rows": [row for row in found if row["method"] != REAL_ALONE],
         "real_alone": [row for row in found if row["method"] == REAL_ALONE],
         "gain_over_uniform": gains(runs),
+        "losses": losses(runs),
         "worst_margin": worst_margin(runs),
         "worst_margin_to_uniform": worst_margin(runs, against="uniform"),
         "certificates": certificates,

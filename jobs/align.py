@@ -24,7 +24,7 @@ def run(ctx: Context) -> Summary:
     ctx.lake.write(WITNESS, witness(real, corpus, clusters, centroids, synthetic, weights, found.features, found.gaps))
     whole = found.certificate.where("label IS NULL").toArrow().to_pylist()[0]  # one row
     shown = (
-        "n_synthetic", "n_real_fit", "n_real_holdout", "rule", "lambda", "agreement_power", "likeness_power", "mmd2_holdout_before", "mmd2_holdout_after",
+        "n_synthetic", "n_real_fit", "n_real_holdout", "rule", "lambda", "agreement_power", "likeness_power", "synthetic_mass", "mmd2_holdout_before", "mmd2_holdout_after",
         "p_value_before", "p_value_after", "relative_gap", "ess", "max_weight", "passes", "seconds", "verdict",
     )  # fmt: skip
     return {name: whole[name] for name in shown}

@@ -21,12 +21,15 @@ def run(ctx: Context) -> Summary:
     ctx.lake.write(tables.METRICS, ctx.spark.createDataFrame(pa.Table.from_pylist(rows, METRICS_SCHEMA)))
     summary: Summary = {"report": place, "metrics": len(rows)}
     if findings.probe is not None:
-        uniform, weighted, real = findings.probe.arms
+        uniform, weighted, real, both = findings.probe.arms
         summary |= {
             "probe_accuracy_uniform": round(uniform.accuracy, 4),
             "probe_accuracy_weighted": round(weighted.accuracy, 4),
             "probe_accuracy_real": round(real.accuracy, 4),
-            "probe_gain_standard_error": round(findings.probe.gain_error, 4),
+            "probe_accuracy_real_and_synthetic": round(both.accuracy, 4),
+            "probe_gain_standard_error": round(findings.probe.gain.error, 4),
+            "probe_gain_beside_real": round(findings.probe.beside.accuracy, 4),
+            "probe_gain_beside_real_standard_error": round(findings.probe.beside.error, 4),
         }
     elif ctx.cfg.report.downstream:
         summary["probe_skipped"] = findings.probe_skipped

@@ -32,6 +32,10 @@ class AlignConfig(Section):
         "auto",
         description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word pairs; 0 leaves them out; auto is 1 with labels, where probes do not find that rows as they came do better, and 0 without.",
     )
+    synthetic_mass: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: chosen by probes, 1,500 with few labelled real rows; without labels every drawn row counts as one.",
+    )
     probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",

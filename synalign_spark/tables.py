@@ -192,6 +192,7 @@ CERTIFICATE = Table(
         Column("lambda", "double", "regularisation strength; infinity keeps the base measure"),
         Column("agreement_power", "double", "a: the base measure is the rows' own weight times p(label | row)^a"),
         Column("likeness_power", "double", "b: and times the likeness of its words, (p(words | real) / p(words | synthetic))^b"),
+        Column("synthetic_mass", "double", "real rows that all synthetic ones count as beside real ones; null: each row counts as one", nullable=True),
         Column("bandwidths", "array<double>", "RBF bandwidths of the features"),
         Column("n_features", "int", "D, width of the feature map"),
         Column("mmd2_fit_before", "double", "MMD^2 to the fit rows, weights that the rows came with, random features"),
@@ -219,15 +220,16 @@ CERTIFICATE = Table(
 )  # fmt: skip
 
 SOLVER_TRACE = Table(
-    "solver_trace", "align", "What was tried: the lambda path of each label, and what probes judged (kind 'probes', no label).",
+    "solver_trace", "align", "What was tried: the lambda path of each label, and what probes judged (kinds 'probes' and 'beside_real', no label).",
     ("kind", "label", "step"),
     (
-        Column("kind", "string", "'path' or 'probes'"),
+        Column("kind", "string", "'path', 'probes' (trained on drawn rows), or 'beside_real' (on real and drawn rows)"),
         LABEL,
         Column("step", "int", "order, from 0"),
         Column("lambda", "double", "regularisation strength"),
         Column("agreement_power", "double", "a of the base measure"),
         Column("likeness_power", "double", "b of the base measure"),
+        Column("synthetic_mass", "double", "real rows that the synthetic ones counted as, for 'beside_real'", nullable=True),
         Column("dual_value", "double", "dual objective", nullable=True),
         Column("duality_gap", "double", "absolute gap", nullable=True),
         Column("mmd2_fit", "double", "MMD^2 to the rows that shaped the weights", nullable=True),
@@ -269,6 +271,7 @@ AUGMENTED = Table(
         Column("text", "string", "the text"),
         LABEL,
         Column("weight", "double", "sampling weight of a synthetic row within its label times its number of rows; 1 for a real row"),
+        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; see align.synthetic_mass"),
     ),
 )  # fmt: skip
 

@@ -136,6 +136,12 @@ class Views:
         return float(self.weight.sum() ** 2 / np.sum(self.weight**2))
 
 
+def together(first: Views, second: Views) -> Views:
+    """The rows of both, one after the other."""
+    x, labels, weight = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("x", "labels", "weight"))
+    return Views(x, sparse.vstack([first.ngrams, second.ngrams], format="csr"), labels, weight)
+
+
 @dataclass(frozen=True)
 class Judgement:
     """How the two students did on real rows. accuracy, log_loss: of the one on embeddings, of the one on words."""

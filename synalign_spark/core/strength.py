@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from synalign_spark.core.lambda_rule import PATH_PASSES, PATH_TOLERANCE, Sample
 from synalign_spark.core.likeness import Texts, fit_likeness
+from synalign_spark.core.mass import MASSES, Beside, sample_weights, trifle
 from synalign_spark.core.mmd import Curvature, Goal, Point, Search, Target, dual_point, maximise, run_together
 from synalign_spark.core.moments import Pass
-from synalign_spark.core.probes import Judgement, Views, fit_label_probe, judge_rows
+from synalign_spark.core.probes import Judgement, Views, fit_label_probe, judge_rows, together
 from synalign_spark.core.resample import quotas, systematic_copies, to_ticks
 from synalign_spark.core.shard import Shard, usable_threads
 
@@ -28,7 +29,6 @@ LAMBDAS = (np.inf, *(4.0**-k for k in range(1, 8)))
 SMALLEST_ESS = 0.03  # of a label's rows: below it the students see too few rows to be worth a trial
 DRAWN_ROWS = 5_000
 FINALISTS = 4  # harmless candidates, sought from the best by drawn rows on; students train on weighted rows too, which takes longer
-NEAR_TIE = 0.5  # standard errors of the accuracy that are a trifle
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,11 @@ class Candidate:
     likeness: float = 0.0
 
     @property
+    def key(self) -> tuple[float, float, float]:
+        """What is tried: (a, b, lambda)."""
+        return self.agreement, self.likeness, self.lam
+
+    @property
     def accuracy(self) -> float:
         """Of students trained on drawn rows, the mean over the two."""
         return float(np.mean(self.drawn))
@@ -90,11 +95,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidate taken, all that were tried, and the rows that judged (effectively, where they have weights)."""
+    """The candidate taken, all that were tried, and the rows that judged (effectively, where they have weights).
+
+    beside: what its rows do beside real ones, by their mass, real rows alone first."""
 
     best: Candidate
     tried: tuple[Candidate, ...]
     judges: int
+    beside: tuple[Beside, ...]
 
     @property
     def uniform(self) -> Candidate:
@@ -104,9 +112,9 @@ class Choice:
 
 def choose_by_probes(
     halves: tuple[Half, Half], pool: Pool, shares: Mapping[str, float], agreements: Sequence[float] = AGREEMENTS,
-    lams: Sequence[float] = LAMBDAS, likenesses: Sequence[float] = LIKENESSES,
+    lams: Sequence[float] = LAMBDAS, likenesses: Sequence[float] = LIKENESSES, masses: Sequence[float] = MASSES,
 ) -> Choice:  # fmt: skip
-    """Tries every pair of (a, lambda) in both directions.
+    """Tries every pair of (a, lambda) in both directions, and with the one taken every mass beside real rows.
 
     shares: of each group among the rows to draw; agreements, lams, likenesses: what to try, the mildest first, and by the mildest of all
     three the others are held; of the likenesses only the last takes part in the pairs."""
@@ -117,8 +125,7 @@ def choose_by_probes(
     judges = round(sum(half.rows.ess for half in halves))
 
     def in_both_ways(candidate: Candidate) -> Candidate:
-        key = (candidate.agreement, candidate.likeness, candidate.lam)
-        weighted = np.mean([court.weighted(found[key]) for court, found in zip(courts, trials, strict=True)], axis=0)
+        weighted = np.mean([court.weighted(found[candidate.key]) for court, found in zip(courts, trials, strict=True)], axis=0)
         return replace(candidate, weighted=tuple(float(own) for own in weighted))
 
     finals = {0: in_both_ways(tried[0])}  # lambda is infinite there, and a and b are 0 unless they are given
@@ -127,14 +134,17 @@ def choose_by_probes(
             break
         finals[place] = in_both_ways(tried[place])
     tried = [finals.get(place, candidate) for place, candidate in enumerate(tried)]
-    return Choice(best_of(list(finals.values()), judges), tuple(tried), judges)
+    best = best_of(list(finals.values()), judges)
+    taken = [found[best.key] for found in trials]
+    beside = [_beside(mass, [court.beside(trial, mass) for court, trial in zip(courts, taken, strict=True)]) for mass in masses]
+    return Choice(best, tuple(tried), judges, tuple(beside))
 
 
 def harmless(finals: Sequence[Candidate], judges: int) -> list[Candidate]:
     """Those that cost no student in any way of training more than a trifle against the first, rows as they came: weights are to
     help whatever they are used for. judges: rows behind an accuracy."""
     before = finals[0]
-    near = _near(before, judges)
+    near = trifle(before.overall, judges)
     return [c for c in finals if np.all(np.subtract(c.drawn + c.weighted, before.drawn + before.weighted) >= -near)]
 
 
@@ -142,12 +152,8 @@ def best_of(finals: Sequence[Candidate], judges: int) -> Candidate:
     """The highest mean accuracy among the harmless; within half a standard error of it the smallest log-loss decides."""
     candidates = harmless(finals, judges)
     top = max(candidates, key=lambda c: c.overall)
-    near = _near(top, judges)
+    near = trifle(top.overall, judges)
     return min((c for c in candidates if c.overall >= top.overall - near), key=lambda c: (c.log_loss, -c.lam, c.agreement))
-
-
-def _near(candidate: Candidate, judges: int) -> float:
-    return NEAR_TIE * float(np.sqrt(max(candidate.overall * (1 - candidate.overall), 1e-12) / max(judges, 1)))
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class Trial:
 
     @property
     def key(self) -> tuple[float, float, float]:
-        """What is tried: (a, b, lambda)."""
+        """The key of its candidate."""
         return self.agreement, self.likeness, self.lam
 
 
@@ -172,6 +178,11 @@ def _mean(both: Sequence[Trial]) -> Candidate:
     log_loss = float(np.mean([trial.judged.log_loss for trial in both]))
     first = both[0]
     return Candidate(first.agreement, first.lam, min(trial.ess_share for trial in both), drawn, log_loss, likeness=first.likeness)
+
+
+def _beside(mass: float, both: Sequence[Judgement]) -> Beside:
+    accuracy = tuple(float(own) for own in np.mean([judged.accuracy for judged in both], axis=0))
+    return Beside(mass, accuracy, float(np.mean([judged.log_loss for judged in both])))
 
 
 class Court:
@@ -206,6 +217,14 @@ class Court:
         for name, mine in self._groups.items():
             sample_weight[mine] = trial.weights[mine] * (len(sample_weight) * self._shares[name] / total)
         return judge_rows(self._pool.rows, sample_weight, self._judges).accuracy
+
+    def beside(self, trial: Trial, mass: float) -> Judgement:
+        """Of students trained on the real rows that shaped the weights and on rows drawn by them. mass: of these, in real rows."""
+        real, drawn = self._shaping.rows, self._drawn(trial.weights)
+        own, other = sample_weights(len(real.labels), float(drawn.sum()), mass)
+        return judge_rows(
+            together(real, self._pool.rows), np.concatenate([real.weight / real.weight.mean() * own, drawn * other]), self._judges
+        )
 
     def _drawn(self, weights: Float64Array) -> npt.NDArray[np.int64]:
         """(n,) copies. All candidates use the same uniform numbers, which takes most of the draws' noise out of the comparison."""

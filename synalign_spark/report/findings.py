@@ -82,13 +82,23 @@ class ProbeArm:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """Accuracy of one arm minus that of another, with its standard error, paired over the held-out rows."""
+
+    accuracy: float
+    error: float
+
+
+@dataclass(frozen=True)
 class Probe:
-    """Accuracy of a small classifier trained three ways. gain: weighted minus uniform, with its paired standard error."""
+    """Accuracy of a small classifier trained four ways: synthetic rows uniform, weighted; real rows; real and weighted synthetic rows.
+
+    gain: weighted over uniform; beside: real and synthetic rows over real ones."""
 
     arms: list[ProbeArm]
     n_holdout: int
-    gain: float
-    gain_error: float
+    gain: Gain
+    beside: Gain
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,7 @@ class Findings:
     coverage: list[Row]
     solver: list[Row]
     tried: list[Row]  # pairs of label agreement and lambda that probes judged
+    beside: list[Row]  # masses of the synthetic rows beside real ones that probes judged
     generation: Generation
     rejects: list[Row]
     probe: Probe | None

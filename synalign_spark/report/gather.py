@@ -59,6 +59,7 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "pick_rank")),
         solver=[row for row in trace if row["kind"] == "path"],
         tried=[row for row in trace if row["kind"] == "probes"],
+        beside=[row for row in trace if row["kind"] == "beside_real"],
         generation=measures.generation(_maybe(lake, tables.CALLS), _maybe(lake, tables.REFUSALS), n_synthetic),
         rejects=measures.rejected(lake.read(tables.REJECTS)) if lake.has_table(tables.REJECTS) else [],
         probe=result,
@@ -148,7 +149,7 @@ def downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certificate: li
     holdout = _rows(real.filter(pa.array(apart)).slice(0, PROBE_ROWS), None)
     written = _rows(synthetic.slice(0, PROBE_ROWS), synthetic["weight"].slice(0, PROBE_ROWS))
     skipped = unfit(fit, holdout, written)
-    return (None, skipped) if skipped else (probe(fit, holdout, written), "")
+    return (None, skipped) if skipped else (probe(fit, holdout, written, certificate[0]["synthetic_mass"]), "")
 
 
 def _labelled(rows: pa.Table) -> pa.Table:

@@ -95,9 +95,10 @@ def _generation(findings: Findings) -> list[MetricRow]:
 def _probe(findings: Findings) -> list[MetricRow]:
     if findings.probe is None:
         return []
-    rows = [_row("probe.gain", findings.probe.gain, "share"), _row("probe.gain.standard_error", findings.probe.gain_error, "share")]
-    rows.append(_row("probe.holdout", findings.probe.n_holdout, "rows"))
-    for key, arm in zip(("uniform", "weighted", "real"), findings.probe.arms, strict=True):
+    rows = [_row("probe.holdout", findings.probe.n_holdout, "rows")]
+    for key, gain in (("gain", findings.probe.gain), ("gain_beside_real", findings.probe.beside)):
+        rows += [_row(f"probe.{key}", gain.accuracy, "share"), _row(f"probe.{key}.standard_error", gain.error, "share")]
+    for key, arm in zip(("uniform", "weighted", "real", "real_and_synthetic"), findings.probe.arms, strict=True):
         rows.append(_row(f"probe.accuracy.{key}", arm.accuracy, "share"))
         rows.append(_row(f"probe.accuracy.{key}.standard_error", arm.standard_error, "share"))
         rows.append(_row(f"probe.rows.{key}", arm.rows, "rows"))

@@ -1,4 +1,4 @@
-"""The downstream check: does a classifier trained on the weighted rows do better on real ones?"""
+"""The downstream check: does a classifier trained on the weighted rows, alone or beside real ones, do better on real rows?"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.report.findings import Probe, ProbeArm
+from synalign_spark.core.mass import sample_weights
+from synalign_spark.report.findings import Gain, Probe, ProbeArm
 
 MIN_HOLDOUT = 20
 
@@ -34,23 +35,36 @@ def unfit(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows) -> 
     return ""
 
 
-def probe(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows) -> Probe:
-    """Logistic regression on embeddings, trained on synthetic rows as they are, on the same rows with
-    their weights as sample weights, and on real rows (the ceiling); scored on held-out real rows.
+def probe(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows, mass: float | None = None) -> Probe:
+    """Logistic regression on embeddings, trained on synthetic rows as they are, on the same rows with their weights as
+    sample weights, on real rows, and on both together; scored on held-out real rows.
 
-    Call only where ``unfit`` is empty. Accuracies are shares; the gain's standard error is paired."""
+    mass: of the synthetic rows beside real ones, see ``core/mass.py``. Call only where ``unfit`` is empty. Accuracies are shares."""
+    weighted = synthetic.weight / synthetic.weight.mean()
+    own, other = sample_weights(len(fit), len(synthetic), mass)
     trainings = (
         ("synthetic, uniform", synthetic, None),
-        ("synthetic, weighted", synthetic, synthetic.weight / synthetic.weight.mean()),
+        ("synthetic, weighted", synthetic, weighted),
         ("real rows", fit, None),
+        ("real and synthetic, weighted", both(fit, synthetic), np.concatenate([np.full(len(fit), own), weighted * other])),
     )
     hits = [_hits(rows, sample_weight, holdout) for _, rows, sample_weight in trainings]  # each (n_holdout,)
     arms = [
         ProbeArm(name, len(rows), float(hit.mean()), float(np.sqrt(hit.mean() * (1 - hit.mean()) / len(hit))))
         for (name, rows, _), hit in zip(trainings, hits, strict=True)
     ]
-    difference = hits[1] - hits[0]
-    return Probe(arms, len(holdout), float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference))))
+    return Probe(arms, len(holdout), _gain(hits[1], hits[0]), _gain(hits[3], hits[2]))
+
+
+def both(first: LabelledRows, second: LabelledRows) -> LabelledRows:
+    """The rows of both, one after the other."""
+    x, y, weight = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("x", "y", "weight"))
+    return LabelledRows(x, y, weight)
+
+
+def _gain(hits: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> Gain:
+    difference = hits - before
+    return Gain(float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference))))
 
 
 def _hits(rows: LabelledRows, sample_weight: npt.NDArray[np.float64] | None, holdout: LabelledRows) -> npt.NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 import math
 
-from synalign_spark.report.findings import Findings
+from synalign_spark.report.findings import Findings, Gain
 from synalign_spark.report.text import number
 
 NORMAL_95 = 1.96
@@ -40,17 +40,21 @@ def _downstream(findings: Findings) -> str:
     probe = findings.probe
     if probe is None:
         return ""
-    uniform, weighted, real = (arm.accuracy for arm in probe.arms)
-    margin = NORMAL_95 * probe.gain_error
-    if abs(probe.gain) <= margin or math.isnan(margin):
-        told = "no difference beyond chance"
-    else:
-        told = "better with the weights" if probe.gain > 0 else "worse with the weights"
+    uniform, weighted, real, both = (arm.accuracy for arm in probe.arms)
     return (
         f"A probe trained on the synthetic rows names the label of {probe.n_holdout:,} held-out real rows right in {uniform:.1%} of cases "
-        f"unweighted and {weighted:.1%} weighted: {told} ({probe.gain * 100:+.1f} points, 95% within ±{margin * 100:.1f}); "
-        f"trained on real rows it reaches {real:.1%}."
+        f"unweighted and {weighted:.1%} weighted: {_told(probe.gain, 'with the weights')}; "
+        f"trained on real rows it reaches {real:.1%}, on real and synthetic rows {both:.1%}: {_told(probe.beside, 'with the synthetic rows')}."
     )
+
+
+def _told(gain: Gain, what: str) -> str:
+    margin = NORMAL_95 * gain.error
+    if abs(gain.accuracy) <= margin or math.isnan(margin):
+        told = "no difference beyond chance"
+    else:
+        told = f"{'better' if gain.accuracy > 0 else 'worse'} {what}"
+    return f"{told} ({gain.accuracy * 100:+.1f} points, 95% within ±{margin * 100:.1f})"
 
 
 def _generation(findings: Findings) -> str:

@@ -85,7 +85,7 @@ def align(
         outcomes, seconds = _outcomes(rows, means, counts, strength, cfg)
         solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
         checks = run_checks(rows, real, solved, outcomes, features.bandwidths, cfg, seed)
-        certificate = certificate_rows(outcomes, checks, features, cfg, seconds, counts.unmatched, strength.choice)
+        certificate = certificate_rows(outcomes, checks, features, cfg, seconds, counts.unmatched, strength)
         weights = rows.weights(solved)
         rows.close()
     finally:
@@ -94,7 +94,7 @@ def align(
     for row in certificate:
         report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
     gaps = {group: _gap(means[group], outcomes.get(group)) for group in means}
-    tables = (_table(spark, CERTIFICATE, certificate), _table(spark, SOLVER_TRACE, trace_rows(outcomes, strength.choice)))
+    tables = (_table(spark, CERTIFICATE, certificate), _table(spark, SOLVER_TRACE, trace_rows(outcomes, strength)))
     return Aligned(weights if cfg.per_label else _within_labels(weights), *tables, features, gaps)
 
 

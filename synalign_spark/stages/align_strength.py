@@ -19,6 +19,7 @@ from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings
 from synalign_spark.core.likeness import Texts, fit_likeness, joined
+from synalign_spark.core.mass import MASS_OF_FEW, MASSES, best_mass
 from synalign_spark.core.probes import Labelled, Views, fit_label_probe, fit_shared_probes, hashed_ngrams
 from synalign_spark.core.strength import AGREEMENTS, LIKENESSES, Choice, Half, Pool, choose_by_probes
 from synalign_spark.errors import ConfigError
@@ -42,11 +43,12 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Strength:
-    """The rule of a run. choice: what probes found."""
+    """The rule of a run. choice: what probes found; mass: of the synthetic rows beside real ones, None without labels."""
 
     settings: Settings
     base: Base
     choice: Choice | None = None
+    mass: float | None = None
 
 
 def choose_strength(
@@ -78,12 +80,12 @@ def choose_strength(
     said = f" and word likeness to the power of {base.likeness_power:g}" if base.likeness else ""
     if not classes or (rule != "ess_rule" and not power):
         report(f"strength: {rule}, without label agreement{said}")
-        return Strength(_settings(cfg, rule), base)
+        return Strength(_settings(cfg, rule), base, mass=_mass(cfg, classes))
     labelled = _labelled(_real_sample(real, texts[0], means, counts, judged))
     probe = fit_shared_probes(labelled, *_vectors(_sampled(synthetic, counts, cfg, judged), seed))
     report(f"strength: {rule} with label agreement to the power of {power:g}{said} ({judging:,.0f} real rows; "
            f"probes choose from {cfg.probe_rows:,})")  # fmt: skip
-    return Strength(_settings(cfg, rule), replace(base, power=power, probe=probe))
+    return Strength(_settings(cfg, rule), replace(base, power=power, probe=probe), mass=_mass(cfg, classes))
 
 
 def _by_probes(
@@ -95,13 +97,22 @@ def _by_probes(
     agreements = AGREEMENTS if cfg.label_agreement == "auto" else (power,)
     likenesses = LIKENESSES if cfg.word_likeness == "auto" else (cfg.word_likeness,)
     shares = {group: counts.shares[group] for group in judged}
-    choice = choose_by_probes(halves, pool, shares, agreements, likenesses=likenesses)
+    masses = MASSES if cfg.synthetic_mass == "auto" else sorted({0.0, cfg.synthetic_mass})
+    choice = choose_by_probes(halves, pool, shares, agreements, likenesses=likenesses, masses=masses)
     best = choice.best
     report(f"strength: probes took lambda {best.lam:.3g}, label agreement to the power of {best.agreement:g} and word likeness to the power "
            f"of {best.likeness:g} among {len(choice.tried)} candidates: accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
     likeness = fit_likeness(joined([half.texts for half in halves]), pool.texts, judged) if best.likeness else None
     base = Base(best.agreement, fit_label_probe(*_labelled(halves)), likeness, best.likeness if likeness else 0.0)
-    return Strength(_settings(cfg, "probes", best.lam), base, choice)
+    mass = best_mass(choice.beside, choice.judges).mass if cfg.synthetic_mass == "auto" else cfg.synthetic_mass
+    return Strength(_settings(cfg, "probes", best.lam), base, choice, mass)
+
+
+def _mass(cfg: AlignConfig, classes: bool) -> float | None:
+    """The mass that is given, or where nothing judges it the usual one."""
+    if cfg.synthetic_mass != "auto":
+        return cfg.synthetic_mass
+    return MASS_OF_FEW if classes else None
 
 
 def _labelled(halves: tuple[Half, Half]) -> Labelled:

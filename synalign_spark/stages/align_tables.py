@@ -13,9 +13,10 @@ from synalign_spark.core.certificate import Check, Findings, verdict
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Finished, pool
 from synalign_spark.core.mmd import NEGLIGIBLE_GAP
-from synalign_spark.core.strength import Choice
+from synalign_spark.core.strength import Candidate, Choice
 from synalign_spark.stages.align_base import Base
 from synalign_spark.stages.align_input import label_of
+from synalign_spark.stages.align_strength import Strength
 
 Float64Array = npt.NDArray[np.float64]
 Checks = tuple[Check | None, Check | None]  # base weights, final weights
@@ -37,26 +38,40 @@ class Outcome:
         return self.answer.finished
 
 
-def trace_rows(outcomes: Mapping[str, Outcome], choice: Choice | None) -> list[dict[str, Any]]:
-    """Rows of the solver_trace table: the path of each group, and the pairs that probes judged, with the point that was taken."""
+def trace_rows(outcomes: Mapping[str, Outcome], strength: Strength) -> list[dict[str, Any]]:
+    """Rows of the solver_trace table: the path of each group, and what probes judged, with the point that was taken."""
     rows = [
         {
-            "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "agreement_power": outcome.base.power, "likeness_power": outcome.base.likeness_power,
+            "synthetic_mass": None, "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "agreement_power": outcome.base.power, "likeness_power": outcome.base.likeness_power,
             "dual_value": p.point.value, "duality_gap": p.point.gap, "mmd2_fit": p.mmd2_fit, "mmd2_validation": p.mmd2_validation,
             "score": p.score, "accuracy": None, "ess": p.point.moments.ess, "passes": p.passes, "chosen": step == outcome.answer.path.chosen,
         }
         for group, outcome in sorted(outcomes.items())
         for step, p in enumerate(outcome.answer.path.points)
     ]  # fmt: skip
-    for step, c in enumerate(choice.tried if choice else ()):
-        unknown = dict.fromkeys(("label", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation"))
-        rows.append(
-            {
-                **unknown, "kind": "probes", "step": step, "lambda": c.lam, "agreement_power": c.agreement, "likeness_power": c.likeness, "score": c.log_loss,
-                "accuracy": c.accuracy, "ess": c.ess_share, "passes": 0, "chosen": choice is not None and c == choice.best,
-            }
-        )  # fmt: skip
-    return rows
+    return rows + (_judged(strength.choice, strength.mass) if strength.choice else [])
+
+
+def _judged(choice: Choice, mass: float | None) -> list[dict[str, Any]]:
+    """What probes judged: candidates by drawn rows, and masses of the one taken beside real rows."""
+    unknown = dict.fromkeys(("label", "synthetic_mass", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation")) | {"passes": 0}
+    rows = [
+        {
+            **unknown, "kind": "probes", "step": step, **_candidate(c), "score": c.log_loss, "accuracy": c.accuracy, "chosen": c == choice.best,
+        }
+        for step, c in enumerate(choice.tried)
+    ]  # fmt: skip
+    return rows + [
+        {
+            **unknown, "kind": "beside_real", "step": step, **_candidate(choice.best), "score": one.log_loss, "accuracy": one.overall,
+            "synthetic_mass": one.mass, "chosen": one.mass == mass,
+        }
+        for step, one in enumerate(choice.beside)
+    ]  # fmt: skip
+
+
+def _candidate(c: Candidate) -> dict[str, Any]:
+    return {"lambda": c.lam, "agreement_power": c.agreement, "likeness_power": c.likeness, "ess": c.ess_share}
 
 
 def certificate_rows(
@@ -66,20 +81,21 @@ def certificate_rows(
     cfg: AlignConfig,
     seconds: float,
     unmatched: Sequence[str],
-    choice: Choice | None = None,
+    strength: Strength,
 ) -> list[dict[str, Any]]:
     """Rows of the certificate table: one a label, and one for the whole (label null).
 
-    checks: by group, and under 'whole' where there are labels; seconds: of the solve; choice: of the probes, if they chose;
+    checks: by group, and under 'whole' where there are labels; seconds: of the solve; strength: what was chosen;
     unmatched: labels of real rows without synthetic rows, which the verdict on the whole names."""
     common = {
         "bandwidths": list(features.bandwidths), "n_features": features.n_features, "n_permutations": cfg.permutations, "seconds": seconds,
+        "synthetic_mass": strength.mass,
     }  # fmt: skip
     rows = [{**common, "label": label_of(group), **_numbers([outcome], checks[group])} for group, outcome in sorted(outcomes.items())]
     if list(outcomes) != [""]:
         rows.append({**common, "label": None, **_numbers([outcomes[group] for group in sorted(outcomes)], checks["whole"])})
-    if choice:
-        rows[-1]["verdict"] += f"; {_probed(choice)}"
+    if strength.choice:
+        rows[-1]["verdict"] += f"; {_probed(strength.choice)}; {_beside(strength.choice, strength.mass)}"
     if unmatched:
         rows[-1]["verdict"] += f"; no synthetic rows for label {', '.join(unmatched[:10])}: the weights cover the other labels only"
     return rows
@@ -92,6 +108,15 @@ def _probed(choice: Choice) -> str:
     against = f"with {' and '.join(given)} alone" if given else "without weights"
     end = ": that could not be beaten" if taken == before else f" ({taken.accuracy - before.accuracy:+.1%})"
     return f"probes trained on the rows: accuracy {taken.accuracy:.1%} on real rows, {before.accuracy:.1%} {against}{end}"
+
+
+def _beside(choice: Choice, mass: float | None) -> str:
+    """What the rows do beside real ones, in words."""
+    alone, taken = choice.beside[0], next(one for one in choice.beside if one.mass == mass)
+    if not taken.mass:
+        return f"trained on real rows too: {alone.overall:.1%}, to which the synthetic rows add nothing: their sample weight is 0"
+    gain = f"{taken.overall - alone.overall:+.1%} on real rows alone"
+    return f"trained on real rows too: {taken.overall:.1%} ({gain}) where the synthetic ones count as {taken.mass:,.0f} of them"
 
 
 def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:

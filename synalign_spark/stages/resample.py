@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config_align import ResampleConfig
 from synalign_spark.core import resample as core
+from synalign_spark.core.mass import sample_weights
 from synalign_spark.errors import DataError
 from synalign_spark.stages.align_input import MASS_STEPS, by_group, group_column, label_of
 from synalign_spark.stages.keys import unit
@@ -37,15 +38,18 @@ def resample(
     cfg: ResampleConfig,
     seed: int,
     label_shares: Mapping[str, float] | None = None,
+    synthetic_mass: float | None = None,
 ) -> DataFrame:
     """Draws synthetic rows by weight and puts them beside the real ones (AUGMENTED).
 
-    synthetic: SYNTHETIC; weights: WEIGHTS; corpus: CORPUS. The rows drawn are shared among labels as label_shares says, or as the corpus is; a
-    label's quota is filled exactly, with replacement (systematic, multinomial) or without (topn; with rows: auto as
-    many as the labels' shares allow). Raises DataError where a label to draw from has no weight, or too few rows for topn."""
+    synthetic: SYNTHETIC; weights: WEIGHTS; corpus: CORPUS. synthetic_mass: of CERTIFICATE, for the sample weights of the rows.
+    The rows drawn are shared among labels as label_shares says, or as the corpus is; a label's quota is filled exactly, with replacement
+    (systematic, multinomial) or without (topn; with rows: auto as many as the labels' shares allow). Raises DataError where a label to
+    draw from has no weight, or too few rows for topn."""
     rows = weights.select("doc_id", group_column(True).alias("grp"), F.col("weight_in_label").alias("w"))
     counts = {row["grp"]: row for row in _counts(rows)}
-    shares = _shares(corpus, counts, label_shares)
+    real = _real(corpus)
+    shares = _shares({group: row["mass"] for group, row in real.items()}, counts, label_shares)
     draws = _quotas(cfg, shares, counts)
     if cfg.method == "topn":
         copies = _without_replacement(rows, draws, seed)
@@ -59,10 +63,13 @@ def resample(
         .withColumn("draw", F.explode(F.sequence(F.lit(0), (F.col("copies") - 1).cast("int"))))
         .withColumn("weight", F.col("weight_in_label") * in_label)
     )
-    augmented = _rows(drawn, "synthetic")
-    if cfg.include_real:
-        augmented = _rows(corpus.withColumn("draw", F.lit(0)).withColumn("weight", F.lit(1.0)), "real").unionByName(augmented)
-    return augmented
+    if not cfg.include_real:
+        return _rows(drawn.withColumn("sample_weight", F.lit(1.0)), "synthetic")
+    n_real = sum(row["n"] for row in real.values())
+    own, other = sample_weights(n_real, sum(draws.values()), synthetic_mass)
+    scale = own * n_real * MASS_STEPS / sum(row["mass"] for row in real.values())
+    there = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * scale})
+    return _rows(there, "real").unionByName(_rows(drawn.withColumn("sample_weight", F.lit(other)), "synthetic"))
 
 
 def _rows(rows: DataFrame, origin: str) -> DataFrame:
@@ -77,15 +84,22 @@ def _counts(rows: DataFrame) -> list[Any]:
     return found
 
 
-def _shares(corpus: DataFrame, counts: Mapping[str, Any], wanted: Mapping[str, float] | None) -> dict[str, float]:
-    """The wanted share, or the weight of the real rows, of each label that has synthetic rows to draw."""
-    if wanted is None:
-        steps = F.rint(F.coalesce("prior_weight", F.lit(1.0)) * MASS_STEPS).cast("bigint")  # whole numbers: no order of the sum shows
-        found = corpus.groupBy(group_column(True).alias("grp")).agg(F.sum(steps).alias("n")).toArrow().to_pylist()  # a row a label
-        real = {row["grp"]: float(row["n"]) for row in found}
-    else:
-        real = {f"={label}": share for label, share in wanted.items()}
-    shares = {group: real.get(group, 0.0) for group in counts}
+def _prior() -> Column:
+    """Weight of a real row."""
+    return F.coalesce("prior_weight", F.lit(1.0))
+
+
+def _real(corpus: DataFrame) -> dict[str, Any]:
+    """n (rows) and mass (their weight, in steps of 1 / MASS_STEPS) of each label of the real rows."""
+    steps = F.rint(_prior() * MASS_STEPS).cast("bigint")  # whole numbers: no order of the sum shows
+    found = corpus.groupBy(group_column(True).alias("grp")).agg(F.count("*").alias("n"), F.sum(steps).alias("mass")).toArrow().to_pylist()
+    return {row["grp"]: row for row in found}  # a row a label
+
+
+def _shares(real: Mapping[str, float], counts: Mapping[str, Any], wanted: Mapping[str, float] | None) -> dict[str, float]:
+    """The wanted share, or that of the real rows, of each label that has synthetic rows to draw."""
+    given = real if wanted is None else {f"={label}": share for label, share in wanted.items()}
+    shares = {group: float(given.get(group, 0.0)) for group in counts}
     dead = sorted(str(label_of(group)) for group in counts if shares[group] and not counts[group]["weighted"])
     if dead:
         raise DataError(

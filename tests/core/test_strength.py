@@ -5,6 +5,7 @@ import pytest
 
 from synalign_spark.core.features import draw_feature_map
 from synalign_spark.core.lambda_rule import Sample
+from synalign_spark.core.mass import best_mass
 from synalign_spark.core.probes import PROBE_CS, Views, fit_label_probe, fit_shared_probes, hashed_ngrams, judge_rows
 from synalign_spark.core.strength import Candidate, Half, Pool, best_of, choose_by_probes
 
@@ -73,6 +74,20 @@ def test_the_best_is_the_best_of_what_was_tried_and_uniform_is_among_it():
     assert choice.uniform.ess_share == pytest.approx(1.0)
     assert choice.judges == 600
     assert choice.best.accuracy >= max(c.accuracy for c in choice.tried) - 0.5 * np.sqrt(0.25 / 600)
+
+
+def test_rows_of_wrong_labels_harm_real_rows_by_their_mass_and_good_ones_help_few():
+    turned, wrong = pool(2, noise=1.0)
+    assert wrong.all()
+    found = choose_by_probes(
+        (half(0), half(1)), turned, SHARES, agreements=(0.0,), lams=(np.inf,), likenesses=(0.0,), masses=(0.0, 30.0, 3_000.0)
+    )
+    alone, some, many = (one.overall for one in found.beside)
+    assert many < 0.5 < some <= alone + 0.01
+    assert best_mass(found.beside, found.judges).mass < 3_000.0
+    few = (half(0, n=30), half(1, n=30))
+    helped = choose_by_probes(few, pool(3)[0], SHARES, agreements=(0.0,), lams=(np.inf,), likenesses=(0.0,), masses=(0.0, 1_000.0))
+    assert helped.beside[1].log_loss < helped.beside[0].log_loss
 
 
 def test_near_ties_go_by_the_log_loss_and_clear_wins_by_accuracy():

@@ -35,7 +35,7 @@ TABLES = {
 
 def certificate():
     figures = ("lambda", "mmd2_fit_before", "mmd2_fit_after", "mmd2_holdout_before", "mmd2_holdout_after", "exact_mmd2_before", "exact_mmd2_after",
-               "p_value_before", "p_value_after", "exact_mmd2_error", "p_value_error", "agreement_power", "likeness_power", "dual_value", "duality_gap", "relative_gap", "ess", "max_weight", "seconds")  # fmt: skip
+               "p_value_before", "p_value_after", "exact_mmd2_error", "p_value_error", "agreement_power", "likeness_power", "synthetic_mass", "dual_value", "duality_gap", "relative_gap", "ess", "max_weight", "seconds")  # fmt: skip
     columns = {name: [0.5, 0.5] for name in figures} | {
         "lambda": [float("inf"), 0.1],
         "ess": [2.0, 2.0],

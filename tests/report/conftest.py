@@ -13,7 +13,7 @@ import pytest
 from synalign_spark import tables
 from synalign_spark.config import Config
 from synalign_spark.lake import Lake
-from synalign_spark.report.findings import Findings, Generation, LabelShare, MapPoints, Missing, Probe, ProbeArm, WeightSpread
+from synalign_spark.report.findings import Findings, Gain, Generation, LabelShare, MapPoints, Missing, Probe, ProbeArm, WeightSpread
 from udfs.arrow import from_matrix
 
 N_REAL, N_SYNTHETIC, WIDTH = 200, 120, 8
@@ -103,7 +103,7 @@ def _parameters() -> dict[str, pa.Table]:
     i32 = pa.int32()
     certified = [
         {"label": label, "n_synthetic": 60, "n_real_fit": 150, "n_real_holdout": 50, "rule": "mmd_rule", "lambda": lam, "bandwidths": [1.0, 0.5],
-         "agreement_power": 1.0, "likeness_power": 0.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
+         "agreement_power": 1.0, "likeness_power": 0.0, "synthetic_mass": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
          "exact_mmd2_before": 0.051, "exact_mmd2_after": None, "p_value_before": 0.005, "p_value_after": 0.2, "n_permutations": 200, "dual_value": 0.1,
          "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "sample_passes": 40, "seconds": 0.5, "verdict": "the weighted rows are closer"}
         for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))
@@ -128,6 +128,10 @@ def _parameters() -> dict[str, pa.Table]:
             for i, lam in enumerate((float("inf"), 1e-2, 1e-3))
         ] + [
             {"kind": "probes", "step": i, "lambda": 1e-2, "agreement_power": float(i), "likeness_power": 0.0, "score": 0.5, "accuracy": 0.71 + 0.01 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
+            for i in range(2)
+        ] + [
+            {"kind": "beside_real", "step": i, "lambda": 1e-2, "agreement_power": 1.0, "likeness_power": 0.0, "score": 0.4, "accuracy": 0.9 + 0.01 * i,
+             "synthetic_mass": 500.0 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
             for i in range(2)
         ]),
         "calls": _typed(tables.CALLS, [
@@ -191,10 +195,11 @@ def findings() -> Findings:
         coverage=sorted(rows["selection_trace"], key=lambda row: (row["label"], row["pick_rank"])),
         solver=[row for row in rows["solver_trace"] if row["kind"] == "path"],
         tried=[row for row in rows["solver_trace"] if row["kind"] == "probes"],
+        beside=[row for row in rows["solver_trace"] if row["kind"] == "beside_real"],
         generation=Generation({("attributes", "ok"): 10, ("rows", "ok"): 50}, 61, 6000, 3000, 0.25, {"copied": 20, HOSTILE: 10}, 120),
         rejects=[{"origin": "real", "reason": "duplicate", "rows": 3}],
-        probe=Probe([ProbeArm("synthetic, uniform", 120, 0.7, 0.03), ProbeArm("synthetic, weighted", 120, 0.8, 0.03), ProbeArm("real rows", 150, 0.9, 0.02)],
-                    200, 0.1, 0.02),
+        probe=Probe([ProbeArm("synthetic, uniform", 120, 0.7, 0.03), ProbeArm("synthetic, weighted", 120, 0.8, 0.03), ProbeArm("real rows", 150, 0.9, 0.02),
+                     ProbeArm("real and synthetic, weighted", 270, 0.92, 0.02)], 200, Gain(0.1, 0.02), Gain(0.02, 0.015)),
         probe_skipped="",
         highest=[example],
         lowest=[{**example, "attributes": {}, "demonstrations": []}],

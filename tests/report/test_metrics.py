@@ -32,6 +32,8 @@ def test_metrics_hold_the_figures(findings):
     assert value["generate.acceptance", None] == pytest.approx(120 / 150)
     assert value["generate.calls.rows.ok", None] == 50
     assert value["probe.accuracy.weighted", None] == 0.8
+    assert value["probe.accuracy.real_and_synthetic", None] == 0.92
+    assert (value["probe.gain", None], value["probe.gain_beside_real.standard_error", None]) == (0.1, 0.015)
     assert value["select.coverage", "positive"] == 0.9
     assert value["select.picks", "negative"] == 3
     assert value["seconds.ingest", None] == 75.2

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from synalign_spark.report.findings import Findings, Generation, LabelShare, MapPoints, Missing
+from synalign_spark.report.findings import Findings, Gain, Generation, LabelShare, MapPoints, Missing
 from synalign_spark.report.page import drawn, render
 from synalign_spark.report.verdict import sentences
 
@@ -98,7 +98,7 @@ def test_texts_in_figures_are_left_alone(findings):
 
 def test_a_run_with_nothing_but_rows_still_has_a_page(findings):
     bare = Findings(
-        run_id="bare", certificate=[], labels=[], weights=None, points=None, coverage=[], solver=[], tried=[], generation=Generation(), rejects=[],
+        run_id="bare", certificate=[], labels=[], weights=None, points=None, coverage=[], solver=[], tried=[], beside=[], generation=Generation(), rejects=[],
         probe=None, probe_skipped="there are no weights yet", highest=[], lowest=[], steps={}, config="",
     )  # fmt: skip
     page = render(bare)
@@ -146,11 +146,15 @@ def test_verdict_tells_change_and_effective_rows_in_words(findings):
     assert said[0] == "The weighted rows are closer. On held-out real rows the distance MMD² went from 0.05000 to 0.02000 (-60%)."
     assert said[1].startswith("The weighted set is worth 80 of its 120 rows (effective sample size, 67%)")
     assert "70.0% of cases unweighted and 80.0% weighted: better with the weights (+10.0 points, 95% within ±3.9)" in said[2]
+    assert (
+        "on real rows it reaches 90.0%, on real and synthetic rows 92.0%: no difference beyond chance (+2.0 points, 95% within ±2.9)"
+        in said[2]
+    )
     assert said[3] == "120 synthetic rows were accepted (80% of those written), out of 60 calls and 9,000 tokens for 0.25 USD."
     assert said[4] == "6 picked clusters put 75% to 90% per label of the real rows within reach of a demonstration."
 
 
 @pytest.mark.parametrize(("gain", "told"), [(0.01, "no difference beyond chance"), (-0.1, "worse with the weights")])
 def test_verdict_claims_no_gain_within_the_error(findings, gain, told):
-    probe = dataclasses.replace(findings.probe, gain=gain)
+    probe = dataclasses.replace(findings.probe, gain=Gain(gain, 0.02))
     assert told in sentences(dataclasses.replace(findings, probe=probe))[2]

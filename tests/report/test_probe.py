@@ -20,11 +20,12 @@ def rows(n, rng, wrong=0.0, weight=None):
 def test_weights_that_silence_wrong_labels_are_seen_to_help():
     rng = np.random.default_rng(0)
     found = probe(rows(400, rng), rows(500, rng), rows(600, rng, wrong=0.55))
-    uniform, weighted, real = (arm.accuracy for arm in found.arms)
+    uniform, weighted, real, both = (arm.accuracy for arm in found.arms)
     assert uniform < 0.5 < 0.9 < weighted
-    assert real > 0.9
-    assert found.gain == pytest.approx(weighted - uniform)
-    assert 0 < found.gain_error < 0.05
+    assert min(real, both) > 0.9
+    assert found.gain.accuracy == pytest.approx(weighted - uniform)
+    assert found.beside.accuracy == pytest.approx(both - real)
+    assert 0 < found.gain.error < 0.05
     assert found.arms[0].standard_error == pytest.approx(np.sqrt(uniform * (1 - uniform) / 500))
 
 
@@ -32,8 +33,16 @@ def test_equal_weights_of_any_scale_change_nothing():
     rng = np.random.default_rng(1)
     fit, holdout, synthetic = rows(100, rng), rows(100, rng), rows(200, rng, weight=np.full(200, 1e-6))
     found = probe(fit, holdout, synthetic)
-    assert found.gain == 0.0
-    assert found.gain_error == 0.0
+    assert (found.gain.accuracy, found.gain.error) == (0.0, 0.0)
+
+
+def test_synthetic_rows_count_beside_real_ones_as_the_mass_says():
+    rng = np.random.default_rng(4)
+    fit, holdout, synthetic = rows(300, rng), rows(500, rng), rows(3000, rng, wrong=0.8, weight=np.ones(3000))
+    accuracy = {mass: probe(fit, holdout, synthetic, mass).arms[3].accuracy for mass in (0.0, 30.0, 3_000.0, None)}
+    assert accuracy[0.0] == probe(fit, holdout, synthetic).arms[2].accuracy  # real rows alone
+    assert accuracy[30.0] > 0.9 > 0.4 > accuracy[3_000.0]
+    assert accuracy[None] == accuracy[3_000.0]  # 3,000 rows that count as one each
 
 
 def test_probe_says_why_it_cannot_be_run():

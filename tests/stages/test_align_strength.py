@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from synalign_spark.config_align import AlignConfig
+from synalign_spark.core.mass import Beside
 from synalign_spark.core.strength import Candidate, Choice
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.stages.align import align
 from synalign_spark.stages.align_strength import rule_of
-from synalign_spark.stages.align_tables import _probed
+from synalign_spark.stages.align_tables import _beside, _probed
 from synalign_spark.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from udfs.arrow import from_matrix
 
@@ -75,6 +76,10 @@ def test_probes_take_weight_from_rows_with_wrong_labels(probed):
     assert sum(row["chosen"] for row in tried) == 1
     assert {0.0, 1.0, 3.0} == {row["agreement_power"] for row in tried}
     assert any("probes took lambda" in line for line in lines)
+    beside = [row for row in trace if row["kind"] == "beside_real"]
+    assert [row["synthetic_mass"] for row in beside] == [0.0, 500.0, 1_500.0, 5_000.0]
+    assert [row["synthetic_mass"] for row in beside if row["chosen"]] == [certificate["good"]["synthetic_mass"]]
+    assert "trained on real rows too: " in certificate[None]["verdict"]
 
 
 def test_partitions_change_no_choice_and_no_weight(spark, probed):
@@ -88,6 +93,7 @@ def test_few_real_rows_trust_the_agreement_and_keep_four_tenths(spark):
     weights, certificate, _, lines = run(spark, REAL[:200], FAKE)
     assert certificate["good"]["rule"] == "ess_rule"
     assert certificate[None]["agreement_power"] == 1.5
+    assert certificate[None]["synthetic_mass"] == 1_500.0
     for label in NAMES:
         assert certificate[label]["ess"] >= 0.4 * certificate[label]["n_synthetic"] * 0.999
     assert weights[FAKE[0][0]]["label_agreement"] is not None
@@ -132,11 +138,20 @@ def test_word_likeness_as_given_holds_for_every_rule(spark, labelled):
     assert sum(weights[row[0]]["weight"] for row in fake if row[2].startswith("plain")) > 0.36
 
 
+@pytest.mark.parametrize("rule", ["auto", 0.1])
+def test_a_mass_as_given_is_kept(spark, rule):
+    _, certificate, trace, _ = run(spark, REAL, FAKE, synthetic_mass=70.0, lam=rule)
+    assert certificate[None]["synthetic_mass"] == 70.0
+    tried = [(row["synthetic_mass"], row["chosen"]) for row in trace if row["kind"] == "beside_real"]
+    assert tried == ([(0.0, False), (70.0, True)] if rule == "auto" else [])
+
+
 def test_no_labels_go_by_mmd(spark):
     real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
     weights, certificate, trace, _ = run(spark, real, fake)
     assert certificate[None]["rule"] == "mmd_rule"
     assert weights[FAKE[0][0]]["label_agreement"] is None
+    assert certificate[None]["synthetic_mass"] is None
     assert {row["kind"] for row in trace} == {"path"}
 
 
@@ -241,4 +256,16 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
 )
 def test_the_verdict_names_what_was_compared(taken, first, words):
     tried = (Candidate(first, np.inf, 1.0, (0.8, 0.8), 0.5, (0.7, 0.7)), Candidate(3.0, 0.1, 0.5, (0.798, 0.8), 0.4, (0.8, 0.8)))
-    assert words in _probed(Choice(tried[taken], tried, 1_000))
+    assert words in _probed(Choice(tried[taken], tried, 1_000, ()))
+
+
+@pytest.mark.parametrize(
+    ("mass", "words"),
+    [
+        (0.0, "real rows too: 80.0%, to which the synthetic rows add nothing"),
+        (500.0, "82.0% (+2.0% on real rows alone) where the synthetic ones count as 500"),
+    ],
+)
+def test_the_verdict_tells_what_the_rows_add_to_real_ones(mass, words):
+    choice = Choice(Candidate(0.0, 1.0, 1.0, (0.8,), 0.5), (), 1_000, (Beside(0.0, (0.8, 0.8), 0.5), Beside(500.0, (0.8, 0.84), 0.5)))
+    assert words in _beside(choice, mass)

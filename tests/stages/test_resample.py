@@ -72,6 +72,26 @@ def test_systematic_buckets_give_what_one_pass_over_the_sorted_rows_gives(spark,
     assert got == want
 
 
+def test_sample_weights_say_what_synthetic_rows_count_beside_real_ones(spark):
+    """60 real rows and 300 drawn ones."""
+
+    def by_origin(rows):
+        return {origin: {round(row["sample_weight"], 9) for row in rows if row["origin"] == origin} for origin in ("real", "synthetic")}
+
+    assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0))) == {"real": {1.0}, "synthetic": {1.0}}
+    found = rows_of(resample(*tables(spark), ResampleConfig(), 0, synthetic_mass=120.0))
+    assert by_origin(found) == {"real": {2.0}, "synthetic": {0.8}}  # 60 : 120, of mean 1
+    assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0, synthetic_mass=0.0))) == {"real": {1.0}, "synthetic": {0.0}}
+    assert {
+        row["sample_weight"] for row in rows_of(resample(*tables(spark), ResampleConfig(include_real=False), 0, synthetic_mass=120.0))
+    } == {1.0}
+    synthetic, weights, corpus = tables(spark)
+    heavy = corpus.withColumn("prior_weight", F.when(F.col("label") == "dog", F.lit(5.0)))  # 45 of weight 1, 15 of weight 5
+    kept = rows_of(resample(synthetic, weights, heavy, ResampleConfig(), 0, synthetic_mass=120.0))
+    of_real = {row["label"]: row["sample_weight"] for row in kept if row["origin"] == "real"}
+    assert of_real == pytest.approx({"cat": 1.0, "dog": 5.0})  # mean 2 over the real rows, as before
+
+
 def test_copies_are_numbered_and_weights_kept(spark):
     drawn = rows_of(resample(*tables(spark), ResampleConfig(rows=1000, include_real=False), 0))
     weight = dict(zip(IDS, IN_LABEL, strict=True))

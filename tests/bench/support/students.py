@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
+from synalign_spark.core.mass import sample_weights
 from tests.bench.support.draws import by_keys, by_weight
 from tests.bench.support.methods import Weighting
 
@@ -54,7 +55,7 @@ def training_sets(
     """The three ways of training on weighted synthetic rows.
 
     labels: (n,) of the synthetic rows, which lie at ``offset`` and after it in the stack; real: places of the real rows.
-    drawn: ``draws`` rows by weight; weighted: every row with its weight, mean 1; with_real: real rows and the drawn ones, all of weight 1."""
+    drawn: ``draws`` rows by weight; weighted: every row with its weight, mean 1; with_real: real rows and the drawn ones, of weight 1 or, where the method says how much synthetic rows count, of that."""
     if weighting.without_replacement:
         drawn = by_keys(weighting.log_weight, weighting.weight, labels, draws, seed)
     else:
@@ -62,10 +63,11 @@ def training_sets(
     drawn = drawn + offset
     used = np.flatnonzero(weighting.weight > 0)
     both = np.concatenate([real, drawn])
+    own, other = sample_weights(len(real), len(drawn), weighting.mass)
     return {
         "drawn": TrainingSet(drawn, np.ones(len(drawn))),
         "weighted": TrainingSet(used + offset, weighting.weight[used] * len(used) / weighting.weight[used].sum()),
-        "with_real": TrainingSet(both, np.ones(len(both))),
+        "with_real": TrainingSet(both, np.repeat([own, other], [len(real), len(drawn)])),
     }
 
 

@@ -8,7 +8,7 @@ A small lambda matches the real sample closely, its noise too, and leaves few ro
 (bias plus sampling variance), over lambda = infinity, 1, 1/2, 1/4, ..., with a floor on the effective sample size.
 The real rows are cross-fitted: each half judges the weights that the other half shaped, and the scores add up.
 Infinity keeps the base weights, so the rule can say that aligning does not pay. ``ess_rule`` takes the smallest lambda
-that keeps the floor, down to 2^-10, for real rows too few to judge by; labels choose it together (:mod:`common_lambda`).
+that keeps the floor, down to 2^-6, for real rows too few to judge by; labels choose it together (:mod:`common_lambda`).
 ``fixed`` and ``plain`` are given lambdas.
 """
 
@@ -25,7 +25,7 @@ from synalign_spark.core.moments import Moments, Pass
 Float64Array = npt.NDArray[np.float64]
 
 PLAIN_LAMBDA = 1e-6  # then MMD^2 is within 2e-6 * log(rows) of the smallest that weights can reach
-SMALLEST_LAMBDA = {"mmd_rule": 2.0**-20, "ess_rule": 2.0**-10}  # few real rows are all noise below a thousandth
+SMALLEST_LAMBDA = {"mmd_rule": 2.0**-20, "ess_rule": 2.0**-6}  # few real rows: closer than that is their noise
 PATH_STEP = {"mmd_rule": 1.0, "ess_rule": 0.5}  # of log2(lambda); halving it can take a third of the effective sample size at once
 LARGEST_LAMBDA = 1e3  # weights are within 0.1% of the base weights there
 PATH_TOLERANCE = 1e-4  # on the path; the point that is taken is solved again to the full tolerance

@@ -29,6 +29,7 @@ from synalign_spark.errors import ConfigError
 from tests.bench.pipeline import SHORT_LIVED
 from tests.bench.support import summary
 from tests.bench.support.corpora import data_folder
+from tests.bench.support.hits import packed
 from tests.bench.support.methods import METHODS, OURS, weigh
 from tests.bench.support.students import STUDENTS, Stack, TrainingSet, stack, training_sets
 from tests.bench.support.tasks import KNOWN, Dataset, Task, known_task, open_task, real_rows
@@ -101,7 +102,10 @@ def compare(data: Dataset, given: argparse.Namespace, ours: Ours, runs: Runs) ->
                 }
                 run |= {"draws": 0 if alone else given.draws, "settings": settings}
                 if run_key(run) not in runs.done:
-                    runs.add(run | score(data, stacked(), places, judges, run, ours))
+                    scored = score(data, stacked(), places, judges, run, ours)
+                    if given.develop:
+                        del scored["hits"]  # seeds are judged by different rows there
+                    runs.add(run | scored)
                 yield runs.done[run_key(run)]
 
 
@@ -147,9 +151,11 @@ def score(data: Dataset, stacked: Stack, places: Any, judges: Any, run: dict[str
         sets = dict(training_sets(weighting, data.synthetic.labels, places, len(data.real), run["draws"], run["seed"]))
         extra = {"ess": round(float(1.0 / np.sum(weighting.weight**2)), 1), "certificate": weighting.extra}
     weighed = time.monotonic()
-    scores = {name: {way: round(student(stacked, rows, judges), 6) for way, rows in sets.items()} for name, student in STUDENTS.items()}
+    hits = {name: {way: student(stacked, rows, judges) for way, rows in sets.items()} for name, student in STUDENTS.items()}
     return {
-        "scores": scores,
+        "scores": {name: {way: round(float(found.mean()), 6) for way, found in ways.items()} for name, ways in hits.items()},
+        "hits": {name: {way: packed(found) for way, found in ways.items()} for name, ways in hits.items()},
+        "judges": len(judges),
         "extra": extra,
         "seconds": round(weighed - started, 1),
         "training_seconds": round(time.monotonic() - weighed, 1),

@@ -7,6 +7,7 @@ import pytest
 
 from tests.bench.support import summary
 from tests.bench.support.corpora import Corpus
+from tests.bench.support.hits import packed, paired_error, unpacked
 from tests.bench.support.tasks import clean, merged, real_rows
 
 
@@ -121,3 +122,34 @@ def test_the_gain_over_uniform_is_the_mean_over_tasks():
 def test_the_error_of_a_finite_test_table_is_said_apart():
     row = next(row for row in summary.report(RUNS, {"t": 1_875})["rows"] if row["method"] == "uniform")
     assert (row["accuracy"], row["stderr"], row["test_stderr"]) == (0.75, 0.05, 0.01)  # sqrt(0.75 * 0.25 / 1875)
+
+
+def test_losses_tell_the_error_of_the_test_rows_too():
+    rng = np.random.default_rng(0)
+    runs = [
+        {
+            "task": "t", "real_rows": 300, "seed": seed, "method": method, "judges": 50, "scores": {"tfidf": {"drawn": float(hits.mean())}},
+            "hits": {"tfidf": {"drawn": packed(hits)}},
+        }
+        for seed in range(3)
+        for method, hits in ((summary.OURS, np.arange(50) < 30 + seed), ("uniform", np.arange(50)[::-1] < 35 + seed))
+    ]  # fmt: skip
+    (loss,) = summary.losses(runs)
+    lead = np.stack([(np.arange(50) < 30 + seed).astype(float) - (np.arange(50)[::-1] < 35 + seed) for seed in range(3)])
+    assert loss["with_test_rows"] == pytest.approx(
+        np.sqrt(lead.mean(axis=0).var(ddof=1) / 50 + lead.mean(axis=1).var(ddof=1) / 3), abs=1e-5
+    )
+    many = rng.random(4_001) < 0.5
+    np.testing.assert_array_equal(unpacked(packed(many), 4_001), many)
+
+
+def test_the_error_over_seeds_and_rows_is_that_of_repeated_trials():
+    """Two methods that are equally good, on rows and seeds drawn anew: the mean lead spreads as the error says."""
+    rng = np.random.default_rng(1)
+    leads, errors = [], []
+    for _ in range(400):
+        hard, luck = rng.random((2, 200)), rng.normal(scale=0.05, size=(2, 4, 1))
+        sides = [[row < 0.6 for row in hard[i] + luck[i] + rng.normal(scale=0.2, size=(4, 200))] for i in (0, 1)]
+        leads.append(np.mean(sides[0]) - np.mean(sides[1]))
+        errors.append(paired_error(*sides))
+    assert np.mean(errors) == pytest.approx(np.std(leads), rel=0.15)

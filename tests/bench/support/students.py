@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from synalign_spark.core.mass import sample_weights
 from tests.bench.support.draws import by_keys, by_weight
+from tests.bench.support.hits import Hits
 from tests.bench.support.methods import Weighting
 
 Int64Array = npt.NDArray[np.int64]
@@ -71,12 +72,12 @@ def training_sets(
     }
 
 
-def on_embeddings(data: Stack, training: TrainingSet, test: Int64Array) -> float:
-    """Accuracy on the test rows of logistic regression on the embeddings."""
-    return _accuracy(data.x[training.rows], data.x[test], data, training, test)
+def on_embeddings(data: Stack, training: TrainingSet, test: Int64Array) -> Hits:
+    """Which of the test rows logistic regression on the embeddings has right: (test,)."""
+    return _hits(data.x[training.rows], data.x[test], data, training, test)
 
 
-def on_tfidf(data: Stack, training: TrainingSet, test: Int64Array) -> float:
+def on_tfidf(data: Stack, training: TrainingSet, test: Int64Array) -> Hits:
     """The same on TF-IDF; vocabulary and document frequencies are those of the training rows alone."""
     mine = data.counts[training.rows]
     frequency = np.asarray(mine.sum(axis=0)).ravel()  # (v,)
@@ -84,15 +85,15 @@ def on_tfidf(data: Stack, training: TrainingSet, test: Int64Array) -> float:
     kept = np.sort(known[np.argsort(-frequency[known], kind="stable")[:VOCABULARY]])
     tfidf = TfidfTransformer(sublinear_tf=True)
     x = tfidf.fit_transform(mine[:, kept])
-    return _accuracy(x, tfidf.transform(data.counts[test][:, kept]), data, training, test)
+    return _hits(x, tfidf.transform(data.counts[test][:, kept]), data, training, test)
 
 
-def _accuracy(x: object, x_test: object, data: Stack, training: TrainingSet, test: Int64Array) -> float:
+def _hits(x: object, x_test: object, data: Stack, training: TrainingSet, test: Int64Array) -> Hits:
     y = data.labels[training.rows]
     if len(set(y.tolist())) < 2:
-        return float((data.labels[test] == y[0]).mean())  # scikit-learn refuses one class; a student then knows but one
+        return np.asarray(data.labels[test] == y[0])  # scikit-learn refuses one class; a student then knows but one
     model = LogisticRegression(max_iter=MAX_ITER).fit(x, y, sample_weight=training.weight)
-    return float((model.predict(x_test) == data.labels[test]).mean())
+    return np.asarray(model.predict(x_test) == data.labels[test])
 
 
-STUDENTS: Mapping[str, Callable[[Stack, TrainingSet, Int64Array], float]] = {"embeddings": on_embeddings, "tfidf": on_tfidf}
+STUDENTS: Mapping[str, Callable[[Stack, TrainingSet, Int64Array], Hits]] = {"embeddings": on_embeddings, "tfidf": on_tfidf}

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.bench.support.hits import Hits, paired_error, unpacked
+
 OURS, REAL_ALONE = "ours", "real alone"
 FEW = 300  # real rows, the few of the default runs
 Run = Mapping[str, Any]
@@ -23,6 +25,17 @@ def flat(runs: Iterable[Run]) -> dict[tuple[str, int, str, str, str], dict[int, 
             for training, accuracy in trainings.items():
                 key = (run["task"], run["real_rows"], run["method"], student, training)
                 cells.setdefault(key, {})[run["seed"]] = accuracy
+    return cells
+
+
+def by_cell(runs: Iterable[Run]) -> dict[tuple[str, int, str, str, str], dict[int, Hits]]:
+    """The hits of runs that were judged by test rows, as ``flat`` orders accuracies."""
+    cells: dict[tuple[str, int, str, str, str], dict[int, Hits]] = {}
+    for run in runs:
+        for student, trainings in run.get("hits", {}).items():
+            for training, text in trainings.items():
+                key = (run["task"], run["real_rows"], run["method"], student, training)
+                cells.setdefault(key, {})[run["seed"]] = unpacked(text, run["judges"])
     return cells
 
 
@@ -79,18 +92,25 @@ def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, A
     return worst
 
 
-def losses(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """Where 'ours' is below another method by more than the standard error over the seeds that both have."""
-    cells, found = flat(runs), []
+def losses(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Where 'ours' is below another method by more than the standard error over the seeds that both have.
+
+    with_test_rows: the standard error where the test rows, too, are taken as drawn by chance; absent where seeds are judged by different rows."""
+    cells, hits, found = flat(runs), by_cell(runs), []
     for (task, real, other, student, training), theirs in cells.items():
         mine = cells.get((task, real, OURS, student, training), {})
-        leads = [mine[seed] - theirs[seed] for seed in sorted(set(mine) & set(theirs))]
+        seeds = sorted(set(mine) & set(theirs))
+        leads = [mine[seed] - theirs[seed] for seed in seeds]
         if other in (OURS, REAL_ALONE) or len(leads) < 2:
             continue
         margin, error = mean_and_error(leads)
         if error is not None and margin < -error:
             place = {"task": task, "real_rows": real, "student": student, "training": training, "other": other}
-            found.append(place | {"margin": _short(margin), "stderr": _short(error)})
+            place |= {"margin": _short(margin), "stderr": _short(error)}
+            both = [[hits.get((task, real, method, student, training), {}).get(seed) for seed in seeds] for method in (OURS, other)]
+            if all(rows is not None for side in both for rows in side):
+                place["with_test_rows"] = _short(paired_error(*both))
+            found.append(place)
     return found
 
 

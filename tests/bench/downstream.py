@@ -220,7 +220,7 @@ def arguments() -> argparse.Namespace:
     add("--label-column", default="label")
     add("--most", type=int, help="keep so many rows of each of these tables, those with the smallest hashes")
     add("--set", action="append", dest="settings", metavar="KEY=VALUE", help="a setting of `align`, for method ours")
-    add("--markdown", action="store_true", help="also print the table of the README")
+    add("--markdown", action="store_true", help="also print the tables of the README")
     add("--out", type=Path, help="append every result to this file, one JSON object a line")
     add("--resume", action="store_true", help="take the results that --out holds already: not after a change of the code")
     given = parser.parse_args()
@@ -266,7 +266,8 @@ def main() -> None:
     except (ConfigError, ValueError) as err:
         raise SystemExit(f"downstream: {err}") from err
     if given.markdown:
-        print(summary.markdown(found))
+        for training in ("drawn", "with_real"):
+            print(f"{training}:\n\n{summary.markdown(found, training)}\n")
     print(json.dumps({"benchmark": "downstream", "quick": given.quick, **summary.report(found, test_rows), "removed": removed}))
 
 

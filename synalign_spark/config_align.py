@@ -34,7 +34,7 @@ class AlignConfig(Section):
     )
     synthetic_mass: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: chosen by probes, 1,500 with few labelled real rows; without labels every drawn row counts as one.",
+        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: chosen by probes, 1,500 with few labelled real rows, never more than there are synthetic rows; without labels every drawn row counts as one.",
     )
     probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(

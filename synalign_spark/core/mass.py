@@ -31,6 +31,16 @@ class Beside:
         return float(np.mean(self.accuracy))
 
 
+def usual_mass(synthetic: int) -> float:
+    """The mass where nothing can be judged: no synthetic row counts more than a real one. synthetic: number of rows."""
+    return min(MASS_OF_FEW, float(synthetic))
+
+
+def masses(synthetic: int) -> list[float]:
+    """Masses to try, none first, as far as no synthetic row counts more than a real one. synthetic: number of rows."""
+    return sorted({min(mass, float(synthetic)) for mass in MASSES})
+
+
 def sample_weights(real: float, synthetic: float, mass: float | None) -> tuple[float, float]:
     """(weight of a real row, weight of a synthetic row), of mean 1 over the rows that have any.
 

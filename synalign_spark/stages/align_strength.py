@@ -19,7 +19,7 @@ from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.lambda_rule import Sample, Settings
 from synalign_spark.core.likeness import Texts, fit_likeness, joined
-from synalign_spark.core.mass import MASS_OF_FEW, MASSES, best_mass
+from synalign_spark.core.mass import best_mass, masses, usual_mass
 from synalign_spark.core.probes import Labelled, Views, fit_label_probe, fit_shared_probes, hashed_ngrams
 from synalign_spark.core.strength import AGREEMENTS, LIKENESSES, Choice, Half, Pool, choose_by_probes
 from synalign_spark.errors import ConfigError
@@ -80,12 +80,12 @@ def choose_strength(
     said = f" and word likeness to the power of {base.likeness_power:g}" if base.likeness else ""
     if not classes or (rule != "ess_rule" and not power):
         report(f"strength: {rule}, without label agreement{said}")
-        return Strength(_settings(cfg, rule), base, mass=_mass(cfg, classes))
+        return Strength(_settings(cfg, rule), base, mass=_mass(cfg, classes, counts))
     labelled = _labelled(_real_sample(real, texts[0], means, counts, judged))
     probe = fit_shared_probes(labelled, *_vectors(_sampled(synthetic, counts, cfg, judged), seed))
     report(f"strength: {rule} with label agreement to the power of {power:g}{said} ({judging:,.0f} real rows; "
            f"probes choose from {cfg.probe_rows:,})")  # fmt: skip
-    return Strength(_settings(cfg, rule), replace(base, power=power, probe=probe), mass=_mass(cfg, classes))
+    return Strength(_settings(cfg, rule), replace(base, power=power, probe=probe), mass=_mass(cfg, classes, counts))
 
 
 def _by_probes(
@@ -97,8 +97,8 @@ def _by_probes(
     agreements = AGREEMENTS if cfg.label_agreement == "auto" else (power,)
     likenesses = LIKENESSES if cfg.word_likeness == "auto" else (cfg.word_likeness,)
     shares = {group: counts.shares[group] for group in judged}
-    masses = MASSES if cfg.synthetic_mass == "auto" else sorted({0.0, cfg.synthetic_mass})
-    choice = choose_by_probes(halves, pool, shares, agreements, likenesses=likenesses, masses=masses)
+    tried = masses(sum(counts.synthetic.values())) if cfg.synthetic_mass == "auto" else sorted({0.0, cfg.synthetic_mass})
+    choice = choose_by_probes(halves, pool, shares, agreements, likenesses=likenesses, masses=tried)
     best = choice.best
     report(f"strength: probes took lambda {best.lam:.3g}, label agreement to the power of {best.agreement:g} and word likeness to the power "
            f"of {best.likeness:g} among {len(choice.tried)} candidates: accuracy {best.accuracy:.1%} on {choice.judges:,} real rows")  # fmt: skip
@@ -108,11 +108,11 @@ def _by_probes(
     return Strength(_settings(cfg, "probes", best.lam), base, choice, mass)
 
 
-def _mass(cfg: AlignConfig, classes: bool) -> float | None:
+def _mass(cfg: AlignConfig, classes: bool, counts: Survey) -> float | None:
     """The mass that is given, or where nothing judges it the usual one."""
     if cfg.synthetic_mass != "auto":
         return cfg.synthetic_mass
-    return MASS_OF_FEW if classes else None
+    return usual_mass(sum(counts.synthetic.values())) if classes else None
 
 
 def _labelled(halves: tuple[Half, Half]) -> Labelled:

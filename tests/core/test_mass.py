@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.core.mass import Beside, best_mass, sample_weights
+from synalign_spark.core.mass import Beside, best_mass, masses, sample_weights, usual_mass
 
 
 def test_weights_by_hand():
@@ -14,6 +14,13 @@ def test_weights_by_hand():
     assert sample_weights(300, 5_000, 0.0) == (1.0, 0.0)  # of mean 1 over the rows that are left
     assert sample_weights(300, 0, 1_000.0) == (1.0, 1.0)
     assert sample_weights(0, 300, 1_000.0) == (1.0, 1.0)
+
+
+def test_no_synthetic_row_counts_more_than_a_real_one_unasked():
+    assert masses(24_000) == [0.0, 500.0, 1_500.0, 5_000.0]
+    assert masses(700) == [0.0, 500.0, 700.0]
+    assert masses(400) == [0.0, 400.0]
+    assert (usual_mass(24_000), usual_mass(400)) == (1_500.0, 400.0)
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9), st.floats(1e-3, 1e9))

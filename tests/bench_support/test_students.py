@@ -80,7 +80,6 @@ def test_the_three_ways_of_training():
     assert sets["weighted"].weight.tolist() == pytest.approx([1.5, 0.75, 0.75])
     assert sorted(sets["with_real"].rows) == [0, 2, *sorted(sets["drawn"].rows)]
     assert set(sets["with_real"].weight) == {1.0}
-    worth = training_sets(dataclasses.replace(weighting, mass=3.0), labels, real, 10, 8, 0)[
-        "with_real"
-    ]  # 2 real rows beside 8 that count as 3
+    worth = training_sets(dataclasses.replace(weighting, mass=3.0), labels, real, 10, 8, 0)["with_real"]
+    # 2 real rows beside 8 that count as 3
     assert worth.weight.tolist() == pytest.approx([2.0] * 2 + [0.75] * 8)

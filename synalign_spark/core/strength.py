@@ -135,8 +135,8 @@ def choose_by_probes(
         finals[place] = in_both_ways(tried[place])
     tried = [finals.get(place, candidate) for place, candidate in enumerate(tried)]
     best = best_of(list(finals.values()), judges)
-    taken = [found[best.key] for found in trials]
-    beside = [_beside(mass, [court.beside(trial, mass) for court, trial in zip(courts, taken, strict=True)]) for mass in masses]
+    judged = [court.beside(found[best.key], masses) for court, found in zip(courts, trials, strict=True)]
+    beside = [_beside(mass, both) for mass, both in zip(masses, zip(*judged, strict=True), strict=True)]
     return Choice(best, tuple(tried), judges, tuple(beside))
 
 
@@ -218,13 +218,12 @@ class Court:
             sample_weight[mine] = trial.weights[mine] * (len(sample_weight) * self._shares[name] / total)
         return judge_rows(self._pool.rows, sample_weight, self._judges).accuracy
 
-    def beside(self, trial: Trial, mass: float) -> Judgement:
-        """Of students trained on the real rows that shaped the weights and on rows drawn by them. mass: of these, in real rows."""
+    def beside(self, trial: Trial, masses: Sequence[float]) -> list[Judgement]:
+        """Of students trained on the real rows that shaped the weights and on rows drawn by them, for each mass of these, in real rows."""
         real, drawn = self._shaping.rows, self._drawn(trial.weights)
-        own, other = sample_weights(len(real.labels), float(drawn.sum()), mass)
-        return judge_rows(
-            together(real, self._pool.rows), np.concatenate([real.weight / real.weight.mean() * own, drawn * other]), self._judges
-        )
+        rows, prior = together(real, self._pool.rows), real.weight / real.weight.mean()
+        pairs = [sample_weights(len(prior), float(drawn.sum()), mass) for mass in masses]
+        return [judge_rows(rows, np.concatenate([prior * own, drawn * other]), self._judges) for own, other in pairs]
 
     def _drawn(self, weights: Float64Array) -> npt.NDArray[np.int64]:
         """(n,) copies. All candidates use the same uniform numbers, which takes most of the draws' noise out of the comparison."""

@@ -26,7 +26,7 @@ class AlignConfig(Section):
     )
     label_agreement: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda, or is 1.5 with few real rows.",
+        description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda; with few real rows it is 1.5, or 0.75 where the synthetic rows teach their labels better than they do.",
     )
     word_likeness: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
@@ -39,7 +39,7 @@ class AlignConfig(Section):
     probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
-        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or 0.4 with few labelled real rows, which labels keep together and each by half.",
+        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or with few labelled real rows 0.4 (0.6 where the synthetic rows teach their labels better than they do), which labels keep together and each by half.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."

@@ -36,12 +36,22 @@ class LabelProbe:
     intercept: Float64Array
     labels: tuple[str, ...]
 
-    def agreement(self, x: npt.NDArray[np.floating], labels: Labels) -> Float64Array:
-        """p(label | row) of the label that each row has. x: (n, d); labels: (n,). Returns (n,) in [1e-6, 1]; 1 for a label it never saw."""
+    def probabilities(self, x: npt.NDArray[np.floating]) -> Float64Array:
+        """p(label | row) of every label. x: (n, d). Returns (n, C)."""
         logits = x.astype(np.float64) @ self.coef.T + self.intercept  # (n, C)
         logits -= logits.max(axis=1, keepdims=True)
-        p = np.exp(logits)
+        p: Float64Array = np.exp(logits)
         p /= p.sum(axis=1, keepdims=True)
+        return p
+
+    def names(self, x: npt.NDArray[np.floating]) -> Labels:
+        """The likeliest label of each row. x: (n, d). Returns (n,)."""
+        found: Labels = np.array(self.labels, dtype=object)[self.probabilities(x).argmax(axis=1)]
+        return found
+
+    def agreement(self, x: npt.NDArray[np.floating], labels: Labels) -> Float64Array:
+        """p(label | row) of the label that each row has. x: (n, d); labels: (n,). Returns (n,) in [1e-6, 1]; 1 for a label it never saw."""
+        p = self.probabilities(x)
         place = {label: i for i, label in enumerate(self.labels)}
         own = np.array([place.get(label, -1) for label in labels], dtype=np.int64)
         found = np.where(own < 0, 1.0, p[np.arange(len(p)), np.maximum(own, 0)]) if len(p) else np.empty(0)
@@ -154,19 +164,32 @@ def judge_rows(trained_on: Views, sample_weight: npt.NDArray[Any], judges: Views
     """Trains both students on weighted rows and scores them on real rows, by the weights of these.
 
     sample_weight: (n,) >= 0, such as how often each row was drawn; with rows of one label alone the students always answer it."""
+    told = student_answers(trained_on, sample_weight, judges)
+    hits = [float(np.average(answer.hits, weights=judges.weight)) for answer in told]
+    losses = [-float(np.average(np.log(np.maximum(answer.likely, SMALLEST_PROBABILITY)), weights=judges.weight)) for answer in told]
+    return Judgement((hits[0], hits[1]), (losses[0], losses[1]))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a student says of some rows. hits: (n,) whether it has the label right; likely: (n,) its p(label | row)."""
+
+    hits: npt.NDArray[np.bool_]
+    likely: Float64Array
+
+
+def student_answers(trained_on: Views, sample_weight: npt.NDArray[Any], judges: Views) -> tuple[Answers, Answers]:
+    """What both students, on embeddings and on words, say of the judges. sample_weight: (n,) >= 0."""
     rows = np.flatnonzero(sample_weight)
     weights, labels = sample_weight[rows].astype(np.float64), trained_on.labels[rows].astype(str)
     counts = trained_on.ngrams[rows]
     met = _frequent(counts)
     idf = TfidfTransformer(sublinear_tf=True).fit(counts[:, met])
-    pairs = (
-        (trained_on.x[rows], judges.x),
-        (idf.transform(counts[:, met]), idf.transform(judges.ngrams[:, met])),
-    )
     truth = judges.labels.astype(str)
     with threadpool_limits(1):
-        scores = [_score(seen, labels, weights, unseen, truth, judges.weight) for seen, unseen in pairs]
-    return Judgement((scores[0][0], scores[1][0]), (scores[0][1], scores[1][1]))
+        by_embedding = _answers(trained_on.x[rows], labels, weights, judges.x, truth)
+        by_words = _answers(idf.transform(counts[:, met]), labels, weights, idf.transform(judges.ngrams[:, met]), truth)
+    return by_embedding, by_words
 
 
 def _frequent(counts: sparse.csr_matrix) -> npt.NDArray[np.int64]:
@@ -177,16 +200,14 @@ def _frequent(counts: sparse.csr_matrix) -> npt.NDArray[np.int64]:
     return kept
 
 
-def _score(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, judges: Any, truth: npt.NDArray[np.str_],
-           mass: Float64Array) -> tuple[float, float]:  # fmt: skip
-    """(accuracy, log-loss) of one student. mass: (judges,) their weights."""
+def _answers(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, judges: Any, truth: npt.NDArray[np.str_]) -> Answers:
+    """Those of a student trained on x. With one label alone it knows nothing else."""
     classes = sorted(set(labels))
     if len(classes) < 2:
-        return float(np.average(truth == classes[0], weights=mass)), -float(np.log(SMALLEST_PROBABILITY))
+        return Answers(truth == classes[0], np.full(len(truth), SMALLEST_PROBABILITY))
     model = LogisticRegression(max_iter=100, tol=1e-3).fit(x, labels, sample_weight=weights)
     p = np.asarray(model.predict_proba(judges))  # (n, C)
     place = {label: i for i, label in enumerate(model.classes_)}
     own = np.array([place.get(label, -1) for label in truth])
     likely = np.where(own < 0, 0.0, p[np.arange(len(p)), np.maximum(own, 0)])
-    hits = np.asarray(model.classes_)[p.argmax(axis=1)] == truth
-    return float(np.average(hits, weights=mass)), -float(np.average(np.log(np.maximum(likely, SMALLEST_PROBABILITY)), weights=mass))
+    return Answers(np.asarray(model.classes_)[p.argmax(axis=1)] == truth, likely)

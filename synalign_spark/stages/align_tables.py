@@ -11,6 +11,7 @@ from synalign_spark.config_align import AlignConfig
 from synalign_spark.core.alignment import Answer, Problem
 from synalign_spark.core.certificate import Check, Findings, verdict
 from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.few_rows import Lead
 from synalign_spark.core.lambda_rule import Finished, pool
 from synalign_spark.core.mmd import NEGLIGIBLE_GAP
 from synalign_spark.core.strength import Candidate, Choice
@@ -94,6 +95,8 @@ def certificate_rows(
     rows = [{**common, "label": label_of(group), **_numbers([outcome], checks[group])} for group, outcome in sorted(outcomes.items())]
     if list(outcomes) != [""]:
         rows.append({**common, "label": None, **_numbers([outcomes[group] for group in sorted(outcomes)], checks["whole"])})
+    if strength.lead and strength.lead.outdone:
+        rows[-1]["verdict"] += f"; {_outdone(strength.lead)}"
     if strength.choice:
         rows[-1]["verdict"] += f"; {_probed(strength.choice)}; {_beside(strength.choice, strength.mass)}"
     if unmatched:
@@ -108,6 +111,14 @@ def _probed(choice: Choice) -> str:
     against = f"with {' and '.join(given)} alone" if given else "without weights"
     end = ": that could not be beaten" if taken == before else f" ({taken.accuracy - before.accuracy:+.1%})"
     return f"probes trained on the rows: accuracy {taken.accuracy:.1%} on real rows, {before.accuracy:.1%} {against}{end}"
+
+
+def _outdone(lead: Lead) -> str:
+    """Why few real rows shape the weights less than they might, in words."""
+    return (
+        f"aligned mildly: students of the synthetic rows as they came label {lead.taught:.1%} of the real rows right, "
+        f"a probe of the real rows only {lead.own:.1%}"
+    )
 
 
 def _beside(choice: Choice, mass: float | None) -> str:

@@ -121,6 +121,11 @@ class LimitsConfig(Section):
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Send nothing after so many minutes of generating in one start of the job, and stop cleanly."
     )
+    max_outage_minutes: float = Field(
+        10.0,
+        gt=0,
+        description="Minutes to wait for an endpoint that is down before the job ends with an error; calls that wait lose no attempt.",
+    )
 
 
 class LlmConfig(Section):

@@ -10,10 +10,11 @@ from typing import Any
 import openai
 
 from synalign_spark.config import LimitsConfig
-from synalign_spark.llm.calls import Answer, Request
+from synalign_spark.llm.calls import TRANSIENT, Answer, Request
 from synalign_spark.llm.client import Gate, Target, ask
 from synalign_spark.llm.ledger import LedgerWriter
-from synalign_spark.llm.limits import RateLimiter
+from synalign_spark.llm.limits import MINUTE_S, RateLimiter
+from synalign_spark.llm.window import Pressure, Refusal, Turn, Window
 
 CONNECT_TIMEOUT_S = 15.0
 
@@ -21,45 +22,81 @@ CONNECT_TIMEOUT_S = 15.0
 class Limiter:
     """The pool's only clock and count: one process, whatever the number of callers. First come, first served."""
 
-    def __init__(self, limits: LimitsConfig, requests_left: int | None, spent: int, seconds_left: float = math.inf) -> None:
-        self._rates = RateLimiter(limits, requests_left, spent, time.monotonic() + seconds_left)
+    def __init__(
+        self, limits: LimitsConfig, concurrency: int, requests_left: int | None, spent: int, seconds_left: float = math.inf
+    ) -> None:
+        self._closes = time.monotonic() + seconds_left
+        self._rates = RateLimiter(limits, requests_left, spent, self._closes)
+        self._outage_minutes = limits.max_outage_minutes
+        self._window = Window(concurrency, limits.max_outage_minutes * MINUTE_S)
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
-    async def acquire(self, tokens: int) -> str | None:
-        """Returns None when a request with ``tokens`` reserved may go, or at once the key of the limit that ends them all."""
+    async def acquire(self, caller: str, tokens: int) -> Turn | Refusal:
+        """Waits for the turn of a request with ``tokens`` reserved; tells at once where there will be none for anybody."""
         async with self._turn:
-            while (wait := self._rates.reserve(tokens, time.monotonic())) != 0:
-                if isinstance(wait, str):
-                    return wait
-                # Tokens that come back may shorten the wait.
+            while not isinstance(wait := self._reserve(tokens, time.monotonic()), Refusal):
+                if wait == 0.0:
+                    return self._window.enter(caller)
+                # Requests that end, and tokens that come back, may shorten the wait.
                 self._changed.clear()
                 try:
-                    await asyncio.wait_for(self._changed.wait(), wait)
+                    await asyncio.wait_for(self._changed.wait(), self._at_most(wait))
                 except TimeoutError:
                     continue
-            return None
+            return wait
 
-    async def settle(self, reserved: int, used: int) -> None:
+    def _reserve(self, tokens: int, now: float) -> float | Refusal:
+        """0 when the request may go now and is counted, else the seconds to wait."""
+        if self._window.given_up(now):
+            met = self._window.pressure(now)
+            told = ", ".join(f"{status} {count}" for status, count in sorted(met.faults.items()))
+            return Refusal("fatal", f"it has been down for {met.down_s or 0.0:.0f} s, and generate.limits.max_outage_minutes is "
+                           f"{self._outage_minutes:g} (a minute before the first answer); requests that failed: {told}")  # fmt: skip
+        wait = self._window.wait(now)
+        if wait == 0.0:
+            reserved = self._rates.reserve(tokens, now)
+            return Refusal("not_asked", reserved) if isinstance(reserved, str) else reserved
+        return wait if now < self._closes else Refusal("not_asked", "limits.max_minutes")
+
+    def _at_most(self, wait: float) -> float | None:
+        """The seconds to wait, none beyond the last moment; None for no end."""
+        wait = min(wait, max(0.0, self._closes - time.monotonic()))
+        return None if math.isinf(wait) else wait
+
+    async def settle(self, caller: str, turn: Turn, status: str, reserved: int, used: int) -> None:
+        """Takes a request back that has ended. status: as in Answer."""
         self._rates.settle(reserved, used)
+        if status in TRANSIENT:
+            self._window.pressed(caller, turn, status, time.monotonic())
+        else:
+            self._window.succeeded(caller, turn)
+        self._changed.set()
+
+    async def lost(self, caller: str) -> None:
+        """Takes back the requests of a caller that has died."""
+        self._window.lost(caller)
         self._changed.set()
 
     async def pause(self, seconds: float) -> None:
         self._rates.pause(time.monotonic() + seconds)
 
+    async def pressure(self) -> Pressure:
+        return self._window.pressure(time.monotonic())
+
 
 class RemoteGate(Gate):
-    """The limiter as callers see it. Settling does not wait for the limiter."""
+    """The limiter as a caller sees it. Settling does not wait for the limiter."""
 
-    def __init__(self, limiter: Any) -> None:
-        self._limiter = limiter
+    def __init__(self, limiter: Any, name: str) -> None:
+        self._limiter, self._name = limiter, name
 
-    async def acquire(self, tokens: int) -> str | None:
-        broken: str | None = await self._limiter.acquire.remote(tokens)
-        return broken
+    async def acquire(self, tokens: int) -> Turn | Refusal:
+        turn: Turn | Refusal = await self._limiter.acquire.remote(self._name, tokens)
+        return turn
 
-    async def settle(self, reserved: int, used: int) -> None:
-        self._limiter.settle.remote(reserved, used)
+    async def settle(self, turn: Turn, status: str, reserved: int, used: int) -> None:
+        self._limiter.settle.remote(self._name, turn, status, reserved, used)
 
     async def pause(self, seconds: float) -> None:
         await self._limiter.pause.remote(seconds)
@@ -68,10 +105,10 @@ class RemoteGate(Gate):
 class Caller:
     """Sends requests and, where it can reach the ledger, stores each answer before handing it on."""
 
-    def __init__(self, target: Target, limiter: Any, ledger: str | None) -> None:
-        """ledger: folder to store answers in; None leaves that to the driver."""
+    def __init__(self, target: Target, limiter: Any, ledger: str | None, name: str) -> None:
+        """ledger: folder to store answers in; None leaves that to the driver. name: no other caller has it."""
         self._target = target
-        self._gate = RemoteGate(limiter)
+        self._gate = RemoteGate(limiter, name)
         self._ledger = LedgerWriter(ledger) if ledger else None
         self._client: openai.AsyncOpenAI | None = None
 

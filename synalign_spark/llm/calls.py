@@ -9,6 +9,7 @@ from synalign_spark.config import LlmConfig
 from synalign_spark.core.prompts import CHARS_A_TOKEN, Prompt
 
 CHAT_OVERHEAD_TOKENS = 16
+TRANSIENT = ("rate_limited", "server_error", "timeout")  # states of an answer that another attempt may mend
 
 
 @dataclass(frozen=True)

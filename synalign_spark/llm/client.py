@@ -15,11 +15,19 @@ from typing import Any, Protocol
 
 import openai
 
+from synalign_spark.core.prompts import Prompt, rows_schema
 from synalign_spark.llm.calls import Answer, Request
 from synalign_spark.llm.dialects import response_format, shown
+from synalign_spark.llm.window import Refusal, Turn
 
 REQUEST_ID_HEADER = "X-Request-Id"
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S, LONGEST_PAUSE_S = 0.5, 30.0, 300.0
+PROBE_TOKENS, PROBE_TIMEOUT_S = 64, 30.0
+PROBE = Prompt(
+    ({"role": "user", "content": 'Write one text: the word hello. JSON: {"rows": [1 string]}'},),
+    rows_schema(1, 1, 40),
+    "rows",
+)
 NEVER_RETRIED = "fatal", "bad_request"
 HIDDEN = "[hidden]"
 
@@ -44,11 +52,13 @@ class Target:
 class Gate(Protocol):
     """The pool's limiter, as a call sees it."""
 
-    async def acquire(self, tokens: int) -> str | None:
-        """Waits for a turn; the key of the limit where there will be none."""
+    async def acquire(self, tokens: int) -> Turn | Refusal:
+        """Waits for a turn."""
         ...
 
-    async def settle(self, reserved: int, used: int) -> None: ...
+    async def settle(self, turn: Turn, status: str, reserved: int, used: int) -> None:
+        """Ends a turn. status: as in Answer."""
+        ...
 
     async def pause(self, seconds: float) -> None: ...
 
@@ -129,9 +139,13 @@ async def ask(
     fault, attempt, latency = Fault("not_asked", ""), 0, 0.0
     while attempt < target.max_attempts:
         reserved = request.reserved_tokens
-        if broken := await gate.acquire(reserved):
-            fault = fault if attempt else Fault("not_asked", broken)
+        turn = await gate.acquire(reserved)
+        if isinstance(turn, Refusal):
+            fault = fault if attempt and turn.status == "not_asked" else Fault(turn.status, turn.error)
             break
+        if turn.probe:
+            await gate.settle(turn, await _probe(client, target, gate), reserved, 0)
+            continue
         attempt += 1
         started = time.monotonic()
         try:
@@ -140,19 +154,40 @@ async def ask(
         except Exception as err:  # every fault of a call becomes a row; classify says which
             fault = classify(err)
         else:
-            await gate.settle(reserved, answer.tokens or reserved)
+            await gate.settle(turn, answer.status, reserved, answer.tokens or reserved)
             return answer
         latency = time.monotonic() - started
-        await gate.settle(reserved, 0)
+        await gate.settle(turn, fault.status, reserved, 0)
         if fault.status in NEVER_RETRIED or attempt == target.max_attempts:
             break
-        wait = backoff(request.request_id, attempt)
-        if fault.retry_after is not None:
-            await gate.pause(min(fault.retry_after, LONGEST_PAUSE_S))
-            wait += min(fault.retry_after, LONGEST_PAUSE_S)
-        await sleep(wait)
+        await sleep(backoff(request.request_id, attempt) + await _asked_to_wait(fault, gate))
     told = target.scrub(fault.message)
     return Answer(request.request_id, fault.status, attempt, dialect=shown(target.dialect), latency_s=round(latency, 4), error=told)
+
+
+async def _asked_to_wait(fault: Fault, gate: Gate) -> float:
+    """Seconds that the server asked for, which hold for the whole pool."""
+    if fault.retry_after is None:
+        return 0.0
+    wait = min(fault.retry_after, LONGEST_PAUSE_S)
+    await gate.pause(wait)
+    return wait
+
+
+async def _probe(client: openai.AsyncOpenAI, target: Target, gate: Gate) -> str:
+    """Asks an endpoint that was down for a word. Returns the status: a call of the run itself might be what it cannot bear."""
+    body: dict[str, Any] = {
+        "model": target.model,
+        "messages": list(PROBE.messages),
+        target.token_parameter: PROBE_TOKENS,
+    }
+    try:
+        await asyncio.wait_for(client.chat.completions.create(**body), min(target.timeout_s, PROBE_TIMEOUT_S))
+    except Exception as err:
+        fault = classify(err)
+        await _asked_to_wait(fault, gate)
+        return fault.status
+    return "answered"
 
 
 def _answered(reply: Any, request: Request, target: Target, attempts: int, latency: float) -> Answer:

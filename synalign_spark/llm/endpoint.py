@@ -13,23 +13,16 @@ from typing import Any
 import openai
 
 from synalign_spark.config import LlmConfig
-from synalign_spark.core.prompts import Prompt, rows_schema
 from synalign_spark.errors import EndpointError
 from synalign_spark.files import filesystem
 from synalign_spark.llm import embedded
-from synalign_spark.llm.client import Fault, Target, backoff, classify
+from synalign_spark.llm.client import PROBE, PROBE_TOKENS, Fault, Target, backoff, classify
 from synalign_spark.llm.dialects import candidates, response_format, shown
 
 OPENAI_URL = "https://api.openai.com/v1"
-PROBE_TOKENS = 64
 PROBE_ATTEMPTS = 4
 LONGEST_PROBE_WAIT_S = 60.0
 REMEMBERED = "endpoint.json"
-PROBE = Prompt(
-    ({"role": "user", "content": 'Write one text: the word hello. JSON: {"rows": [1 string]}'},),
-    rows_schema(1, 1, 40),
-    "rows",
-)
 
 
 @dataclass(frozen=True)

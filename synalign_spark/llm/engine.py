@@ -16,7 +16,7 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.core.acceptance import NOTHING_SHOWN, Acceptor
 from synalign_spark.core.parsing import Parsed, parse_attributes, parse_rows
 from synalign_spark.errors import EndpointError
-from synalign_spark.llm.calls import Answer, Request
+from synalign_spark.llm.calls import TRANSIENT, Answer, Request
 from synalign_spark.llm.ledger import read_ledger
 from synalign_spark.llm.limits import Budget
 from synalign_spark.llm.plan import CARD_ATTEMPTS, Pick, Planner, Slot, make_card, picks_of
@@ -28,7 +28,6 @@ from synalign_spark.progress import Progress, Task
 MAX_WAVE_CALLS = 5_000
 LEAST_YIELD = 0.2
 HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9
-TRANSIENT = ("rate_limited", "server_error", "timeout")
 
 
 def generate(
@@ -178,13 +177,13 @@ class _Run:
         stored = {r.request_id: self.answers[r.request_id] for r in requests if r.request_id in self.answers}
         self.reused += len(stored)
         arrived, next_ = dict(stored), 0
-        for answer in self.pool.run([r for r in requests if r.request_id not in stored], self.budget):
+        for answer in self.pool.run([r for r in requests if r.request_id not in stored], self.budget, self._tell):
             self.health.arrived(answer, self._told)
             arrived[answer.request_id] = answer
             while next_ < len(requests) and requests[next_].request_id in arrived:
                 take(requests[next_], arrived[requests[next_].request_id])
                 next_ += 1
-            self.task.update(sum(self.rows.accepted.values()), self._note())
+            self._tell()
         for request in requests[next_:]:
             if request.request_id in arrived:
                 take(request, arrived[request.request_id])
@@ -234,10 +233,14 @@ class _Run:
         refused = ", ".join(f"{reason} {n}" for reason, n in self.rows.refused.most_common())
         return "; ".join(parts + ([f"rows refused: {refused}"] if refused else [])) + ("." if parts or refused else "")
 
+    def _tell(self) -> None:
+        self.task.update(sum(self.rows.accepted.values()), self._note())
+
     def _note(self) -> str:
         calls, refused = sum(self.rows.statuses.values()), sum(self.rows.refused.values())
         cost = f", {self.budget.cost_usd:.4f} usd" if self.cfg.llm.price_input_usd is not None else ""
-        return f"{calls} calls, {self.budget.tokens:,} tokens, {refused} rows refused{cost}"
+        slowed = f", {self.pool.pressure}" if str(self.pool.pressure or "") else ""
+        return f"{calls} calls, {self.budget.tokens:,} tokens, {refused} rows refused{cost}{slowed}"
 
     def _summary(self, stopped: str, waves: int) -> dict[str, object]:
         calls = self.rows.calls
@@ -255,6 +258,9 @@ class _Run:
             "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in calls),
             "completion_tokens": sum(call["completion_tokens"] or 0 for call in calls),
             "cost_usd": round(sum(costs), 6) if costs else None,
+            "requests_failed": dict(sorted(met.faults.items())) if (met := self.pool.pressure) else {},
+            "fewest_at_once": met.smallest if met else None,
+            "outages": met.outages if met else 0,
             "waves": waves,
             "stopped_by": stopped,
             "labels_left_out": ", ".join(self.left_out),

@@ -3,7 +3,8 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from synalign_spark.llm.calls import Answer, Request
 from synalign_spark.llm.client import Target
 from synalign_spark.llm.ledger import LedgerWriter, read_ledger
 from synalign_spark.llm.limits import Budget
+from synalign_spark.llm.window import Pressure
 
 LOCAL_CPUS = 1
 LOCAL_OBJECT_STORE_BYTES = 100 * 2**20
 MAX_ACTOR_DEATHS = 3
 LIMITER_CONCURRENCY = 10_000
-POLL_S = 0.5
+POLL_S, LOOK_S = 0.5, 2.0
 
 
 @contextlib.contextmanager
@@ -58,11 +60,14 @@ class Pool:
         self._cfg, self._ledger_dir, self._log_dir = cfg, ledger_dir, log_dir
         self._stack = contextlib.ExitStack()
         self._callers: list[Any] = []
+        self._names: list[str] = []  # of the callers, as the limiter knows them
         self._limiter: Any = None
         self._target: Target | None = None
         self._writer: LedgerWriter | None = None
         self._deaths = 0
+        self._looked = 0.0
         self.stopped_by: str | None = None  # the budget's key, once it has stopped the sending
+        self.pressure: Pressure | None = None  # what the endpoint bears, a moment ago
 
     def __enter__(self) -> "Pool":
         return self
@@ -70,11 +75,11 @@ class Pool:
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
 
-    def run(self, requests: Sequence[Request], budget: Budget) -> Iterator[Answer]:
+    def run(self, requests: Sequence[Request], budget: Budget, tell: Callable[[], None]) -> Iterator[Answer]:
         """Answers in the order of arrival, at most ``llm.concurrency`` in flight. Stops sending at the first request
         that the budget does not admit: that one and those after it get no answer.
 
-        Raises EndpointError when the endpoint turns out to be unusable."""
+        tell: called when ``pressure`` was renewed. Raises EndpointError when the endpoint turns out to be unusable."""
         if not requests:
             return
         waiting = list(reversed(requests))
@@ -90,7 +95,8 @@ class Pool:
                 self._open(budget)
                 self._send(waiting.pop(), flying)
             if not flying:
-                return
+                break
+            self._look(tell)
             for request, answer in self._arrived(flying):
                 budget.spend(answer or Answer(request.request_id, "not_asked"))
                 if answer is None:
@@ -100,6 +106,20 @@ class Pool:
                 else:
                     self._refuse_fatal(answer)
                     yield answer
+        if self._target is not None:
+            self.pressure = self._pressure()
+
+    def _look(self, tell: Callable[[], None]) -> None:
+        """Renews ``pressure`` now and then."""
+        if time.monotonic() - self._looked >= LOOK_S:
+            self._looked, self.pressure = time.monotonic(), self._pressure()
+            tell()
+
+    def _pressure(self) -> Pressure:
+        import ray
+
+        found: Pressure = ray.get(self._limiter.pressure.remote())
+        return found
 
     def _send(self, request: Request, flying: dict[Any, tuple[Request, int]]) -> None:
         load = [0] * len(self._callers)
@@ -141,7 +161,8 @@ class Pool:
                 raise EndpointError(
                     f"{self._deaths} Ray actors died ({err}); see Ray's logs, then start the run again: stored answers are kept"
                 ) from err
-            self._callers[caller] = self._caller()
+            self._limiter.lost.remote(self._names[caller])
+            self._callers[caller] = self._caller(caller)
         return read_ledger(self._ledger_dir).get(request.request_id)
 
     def _open(self, budget: Budget) -> None:
@@ -163,18 +184,23 @@ class Pool:
         from synalign_spark.llm.actors import Limiter
 
         self._stack.enter_context(ray_session(self._cfg.llm))
-        self._limiter = _actor(Limiter, LIMITER_CONCURRENCY).remote(self._cfg.limits, budget.requests_left, probes, budget.seconds_left)
+        self._limiter = _actor(Limiter, LIMITER_CONCURRENCY).remote(
+            self._cfg.limits, self._cfg.llm.concurrency, budget.requests_left, probes, budget.seconds_left
+        )
         self._stack.callback(_kill, self._limiter)
         if not self._actors_store():
             self._writer = LedgerWriter(self._ledger_dir)
             self._stack.callback(self._writer.close)
-        self._callers = [self._caller() for _ in range(min(self._cfg.llm.actors, self._cfg.llm.concurrency))]
+        actors = min(self._cfg.llm.actors, self._cfg.llm.concurrency)
+        self._names = [""] * actors
+        self._callers = [self._caller(place) for place in range(actors)]
 
-    def _caller(self) -> Any:
+    def _caller(self, place: int) -> Any:
         from synalign_spark.llm.actors import Caller
 
+        self._names[place] = f"{place}.{self._deaths}"
         stores = self._ledger_dir if self._actors_store() else None
-        made = _actor(Caller, max(2, self._cfg.llm.concurrency)).remote(self._target, self._limiter, stores)
+        made = _actor(Caller, max(2, self._cfg.llm.concurrency)).remote(self._target, self._limiter, stores, self._names[place])
         self._stack.callback(_kill, made)
         return made
 

@@ -5,7 +5,7 @@ import concurrent.futures
 import threading
 
 from synalign_spark.llm.actors import Caller, Limiter
-from synalign_spark.llm.pool import Pool
+from synalign_spark.llm.pool import POLL_S, Pool
 
 
 class _Bound:
@@ -33,8 +33,8 @@ class LocalPool(Pool):
         thread.start()
 
         async def make():
-            limiter = _Handle(Limiter(self._cfg.limits, budget.requests_left, probes, budget.seconds_left))
-            return [Caller(target, limiter, self._ledger_dir) for _ in range(self._cfg.llm.actors)]
+            self._limits = Limiter(self._cfg.limits, self._cfg.llm.concurrency, budget.requests_left, probes, budget.seconds_left)
+            return [Caller(target, _Handle(self._limits), self._ledger_dir, str(i)) for i in range(self._cfg.llm.actors)]
 
         self._callers = asyncio.run_coroutine_threadsafe(make(), self._loop).result()
         self._stack.callback(thread.join)
@@ -42,12 +42,15 @@ class LocalPool(Pool):
         for caller in self._callers:
             self._stack.callback(lambda caller=caller: asyncio.run_coroutine_threadsafe(caller.close(), self._loop).result())
 
+    def _pressure(self):
+        return asyncio.run_coroutine_threadsafe(self._limits.pressure(), self._loop).result()
+
     def _send(self, request, flying):
         caller = self._callers[len(flying) % len(self._callers)]
         flying[asyncio.run_coroutine_threadsafe(caller.ask(request), self._loop)] = (request, 0)
 
     def _arrived(self, flying):
-        done, _ = concurrent.futures.wait(list(flying), return_when=concurrent.futures.FIRST_COMPLETED)
+        done, _ = concurrent.futures.wait(list(flying), POLL_S, concurrent.futures.FIRST_COMPLETED)
         for future in done:
             request, _ = flying.pop(future)
             yield request, future.result()

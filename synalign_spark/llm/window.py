@@ -1,0 +1,137 @@
+"""How many requests an endpoint bears at once, learnt from its answers, and what to do when it bears none.
+
+Additive increase, multiplicative decrease, as TCP finds its rate (Chiu and Jain 1989): an endpoint tells by 429, 503, a timeout or a
+refused connection that there are too many, whatever limits it has and whenever they change. Where one cut after another brings no
+success the endpoint is taken to be down: the circuit opens, and single probes go, ever more rarely, until one succeeds.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+TOLERATED = 0.05  # of the requests: faults that are rarer are of the requests, not of the endpoint
+HOPELESS_CUTS, HOPELESS_FAULTS = 3, 8  # both without a success between
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+FIRST_OUTAGE_S = 60.0  # an endpoint that has not answered one call is given up sooner
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Leave to send one request. round: cuts of the window before it; probe: it is to ask whether the endpoint is up again, no more."""
+
+    round: int
+    probe: bool
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why no request will go any more. status: 'not_asked' where a limit ends the run, whose key ``error`` is, or 'fatal'."""
+
+    status: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """What the pool met so far. size, most: of the window, now and at its largest; smallest: it ever was; faults: requests by
+    status; outages: times that the circuit opened; down_s: seconds since it is open, next_s: until the next probe, both None while it is closed."""
+
+    size: int
+    most: int
+    smallest: int
+    faults: dict[str, int] = field(default_factory=dict)
+    outages: int = 0
+    down_s: float | None = None
+    next_s: float | None = None
+
+    def __str__(self) -> str:
+        """For the progress line; empty while all is well."""
+        last = ", ".join(f"{status} {count}" for status, count in sorted(self.faults.items()))
+        if self.down_s is not None:
+            return f"the endpoint is down for {self.down_s:.0f} s ({last}), next try in {self.next_s or 0.0:.0f} s"
+        return f"slowed down to {self.size} of {self.most} requests at once ({last})" if self.size < self.most else ""
+
+
+class Window:
+    """Requests in flight over the whole pool. The clock is the caller's: methods take ``now``, in seconds."""
+
+    def __init__(self, most: int, outage_s: float) -> None:
+        """most: requests in flight at most; outage_s: seconds without a success after which the endpoint is given up."""
+        self._most, self._outage_s = most, outage_s
+        self._size, self._smallest, self._known_good = float(most), most, float(most)
+        self._slow_start = 0.0  # below it a success adds a whole request
+        self._round, self._cuts, self._streak, self._faulty = 0, 0, 0, 0.0
+        self._flying: Counter[str] = Counter()  # by caller
+        self._down_since: float | None = None
+        self._probe_at, self._pause, self._probing = 0.0, FIRST_PAUSE_S, ""
+        self._succeeded, self._outages = False, 0
+        self._faults: Counter[str] = Counter()
+
+    def wait(self, now: float) -> float:
+        """0 when a request may go now, else the seconds to wait: infinity where only the end of another request can help."""
+        if self._down_since is not None:
+            return math.inf if self._probing else max(0.0, self._probe_at - now)
+        return 0.0 if self._flying.total() < int(self._size) else math.inf
+
+    def given_up(self, now: float) -> bool:
+        """Whether the endpoint has been down for too long."""
+        longest = self._outage_s if self._succeeded else min(self._outage_s, FIRST_OUTAGE_S)
+        return self._down_since is not None and now - self._down_since >= longest
+
+    def enter(self, caller: str) -> Turn:
+        """Counts a request in, after ``wait`` was 0. caller: who sends it."""
+        self._flying[caller] += 1
+        if self._down_since is not None:
+            self._probing = caller
+        return Turn(self._round, self._down_since is not None)
+
+    def succeeded(self, caller: str, turn: Turn) -> None:
+        """Counts a request out that the endpoint has taken, whatever it said."""
+        self._leave(caller, turn)
+        self._succeeded, self._cuts, self._streak = True, 0, 0
+        self._down_since, self._pause = None, FIRST_PAUSE_S
+        if turn.probe:
+            return
+        self._known_good = self._size
+        self._faulty = max(0.0, self._faulty - TOLERATED)
+        self._size = min(float(self._most), self._size + (1.0 if self._size < self._slow_start else 1.0 / self._size))
+
+    def pressed(self, caller: str, turn: Turn, status: str, now: float) -> None:
+        """Counts a request out that the endpoint could not serve. Those sent before the last cut say nothing of the window after it."""
+        self._leave(caller, turn)
+        self._faults[status] += 1
+        self._streak += 1
+        if turn.probe:
+            self._pause = min(LONGEST_PAUSE_S, 2.0 * self._pause)
+            self._probe_at = now + self._pause
+        if self._down_since is not None or turn.round != self._round:
+            return
+        self._faulty += 1.0
+        if self._faulty > TOLERATED * self._size:
+            self._cut()
+        if self._cuts >= HOPELESS_CUTS and self._streak >= HOPELESS_FAULTS:
+            self._down_since, self._probe_at, self._outages = now, now + self._pause, self._outages + 1
+
+    def lost(self, caller: str) -> None:
+        """Counts out all requests of a caller that has died."""
+        del self._flying[caller]
+        if self._probing == caller:
+            self._probing = ""
+
+    def pressure(self, now: float) -> Pressure:
+        """What was met so far."""
+        down = None if self._down_since is None else now - self._down_since
+        left = None if down is None else max(0.0, self._probe_at - now)
+        return Pressure(int(self._size), self._most, self._smallest, dict(self._faults), self._outages, down, left)
+
+    def _leave(self, caller: str, turn: Turn) -> None:
+        if self._flying[caller]:
+            self._flying[caller] -= 1
+        if turn.probe:
+            self._probing = ""
+
+    def _cut(self) -> None:
+        self._slow_start = max(1.0, self._known_good / 2.0)
+        self._size = max(1.0, self._size / 2.0)
+        self._smallest = min(self._smallest, int(self._size))
+        self._round, self._cuts, self._faulty = self._round + 1, self._cuts + 1, 0.0

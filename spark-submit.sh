@@ -5,14 +5,15 @@
 #
 #   STAGE: ingest embed cluster select generate align resample report, or pipeline for all of them
 #   --master local[*] | local-cluster[2,1,2048] | yarn | k8s://... | spark://...     (default: local[*])
-#   --jars a.jar,b.jar   Delta's jars from a folder of yours; without it Spark resolves them as packages
+#   --jars a.jar,b.jar   the jars of Delta and S3 from a folder of yours; without it Spark resolves them as packages, with
+#                        those that spark.conf names in the configuration
 #
 # SPARK_HOME names the Spark to use (default: the one inside PySpark), PYSPARK_PYTHON the Python of the workers.
 # On a cluster that Python needs the packages of setup.py; the code itself travels as an archive.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
-usage() { sed -n '2,12p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; }
+usage() { sed -n '2,13p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; }
 [ $# -gt 0 ] || { usage >&2; exit 2; }
 case "$1" in -h | --help) usage; exit 0 ;; esac
 
@@ -57,7 +58,10 @@ with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.write(path, path.relative_to(root))
 PYTHON
 
-[ -n "$jars" ] || while IFS= read -r option; do spark+=("$option"); done < <(cd "$here" && "$python" -m jobs.session)
+if [ -z "$jars" ]; then
+  options="$(PYTHONPATH="$here" "$python" -m jobs.jars "${job[@]}")" || exit $?
+  while IFS= read -r option; do [ -z "$option" ] || spark+=("$option"); done <<<"$options"
+fi
 case "$master" in
   local*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
 esac

@@ -13,16 +13,11 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from jobs.jars import jars, on_s3
 from synalign_spark.config import Config
-from synalign_spark.errors import InstallationError, LakeError
+from synalign_spark.errors import InstallationError
+from synalign_spark.files import s3_endpoint
 
-DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
-# Spark ships these already; resolving them again costs 70 MB of downloads.
-DELTA_EXCLUDES = (
-    "com.fasterxml.jackson.core:*,com.fasterxml.jackson.datatype:*,org.apache.hadoop:*,org.apache.parquet:*,"
-    "org.apache.logging.log4j:*,org.slf4j:*,org.roaringbitmap:*,org.xerial.snappy:*,com.github.luben:*,"
-    "commons-logging:*,commons-pool:*,io.airlift:*,javax.annotation:*,com.google.code.findbugs:*,org.locationtech.jts:*"
-)
 OLDEST_JAVA = 17
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOG4J = Path(__file__).resolve().parent.parent / "conf" / "log4j2.properties"
@@ -72,8 +67,9 @@ def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
         conf |= {
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-            **delta_jars(cfg),
         }
+    if on_s3(cfg):
+        conf |= s3_settings()
     if cfg.spark.shuffle_partitions:
         conf["spark.sql.shuffle.partitions"] = str(cfg.spark.shuffle_partitions)
     if not under_submit:
@@ -81,20 +77,17 @@ def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
         if LOG4J.exists():
             # The user's options come last, so that another log4j file of theirs wins.
             java = f"-Dlog4j2.configurationFile=file:{LOG4J} {cfg.spark.conf.get(JAVA_OPTIONS, '')}"
-            return conf | cfg.spark.conf | {JAVA_OPTIONS: java.strip()}
-    return conf | cfg.spark.conf
+            return conf | cfg.spark.conf | jars(cfg) | {JAVA_OPTIONS: java.strip()}
+    return conf | cfg.spark.conf | jars(cfg)
 
 
-def delta_jars(cfg: Config) -> dict[str, str]:
-    """Where the Delta jars come from: the configured folder, or Maven through Spark's own resolver."""
-    if cfg.lake.jars is None:
-        return {"spark.jars.packages": DELTA_PACKAGE, "spark.jars.excludes": DELTA_EXCLUDES}
-    jars = sorted(Path(cfg.lake.jars).glob("*.jar"))
-    if not any(jar.name.startswith(("delta-spark", "io.delta_delta-spark")) for jar in jars):
-        raise LakeError(
-            f"lake.jars: no delta-spark jar in {cfg.lake.jars!r}; put delta-spark, delta-storage and delta-kernel jars there or unset it"
-        )
-    return {"spark.jars": ",".join(str(jar) for jar in jars)}
+def s3_settings() -> dict[str, str]:
+    """S3's endpoint and region as the environment names them for Arrow and delta-rs, so that one place holds for all three.
+
+    Spark itself takes the keys from there; endpoints other than Amazon's seldom have a host name a bucket."""
+    endpoint, region = s3_endpoint(), os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    conf = {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"} if endpoint else {}
+    return conf | ({"spark.hadoop.fs.s3a.endpoint.region": region} if region else {})
 
 
 @contextlib.contextmanager
@@ -150,8 +143,3 @@ def spark_session(cfg: Config) -> Iterator[SparkSession]:
         yield spark
     finally:
         spark.stop()
-
-
-if __name__ == "__main__":
-    # For spark-submit.sh: the options that bring Delta's jars, one a line.
-    print(f"--packages\n{DELTA_PACKAGE}\n--exclude-packages\n{DELTA_EXCLUDES}")

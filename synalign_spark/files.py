@@ -4,14 +4,26 @@ A path without a scheme is a local one, whatever the cluster's default file syst
 must therefore be on a disk that all machines share, or carry a scheme (hdfs://, s3a://, abfss://, gs://).
 """
 
+import os
 import re
 from pathlib import Path
 
+import pyarrow as pa
 from pyarrow import fs
 
+# What a file system says when it cannot do it: no permission, no space, no such store, a malformed address, a fault of its own kind.
+STORE_FAULTS = (OSError, ValueError, NotImplementedError, pa.ArrowException)
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 # What Hadoop calls these stores, and what Arrow calls them.
 _ARROW_SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+# Arrow would try a Google store that it cannot reach, or has no key for, for a quarter of an hour.
+_OPTIONS = {"gs": "retry_limit_seconds=30"}
+_REMEDIES = {
+    "file": "name a folder that you may write",
+    "s3": "check the bucket and, in the environment, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and AWS_ENDPOINT_URL for a service other than Amazon's",
+    "gs": "check the bucket and GOOGLE_APPLICATION_CREDENTIALS in the environment",
+    "hdfs": "check the address and, in the environment, JAVA_HOME, HADOOP_HOME and CLASSPATH=$(hadoop classpath --glob)",
+}
 
 
 def scheme(path: str) -> str:
@@ -35,10 +47,40 @@ def spark_path(path: str) -> str:
 
 
 def filesystem(path: str) -> tuple[fs.FileSystem, str]:
-    """Arrow's file system of a path, and the path within it. Raises OSError or ValueError for an address it cannot open."""
+    """Arrow's file system of a path, and the path within it. Raises one of STORE_FAULTS for an address it cannot open."""
     local = local_path(path)
     if local is not None:
         return fs.LocalFileSystem(), str(local)
-    kind = scheme(path)
-    files, inside = fs.FileSystem.from_uri(_ARROW_SCHEMES.get(kind, kind) + path[len(kind) :])
+    kind = _arrow_scheme(path)
+    address = kind + path[len(scheme(path)) :]
+    if kind in _OPTIONS and "?" not in address:
+        address = f"{address}?{_OPTIONS[kind]}"
+    files, inside = fs.FileSystem.from_uri(address)
     return files, str(inside)
+
+
+def remedy(path: str) -> str:
+    """What a user may do about a path that cannot be read or written."""
+    return _REMEDIES.get(_arrow_scheme(path), "check the address, and your rights there")
+
+
+def fault_line(err: Exception) -> str:
+    """The first line of a store's message: some go on with a page of what was tried, and py4j's own only names the call."""
+    java = getattr(err, "java_exception", None)
+    return (str(err) if java is None else str(java.toString())).split("\n", 1)[0]
+
+
+def _arrow_scheme(path: str) -> str:
+    kind = scheme(path)
+    return _ARROW_SCHEMES.get(kind, kind)
+
+
+def s3_endpoint() -> str | None:
+    """The address of an S3 service other than Amazon's, where the environment names one; Arrow reads the same variables."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def delta_rs_options() -> dict[str, str]:
+    """What delta-rs must be told beside the environment: the endpoint, and that one without TLS is meant."""
+    endpoint = s3_endpoint()
+    return {"aws_endpoint": endpoint, "aws_allow_http": str(endpoint.startswith("http:")).lower()} if endpoint else {}

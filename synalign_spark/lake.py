@@ -18,7 +18,7 @@ from pyspark.sql.types import StructType
 
 from synalign_spark import errors
 from synalign_spark.errors import ContractError, LakeError, SynalignError
-from synalign_spark.files import filesystem, local_path, scheme, spark_path
+from synalign_spark.files import fault_line, filesystem, local_path, scheme, spark_path
 from synalign_spark.tables import Table
 
 RUN_ID = "run_id"
@@ -34,12 +34,16 @@ class Lake:
     """The tables of one lake, as one run sees them."""
 
     def __init__(self, spark: SparkSession, path: str, format: Literal["delta", "parquet"], run_id: str) -> None:
-        """path: folder or address; format: 'delta' or 'parquet'. Raises LakeError for Parquet on a store without renames."""
+        """path: folder or address; format: 'delta' or 'parquet'.
+
+        Raises LakeError for Parquet on a store without renames, and for a Delta store that Spark cannot reach."""
         if format == "parquet" and scheme(path) not in RENAMING_SCHEMES:
             raise LakeError(
                 f"lake.format 'parquet' needs a file system that renames folders, got lake.path {path!r}; set lake.format to 'delta'"
             )
         self.spark, self.path, self.format, self.run_id = spark, path, format, _plain(RUN_ID, run_id)
+        if format == "delta" and local_path(path) is None:
+            self._reach()
 
     def read(self, table: Table, **scope: str) -> DataFrame:
         """Rows of this run (and scope), with the contract's columns in the contract's order; no ``run_id``.
@@ -86,6 +90,16 @@ class Lake:
             if own is None:
                 raise
             raise own from err
+
+    def _reach(self) -> None:
+        """Spark has its own client for each store: that it lacks one should be known before any work."""
+        try:
+            DeltaTable.isDeltaTable(self.spark, self.path)
+        except Exception as err:  # py4j's, Spark's, or the store's own kind
+            raise LakeError(
+                f"lake.path: Spark cannot reach {self.path!r} ({fault_line(err)}); name the store's jars in spark.conf (spark.jars.packages) "
+                "or put them in the folder lake.jars; its other settings belong in spark.conf, its keys in the environment"
+            ) from err
 
     def _table_path(self, table: Table) -> str:
         return f"{spark_path(self.path)}/{table.name}"

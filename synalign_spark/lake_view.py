@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from synalign_spark.errors import LakeError
-from synalign_spark.files import filesystem, local_path
+from synalign_spark.files import delta_rs_options, filesystem, local_path
 from synalign_spark.tables import TABLES, Table
 
 RUN_ID = "run_id"
@@ -113,8 +113,8 @@ class LakeView:
         if self.format == "delta":
             from deltalake import DeltaTable
 
-            local = local_path(f"{self.path.rstrip('/')}/{table.name}")
-            return DeltaTable(str(local) if local else f"{self.path.rstrip('/')}/{table.name}").to_pyarrow_dataset()
+            address = f"{self.path.rstrip('/')}/{table.name}"
+            return DeltaTable(str(local_path(address) or address), storage_options=delta_rs_options()).to_pyarrow_dataset()
         # Names of runs and scopes are text, even where one looks like a number.
         parts = ds.partitioning(pa.schema([(name, pa.string()) for name in (RUN_ID, *table.scope)]), flavor="hive")
         found = ds.dataset(f"{self._root}/{table.name}", filesystem=self._files, format="parquet", partitioning=parts)

@@ -21,7 +21,7 @@ from typing import Any
 from pyarrow import fs
 
 from synalign_spark.errors import LakeError, RunLockedError
-from synalign_spark.files import filesystem, local_path
+from synalign_spark.files import STORE_FAULTS, fault_line, filesystem, local_path, remedy
 
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 60.0
@@ -81,12 +81,13 @@ class RunStore:
             probe = f"{self._root}/_probe-{uuid.uuid4().hex}"
             _put(self._files, probe, b"")
             self._files.delete_file(probe)
-        except (OSError, ValueError) as err:
-            raise LakeError(f"lake.path: {self._where!r} cannot be written ({err}); name a folder that you may write") from err
+        except STORE_FAULTS as err:
+            raise LakeError(f"lake.path: {self._where!r} cannot be written ({fault_line(err)}); {remedy(address)}") from err
 
     def manifest(self) -> dict[str, Any]:
         """Entries by step, in the order they finished; empty for a new run. Raises LakeError for a damaged file."""
-        raw = self._get("manifest.json")
+        with self._reading():
+            raw = self._get("manifest.json")
         if raw is None:
             return {}
         try:
@@ -101,9 +102,9 @@ class RunStore:
 
     def has_table(self, name: str) -> bool:
         """Whether the lake holds files under the table's name (somebody may have deleted a folder)."""
-        files, root = filesystem(f"{self._lake}/{name}")
-        selector = fs.FileSelector(root, allow_not_found=True)
-        return any(files.get_file_info(selector))
+        with self._reading():
+            files, root = filesystem(f"{self._lake}/{name}")
+            return any(files.get_file_info(fs.FileSelector(root, allow_not_found=True)))
 
     def local_path(self, name: str) -> str | None:
         """Path of a file in the run's folder, or None where the lake is not on this machine."""
@@ -182,7 +183,7 @@ class RunStore:
     def _keep_alive(self, token: str, stop: threading.Event) -> None:
         """Rewrites the heartbeat until told to stop, or until the lock is no longer ours."""
         while not stop.wait(HEARTBEAT_S):
-            with contextlib.suppress(OSError), self._alone():  # the store may be away for a while; the next beat tries again
+            with contextlib.suppress(*STORE_FAULTS), self._alone():  # the store may be away for a while; the next beat tries again
                 held = self._holder()
                 if held is None or held.token != token:
                     return
@@ -191,10 +192,18 @@ class RunStore:
     def _save(self, steps: dict[str, Any]) -> None:
         try:
             self._replace("manifest.json", {"run_id": self.run_id, "steps": steps})
-        except OSError as err:
+        except STORE_FAULTS as err:
             raise LakeError(
                 f"{self._where}/manifest.json cannot be written ({err}); free space or mend permissions, then start again"
             ) from err
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A store that cannot be read becomes a LakeError that says what to check."""
+        try:
+            yield
+        except STORE_FAULTS as err:
+            raise LakeError(f"lake.path: {self._where!r} cannot be read ({fault_line(err)}); {remedy(self._lake)}") from err
 
     def _get(self, name: str) -> bytes | None:
         try:

@@ -1,6 +1,12 @@
 """Fixtures that many tests share: one Spark session, and where the real data sets are."""
 
 import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -37,3 +43,39 @@ def real_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real data sets at {DATA}; set SYNALIGN_DATA to their folder")
     return DATA
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """Address of an empty bucket at an S3 server on loopback; the environment names the server and its keys, as a user's does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", endpoint.rpartition(":")[2]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE0123456", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIexamplekey0123456789"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**keys, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": endpoint}.items():
+            patch.setenv(name, value)
+        try:
+            _make_bucket(f"{endpoint}/lake", server)
+            yield "s3a://lake"
+        finally:
+            server.kill()
+            server.wait()
+
+
+def _make_bucket(address: str, server: subprocess.Popen) -> None:
+    """Asks until the server is up; the answer to the first question it hears."""
+    deadline = time.monotonic() + 60
+    while True:
+        assert server.poll() is None, "the S3 server did not start: is moto[s3] installed, with flask and flask-cors?"
+        try:
+            urllib.request.urlopen(urllib.request.Request(address, method="PUT"), timeout=10).close()
+            return
+        except urllib.error.URLError:
+            assert time.monotonic() < deadline, "the S3 server does not answer"
+            time.sleep(0.1)

@@ -134,6 +134,13 @@ def test_the_other_format_is_named(spark, tmp_path):
         Lake(spark, "s3a://bucket/lake", "parquet", "r1")
 
 
+def test_a_store_that_spark_has_no_client_for_is_named_before_any_work(spark):
+    with pytest.raises(
+        LakeError, match=r"lake.path: Spark cannot reach \'abfss://.*(No FileSystem for scheme|ClassNotFound).*spark.jars.packages"
+    ):
+        Lake(spark, "abfss://container@account.dfs.core.windows.net/lake", "delta", "r1")
+
+
 def test_a_folder_that_cannot_be_made_is_an_error_with_the_path(spark, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LakeError, match=r"cannot be made"):

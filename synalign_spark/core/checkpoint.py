@@ -10,12 +10,10 @@ import numpy as np
 from pyarrow import fs
 
 from synalign_spark.core.communicator import Communicator
-from synalign_spark.files import filesystem
+from synalign_spark.files import STORE_FAULTS, filesystem
 
 _log = logging.getLogger(__name__)
 _DIGEST_BYTES = hashlib.sha256().digest_size
-# What a file system says when it cannot do it: no permission, no space, no such store, a malformed address.
-_FAULTS = (OSError, ValueError, NotImplementedError)
 
 
 class Checkpoint:
@@ -36,7 +34,7 @@ class Checkpoint:
             return
         try:
             _replace(self._path, hashlib.sha256(state).digest() + state)
-        except _FAULTS as err:
+        except STORE_FAULTS as err:
             self._broken = True  # one warning, and no second attempt each pass
             self._warn(f"the checkpoint {self._path} cannot be written ({err}); the work goes on, but a retry starts from the beginning")
 
@@ -59,7 +57,7 @@ class Checkpoint:
                 content = bytes(stream.read())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except _FAULTS as err:
+        except STORE_FAULTS as err:
             self._warn(f"the checkpoint {self._path} cannot be read ({err}); the work starts from the beginning")
             return None
         digest, state = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]

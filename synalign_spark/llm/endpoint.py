@@ -14,7 +14,7 @@ import openai
 
 from synalign_spark.config import LlmConfig
 from synalign_spark.errors import EndpointError
-from synalign_spark.files import filesystem
+from synalign_spark.files import STORE_FAULTS, filesystem
 from synalign_spark.llm import embedded
 from synalign_spark.llm.client import PROBE, PROBE_TOKENS, Fault, Target, backoff, classify
 from synalign_spark.llm.dialects import candidates, response_format, shown
@@ -180,13 +180,13 @@ def _recall(folder: str | None, llm: LlmConfig) -> tuple[str, str] | None:
     """(dialect, token parameter) of the same endpoint in an earlier process."""
     if folder is None:
         return None
-    files, root = filesystem(folder)
     try:
+        files, root = filesystem(folder)
         with files.open_input_stream(f"{root}/{REMEMBERED}") as stream:
             stored = json.loads(stream.readall())
         if stored["identity"] == _identity(llm) and stored["dialect"] in candidates(llm.structured_output):
             return stored["dialect"], stored["token_parameter"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (*STORE_FAULTS, KeyError, TypeError):
         return None
     return None
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pyarrow import fs
 
 from synalign_spark.errors import LakeError
-from synalign_spark.files import filesystem
+from synalign_spark.files import STORE_FAULTS, fault_line, filesystem, remedy
 from synalign_spark.llm.calls import Answer
 
 SUFFIX = ".jsonl"
@@ -36,8 +36,8 @@ def read_ledger(folder: str) -> dict[str, Answer]:
                     known = answers.get(answer.request_id)
                     if known is None or (answer.finished_at or "") < (known.finished_at or ""):
                         answers[answer.request_id] = answer
-    except OSError as err:
-        raise LakeError(f"the ledger {folder!r} cannot be read: {err}; see that lake.path is reachable") from err
+    except STORE_FAULTS as err:
+        raise LakeError(f"lake.path: the ledger {folder!r} cannot be read ({fault_line(err)}); {remedy(folder)}") from err
     return answers
 
 
@@ -65,8 +65,8 @@ class LedgerWriter:
             self._files, self._root = filesystem(folder)
             self._files.create_dir(self._root, recursive=True)
             self._file = self._open() if isinstance(self._files, fs.LocalFileSystem) else None
-        except OSError as err:
-            raise LakeError(f"the ledger {folder!r} cannot be written: {err}; set lake.path to a folder that can be") from err
+        except STORE_FAULTS as err:
+            raise LakeError(f"lake.path: the ledger {folder!r} cannot be written ({fault_line(err)}); {remedy(folder)}") from err
 
     def _open(self) -> int:
         path = os.path.join(self._root, self._name + SUFFIX)
@@ -103,7 +103,7 @@ class LedgerWriter:
             batch, self._waiting = self._waiting, []
             try:
                 await asyncio.to_thread(self.commit, [answer for answer, _ in batch])
-            except OSError as err:
+            except STORE_FAULTS as err:
                 for _, done in batch:
                     done.set_exception(LakeError(f"an answer could not be stored in the ledger {self._root!r}: {err}"))
             else:

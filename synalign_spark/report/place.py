@@ -1,7 +1,7 @@
 """Where the page of a run lies in the lake, and how it gets there."""
 
 from synalign_spark.errors import LakeError
-from synalign_spark.files import filesystem, local_path
+from synalign_spark.files import STORE_FAULTS, fault_line, filesystem, local_path, remedy
 
 
 def page_path(lake_path: str, run_id: str) -> str:
@@ -21,6 +21,6 @@ def write_page(lake_path: str, run_id: str, page: str) -> str:
         with files.open_output_stream(hidden) as sink:
             sink.write(page.encode())
         files.move(hidden, path)
-    except OSError as err:
-        raise LakeError(f"lake.path: the report cannot be written to {place!r} ({err}); name a folder that you may write") from err
+    except STORE_FAULTS as err:
+        raise LakeError(f"lake.path: the report cannot be written to {place!r} ({fault_line(err)}); {remedy(place)}") from err
     return place

@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError, InstallationError
-from synalign_spark.files import filesystem, local_path
+from synalign_spark.files import STORE_FAULTS, filesystem, local_path
 
 FORMATS = {
     "parquet": "parquet", "pq": "parquet", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "csv": "csv", "tsv": "tsv", "tab": "tsv",
@@ -50,7 +50,7 @@ def list_files(path: str, field: str = "source") -> list[fs.FileInfo] | None:
     try:
         files, _ = filesystem(path)
         found = _matching(files, path)
-    except (OSError, ValueError, ImportError) as err:
+    except STORE_FAULTS as err:
         if local_path(path) is None:
             return None
         raise DataError(f"{field}.path: {path!r} cannot be read ({err}); mend its permissions") from err

@@ -10,7 +10,7 @@ from pyspark.sql.types import StringType, StructType
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
-from synalign_spark.files import spark_path
+from synalign_spark.files import fault_line, spark_path
 from synalign_spark.stages.source_files import csv_header, detect_format, json_keys, list_files, source_fingerprint, source_path
 
 __all__ = ["SOURCE_COLUMNS", "read_source", "source_fingerprint"]
@@ -60,7 +60,7 @@ def _read_table(spark: SparkSession, source: SourceConfig, field: str) -> DataFr
         found = spark.table(source.table or "")
         names = found.columns
     except AnalysisException as err:
-        raise DataError(f"{field}.table: {source.table!r} cannot be read ({_first_line(err)}); name a table of the catalog") from err
+        raise DataError(f"{field}.table: {source.table!r} cannot be read ({fault_line(err)}); name a table of the catalog") from err
     _check_columns(source, names, f"table {source.table!r}", field)
     return found.withColumn(_FILE, F.lit(None).cast("string"))
 
@@ -90,7 +90,7 @@ def _read_files(spark: SparkSession, source: SourceConfig, field: str) -> DataFr
             _check_columns(source, rows.columns, repr(path), field)
         return rows.withColumn(_FILE, F.col("_metadata.file_path"))
     except (PySparkException, Py4JError) as err:
-        raise DataError(f"{field}.path: {path!r} cannot be read as {kind} ({_first_line(err)}); mend the path or {field}.format") from err
+        raise DataError(f"{field}.path: {path!r} cannot be read as {kind} ({fault_line(err)}); mend the path or {field}.format") from err
 
 
 def _load(reader: DataFrameReader, kind: str, source: SourceConfig, names: list[str] | None, path: str) -> DataFrame:
@@ -140,7 +140,7 @@ def _filtered(rows: DataFrame, source: SourceConfig, field: str) -> DataFrame:
             condition = F.coalesce(condition, F.lit(False)) | F.col(_CORRUPT).isNotNull()
         return rows.where(condition)
     except AnalysisException as err:
-        raise DataError(f"{field}.where: {source.where!r} is not a condition on the source's columns ({_first_line(err)})") from err
+        raise DataError(f"{field}.where: {source.where!r} is not a condition on the source's columns ({fault_line(err)})") from err
 
 
 def _cell(name: str | None) -> Column:
@@ -156,7 +156,3 @@ def _renamed(label: Column, names: dict[str, str]) -> Column:
         return label
     pairs = [F.lit(part) for old_new in sorted(names.items()) for part in old_new]
     return F.coalesce(F.try_element_at(F.create_map(*pairs), label), label)
-
-
-def _first_line(err: Exception) -> str:
-    return str(err).split("\n", 1)[0][:300]

@@ -29,6 +29,7 @@ from synalign_spark.core.checkpoint import Checkpoint, remove_checkpoint
 from synalign_spark.core.communicator import Communicator, LocalCommunicator
 from synalign_spark.core.gloo import gloo_group, gloo_store
 from synalign_spark.errors import DataError, DistributedError, PeerLostError, SynalignError
+from synalign_spark.files import STORE_FAULTS
 from synalign_spark.logs import get_logger
 from synalign_spark.stages.barrier_slots import barrier_slots
 
@@ -120,7 +121,7 @@ def _check(rows: DataFrame, key: str, tasks: int, timeout_s: float, attempts: in
 def _forget(path: str) -> None:
     try:
         remove_checkpoint(path)
-    except (OSError, ValueError) as err:
+    except STORE_FAULTS as err:
         get_logger().warning("checkpoint", reason=f"the checkpoint {path} is of no more use but cannot be removed ({err})")
 
 

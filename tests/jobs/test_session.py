@@ -1,13 +1,15 @@
 """What the session decides before Spark starts: Java, jars, settings; and the shell that submits."""
 
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from jobs.session import DELTA_PACKAGE, java_version, settings
+from jobs.jars import DELTA_PACKAGE, S3_PACKAGES
+from jobs.session import java_version, settings
 from synalign_spark.config_files import validate
 from synalign_spark.errors import InstallationError, LakeError
 
@@ -88,6 +90,49 @@ def test_a_folder_of_jars_replaces_the_packages(tmp_path):
     conf = settings(config(lake={"jars": str(tmp_path)}), under_submit=False)
     assert conf["spark.jars"].endswith("delta-spark_4.2_2.13-4.4.0.jar")
     assert "spark.jars.packages" not in conf
+
+
+def test_packages_of_the_user_and_of_s3_stand_beside_deltas():
+    own = "org.apache.hadoop:hadoop-azure:3.5.0"
+    conf = settings(config(lake={"path": "s3a://bucket/x"}, spark={"conf": {"spark.jars.packages": own}}), under_submit=False)
+    assert conf["spark.jars.packages"] == ",".join((own, DELTA_PACKAGE, S3_PACKAGES))
+    source = settings(validate({"source": {"path": "s3a://bucket/rows.csv"}, "lake": {"format": "parquet"}}), under_submit=False)
+    assert source["spark.jars.packages"] == S3_PACKAGES
+
+
+def test_the_s3_packages_fit_the_hadoop_that_pyspark_carries():
+    import pyspark
+
+    version = re.search(r"hadoop-aws:([\d.]+)", S3_PACKAGES).group(1)
+    assert (Path(pyspark.__file__).parent / "jars" / f"hadoop-client-api-{version}.jar").exists()
+
+
+def test_spark_gets_the_s3_service_that_the_environment_names(monkeypatch):
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    conf = settings(config(lake={"path": "s3a://bucket/x"}), under_submit=True)
+    s3a = {key.removeprefix("spark.hadoop.fs.s3a."): value for key, value in conf.items() if "s3a" in key}
+    assert s3a == {"endpoint": "http://127.0.0.1:9000", "path.style.access": "true", "endpoint.region": "eu-central-1"}
+    assert not [key for key in settings(config(), under_submit=True) if "s3a" in key]
+
+
+def test_the_script_hands_the_jars_of_the_configuration_to_spark_submit(tmp_path):
+    (tmp_path / "my.yaml").write_text("source: {path: s3a://bucket/x.csv}\n")
+    spark = tmp_path / "bin" / "spark-submit"
+    spark.parent.mkdir()
+    spark.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    spark.chmod(0o755)
+    env = os.environ | {"SPARK_HOME": str(tmp_path), "PYSPARK_PYTHON": os.sys.executable}
+    command = [str(ROOT / "spark-submit.sh"), "ingest", "--config", "my.yaml"]
+    given = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+    assert given[given.index("--packages") + 1] == f"{DELTA_PACKAGE},{S3_PACKAGES}"
+    wrong = subprocess.run(
+        [*command, "--set", "lake.fromat=delta"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert wrong.returncode == 2
+    assert "did you mean `format`" in wrong.stderr
 
 
 def test_an_unknown_stage_is_refused_by_the_script():

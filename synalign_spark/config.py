@@ -22,7 +22,9 @@ class RunConfig(Section):
 class LakeConfig(Section):
     path: str = Field("lake/default", min_length=1, description="Folder or object-store address that holds the tables.")
     format: Literal["delta", "parquet"] = Field("delta", description="Table format.")
-    jars: str | None = Field(None, description="Folder with the jars of Delta and, for s3a://, of S3, for machines without a package repository.")
+    jars: str | None = Field(
+        None, description="Folder with the jars of Delta and, for s3a://, of S3, for machines without a package repository."
+    )
 
 
 class SparkConfig(Section):

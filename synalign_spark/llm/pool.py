@@ -3,7 +3,10 @@
 import contextlib
 import logging
 import os
+import socket
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 from pyarrow import fs
 
 from synalign_spark.config import GenerateConfig, LlmConfig
-from synalign_spark.errors import EndpointError
+from synalign_spark.errors import DistributedError, EndpointError
 from synalign_spark.files import filesystem
 from synalign_spark.llm import embedded, endpoint
 from synalign_spark.llm.calls import Answer, Request
@@ -25,13 +28,14 @@ LOCAL_OBJECT_STORE_BYTES = 100 * 2**20
 MAX_ACTOR_DEATHS = 3
 LIMITER_CONCURRENCY = 10_000
 POLL_S, LOOK_S = 0.5, 2.0
+CONNECT_TIMEOUT_S = 10.0
 
 
 @contextlib.contextmanager
 def ray_session(llm: LlmConfig) -> Iterator[None]:
     """Ray for the length of the block: a small one on this machine, or the cluster at ``llm.ray_address``.
 
-    A Ray that runs already in this process is used and left running."""
+    A Ray that runs already in this process is used and left running. Raises DistributedError for a cluster that cannot be reached."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -41,8 +45,7 @@ def ray_session(llm: LlmConfig) -> Iterator[None]:
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": True}
     if llm.ray_address:
-        package = str(Path(__file__).resolve().parents[1])
-        ray.init(address=llm.ray_address, runtime_env={"py_modules": [package]}, **quiet)
+        _join(llm.ray_address, quiet)
     else:
         local: dict[str, Any] = {"num_cpus": LOCAL_CPUS, "object_store_memory": LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
         ray.init(address="local", _node_ip_address="127.0.0.1", **local, **quiet)
@@ -50,6 +53,36 @@ def ray_session(llm: LlmConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    """Connects to a running cluster; our code goes along, since its workers need not have it."""
+    import ray
+
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        if host and port.isdecimal():  # Ray itself would ask an address where nobody is for minutes
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+        with _package() as package:
+            ray.init(address=address, runtime_env={"py_modules": [package]}, **quiet)
+    except Exception as err:  # Ray has a family of errors for each way to fail
+        raise DistributedError(
+            f"generate.llm.ray_address: the Ray cluster at {address!r} cannot be used ({type(err).__name__}: {err}); check the address, that Python "
+            "and Ray have the versions of here, and, where the cluster asks for a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN in the "
+            "environment; or remove it for a Ray on this machine"
+        ) from err
+
+
+@contextlib.contextmanager
+def _package() -> Iterator[str]:
+    """Folder of our code; unpacked for the length of the block where spark-submit brought it as an archive."""
+    folder = Path(__file__).resolve().parents[1]
+    if folder.is_dir():
+        yield str(folder)
+        return
+    with tempfile.TemporaryDirectory() as work, zipfile.ZipFile(folder.parent) as archive:
+        archive.extractall(work, [name for name in archive.namelist() if name.startswith(f"{folder.name}/")])
+        yield str(Path(work) / folder.name)
 
 
 class Pool:
@@ -184,7 +217,7 @@ class Pool:
         from synalign_spark.llm.actors import Limiter
 
         self._stack.enter_context(ray_session(self._cfg.llm))
-        self._limiter = _actor(Limiter, LIMITER_CONCURRENCY).remote(
+        self._limiter = self._actor(Limiter, LIMITER_CONCURRENCY).remote(
             self._cfg.limits, self._cfg.llm.concurrency, budget.requests_left, probes, budget.seconds_left
         )
         self._stack.callback(_kill, self._limiter)
@@ -200,9 +233,20 @@ class Pool:
 
         self._names[place] = f"{place}.{self._deaths}"
         stores = self._ledger_dir if self._actors_store() else None
-        made = _actor(Caller, max(2, self._cfg.llm.concurrency)).remote(self._target, self._limiter, stores, self._names[place])
+        made = self._actor(Caller, max(2, self._cfg.llm.concurrency)).remote(self._target, self._limiter, stores, self._names[place])
         self._stack.callback(_kill, made)
         return made
+
+    def _actor(self, kind: type, max_concurrency: int) -> Any:
+        """The class as an async Ray actor. It waits for the network, so it claims no core. The embedded model listens
+        on this machine's loopback alone, so its callers stay here."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
+
+        here = self._cfg.llm.provider == "embedded"
+        where = OnNode(ray.get_runtime_context().get_node_id(), soft=False) if here else "SPREAD"
+        remote: Any = ray.remote
+        return remote(num_cpus=0, max_restarts=0, max_concurrency=max_concurrency, scheduling_strategy=where)(kind)
 
     def _actors_store(self) -> bool:
         """Whether actors reach the ledger themselves: answers then survive even the driver's death. On other
@@ -212,14 +256,6 @@ class Pool:
     def _refuse_fatal(self, answer: Answer) -> None:
         if answer.status == "fatal":
             raise endpoint.unusable(self._cfg.llm, self._target.base_url if self._target else None, answer.error or "")
-
-
-def _actor(kind: type, max_concurrency: int) -> Any:
-    """The class as an async Ray actor. It waits for the network, so it claims no core."""
-    import ray
-
-    remote: Any = ray.remote
-    return remote(num_cpus=0, max_restarts=0, max_concurrency=max_concurrency)(kind)
 
 
 def _kill(actor: Any) -> None:

@@ -10,8 +10,11 @@ import pytest
 from local_pool import LocalPool
 from loopback import Behaviour, loopback, misbehave
 
+from synalign_spark.config import LlmConfig
+from synalign_spark.errors import DistributedError
 from synalign_spark.llm.engine import generate
 from synalign_spark.llm.ledger import read_ledger
+from synalign_spark.llm.pool import ray_session
 
 COUNTS = {"good": 75, "bad": 25}
 CHILD = """
@@ -89,6 +92,18 @@ def test_killed_run_resumes_without_repeating_a_finished_call(demonstrations, ma
             make_pool=LocalPool,
         )
     assert content(undisturbed) == content(resumed)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:6379", "ray://127.0.0.1:1"])
+def test_a_ray_cluster_that_is_not_there_is_an_error_soon(address, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # other tests keep a Ray in this process
+    started = time.monotonic()
+    told = f"generate.llm.ray_address: the Ray cluster at '{address}' cannot be used"
+    with pytest.raises(DistributedError, match=told), ray_session(LlmConfig(ray_address=address)):
+        pass
+    assert time.monotonic() - started < 30
 
 
 def _wait_until_quiet(server):

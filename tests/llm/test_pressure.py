@@ -17,13 +17,13 @@ def generate(*args):
     return engine.generate(*args, make_pool=LocalPool)
 
 
-@pytest.mark.parametrize(("status", "headers"), [(429, {}), (429, {"Retry-After": "0.05"}), (503, {})])
+@pytest.mark.parametrize(("status", "headers"), [(429, {"Retry-After": "0.05"}), (503, {})])
 def test_a_server_with_room_for_a_few_loses_no_call(status, headers, demonstrations, make_config, quiet, tmp_path):
-    with loopback(Behaviour(delay_s=0.05)) as server:
+    with loopback(Behaviour(delay_s=0.03)) as server:
         server.behaviour.fault = lambda i, body, n: (status, headers, "") if i and server.flying >= 4 else None
-        cfg = make_config(server.base_url, {"concurrency": 40}, target_rows=480, strategy="simprompt")
+        cfg = make_config(server.base_url, {"concurrency": 40}, target_rows=320, strategy="simprompt")
         result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
-    assert result.summary["accepted"] == 480
+    assert result.summary["accepted"] == 320
     assert set(result.summary["calls"]) == {"ok"}
     assert result.summary["fewest_at_once"] < 10
     assert sum(result.summary["requests_failed"].values()) < 0.7 * len(server.log)

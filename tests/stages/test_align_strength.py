@@ -104,13 +104,11 @@ def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly(
     """Words name the label, and vectors of the real rows say nothing of it."""
     noise = np.random.default_rng(3).standard_normal((200, 12)).astype(np.float32)
     real = [(*row[:3], x / np.linalg.norm(x), row[4]) for row, x in zip(REAL[:200], noise, strict=True)]
-    weights, certificate, _, lines = run(spark, real, FAKE)
+    _, certificate, _, lines = run(spark, real, FAKE)
     assert certificate[None]["agreement_power"] == 0.75
     assert "aligned mildly: students of the synthetic rows as they came label " in certificate[None]["verdict"]
     assert any("a probe of real rows 5" in line or "a probe of real rows 4" in line for line in lines)
     assert sum(certificate[label]["ess"] for label in NAMES) >= 0.6 * len(FAKE) * 0.999
-    again, _, _, _ = run(spark, real[::-1], FAKE[::-1], partitions=7)
-    assert all(again[key]["weight"] == pytest.approx(row["weight"], rel=1e-9) for key, row in weights.items())
     _, given, _, _ = run(spark, real, FAKE, label_agreement=1.0, ess_floor=0.5)
     assert given[None]["agreement_power"] == 1.0
     assert sum(given[label]["ess"] for label in NAMES) / len(FAKE) >= 0.5

@@ -174,7 +174,7 @@ class Pool:
             request, caller = flying.pop(ref)
             try:
                 answer = ray.get(ref)
-            except ray.exceptions.RayActorError as err:
+            except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError) as err:
                 yield request, self._after_death(caller, request, err)
                 continue
             except ray.exceptions.RayTaskError as err:
@@ -190,7 +190,7 @@ class Pool:
         if caller in self._callers:
             try:
                 ray.get(caller.ready.remote(), timeout=5)
-            except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+            except ray.exceptions.RayError:  # dead, without a node, or not answering
                 self._deaths += 1
                 if self._deaths > MAX_ACTOR_DEATHS:
                     raise EndpointError(
@@ -239,14 +239,15 @@ class Pool:
         return made
 
     def _actor(self, kind: type, max_concurrency: int) -> Any:
-        """The class as an async Ray actor. It waits for the network, so it claims no core, and Ray would not spread such
-        actors: the nodes take turns. The embedded model listens on this machine's loopback alone, so its callers stay here."""
+        """The class as an async Ray actor. It waits for the network, so it claims no core, and Ray would not spread such actors,
+        not even by a soft affinity: the nodes take turns. The embedded model listens on loopback, so its callers stay here."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
 
-        here, only_here = ray.get_runtime_context().get_node_id(), self._cfg.llm.provider == "embedded"
-        nodes = [here] if only_here else sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
-        where = OnNode(nodes[next(self._turn) % len(nodes)], soft=not only_here)
+        nodes = sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
+        if self._cfg.llm.provider == "embedded":
+            nodes = [ray.get_runtime_context().get_node_id()]
+        where = OnNode(nodes[next(self._turn) % len(nodes)], soft=False)
         remote: Any = ray.remote
         return remote(num_cpus=0, max_restarts=0, max_concurrency=max_concurrency, scheduling_strategy=where)(kind)
 

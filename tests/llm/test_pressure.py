@@ -21,7 +21,7 @@ def generate(*args):
 def test_a_server_with_room_for_a_few_loses_no_call(status, headers, demonstrations, make_config, quiet, tmp_path):
     with loopback(Behaviour(delay_s=0.03)) as server:
         server.behaviour.fault = lambda i, body, n: (status, headers, "") if i and server.flying >= 4 else None
-        cfg = make_config(server.base_url, {"concurrency": 40}, target_rows=320, strategy="simprompt")
+        cfg = make_config(server.base_url, {"concurrency": 24}, target_rows=320, strategy="simprompt")
         result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
     assert result.summary["accepted"] == 320
     assert set(result.summary["calls"]) == {"ok"}
@@ -30,20 +30,20 @@ def test_a_server_with_room_for_a_few_loses_no_call(status, headers, demonstrati
 
 
 def test_an_outage_longer_than_all_attempts_loses_no_call(demonstrations, make_config, quiet, tmp_path, monkeypatch):
-    """Two attempts a call are burnt in half a second; the server is away for three."""
+    """Two attempts a call are burnt in half a second; the server is away for five."""
     monkeypatch.setattr(window_module, "FIRST_PAUSE_S", 0.2)
     away = []
 
     def down(request_id, body, n):
         if request_id and not away and len(server.log) > 30:
             away.append(time.monotonic())
-        return (502, {}, "") if away and time.monotonic() - away[0] < 3.0 else None
+        return (502, {}, "") if away and time.monotonic() - away[0] < 5.0 else None
 
     with loopback(Behaviour(delay_s=0.02, fault=down)) as server:
         cfg = make_config(server.base_url, {"concurrency": 16, "max_attempts": 3}, target_rows=400, strategy="simprompt")
         result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
     assert result.summary["accepted"] == 400
-    assert result.summary["outages"] == 1
+    assert result.summary["outages"] >= 1
     assert set(result.summary["calls"]) == {"ok"}
 
 

@@ -28,6 +28,7 @@ class Limiter:
         self._closes = time.monotonic() + seconds_left
         self._rates = RateLimiter(limits, requests_left, spent, self._closes)
         self._outage_minutes = limits.max_outage_minutes
+        self._dead: set[str] = set()
         self._window = Window(concurrency, limits.max_outage_minutes * MINUTE_S)
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -35,7 +36,7 @@ class Limiter:
     async def acquire(self, caller: str, tokens: int) -> Turn | Refusal:
         """Waits for the turn of a request with ``tokens`` reserved; tells at once where there will be none for anybody."""
         async with self._turn:
-            while not isinstance(wait := self._reserve(tokens, time.monotonic()), Refusal):
+            while not isinstance(wait := self._reserve(caller, tokens, time.monotonic()), Refusal):
                 if wait == 0.0:
                     return self._window.enter(caller)
                 # Requests that end, and tokens that come back, may shorten the wait.
@@ -46,8 +47,10 @@ class Limiter:
                     continue
             return wait
 
-    def _reserve(self, tokens: int, now: float) -> float | Refusal:
+    def _reserve(self, caller: str, tokens: int, now: float) -> float | Refusal:
         """0 when the request may go now and is counted, else the seconds to wait."""
+        if caller in self._dead:  # it asked before it died: its turn would never come back
+            return Refusal("not_asked", "the caller has died")
         if self._window.given_up(now):
             met = self._window.pressure(now)
             told = ", ".join(f"{status} {count}" for status, count in sorted(met.faults.items()))
@@ -74,7 +77,8 @@ class Limiter:
         self._changed.set()
 
     async def lost(self, caller: str) -> None:
-        """Takes back the requests of a caller that has died."""
+        """Takes back the requests of a caller that has died, and its places in the queue."""
+        self._dead.add(caller)
         self._window.lost(caller)
         self._changed.set()
 

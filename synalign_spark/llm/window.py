@@ -74,7 +74,9 @@ class Window:
         return 0.0 if self._flying.total() < int(self._size) else math.inf
 
     def given_up(self, now: float) -> bool:
-        """Whether the endpoint has been down for too long."""
+        """Whether the endpoint has been down for too long. One with calls from before in flight may only be slow, and say 429 to the rest."""
+        if self._flying.total() > bool(self._probing):
+            return False
         longest = self._outage_s if self._succeeded else min(self._outage_s, FIRST_OUTAGE_S)
         return self._down_since is not None and now - self._down_since >= longest
 

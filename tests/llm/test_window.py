@@ -1,11 +1,15 @@
 """How many requests at once, by a clock of our own; and what a pool does with a real server that bears few, or none for a while."""
 
+import asyncio
 import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synalign_spark.llm.window import Window
+from synalign_spark.config import LimitsConfig
+from synalign_spark.llm.actors import Limiter
+from synalign_spark.llm.window import Refusal, Turn, Window
 
 
 def met(window, n, fault=None, now=0.0, caller="a"):
@@ -99,6 +103,33 @@ def test_requests_of_a_caller_that_died_leave_their_places():
     assert math.isinf(window.wait(0.0))
     window.lost("dead")
     assert window.wait(0.0) == 0
+
+
+def test_a_server_that_is_slow_and_refuses_the_rest_at_once_is_not_given_up():
+    window = Window(16, 600.0)
+    slow = [window.enter("a") for _ in range(2)]
+    for _ in range(4):
+        met(window, 16, "rate_limited")
+    assert window.pressure(0.0).down_s == 0.0
+    assert not window.given_up(120.0)
+    window.pressed("a", slow[0], "timeout", 120.0)
+    window.pressed("a", slow[1], "timeout", 120.0)
+    assert window.given_up(120.0)
+
+
+@pytest.mark.timeout(30)
+def test_a_caller_that_died_while_it_waited_takes_no_turn():
+    async def both():
+        limiter = Limiter(LimitsConfig(), 1, None, 0)
+        assert isinstance(await limiter.acquire("dead", 1), Turn)
+        waiting = [asyncio.ensure_future(limiter.acquire(name, 1)) for name in ("dead", "alive")]
+        await asyncio.sleep(0)
+        await limiter.lost("dead")
+        return await asyncio.gather(*waiting)
+
+    first, second = asyncio.run(both())
+    assert isinstance(first, Refusal)
+    assert isinstance(second, Turn)
 
 
 @settings(max_examples=60)

@@ -2,8 +2,10 @@
 
 phi(x) = sqrt(2/D) [cos(W^T x), sin(W^T x)] (Rahimi & Recht 2007), with orthogonal frequencies W
 (Yu et al. 2016). Several bandwidths are concatenated, which approximates the mean of their kernels;
-phi always has norm 1. Rows go through in blocks of one fixed shape, so that the features of a row do
-not depend on how many rows came with it.
+phi always has norm 1.
+
+A row has the same bits whatever rows come with it and whichever BLAS kernel the processor runs: rows and frequencies are
+rounded to whole multiples of a power of two such that the sums in W^T x are exact in float64, in any order.
 """
 
 from collections.abc import Sequence
@@ -15,12 +17,13 @@ import numpy.typing as npt
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-BLOCK_ROWS = 512  # rows a matrix product: fixed, and a multiple of every kernel's tile
+BLOCK_ROWS = 512  # rows a matrix product
+GRID_BITS = 26  # a row, and a frequency, has a norm of 2^26 steps at most: by Cauchy-Schwarz sums of products stay below 2^53 steps
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A drawn feature map. ``frequencies``: (d, D/2) float32 in 1/length, all bandwidths side by side."""
+    """A drawn feature map. ``frequencies``: (d, D/2) float32 in 1/length, all bandwidths side by side, multiples of one step."""
 
     frequencies: Float32Array
     bandwidths: tuple[float, ...]
@@ -49,17 +52,39 @@ class FeatureMap:
             raise ValueError(f"x must have shape (n, {self.width}), got {x.shape}; embed all rows with one model")
         n, half = len(x), self.n_features // 2
         phi = np.empty((n, 2 * half), dtype=np.float32)
-        block, angles = np.zeros((BLOCK_ROWS, self.width), dtype=np.float32), np.empty((BLOCK_ROWS, half), dtype=np.float32)
+        wide = self.frequencies.astype(np.float64)
+        products, angles = np.empty((BLOCK_ROWS, half)), np.empty((BLOCK_ROWS, half), dtype=np.float32)
         scale = np.float32(np.sqrt(1.0 / half))
         for start in range(0, n, BLOCK_ROWS):
-            rows = min(BLOCK_ROWS, n - start)
-            block[:rows] = x[start : start + rows]
-            np.matmul(block, self.frequencies, out=angles)  # one buffer: fresh memory would cost as much as the product
+            block = on_grid(x[start : start + BLOCK_ROWS])  # (rows, d)
+            rows = len(block)
+            np.matmul(block, wide, out=products[:rows])  # one buffer: fresh memory would cost as much as the product
+            angles[:rows] = products[:rows]
             out = phi[start : start + rows]
             np.cos(angles[:rows], out=out[:, :half])
             np.sin(angles[:rows], out=out[:, half:])
             out *= scale
         return phi
+
+
+def on_grid(x: npt.NDArray[np.floating], steps: Float64Array | float | None = None) -> Float64Array:
+    """Rows rounded to whole multiples of a power of two, 2^-26 of the one above their norm: finer than float32 in all but small numbers.
+
+    x: (n, d); steps: (n, 1) or one for all, by default each row's own, which follows from that row alone. Returns (n, d) float64."""
+    wide = x.astype(np.float64)
+    if steps is None:
+        steps = grid_steps(wide)
+    wide /= steps
+    np.rint(wide, out=wide)
+    wide *= steps
+    return wide
+
+
+def grid_steps(x: Float64Array) -> Float64Array:
+    """(n, 1) steps of the rows of x, (n, d)."""
+    norms = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
+    steps: Float64Array = np.exp2(np.frexp(norms)[1] - GRID_BITS)
+    return steps
 
 
 def draw_feature_map(width: int, n_features: int, bandwidths: Sequence[float], seed: int) -> FeatureMap:
@@ -77,8 +102,9 @@ def draw_feature_map(width: int, n_features: int, bandwidths: Sequence[float], s
         raise ValueError(f"bandwidths must be positive and finite, got {list(bandwidths)}; use 'median'")
     rng = np.random.default_rng([seed, 0x0F1])
     each = n_features // unit
-    parts = [_orthogonal(width, each, rng) / bandwidth for bandwidth in bandwidths]
-    return FeatureMap(np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32), tuple(float(b) for b in bandwidths))
+    drawn = np.concatenate([_orthogonal(width, each, rng) / bandwidth for bandwidth in bandwidths], axis=1)  # (d, D/2)
+    whole = on_grid(drawn, float(grid_steps(drawn.T).max())).astype(np.float32)  # float32 cuts the largest to multiples of a few steps
+    return FeatureMap(np.ascontiguousarray(whole), tuple(float(b) for b in bandwidths))
 
 
 def _orthogonal(width: int, count: int, rng: np.random.Generator) -> Float64Array:

@@ -68,7 +68,8 @@ def lead_of_synthetic(real: Views, synthetic: Views) -> Lead:
     def lead(hits: npt.NDArray[np.bool_]) -> Lead:
         ahead = hits.astype(np.float64) - own
         stderr = np.sqrt(np.sum((mass * (ahead - mass @ ahead)) ** 2))
-        return Lead(float(mass @ hits), float(mass @ own), float(stderr))
+        taught, known = (float(np.average(right, weights=real.weight)) for right in (hits, own))  # exact where all rows weigh the same
+        return Lead(taught, known, float(stderr))
 
     return max((lead(answers.hits) for answers in student_answers(synthetic, synthetic.weight, real)), key=lambda found: found.errors)
 

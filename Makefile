@@ -47,7 +47,7 @@ format: install ## let ruff format the code
 	$(BIN)/ruff format .
 
 docs: install ## renew the configuration reference in README.md
-	$(BIN)/python -m synalign_spark.config_reference README.md
+	$(BIN)/python -m synalign_spark.config.reference README.md
 
 bench: install ## all benchmarks; each prints one JSON object as its last line
 	@for bench in tests/bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

@@ -54,9 +54,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["synalign_spark*", "udfs*", "jobs*"]),
-    package_data={"synalign_spark": ["report/*.html.j2", "py.typed"]},
+    packages=find_packages(include=["synalign_spark*"]),
+    package_data={"synalign_spark": ["conf/*.yaml", "conf/*.properties", "report/*.html.j2", "py.typed"]},
     install_requires=CORE + SPARK + READERS + MODELS + LLM + INTERFACE,
     extras_require={"quickstart": QUICKSTART, "dev": DEV},
-    entry_points={"console_scripts": ["synalign = jobs.cli:main"]},
+    entry_points={"console_scripts": ["synalign = synalign_spark.cli.main:main"]},
 )

@@ -19,8 +19,7 @@ case "$1" in -h | --help) usage; exit 0 ;; esac
 
 stage="$1"; shift
 case "$stage" in
-  ingest | embed | cluster | generate | align | resample | report | pipeline) entry="$stage" ;;
-  select) entry=selection ;;
+  ingest | embed | cluster | select | generate | align | resample | report | pipeline) ;;
   *) echo "spark-submit.sh: '$stage' is no stage; one of ingest embed cluster select generate align resample report pipeline" >&2; exit 2 ;;
 esac
 
@@ -47,19 +46,17 @@ done
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 "$python" - "$here" "$work/synalign.zip" <<'PYTHON'
-import sys, zipfile
-from pathlib import Path
+import os, sys, zipfile
 
-root, target = Path(sys.argv[1]), sys.argv[2]
+root, target = sys.argv[1:]
 with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-    for package in ("synalign_spark", "udfs", "jobs"):
-        for path in sorted((root / package).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                archive.write(path, path.relative_to(root))
+    for folder, _, files in os.walk(os.path.join(root, "synalign_spark"), followlinks=True):  # udfs and conf are links
+        for path in (os.path.join(folder, name) for name in files if not name.endswith(".pyc")):
+            archive.write(path, os.path.relpath(path, root))
 PYTHON
 
 if [ -z "$jars" ]; then
-  options="$(PYTHONPATH="$here" "$python" -m jobs.jars "${job[@]}")" || exit $?
+  options="$(PYTHONPATH="$here" "$python" -m synalign_spark.cli.submit "${job[@]}")" || exit $?
   while IFS= read -r option; do [ -z "$option" ] || spark+=("$option"); done <<<"$options"
 fi
 case "$master" in
@@ -68,4 +65,4 @@ esac
 export SYNALIGN_MASTER="$master" RAY_USAGE_STATS_ENABLED=0
 "$SPARK_HOME/bin/spark-submit" --master "$master" --name "synalign:$stage" --py-files "$work/synalign.zip" \
   --conf "spark.driver.extraJavaOptions=-Dlog4j2.configurationFile=file:$here/conf/log4j2.properties" \
-  "${spark[@]}" "$here/jobs/$entry.py" "${job[@]}"
+  "${spark[@]}" "$here/jobs/$stage.py" "${job[@]}"

@@ -1,27 +1,10 @@
-"""The ``cluster`` stage: embeddings -> centroids, clusters."""
+"""For spark-submit: the stage ``cluster`` alone, embeddings -> centroids, clusters. See ``spark-submit.sh``."""
 
-from pyspark.sql import functions as F
+import sys
 
-from jobs.context import Context, Summary
-from synalign_spark import tables
-from synalign_spark.stages.cluster import cluster
+if not sys.flags.safe_path:
+    del sys.path[0]  # this folder, whose select.py would stand in for Python's own module
 
+from synalign_spark.cli.submit import main
 
-def run(ctx: Context) -> Summary:
-    """Clusters the real rows and writes both tables."""
-    embeddings = ctx.lake.read(tables.EMBEDDINGS, origin="real")
-    with cluster(embeddings, ctx.cfg.cluster, ctx.cfg.run.seed) as (centroids, clusters):
-        ctx.lake.write(tables.CENTROIDS, centroids)
-        ctx.lake.write(tables.CLUSTERS, clusters)
-        seen = centroids.agg(
-            F.count("*").alias("clusters"), F.sum("n_rows").alias("rows"), F.sum("inertia").alias("inertia"),
-            F.max("n_rows").alias("largest_cluster"), F.min("n_rows").alias("smallest_cluster"),
-        )  # fmt: skip
-        summary: Summary = seen.toArrow().to_pylist()[0]
-        return summary
-
-
-if __name__ == "__main__":
-    from jobs.pipeline import main
-
-    main("cluster")
+main("cluster")

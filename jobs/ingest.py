@@ -1,27 +1,10 @@
-"""Job ingest: source files or table -> corpus, rejects."""
+"""For spark-submit: the stage ``ingest`` alone, source -> corpus, rejects. See ``spark-submit.sh``."""
 
-from jobs.context import Context, Summary
-from synalign_spark.stages.ingest import ingest
-from synalign_spark.stages.sources import read_source
-from synalign_spark.tables import CORPUS, REJECTS
+import sys
 
+if not sys.flags.safe_path:
+    del sys.path[0]  # this folder, whose select.py would stand in for Python's own module
 
-def run(ctx: Context) -> Summary:
-    """Reads the configured source and writes accepted and rejected rows. Raises DataError before anything is written."""
-    source = ctx.cfg.source
-    with ingest(read_source(ctx.spark, source), source, ctx.cfg.ingest, origin="real") as found:
-        ctx.lake.write(REJECTS, found.rejects, origin="real")
-        ctx.lake.write(CORPUS, found.accepted)
-        return {
-            "rows_read": found.n_read,
-            "rows_accepted": found.n_accepted,
-            "rows_rejected": found.n_read - found.n_accepted,
-            "rejected_by_reason": found.reasons,
-            "labels": found.labels,
-        }
+from synalign_spark.cli.submit import main
 
-
-if __name__ == "__main__":
-    from jobs.pipeline import main
-
-    main("ingest")
+main("ingest")

@@ -1,42 +1,10 @@
-"""Job `report`: one HTML file beside the tables, and the ``metrics`` table."""
+"""For spark-submit: the stage ``report`` alone, all tables -> one HTML page, metrics. See ``spark-submit.sh``."""
 
-import pyarrow as pa
+import sys
 
-from jobs.context import Context, Summary
-from synalign_spark import tables
-from synalign_spark.report.gather import gather
-from synalign_spark.report.metrics import metric_rows
-from synalign_spark.report.page import render
-from synalign_spark.report.place import write_page
-from synalign_spark.runs import RunStore
+if not sys.flags.safe_path:
+    del sys.path[0]  # this folder, whose select.py would stand in for Python's own module
 
-METRICS_SCHEMA = pa.schema([("name", pa.string()), ("label", pa.string()), ("value", pa.float64()), ("unit", pa.string())])
+from synalign_spark.cli.submit import main
 
-
-def run(ctx: Context) -> Summary:
-    """Measures the run's tables, writes ``<lake>/reports/<run_id>.html`` and ``metrics``."""
-    findings = gather(ctx.lake, ctx.cfg, RunStore(ctx.cfg.lake.path, ctx.cfg.run.id).manifest())
-    rows = metric_rows(findings)
-    place = write_page(ctx.cfg.lake.path, ctx.cfg.run.id, render(findings))
-    ctx.lake.write(tables.METRICS, ctx.spark.createDataFrame(pa.Table.from_pylist(rows, METRICS_SCHEMA)))
-    summary: Summary = {"report": place, "metrics": len(rows)}
-    if findings.probe is not None:
-        uniform, weighted, real, both = findings.probe.arms
-        summary |= {
-            "probe_accuracy_uniform": round(uniform.accuracy, 4),
-            "probe_accuracy_weighted": round(weighted.accuracy, 4),
-            "probe_accuracy_real": round(real.accuracy, 4),
-            "probe_accuracy_real_and_synthetic": round(both.accuracy, 4),
-            "probe_gain_standard_error": round(findings.probe.gain.error, 4),
-            "probe_gain_beside_real": round(findings.probe.beside.accuracy, 4),
-            "probe_gain_beside_real_standard_error": round(findings.probe.beside.error, 4),
-        }
-    elif ctx.cfg.report.downstream:
-        summary["probe_skipped"] = findings.probe_skipped
-    return summary
-
-
-if __name__ == "__main__":
-    from jobs.pipeline import main
-
-    main("report")
+main("report")

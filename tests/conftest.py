@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from jobs.session import start_spark
 from synalign_spark.config import Config
+from synalign_spark.pipeline.session import start_spark
 
 # A shared machine has no steady clock: a slow first example is not a fault of the code.
 settings.register_profile("shared", deadline=None)

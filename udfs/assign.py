@@ -14,8 +14,8 @@ import pyarrow as pa
 from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]  # not in its own export list
 from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
-from synalign_spark.core.neighbours import nearest
-from udfs.arrow import from_matrix, to_matrix
+from synalign_spark.core.sampling.neighbours import nearest
+from synalign_spark.udfs.arrow import from_matrix, to_matrix
 
 # A type object, not DDL text: text can only be parsed where Spark runs.
 ASSIGNED = StructType([StructField("cluster_id", IntegerType()), StructField("sq_distance", DoubleType())])

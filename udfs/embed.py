@@ -9,8 +9,8 @@ from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-def
 
 from synalign_spark.config import EmbedConfig
 from synalign_spark.errors import DataError
-from udfs.arrow import from_matrix
-from udfs.encoder import EncoderInfo, encoder, encoder_info
+from synalign_spark.udfs.arrow import from_matrix
+from synalign_spark.udfs.encoder import EncoderInfo, encoder, encoder_info
 
 SQL_NAME = "synalign_embed"
 VECTOR = "array<float>"

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]
 
 from synalign_spark.core.features import FeatureMap
-from udfs.arrow import from_matrix, to_matrix
+from synalign_spark.udfs.arrow import from_matrix, to_matrix
 
 FEATURE_TYPE = "array<float>"
 

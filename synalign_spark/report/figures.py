@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from synalign_spark.formatting import cut
 from synalign_spark.report.findings import FloatArray, LabelShare, MapPoints, Row, WeightSpread
 from synalign_spark.report.svg import MUTED, SERIES, STYLE
-from synalign_spark.report.text import cut
 
 MOST_LABELS = len(SERIES) - 1  # more labels than that share the last colour
 LABEL_CHARS = 24

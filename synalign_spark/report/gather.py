@@ -10,16 +10,16 @@ import yaml
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark import tables
 from synalign_spark.config import Config
 from synalign_spark.report import measures
 from synalign_spark.report.findings import Findings, MapPoints, Probe, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
 from synalign_spark.report.probe import LabelledRows, probe, unfit
 from synalign_spark.report.projection import principal_plane
-from synalign_spark.stages.keys import unit
-from synalign_spark.tables import Table
-from udfs.arrow import to_matrix
+from synalign_spark.spark.keys import unit
+from synalign_spark.storage import tables
+from synalign_spark.storage.tables import Table
+from synalign_spark.udfs.arrow import to_matrix
 
 PROBE_ROWS = 20_000  # a side; 31 MB of 384 floats
 EXAMPLES = 5

@@ -7,9 +7,9 @@ rows by key at a time, so it runs over Spark tables and over files read without 
 from collections.abc import Iterable
 from typing import Protocol
 
-from synalign_spark import tables
 from synalign_spark.report.findings import Row
-from synalign_spark.tables import Table
+from synalign_spark.storage import tables
+from synalign_spark.storage.tables import Table
 
 _SYNTHETIC = ["doc_id", "text", "strategy", "model", "request_id", "card_id", "pick_rank", "cluster_id"]
 _CARD = ["card_id", "attributes", "demo_ids"]

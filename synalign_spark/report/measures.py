@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.report.findings import Generation, LabelShare, Missing, Row, WeightSpread
-from synalign_spark.stages.keys import unit
+from synalign_spark.spark.keys import unit
 
 BINS_PER_DECADE = 4
 DECADES = 8  # smaller and larger relative weights fall in the outermost bins

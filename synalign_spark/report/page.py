@@ -6,10 +6,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from synalign_spark import __version__
+from synalign_spark.formatting import cut, duration, number, share
 from synalign_spark.report import figures
 from synalign_spark.report.findings import Findings
 from synalign_spark.report.svg import to_svg
-from synalign_spark.report.text import cut, duration, number, share
 from synalign_spark.report.verdict import sentences
 
 PANELS = {

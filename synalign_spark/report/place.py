@@ -1,7 +1,7 @@
 """Where the page of a run lies in the lake, and how it gets there."""
 
 from synalign_spark.errors import LakeError
-from synalign_spark.files import STORE_FAULTS, fault_line, filesystem, local_path, remedy
+from synalign_spark.storage.paths import STORE_FAULTS, fault_line, filesystem, local_path, remedy
 
 
 def page_path(lake_path: str, run_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.mass import sample_weights
+from synalign_spark.core.strength.mixing_weight import sample_weights
 from synalign_spark.report.findings import Gain, Probe, ProbeArm
 
 MIN_HOLDOUT = 20

@@ -2,8 +2,8 @@
 
 import math
 
+from synalign_spark.formatting import number
 from synalign_spark.report.findings import Findings, Gain
-from synalign_spark.report.text import number
 
 NORMAL_95 = 1.96
 

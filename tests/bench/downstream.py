@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script's own folder is on the path, the project's is not
 
-from synalign_spark.config_files import load as load_config
+from synalign_spark.config.files import load as load_config
 from synalign_spark.errors import ConfigError
 from tests.bench.pipeline import SHORT_LIVED
 from tests.bench.support import summary
@@ -173,7 +173,7 @@ def product(given: argparse.Namespace) -> Iterator[Ours]:
 
         @functools.lru_cache(maxsize=1)
         def started() -> Ours:
-            from jobs.session import spark_session
+            from synalign_spark.pipeline.session import spark_session
             from tests.bench.support.product import Product
 
             return Product(held.enter_context(spark_session(cfg)), cfg.align)

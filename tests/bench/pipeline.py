@@ -44,7 +44,7 @@ QUICK = (
 
 def run(settings: list[str], lake: str) -> tuple[dict, float, float]:
     """(manifest, seconds of the run, seconds of a second run that finds everything done)."""
-    command = [sys.executable, "-m", "jobs.cli", "run", "--config", str(ROOT / "conf" / "quickstart.yaml")]
+    command = [sys.executable, "-m", "synalign_spark", "run", "--config", str(ROOT / "conf" / "quickstart.yaml")]
     for setting in [*settings, f"lake.path={lake}"]:
         command += ["--set", setting]
     seconds = []

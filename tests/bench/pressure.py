@@ -20,14 +20,14 @@ from unittest.mock import patch
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script's own folder is on the path, the project's is not
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "llm"))  # for the tests' loopback server
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "generation"))  # for the tests' loopback server
 
 from local_pool import LocalPool
 from loopback import Behaviour, loopback
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.llm import actors, engine
-from synalign_spark.llm.window import Turn, Window
+from synalign_spark.generation import actors, engine
+from synalign_spark.generation.window import Turn, Window
 from synalign_spark.progress import Progress
 
 CONCURRENCY, DELAY_S = 128, 0.05
@@ -63,8 +63,8 @@ def empty() -> Any:
     """No demonstrations."""
     import pyarrow as pa
 
-    from synalign_spark.llm.results import arrow_schema
-    from synalign_spark.tables import DEMONSTRATIONS
+    from synalign_spark.generation.results import arrow_schema
+    from synalign_spark.storage.tables import DEMONSTRATIONS
 
     return pa.Table.from_pylist([], arrow_schema(DEMONSTRATIONS))
 

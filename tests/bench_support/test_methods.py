@@ -85,7 +85,7 @@ def test_tables_without_a_common_label_are_refused():
 
 
 def test_the_product_keeps_the_order_of_the_rows_and_the_label_shares(spark):
-    from synalign_spark.config_align import AlignConfig
+    from synalign_spark.config.alignment import AlignConfig
     from tests.bench.support.product import Product
 
     x_real, _ = two_groups(0.8, 400, 1)

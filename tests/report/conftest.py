@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from synalign_spark import tables
 from synalign_spark.config import Config
-from synalign_spark.lake import Lake
 from synalign_spark.report.findings import Findings, Gain, Generation, LabelShare, MapPoints, Missing, Probe, ProbeArm, WeightSpread
-from udfs.arrow import from_matrix
+from synalign_spark.storage import tables
+from synalign_spark.storage.lake import Lake
+from synalign_spark.udfs.arrow import from_matrix
 
 N_REAL, N_SYNTHETIC, WIDTH = 200, 120, 8
 HOSTILE = "<script>alert('x')</script> & $\\frac{1}{0}$ \u202e {{ 7 * 7 }}"

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from synalign_spark.formatting import cut, duration, number
 from synalign_spark.report.metrics import metric_rows
-from synalign_spark.report.text import cut, duration, number
 
 
 def test_metrics_have_one_row_per_name_and_label(findings):

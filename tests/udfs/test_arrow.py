@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from synalign_spark.errors import DataError
-from udfs.arrow import from_matrix, to_matrix, vector_widths
+from synalign_spark.udfs.arrow import from_matrix, to_matrix, vector_widths
 
 FINITE = st.floats(-1e6, 1e6, width=32)
 MATRICES = hnp.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 7)), elements=FINITE)

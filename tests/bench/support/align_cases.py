@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from synalign_spark.config_align import AlignConfig
+from synalign_spark.alignment.strength import sample_rows
+from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import FeatureMap, draw_feature_map, median_distance
-from synalign_spark.core.mmd import Curvature, Goal, Solution, Target, maximise, maximise_through_sample, run_together
-from synalign_spark.core.moments import Pass
-from synalign_spark.core.shard import CHUNK_ROWS, Shard, ShardBuilder, ShardRows, usable_threads
-from synalign_spark.stages.align_strength import sample_rows
+from synalign_spark.core.solver.dual import Curvature, Goal, Solution, Target, maximise, maximise_through_sample, run_together
+from synalign_spark.core.solver.moments import Pass
+from synalign_spark.core.solver.shard import CHUNK_ROWS, Shard, ShardBuilder, ShardRows, usable_threads
 
 WIDTH, CENTRES, REAL_ROWS, LAM = 384, 40, 5_000, 1e-3
 WARM_START_ROWS = AlignConfig().warm_start_rows
@@ -62,7 +62,7 @@ def solve(rows: ShardRows, target: Target, lam: float = LAM, tolerance: float = 
         nonlocal passes
         curvature, start = Curvature(), (yield Pass(theta, everywhere=False))
         on_sample = Target(target.mu, start.log_partition)
-        from synalign_spark.core.mmd import dual_point
+        from synalign_spark.core.solver.dual import dual_point
 
         point = dual_point(theta, np.inf, start, on_sample)
         for step in np.geomspace(0.25, lam, 5):
@@ -186,12 +186,12 @@ def barrier(rows: int, features: int, times: int) -> dict:
     Seconds of the solve alone, features in memory; the driver loop makes them again in every pass."""
     from functools import partial
 
-    from synalign_spark.core.alignment import Problem
-    from synalign_spark.core.alignment import solve as solve_all
-    from synalign_spark.core.lambda_rule import Sample, Settings
-    from synalign_spark.stages.align_barrier import load_shards
-    from synalign_spark.stages.align_spark import SparkRows
-    from synalign_spark.stages.spmd import run_spmd
+    from synalign_spark.alignment.runtimes.barrier import load_shards
+    from synalign_spark.alignment.runtimes.driver_loop import SparkRows
+    from synalign_spark.core.solver.path import Sample, Settings
+    from synalign_spark.core.solver.solve import Problem
+    from synalign_spark.core.solver.solve import solve as solve_all
+    from synalign_spark.distributed.spmd import run_spmd
     from tests.bench.support.spark_rows import rows_frame, session, timed_solve_shards
 
     make, (ours, _, target) = feature_map(features), problem(rows, features)

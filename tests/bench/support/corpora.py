@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.config import EmbedConfig
-from udfs.encoder import encoder, encoder_info
+from synalign_spark.udfs.encoder import encoder, encoder_info
 
 STEP_ROWS = 2_000
 

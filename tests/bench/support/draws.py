@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.resample import quotas, systematic_copies, to_ticks
+from synalign_spark.core.sampling.resample import quotas, systematic_copies, to_ticks
 
 Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]

@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from synalign_spark.config_align import AlignConfig
-from synalign_spark.stages.align import align
-from synalign_spark.tables import CORPUS, EMBEDDINGS, SYNTHETIC
+from synalign_spark.alignment.align import align
+from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
+from synalign_spark.udfs.arrow import from_matrix
 from tests.bench.support.corpora import Corpus
-from udfs.arrow import from_matrix
 
 Float64Array = npt.NDArray[np.float64]
 LEFT_OUT = {  # of the certificate: what the choice of the weights can be understood without

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.session import settings
+from synalign_spark.alignment.runtimes.barrier import Shards, solve_shards
 from synalign_spark.config import Config
-from synalign_spark.core.alignment import Problem
-from synalign_spark.core.checkpoint import Checkpoint
 from synalign_spark.core.communicator import Communicator
-from synalign_spark.stages.align_barrier import Shards, solve_shards
+from synalign_spark.core.solver.solve import Problem
+from synalign_spark.distributed.checkpoint import Checkpoint
+from synalign_spark.pipeline.session import settings
+from synalign_spark.udfs.arrow import from_matrix
 from tests.bench.pipeline import SHORT_LIVED
-from udfs.arrow import from_matrix
 
 ROOT = Path(__file__).resolve().parents[3]
 COLUMNS = "doc_id string, grp string, prior double, base double, u_warm double, embedding array<float>"

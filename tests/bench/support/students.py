@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
-from synalign_spark.core.mass import sample_weights
+from synalign_spark.core.strength.mixing_weight import sample_weights
 from tests.bench.support.draws import by_keys, by_weight
 from tests.bench.support.hits import Hits
 from tests.bench.support.methods import Weighting

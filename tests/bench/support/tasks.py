@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.quota import largest_remainder
+from synalign_spark.core.sampling.quota import largest_remainder
 from tests.bench.support.corpora import Corpus, data_folder, load
 
 SST2 = ("sst2/train_sentences", "sst2/dev")

@@ -1,0 +1,107 @@
+"""The certificate's sample checks: exact MMD and permutation test per label and over all rows.
+
+Both sides are drawn by hash: about ``certificate_rows`` held-out real rows a label, and as many synthetic
+rows by base weight and by weight as half of the effective sample size allows. Only these reach the driver.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from synalign_spark.alignment.runtimes.local import Rows, Solved
+from synalign_spark.alignment.tables import Checks, Outcome
+from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.core.evaluation.certificate import compare, draw_size
+from synalign_spark.spark.groups import by_group
+from synalign_spark.udfs.arrow import to_matrix
+
+MOST_ROWS = 40_000  # a side, over all labels
+WHOLE = "whole"
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Rows on the driver, in the order of their ids. x: (n, d); group: (n,); u_whole: (n,) uniform, for the sample over
+    all groups; before, after: (n,) copies by base weight and by weight (1 for real rows)."""
+
+    x: npt.NDArray[np.float32]
+    group: npt.NDArray[np.object_]
+    u_whole: npt.NDArray[np.float64]
+    before: npt.NDArray[np.int64]
+    after: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, table: pa.Table) -> "Drawn":
+        order = np.argsort(np.asarray(table.column("doc_id").to_pylist(), dtype=object), kind="stable")
+        column = {name: table.column(name).to_numpy()[order] for name in ("grp", "u_whole", "before", "after")}
+        return cls(to_matrix(table.column("embedding"))[order], column["grp"], column["u_whole"], column["before"], column["after"])
+
+
+def run_checks(
+    rows: Rows,
+    real: DataFrame,
+    solved: Mapping[str, Solved],
+    outcomes: Mapping[str, Outcome],
+    bandwidths: tuple[float, ...],
+    cfg: AlignConfig,
+    seed: int,
+) -> dict[str, Checks]:
+    """Checks by group, and under 'whole' over all groups where there are several; None for a check without rows enough.
+
+    real: ``align_input.real_rows``; bandwidths: of the kernel."""
+    most = min(cfg.certificate_rows, max(50, MOST_ROWS // len(outcomes)))
+    sizes = {group: _size(outcome, most) for group, outcome in outcomes.items()}
+    drawn = Drawn.of(rows.draw({group: replace(solved[group], draws=sizes[group]) for group in solved}))
+    rates = {
+        group: min(1.0, most / outcome.problem.holdout.count) if outcome.problem.holdout.count else 0.0
+        for group, outcome in outcomes.items()
+    }
+    held_out = real.where((F.col("split") == "holdout") & (F.col("u") < by_group(rates)))
+    columns = held_out.select("grp", "doc_id", "u_whole", F.lit(1).alias("before"), F.lit(1).alias("after"), "embedding")
+    truth = Drawn.of(columns.toArrow())  # about ``most`` rows a group
+
+    def both(synthetic: Mask, judges: Mask, name: str) -> Checks:
+        key = [seed, zlib.crc32(name.encode())]
+        x, y = drawn.x[synthetic], truth.x[judges]
+        before, after = (np.repeat(x, copies[synthetic], axis=0) for copies in (drawn.before, drawn.after))
+        return compare(before, y, bandwidths, cfg.permutations, key), compare(after, y, bandwidths, cfg.permutations, key)
+
+    checks = {group: both(drawn.group == group, truth.group == group, group) for group in sorted(outcomes)}
+    if list(outcomes) != [""]:
+        checks[WHOLE] = both(*_whole(drawn, truth, outcomes, sizes, rates, cfg.certificate_rows), WHOLE)
+    return checks
+
+
+def _size(outcome: Outcome, most: int) -> float:
+    """Rows to draw of a group: the same before and after, so that the two tests have the same power."""
+    ess = min(outcome.end.before.ess, outcome.end.solution.point.moments.ess)
+    return draw_size(ess, most)
+
+
+def _whole(
+    drawn: Drawn, truth: Drawn, outcomes: Mapping[str, Outcome], sizes: Mapping[str, float], rates: Mapping[str, float], most: int
+) -> tuple[Mask, Mask]:
+    """Thins the samples of the groups to the groups' shares: masks over the drawn and over the real rows."""
+    judged = [group for group in outcomes if rates[group] > 0 and outcomes[group].share > 0]
+    if not judged:
+        return np.zeros(len(drawn.x), dtype=bool), np.zeros(len(truth.x), dtype=bool)
+    held_out = sum(outcomes[group].problem.holdout.count for group in judged)
+    share = sum(outcomes[group].share for group in judged)
+    real_rows = min(float(most), *(rates[group] * held_out for group in judged))
+    drawn_rows = min(float(most), *(sizes[group] * share / outcomes[group].share for group in judged))
+    keep_real = {group: real_rows / (held_out * rates[group]) if group in judged else 0.0 for group in outcomes}
+    keep_drawn = {group: drawn_rows * outcomes[group].share / (share * sizes[group]) if group in judged else 0.0 for group in outcomes}
+    return _thin(drawn, keep_drawn), _thin(truth, keep_real)
+
+
+def _thin(rows: Drawn, keep: Mapping[str, float]) -> Mask:
+    kept: Mask = rows.u_whole < np.array([keep[group] for group in rows.group], dtype=np.float64)
+    return kept

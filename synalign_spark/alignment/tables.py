@@ -1,0 +1,174 @@
+"""The certificate and the solver's trace, as rows of their tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synalign_spark.alignment.base_measure import Base
+from synalign_spark.alignment.strength import Strength
+from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.core.evaluation.certificate import Check, Findings, verdict
+from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.groups import label_of
+from synalign_spark.core.solver.dual import NEGLIGIBLE_GAP
+from synalign_spark.core.solver.path import Finished, pool
+from synalign_spark.core.solver.solve import Answer, Problem
+from synalign_spark.core.strength.candidates import Candidate, Choice
+from synalign_spark.core.strength.teachers import Lead
+
+Float64Array = npt.NDArray[np.float64]
+Checks = tuple[Check | None, Check | None]  # base weights, final weights
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that is known of a group after its solve. share: of the group among the weights."""
+
+    n_synthetic: int
+    share: float
+    base: Base
+    problem: Problem
+    answer: Answer
+
+    @property
+    def end(self) -> Finished:
+        """The end of the solve, over all rows."""
+        return self.answer.finished
+
+
+def trace_rows(outcomes: Mapping[str, Outcome], strength: Strength) -> list[dict[str, Any]]:
+    """Rows of the solver_trace table: the path of each group, and what probes judged, with the point that was taken."""
+    rows = [
+        {
+            "synthetic_mass": None, "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "agreement_power": outcome.base.power, "likeness_power": outcome.base.likeness_power,
+            "dual_value": p.point.value, "duality_gap": p.point.gap, "mmd2_fit": p.mmd2_fit, "mmd2_validation": p.mmd2_validation,
+            "score": p.score, "accuracy": None, "ess": p.point.moments.ess, "passes": p.passes, "chosen": step == outcome.answer.path.chosen,
+        }
+        for group, outcome in sorted(outcomes.items())
+        for step, p in enumerate(outcome.answer.path.points)
+    ]  # fmt: skip
+    return rows + (_judged(strength.choice, strength.mass) if strength.choice else [])
+
+
+def _judged(choice: Choice, mass: float | None) -> list[dict[str, Any]]:
+    """What probes judged: candidates by drawn rows, and masses of the one taken beside real rows."""
+    unknown = dict.fromkeys(("label", "synthetic_mass", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation")) | {"passes": 0}
+    rows = [
+        {
+            **unknown, "kind": "probes", "step": step, **_candidate(c), "score": c.log_loss, "accuracy": c.accuracy, "chosen": c == choice.best,
+        }
+        for step, c in enumerate(choice.tried)
+    ]  # fmt: skip
+    return rows + [
+        {
+            **unknown, "kind": "beside_real", "step": step, **_candidate(choice.best), "score": one.log_loss, "accuracy": one.overall,
+            "synthetic_mass": one.mass, "chosen": one.mass == mass,
+        }
+        for step, one in enumerate(choice.beside)
+    ]  # fmt: skip
+
+
+def _candidate(c: Candidate) -> dict[str, Any]:
+    return {"lambda": c.lam, "agreement_power": c.agreement, "likeness_power": c.likeness, "ess": c.ess_share}
+
+
+def certificate_rows(
+    outcomes: Mapping[str, Outcome],
+    checks: Mapping[str, Checks],
+    features: FeatureMap,
+    cfg: AlignConfig,
+    seconds: float,
+    unmatched: Sequence[str],
+    strength: Strength,
+) -> list[dict[str, Any]]:
+    """Rows of the certificate table: one a label, and one for the whole (label null).
+
+    checks: by group, and under 'whole' where there are labels; seconds: of the solve; strength: what was chosen;
+    unmatched: labels of real rows without synthetic rows, which the verdict on the whole names."""
+    common = {
+        "bandwidths": list(features.bandwidths), "n_features": features.n_features, "n_permutations": cfg.permutations, "seconds": seconds,
+        "synthetic_mass": strength.mass,
+    }  # fmt: skip
+    rows = [{**common, "label": label_of(group), **_numbers([outcome], checks[group])} for group, outcome in sorted(outcomes.items())]
+    if list(outcomes) != [""]:
+        rows.append({**common, "label": None, **_numbers([outcomes[group] for group in sorted(outcomes)], checks["whole"])})
+    if strength.lead and strength.lead.outdone:
+        rows[-1]["verdict"] += f"; {_outdone(strength.lead)}"
+    if strength.choice:
+        rows[-1]["verdict"] += f"; {_probed(strength.choice)}; {_beside(strength.choice, strength.mass)}"
+    if unmatched:
+        rows[-1]["verdict"] += f"; no synthetic rows for label {', '.join(unmatched[:10])}: the weights cover the other labels only"
+    return rows
+
+
+def _probed(choice: Choice) -> str:
+    """What the probes found, in words: accuracies of students trained on drawn rows."""
+    taken, before = choice.best, choice.uniform
+    given = [name for name, power in (("label agreement", before.agreement), ("word likeness", before.likeness)) if power]
+    against = f"with {' and '.join(given)} alone" if given else "without weights"
+    end = ": that could not be beaten" if taken == before else f" ({taken.accuracy - before.accuracy:+.1%})"
+    return f"probes trained on the rows: accuracy {taken.accuracy:.1%} on real rows, {before.accuracy:.1%} {against}{end}"
+
+
+def _outdone(lead: Lead) -> str:
+    """Why few real rows shape the weights less than they might, in words."""
+    return (
+        f"aligned mildly: students of the synthetic rows as they came label {lead.taught:.1%} of the real rows right, "
+        f"a probe of the real rows only {lead.own:.1%}"
+    )
+
+
+def _beside(choice: Choice, mass: float | None) -> str:
+    """What the rows do beside real ones, in words."""
+    alone, taken = choice.beside[0], next(one for one in choice.beside if one.mass == mass)
+    if not taken.mass:
+        return f"trained on real rows too: {alone.overall:.1%}, to which the synthetic rows add nothing: their sample weight is 0"
+    gain = f"{taken.overall - alone.overall:+.1%} on real rows alone"
+    return f"trained on real rows too: {taken.overall:.1%} ({gain}) where the synthetic ones count as {taken.mass:,.0f} of them"
+
+
+def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:
+    """The figures of one group, or of several as one: means, values and gaps add up by share."""
+    raw = np.array([part.share for part in parts]) if len(parts) > 1 else np.ones(1)  # a label alone may have the share 0
+    shares = raw / raw.sum()
+    ends = [part.end.solution.point for part in parts]
+    real, holdout = pool([part.problem.real for part in parts]), pool([part.problem.holdout for part in parts])
+    before = _mix(shares, [part.end.before.mean for part in parts])
+    after = _mix(shares, [end.moments.mean for end in ends])
+    sum_squares = float(sum(s**2 * end.moments.sum_squared_weights for s, end in zip(shares, ends, strict=True)))
+    value, gap = (float(sum(s * x for s, x in zip(shares, xs, strict=True))) for xs in ([e.value for e in ends], [e.gap for e in ends]))
+    lams, rules = {end.lam for end in ends}, {part.problem.settings.rule for part in parts}
+    first, last = checks
+    numbers: dict[str, Any] = {
+        "n_synthetic": sum(part.n_synthetic for part in parts), "n_real_fit": round(real.count), "n_real_holdout": round(holdout.count),
+        "rule": max(rules, key=lambda rule: rule != "uniform"), "lambda": lams.pop() if len(lams) == 1 else float("nan"),
+        "agreement_power": parts[0].base.power, "likeness_power": parts[0].base.likeness_power,
+        "mmd2_fit_before": float(np.sum((before - real.mean) ** 2)), "mmd2_fit_after": float(np.sum((after - real.mean) ** 2)),
+        "mmd2_holdout_before": holdout.mmd2(before), "mmd2_holdout_after": holdout.mmd2(after),
+        "exact_mmd2_before": first.mmd2 if first else None, "exact_mmd2_after": last.mmd2 if last else None,
+        "exact_mmd2_error": last.mmd2_error if last else None, "p_value_error": last.p_value_error if last else None,
+        "p_value_before": first.p_value if first else None, "p_value_after": last.p_value if last else None,
+        "n_tested": last.rows if last else None,
+        "dual_value": value, "duality_gap": gap, "relative_gap": gap / max(abs(value), 1e-300) if gap > NEGLIGIBLE_GAP else 0.0,
+        "ess": 1.0 / sum_squares, "max_weight": float(max(s * end.moments.max_weight for s, end in zip(shares, ends, strict=True))),
+        "passes": max(part.end.passes for part in parts), "sample_passes": max(part.end.sample_passes for part in parts),
+    }  # fmt: skip
+    return numbers | {"verdict": verdict(_findings(numbers, parts, checks))}
+
+
+def _findings(numbers: Mapping[str, Any], parts: list[Outcome], checks: Checks) -> Findings:
+    return Findings(
+        rule=numbers["rule"], lam=numbers["lambda"], holdout_before=numbers["mmd2_holdout_before"], holdout_after=numbers["mmd2_holdout_after"],
+        p_before=numbers["p_value_before"], p_after=numbers["p_value_after"], tested_rows=checks[1].rows if checks[1] else 0,
+        ess_share=numbers["ess"] / numbers["n_synthetic"], converged=all(part.end.solution.converged for part in parts),
+        power=numbers["agreement_power"], likeness=numbers["likeness_power"], raised=any(part.end.raised for part in parts),
+    )  # fmt: skip
+
+
+def _mix(shares: Float64Array, means: list[Float64Array]) -> Float64Array:
+    """(D,) mean of a mixture of groups."""
+    mixed: Float64Array = shares @ np.stack(means)
+    return mixed

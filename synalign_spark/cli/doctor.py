@@ -1,0 +1,100 @@
+"""``synalign doctor``: is everything there that a run needs? Each check runs the real component once."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pyarrow import fs
+from rich.console import Console
+from rich.markup import escape
+
+from synalign_spark.config import Config
+
+
+def examine(cfg: Config) -> list[dict[str, Any]]:
+    """One finding a component: name, ok, detail, seconds. A check that fails never stops the others."""
+    checks: list[tuple[str, Callable[[Config], str]]] = [
+        ("java", _java),
+        ("lake", _lake),
+        ("embedder", _embedder),
+        ("spark and tables", _spark),
+        ("ray", _ray),
+    ]
+    if cfg.generate.strategy != "imported":
+        checks.append(("language model", _endpoint))
+    return [_one(name, check, cfg) for name, check in checks]
+
+
+def _one(name: str, check: Callable[[Config], str], cfg: Config) -> dict[str, Any]:
+    started = time.monotonic()
+    try:
+        detail, ok = check(cfg), True
+    except Exception as err:
+        detail, ok = f"{type(err).__name__}: {err}", False
+    return {"name": name, "ok": ok, "detail": detail, "seconds": round(time.monotonic() - started, 2)}
+
+
+def _java(cfg: Config) -> str:
+    from synalign_spark.pipeline.session import java_version
+
+    return f"Java {java_version()}"
+
+
+def _lake(cfg: Config) -> str:
+    from synalign_spark.storage.runs import RunStore
+
+    RunStore(cfg.lake.path, cfg.run.id)  # makes the run's folder and writes a file there
+    return f"{cfg.lake.path} can be written"
+
+
+def _embedder(cfg: Config) -> str:
+    from synalign_spark.udfs.encoder import encoder_info
+
+    info = encoder_info(cfg.embed)
+    return f"{cfg.embed.model}: {info.width} dimensions, revision {info.revision[:12]}"
+
+
+def _spark(cfg: Config) -> str:
+    """Starts Spark, and writes a table where the run's will lie and reads it back."""
+    from synalign_spark.pipeline.session import start_spark
+    from synalign_spark.storage.lake import Lake
+    from synalign_spark.storage.paths import filesystem
+    from synalign_spark.storage.tables import METRICS
+
+    address = f"{cfg.lake.path.rstrip('/')}/_synalign/{cfg.run.id}/doctor"
+    spark = start_spark(cfg)
+    try:
+        lake = Lake(spark, address, cfg.lake.format, "doctor")
+        rows = spark.createDataFrame([("doctor", None, 1.0, "rows")], "name string, label string, value double, unit string")
+        lake.write(METRICS, rows)
+        value = lake.read(METRICS).collect()[0]["value"]
+        return f"Spark {spark.version} wrote and read a {cfg.lake.format} table in the lake ({value:.0f} row)"
+    finally:
+        spark.stop()
+        files, place = filesystem(address)
+        if files.get_file_info(place).type == fs.FileType.Directory:
+            files.delete_dir(place)
+
+
+def _ray(cfg: Config) -> str:
+    import ray
+
+    from synalign_spark.generation.backends.ray_pool import ray_session
+
+    with ray_session(cfg.generate.llm):
+        return f"Ray {ray.__version__}: {ray.get(ray.remote(lambda: 1).remote())} task ran"
+
+
+def _endpoint(cfg: Config) -> str:
+    from synalign_spark.generation.endpoint import describe
+
+    return describe(cfg.generate.llm)
+
+
+def render(findings: list[dict[str, Any]], console: Console) -> None:
+    """One line a finding, then what to do."""
+    for f in findings:
+        mark = "[green]ok[/]    " if f["ok"] else "[red]failed[/]"
+        console.print(f"{mark} {f['name']:<18} {f['seconds']:6.1f} s   {escape(f['detail'])}", soft_wrap=True)
+    failed = [f["name"] for f in findings if not f["ok"]]
+    console.print(f"[red]mend: {', '.join(failed)}[/]" if failed else "[green]everything is there[/]")

@@ -1,0 +1,146 @@
+"""The command line ``synalign``: run, plan, show, doctor, config."""
+
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from synalign_spark import __version__
+from synalign_spark.cli.exits import exit_with
+from synalign_spark.config import Config
+from synalign_spark.config.files import load
+from synalign_spark.errors import ConfigError
+
+app = typer.Typer(
+    name="synalign",
+    help="Synthetic text from an LLM that follows the distribution of a real corpus: Spark, Ray, Delta.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+Files = Annotated[
+    list[str], typer.Option("--config", "-c", metavar="FILE", help="YAML configuration; give it several times, later files win.")
+]
+Settings = Annotated[
+    list[str], typer.Option("--set", "-s", metavar="KEY=VALUE", help="One setting on top of the files, e.g. align.n_features=4096.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
+
+
+@app.command()
+def run(
+    config: Files = [],  # noqa: B006 - typer reads the default, nobody changes it
+    settings: Settings = [],  # noqa: B006
+    stage: Annotated[str | None, typer.Option(help="Run this stage alone; those before it must be done.")] = None,
+    redo: Annotated[bool, typer.Option(help="Replace the output of steps whose settings changed, and of those after them.")] = False,
+) -> None:
+    """Run the pipeline. What is done for the same settings and inputs is skipped; a killed run goes on where it was."""
+    from synalign_spark.cli.terminal import Terminal
+    from synalign_spark.pipeline.runner import run_pipeline
+
+    exit_with(lambda: run_pipeline(load(config, settings), Terminal(), redo=redo, only=checked_stage(stage)))
+
+
+def checked_stage(stage: str | None) -> str | None:
+    """The stage's name, or ConfigError with the names there are."""
+    from synalign_spark.pipeline.steps import BY_NAME
+
+    if stage is not None and stage not in BY_NAME:
+        raise ConfigError(f"--stage {stage!r} is no stage; the stages are {', '.join(BY_NAME)}")
+    return stage
+
+
+@app.command()
+def plan(config: Files = [], settings: Settings = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Say what would run, with rows, requests, tokens, cost and time. Makes no call to the language model."""
+    from synalign_spark.cli.plan import make_plan, render
+
+    def action() -> None:
+        found = make_plan(load(config, settings))
+        print(json.dumps(found)) if as_json else render(found, Console(highlight=False))
+
+    exit_with(action)
+
+
+@app.command()
+def show(
+    config: Files = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    rows: Annotated[int, typer.Option(min=0, help="Rows to show, those of highest weight first.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run: its tables, the certificate, and rows with their weights and lineage."""
+    from synalign_spark.cli.show import render
+    from synalign_spark.cli.show import show as gather
+
+    def action() -> None:
+        cfg = lake_of(config, settings)
+        found = gather(cfg.lake.path, cfg.lake.format, cfg.run.id, rows)
+        print(json.dumps(found, default=str)) if as_json else render(found, Console(highlight=False))
+
+    exit_with(action)
+
+
+def lake_of(config: list[str], settings: list[str]) -> Config:
+    """A configuration of which only run and lake matter: the source may be left out."""
+    from synalign_spark.config.files import overlay, parse_setting, read_yaml, validate
+
+    merged: dict[str, Any] = {"source": {"path": "unused"}} if not config else {}
+    for layer in [*map(read_yaml, config), *map(parse_setting, settings)]:
+        merged = overlay(merged, layer)
+    return validate(merged)
+
+
+@app.command()
+def doctor(config: Files = [], settings: Settings = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Check this machine and the configuration: Java, Spark, Delta, Ray, the embedder, the language-model endpoint."""
+    from synalign_spark.cli.doctor import examine, render
+
+    def action() -> None:
+        findings = examine(lake_of(config, settings))
+        print(json.dumps({"ok": all(f["ok"] for f in findings), "checks": findings})) if as_json else render(
+            findings, Console(highlight=False)
+        )
+        if not all(f["ok"] for f in findings):
+            raise SystemExit(1)
+
+    exit_with(action)
+
+
+@app.command("config")
+def config_command(
+    config: Files = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of the configuration, for editors.")] = False,
+) -> None:
+    """Print the configuration that files and settings give together, with every default (checks it, too)."""
+
+    def action() -> None:
+        if schema:
+            print(json.dumps(Config.model_json_schema(by_alias=True), indent=2))
+        else:
+            print(load(config, settings).model_dump_json(by_alias=True, indent=2))
+
+    exit_with(action)
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options that stand before a command."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the ``synalign`` command."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    app()
+
+
+if __name__ == "__main__":
+    main()

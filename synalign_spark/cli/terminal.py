@@ -1,0 +1,130 @@
+"""What a person sees of a run: one line a stage, and at the end what the run achieved and what to try next."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from synalign_spark.config import Config
+from synalign_spark.pipeline.steps import Step, Verdict
+from synalign_spark.progress import Progress
+
+
+class Terminal:
+    """Prints to standard output; progress bars go to standard error."""
+
+    def __init__(self, console: Console | None = None, progress: Progress | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self.progress = progress or Progress()
+
+    def plan(self, cfg: Config, verdicts: Sequence[Verdict], todo: Sequence[Step]) -> None:
+        """Which run this is, what is done already, and why the rest is not."""
+        self.console.print(f"[bold]SynAlign[/] run [cyan]{escape(cfg.run.id)}[/] in [cyan]{escape(cfg.lake.path)}[/] ({cfg.lake.format})")
+        done = [v.step.name for v in verdicts if v.done]
+        if done:
+            self.console.print(f"  done before: {', '.join(done)}")
+        first = next((v for v in verdicts if todo and v.step.name == todo[0].name), None)
+        if first and done:
+            self.console.print(f"  to run from {first.step.name} ({escape(first.why)})")
+        if not todo:
+            self.console.print("  [green]everything is done[/] for this configuration and these inputs")
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """A spinner on a terminal, a line elsewhere."""
+        if self.progress.console.is_terminal:
+            with self.progress.console.status(what):
+                yield
+        else:
+            self.console.print(f"  {what} ...")
+            yield
+
+    def started(self, step: Step) -> None:
+        if not self.progress.console.is_terminal:
+            self.console.print(f"  {step.name} ...")
+
+    def finished(self, step: Step, summary: Mapping[str, Any], seconds: float) -> None:
+        self.console.print(f"[green]ok[/] {step.name:<16} {seconds:7.1f} s   {escape(in_words(summary))}", soft_wrap=True)
+
+    def failed(self, step: Step) -> None:
+        self.console.print(f"[red]failed[/] {step.name}")
+
+    def closing(self, cfg: Config, manifest: Mapping[str, Any], left: Sequence[str]) -> None:
+        """The result in a few lines, or the stages that are left when one was run alone."""
+        if left:
+            self.console.print(f"  left to run: {', '.join(left)}")
+            return
+        grid = Grid(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for name, text in closing_lines(manifest):
+            grid.add_row(f"[bold]{name}[/]", escape(text))
+        self.console.print()
+        self.console.print(grid)
+        where = f"--set lake.path={cfg.lake.path} --set run.id={cfg.run.id} --set lake.format={cfg.lake.format}"
+        self.console.print("\n[bold]Next[/]", *(f"  {line}" for line in next_commands(manifest, where)), sep="\n", soft_wrap=True)
+
+
+def in_words(summary: Mapping[str, Any]) -> str:
+    """A summary's short values as ``name value``, nested counts in brackets; long texts are left to the report."""
+    parts: list[str] = []
+    for key, value in summary.items():
+        name = key.replace("_", " ")
+        if isinstance(value, Mapping):
+            inner = ", ".join(f"{k} {number(v)}" for k, v in value.items() if isinstance(v, int | float) and v)
+            parts += [f"{name} ({inner})"] if inner else []
+        elif isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 40):
+            parts.append(f"{name} {number(value)}")
+    return " · ".join(parts)
+
+
+def number(value: Any) -> str:
+    """8530 as 8,530; 0.012345 as 0.0123; texts as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(heading, text) of the result, from the stages' summaries."""
+    ingest, generate, align, report = (manifest[name]["summary"] for name in ("ingest", "generate", "align", "report"))
+    tokens = generate.get("prompt_tokens", 0) + generate.get("completion_tokens", 0)
+    calls = generate.get("calls", {})
+    cost = f" · {generate['cost_usd']:.2f} USD" if generate.get("cost_usd") else ""
+    lines = [
+        ("Time", f"{sum(entry['seconds'] for entry in manifest.values()):.0f} s in {len(manifest)} stages"),
+        ("Real rows", f"{number(ingest['rows_accepted'])} accepted · {counted(ingest['rejected_by_reason'], 'rejected')}"),
+        (
+            "Synthetic rows",
+            f"{number(generate['accepted'])} accepted · {counted(generate.get('refused') or generate.get('rejected') or {}, 'refused')}",
+        ),
+        ("Calls", f"{counted(calls, 'calls')} · {number(tokens)} tokens{cost}" if calls else "none"),
+        (
+            "MMD\u00b2 held out",
+            f"{number(align['mmd2_holdout_before'])} before, {number(align['mmd2_holdout_after'])} after weighting, "
+            f"on {number(align['n_real_holdout'])} real rows",
+        ),
+        ("Effective size", f"{number(round(align['ess']))} of {number(align['n_synthetic'])} rows"),
+    ]
+    if "probe_accuracy_real_and_synthetic" in report:
+        uniform, weighted, real, both = (report[f"probe_accuracy_{arm}"] for arm in ("uniform", "weighted", "real", "real_and_synthetic"))
+        told = f"{uniform:.1%} without, {weighted:.1%} with weights; {real:.1%} trained on real rows, {both:.1%} on both"
+        lines.append(("Probe accuracy", told))
+    return [*lines, ("Verdict", str(align["verdict"]))]
+
+
+def counted(counts: Mapping[str, int], what: str) -> str:
+    """{'empty': 3, 'copied': 1} as ``4 refused (empty 3, copied 1)``."""
+    inner = ", ".join(f"{name} {number(n)}" for name, n in counts.items() if n)
+    return f"{number(sum(counts.values()))} {what}" + (f" ({inner})" if inner else "")
+
+
+def next_commands(manifest: Mapping[str, Any], where: str) -> list[str]:
+    """What a user may want to type now."""
+    return [
+        f"open the report:      {manifest['report']['summary']['report']}",
+        f"look at rows:         synalign show {where}",
+        "your own corpus:      synalign run --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
+        "what it would cost:   synalign plan --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
+    ]

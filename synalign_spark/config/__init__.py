@@ -1,0 +1,17 @@
+"""The whole configuration as pydantic models: every key, its default, its limits and its meaning.
+
+A module holds the models of some sections; the reference in the documents is generated from them, and unknown keys are refused.
+Reading files, overlays and ``--set`` is in :mod:`synalign_spark.config.files`.
+"""
+
+from synalign_spark.config.alignment import AlignConfig, ResampleConfig
+from synalign_spark.config.environment import LakeConfig, RunConfig, SparkConfig
+from synalign_spark.config.generation import GenerateConfig, LimitsConfig, LlmConfig
+from synalign_spark.config.root import Config, ReportConfig
+from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectConfig
+from synalign_spark.config.source import IngestConfig, SourceConfig
+
+__all__ = [
+    "AlignConfig", "ClusterConfig", "Config", "EmbedConfig", "GenerateConfig", "IngestConfig", "LakeConfig", "LimitsConfig", "LlmConfig",
+    "ReportConfig", "ResampleConfig", "RunConfig", "SelectConfig", "SourceConfig", "SparkConfig",
+]  # fmt: skip

@@ -1,0 +1,99 @@
+"""The configuration of the weights, ``align``, and of the draws by them, ``resample``."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from synalign_spark.config.section import Positive, Section
+
+
+class AlignConfig(Section):
+    per_label: bool = Field(True, description="Match the rows of each label to the real rows of that label; false matches one mixture.")
+    n_features: int = Field(
+        2_048, ge=4, description="Width D of the random feature map over all bandwidths; a multiple of twice their number."
+    )
+    bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = Field(
+        "median", description="RBF bandwidth; median is the median distance on a hash sample."
+    )
+    bandwidth_scales: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=lambda: [1.0, 0.5], min_length=1, description="Factors of the bandwidth; their features are concatenated."
+    )
+    lam: Annotated[float, Field(gt=0)] | Literal["auto", "mmd_rule", "plain"] = Field(
+        "auto",
+        alias="lambda",
+        description="Regularisation lambda. auto: chosen by probes with labels and enough real rows, else by the effective sample size (labels) or by mmd_rule (none); "
+        "mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
+    )
+    label_agreement: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda; with few real rows it is 1.5, or 0.75 where the synthetic rows teach their labels better than they do.",
+    )
+    word_likeness: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word pairs; 0 leaves them out; auto is 1 with labels, where probes do not find that rows as they came do better, and 0 without.",
+    )
+    synthetic_mass: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: chosen by probes, 1,500 with few labelled real rows, never more than there are synthetic rows; without labels every drawn row counts as one.",
+    )
+    probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
+    ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
+        "auto",
+        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or with few labelled real rows 0.4 (0.6 where the synthetic rows teach their labels better than they do), which labels keep together and each by half.",
+    )
+    max_weight: Annotated[float, Field(gt=1)] | None = Field(
+        None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
+    )
+    label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="Target share of each label in `weight` and in the rows drawn; null follows the corpus."
+    )
+    holdout: float = Field(0.2, gt=0, lt=0.5, description="Share of the real rows that only judge the weights.")
+    validation: float = Field(
+        0.4, gt=0, lt=0.6, description="Share of the real rows in the second half that chooses lambda; each half judges the other."
+    )
+    tolerance: float = Field(1e-6, gt=0, description="Relative duality gap to reach.")
+    max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")
+    warm_start_rows: Positive = Field(
+        20_000,
+        description="Fewest rows of the hash sample on which lambda is sought and most passes go: a tenth of all rows, or five times this, all that there are if fewer.",
+    )
+    runtime: Literal["auto", "local", "barrier", "driver_loop"] = Field(
+        "auto",
+        description="local: in the driver's memory; barrier: one Spark barrier stage; driver_loop: one Spark job a pass; auto goes by the size.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Where passes over the rows run: auto takes a CUDA GPU where the driver, or a barrier task, has one and work for it.",
+    )
+    memory_gb: float = Field(
+        4.0,
+        gt=0,
+        description="Features that the driver, or a barrier task, may keep; beyond it they are kept in 16 bits or made in each pass. On a GPU its free memory decides.",
+    )
+    tasks: Positive | Literal["auto"] = Field("auto", description="Barrier tasks; auto is all that can run at once.")
+    peer_timeout_s: float = Field(600.0, gt=0, description="Seconds that a barrier task waits for the others before the stage fails.")
+    certificate_rows: Positive = Field(2_000, description="Rows a side of the exact MMD and the permutation test.")
+    permutations: Positive = Field(200, description="Permutations of the test.")
+
+    model_config = ConfigDict(**Section.model_config, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "AlignConfig":
+        unit = 2 * len(self.bandwidth_scales)
+        if self.n_features % unit:
+            raise ValueError(
+                f"n_features must be a multiple of {unit} (2 x bandwidth_scales), got {self.n_features}; try {max(unit, self.n_features // unit * unit)}"
+            )
+        if self.label_shares is not None and not self.per_label:
+            raise ValueError("label_shares needs per_label; set per_label to true or remove label_shares")
+        if self.holdout + self.validation > 0.8:
+            raise ValueError(f"holdout + validation must leave at least 0.2 of the rows to fit, got {self.holdout + self.validation:.2f}")
+        return self
+
+
+class ResampleConfig(Section):
+    method: Literal["systematic", "multinomial", "topn"] = Field(
+        "systematic", description="systematic and multinomial draw with replacement, topn without (Efraimidis-Spirakis)."
+    )
+    rows: Positive | Literal["auto"] = Field("auto", description="Synthetic rows to draw; auto is the number of accepted rows.")
+    include_real: bool = Field(True, description="Put the real rows into `augmented` too.")

@@ -1,0 +1,31 @@
+"""Where a run works: its name, the lake, and Spark."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from synalign_spark.config.section import Positive, Section
+
+
+class RunConfig(Section):
+    id: str = Field(
+        "default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name of the run; every table carries it as run_id."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of every random choice; choices are keyed by (seed, row id).")
+
+
+class LakeConfig(Section):
+    path: str = Field("lake/default", min_length=1, description="Folder or object-store address that holds the tables.")
+    format: Literal["delta", "parquet"] = Field("delta", description="Table format.")
+    jars: str | None = Field(
+        None, description="Folder with the jars of Delta and, for s3a://, of S3, for machines without a package repository."
+    )
+
+
+class SparkConfig(Section):
+    master: str | None = Field(None, description="Spark master; null takes spark-submit's, else local[*].")
+    shuffle_partitions: Positive | None = Field(
+        None, description="spark.sql.shuffle.partitions; null is 4 on a local master and Spark's default on a cluster."
+    )
+    driver_memory: str = Field("4g", pattern=r"^\d+[kmgtKMGT]$", description="Driver heap, when the job starts Spark itself.")
+    conf: dict[str, str] = Field(default_factory=dict, description="Any further Spark setting.")

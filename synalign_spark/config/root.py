@@ -1,0 +1,40 @@
+"""The whole configuration, and the few keys of the report."""
+
+from pydantic import Field, model_validator
+
+from synalign_spark.config.alignment import AlignConfig, ResampleConfig
+from synalign_spark.config.environment import LakeConfig, RunConfig, SparkConfig
+from synalign_spark.config.generation import GenerateConfig
+from synalign_spark.config.section import Positive, Section
+from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectConfig
+from synalign_spark.config.source import IngestConfig, SourceConfig
+
+
+class ReportConfig(Section):
+    map_rows: Positive = Field(2_000, description="Rows a side on the 2-D map.")
+    downstream: bool = Field(
+        True, description="Train a probe on weighted and unweighted rows and score it on held-out real rows, where labels are there."
+    )
+
+
+class Config(Section):
+    """All sections. ``Config.model_validate`` gives a frozen tree."""
+
+    run: RunConfig = Field(default_factory=RunConfig)
+    lake: LakeConfig = Field(default_factory=LakeConfig)
+    spark: SparkConfig = Field(default_factory=SparkConfig)
+    source: SourceConfig
+    ingest: IngestConfig = Field(default_factory=IngestConfig)
+    embed: EmbedConfig = Field(default_factory=EmbedConfig)
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    select: SelectConfig = Field(default_factory=SelectConfig)
+    generate: GenerateConfig = Field(default_factory=GenerateConfig)
+    align: AlignConfig = Field(default_factory=AlignConfig)
+    resample: ResampleConfig = Field(default_factory=ResampleConfig)
+    report: ReportConfig = Field(default_factory=ReportConfig)
+
+    @model_validator(mode="after")
+    def _source_given(self) -> "Config":
+        if not (self.source.path or self.source.table or self.source.package):
+            raise ValueError("source names no corpus: set source.path, source.table or source.package")
+        return self

@@ -1,0 +1,1 @@
+"""What weights achieve: the certificate and the witness of the MMD."""

@@ -1,0 +1,1 @@
+"""Choosing rows: Gaussian process, k-means, quotas, and draws by weight."""

@@ -1,0 +1,109 @@
+"""Draws rows by weight: systematic, multinomial, and without replacement by the largest keys.
+
+All three are made of parts that see few rows at a time. The rows of a label fall into buckets by the
+first digits of their hashed id, in the order of the id. The driver sees one total a bucket and tells each
+bucket what it needs; the rows of a bucket then get their copies from ``systematic_copies`` or
+``multinomial_copies``. Weights become whole numbers first ("ticks"), so that sums are exact and the
+result has the same bits for every partitioning.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synalign_spark.core.sampling.quota import largest_remainder
+
+Int64Array = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
+
+TICKS = 2**50  # of a label whose weights sum to 1: totals stay below 2^53, so doubles hold them exactly
+ROWS_A_BUCKET = 4096
+
+
+def to_ticks(weights: npt.NDArray[np.floating]) -> Int64Array:
+    """Weights that sum to 1 within the label, as whole ticks of 2^-50. weights: (n,) >= 0."""
+    return np.rint(np.asarray(weights, dtype=np.float64) * TICKS).astype(np.int64)
+
+
+def quotas(shares: Mapping[str, float], rows: int) -> dict[str, int]:
+    """Shares out rows among labels by largest remainder, ties by name; the counts sum to ``rows``.
+
+    Raises ValueError if no share is positive."""
+    names = sorted(name for name, share in shares.items() if share > 0)
+    if not names:
+        raise ValueError(f"shares must have a positive sum, got {dict(shares)}; draw from labels that have rows")
+    counts = largest_remainder([shares[name] for name in names], rows, [rows] * len(names), floor=0)
+    return dict.fromkeys(shares, 0) | {name: int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def systematic_copies(ticks: Int64Array, before: int, total: int, draws: int, u: float) -> Int64Array:
+    """Copies of the rows of one bucket under systematic sampling (Madow 1949).
+
+    ticks: (n,) of the bucket's rows in the order of their ids; before: ticks of all earlier rows of the label; total: of the
+    whole label; draws: rows to draw from the label; u: the label's one uniform number in [0, 1).
+    A row gets floor or ceil of draws * weight; over the buckets of a label the copies sum to ``draws``."""
+    edges = np.concatenate([[before], before + np.cumsum(ticks)]).astype(np.float64)  # (n + 1,), exact whole numbers
+    marks = np.minimum(np.floor(edges / total * draws + u), draws)  # a u just below 1 may round up at the end
+    return np.diff(marks).astype(np.int64)
+
+
+def bucket_draws(ticks: Sequence[int], draws: int, seed: Sequence[int]) -> Int64Array:
+    """How many of a label's multinomial draws fall into each bucket. ticks: totals of its buckets, in order."""
+    return multinomial_copies(np.asarray(ticks, dtype=np.int64), draws, seed)
+
+
+def multinomial_copies(ticks: Int64Array, draws: int, seed: Sequence[int]) -> Int64Array:
+    """Independent draws with replacement: copies of each row, in proportion to its ticks.
+
+    Draws for the buckets of a label first and then within each bucket are draws from the whole label."""
+    if not draws:
+        return np.zeros(len(ticks), dtype=np.int64)
+    sequence = np.random.SeedSequence([len(seed), *seed])  # with the length: to numpy, [7] and [7, 0] are one seed
+    rng = np.random.Generator(np.random.Philox(sequence))
+    p = ticks / float(ticks.sum())
+    last = int(np.flatnonzero(ticks)[-1])  # numpy gives what is left by rounding to the last entry: let it have a weight
+    copies: Int64Array = np.zeros(len(ticks), dtype=np.int64)
+    copies[: last + 1] = rng.multinomial(draws, p[: last + 1])
+    return copies
+
+
+def exponential_keys(weights: npt.NDArray[np.floating], u: Float64Array) -> Float64Array:
+    """Keys for draws without replacement: the rows with the smallest are taken (Efraimidis & Spirakis 2006).
+
+    weights: (n,) >= 0; u: (n,) uniform in (0, 1). -log(u) / weight orders rows as u^(1/weight) does from the top, without
+    underflow; infinity for weight 0, which is never taken."""
+    with np.errstate(divide="ignore"):
+        keys: Float64Array = np.where(weights > 0, -np.log(u) / np.asarray(weights, dtype=np.float64), np.inf)
+    return keys
+
+
+def threshold(counts: Mapping[int, int], draws: int) -> tuple[int, int]:
+    """Where the smallest keys end, from a histogram of keys.
+
+    counts: bin number to rows. Returns (bin, rest): all rows of lower bins are taken, and the ``rest`` smallest
+    of that bin. Raises ValueError where there are fewer rows than draws."""
+    taken = 0
+    for number in sorted(counts):
+        if taken + counts[number] >= draws:
+            return number, draws - taken
+        taken += counts[number]
+    raise ValueError(
+        f"cannot draw {draws} rows without replacement: only {taken} have a weight; lower resample.rows or draw with replacement"
+    )
+
+
+def prefix_digits(rows: int) -> int:
+    """Hex digits of the id that make buckets of about 4,096 rows: 0 (one bucket) up to 6."""
+    return min(6, max(0, math.ceil(math.log(max(rows, 1) / ROWS_A_BUCKET, 16))))
+
+
+def bucket_starts(totals: Mapping[Any, int]) -> dict[Any, int]:
+    """Ticks of the label before each of its buckets, by sorted bucket."""
+    starts, running = {}, 0
+    for name in sorted(totals):
+        starts[name] = running
+        running += totals[name]
+    return starts

@@ -1,0 +1,1 @@
+"""The weights: the dual problem, one pass over rows, and the path of lambda."""

@@ -1,0 +1,216 @@
+"""How strongly to align: the choice of lambda along a warm-started path, for one label.
+
+A small lambda matches the real sample closely, its noise too, and leaves few rows with weight. Three rules:
+``mmd_rule`` takes the lambda that minimises
+
+    MMD^2 to real rows that shaped nothing  +  (1 - ||sum w phi||^2) * sum w^2
+
+(bias plus sampling variance), over lambda = infinity, 1, 1/2, 1/4, ..., with a floor on the effective sample size.
+The real rows are cross-fitted: each half judges the weights that the other half shaped, and the scores add up.
+Infinity keeps the base weights, so the rule can say that aligning does not pay. ``ess_rule`` takes the smallest lambda
+that keeps the floor, down to 2^-6, for real rows too few to judge by; labels choose it together (:mod:`common_lambda`).
+``fixed`` and ``plain`` are given lambdas.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from synalign_spark.core.solver.dual import Curvature, Goal, Point, Search, Solution, Target, dual_point, maximise, maximise_through_sample
+from synalign_spark.core.solver.moments import Moments, Pass
+
+Float64Array = npt.NDArray[np.float64]
+
+PLAIN_LAMBDA = 1e-6  # then MMD^2 is within 2e-6 * log(rows) of the smallest that weights can reach
+SMALLEST_LAMBDA = {"mmd_rule": 2.0**-20, "ess_rule": 2.0**-6}  # few real rows: closer than that is their noise
+PATH_STEP = {"mmd_rule": 1.0, "ess_rule": 0.5}  # of log2(lambda); halving it can take a third of the effective sample size at once
+LARGEST_LAMBDA = 1e3  # weights are within 0.1% of the base weights there
+PATH_TOLERANCE = 1e-4  # on the path; the point that is taken is solved again to the full tolerance
+PATH_PASSES = 200  # over the sample, for one lambda
+WORSE_POINTS = 3  # the path ends after so many points that are worse than the best
+WITH_FLOOR = ("mmd_rule", "ess_rule")
+LABEL_FLOOR = {"mmd_rule": 1.0, "ess_rule": 0.5}  # of the floor, for a single label; of ess_rule the labels keep it together
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Real rows of a split: how many (effectively, where they have weights), and their mean feature (D,)."""
+
+    count: float
+    mean: Float64Array
+
+    def mmd2(self, mean: Float64Array) -> float:
+        """Squared distance of a weighted mean to the mean that these rows are a sample of, in the RKHS.
+
+        Unbiased: rows have norm 1, so their sample mean is off by (1 - ||true mean||^2) / count in the
+        mean square, of which (1 - ||sample mean||^2) / (count - 1) is an unbiased estimate. May be negative; NaN where the split has no rows."""
+        if self.count == 0:
+            return float("nan")
+        noise = (1.0 - float(self.mean @ self.mean)) / (self.count - 1) if self.count > 1 else 0.0
+        return float(np.sum((mean - self.mean) ** 2)) - noise
+
+
+def pool(parts: list[Sample]) -> Sample:
+    """All rows of several splits as one sample."""
+    count = sum(part.count for part in parts)
+    if not count:
+        return parts[0]
+    return Sample(count, np.sum([part.mean * (part.count / count) for part in parts if part.count], axis=0))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """rule: mmd_rule, ess_rule, fixed, plain or uniform; lam: lambda of rule 'fixed'; ess_floor: share of the rows, for the first two;
+    tolerance: relative duality gap; max_passes: full passes at most; weight_cap: largest weight, as a multiple of 1 / rows."""
+
+    rule: str
+    lam: float
+    ess_floor: float
+    tolerance: float
+    max_passes: int
+    weight_cap: float = np.inf
+
+    def for_few_rows(self) -> "Settings":
+        """The same for a label with too few real rows to judge by: the base weights, unless lambda is given."""
+        return replace(self, rule="uniform") if self.rule in (*WITH_FLOOR, "probes") else self
+
+    def allows(self, moments: Moments, rows: int) -> bool:
+        """Whether the weights of a label keep its floor and the cap. rows: those with a positive base weight."""
+        floor = self.ess_floor * LABEL_FLOOR[self.rule] if self.rule in WITH_FLOOR else 0.0
+        return moments.ess >= floor * rows and moments.max_weight * rows <= self.weight_cap * (1 + 1e-9)
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """One solved lambda, by both halves of the real rows, and what the rule makes of it. score: what it minimises; passes:
+    over the sample, spent here. ``point`` is that of the first half."""
+
+    point: Point
+    theta: Float64Array
+    mmd2_fit: float
+    mmd2_validation: float
+    score: float
+    passes: int
+
+
+@dataclass
+class Path:
+    """The points solved so far, in order, the one taken, and the curvature learnt."""
+
+    points: list[PathPoint] = field(default_factory=list)
+    chosen: int = 0
+    curvature: Curvature = field(default_factory=Curvature)
+
+    @property
+    def passes(self) -> int:
+        """Passes over the sample, in all."""
+        return sum(point.passes for point in self.points)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a label's solve: moments under the weights that the rows came with, and the solution.
+
+    passes, sample_passes: in all, over all rows and over the sample; raised: whether lambda was raised to keep a floor or cap."""
+
+    before: Moments
+    solution: Solution
+    passes: int
+    sample_passes: int
+    raised: bool
+
+    @property
+    def lam(self) -> float:
+        """lambda of the solution."""
+        return self.solution.point.lam
+
+    def after(self, earlier: "Finished", path: "Path") -> "Finished":
+        """This end with the passes of an earlier one from the same path counted in."""
+        inner = self.sample_passes + earlier.sample_passes - path.passes
+        return replace(self, passes=self.passes + earlier.passes, sample_passes=inner)
+
+
+def lambdas(settings: Settings) -> Iterator[float]:
+    """The path: infinity, then falling to the lambda wanted, or to the smallest for the rule to stop at."""
+    yield np.inf
+    if settings.rule == "uniform" or np.isinf(settings.lam):
+        return
+    last = SMALLEST_LAMBDA.get(settings.rule, PLAIN_LAMBDA if settings.rule == "plain" else settings.lam)
+    step = PATH_STEP.get(settings.rule, 2.0)
+    first = max(1.0, last)
+    for place in itertools.count():
+        lam = first * 2.0 ** (-step * place)  # to the bit a power of two times another: a doubled lambda is on the path again
+        if lam <= last * 1.000001:
+            break
+        yield lam
+    yield last
+
+
+def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: float) -> Search[Path]:
+    """Solves the path on a sample of the synthetic rows and takes a point of it.
+
+    halves: of the real rows; the second may be empty, then nothing is judged. row_share: rows of the sample over
+    all rows, by which the sampling variance of the full set is smaller."""
+    theta = np.zeros_like(halves[0].mean)
+    start = yield Pass(theta, everywhere=False)
+    path, goal = Path(), Goal(max(PATH_TOLERANCE, settings.tolerance), PATH_PASSES)
+    folds = [(fit, judge) for fit, judge in (halves, halves[::-1]) if fit.count]
+    if settings.rule != "mmd_rule" or not halves[1].count:
+        folds = [(pool(list(halves)), halves[1])]
+    points = [dual_point(theta, np.inf, start, Target(fit.mean, start.log_partition)) for fit, _ in folds]
+    for lam in lambdas(settings):
+        used = 0 if path.points else 1
+        for fold, (fit, _) in enumerate(folds):
+            solved = yield from maximise(Target(fit.mean, start.log_partition), lam, points[fold], path.curvature, goal, everywhere=False)
+            points[fold], used = solved.point, used + solved.sample_passes
+        path.points.append(_judge(points, folds, used, row_share))
+        if settings.rule in WITH_FLOOR and not take(path, settings):
+            return path
+    if settings.rule not in WITH_FLOOR:
+        path.chosen = len(path.points) - 1
+    return path
+
+
+def _judge(points: list[Point], folds: list[tuple[Sample, Sample]], passes: int, row_share: float) -> PathPoint:
+    """The rule's score of a solved lambda: means over the folds."""
+    fits, validated, scores = [], [], []
+    for point, (fit, judge) in zip(points, folds, strict=True):
+        mean = point.moments.mean
+        fits.append(point.mmd2(fit.mean))
+        validated.append(judge.mmd2(mean))
+        scores.append(validated[-1] + (1.0 - float(mean @ mean)) * point.moments.sum_squared_weights * row_share)
+    theta = np.mean([point.theta for point in points], axis=0)
+    return PathPoint(points[0], theta, float(np.mean(fits)), float(np.mean(validated)), float(np.mean(scores)), passes)
+
+
+def take(path: Path, settings: Settings) -> bool:
+    """Updates the choice with the newest point; false when the path need not go further."""
+    newest, best = path.points[-1], path.points[path.chosen]
+    if len(path.points) > 1 and not settings.allows(newest.point.moments, newest.point.moments.rows):
+        return False  # smaller lambdas leave fewer rows still
+    if settings.rule == "ess_rule" or newest.score < best.score:
+        path.chosen = len(path.points) - 1
+    return len(path.points) - 1 - path.chosen < WORSE_POINTS
+
+
+def finish(real: Sample, path: Path, settings: Settings) -> Search[Finished]:
+    """Solves the chosen lambda over all rows to the full tolerance, from the theta of the path.
+
+    real: all rows that may shape the weights. Where the floor on the effective sample size, met on the
+    sample, is missed on all rows, or the cap on the largest weight, lambda is doubled until they are met."""
+    zero = np.zeros_like(real.mean)
+    before = yield Pass(zero, prior=True)
+    base = yield Pass(zero)
+    target, chosen = Target(real.mean, base.log_partition), path.points[path.chosen]
+    lam, theta, passes, inner, raised = chosen.point.lam, chosen.theta, 2, path.passes, False
+    while not np.isinf(lam):
+        left = Goal(settings.tolerance, max(1, settings.max_passes - passes))
+        solution = yield from maximise_through_sample(target, lam, theta, path.curvature, left)
+        passes, inner, theta = passes + solution.passes, inner + solution.sample_passes, solution.point.theta
+        if settings.allows(solution.point.moments, base.rows):
+            return Finished(before, solution, passes, inner, raised)
+        lam, raised = (lam * 2.0 if lam < LARGEST_LAMBDA else np.inf), True
+    return Finished(before, Solution(dual_point(zero, np.inf, base, target), 0, 0, True), passes, inner, raised)

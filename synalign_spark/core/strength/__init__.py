@@ -1,0 +1,1 @@
+"""How strongly to align: candidates for the base measure and lambda, and what judges them."""

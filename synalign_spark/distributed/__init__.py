@@ -1,0 +1,1 @@
+"""Processes that work on one problem: collectives over gloo, checkpoints, Spark barrier stages."""

@@ -1,0 +1,144 @@
+"""The Ray actors: callers that send requests, and the one limiter that all of them ask first.
+
+Plain classes here; the pool makes actors of them, and tests use them without Ray."""
+
+import asyncio
+import math
+import time
+from typing import Any
+
+import openai
+
+from synalign_spark.config import LimitsConfig
+from synalign_spark.generation.calls import TRANSIENT, Answer, Request
+from synalign_spark.generation.client import Gate, Target, ask
+from synalign_spark.generation.ledger import LedgerWriter
+from synalign_spark.generation.limits import MINUTE_S, RateLimiter
+from synalign_spark.generation.window import Pressure, Refusal, Turn, Window
+
+CONNECT_TIMEOUT_S = 15.0
+
+
+class Limiter:
+    """The pool's only clock and count: one process, whatever the number of callers. First come, first served."""
+
+    def __init__(
+        self, limits: LimitsConfig, concurrency: int, requests_left: int | None, spent: int, seconds_left: float = math.inf
+    ) -> None:
+        self._closes = time.monotonic() + seconds_left
+        self._rates = RateLimiter(limits, requests_left, spent, self._closes)
+        self._outage_minutes = limits.max_outage_minutes
+        self._dead: set[str] = set()
+        self._window = Window(concurrency, limits.max_outage_minutes * MINUTE_S)
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    async def acquire(self, caller: str, tokens: int) -> Turn | Refusal:
+        """Waits for the turn of a request with ``tokens`` reserved; tells at once where there will be none for anybody."""
+        async with self._turn:
+            while not isinstance(wait := self._reserve(caller, tokens, time.monotonic()), Refusal):
+                if wait == 0.0:
+                    return self._window.enter(caller)
+                # Requests that end, and tokens that come back, may shorten the wait.
+                self._changed.clear()
+                try:
+                    await asyncio.wait_for(self._changed.wait(), self._at_most(wait))
+                except TimeoutError:
+                    continue
+            return wait
+
+    def _reserve(self, caller: str, tokens: int, now: float) -> float | Refusal:
+        """0 when the request may go now and is counted, else the seconds to wait."""
+        if caller in self._dead:  # it asked before it died: its turn would never come back
+            return Refusal("not_asked", "the caller has died")
+        if self._window.given_up(now):
+            met = self._window.pressure(now)
+            told = ", ".join(f"{status} {count}" for status, count in sorted(met.faults.items()))
+            return Refusal("fatal", f"it has been down for {met.down_s or 0.0:.0f} s, and generate.limits.max_outage_minutes is "
+                           f"{self._outage_minutes:g} (a minute before the first answer); requests that failed: {told}")  # fmt: skip
+        wait = self._window.wait(now)
+        if wait == 0.0:
+            reserved = self._rates.reserve(tokens, now)
+            return Refusal("not_asked", reserved) if isinstance(reserved, str) else reserved
+        return wait if now < self._closes else Refusal("not_asked", "limits.max_minutes")
+
+    def _at_most(self, wait: float) -> float | None:
+        """The seconds to wait, none beyond the last moment; None for no end."""
+        wait = min(wait, max(0.0, self._closes - time.monotonic()))
+        return None if math.isinf(wait) else wait
+
+    async def settle(self, caller: str, turn: Turn, status: str, reserved: int, used: int) -> None:
+        """Takes a request back that has ended. status: as in Answer."""
+        self._rates.settle(reserved, used)
+        if status in TRANSIENT:
+            self._window.pressed(caller, turn, status, time.monotonic())
+        else:
+            self._window.succeeded(caller, turn)
+        self._changed.set()
+
+    async def lost(self, caller: str) -> None:
+        """Takes back the requests of a caller that has died, and its places in the queue."""
+        self._dead.add(caller)
+        self._window.lost(caller)
+        self._changed.set()
+
+    async def pause(self, seconds: float) -> None:
+        self._rates.pause(time.monotonic() + seconds)
+
+    async def pressure(self) -> Pressure:
+        return self._window.pressure(time.monotonic())
+
+
+class RemoteGate(Gate):
+    """The limiter as a caller sees it. Settling does not wait for the limiter."""
+
+    def __init__(self, limiter: Any, name: str) -> None:
+        self._limiter, self._name = limiter, name
+
+    async def acquire(self, tokens: int) -> Turn | Refusal:
+        turn: Turn | Refusal = await self._limiter.acquire.remote(self._name, tokens)
+        return turn
+
+    async def settle(self, turn: Turn, status: str, reserved: int, used: int) -> None:
+        self._limiter.settle.remote(self._name, turn, status, reserved, used)
+
+    async def pause(self, seconds: float) -> None:
+        await self._limiter.pause.remote(seconds)
+
+
+class Caller:
+    """Sends requests and, where it can reach the ledger, stores each answer before handing it on."""
+
+    def __init__(self, target: Target, limiter: Any, ledger: str | None, name: str) -> None:
+        """ledger: folder to store answers in; None leaves that to the driver. name: no other caller has it."""
+        self._target = target
+        self._gate = RemoteGate(limiter, name)
+        self._ledger = LedgerWriter(ledger) if ledger else None
+        self._client: openai.AsyncOpenAI | None = None
+
+    async def ask(self, request: Request) -> Answer:
+        if self._client is None:
+            self._client = make_client(self._target)
+        answer = await ask(self._client, request, self._target, self._gate)
+        if self._ledger is not None and answer.status == "answered":
+            await self._ledger.append(answer)
+        return answer
+
+    async def ready(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+        if self._ledger is not None:
+            self._ledger.close()
+
+
+def make_client(target: Target) -> openai.AsyncOpenAI:
+    """The SDK's client on the aiohttp transport (twice the calls a second of the default one), where that is installed."""
+    timeout = openai.Timeout(target.timeout_s + 5, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
+    try:
+        transport = openai.DefaultAioHttpClient(timeout=timeout)
+    except RuntimeError:
+        return openai.AsyncOpenAI(base_url=target.base_url, api_key=target.api_key, max_retries=0, timeout=timeout)
+    return openai.AsyncOpenAI(base_url=target.base_url, api_key=target.api_key, max_retries=0, timeout=timeout, http_client=transport)

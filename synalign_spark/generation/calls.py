@@ -1,0 +1,100 @@
+"""What is sent to the language model and what comes back: plain values that cross Ray and fill the ledger."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from synalign_spark.config import LlmConfig
+from synalign_spark.generation.prompts import CHARS_A_TOKEN, Prompt
+
+CHAT_OVERHEAD_TOKENS = 16
+TRANSIENT = ("rate_limited", "server_error", "timeout")  # states of an answer that another attempt may mend
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call. ``sample`` tells apart calls with the same messages; ``seed`` is sent to servers that honour it."""
+
+    request_id: str
+    step: str  # 'attributes' or 'rows'
+    label: str | None
+    prompt: Prompt
+    model: str
+    temperature: float
+    top_p: float
+    max_output_tokens: int
+
+    @property
+    def seed(self) -> int:
+        """The server's sampling seed, in [0, 2^31): follows from the id, so the same call samples the same."""
+        return int(self.request_id[:8], 16) % 2**31
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Rough number of prompt tokens, on the high side; no tokenizer is fetched for it."""
+        chars = sum(len(message["content"].encode()) for message in self.prompt.messages)
+        return int(chars / CHARS_A_TOKEN) + CHAT_OVERHEAD_TOKENS
+
+    @property
+    def reserved_tokens(self) -> int:
+        """Tokens that the call may take: what limits and budgets set aside until the answer tells."""
+        return self.prompt_tokens + self.max_output_tokens
+
+
+def make_request(step: str, label: str | None, prompt: Prompt, llm: LlmConfig, sample: str) -> Request:
+    """The call with its id: a hash of messages, model, sampling parameters, schema and sample. A changed setting
+    is a new call; an unchanged one finds its stored answer."""
+    identity = {
+        "messages": prompt.messages,
+        "schema": prompt.schema,
+        "model": llm.model,
+        "provider": llm.provider,
+        "temperature": llm.temperature,
+        "top_p": llm.top_p,
+        "max_output_tokens": llm.max_output_tokens,
+        "sample": sample,
+    }
+    request_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return Request(request_id, step, label, prompt, llm.model, llm.temperature, llm.top_p, llm.max_output_tokens)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a call ended. status: 'answered' (the only one that the ledger keeps), 'rate_limited', 'server_error',
+    'timeout', 'bad_request', 'fatal' (the endpoint cannot be used at all) or 'not_asked' (a budget was spent: error is its key)."""
+
+    request_id: str
+    status: str
+    attempts: int = 0
+    answer: str | None = None
+    finish_reason: str | None = None
+    refusal: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    latency_s: float | None = None
+    dialect: str = ""
+    error: str | None = None
+    finished_at: str | None = None  # ISO 8601, UTC
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Answer":
+        """Raises ValueError for anything but a line that ``to_json`` wrote; keys of later versions are left out."""
+        data: Any = json.loads(line)
+        if not isinstance(data, dict) or not isinstance(data.get("request_id"), str) or not isinstance(data.get("status"), str):
+            raise ValueError("not a ledger line")
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+    @property
+    def tokens(self) -> int:
+        return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
+
+    def cost_usd(self, llm: LlmConfig) -> float | None:
+        """Cost by the configured prices per million tokens; None without prices or without usage."""
+        if llm.price_input_usd is None or llm.price_output_usd is None or self.prompt_tokens is None:
+            return None
+        return (self.prompt_tokens * llm.price_input_usd + (self.completion_tokens or 0) * llm.price_output_usd) / 1e6

@@ -1,0 +1,201 @@
+"""The endpoint before the work: is it there, does the key fit, is the model known, which JSON dialect does it speak?
+
+The dialect is found out once with a few tiny calls and remembered beside the ledger, so a resumed run
+asks nothing again. A fault found here is an EndpointError that names address, model and key variable.
+"""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+
+from synalign_spark.config import LlmConfig
+from synalign_spark.errors import EndpointError
+from synalign_spark.generation import embedded
+from synalign_spark.generation.client import PROBE, PROBE_TOKENS, Fault, Target, backoff, classify
+from synalign_spark.generation.dialects import candidates, response_format, shown
+from synalign_spark.storage.paths import STORE_FAULTS, filesystem
+
+OPENAI_URL = "https://api.openai.com/v1"
+PROBE_ATTEMPTS = 4
+LONGEST_PROBE_WAIT_S = 60.0
+REMEMBERED = "endpoint.json"
+
+
+@dataclass(frozen=True)
+class EndpointReport:
+    """What was found. ``model_listed``: None where the server lists no models; ``probes``: chat calls that were made."""
+
+    base_url: str
+    model: str
+    dialect: str
+    token_parameter: str
+    model_listed: bool | None
+    latency_s: float
+    probes: int
+
+    def __str__(self) -> str:
+        listed = {True: "listed", False: "not in the server's list", None: "no list of models"}[self.model_listed]
+        return (
+            f"{self.base_url} answers in {self.latency_s:.2f} s, model {self.model!r} ({listed}), structured output: {shown(self.dialect)}"
+        )
+
+
+def api_key(llm: LlmConfig) -> str:
+    """The key from the environment. Raises EndpointError where OpenAI's own endpoint needs one and none is set."""
+    key = os.environ.get(llm.api_key_env, "").strip()
+    if not key and llm.provider == "openai" and llm.base_url is None:
+        raise EndpointError(
+            f"generate.llm.api_key_env: {llm.api_key_env} is not set; export {llm.api_key_env}=... or set generate.llm.base_url"
+        )
+    return key or "none"
+
+
+def check(llm: LlmConfig, base_url: str | None = None, folder: str | None = None) -> EndpointReport:
+    """Reaches the endpoint and settles the dialect; ``base_url`` overrides the configured one (embedded model).
+
+    folder: where the dialect of an earlier process is remembered. Raises EndpointError."""
+    address = base_url or llm.base_url or OPENAI_URL
+    key = api_key(llm)
+    target = Target(address, llm.model, "text", "max_tokens", llm.timeout_s, PROBE_ATTEMPTS, key)
+    with openai.OpenAI(base_url=address, api_key=key, max_retries=0, timeout=min(llm.timeout_s, 60.0)) as client:
+        started = time.monotonic()
+        listed = _list_models(client, target, llm)
+        latency = time.monotonic() - started
+        known = _recall(folder, llm)
+        if known is not None:
+            return EndpointReport(address, llm.model, known[0], known[1], listed, latency, 0)
+        if llm.provider == "embedded":
+            return EndpointReport(address, llm.model, candidates(llm.structured_output)[0], "max_tokens", listed, latency, 0)
+        dialect, parameter, probes, latency = _negotiate(client, target, llm)
+    report = EndpointReport(address, llm.model, dialect, parameter, listed, latency, probes)
+    _remember(folder, llm, report)
+    return report
+
+
+def require_usable(llm: LlmConfig) -> None:
+    """A quick look before any work: packages, key, connection; no chat call. Raises EndpointError or InstallationError."""
+    if llm.provider == "embedded":
+        embedded.model_file()
+        return
+    key = api_key(llm)
+    target = Target(llm.base_url or OPENAI_URL, llm.model, "text", "max_tokens", llm.timeout_s, PROBE_ATTEMPTS, key)
+    with openai.OpenAI(base_url=target.base_url, api_key=key, max_retries=0, timeout=min(llm.timeout_s, 60.0)) as client:
+        _list_models(client, target, llm)
+
+
+def describe(llm: LlmConfig) -> str:
+    """The finding in a line, for ``synalign doctor``. Starts and stops the embedded model. Raises EndpointError."""
+    if llm.provider == "embedded":
+        with embedded.serve(llm.model) as base_url:
+            return str(check(llm, base_url))
+    return str(check(llm))
+
+
+def unusable(llm: LlmConfig, address: str | None, message: str) -> EndpointError:
+    """The error for an endpoint that cannot be used at all."""
+    return EndpointError(
+        f"the language model cannot be used: {message}; generate.llm.base_url={address!r}, generate.llm.model={llm.model!r}, "
+        f"key from ${llm.api_key_env}: check the address, the model's name and the key; stored answers are kept, start the run again to go on"
+    )
+
+
+def _list_models(client: openai.OpenAI, target: Target, llm: LlmConfig) -> bool | None:
+    """Whether the model is listed; None where the server has no list. Raises EndpointError when it is down or refuses the key."""
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return llm.model in {model.id for model in client.models.list().data}
+        except openai.APIStatusError as err:
+            if err.status_code in (401, 403):
+                raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
+            return None
+        except openai.APIConnectionError as err:
+            if attempt == 3:
+                raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
+            time.sleep(backoff("models", attempt))
+        except (openai.OpenAIError, TypeError, AttributeError):
+            return None
+
+
+def _negotiate(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple[str, str, int, float]:
+    """(dialect, token parameter, probes, seconds of the last probe): the first dialect that gives what it promises."""
+    parameter, probes, refusal = "max_tokens", 0, ""
+    for dialect in candidates(llm.structured_output):
+        while True:
+            started = time.monotonic()
+            found, made = _probe(client, target, llm, dialect, parameter)
+            probes += made
+            if isinstance(found, Fault):
+                refusal = found.message
+                if parameter == "max_tokens" and "max_completion_tokens" in refusal:
+                    parameter = "max_completion_tokens"
+                    continue
+            elif found:
+                return dialect, parameter, probes, time.monotonic() - started
+            break
+    tried = ", ".join(candidates(llm.structured_output))
+    raise unusable(llm, target.base_url, f"no structured output dialect works (tried {tried}); {target.scrub(refusal)}")
+
+
+def _probe(client: openai.OpenAI, target: Target, llm: LlmConfig, dialect: str, parameter: str) -> tuple[bool | Fault, int]:
+    """(works, calls made). A Fault: the server refuses the request itself. Raises EndpointError for anything beyond repair."""
+    wanted = response_format(dialect, PROBE)
+    body: dict[str, Any] = {} if wanted is None else {"response_format": wanted}
+    fault = Fault("server_error", "")
+    for attempt in range(1, PROBE_ATTEMPTS + 1):
+        try:
+            reply = client.chat.completions.create(model=llm.model, messages=list(PROBE.messages), **body, **{parameter: PROBE_TOKENS})  # type: ignore[call-overload]
+            return _keeps_promise(reply, dialect), attempt
+        except Exception as err:
+            fault = classify(err)
+        if fault.status == "bad_request":
+            return Fault(fault.status, fault.message), attempt
+        if fault.status == "fatal":
+            raise unusable(llm, target.base_url, target.scrub(fault.message))
+        time.sleep(min(LONGEST_PROBE_WAIT_S, fault.retry_after or 0.0) + backoff(dialect, attempt))
+    raise unusable(llm, target.base_url, target.scrub(fault.message))
+
+
+def _keeps_promise(reply: Any, dialect: str) -> bool:
+    """Whether the answer has the promised form. An answer cut off proves nothing against the dialect."""
+    if dialect == "text" or reply.choices[0].finish_reason == "length":
+        return True
+    try:
+        data = json.loads(reply.choices[0].message.content or "")
+    except ValueError:
+        return False
+    return isinstance(data, dict) and (dialect == "json_object" or isinstance(data.get("rows"), list))
+
+
+def _identity(llm: LlmConfig) -> dict[str, Any]:
+    return {"provider": llm.provider, "base_url": llm.base_url, "model": llm.model, "structured_output": llm.structured_output}
+
+
+def _recall(folder: str | None, llm: LlmConfig) -> tuple[str, str] | None:
+    """(dialect, token parameter) of the same endpoint in an earlier process."""
+    if folder is None:
+        return None
+    try:
+        files, root = filesystem(folder)
+        with files.open_input_stream(f"{root}/{REMEMBERED}") as stream:
+            stored = json.loads(stream.readall())
+        if stored["identity"] == _identity(llm) and stored["dialect"] in candidates(llm.structured_output):
+            return stored["dialect"], stored["token_parameter"]
+    except (*STORE_FAULTS, KeyError, TypeError):
+        return None
+    return None
+
+
+def _remember(folder: str | None, llm: LlmConfig, report: EndpointReport) -> None:
+    if folder is None:
+        return
+    files, root = filesystem(folder)
+    files.create_dir(root, recursive=True)
+    stored = {"identity": _identity(llm), "dialect": report.dialect, "token_parameter": report.token_parameter}
+    with files.open_output_stream(f"{root}/{REMEMBERED}") as stream:
+        stream.write(json.dumps(stored).encode())

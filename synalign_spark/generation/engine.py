@@ -1,0 +1,268 @@
+"""Generation in waves: plan calls, ask those whose answers are not stored, judge rows in the order of the plan.
+
+A wave's plan follows from the results of the waves before it, never from the order in which answers
+arrive; so a run that was killed and resumed from its ledger ends with the tables of an undisturbed one.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from synalign_spark.config import GenerateConfig
+from synalign_spark.errors import EndpointError
+from synalign_spark.generation.acceptance import NOTHING_SHOWN, Acceptor
+from synalign_spark.generation.backends.ray_pool import Pool
+from synalign_spark.generation.calls import TRANSIENT, Answer, Request
+from synalign_spark.generation.ledger import read_ledger
+from synalign_spark.generation.limits import Budget
+from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_rows
+from synalign_spark.generation.plan import CARD_ATTEMPTS, Pick, Planner, Slot, make_card, picks_of
+from synalign_spark.generation.quotas import Label, label_shares, quotas
+from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
+from synalign_spark.progress import Progress, Task
+
+MAX_WAVE_CALLS = 5_000
+LEAST_YIELD = 0.2
+HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9
+
+
+def generate(
+    demonstrations: pa.Table,
+    label_counts: dict[Label, int],
+    cfg: GenerateConfig,
+    seed: int,
+    ledger_dir: str,
+    progress: Progress,
+    log_dir: str | None = None,
+    make_pool: Callable[[GenerateConfig, str, str | None], Pool] = Pool,
+) -> GenerateResult:
+    """Writes ``cfg.target_rows`` accepted rows, or as many as candidates and budget give.
+
+    demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt);
+    label_counts: corpus rows by label; ledger_dir: folder of the stored answers, any file system; log_dir: local
+    folder for the embedded model's logs; make_pool: what sends the calls. Raises EndpointError for an endpoint that cannot be used,
+    ConfigError for label shares that do not fit. A failed call is a row, never an exception."""
+    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, make_pool(cfg, ledger_dir, log_dir) as pool:
+        return _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task).finish()
+
+
+@dataclass
+class _Health:
+    """Tells a hopeless endpoint from a bad patch."""
+
+    limit: int
+    calls: int = 0
+    failed: int = 0
+    streak: int = 0
+
+    def arrived(self, answer: Answer, told: Callable[[], str]) -> None:
+        """Counts faults in the order of arrival. Raises EndpointError when call after call fails for good."""
+        self.streak = self.streak + 1 if answer.status in TRANSIENT else 0
+        if self.streak >= self.limit:
+            raise EndpointError(
+                f"{self.streak} calls in a row failed, all retries included (last: {answer.status}: {answer.error}); {told()} stored answers are kept, start the run again to go on"
+            )
+
+    def judged(self, ok: bool, told: Callable[[], str]) -> None:
+        """Counts failures in the order of the plan. Raises EndpointError when nearly every call fails."""
+        self.calls, self.failed = self.calls + 1, self.failed + (not ok)
+        if self.calls >= HOPELESS_CALLS and self.failed > HOPELESS_SHARE * self.calls:
+            raise EndpointError(
+                f"{self.failed} of the first {self.calls} calls gave nothing usable; {told()} see generate.llm and generate.task"
+            )
+
+
+class _Run:
+    """One generation: its state between waves."""
+
+    def __init__(
+        self,
+        demonstrations: pa.Table,
+        label_counts: dict[Label, int],
+        cfg: GenerateConfig,
+        seed: int,
+        ledger_dir: str,
+        pool: Pool,
+        task: Task,
+    ) -> None:
+        self.cfg, self.pool, self.task = cfg, pool, task
+        self.started = time.monotonic()
+        picks = picks_of(demonstrations)
+        self.planner = Planner(cfg, seed, picks)
+        shown = {label: len(found) for label, found in picks.items()} if self.planner.shows else None
+        self.quotas = quotas(label_shares(label_counts, cfg.label_shares, shown), cfg.target_rows)
+        self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)
+        self.acceptor = Acceptor(cfg.min_chars, cfg.max_chars, cfg.copy_overlap)
+        self.rows = Rows(cfg)
+        self.asked: Counter[Label] = Counter()  # candidate rows asked for
+        self.answers = read_ledger(ledger_dir)
+        self.reused = self.tokens_reused = 0
+        self.budget = Budget(cfg.limits, cfg.llm)
+        for answer in self.answers.values():
+            self.budget.spend(answer)
+        self.health = _Health(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency))
+        self.errors: Counter[str] = Counter()
+
+    def finish(self) -> GenerateResult:
+        """Wave after wave until the target, the candidates or the budget end it."""
+        stopped, waves = "", 0
+        while not stopped:
+            wanted = self._wanted()
+            if not wanted:
+                break
+            waves += 1
+            stopped = self._wave(wanted)
+        done = sum(self.rows.accepted.values())
+        if not stopped:
+            dry = any(self.planner.exhausted(label) for label, quota in self.quotas.items() if self.rows.accepted[label] < quota)
+            stopped = "target" if done >= self.cfg.target_rows else "no_cards" if dry else "max_candidates"
+        if done == 0:
+            raise EndpointError(
+                f"generate: no row was accepted ({self._told()}); stopped by {stopped}. See generate.task, generate.llm and generate.limits"
+            )
+        self.task.update(done, self._note())
+        return self.rows.result(self._summary(stopped, waves))
+
+    def _wanted(self) -> dict[Label, int]:
+        """Calls for rows per label in the next wave: what is missing over the share of rows accepted so far."""
+        most = self.cfg.max_candidates or 5 * self.cfg.target_rows
+        left = min(MAX_WAVE_CALLS, (most - sum(self.asked.values())) // self.cfg.rows_per_card)
+        wanted: dict[Label, int] = {}
+        for label, quota in self.quotas.items():
+            missing = quota - self.rows.accepted[label]
+            if missing <= 0 or left <= 0 or self.planner.exhausted(label):
+                continue
+            rate = self.rows.accepted[label] / self.asked[label] if self.asked[label] else 1.0
+            calls = math.ceil(missing / (self.cfg.rows_per_card * max(rate, LEAST_YIELD)))
+            wanted[label] = min(calls, left)
+            left -= wanted[label]
+        return wanted
+
+    def _wave(self, wanted: dict[Label, int]) -> str:
+        """Cards, then rows. Returns the limit that stopped it, or an empty string."""
+        picks = [(label, pick) for label, n in wanted.items() for pick in self.planner.next_picks(label, n)]
+        if self.cfg.strategy == "synalign":
+            stopped = self._ask_cards([pick for _, pick in picks if pick is not None])
+            if stopped:
+                return stopped
+            picks = [(label, pick) for label, pick in picks if pick in self.planner.cards]
+        slots = [self.planner.slot(label, pick) for label, pick in picks]
+        for slot in slots:
+            self.asked[slot.request.label] += self.cfg.rows_per_card
+        by_id = {slot.request.request_id: slot for slot in slots}
+        return self._ask([slot.request for slot in slots], lambda request, answer: self._take_rows(by_id[request.request_id], answer))
+
+    def _ask_cards(self, picks: Sequence[Pick]) -> str:
+        """Asks for the cards that are not there yet, a second time where the first answer was of no use."""
+        missing = list(dict.fromkeys(pick for pick in picks if pick not in self.planner.cards))
+        for attempt in range(CARD_ATTEMPTS):
+            asked = {request.request_id: (pick, request) for pick in missing for request in [self.planner.card_request(pick, attempt)]}
+            stopped = self._ask([request for _, request in asked.values()], self._card_taker({i: pick for i, (pick, _) in asked.items()}))
+            if stopped:
+                return stopped
+            missing = [pick for pick in missing if pick not in self.planner.cards]
+        for pick in missing:
+            self.planner.give_up(pick)
+        return ""
+
+    def _card_taker(self, picks: dict[str, Pick]) -> Callable[[Request, Answer], None]:
+        return lambda request, answer: self._take_card(picks[request.request_id], request, answer)
+
+    def _ask(self, requests: Sequence[Request], take: Callable[[Request, Answer], None]) -> str:
+        """Gets every answer and takes them in the order of ``requests``, as soon as those before are there."""
+        stored = {r.request_id: self.answers[r.request_id] for r in requests if r.request_id in self.answers}
+        self.reused += len(stored)
+        arrived, next_ = dict(stored), 0
+        for answer in self.pool.run([r for r in requests if r.request_id not in stored], self.budget, self._tell):
+            self.health.arrived(answer, self._told)
+            arrived[answer.request_id] = answer
+            while next_ < len(requests) and requests[next_].request_id in arrived:
+                take(requests[next_], arrived[requests[next_].request_id])
+                next_ += 1
+            self._tell()
+        for request in requests[next_:]:
+            if request.request_id in arrived:
+                take(request, arrived[request.request_id])
+        return "" if len(arrived) == len(requests) else self.pool.stopped_by or "limits"
+
+    def _take_card(self, pick: Pick, request: Request, answer: Answer) -> None:
+        names = tuple(self.cfg.attributes)
+        parsed = parse_attributes(answer.answer, answer.finish_reason, names, answer.refusal) if answer.status == "answered" else None
+        self._count(request, answer, parsed)
+        if parsed and parsed.status == "ok":
+            card = make_card(request.request_id, pick.label, pick, dict(parsed.attributes))
+            self.planner.cards[pick] = card
+            self.rows.add_card(card)
+
+    def _take_rows(self, slot: Slot, answer: Answer) -> None:
+        request, n_rows = slot.request, self.cfg.rows_per_card
+        parsed = parse_rows(answer.answer, answer.finish_reason, n_rows, answer.refusal) if answer.status == "answered" else None
+        self._count(request, answer, parsed)
+        if parsed is None:
+            return
+        if parsed.status != "ok":
+            self.rows.add_refusal(request, -1, answer.answer, REFUSAL_REASONS[parsed.status], parsed.detail)
+            return
+        if self.cfg.strategy != "synalign" and slot.card is not None:
+            self.rows.add_card(slot.card)
+        for index, raw in enumerate(parsed.rows):
+            verdict = self.acceptor.judge(raw, slot.pick.shown if slot.pick else NOTHING_SHOWN, request.label)
+            if verdict.reason:
+                self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
+            elif self.rows.accepted[request.label] >= self.quotas[request.label]:
+                self.rows.add_refusal(request, index, verdict.text, "surplus", "the label had its rows already")
+            else:
+                self.acceptor.accept(verdict)
+                self.rows.add_accepted(slot, index, verdict)
+
+    def _count(self, request: Request, answer: Answer, parsed: Parsed | None) -> None:
+        self.rows.add_call(request, answer, parsed)
+        ok = parsed is not None and parsed.status == "ok"
+        if not ok:
+            self.errors[f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"] += 1
+        self.health.judged(ok, self._told)
+
+    def _told(self) -> str:
+        """The commonest error and the refusals, in words."""
+        common = self.errors.most_common(1)
+        parts = [f"the commonest error: {common[0][0][:400]} ({common[0][1]} calls)"] if common else []
+        refused = ", ".join(f"{reason} {n}" for reason, n in self.rows.refused.most_common())
+        return "; ".join(parts + ([f"rows refused: {refused}"] if refused else [])) + ("." if parts or refused else "")
+
+    def _tell(self) -> None:
+        self.task.update(sum(self.rows.accepted.values()), self._note())
+
+    def _note(self) -> str:
+        calls, refused = sum(self.rows.statuses.values()), sum(self.rows.refused.values())
+        cost = f", {self.budget.cost_usd:.4f} usd" if self.cfg.llm.price_input_usd is not None else ""
+        slowed = f", {self.pool.pressure}" if str(self.pool.pressure or "") else ""
+        return f"{calls} calls, {self.budget.tokens:,} tokens, {refused} rows refused{cost}{slowed}"
+
+    def _summary(self, stopped: str, waves: int) -> dict[str, object]:
+        calls = self.rows.calls
+        costs = [call["cost_usd"] for call in calls if call["cost_usd"] is not None]
+        return {
+            "strategy": self.cfg.strategy,
+            "model": self.cfg.llm.model,
+            "accepted": sum(self.rows.accepted.values()),
+            "target_rows": self.cfg.target_rows,
+            "accepted_by_label": {str(label): self.rows.accepted[label] for label in self.quotas},
+            "refused": dict(sorted(self.rows.refused.items())),
+            "calls": dict(sorted(self.rows.statuses.items())),
+            "answers_reused": self.reused,
+            "cards": len(self.rows.attributes),
+            "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in calls),
+            "completion_tokens": sum(call["completion_tokens"] or 0 for call in calls),
+            "cost_usd": round(sum(costs), 6) if costs else None,
+            "requests_failed": dict(sorted(met.faults.items())) if (met := self.pool.pressure) else {},
+            "fewest_at_once": met.smallest if met else None,
+            "outages": met.outages if met else 0,
+            "waves": waves,
+            "stopped_by": stopped,
+            "labels_left_out": ", ".join(self.left_out),
+            "generate_seconds": round(time.monotonic() - self.started, 1),
+        }

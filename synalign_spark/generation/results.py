@@ -1,0 +1,142 @@
+"""The rows that generation leaves: in the order of the plan, as Arrow tables that follow the contracts."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from synalign_spark.config import GenerateConfig
+from synalign_spark.generation.acceptance import Verdict
+from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.dialects import shown
+from synalign_spark.generation.parsing import Parsed
+from synalign_spark.generation.plan import Card, Slot
+from synalign_spark.storage import tables
+
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "int": pa.int32(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "array<string>": pa.list_(pa.string()),
+    "map<string,string>": pa.map_(pa.string(), pa.string()),
+}
+REFUSAL_REASONS = {"refused": "content_filter", "truncated": "truncated", "unparsable": "unparsable"}
+
+
+def arrow_schema(table: tables.Table) -> pa.Schema:
+    """The Arrow form of a contract. Raises KeyError for a type that generation does not write."""
+    return pa.schema([pa.field(c.name, ARROW_TYPES[c.dtype], c.nullable) for c in table.columns])
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """What the generate stage writes, and what it tells about itself (plain JSON values)."""
+
+    attributes: pa.Table
+    synthetic: pa.Table
+    refusals: pa.Table
+    calls: pa.Table
+    summary: dict[str, Any]
+
+
+@dataclass
+class Rows:
+    """Collects the rows of the four tables."""
+
+    cfg: GenerateConfig
+    attributes: list[dict[str, Any]] = field(default_factory=list)
+    synthetic: list[dict[str, Any]] = field(default_factory=list)
+    refusals: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    accepted: Counter[str | None] = field(default_factory=Counter)  # rows by label
+    refused: Counter[str] = field(default_factory=Counter)  # rows by reason
+    statuses: Counter[str] = field(default_factory=Counter)  # calls by status
+
+    def add_call(self, request: Request, answer: Answer, parsed: Parsed | None) -> None:
+        """parsed: None for a call without an answer."""
+        status = parsed.status if parsed else answer.status
+        self.statuses[status] += 1
+        row = {
+            "request_id": request.request_id,
+            "step": request.step,
+            "label": request.label,
+            "prompt_hash": request.prompt.digest,
+            "model": request.model,
+            "dialect": shown(answer.dialect),
+            "status": status,
+            "attempts": answer.attempts,
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "cost_usd": answer.cost_usd(self.cfg.llm),
+            "latency_s": answer.latency_s,
+            "finish_reason": answer.finish_reason,
+            "answer": storable(answer.answer),
+            "error": storable(answer.error or (parsed.detail if parsed else None)),
+            "finished_at": datetime.fromisoformat(answer.finished_at) if answer.finished_at else None,
+        }
+        self.calls.append(row)
+
+    def add_card(self, card: Card) -> None:
+        pick = card.pick
+        row = {
+            "card_id": card.card_id,
+            "request_id": card.request_id,
+            "label": card.label,
+            "round": pick.round if pick else 0,
+            "pick_rank": pick.pick_rank if pick else -1,
+            "cluster_id": pick.cluster_id if pick else -1,
+            "demo_ids": list(pick.demo_ids) if pick else [],
+            "attributes": sorted(card.attributes.items()),
+        }
+        self.attributes.append(row)
+
+    def add_accepted(self, slot: Slot, index: int, verdict: Verdict) -> None:
+        self.accepted[slot.request.label] += 1
+        row = {
+            "doc_id": verdict.doc_id,
+            "text": verdict.text,
+            "label": slot.request.label,
+            "strategy": self.cfg.strategy,
+            "model": slot.request.model,
+            "request_id": slot.request.request_id,
+            "row_index": index,
+            "card_id": slot.card.card_id if slot.card else None,
+            "pick_rank": slot.pick.pick_rank if slot.pick else None,
+            "cluster_id": slot.pick.cluster_id if slot.pick else None,
+            "prior_weight": None,
+        }
+        self.synthetic.append(row)
+
+    def add_refusal(self, request: Request, index: int, text: str | None, reason: str, detail: str | None) -> None:
+        """index: place of the row in its answer; -1 for a whole answer."""
+        self.refused[reason] += 1
+        row = {
+            "request_id": request.request_id,
+            "row_index": index,
+            "label": request.label,
+            "text": text,
+            "reason": reason,
+            "detail": detail,
+        }
+        self.refusals.append(row | {"text": storable(text), "detail": storable(detail)})
+
+    def result(self, summary: dict[str, Any]) -> GenerateResult:
+        def table(contract: tables.Table, rows: list[dict[str, Any]]) -> pa.Table:
+            return pa.Table.from_pylist(rows, schema=arrow_schema(contract))
+
+        return GenerateResult(
+            table(tables.ATTRIBUTES, self.attributes),
+            table(tables.SYNTHETIC, self.synthetic),
+            table(tables.REFUSALS, self.refusals),
+            table(tables.CALLS, self.calls),
+            summary,
+        )
+
+
+def storable(text: str | None) -> str | None:
+    """Text that UTF-8 can hold: lone surrogates, which JSON can carry, become question marks."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,147 @@
+"""Runs the steps of a run in order, skips what is done, and records each in the run's manifest."""
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from synalign_spark import logs
+from synalign_spark.config import Config
+from synalign_spark.pipeline import steps
+from synalign_spark.pipeline.context import Context
+from synalign_spark.pipeline.observer import Observer
+from synalign_spark.pipeline.session import java_version, spark_session
+from synalign_spark.pipeline.steps import Step, Verdict
+from synalign_spark.storage.lake import Lake
+from synalign_spark.storage.runs import RunStore
+
+Session = Callable[[Config], AbstractContextManager[SparkSession]]
+
+
+def run_pipeline(
+    cfg: Config, observer: Observer, redo: bool = False, only: str | None = None, session: Session = spark_session
+) -> dict[str, Any]:
+    """The whole run, or the one stage ``only``. Returns the manifest; raises SynalignError with the fix in its message.
+
+    A step that is done for the same settings and inputs is skipped; ``redo`` allows replacing the output of
+    steps whose settings changed; ``session`` opens Spark, and only when there is work."""
+    store = RunStore(cfg.lake.path, cfg.run.id)
+    with store.lock():
+        manifest = store.manifest()
+        source = source_fingerprints(cfg)
+        verdicts = verdicts_of(cfg, manifest, source, store)
+        if not redo:
+            steps.refuse_foreign_lake(verdicts, cfg)
+        todo = _todo(verdicts, only)
+        observer.plan(cfg, verdicts, todo)
+        if todo:
+            preflight(cfg, todo)
+            _execute(cfg, todo, source, store, observer, session)
+        manifest = store.manifest()
+        observer.closing(cfg, manifest, [v.step.name for v in verdicts_of(cfg, manifest, source, store) if not v.done])
+        return manifest
+
+
+def source_fingerprints(cfg: Config) -> dict[str, str]:
+    """Fingerprints of the files that steps read from outside the lake. Raises DataError where a path is missing."""
+    from synalign_spark.spark.sources import source_fingerprint
+
+    found = {"ingest": source_fingerprint(cfg.source)}
+    if cfg.generate.strategy == "imported":
+        found["generate"] = source_fingerprint(cfg.generate.imported)
+    return found
+
+
+def verdicts_of(cfg: Config, manifest: dict[str, Any], source: dict[str, str], store: RunStore) -> list[Verdict]:
+    """``steps.judge``, where a step counts as done only while its tables are there (somebody may have deleted a folder)."""
+    kept = {name: entry for name, entry in manifest.items() if name not in steps.BY_NAME or all(map(store.has_table, entry["tables"]))}
+    return steps.judge(cfg, kept, source)
+
+
+def _todo(verdicts: Sequence[Verdict], only: str | None) -> list[Step]:
+    """The steps to run: all that are not done, or those of the one stage ``only`` (`embed` is two steps)."""
+    wanted = [v.step for v in verdicts if not v.done and only in (None, v.step.name, v.step.stage)]
+    if only is None:
+        return wanted
+    done = {v.step.name for v in verdicts if v.done}
+    if only == "embed":  # the synthetic rows come when they are there
+        wanted = [step for step in wanted if step.name == "embed" or done.issuperset(step.after)]
+    for step in wanted:
+        steps.require_done(step, [v for v in verdicts if v.step not in wanted])
+    return wanted
+
+
+def preflight(cfg: Config, todo: Sequence[Step]) -> None:
+    """Checks what can be checked before any work: Java, the embedder, the language-model endpoint, the Ray cluster."""
+    java_version()
+    names = {step.name for step in todo}
+    if names & {"embed", "embed-synthetic"}:
+        from synalign_spark.udfs.encoder import encoder_info
+
+        encoder_info(cfg.embed)
+    if "generate" in names and cfg.generate.strategy != "imported":
+        from synalign_spark.generation.endpoint import require_usable
+
+        require_usable(cfg.generate.llm)
+        if cfg.generate.llm.ray_address:
+            from synalign_spark.generation.backends.ray_pool import ray_session
+
+            with ray_session(cfg.generate.llm):
+                pass
+
+
+def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, observer: Observer, session: Session) -> None:
+    logs.configure(store.local_path("log.jsonl"))
+    with contextlib.ExitStack() as stack:
+        with observer.waiting("starting Spark"):
+            spark = stack.enter_context(session(cfg))
+        lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
+        for step in todo:
+            log = logs.get_logger(run_id=cfg.run.id, stage=step.name)
+            with _reported(step, log, observer):
+                _run_step(step, Context(cfg, spark, lake, observer.progress, log), source.get(step.name, ""), store, observer)
+
+
+def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: Observer) -> None:
+    started, clock = datetime.now(UTC), time.monotonic()
+    ctx.log.info("stage started")
+    observer.started(step)
+    store.forget([step.name])
+    summary = json.loads(json.dumps(step.load()(ctx), default=str))
+    seconds = round(time.monotonic() - clock, 2)
+    manifest = store.manifest()
+    settings = steps.settings_of(step, ctx.cfg)
+    store.record(
+        step.name,
+        {
+            "fingerprint": steps.fingerprint(settings),
+            "settings": settings,
+            "limits": steps.limits_of(ctx.cfg),
+            "source": source,
+            "inputs": {name: manifest[name]["produced"] for name in step.after},
+            "produced": uuid.uuid4().hex,
+            "started": started.isoformat(),
+            "seconds": seconds,
+            "tables": [table.name for table in step.writes],
+            "summary": summary,
+        },
+    )
+    ctx.log.info("stage finished", seconds=seconds, **{f"result_{key}": value for key, value in summary.items()})
+    observer.finished(step, summary, seconds)
+
+
+@contextmanager
+def _reported(step: Step, log: Any, observer: Observer) -> Iterator[None]:
+    """Logs a failure with its trace and says which stage it was; the exception goes on to the command line."""
+    try:
+        yield
+    except BaseException as err:
+        log.error("stage failed", error=logs.scrub(str(err)), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt))
+        observer.failed(step)
+        raise

@@ -1,0 +1,145 @@
+"""Starts and stops Spark, with Delta, quiet and with thread counts that fit the machine."""
+
+import atexit
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from synalign_spark.config import Config
+from synalign_spark.errors import InstallationError
+from synalign_spark.pipeline.jars import jars, on_s3
+from synalign_spark.storage.paths import s3_endpoint
+
+OLDEST_JAVA = 17
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+LOG4J = Path(__file__).resolve().parents[1] / "conf" / "log4j2.properties"
+
+
+def java_version() -> int:
+    """Major version of the Java that Spark would start. Raises InstallationError where there is none that fits."""
+    home = os.environ.get("JAVA_HOME")
+    java = os.path.join(home, "bin", "java") if home else shutil.which("java")
+    hint = "install a Java 17 or 21 runtime (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME to one"
+    if not java or not os.path.exists(java):
+        where = f"JAVA_HOME={home} has no bin/java" if home else "no `java` on PATH"
+        raise InstallationError(f"Java is missing: {where}; {hint}")
+    try:
+        shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+    except OSError as err:
+        raise InstallationError(f"Java cannot be started ({java}: {err}); {hint}") from err
+    found = re.search(r'version "(?:1\.)?(\d+)', shown)
+    if not found:
+        raise InstallationError(f"Java does not run ({java} -version said: {shown.strip()[:200]!r}); {hint}")
+    major = int(found.group(1))
+    if major < OLDEST_JAVA:
+        raise InstallationError(f"Java {major} is too old for Spark ({java}); {hint}")
+    return major
+
+
+def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
+    """Spark settings of a configuration. ``under_submit``: spark-submit has started the JVM already."""
+    master = cfg.spark.master or ("" if under_submit else "local[*]")
+    local = master.startswith("local") or (under_submit and os.environ.get("SYNALIGN_MASTER", "").startswith("local"))
+    conf = {
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.executorEnv.PYTHONHASHSEED": "0",
+    }
+    if local:
+        conf |= {
+            "spark.ui.enabled": "false",
+            "spark.sql.shuffle.partitions": "4",
+            "spark.databricks.delta.snapshotPartitions": "2",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.executorEnv.OMP_NUM_THREADS": "1",
+        }
+    if cfg.lake.format == "delta":
+        conf |= {
+            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        }
+    if on_s3(cfg):
+        conf |= s3_settings()
+    if cfg.spark.shuffle_partitions:
+        conf["spark.sql.shuffle.partitions"] = str(cfg.spark.shuffle_partitions)
+    if not under_submit:
+        conf |= {"spark.master": master, "spark.driver.memory": cfg.spark.driver_memory}
+        if LOG4J.exists():
+            # The user's options come last, so that another log4j file of theirs wins.
+            java = f"-Dlog4j2.configurationFile=file:{LOG4J} {cfg.spark.conf.get(JAVA_OPTIONS, '')}"
+            return conf | cfg.spark.conf | jars(cfg) | {JAVA_OPTIONS: java.strip()}
+    return conf | cfg.spark.conf | jars(cfg)
+
+
+def s3_settings() -> dict[str, str]:
+    """S3's endpoint and region as the environment names them for Arrow and delta-rs, so that one place holds for all three.
+
+    Spark itself takes the keys from there; endpoints other than Amazon's seldom have a host name a bucket."""
+    endpoint, region = s3_endpoint(), os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    conf = {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"} if endpoint else {}
+    return conf | ({"spark.hadoop.fs.s3a.endpoint.region": region} if region else {})
+
+
+@contextlib.contextmanager
+def _stderr_to(path: str) -> Iterator[None]:
+    """File descriptor 2 goes to a file for a while: a JVM started meanwhile keeps writing there."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.dup2(target, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(target)
+
+
+def start_spark(cfg: Config) -> SparkSession:
+    """The Spark session of a run: the one that spark-submit prepared, or a new one."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+    conf = settings(cfg, under_submit)
+    if not under_submit:
+        java_version()
+        if conf["spark.master"].startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        if conf["spark.master"].startswith("local-cluster"):
+            import pyspark
+
+            os.environ.setdefault("SPARK_HOME", os.path.dirname(pyspark.__file__))
+    builder = SparkSession.builder.appName(f"synalign:{cfg.run.id}")
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    if under_submit:
+        return builder.getOrCreate()
+    log = os.path.join(tempfile.gettempdir(), f"synalign-spark-{os.getpid()}.log")
+    try:
+        with _stderr_to(log):
+            spark = builder.getOrCreate()
+    except Exception as err:
+        tail = Path(log).read_text(errors="replace")[-1500:] if os.path.exists(log) else ""
+        raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
+    atexit.register(Path(log).unlink, missing_ok=True)
+    return spark
+
+
+@contextlib.contextmanager
+def spark_session(cfg: Config) -> Iterator[SparkSession]:
+    """``start_spark``, stopped at the end."""
+    spark = start_spark(cfg)
+    try:
+        yield spark
+    finally:
+        spark.stop()

@@ -1,0 +1,21 @@
+"""The ``cluster`` stage: embeddings -> centroids, clusters."""
+
+from pyspark.sql import functions as F
+
+from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.spark.cluster import cluster
+from synalign_spark.storage import tables
+
+
+def run(ctx: Context) -> Summary:
+    """Clusters the real rows and writes both tables."""
+    embeddings = ctx.lake.read(tables.EMBEDDINGS, origin="real")
+    with cluster(embeddings, ctx.cfg.cluster, ctx.cfg.run.seed) as (centroids, clusters):
+        ctx.lake.write(tables.CENTROIDS, centroids)
+        ctx.lake.write(tables.CLUSTERS, clusters)
+        seen = centroids.agg(
+            F.count("*").alias("clusters"), F.sum("n_rows").alias("rows"), F.sum("inertia").alias("inertia"),
+            F.max("n_rows").alias("largest_cluster"), F.min("n_rows").alias("smallest_cluster"),
+        )  # fmt: skip
+        summary: Summary = seen.toArrow().to_pylist()[0]
+        return summary

@@ -1,0 +1,106 @@
+"""generate: the demonstrations become synthetic rows, written by a language model or brought in from elsewhere."""
+
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from synalign_spark.config import SourceConfig
+from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.storage.paths import local_path
+from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, REFUSALS, REJECTS, SYNTHETIC
+
+STRATEGIES_WITHOUT_DEMONSTRATIONS = ("simprompt", "attrprompt")
+MAX_LABELS = 10_000
+
+
+def run(ctx: Context) -> Summary:
+    """Reads demonstrations and label counts; writes attributes, synthetic, refusals and calls."""
+    cfg = ctx.cfg.generate
+    counts = label_counts(ctx)
+    if cfg.strategy == "imported":
+        return import_rows(ctx, counts)
+    from synalign_spark.generation.engine import generate
+
+    folder = f"{ctx.cfg.lake.path.rstrip('/')}/_synalign/{ctx.cfg.run.id}"
+    local = local_path(folder)
+    demonstrations = ctx.lake.read(DEMONSTRATIONS) if cfg.strategy not in STRATEGIES_WITHOUT_DEMONSTRATIONS else _empty(ctx, DEMONSTRATIONS)
+    result = generate(
+        demonstrations.toArrow(),  # picks x select.demonstrations rows: some hundreds
+        counts,
+        cfg,
+        ctx.cfg.run.seed,
+        f"{folder}/ledger",
+        ctx.progress,
+        str(local) if local else None,
+    )
+    for table, rows in ((ATTRIBUTES, result.attributes), (CALLS, result.calls), (REFUSALS, result.refusals), (SYNTHETIC, result.synthetic)):
+        ctx.lake.write(table, _frame(ctx, rows, table))
+    return result.summary
+
+
+def label_counts(ctx: Context) -> dict[str | None, int]:
+    """Corpus rows by label, {None: n} without labels; one small row a label reaches the driver."""
+    counted = ctx.lake.read(CORPUS).groupBy("label").agg(F.count("*").alias("n")).limit(MAX_LABELS + 1).toArrow().to_pylist()
+    if len(counted) > MAX_LABELS:
+        raise DataError(f"source.label_column {ctx.cfg.source.label_column!r} has more than {MAX_LABELS} values; name a column of classes")
+    return {row["label"]: row["n"] for row in counted}
+
+
+def import_rows(ctx: Context, counts: dict[str | None, int]) -> Summary:
+    """Brings in an existing synthetic set: the same checks as for real rows, no language model.
+
+    Raises DataError when no row is left, ConfigError when the corpus has labels and the set names no label column."""
+    from synalign_spark.spark.ingest import ingest
+    from synalign_spark.spark.sources import read_source
+
+    field = "generate.imported"
+    source = with_corpus_labels(ctx.cfg.generate.imported, [label for label in counts if label is not None])
+    with ingest(read_source(ctx.spark, source, field), source, ctx.cfg.ingest, "synthetic", field) as found:
+        rows = found.accepted.select(*_imported_columns())
+        ctx.lake.write(REJECTS, found.rejects, origin="synthetic")
+        for table in (ATTRIBUTES, REFUSALS, CALLS):
+            ctx.lake.write(table, _empty(ctx, table))
+        ctx.lake.write(SYNTHETIC, rows)
+        real = ctx.lake.read(CORPUS).select("doc_id")
+        return {
+            "strategy": "imported",
+            "accepted": found.n_accepted,
+            "accepted_by_label": found.labels,
+            "rejected": found.reasons,
+            "equal_to_a_real_row": rows.join(real, "doc_id", "left_semi").count(),
+        }
+
+
+def with_corpus_labels(source: SourceConfig, labels: list[str]) -> SourceConfig:
+    """The imported set's source, held to the corpus's labels: rows of other labels are rejected as unknown_label."""
+    if not labels:
+        return source.model_copy(update={"label_column": None, "labels": None})
+    if source.label_column is None:
+        raise ConfigError(
+            f"generate.imported.label_column is not set, and the corpus has labels ({', '.join(sorted(labels)[:5])}); name the column with the classes"
+        )
+    allowed = sorted(set(labels) & set(source.labels or labels))
+    if not allowed:
+        raise ConfigError(
+            f"generate.imported.labels {source.labels} has none of the corpus's labels ({', '.join(sorted(labels)[:5])}); see rename_labels"
+        )
+    return source.model_copy(update={"labels": allowed})
+
+
+def _imported_columns() -> list[Column]:
+    """The SYNTHETIC contract from ingested rows: what is unknown of an imported row is null."""
+    given = {"doc_id", "text", "label", "prior_weight"}
+    fixed = {"strategy": F.lit("imported"), "model": F.lit("unknown")}
+    unknown = F.lit(None)
+    return [F.col(c.name) if c.name in given else fixed.get(c.name, unknown.cast(c.dtype)).alias(c.name) for c in SYNTHETIC.columns]
+
+
+def _frame(ctx: Context, rows: pa.Table, table: Any) -> DataFrame:
+    return ctx.spark.createDataFrame(rows, schema=table.ddl) if rows.num_rows else _empty(ctx, table)
+
+
+def _empty(ctx: Context, table: Any) -> DataFrame:
+    return ctx.spark.createDataFrame([], schema=table.ddl)

@@ -1,0 +1,36 @@
+"""Job `report`: one HTML file beside the tables, and the ``metrics`` table."""
+
+import pyarrow as pa
+
+from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.report.gather import gather
+from synalign_spark.report.metrics import metric_rows
+from synalign_spark.report.page import render
+from synalign_spark.report.place import write_page
+from synalign_spark.storage import tables
+from synalign_spark.storage.runs import RunStore
+
+METRICS_SCHEMA = pa.schema([("name", pa.string()), ("label", pa.string()), ("value", pa.float64()), ("unit", pa.string())])
+
+
+def run(ctx: Context) -> Summary:
+    """Measures the run's tables, writes ``<lake>/reports/<run_id>.html`` and ``metrics``."""
+    findings = gather(ctx.lake, ctx.cfg, RunStore(ctx.cfg.lake.path, ctx.cfg.run.id).manifest())
+    rows = metric_rows(findings)
+    place = write_page(ctx.cfg.lake.path, ctx.cfg.run.id, render(findings))
+    ctx.lake.write(tables.METRICS, ctx.spark.createDataFrame(pa.Table.from_pylist(rows, METRICS_SCHEMA)))
+    summary: Summary = {"report": place, "metrics": len(rows)}
+    if findings.probe is not None:
+        uniform, weighted, real, both = findings.probe.arms
+        summary |= {
+            "probe_accuracy_uniform": round(uniform.accuracy, 4),
+            "probe_accuracy_weighted": round(weighted.accuracy, 4),
+            "probe_accuracy_real": round(real.accuracy, 4),
+            "probe_accuracy_real_and_synthetic": round(both.accuracy, 4),
+            "probe_gain_standard_error": round(findings.probe.gain.error, 4),
+            "probe_gain_beside_real": round(findings.probe.beside.accuracy, 4),
+            "probe_gain_beside_real_standard_error": round(findings.probe.beside.error, 4),
+        }
+    elif ctx.cfg.report.downstream:
+        summary["probe_skipped"] = findings.probe_skipped
+    return summary

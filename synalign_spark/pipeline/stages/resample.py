@@ -1,0 +1,24 @@
+"""Job ``resample``: synthetic rows, weights, certificate and corpus in; the augmented training set out."""
+
+from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.spark.resample import resample
+from synalign_spark.storage.tables import AUGMENTED, CERTIFICATE, CORPUS, SYNTHETIC, WEIGHTS
+
+
+def run(ctx: Context) -> Summary:
+    """Reads SYNTHETIC, WEIGHTS, CERTIFICATE and CORPUS, writes AUGMENTED."""
+    synthetic, weights, corpus = (ctx.lake.read(table) for table in (SYNTHETIC, WEIGHTS, CORPUS))
+    mass = ctx.lake.read(CERTIFICATE).where("label IS NULL").toArrow().to_pylist()[0]["synthetic_mass"]  # one row
+    cfg = ctx.cfg
+    ctx.lake.write(AUGMENTED, resample(synthetic, weights, corpus, cfg.resample, cfg.run.seed, cfg.align.label_shares, mass))
+    counts = ctx.lake.read(AUGMENTED).selectExpr(
+        "count_if(origin = 'real') AS real", "count_if(origin = 'synthetic') AS synthetic",
+        "count(DISTINCT CASE WHEN origin = 'synthetic' THEN doc_id END) AS distinct_synthetic",
+    ).toArrow().to_pylist()[0]  # fmt: skip
+    return {
+        "method": cfg.resample.method,
+        "rows_real": counts["real"],
+        "rows_synthetic": counts["synthetic"],
+        "distinct_synthetic": counts["distinct_synthetic"],
+        "synthetic_mass": mass,
+    }

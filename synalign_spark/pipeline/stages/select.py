@@ -1,0 +1,28 @@
+"""The ``select`` stage: centroids, clusters, corpus -> demonstrations, selection_trace."""
+
+from typing import Any
+
+from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.spark.select import select
+from synalign_spark.storage import tables
+
+
+def run(ctx: Context) -> Summary:
+    """Picks clusters and their demonstrations and writes both tables."""
+    centroids, clusters, corpus = (ctx.lake.read(table) for table in (tables.CENTROIDS, tables.CLUSTERS, tables.CORPUS))
+    demonstrations, trace = select(centroids, clusters, corpus, ctx.cfg.select, ctx.cfg.run.seed)
+    ctx.lake.write(tables.DEMONSTRATIONS, demonstrations)
+    ctx.lake.write(tables.SELECTION_TRACE, trace)
+    return _summary(trace.toArrow().to_pylist(), ctx.lake.read(tables.DEMONSTRATIONS).count())
+
+
+def _summary(picks: list[dict[str, Any]], n_demonstrations: int) -> Summary:
+    """Picks, and how far they reach: the least covered label speaks for all. picks: the trace's rows."""
+    last = {row["label"]: row for row in sorted(picks, key=lambda row: row["pick_rank"])}
+    return {
+        "picks": len(picks),
+        "labels": len([label for label in last if label is not None]),
+        "demonstrations": n_demonstrations,
+        "coverage": min(row["coverage_after"] for row in last.values()),
+        "mean_posterior_sd": max(row["mean_sd_after"] for row in last.values()),
+    }

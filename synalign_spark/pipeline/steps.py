@@ -1,0 +1,185 @@
+"""The steps of a run: their order, what each depends on, and whether it is already done.
+
+Nothing here starts Spark: a run that is finished is recognised from its manifest alone.
+"""
+
+import functools
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from synalign_spark import __version__
+from synalign_spark.config import Config
+from synalign_spark.errors import DataError, LakeError
+from synalign_spark.storage import tables
+from synalign_spark.storage.tables import Table
+
+# Keys that change how fast or how far a step goes, never what it computes from the same answers.
+OPERATIONAL = frozenset(
+    {
+        "embed.device",
+        "generate.limits",
+        "generate.llm.actors",
+        "generate.llm.concurrency",
+        "generate.llm.ray_address",
+        "generate.llm.timeout_s",
+        "generate.llm.max_attempts",
+        "generate.llm.api_key_env",
+        "align.runtime",
+        "align.device",
+        "align.memory_gb",
+        "align.tasks",
+        "align.peer_timeout_s",
+    }
+)
+
+
+STAGES = "synalign_spark.pipeline.stages"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the flow. ``sections``: the configuration that shapes its output; ``after``: the steps it reads."""
+
+    name: str
+    module: str
+    sections: tuple[str, ...]
+    after: tuple[str, ...]
+    writes: tuple[Table, ...]
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        """The stage that the step belongs to, as `spark-submit.sh` names it."""
+        return "embed" if self.module == "embed" else self.name
+
+    def load(self) -> Callable[..., dict[str, Any]]:
+        """The job's ``run``, imported only when it is needed (its libraries take seconds)."""
+        return functools.partial(importlib.import_module(f"{STAGES}.{self.module}").run, **self.arguments)
+
+
+STEPS: tuple[Step, ...] = (
+    Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
+    Step("embed", "embed", ("embed",), ("ingest",), (tables.EMBEDDINGS,), {"origin": "real"}),
+    Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS)),
+    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE)),
+    Step(
+        "generate",
+        "generate",
+        ("generate", "ingest"),
+        ("ingest", "select"),
+        (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS),
+    ),
+    Step("embed-synthetic", "embed", ("embed",), ("generate",), (tables.EMBEDDINGS,), {"origin": "synthetic"}),
+    Step(
+        "align",
+        "align",
+        ("align",),
+        ("embed", "cluster", "embed-synthetic"),
+        (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
+    ),
+    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,)),
+    Step("report", "report", ("report",), ("resample",), (tables.METRICS,)),
+)
+BY_NAME = {step.name: step for step in STEPS}
+
+
+def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
+    """The flat settings (dotted key to JSON value) that shape a step's output, with the seed."""
+    dumped = json.loads(cfg.model_dump_json(by_alias=True))
+    flat = {"run.seed": dumped["run"]["seed"], "synalign.version": __version__}
+    for section in step.sections:
+        flat |= _flatten(dumped[section], section)
+    return flat
+
+
+def limits_of(cfg: Config) -> dict[str, Any]:
+    """The limits that may end the generation early, as plain JSON values."""
+    return cfg.generate.limits.model_dump(mode="json")
+
+
+def _flatten(value: Any, key: str) -> dict[str, Any]:
+    if key in OPERATIONAL:
+        return {}
+    if isinstance(value, dict) and value:
+        return {k: v for name, inner in value.items() for k, v in _flatten(inner, f"{key}.{name}").items()}
+    return {key: value}
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """A hash of settings or inputs, stable over key order."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a step must run. ``changed``: settings that differ from the lake's, as (key, there, here)."""
+
+    step: Step
+    done: bool
+    why: str
+    changed: tuple[tuple[str, Any, Any], ...] = ()
+
+
+def judge(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, str]) -> list[Verdict]:
+    """What each step of the run needs, in order. ``source``: step name to the fingerprint of the files it reads."""
+    verdicts: list[Verdict] = []
+    again: set[str] = set()
+    for step in STEPS:
+        verdict = _judge_one(step, cfg, manifest, source.get(step.name, ""), again)
+        if not verdict.done:
+            again.add(step.name)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _judge_one(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str, again: set[str]) -> Verdict:
+    entry = manifest.get(step.name)
+    if entry is None:
+        return Verdict(step, False, "not run yet")
+    here = settings_of(step, cfg)
+    there = entry["settings"]
+    changed = tuple((key, there.get(key), here.get(key)) for key in sorted(here.keys() | there.keys()) if here.get(key) != there.get(key))
+    if source != entry.get("source", ""):
+        changed += (("source files", "as they were", "changed since"),)
+    if changed:
+        return Verdict(step, False, "its settings changed", changed)
+    upstream = [name for name in step.after if name in again or manifest[name]["produced"] != entry["inputs"].get(name)]
+    if upstream:
+        return Verdict(step, False, f"{' and '.join(upstream)} ran anew")
+    stopped_by = str(entry["summary"].get("stopped_by", ""))
+    if stopped_by.startswith("limits.") and entry.get("limits") != limits_of(cfg):  # with a larger budget there is more to do
+        return Verdict(step, False, f"generate.{stopped_by} stopped it, and the limits changed")
+    return Verdict(step, True, "done")
+
+
+def refuse_foreign_lake(verdicts: Sequence[Verdict], cfg: Config) -> None:
+    """Raises LakeError where the run in the lake was made with other settings: paid work is never replaced unasked."""
+    lines = [f"  - {v.step.name}: {key} was {there!r}, is now {here!r}" for v in verdicts for key, there, here in v.changed]
+    if lines:
+        raise LakeError(
+            f"run.id {cfg.run.id!r} in lake.path {cfg.lake.path!r} was made from another configuration:\n"
+            + "\n".join(dict.fromkeys(lines))
+            + "\nkeep both: --set run.id=ANOTHER_NAME; or redo the steps that change, and those after them: --redo"
+            + "\n(finished language-model calls whose prompts stay the same are not repeated)"
+        )
+
+
+def require_done(step: Step, verdicts: Sequence[Verdict]) -> None:
+    """Raises DataError where a step is asked for alone and one before it is not done."""
+    missing = [v for v in verdicts if v.step.name in _ancestors(step) and not v.done]
+    if missing:
+        raise DataError(
+            f"stage {step.name!r} needs {', '.join(v.step.name for v in missing)} first ({missing[0].why}); "
+            "run those stages, or all with `synalign run`"
+        )
+
+
+def _ancestors(step: Step) -> set[str]:
+    found: set[str] = set()
+    for name in step.after:
+        found |= {name} | _ancestors(BY_NAME[name])
+    return found

@@ -1,0 +1,1 @@
+"""DataFrame to DataFrame: sources, ingest, embedding, clustering, selection and resampling."""

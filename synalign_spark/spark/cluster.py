@@ -1,0 +1,148 @@
+"""Clusters the real corpus: k-means fitted on a hash sample, then one pass that assigns every row."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from synalign_spark.config import ClusterConfig
+from synalign_spark.core.communicator import LocalCommunicator
+from synalign_spark.core.sampling.kmeans import KMeansFit, by_size, fit
+from synalign_spark.errors import DataError
+from synalign_spark.spark.keys import unit
+from synalign_spark.udfs.arrow import from_matrix, to_matrix, widths_udf
+from synalign_spark.udfs.assign import assign_udf
+
+AUTO_SMALLEST, AUTO_LARGEST = 8, 1_000
+
+CENTROIDS_TYPE = pa.schema(
+    [
+        pa.field("cluster_id", pa.int32(), nullable=False),
+        pa.field("centroid", pa.list_(pa.float64()), nullable=False),
+        pa.field("n_rows", pa.int64(), nullable=False),
+        pa.field("mass", pa.float64(), nullable=False),
+        pa.field("label_counts", pa.map_(pa.string(), pa.int64()), nullable=False),
+        pa.field("inertia", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """What the assigned rows add up to, by the cluster ids of the fit. rows, inertia: (k,)."""
+
+    rows: npt.NDArray[np.int64]
+    inertia: npt.NDArray[np.float64]
+    labels: list[dict[str, int]]
+
+
+@contextlib.contextmanager
+def cluster(embeddings: DataFrame, cfg: ClusterConfig, seed: int) -> Iterator[tuple[DataFrame, DataFrame]]:
+    """Yields ``centroids`` and ``clusters`` by their table contracts: ``with cluster(e, cfg, seed) as (centroids, clusters)``.
+
+    embeddings: doc_id, label, embedding (array<float>) of the real rows, one row a doc_id.
+    On the driver: at most ``cfg.sample_rows`` vectors, k centroids, k * labels counts. On the executors: the
+    assignment, kept (memory, then disk) while the block lasts because it is read twice: to count and to write.
+    Raises DataError for no rows, fewer rows than clusters, unusable vectors or vectors of different widths."""
+    n_rows = _check(embeddings)
+    k = _n_clusters(cfg, n_rows)
+    fitted = _fit(_sample(embeddings, cfg.sample_rows, seed, n_rows), k, cfg, seed)
+    assigned = embeddings.select("doc_id", "label", assign_udf(fitted.centroids)("embedding").alias("at"))
+    assigned = assigned.select("doc_id", "label", "at.cluster_id", "at.sq_distance").persist()
+    try:
+        tally = _tally(assigned, len(fitted.centroids))
+        order = by_size(tally.rows, fitted.centroids)
+        order = order[tally.rows[order] > 0]
+        yield _centroids(embeddings, fitted.centroids, tally, order), _relabelled(assigned, order, len(fitted.centroids))
+    finally:
+        assigned.unpersist()
+
+
+def _check(embeddings: DataFrame) -> int:
+    """The number of rows, after one pass that looks at every vector. Raises DataError where k-means could not run."""
+    width = widths_udf()("embedding").alias("width")
+    found = embeddings.select(width).agg(
+        F.count("*").alias("rows"),
+        F.count_if(F.col("width") < 1).alias("unusable"),
+        F.min("width").alias("narrow"),
+        F.max("width").alias("wide"),
+    )  # fmt: skip
+    seen = found.toArrow().to_pylist()[0]  # one row
+    if not seen["rows"]:
+        raise DataError("cluster: the embeddings table holds no real rows; run `embed` on a corpus that has rows")
+    if seen["unusable"]:
+        raise DataError(
+            f"cluster: {seen['unusable']} of {seen['rows']} embeddings are null, empty or hold NaN or infinity; run `embed` again"
+        )
+    if seen["narrow"] != seen["wide"]:
+        raise DataError(f"cluster: embeddings of width {seen['narrow']} and {seen['wide']} in one table; run `embed` again with one model")
+    return int(seen["rows"])
+
+
+def _n_clusters(cfg: ClusterConfig, n_rows: int) -> int:
+    """``cluster.k``, or the square root of the number of rows within bounds."""
+    fitted_on = min(n_rows, cfg.sample_rows)
+    if cfg.k == "auto":
+        return min(fitted_on, max(AUTO_SMALLEST, min(AUTO_LARGEST, round(math.sqrt(n_rows)))))
+    if cfg.k > n_rows:
+        raise DataError(f"cluster.k is {cfg.k} but the corpus has {n_rows} rows; set it to at most {n_rows}, or to auto")
+    if cfg.k > fitted_on:
+        raise DataError(f"cluster.k is {cfg.k} but k-means is fitted on {fitted_on} rows; raise cluster.sample_rows or lower cluster.k")
+    return cfg.k
+
+
+def _sample(embeddings: DataFrame, sample_rows: int, seed: int, n_rows: int) -> npt.NDArray[np.float32]:
+    """The vectors of the ``sample_rows`` smallest hash numbers, in that order: the same rows on any partitioning."""
+    key = unit(seed, "cluster.sample", "doc_id")
+    keyed = embeddings.select(key.alias("key"), "doc_id", "embedding")
+    # Hash numbers are uniform, so few rows above the wanted share need sorting: six standard deviations.
+    share = (sample_rows + 6 * sample_rows**0.5 + 36) / n_rows
+    for candidates in (keyed.where(F.col("key") < share), keyed):
+        taken = candidates.orderBy("key", "doc_id").limit(sample_rows).select("embedding")
+        x = to_matrix(taken.toArrow().column("embedding"))  # at most sample_rows vectors
+        if len(x) == min(sample_rows, n_rows):
+            break
+    return x
+
+
+def _fit(x: npt.NDArray[np.float32], k: int, cfg: ClusterConfig, seed: int) -> KMeansFit:
+    return fit(x, k, LocalCommunicator(), seed=seed, batch_rows=cfg.batch_rows, max_epochs=cfg.max_epochs, tolerance=cfg.tolerance)
+
+
+def _tally(assigned: DataFrame, k: int) -> _Tally:
+    counted = assigned.groupBy("cluster_id", "label").agg(F.count("*").alias("rows"), F.sum("sq_distance").alias("inertia"))
+    tally = _Tally(np.zeros(k, dtype=np.int64), np.zeros(k), [{} for _ in range(k)])
+    # At most k * labels rows; sorted, so that the sums do not depend on the order of arrival.
+    for row in sorted(counted.toArrow().to_pylist(), key=lambda row: (row["cluster_id"], row["label"] or "")):
+        tally.rows[row["cluster_id"]] += row["rows"]
+        tally.inertia[row["cluster_id"]] += row["inertia"]
+        if row["label"] is not None:
+            tally.labels[row["cluster_id"]][row["label"]] = row["rows"]
+    return tally
+
+
+def _centroids(embeddings: DataFrame, centroids: npt.NDArray[np.float64], tally: _Tally, order: npt.NDArray[np.int64]) -> DataFrame:
+    rows = tally.rows[order]
+    columns = [
+        pa.array(np.arange(len(order), dtype=np.int32)),
+        from_matrix(centroids[order], pa.float64()),
+        pa.array(rows),
+        pa.array(rows / rows.sum()),
+        pa.array([list(tally.labels[i].items()) for i in order], type=pa.map_(pa.string(), pa.int64())),
+        pa.array(tally.inertia[order]),
+    ]
+    return embeddings.sparkSession.createDataFrame(pa.Table.from_arrays(columns, schema=CENTROIDS_TYPE))
+
+
+def _relabelled(assigned: DataFrame, order: npt.NDArray[np.int64], k: int) -> DataFrame:
+    """Cluster ids of the fit become ranks by number of rows in the corpus."""
+    new_id = np.full(k, -1, dtype=np.int64)
+    new_id[order] = np.arange(len(order))
+    looked_up = F.element_at(F.array(*(F.lit(int(i)) for i in new_id)), F.col("cluster_id") + 1)
+    return assigned.select("doc_id", "label", looked_up.cast("int").alias("cluster_id"), "sq_distance")

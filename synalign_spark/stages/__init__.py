@@ -1,1 +1,0 @@
-"""Each stage is a function from DataFrames to DataFrames; jobs read and write around it."""

@@ -1,0 +1,274 @@
+"""Reads and writes the contracts of :mod:`synalign_spark.storage.tables` as Delta or Parquet.
+
+A write appears whole or not at all and replaces what the same run (and scope) wrote before, so every
+job can be repeated. ``run_id`` is added here on writing and filtered on and dropped on reading.
+Parquet becomes visible by one rename of a folder; Delta by one commit.
+"""
+
+import os
+import re
+from typing import Any, Literal, cast
+
+from delta.tables import DeltaTable
+from pyarrow import fs
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from synalign_spark import errors
+from synalign_spark.errors import ContractError, LakeError, SynalignError
+from synalign_spark.storage.paths import fault_line, filesystem, local_path, scheme, spark_path
+from synalign_spark.storage.tables import Table
+
+RUN_ID = "run_id"
+# Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
+RENAMING_SCHEMES = ("file", "hdfs", "viewfs", "abfs", "abfss")
+# Run ids and scope values stand in folder names and SQL; nothing in them ever needs escaping.
+_PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+_BROKEN = re.compile(r"synalign-contract: (.*?) :end")
+_RAISED = re.compile(r"synalign_spark\.errors\.(\w+): (.+)")
+
+
+class Lake:
+    """The tables of one lake, as one run sees them."""
+
+    def __init__(self, spark: SparkSession, path: str, format: Literal["delta", "parquet"], run_id: str) -> None:
+        """path: folder or address; format: 'delta' or 'parquet'.
+
+        Raises LakeError for Parquet on a store without renames, and for a Delta store that Spark cannot reach."""
+        if format == "parquet" and scheme(path) not in RENAMING_SCHEMES:
+            raise LakeError(
+                f"lake.format 'parquet' needs a file system that renames folders, got lake.path {path!r}; set lake.format to 'delta'"
+            )
+        self.spark, self.path, self.format, self.run_id = spark, path, format, _plain(RUN_ID, run_id)
+        if format == "delta" and local_path(path) is None:
+            self._reach()
+
+    def read(self, table: Table, **scope: str) -> DataFrame:
+        """Rows of this run (and scope), with the contract's columns in the contract's order; no ``run_id``.
+
+        A run that wrote no rows reads as empty. Raises LakeError where the table does not exist,
+        ContractError where a stored column is missing or of another type."""
+        stored = self._stored(table, only_this_run=True)
+        for name, value in self._scope(table, scope).items():
+            stored = stored.where(F.col(name) == F.lit(value))
+        return stored.where(F.col(RUN_ID) == F.lit(self.run_id)).select(*table.column_names)
+
+    def read_all_runs(self, table: Table) -> DataFrame:
+        """Rows of every run: ``run_id``, then the contract's columns. Raises as ``read`` does."""
+        return self._stored(table, only_this_run=False).select(RUN_ID, *table.column_names)
+
+    def exists(self, table: Table, **scope: str) -> bool:
+        """Whether this run (and scope) has at least one row in the table."""
+        return self.has_table(table) and not self.read(table, **scope).isEmpty()
+
+    def has_table(self, table: Table) -> bool:
+        """Whether any run has written the table."""
+        self._refuse_other_format(table)
+        if self.format == "delta":
+            return bool(DeltaTable.isDeltaTable(self.spark, self._table_path(table)))
+        files, root = filesystem(f"{self.path}/{table.name}")
+        return bool(files.get_file_info(root).type == fs.FileType.Directory)
+
+    def write(self, table: Table, df: DataFrame, **scope: str) -> None:
+        """Replaces the rows of this run (and scope) by ``df``, whole or not at all.
+
+        df: the contract's columns in any order; a scope column may be left out where its value is given.
+        Raises ContractError for wrong columns, types, nulls or scope values, LakeError for a lake that
+        cannot be written. After any error the old rows are still there."""
+        chosen = self._scope(table, scope)
+        rows = self._conforming(table, df, chosen)
+        self._check_writable(table)
+        try:
+            if self.format == "delta":
+                self._write_delta(table, rows, chosen)
+            else:
+                self._write_parquet(table, rows, chosen)
+        except Exception as err:
+            own = _own_error(err)
+            if own is None:
+                raise
+            raise own from err
+
+    def _reach(self) -> None:
+        """Spark has its own client for each store: that it lacks one should be known before any work."""
+        try:
+            DeltaTable.isDeltaTable(self.spark, self.path)
+        except Exception as err:  # py4j's, Spark's, or the store's own kind
+            raise LakeError(
+                f"lake.path: Spark cannot reach {self.path!r} ({fault_line(err)}); name the store's jars in spark.conf (spark.jars.packages) "
+                "or put them in the folder lake.jars; its other settings belong in spark.conf, its keys in the environment"
+            ) from err
+
+    def _table_path(self, table: Table) -> str:
+        return f"{spark_path(self.path)}/{table.name}"
+
+    def _scope(self, table: Table, scope: dict[str, str]) -> dict[str, str]:
+        """The given scope in the table's order, checked."""
+        unknown = set(scope) - set(table.scope)
+        if unknown:
+            raise ContractError(f"table {table.name} has no scope column {sorted(unknown)}; it has {list(table.scope)}")
+        return {name: _plain(name, scope[name]) for name in table.scope if name in scope}
+
+    def _schema(self, table: Table) -> StructType:
+        return cast(StructType, StructType.fromDDL(table.ddl))
+
+    def _conforming(self, table: Table, df: DataFrame, scope: dict[str, str]) -> DataFrame:
+        """The rows as they are stored, in the contract's order; rows that break the contract fail the write."""
+        for name, only in scope.items():
+            if name not in df.columns:
+                df = df.withColumn(name, F.lit(only))
+        extra = [name for name in df.columns if name not in table.column_names]
+        if extra:
+            raise ContractError(
+                f"table {table.name}: columns {extra} are not in its contract; drop them (it has {', '.join(table.column_names)})"
+            )
+        _check_types(table, self._schema(table), df.schema, "the rows to write")
+        columns = [F.lit(self.run_id).alias(RUN_ID)]
+        for column in table.columns:
+            value = F.col(f"`{column.name}`")
+            if not column.nullable:
+                value = F.coalesce(value, _fail(f"table {table.name}: column {column.name} is null in some row, and must not be"))
+            columns.append(value.alias(column.name))
+        for name, only in scope.items():
+            told = f"table {table.name}: column {name} must be '{only}' in every row of this write, got another value"
+            df = df.where(F.when(F.col(name) == F.lit(only), F.lit(True)).otherwise(_fail(told)))
+        return df.select(*columns)
+
+    def _stored(self, table: Table, only_this_run: bool) -> DataFrame:
+        if not self.has_table(table):
+            raise LakeError(f"table '{table.name}' is not in the lake {self.path!r}; run the {table.producer} stage first")
+        if self.format == "delta":
+            stored = self.spark.read.format("delta").load(self._table_path(table))
+            _check_types(table, self._schema(table), stored.schema, f"the lake {self.path!r}")
+            return stored
+        return self._stored_parquet(table, only_this_run)
+
+    def _stored_parquet(self, table: Table, only_this_run: bool) -> DataFrame:
+        schema = cast(StructType, StructType.fromDDL(f"`{RUN_ID}` string, {table.ddl}"))
+        root = self._table_path(table)
+        folder = f"{root}/{RUN_ID}={self.run_id}" if only_this_run else root
+        reader = self.spark.read.option("basePath", root)
+        try:
+            found = reader.parquet(folder).schema
+        except AnalysisException as err:
+            if "UNABLE_TO_INFER_SCHEMA" in str(err) or "PATH_NOT_FOUND" in str(err):
+                return self.spark.createDataFrame([], schema)
+            raise
+        _check_types(table, self._schema(table), found, f"the lake {self.path!r}", ignore_types=table.scope)
+        # With the schema given, a run id such as '007' is not read as a number.
+        return reader.schema(schema).parquet(folder)
+
+    def _refuse_other_format(self, table: Table) -> None:
+        """A folder that holds the table in the other format; known for local lakes only."""
+        root = local_path(self.path)
+        if root is None or not (root / table.name).is_dir():
+            return
+        has_log = (root / table.name / "_delta_log").is_dir()
+        has_files = any(child.name.startswith(f"{RUN_ID}=") for child in (root / table.name).iterdir())
+        stored = "delta" if has_log else "parquet" if has_files else self.format
+        if stored != self.format:
+            raise LakeError(
+                f"lake.format is '{self.format}', but table '{table.name}' in {self.path!r} is {stored}; set lake.format to '{stored}' or choose another lake.path"
+            )
+
+    def _check_writable(self, table: Table) -> None:
+        self._refuse_other_format(table)
+        root = local_path(self.path)
+        if root is not None:
+            check_folder(root)
+
+    def _write_delta(self, table: Table, rows: DataFrame, scope: dict[str, str]) -> None:
+        path = self._table_path(table)
+        if DeltaTable.isDeltaTable(self.spark, path):
+            _check_types(table, self._schema(table), self.spark.read.format("delta").load(path).schema, f"the lake {self.path!r}")
+        replaced = " AND ".join(f"{name} = '{value}'" for name, value in {RUN_ID: self.run_id, **scope}.items())
+        writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", replaced)
+        writer.partitionBy(RUN_ID, *table.scope).save(path)
+
+    def _write_parquet(self, table: Table, rows: DataFrame, scope: dict[str, str]) -> None:
+        """Writes to a hidden folder beside the target and renames it: readers see the old rows or the new ones."""
+        files, root = filesystem(f"{self.path}/{table.name}")
+        place = "/".join(f"{name}={value}" for name, value in {RUN_ID: self.run_id, **scope}.items())
+        flat = place.replace("/", "-")
+        hidden, old = f"{root}/_staging-{flat}", f"{root}/_old-{flat}"
+        for leftover in (hidden, old):  # no two processes write the same run, so it is from a killed one
+            _remove(files, leftover)
+        try:
+            inner = [name for name in table.scope if name not in scope]
+            writer = rows.drop(RUN_ID, *scope).write.mode("overwrite")
+            (writer.partitionBy(*inner) if inner else writer).parquet(f"{self._table_path(table)}/{os.path.basename(hidden)}")
+            _swap(files, hidden, f"{root}/{place}", old)
+        finally:
+            _remove(files, hidden)
+
+
+def check_folder(folder: Any) -> None:
+    """Makes a local folder of the lake. Raises LakeError where it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise LakeError(f"lake.path: {str(folder)!r} cannot be made ({err.strerror}); name a folder that you may write") from err
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise LakeError(f"lake.path: {str(folder)!r} is not writable; change its permissions or name another folder")
+
+
+def _plain(name: str, value: str) -> str:
+    if not isinstance(value, str) or not _PLAIN.match(value):
+        raise ContractError(f"{name} must be letters, digits, '_', '.' or '-', at most 64, starting with a letter or digit; got {value!r}")
+    return value
+
+
+def _fail(message: str) -> Any:
+    """An expression that fails the Spark job; its void type fits beside any column."""
+    return F.raise_error(F.lit(f"synalign-contract: {message} :end"))
+
+
+def _check_types(table: Table, wanted: StructType, got: StructType, where: str, ignore_types: tuple[str, ...] = ()) -> None:
+    """Raises ContractError for the first missing column or other type; nullability and order do not count."""
+    types = {field.name: field.dataType.simpleString() for field in got.fields}
+    for field in wanted.fields:
+        expected = field.dataType.simpleString()
+        if field.name not in types:
+            raise ContractError(
+                f"table {table.name}: column {field.name} ({expected}) is missing in {where}, which has {', '.join(types) or 'no columns'}"
+            )
+        if types[field.name] != expected and field.name not in ignore_types:
+            raise ContractError(f"table {table.name}: column {field.name} must be {expected}, got {types[field.name]} in {where}; cast it")
+
+
+def _own_error(err: Exception) -> SynalignError | None:
+    """The error of ours behind a failed Spark job: a broken contract, or what a UDF raised on a worker."""
+    text = _full_text(err)
+    if broken := _BROKEN.search(text):
+        return ContractError(broken.group(1))
+    raised = _RAISED.search(text)
+    kind = getattr(errors, raised.group(1), None) if raised else None
+    return kind(raised.group(2)) if raised and isinstance(kind, type) and issubclass(kind, SynalignError) else None
+
+
+def _full_text(err: BaseException) -> str:
+    """Message of an error and of its causes, on the JVM's side too."""
+    parts = [str(err)]
+    cause = getattr(err, "_origin", None) or getattr(err, "java_exception", None)
+    for _ in range(20):
+        if cause is None:
+            break
+        parts.append(str(cause.toString()))
+        cause = cause.getCause()
+    return "\n".join(parts)
+
+
+def _remove(files: fs.FileSystem, folder: str) -> None:
+    if files.get_file_info(folder).type == fs.FileType.Directory:
+        files.delete_dir(folder)
+
+
+def _swap(files: fs.FileSystem, new: str, target: str, old: str) -> None:
+    """Puts the folder ``new`` in the place of ``target``; what was there is removed after the rename."""
+    files.create_dir(os.path.dirname(target), recursive=True)
+    if files.get_file_info(target).type != fs.FileType.NotFound:
+        files.move(target, old)
+    files.move(new, target)
+    _remove(files, old)

@@ -1,0 +1,148 @@
+"""A read-only view of a lake without Spark: tables as Arrow datasets, in a fraction of a second.
+
+Delta is read by delta-rs, Parquet by Arrow itself; both understand what :mod:`synalign_spark.storage.lake` writes.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from synalign_spark.errors import LakeError
+from synalign_spark.storage.paths import delta_rs_options, filesystem, local_path
+from synalign_spark.storage.tables import TABLES, Table
+
+RUN_ID = "run_id"
+Row = dict[str, Any]
+
+
+class LakeView:
+    """The tables of one lake, as one run sees them."""
+
+    def __init__(self, path: str, format: Literal["delta", "parquet"], run_id: str) -> None:
+        """path: folder or address. Raises LakeError where there is no lake, or no such run in it."""
+        self.path, self.format, self.run_id = path, format, run_id
+        with _told(path):
+            self._files, self._root = filesystem(path)
+            if self._files.get_file_info(self._root).type != fs.FileType.Directory:
+                raise LakeError(f"lake.path: there is no lake at {path!r}; make one with `synalign run` or name another folder")
+            self._stored = {table.name: stored for table in TABLES if (stored := self._open(table)) is not None}
+        if not self.rows() and not self.manifest():
+            runs = self.runs()
+            known = f"it holds {', '.join(runs)}" if runs else "it holds no run yet"
+            raise LakeError(f"run.id: {run_id!r} is not in lake.path {path!r}; {known}")
+
+    def runs(self) -> list[str]:
+        """Every run that has a manifest or rows in this lake, by name."""
+        with _told(self.path):
+            names = {name for name in self._children("_synalign") if self._is_file(f"_synalign/{name}/manifest.json")}
+            for stored in self._stored.values():
+                names |= {
+                    keys[RUN_ID] for part in stored.get_fragments() if RUN_ID in (keys := ds.get_partition_keys(part.partition_expression))
+                }
+        return sorted(names)
+
+    def manifest(self) -> dict[str, Row]:
+        """Entries of the finished steps, in the order they finished; empty where none is. Raises LakeError for a damaged file."""
+        place = f"{self._root}/_synalign/{self.run_id}/manifest.json"
+        if not self._is_file(f"_synalign/{self.run_id}/manifest.json"):
+            return {}
+        with _told(self.path), self._files.open_input_stream(place, compression=None) as stream:
+            raw = stream.read()
+        try:
+            steps: dict[str, Row] = dict(json.loads(raw)["steps"])
+        except (ValueError, KeyError, TypeError) as err:
+            raise LakeError(f"{place} is damaged ({type(err).__name__}: {err}); delete it: the run's steps are then done again") from err
+        return steps
+
+    def rows(self) -> dict[str, int]:
+        """Rows of this run by table, in the order of the flow; tables without any are left out. Counted from metadata."""
+        with _told(self.path):
+            counts = {name: stored.count_rows(filter=self._of_run) for name, stored in self._stored.items()}
+        return {name: n for name, n in counts.items() if n}
+
+    def fetch(self, table: Table, key: str, values: list[str], columns: list[str]) -> list[Row]:
+        """Rows whose column ``key`` is one of ``values`` (few); none where the table is missing."""
+        if table.name not in self._stored:
+            return []
+        condition = self._of_run & ds.field(key).isin(values)
+        with _told(self.path):
+            found = self._stored[table.name].to_table(columns=columns, filter=condition)
+        return _plain(found)
+
+    def read(self, table: Table) -> list[Row]:
+        """All rows of a table of parameter size (a certificate, metrics); none where it is missing."""
+        if table.name not in self._stored:
+            return []
+        with _told(self.path):
+            return _plain(self._stored[table.name].to_table(columns=list(table.column_names), filter=self._of_run))
+
+    def largest(self, table: Table, by: str, n: int, columns: list[str], ties: Sequence[str] = ("doc_id",)) -> list[Row]:
+        """The n rows with the largest ``by``, ties by rising ``ties``. One pass over the file batches; n rows are kept."""
+        if table.name not in self._stored or n < 1:
+            return []
+        order = [(by, "descending"), *((name, "ascending") for name in ties)]
+        with _told(self.path):
+            batches = self._stored[table.name].to_batches(columns=columns, filter=self._of_run)
+            first = next(batches, None)
+            if first is None:  # another run wrote the table, this one did not
+                return []
+            kept = pa.Table.from_batches([first])
+            for batch in batches:
+                kept = pa.concat_tables([kept.sort_by(order).slice(0, n), pa.Table.from_batches([batch])])
+        return _plain(kept.sort_by(order).slice(0, n))
+
+    @property
+    def _of_run(self) -> Any:
+        return ds.field(RUN_ID) == self.run_id
+
+    def _open(self, table: Table) -> ds.Dataset | None:
+        """The stored table, or None where no run has written it. Raises LakeError for the other format."""
+        children = self._children(table.name)
+        if not children:
+            return None
+        stored = "delta" if "_delta_log" in children else "parquet"
+        if stored != self.format:
+            raise LakeError(
+                f"lake.format is '{self.format}', but table '{table.name}' in {self.path!r} is {stored}; set lake.format to '{stored}'"
+            )
+        if self.format == "delta":
+            from deltalake import DeltaTable
+
+            address = f"{self.path.rstrip('/')}/{table.name}"
+            return DeltaTable(str(local_path(address) or address), storage_options=delta_rs_options()).to_pyarrow_dataset()
+        # Names of runs and scopes are text, even where one looks like a number.
+        parts = ds.partitioning(pa.schema([(name, pa.string()) for name in (RUN_ID, *table.scope)]), flavor="hive")
+        found = ds.dataset(f"{self._root}/{table.name}", filesystem=self._files, format="parquet", partitioning=parts)
+        # Only runs that wrote no row: there is no file to learn the columns from.
+        return found if set(table.column_names) <= set(found.schema.names) else None
+
+    def _children(self, name: str) -> list[str]:
+        selector = fs.FileSelector(f"{self._root}/{name}", allow_not_found=True)
+        return [info.base_name for info in self._files.get_file_info(selector)]
+
+    def _is_file(self, name: str) -> bool:
+        return bool(self._files.get_file_info(f"{self._root}/{name}").type == fs.FileType.File)
+
+
+def _plain(table: pa.Table) -> list[Row]:
+    """Rows as dictionaries; a map becomes a dictionary."""
+    rows: list[Row] = table.to_pylist(maps_as_pydicts="lossy")
+    return rows
+
+
+@contextlib.contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Whatever a store or a reader raises becomes a LakeError that names the lake."""
+    try:
+        yield
+    except LakeError:
+        raise
+    except Exception as err:  # delta-rs, Arrow and each store have their own families of exceptions
+        raise LakeError(
+            f"lake.path: {path!r} cannot be read ({type(err).__name__}: {err}); check the address, your rights, and the table's files"
+        ) from err

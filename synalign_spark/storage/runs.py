@@ -1,0 +1,237 @@
+"""What a run has finished, and who is running it: small files in the lake, no Spark.
+
+``<lake>/_synalign/<run_id>/manifest.json`` has an entry per finished step; ``lock.json`` beside it names
+the process that executes the run. A process that was killed leaves its lock behind; the next one on
+the same machine sees that it is dead, and one on another machine that its heartbeat has stopped.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+from synalign_spark.errors import LakeError, RunLockedError
+from synalign_spark.storage.paths import STORE_FAULTS, fault_line, filesystem, local_path, remedy
+
+HEARTBEAT_S = 10.0
+STALE_AFTER_S = 60.0
+SETTLE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock. ``started``: the process's start time in clock ticks since boot, since pids are used again."""
+
+    host: str
+    pid: int
+    started: int
+    since: float
+    heartbeat: float
+    token: str
+
+    @property
+    def alive(self) -> bool:
+        """On this host: the process exists. Elsewhere: its heartbeat is younger than a minute."""
+        if self.host == socket.gethostname():
+            return process_started(self.pid) == self.started
+        return time.time() - self.heartbeat < STALE_AFTER_S
+
+
+def process_started(pid: int) -> int | None:
+    """Start time of a live process in clock ticks since boot (0 where the system does not tell); None if there is none."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            state, *fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if state in "ZX" else int(fields[18])  # man 5 proc: field 3 is the state, 22 the start time
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return 0
+
+
+class RunStore:
+    """Manifest and lock of one run."""
+
+    def __init__(self, lake_path: str, run_id: str, writable: bool = True) -> None:
+        """Makes the run's folder, unless it is only to be read. Raises LakeError where it cannot be made or written."""
+        self.run_id, self._lake = run_id, lake_path.rstrip("/")
+        address = f"{self._lake}/_synalign/{run_id}"
+        self._where = str(local_path(address) or address)
+        try:
+            self._files, self._root = filesystem(address)
+            if not writable:
+                return
+            self._files.create_dir(self._root, recursive=True)
+            probe = f"{self._root}/_probe-{uuid.uuid4().hex}"
+            _put(self._files, probe, b"")
+            self._files.delete_file(probe)
+        except STORE_FAULTS as err:
+            raise LakeError(f"lake.path: {self._where!r} cannot be written ({fault_line(err)}); {remedy(address)}") from err
+
+    def manifest(self) -> dict[str, Any]:
+        """Entries by step, in the order they finished; empty for a new run. Raises LakeError for a damaged file."""
+        with self._reading():
+            raw = self._get("manifest.json")
+        if raw is None:
+            return {}
+        try:
+            steps = json.loads(raw)["steps"]
+            if not isinstance(steps, dict) or not all(isinstance(entry, dict) for entry in steps.values()):
+                raise TypeError("steps is not an object of objects")
+        except (ValueError, KeyError, TypeError) as err:
+            raise LakeError(
+                f"{self._where}/manifest.json is damaged ({type(err).__name__}: {err}); delete it: the run's steps are then done again, its stored answers are kept"
+            ) from err
+        return steps
+
+    def has_table(self, name: str) -> bool:
+        """Whether the lake holds files under the table's name (somebody may have deleted a folder)."""
+        with self._reading():
+            files, root = filesystem(f"{self._lake}/{name}")
+            return any(files.get_file_info(fs.FileSelector(root, allow_not_found=True)))
+
+    def local_path(self, name: str) -> str | None:
+        """Path of a file in the run's folder, or None where the lake is not on this machine."""
+        folder = local_path(f"{self._lake}/_synalign/{self.run_id}")
+        return str(folder / name) if folder else None
+
+    def record(self, step: str, entry: dict[str, Any]) -> None:
+        """Adds or replaces the entry of a finished step; it becomes the last one. entry: plain JSON values."""
+        steps = self.manifest()
+        steps.pop(step, None)
+        self._save({**steps, step: entry})
+
+    def forget(self, steps: list[str] | tuple[str, ...] | set[str]) -> None:
+        """Removes the entries of steps that must be done again; unknown names are no error."""
+        kept = {name: entry for name, entry in self.manifest().items() if name not in set(steps)}
+        self._save(kept)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process. Raises RunLockedError, naming the holder, while another one has it."""
+        token = uuid.uuid4().hex
+        self._acquire(token)
+        stop = threading.Event()
+        beat = threading.Thread(target=self._keep_alive, args=(token, stop), name="run-lock-heartbeat", daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            beat.join()
+            with self._alone():
+                held = self._holder()
+                if held is not None and held.token == token:
+                    self._files.delete_file(f"{self._root}/lock.json")
+
+    def _acquire(self, token: str) -> None:
+        with self._alone():
+            held = self._holder()
+            if held is not None and held.alive:
+                raise self._locked_by(held)
+            self._replace("lock.json", asdict(_this_process(token)))
+        if isinstance(self._files, fs.LocalFileSystem):
+            return
+        # Stores have no exclusive creation through Arrow: wait for rivals that looked at the same time; the last writer has it.
+        time.sleep(SETTLE_S)
+        held = self._holder()
+        if held is None or held.token != token:
+            raise RunLockedError(
+                f"run.id {self.run_id!r} was started by another process at the same moment; wait for it or choose another run.id"
+            )
+
+    def _locked_by(self, held: Holder) -> RunLockedError:
+        since = time.time() - held.since
+        return RunLockedError(
+            f"run.id {self.run_id!r} is being executed by process {held.pid} on {held.host} since {since:.0f} s; wait for it, stop it, or choose another run.id"
+        )
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Looking at the lock and changing it are one step for the processes of a machine: the kernel's file lock dies with its holder."""
+        if not isinstance(self._files, fs.LocalFileSystem):
+            yield
+            return
+        with open(f"{self._root}/lock.guard", "ab") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            yield
+
+    def _holder(self) -> Holder | None:
+        """Who holds the lock; None where there is none, or where the file is not a lock (then nobody can be behind it)."""
+        raw = self._get("lock.json")
+        try:
+            return None if raw is None else Holder(**json.loads(raw))
+        except (ValueError, TypeError):
+            return None
+
+    def _keep_alive(self, token: str, stop: threading.Event) -> None:
+        """Rewrites the heartbeat until told to stop, or until the lock is no longer ours."""
+        while not stop.wait(HEARTBEAT_S):
+            with contextlib.suppress(*STORE_FAULTS), self._alone():  # the store may be away for a while; the next beat tries again
+                held = self._holder()
+                if held is None or held.token != token:
+                    return
+                self._replace("lock.json", asdict(held) | {"heartbeat": time.time()})
+
+    def _save(self, steps: dict[str, Any]) -> None:
+        try:
+            self._replace("manifest.json", {"run_id": self.run_id, "steps": steps})
+        except STORE_FAULTS as err:
+            raise LakeError(
+                f"{self._where}/manifest.json cannot be written ({err}); free space or mend permissions, then start again"
+            ) from err
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A store that cannot be read becomes a LakeError that says what to check."""
+        try:
+            yield
+        except STORE_FAULTS as err:
+            raise LakeError(f"lake.path: {self._where!r} cannot be read ({fault_line(err)}); {remedy(self._lake)}") from err
+
+    def _get(self, name: str) -> bytes | None:
+        try:
+            with self._files.open_input_stream(f"{self._root}/{name}", compression=None) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+
+    def _replace(self, name: str, value: dict[str, Any]) -> None:
+        """Readers see the old file or the new one: a rename locally, a whole object in a store."""
+        content = json.dumps(value, indent=1, allow_nan=True).encode()
+        path = f"{self._root}/{name}"
+        if not isinstance(self._files, fs.LocalFileSystem):
+            _put(self._files, path, content)
+            return
+        temporary = f"{path}.{uuid.uuid4().hex}"
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+def _this_process(token: str) -> Holder:
+    now = time.time()
+    return Holder(socket.gethostname(), os.getpid(), process_started(os.getpid()) or 0, now, now, token)
+
+
+def _put(files: fs.FileSystem, path: str, content: bytes) -> None:
+    with files.open_output_stream(path, compression=None) as stream:
+        stream.write(content)

@@ -1,0 +1,291 @@
+"""The table contracts: what each stage writes and the next one may rely on.
+
+A contract lists the columns without ``run_id``: the lake adds that column when it writes and filters
+on it when it reads, so no stage ever handles it. Types are Spark DDL. This module imports nothing
+but :mod:`synalign_spark.storage.contracts`, so every layer may use it.
+"""
+
+from synalign_spark.storage.contracts import Column as Column
+from synalign_spark.storage.contracts import Table as Table
+
+DOC_ID = Column("doc_id", "string", "sha256 of the normalised text")
+LABEL = Column("label", "string", "class of the row; null where the corpus has no labels", nullable=True)
+REQUEST_ID = Column("request_id", "string", "hash of everything that defines the call: prompt, model, sampling, sample number")
+
+CORPUS = Table(
+    "corpus", "ingest", "Accepted real rows, one per distinct text.", ("doc_id",),
+    (
+        DOC_ID,
+        Column("text", "string", "normalised text (Unicode NFC, collapsed white space)"),
+        LABEL,
+        Column("source_id", "string", "the row's id in the source, where the user named an id column", nullable=True),
+        Column("n_chars", "int", "length of text in characters"),
+        Column("prior_weight", "double", "weight of the row in the distribution to match; null counts as 1", nullable=True),
+    ),
+)  # fmt: skip
+
+REJECTS = Table(
+    "rejects", "ingest", "Source rows that were not accepted, each with a reason.", (),
+    (
+        Column("origin", "string", "'real' or 'synthetic' (an imported synthetic set)"),
+        Column("reason", "string", "null_text, empty, too_short, too_long, bad_encoding, null_label, unknown_label, duplicate, malformed"),
+        Column("detail", "string", "what exactly was wrong", nullable=True),
+        Column("raw", "string", "the first 1,000 characters of the source row", nullable=True),
+        LABEL,
+        Column("source_id", "string", "the row's id in the source", nullable=True),
+        Column("source_file", "string", "file that the row came from", nullable=True),
+    ),
+    scope=("origin",),
+)  # fmt: skip
+
+EMBEDDINGS = Table(
+    "embeddings", "embed", "One unit vector per distinct text, real and synthetic.", ("origin", "doc_id"),
+    (
+        Column("origin", "string", "'real' or 'synthetic'"),
+        DOC_ID,
+        LABEL,
+        Column("model", "string", "embedder name"),
+        Column("revision", "string", "hash of the embedder's weights or the configured revision"),
+        Column("embedding", "array<float>", "the vector, all of one width, finite"),
+    ),
+    scope=("origin",),
+)  # fmt: skip
+
+CENTROIDS = Table(
+    "centroids", "cluster", "The k-means centroids.", ("cluster_id",),
+    (
+        Column("cluster_id", "int", "0 .. k-1, by falling number of rows, ties by coordinates"),
+        Column("centroid", "array<double>", "mean of the cluster's embeddings"),
+        Column("n_rows", "bigint", "rows assigned to it"),
+        Column("mass", "double", "share of the corpus assigned to it"),
+        Column("label_counts", "map<string,bigint>", "rows per label; empty without labels"),
+        Column("inertia", "double", "sum of squared distances of its rows"),
+    ),
+)  # fmt: skip
+
+CLUSTERS = Table(
+    "clusters", "cluster", "The cluster of each real row.", ("doc_id",),
+    (
+        DOC_ID,
+        LABEL,
+        Column("cluster_id", "int", "nearest centroid, ties to the smaller id"),
+        Column("sq_distance", "double", "squared Euclidean distance to it"),
+    ),
+)  # fmt: skip
+
+DEMONSTRATIONS = Table(
+    "demonstrations", "select", "The real rows that are shown to the language model.",
+    ("round", "label", "pick_rank", "demo_rank"),
+    (
+        Column("round", "int", "generation round, from 0"),
+        LABEL,
+        Column("pick_rank", "int", "order of the pick within its label, from 0"),
+        Column("cluster_id", "int", "picked cluster"),
+        Column("demo_rank", "int", "order within the pick, from 0"),
+        DOC_ID,
+        Column("text", "string", "text of the real row"),
+        Column("posterior_sd", "double", "GP posterior standard deviation at the centroid when it was picked"),
+    ),
+)  # fmt: skip
+
+SELECTION_TRACE = Table(
+    "selection_trace", "select", "How uncertainty fell, pick by pick.", ("round", "label", "pick_rank"),
+    (
+        Column("round", "int", "generation round, from 0"),
+        LABEL,
+        Column("pick_rank", "int", "order of the pick within its label, from 0"),
+        Column("cluster_id", "int", "picked cluster"),
+        Column("posterior_sd", "double", "GP posterior standard deviation before the pick"),
+        Column("mass", "double", "share of the label's rows in the cluster"),
+        Column("acquisition", "double", "posterior_sd * mass^alpha, the value that won"),
+        Column("mean_sd_after", "double", "mass-weighted mean posterior standard deviation after the pick"),
+        Column("coverage_after", "double", "share of the label's rows in clusters whose posterior sd is below select.reach_sd"),
+    ),
+)  # fmt: skip
+
+ATTRIBUTES = Table(
+    "attributes", "generate", "Stage 1: the latent attributes of the demonstrations of one pick.", ("card_id",),
+    (
+        Column("card_id", "string", "hash of request_id and the parsed attributes"),
+        REQUEST_ID,
+        LABEL,
+        Column("round", "int", "generation round"),
+        Column("pick_rank", "int", "pick that the demonstrations belong to; -1 where the strategy uses none"),
+        Column("cluster_id", "int", "its cluster; -1 where the strategy uses none"),
+        Column("demo_ids", "array<string>", "doc_id of the demonstrations in the prompt"),
+        Column("attributes", "map<string,string>", "attribute name to value"),
+    ),
+)  # fmt: skip
+
+SYNTHETIC = Table(
+    "synthetic", "generate", "Accepted synthetic rows, one per distinct text.", ("doc_id",),
+    (
+        DOC_ID,
+        Column("text", "string", "normalised text"),
+        LABEL,
+        Column("strategy", "string", "synalign, fewshot, simprompt, attrprompt or imported"),
+        Column("model", "string", "language model that wrote it; 'unknown' for an imported set"),
+        Column("request_id", "string", "call that returned it", nullable=True),
+        Column("row_index", "int", "its place in the answer", nullable=True),
+        Column("card_id", "string", "attribute card that it was written from", nullable=True),
+        Column("pick_rank", "int", "pick behind the card", nullable=True),
+        Column("cluster_id", "int", "cluster behind the card", nullable=True),
+        Column("prior_weight", "double", "prior weight of an imported row; null counts as 1", nullable=True),
+    ),
+)  # fmt: skip
+
+REFUSALS = Table(
+    "refusals", "generate", "Rows that the language model wrote and that were not accepted.", ("request_id", "row_index"),
+    (
+        REQUEST_ID,
+        Column("row_index", "int", "place in the answer; -1 where the whole answer was refused"),
+        LABEL,
+        Column("text", "string", "what was written", nullable=True),
+        Column("reason", "string", "empty, too_short, too_long, copied, duplicate, surplus (its label is full), truncated, unparsable, content_filter"),
+        Column("detail", "string", "what exactly was wrong", nullable=True),
+    ),
+)  # fmt: skip
+
+CALLS = Table(
+    "calls", "generate", "Every request to the language model, whatever became of it.", ("request_id",),
+    (
+        REQUEST_ID,
+        Column("step", "string", "'attributes' or 'rows'"),
+        LABEL,
+        Column("prompt_hash", "string", "sha256 of the messages"),
+        Column("model", "string", "model name in the request"),
+        Column("dialect", "string", "json_schema, json_object or text"),
+        Column("status", "string", "ok, refused, truncated, unparsable, rate_limited, server_error, timeout, bad_request"),
+        Column("attempts", "int", "HTTP requests made for it"),
+        Column("prompt_tokens", "bigint", "as the server reports, all attempts", nullable=True),
+        Column("completion_tokens", "bigint", "as the server reports, all attempts", nullable=True),
+        Column("cost_usd", "double", "by the configured prices; null without prices", nullable=True),
+        Column("latency_s", "double", "seconds of the attempt that ended it", nullable=True),
+        Column("finish_reason", "string", "as the server reports", nullable=True),
+        Column("answer", "string", "the raw answer", nullable=True),
+        Column("error", "string", "the last error, secrets removed", nullable=True),
+        Column("finished_at", "timestamp", "when the answer was stored", nullable=True),
+    ),
+)  # fmt: skip
+
+WEIGHTS = Table(
+    "weights", "align", "One sampling weight per accepted synthetic row.", ("doc_id",),
+    (
+        DOC_ID,
+        LABEL,
+        Column("weight", "double", "sampling probability; all rows of the run sum to 1"),
+        Column("weight_in_label", "double", "the same, summing to 1 within the label"),
+        Column("base_weight", "double", "the weight that the row came with, summing to 1 within the label"),
+        Column("label_agreement", "double", "p(label | row) by classifiers of real rows (few: and synthetic ones); null without labels", nullable=True),
+        Column("word_likeness", "double", "log of p(words | real) / p(words | synthetic) within the label; null where words are left out", nullable=True),
+    ),
+)  # fmt: skip
+
+CERTIFICATE = Table(
+    "certificate", "align", "What the weights achieve, per label and as a whole (label null).", ("label",),
+    (
+        LABEL,
+        Column("n_synthetic", "bigint", "synthetic rows"),
+        Column("n_real_fit", "bigint", "real rows that shaped the weights"),
+        Column("n_real_holdout", "bigint", "real rows that only judge them"),
+        Column("rule", "string", "how lambda was chosen: probes, ess_rule, mmd_rule, fixed, plain, uniform"),
+        Column("lambda", "double", "regularisation strength; infinity keeps the base measure"),
+        Column("agreement_power", "double", "a: the base measure is the rows' own weight times p(label | row)^a"),
+        Column("likeness_power", "double", "b: and times the likeness of its words, (p(words | real) / p(words | synthetic))^b"),
+        Column("synthetic_mass", "double", "real rows that all synthetic ones count as beside real ones; null: each row counts as one", nullable=True),
+        Column("bandwidths", "array<double>", "RBF bandwidths of the features"),
+        Column("n_features", "int", "D, width of the feature map"),
+        Column("mmd2_fit_before", "double", "MMD^2 to the fit rows, weights that the rows came with, random features"),
+        Column("mmd2_fit_after", "double", "MMD^2 to the fit rows, weighted"),
+        Column("mmd2_holdout_before", "double", "MMD^2 to the held-out rows, weights that the rows came with, random features"),
+        Column("mmd2_holdout_after", "double", "MMD^2 to the held-out rows, weighted"),
+        Column("exact_mmd2_before", "double", "U-statistic on a subsample of held-out rows, base weights", nullable=True),
+        Column("exact_mmd2_after", "double", "U-statistic on the same subsample, rows drawn by weight", nullable=True),
+        Column("p_value_before", "double", "permutation test, base weights against held-out real rows", nullable=True),
+        Column("p_value_after", "double", "permutation test, rows drawn by weight against held-out real rows", nullable=True),
+        Column("exact_mmd2_error", "double", "standard error of exact_mmd2_after, from the rows drawn", nullable=True),
+        Column("p_value_error", "double", "Monte Carlo standard error of p_value_after", nullable=True),
+        Column("n_tested", "bigint", "rows drawn a side for these checks", nullable=True),
+        Column("n_permutations", "int", "permutations behind the p-values", nullable=True),
+        Column("dual_value", "double", "dual objective at the solution"),
+        Column("duality_gap", "double", "||gradient||^2 / (2 lambda), absolute"),
+        Column("relative_gap", "double", "duality gap over max(|dual value|, tiny)"),
+        Column("ess", "double", "effective sample size 1 / sum w^2, in rows"),
+        Column("max_weight", "double", "largest weight within the label"),
+        Column("passes", "int", "full passes over the synthetic rows"),
+        Column("sample_passes", "int", "passes over the solver's sample of them"),
+        Column("seconds", "double", "wall time of the solve"),
+        Column("verdict", "string", "the certificate in words"),
+    ),
+)  # fmt: skip
+
+SOLVER_TRACE = Table(
+    "solver_trace", "align", "What was tried: the lambda path of each label, and what probes judged (kinds 'probes' and 'beside_real', no label).",
+    ("kind", "label", "step"),
+    (
+        Column("kind", "string", "'path', 'probes' (trained on drawn rows), or 'beside_real' (on real and drawn rows)"),
+        LABEL,
+        Column("step", "int", "order, from 0"),
+        Column("lambda", "double", "regularisation strength"),
+        Column("agreement_power", "double", "a of the base measure"),
+        Column("likeness_power", "double", "b of the base measure"),
+        Column("synthetic_mass", "double", "real rows that the synthetic ones counted as, for 'beside_real'", nullable=True),
+        Column("dual_value", "double", "dual objective", nullable=True),
+        Column("duality_gap", "double", "absolute gap", nullable=True),
+        Column("mmd2_fit", "double", "MMD^2 to the rows that shaped the weights", nullable=True),
+        Column("mmd2_validation", "double", "MMD^2 to rows that did not", nullable=True),
+        Column("score", "double", "what the rule minimises: MMD^2 plus variance, or the log-loss of the probes", nullable=True),
+        Column("accuracy", "double", "of the probes on real rows that shaped nothing", nullable=True),
+        Column("ess", "double", "effective sample size in rows; for probes the smallest share over the labels"),
+        Column("passes", "int", "passes over the sample spent on this point"),
+        Column("chosen", "boolean", "true for the point that was taken"),
+    ),
+)  # fmt: skip
+
+WITNESS = Table(
+    "witness", "align", "Where real mass is still missing: a label's real rows in one cluster.", ("label", "cluster_id"),
+    (
+        LABEL,
+        Column("cluster_id", "int", "cluster of the corpus that holds real rows of the label"),
+        Column("real_rows", "bigint", "real rows of the label in it"),
+        Column("real_share", "double", "share of the label's real rows in it"),
+        Column("synthetic_rows", "bigint", "synthetic rows of the label whose nearest centroid it is"),
+        Column("synthetic_share_before", "double", "share of the label's base weight on them"),
+        Column("synthetic_share", "double", "share of the label's weight on them"),
+        Column("missing_share", "double", "max(0, real_share - synthetic_share)"),
+        Column("witness_mean_before", "double", "mean of the MMD witness over its real rows, base weights"),
+        Column("witness_mean", "double", "the same, weighted; positive where real mass is missing"),
+        Column("rank", "int", "1 is the largest witness_mean * real_share of the label"),
+        Column("example_ids", "array<string>", "doc_id of the real rows with the largest witness, at most 3, largest first"),
+        Column("examples", "array<string>", "their texts, the first 500 characters"),
+    ),
+)  # fmt: skip
+
+AUGMENTED = Table(
+    "augmented", "resample", "Real rows and drawn synthetic rows, ready to train on.", ("row_id",),
+    (
+        Column("row_id", "string", "hash of origin, doc_id and draw"),
+        Column("origin", "string", "'real' or 'synthetic'"),
+        DOC_ID,
+        Column("draw", "int", "number of the copy, from 0; a row drawn twice has draws 0 and 1"),
+        Column("text", "string", "the text"),
+        LABEL,
+        Column("weight", "double", "sampling weight of a synthetic row within its label times its number of rows; 1 for a real row"),
+        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; see align.synthetic_mass"),
+    ),
+)  # fmt: skip
+
+METRICS = Table(
+    "metrics", "report", "Every figure of the report, in long form.", ("name", "label"),
+    (
+        Column("name", "string", "what was measured"),
+        LABEL,
+        Column("value", "double", "the figure", nullable=True),
+        Column("unit", "string", "rows, seconds, tokens, usd, share, ..."),
+    ),
+)  # fmt: skip
+
+TABLES: tuple[Table, ...] = (
+    CORPUS, REJECTS, EMBEDDINGS, CENTROIDS, CLUSTERS, DEMONSTRATIONS, SELECTION_TRACE, ATTRIBUTES, SYNTHETIC,
+    REFUSALS, CALLS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, WITNESS, AUGMENTED, METRICS,
+)  # fmt: skip

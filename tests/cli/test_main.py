@@ -1,0 +1,62 @@
+"""The command line: what it prints, its exit status, and that a plan leaves no trace."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from synalign_spark.cli import plan
+from synalign_spark.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICKSTART = ["--config", str(ROOT / "conf" / "quickstart.yaml")]
+
+
+def run(*words):
+    return CliRunner().invoke(app, list(words))
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "show", "doctor", "config"])
+def test_every_command_has_help(command):
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert "--config" in done.stdout
+
+
+def test_the_whole_configuration_can_be_printed_and_read_back():
+    shown = json.loads(run("config", *QUICKSTART, "--set", "align.lambda=.inf").stdout)
+    assert shown["align"]["lambda"] == "Infinity"
+    assert shown["select"]["picks"] == 24
+    assert json.loads(run("config", "--schema").stdout)["properties"]["align"]
+
+
+def test_an_unknown_stage_is_named():
+    done = run("run", *QUICKSTART, "--stage", "algin")
+    assert done.exit_code == 2
+    assert "ingest, embed, cluster" in done.stderr
+
+
+def test_show_names_a_lake_that_is_not_there(tmp_path):
+    done = run("show", "--set", f"lake.path={tmp_path / 'none'}")
+    assert done.exit_code == 1
+    assert "lake.path" in done.stderr
+
+
+def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: {"negative": 100, "positive": 300})
+    done = run("plan", *QUICKSTART, "--set", f"lake.path={tmp_path / 'lake'}", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["rows"] == {"real": 400, "by_label": {"negative": 100, "positive": 300}, "counted_from": "source, before validation"}
+    assert [stage["will_run"] for stage in found["stages"]] == [True] * 9
+    low, high = found["generate"]["calls"]
+    assert 24 + 60 == low < high  # a card per pick, and 300 rows at 5 a call
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_in_words_says_that_nothing_was_called(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: {"": 50})
+    done = run("plan", *QUICKSTART, "--set", f"lake.path={tmp_path / 'lake'}")
+    assert "real rows: 50 (no labels" in done.stdout
+    assert "no call to the language model was made" in done.stdout

@@ -1,0 +1,40 @@
+"""The closing lines of a run, from the summaries in its manifest."""
+
+from synalign_spark.cli.terminal import closing_lines
+
+ALIGN = {
+    "mmd2_holdout_before": 0.05,
+    "mmd2_holdout_after": 0.02,
+    "n_real_holdout": 1_741,
+    "ess": 131.4,
+    "n_synthetic": 300,
+    "verdict": "closer",
+}
+PROBE = {
+    "probe_accuracy_uniform": 0.648,
+    "probe_accuracy_weighted": 0.693,
+    "probe_accuracy_real": 0.762,
+    "probe_accuracy_real_and_synthetic": 0.764,
+}
+
+
+def lines(report):
+    summaries = {
+        "ingest": {"rows_accepted": 8_530, "rejected_by_reason": {}},
+        "generate": {"accepted": 300, "refused": {"copied": 29}, "calls": {"ok": 123}, "prompt_tokens": 40_000, "completion_tokens": 1_428},
+        "align": ALIGN,
+        "report": report,
+    }
+    return dict(closing_lines({name: {"seconds": 10.0, "summary": summary} for name, summary in summaries.items()}))
+
+
+def test_the_figures_of_a_run():
+    told = lines(PROBE)
+    assert told["Probe accuracy"] == "64.8% without, 69.3% with weights; 76.2% trained on real rows, 76.4% on both"
+    assert told["Real rows"].startswith("8,530 accepted")
+    assert told["Effective size"] == "131 of 300 rows"
+    assert list(told)[-1] == "Verdict"
+
+
+def test_a_run_without_a_probe_has_no_line_for_it():
+    assert "Probe accuracy" not in lines({"probe_skipped": "no labels"})

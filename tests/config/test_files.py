@@ -1,0 +1,136 @@
+"""Configuration: overlays, settings, and every fault in one message with key, value and fix."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synalign_spark.config import Config
+from synalign_spark.config.files import load, overlay, parse_setting, read_yaml, validate
+from synalign_spark.config.reference import reference, with_reference
+from synalign_spark.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = st.sampled_from(["a", "b", "c"])
+TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=8)
+MAPPINGS = st.dictionaries(KEYS, TREES, max_size=3)
+
+
+def faults(values: dict) -> str:
+    with pytest.raises(ConfigError) as caught:
+        validate(values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "local"])
+def test_the_shipped_configurations_are_valid(name):
+    assert load([ROOT / "conf" / f"{name}.yaml"]).run.id == name
+
+
+def test_the_cluster_overlay_goes_over_the_local_one():
+    cfg = load([ROOT / "conf" / "local.yaml", ROOT / "conf" / "cluster.yaml"])
+    assert cfg.lake.path.startswith("s3a://")
+    assert cfg.generate.llm.concurrency == 128
+    assert cfg.generate.llm.model == "gpt-4o-mini"  # kept from below
+
+
+def test_later_files_and_settings_win(tmp_path):
+    (tmp_path / "a.yaml").write_text("source: {path: x}\nalign: {n_features: 512, holdout: 0.3}\n")
+    (tmp_path / "b.yaml").write_text("align: {n_features: 1024}\n")
+    cfg = load([tmp_path / "a.yaml", tmp_path / "b.yaml"], ["align.lambda=1e-3", "run.id=r2"])
+    assert (cfg.align.n_features, cfg.align.holdout, cfg.align.lam, cfg.run.id) == (1024, 0.3, 1e-3, "r2")
+
+
+def test_all_faults_come_at_once_with_key_value_and_fix():
+    text = faults({"source": {"path": "x"}, "align": {"n_featurs": 3, "holdout": 0.9}, "select": {"picks": 0}, "algn": {}})
+    assert "4 faults" in text
+    assert "align.n_featurs: unknown key; did you mean `n_features`?" in text
+    assert "align.holdout: got 0.9" in text
+    assert "select.picks: got 0" in text
+    assert "algn: unknown key; did you mean `align`?" in text
+
+
+def test_a_value_of_a_union_is_reported_once():
+    assert faults({"source": {"path": "x"}, "align": {"lambda": "strong"}}).count("align.lambda") == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"align": {"n_features": 6}}, "multiple of 4"),
+        ({"align": {"holdout": 0.45, "validation": 0.45}}, "leave at least 0.2"),
+        ({"ingest": {"min_chars": 9, "max_chars": 3}}, "min_chars (9) is above max_chars (3)"),
+        ({"generate": {"strategy": "imported"}}, "generate.imported.path"),
+        ({"generate": {"imported": {"path": "x"}}}, "set strategy to 'imported'"),
+        ({"generate": {"limits": {"max_cost_usd": 3}}}, "llm.price_input_usd"),
+        ({"source": {"path": "x", "table": "y"}}, "path and table"),
+        ({"run": {"id": "a b"}}, "run.id"),
+        ({"source": {"path": None}}, "set source.path, source.table or source.package"),
+    ],
+)
+def test_impossible_combinations_are_refused(section, words):
+    assert words in faults(overlay({"source": {"path": "x"}}, section))
+
+
+def test_a_secret_in_the_configuration_is_refused_and_not_shown():
+    text = faults({"source": {"path": "x"}, "generate": {"llm": {"api_key": "sk-verysecret"}}})
+    assert "environment variable" in text
+    assert "verysecret" not in text
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a\n- b", "a: 1\na: 2", "!!python/object:os.system x"])
+def test_yaml_that_is_no_plain_mapping_is_refused(tmp_path, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="bad.yaml"):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize("setting", ["", "=", "a", "a.=1", ".a=1", "a=["])
+def test_a_setting_that_is_no_setting_is_refused(setting):
+    with pytest.raises(ConfigError, match="--set"):
+        parse_setting(setting)
+
+
+def test_a_missing_file_and_no_file_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere.yaml"):
+        load([tmp_path / "nowhere.yaml"])
+    with pytest.raises(ConfigError, match="--config"):
+        load([])
+
+
+@given(MAPPINGS, MAPPINGS)
+def test_the_top_layer_wins_and_the_rest_stays(a, b):
+    merged = overlay(a, b)
+    assert overlay(merged, b) == merged
+    assert merged.keys() == a.keys() | b.keys()
+    assert all(merged[key] == a[key] for key in a.keys() - b.keys())
+    assert all(merged[key] == value for key, value in b.items() if not isinstance(value, dict))
+
+
+@given(MAPPINGS)
+def test_overlay_of_nothing_changes_nothing(a):
+    assert overlay(a, {}) == overlay({}, a) == overlay(a, a) == a
+
+
+@given(st.integers(4, 2000).map(lambda n: 4 * n))
+def test_a_configuration_survives_being_written_and_read(n_features):
+    cfg = validate({"source": {"path": "x"}, "align": {"n_features": n_features, "lambda": float("inf")}})
+    assert Config.model_validate_json(cfg.model_dump_json(by_alias=True)) == cfg
+    assert validate(cfg.model_dump(by_alias=True)) == cfg
+
+
+def test_the_schema_for_editors_knows_every_section():
+    assert set(Config.model_fields) <= set(json.loads(json.dumps(Config.model_json_schema(by_alias=True)))["properties"])
+
+
+def test_the_reference_in_the_readme_is_that_of_the_models():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_reference(readme) == readme, "run `make docs`"
+
+
+def test_every_key_has_a_meaning():
+    assert [line for line in reference().splitlines()[2:] if line.rstrip(" |").endswith("| ")] == []
+    assert all(line.split(" | ")[-1].strip(" |") for line in reference().splitlines()[2:])

@@ -1,0 +1,145 @@
+import io
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
+
+from synalign_spark.core import gp
+from synalign_spark.core.sampling.gp import TIE, Tracker, median_length_scale
+
+
+def refitted_sd(centroids, picked, length_scale, noise):
+    """Posterior standard deviation by a regressor fitted on the picks; its targets do not matter."""
+    if not picked:
+        return np.ones(len(centroids))
+    model = GaussianProcessRegressor(RBF(length_scale), alpha=noise**2, optimizer=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(centroids[picked], np.zeros(len(picked))).predict(centroids, return_std=True)[1]
+
+
+def naive_picks(centroids, mass, length_scale, noise, alpha, count, start=()):
+    """The loop as published: refit, predict everywhere, take the largest; equal values go to the smaller id."""
+    picked, values = list(start), []
+    for _ in range(count):
+        value = refitted_sd(centroids, picked, length_scale, noise) * mass**alpha
+        picked.append(int(np.flatnonzero(value >= value.max() * (1 - TIE))[0]))
+        values.append(value.max())
+    return picked[len(start) :], values
+
+
+@st.composite
+def problems(draw):
+    k, d = draw(st.integers(1, 14)), draw(st.integers(1, 4))
+    # A coarse grid gives equal centroids and exact ties; the normal draw gives neither.
+    grid = hnp.arrays(np.float64, (k, d), elements=st.integers(-2, 2).map(float))
+    centroids = draw(st.one_of(grid, st.integers(0, 10**6).map(lambda seed: np.random.default_rng(seed).normal(size=(k, d)))))
+    mass = draw(hnp.arrays(np.float64, (k,), elements=st.sampled_from([0.1, 0.2, 0.5, 1.0])))
+    length_scale, noise = draw(st.floats(0.3, 3.0)), draw(st.floats(0.05, 1.0))
+    return centroids, mass / mass.sum(), length_scale, noise, draw(st.sampled_from([0.0, 0.5, 1.0]))
+
+
+@settings(max_examples=40)
+@given(problems(), st.integers(1, 18))
+def test_picks_are_those_of_the_refitted_regressor(problem, count):
+    centroids, _, length_scale, noise, _ = problem
+    tracker = Tracker(*problem)
+    picks = tracker.pick(count)
+    want, values = naive_picks(*problem, count)
+    assert [pick.position for pick in picks] == want
+    np.testing.assert_allclose([pick.acquisition for pick in picks], values, atol=1e-8)
+    np.testing.assert_allclose(tracker.posterior_sd(), refitted_sd(centroids, want, length_scale, noise), atol=1e-8)
+    for j, pick in enumerate(picks):
+        assert pick.posterior_sd == pytest.approx(refitted_sd(centroids, want[:j], length_scale, noise)[pick.position], abs=1e-8)
+
+
+@settings(max_examples=25)
+@given(problems(), st.integers(0, 6), st.integers(1, 6))
+def test_a_later_round_goes_on(problem, first, second):
+    whole = [pick.position for pick in Tracker(*problem).pick(first + second)]
+    tracker = Tracker(*problem)
+    earlier = [pick.position for pick in tracker.pick(first)]
+    stored = io.BytesIO()
+    np.savez(stored, **tracker.to_arrays())
+    stored.seek(0)
+    restored = Tracker.from_arrays(np.load(stored))
+    replayed = Tracker(*problem)
+    replayed.replay(earlier)
+    for state in (tracker, restored, replayed):
+        assert earlier + [pick.position for pick in state.pick(second)] == whole
+        assert state.picked == whole
+
+
+def test_trace_by_hand():
+    # Two far centroids and noise 1: a pick halves the variance of its own and leaves the other at 1.
+    tracker = Tracker(np.array([[0.0], [1e6]]), np.array([0.75, 0.25]), 1.0, 1.0)
+    picks = tracker.pick(2)
+    assert [pick.position for pick in picks] == [0, 1]
+    trace = tracker.trace(reach_sd=0.8)
+    half = np.sqrt(0.5)
+    np.testing.assert_allclose(trace.mean_sd, [0.75 * half + 0.25, half])
+    np.testing.assert_allclose(trace.coverage, [0.75, 1.0])
+    np.testing.assert_allclose(tracker.trace(0.8, start=1).mean_sd, [half])
+
+
+def test_variance_never_rises_and_the_trace_falls():
+    rng = np.random.default_rng(0)
+    tracker = Tracker(rng.normal(size=(40, 3)), rng.dirichlet(np.ones(40)), 1.0, 0.1, 0.5)
+    before = tracker.posterior_sd()
+    for _ in range(30):
+        tracker.pick(1)
+        after = tracker.posterior_sd()
+        assert (after <= before + 1e-12).all()
+        before = after
+    trace = tracker.trace(0.7)
+    assert (np.diff(trace.mean_sd) <= 1e-12).all()
+    assert (np.diff(trace.coverage) >= -1e-12).all()
+
+
+def test_the_queue_saves_evaluations():
+    # Embedding-like: 300 unit vectors of 32 dimensions about 12 themes, mass of a long tail.
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(12, 32))[rng.integers(12, size=300)] + 0.5 * rng.normal(size=(300, 32))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    mass = 1 / np.arange(1.0, 301)
+    tracker = Tracker(x, mass / mass.sum(), median_length_scale(x), 0.1, 0.5)
+    tracker.pick(64)
+    everything = 300 * 63  # one new column a pick for every candidate
+    assert tracker.evaluations < 0.6 * everything
+
+
+def test_capacity_bounds_the_picks():
+    tracker = Tracker(np.array([[0.0], [5.0]]), np.array([0.5, 0.5]), 1.0, 0.1)
+    assert [pick.position for pick in tracker.pick(9, np.array([1, 3]))] == [0, 1, 1, 1]
+    assert tracker.pick(3, np.array([0, 0])) == []
+
+
+def test_equal_values_go_to_the_smaller_id():
+    corners = np.array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    assert [pick.position for pick in Tracker(corners, np.full(4, 0.25), 1.0, 0.1).pick(4)] == [0, 3, 1, 2]
+
+
+def test_median_length_scale(monkeypatch):
+    assert median_length_scale(np.array([[0.0], [1.0], [3.0]])) == 2.0
+    assert median_length_scale(np.zeros((1, 2))) == 1.0
+    assert median_length_scale(np.zeros((3, 2))) == 1.0
+    monkeypatch.setattr(gp, "MEDIAN_OF_MOST", 3)
+    assert median_length_scale(np.array([[0.0], [7.0], [1.0], [7.0], [3.0]])) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mass": np.array([1.0, 0.0])}, "positive number"),
+        ({"noise": 0.0}, "noise must be positive"),
+        ({"length_scale": np.inf}, "length_scale"),
+    ],
+)
+def test_bad_input_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Tracker(**({"centroids": np.eye(2), "mass": np.array([0.5, 0.5]), "length_scale": 1.0, "noise": 0.1} | change))

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synalign_spark.core.sampling.quota import largest_remainder
+
+
+@pytest.mark.parametrize(
+    ("weights", "total", "caps", "want"),
+    [
+        ([47, 16, 16, 16, 5], 100, [100] * 5, [47, 16, 16, 16, 5]),
+        ([1, 1, 1], 10, [10] * 3, [4, 3, 3]),  # equal remainders go to the earlier
+        ([47_000, 16_000, 15_900, 12_000, 6_000, 3_100], 10, [10] * 6, [4, 2, 1, 1, 1, 1]),
+        ([1000, 1, 1], 10, [10] * 3, [8, 1, 1]),  # floors first
+        ([1000, 1, 1], 10, [4, 9, 9], [4, 3, 3]),  # caps passed on
+        ([5, 5], 10, [2, 3], [2, 3]),  # no more than there is
+    ],
+)
+def test_by_hand(weights, total, caps, want):
+    assert largest_remainder(weights, total, caps).tolist() == want
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 40)), min_size=1, max_size=8), st.integers(0, 100))
+def test_sums_to_the_total_within_floors_and_caps(entries, extra):
+    weights, caps = np.array(entries).T
+    total = len(weights) + extra
+    got = largest_remainder(weights, total, caps)
+    assert got.sum() == min(total, caps.sum())
+    assert (got >= 1).all()
+    assert (got <= caps).all()
+    # In proportion: among entries at no limit, none is a whole row from its share of what those entries got.
+    free = (got > 1) & (got < caps)
+    if free.any():
+        share = weights[free] / weights[free].sum() * got[free].sum()
+        assert (np.abs(got[free] - share) < 2).all()
+
+
+def test_impossible_requests_are_refused():
+    with pytest.raises(ValueError, match="total must be at least 3"):
+        largest_remainder([1, 1, 1], 2, [5, 5, 5])
+    with pytest.raises(ValueError, match="every cap at least 1"):
+        largest_remainder([1, 1], 2, [0, 5])

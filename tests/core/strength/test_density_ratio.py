@@ -1,0 +1,74 @@
+"""The ratio of the densities of words: against a known one, and what must not depend on what."""
+
+import numpy as np
+import pytest
+
+from synalign_spark.core.strength.classifiers import hashed_ngrams
+from synalign_spark.core.strength.density_ratio import LARGEST_LOG_RATIO, Likeness, Texts, fit_likeness
+
+WORDS = np.array([f"word{i}" for i in range(6)])
+REAL, FAKE = np.array([0.4, 0.2, 0.1, 0.1, 0.1, 0.1]), np.full(6, 1 / 6)
+
+
+def drawn(n, shares, seed):
+    """Texts of one word, so that their density is that of the word."""
+    return list(np.random.default_rng(seed).choice(WORDS, n, p=shares))
+
+
+def side(texts, group="=a", weight=None):
+    n = len(texts)
+    return Texts(hashed_ngrams(texts), np.array([group] * n, dtype=object), np.ones(n) if weight is None else weight, np.arange(n) % 2 == 0)
+
+
+def ratios(found, texts=None, group="=a", half=False):
+    texts = list(WORDS) if texts is None else texts
+    return found.log_ratio(hashed_ngrams(texts), np.array([group] * len(texts), dtype=object), np.full(len(texts), half))
+
+
+def test_the_ratio_of_known_densities_is_found():
+    found = fit_likeness(side(drawn(4000, REAL, 0)), side(drawn(8000, FAKE, 1)), ["=a"])
+    for half in (False, True):
+        np.testing.assert_allclose(ratios(found, half=half), np.log(REAL / FAKE), atol=0.12)
+    assert ratios(found, ["never seen"])[0] == pytest.approx(found.intercept[0])
+
+
+def test_sides_weigh_the_same_and_rows_by_their_weight():
+    texts, made = drawn(300, REAL, 0), side(drawn(800, FAKE, 1))
+    once, thrice = fit_likeness(side(texts), made, ["=a"]), fit_likeness(side(texts * 3), made, ["=a"])
+    np.testing.assert_allclose(ratios(once), ratios(thrice), atol=0.02)  # all that differs is how rare the n-grams are
+    only = np.array([1.0 if text == "word0" else 0.0 for text in texts])
+    pinned = fit_likeness(side(texts, weight=only), made, ["=a"])
+    assert ratios(pinned)[0] > 1 > 0 > ratios(pinned)[1:].max()
+
+
+def test_no_row_is_judged_by_a_classifier_that_learnt_it_as_synthetic():
+    texts = [f"row{i}" for i in range(200)]
+    made = side(texts)
+    found = fit_likeness(side(drawn(100, REAL, 0)), made, ["=a"])
+    fair, learnt = ratios_by(found, made, made.half, texts), ratios_by(found, made, ~made.half, texts)
+    assert learnt.mean() < fair.mean() - 0.1
+
+
+def ratios_by(found: Likeness, made, half, texts):
+    return found.log_ratio(hashed_ngrams(texts), made.group, half)
+
+
+def test_groups_have_their_own_classifiers_and_those_that_cannot_have_none_are_left_alone():
+    real = [*drawn(300, REAL, 0), *drawn(300, REAL[::-1], 1)]
+    group = np.array(["=a"] * 300 + ["=b"] * 300, dtype=object)
+    true = Texts(hashed_ngrams(real), group, np.ones(600), np.zeros(600, dtype=bool))
+    made = [*drawn(400, FAKE, 2), *drawn(400, FAKE, 3), "one"]
+    fake = Texts(hashed_ngrams(made), np.array(["=a"] * 400 + ["=b"] * 400 + ["=c"], dtype=object), np.ones(801), np.arange(801) % 2 == 0)
+    found = fit_likeness(true, fake, ["=a", "=b", "=c"])
+    assert found.groups == ("=a", "=b")
+    assert ratios(found)[0] > 0.5
+    assert ratios(found, group="=b")[5] > 0.5
+    assert not ratios(found, group="=c").any()
+    assert fit_likeness(true, fake, ["=c"]) is None
+    assert found.log_ratio(hashed_ngrams([]), np.empty(0, dtype=object), np.empty(0, dtype=bool)).shape == (0,)
+
+
+def test_ratios_are_bounded():
+    found = fit_likeness(side(drawn(300, REAL, 0)), side(drawn(800, FAKE, 1)), ["=a"])
+    huge = Likeness(found.tfidf, found.coef * 1e6, found.intercept, found.groups)
+    assert set(np.abs(ratios(huge))) == {LARGEST_LOG_RATIO}

@@ -1,0 +1,57 @@
+"""Ray once for all tests of this folder, and small demonstrations."""
+
+import hashlib
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from synalign_spark.config import GenerateConfig, LlmConfig
+from synalign_spark.progress import Progress
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the tests' own loopback server
+
+
+@pytest.fixture(scope="session")
+def ray_runtime():
+    """One small local Ray; the engine uses the Ray that runs in its process."""
+    from synalign_spark.generation.backends.ray_pool import ray_session
+
+    with ray_session(LlmConfig()):
+        yield
+
+
+@pytest.fixture
+def quiet() -> Progress:
+    return Progress(Console(quiet=True), live=False)
+
+
+@pytest.fixture
+def demonstrations() -> pa.Table:
+    """Two labels with four picks of two rows."""
+    rng, rows = random.Random(5), []
+    for label in ("bad", "good"):
+        for pick in range(4):
+            for rank in range(2):
+                text = f"The {label} film number {pick} has " + " ".join(rng.choice(["alpha", "beta", "gamma", "delta"]) for _ in range(8))
+                doc_id = hashlib.sha256(text.encode()).hexdigest()
+                where = {"round": 0, "label": label, "pick_rank": pick, "cluster_id": 10 + pick, "demo_rank": rank}
+                rows.append(where | {"doc_id": doc_id, "text": text, "posterior_sd": 1.0})
+    return pa.Table.from_pylist(rows)
+
+
+@pytest.fixture
+def make_config() -> Callable[..., GenerateConfig]:
+    """GenerateConfig for a loopback server."""
+
+    def make(base_url: str, llm: dict | None = None, **changes) -> GenerateConfig:
+        endpoint = {"provider": "openai", "base_url": base_url, "model": "loopback", "max_output_tokens": 400, "timeout_s": 10} | (
+            llm or {}
+        )
+        return GenerateConfig.model_validate({"target_rows": 24, "rows_per_card": 4, "llm": endpoint} | changes)
+
+    return make

@@ -1,0 +1,96 @@
+"""The real embedded model: answers by schema, logs what it finished, and leaves with its parent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import openai
+import pytest
+from local_pool import LocalPool
+
+from synalign_spark.config import GenerateConfig
+from synalign_spark.errors import InstallationError
+from synalign_spark.generation import embedded
+from synalign_spark.generation.dialects import response_format
+from synalign_spark.generation.endpoint import check
+from synalign_spark.generation.engine import generate
+from synalign_spark.generation.prompts import rows_prompt
+
+PARENT = """
+import sys, time
+from synalign_spark.generation.embedded import serve
+with serve("m", sys.argv[1]) as url:
+    print(url, flush=True)
+    time.sleep(600)
+"""
+
+
+def server_pids(folder: Path) -> list[int]:
+    """Live processes whose command line names the folder's log."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(folder / "llm-server.log").encode() in line:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_for_line(log, words, seconds=10.0):
+    """The server logs a request once its answer has left, an instant after the client has it."""
+    deadline = time.monotonic() + seconds
+    while words not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def test_answers_by_schema_and_logs_the_request(tmp_path):
+    prompt = rows_prompt("positive", "a short sentence", "English", 2, (5, 40))
+    with embedded.serve("m", str(tmp_path)) as url:
+        assert check(GenerateConfig(llm={"model": "m"}).llm, url).model_listed
+        client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120)
+        reply = client.chat.completions.create(
+            model="m",
+            messages=list(prompt.messages),
+            max_tokens=120,
+            seed=1,
+            response_format=response_format("json_schema", prompt),
+            extra_headers={"X-Request-Id": "id-1"},
+        )
+        wait_for_line(tmp_path / "llm-server.log", "id-1")
+    assert len(json.loads(reply.choices[0].message.content)["rows"]) == 2
+    lines = [json.loads(line) for line in (tmp_path / "llm-server.log").read_text().splitlines()]
+    assert [(line["request_id"], line["status"]) for line in lines if line["method"] == "POST"] == [("id-1", 200)]
+    assert server_pids(tmp_path) == []
+
+
+def test_leaves_when_its_parent_is_killed(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE)
+    assert parent.stdout.readline().startswith(b"http")
+    assert server_pids(tmp_path)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while server_pids(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert server_pids(tmp_path) == []
+
+
+def test_model_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(embedded, "MODEL_FILE", "another.gguf")
+    with pytest.raises(InstallationError, match="provider"):
+        embedded.model_file()
+
+
+@pytest.mark.slow
+def test_generates_rows(demonstrations, quiet, tmp_path):
+    cfg = GenerateConfig(task="a sentence from a movie review", target_rows=8, rows_per_card=2, llm={"max_output_tokens": 160})
+    result = generate(demonstrations, {"good": 1, "bad": 1}, cfg, 0, str(tmp_path / "ledger"), quiet, str(tmp_path), make_pool=LocalPool)
+    assert result.summary["accepted"] > 0
+    assert set(result.calls["dialect"].to_pylist()) == {"json_schema"}

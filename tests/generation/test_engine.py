@@ -1,0 +1,176 @@
+"""The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has them in Ray."""
+
+import time
+
+import pytest
+from local_pool import LocalPool
+from loopback import Behaviour, loopback, misbehave
+
+from synalign_spark.errors import ConfigError, EndpointError
+from synalign_spark.generation import engine
+from synalign_spark.generation.results import arrow_schema
+from synalign_spark.storage import tables
+
+COUNTS = {"good": 75, "bad": 25}
+
+
+def generate(*args, **kwargs):
+    return engine.generate(*args, make_pool=LocalPool, **kwargs)
+
+
+def content(result):
+    """What must not depend on the order of answers, on faults that a retry mends, or on a resume."""
+    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error"])
+    return [t.to_pylist() for t in (result.attributes, result.synthetic, result.refusals, calls)]
+
+
+@pytest.mark.parametrize("strategy", ["synalign", "fewshot", "attrprompt", "simprompt"])
+def test_exactly_the_target_with_quotas_and_lineage(strategy, demonstrations, make_config, quiet, tmp_path):
+    with loopback() as server:
+        result = generate(demonstrations, COUNTS, make_config(server.base_url, strategy=strategy), 0, str(tmp_path), quiet)
+    rows = result.synthetic.to_pylist()
+    assert result.summary["accepted_by_label"] == {"bad": 6, "good": 18}
+    assert len({row["doc_id"] for row in rows}) == len(rows) == 24
+    for table, name in (
+        (result.attributes, "attributes"),
+        (result.synthetic, "synthetic"),
+        (result.refusals, "refusals"),
+        (result.calls, "calls"),
+    ):
+        assert table.schema.equals(arrow_schema(next(t for t in tables.TABLES if t.name == name)))
+    calls = {row["request_id"]: row for row in result.calls.to_pylist()}
+    cards = {row["card_id"]: row for row in result.attributes.to_pylist()}
+    assert len(cards) == result.attributes.num_rows
+    known = set(demonstrations["doc_id"].to_pylist())
+    for row in rows:
+        assert calls[row["request_id"]]["status"] == "ok"
+        assert calls[row["request_id"]]["label"] == row["label"]
+        if strategy != "simprompt":
+            assert set(cards[row["card_id"]]["demo_ids"]) <= known
+            assert bool(cards[row["card_id"]]["demo_ids"]) == (strategy in ("synalign", "fewshot"))
+    assert result.summary["prompt_tokens"] > 0
+
+
+def test_faults_are_rows_and_a_resume_asks_nothing_again(demonstrations, make_config, quiet, tmp_path):
+    with loopback(Behaviour(fault=misbehave)) as server:
+        cfg = make_config(server.base_url, target_rows=160, max_candidates=1000)
+        first = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+        asked = dict(server.seen)
+        again = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+    assert first.summary["accepted"] == 160
+    assert first.summary["calls"].keys() >= {"ok", "truncated", "refused", "unparsable", "bad_request"}
+    reasons = {row["reason"] for row in first.refusals.to_pylist()}
+    assert {"truncated", "content_filter", "unparsable"} <= reasons
+    assert {row["attempts"] for row in first.calls.to_pylist()} == {1, 2}
+    assert content(first) == content(again)
+    failed = {row["request_id"] for row in first.calls.to_pylist() if row["status"] == "bad_request"}
+    assert {i for i, n in server.seen.items() if n != asked[i]} == failed  # a 400 costs nothing and is tried anew
+    assert max(server.finished[i] for i in server.seen if i) == 1
+
+
+def test_tables_do_not_depend_on_actors_and_concurrency(demonstrations, make_config, quiet, tmp_path):
+    results = []
+    for actors, concurrency in ((1, 1), (2, 8)):
+        with loopback(Behaviour(fault=misbehave)) as server:
+            cfg = make_config(server.base_url, {"actors": actors, "concurrency": concurrency})
+            results.append(content(generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / str(actors)), quiet)))
+            assert server.most_flying <= concurrency
+    assert results[0] == results[1]
+
+
+def test_changed_settings_ask_anew_and_the_seed_changes_the_rows(demonstrations, make_config, quiet, tmp_path):
+    with loopback() as server:
+        base = generate(demonstrations, COUNTS, make_config(server.base_url), 0, str(tmp_path), quiet)
+        warmer = generate(demonstrations, COUNTS, make_config(server.base_url, {"temperature": 0.5}), 0, str(tmp_path), quiet)
+        other = generate(demonstrations, COUNTS, make_config(server.base_url), 1, str(tmp_path), quiet)
+    assert base.summary["answers_reused"] == warmer.summary["answers_reused"] == other.summary["answers_reused"] == 0
+    assert set(base.synthetic["doc_id"].to_pylist()).isdisjoint(other.synthetic["doc_id"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "shown", "per_wave"),
+    [
+        (Behaviour(dialects=("json_object", "text")), "json_object", True),
+        (Behaviour(dialects=("text",)), "text", True),
+        (Behaviour(refuse_limits=True), "json_schema", True),
+    ],
+)
+def test_dialect_is_negotiated_once_and_remembered(behaviour, shown, per_wave, demonstrations, make_config, quiet, tmp_path):
+    with loopback(behaviour) as server:
+        cfg = make_config(server.base_url)
+        result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+        probes = server.seen[""]
+        generate(demonstrations, COUNTS, cfg, 7, str(tmp_path), quiet)
+    assert set(result.calls["dialect"].to_pylist()) == {shown}
+    assert result.summary["accepted"] == 24
+    assert 1 < probes == server.seen[""]
+    assert set(result.calls["status"].to_pylist()) == {"ok"}
+
+
+def test_budgets_stop_cleanly_and_go_on_later(demonstrations, make_config, quiet, tmp_path):
+    with loopback() as server:
+        stopped = generate(demonstrations, COUNTS, make_config(server.base_url, limits={"max_requests": 9}), 0, str(tmp_path), quiet)
+        asked = sum(n for i, n in server.seen.items() if i)
+        whole = generate(demonstrations, COUNTS, make_config(server.base_url), 0, str(tmp_path), quiet)
+    assert stopped.summary["stopped_by"] == "limits.max_requests"
+    assert asked == 9
+    assert 0 < stopped.summary["accepted"] < 24
+    assert whole.summary["accepted"] == 24
+    assert max(server.finished[i] for i in server.seen if i) == 1
+    tokens = whole.summary["prompt_tokens"] + whole.summary["completion_tokens"]
+    with loopback() as server:
+        priced = make_config(server.base_url, {"price_input_usd": 1.0, "price_output_usd": 1.0}, limits={"max_cost_usd": tokens * 0.7e-6})
+        result = generate(demonstrations, COUNTS, priced, 0, str(tmp_path / "cost"), quiet)
+    assert result.summary["stopped_by"] == "limits.max_cost_usd"
+    assert 0 < result.summary["cost_usd"] <= tokens * 0.7e-6
+
+
+@pytest.mark.parametrize("rate", [None, 60])  # the pool stops sending; or calls that wait for their turn are told
+def test_a_time_limit_ends_a_run_that_a_later_start_goes_on_with(rate, demonstrations, make_config, quiet, tmp_path):
+    limits, simple = {"max_minutes": 1.5 / 60, "requests_per_minute": rate}, {"strategy": "simprompt"}
+    with loopback(Behaviour(delay_s=0.6)) as server:
+        started = time.monotonic()
+        cfg = make_config(server.base_url, {"concurrency": 1}, limits=limits, **simple)
+        late = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+        assert max(server.chat_times()) <= started + 1.5 + 0.5  # so much for a busy machine
+        assert late.summary["stopped_by"] == "limits.max_minutes"
+        assert 0 < late.summary["accepted"] < 24
+        whole = generate(demonstrations, COUNTS, make_config(server.base_url, **simple), 0, str(tmp_path), quiet)
+    assert whole.summary["accepted"] == 24
+    assert max(server.finished[i] for i in server.seen if i) == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (Behaviour(keys=("right",)), "Incorrect API key"),
+        (Behaviour(models=("another",)), "does not exist"),
+        (Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i else None), "no JSON in the answer"),
+        (Behaviour(fault=lambda i, body, n: (400, {}, "") if i else None), "injected 400"),
+    ],
+)
+def test_unusable_endpoint_is_one_clear_error(behaviour, said, demonstrations, make_config, quiet, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOOPBACK_KEY", "secret-key-123")
+    with loopback(behaviour) as server:
+        cfg = make_config(server.base_url, {"api_key_env": "LOOPBACK_KEY"}, target_rows=200)
+        with pytest.raises(EndpointError, match=said) as err:
+            generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+    assert "secret-key-123" not in str(err.value)
+    if said in ("Incorrect API key", "does not exist"):
+        assert server.base_url in str(err.value)
+        assert "LOOPBACK_KEY" in str(err.value)
+        assert not any(server.finished.values())
+
+
+def test_endpoint_that_is_down(demonstrations, make_config, quiet, tmp_path):
+    with loopback() as server:
+        cfg = make_config(server.base_url)
+    with pytest.raises(EndpointError, match="no connection") as err:
+        generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+    assert cfg.llm.base_url in str(err.value)
+
+
+def test_label_shares_that_name_an_unknown_label(demonstrations, make_config, quiet, tmp_path):
+    cfg = make_config("http://127.0.0.1:9/v1", label_shares={"good": 0.5, "ugly": 0.5})
+    with pytest.raises(ConfigError, match="ugly"):
+        generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)

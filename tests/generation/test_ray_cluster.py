@@ -1,0 +1,135 @@
+"""The pool on a running Ray cluster of two nodes (`ray start`): our code goes along, a lost actor is replaced, and the cluster outlives the job."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from local_pool import LocalPool
+from loopback import Behaviour, loopback
+
+from synalign_spark.generation.engine import generate
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+COUNTS = {"good": 75, "bad": 25}
+GENERATE = """
+import sys, pyarrow as pa, pyarrow.parquet
+from rich.console import Console
+from synalign_spark.config import GenerateConfig
+from synalign_spark.generation.engine import generate
+from synalign_spark.progress import Progress
+cfg, demonstrations = GenerateConfig.model_validate_json(sys.argv[1]), pa.ipc.open_file(sys.argv[2]).read_all()
+result = generate(demonstrations, {"good": 75, "bad": 25}, cfg, 0, sys.argv[3], Progress(Console(quiet=True), live=False))
+pa.parquet.write_table(result.synthetic, sys.argv[4])
+"""
+WHERE = """
+import sys, ray
+from synalign_spark.config import LlmConfig
+from synalign_spark.generation.backends.ray_pool import ray_session
+def place():
+    import synalign_spark
+    return synalign_spark.__file__
+with ray_session(LlmConfig(ray_address=sys.argv[1])):
+    print(ray.get(ray.remote(place).remote()))
+"""
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Address of a cluster of two nodes that nobody else can join; the environment holds its token, as a user's does."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name:  # short: Ray makes sockets below it
+        monkeypatch.setenv("RAY_TMPDIR", name)  # here Ray notes, too, which cluster is the current one: not for others to find
+        head = Path(name) / "--head.log"
+        with _node(Path(name), ["--head", f"--port={port}", "--include-dashboard=false"]):
+            _wait_for(lambda: "Ray runtime started" in head.read_text(), "the head node")
+            address = head.read_text().partition("ray start --address='")[2].partition("'")[0]
+            with _node(Path(name), [f"--address={address}"]):
+                second = Path(name) / "--address.log"
+                _wait_for(lambda: "Ray runtime started" in second.read_text(), "the second node")
+                yield address
+
+
+@contextlib.contextmanager
+def _node(folder: Path, options: list[str]):
+    """A node in the foreground, in a session of its own; ended by its own process group, since `ray stop` ends everybody's."""
+    command = [
+        Path(sys.executable).parent / "ray",
+        "start",
+        *options,
+        "--block",
+        "--num-cpus=1",
+        "--object-store-memory=80000000",
+        "--disable-usage-stats",
+    ]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with open(folder / f"{options[0].partition('=')[0]}.log", "w") as log:
+        node = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+        try:
+            yield
+        finally:
+            node.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                node.wait(20)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
+            node.wait()
+
+
+def _of_ours(name: str) -> dict[int, int]:
+    """Processes of this user whose title or program is so called, of this test's cluster where they are raylets: pid to the parent's pid."""
+    token, found = os.environ["RAY_AUTH_TOKEN"].encode(), {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            called = (process / "cmdline").read_bytes().split(b"\0")[0].rpartition(b"/")[2].decode(errors="replace")
+            if called.startswith(name) and (name != "raylet" or token in (process / "environ").read_bytes()):
+                found[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    return found
+
+
+def _callers() -> dict[int, int]:
+    raylets = _of_ours("raylet")
+    return {pid: parent for pid, parent in _of_ours("ray::Caller").items() if parent in raylets}
+
+
+def _wait_for(seen, what: str) -> None:
+    deadline = time.monotonic() + 180
+    while not seen():
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.2)
+
+
+def test_actors_on_two_nodes_one_of_them_lost(cluster, demonstrations, make_config, quiet, tmp_path):
+    with pa.ipc.new_file(str(tmp_path / "demos.arrow"), demonstrations.schema) as sink:
+        sink.write_table(demonstrations)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with loopback(Behaviour(delay_s=0.3)) as server:
+        cfg = make_config(server.base_url, {"actors": 2, "concurrency": 4, "ray_address": cluster}, target_rows=160)
+        words = [cfg.model_dump_json(), str(tmp_path / "demos.arrow"), str(tmp_path / "ledger"), str(tmp_path / "rows.parquet")]
+        driver = subprocess.Popen([sys.executable, "-c", GENERATE, *words], cwd=tmp_path, env=env)
+        _wait_for(lambda: len([1 for i in server.finished if i]) >= 6, "the first answers")
+        _wait_for(lambda: len(set(_callers().values())) == 2, "a caller on each node")
+        os.kill(next(iter(_callers())), signal.SIGKILL)
+        assert driver.wait(300) == 0
+        assert max(n for i, n in server.finished.items() if i) <= 2
+        here = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "here"), quiet, make_pool=LocalPool)
+    assert pa.parquet.read_table(tmp_path / "rows.parquet").to_pylist() == here.synthetic.to_pylist()
+    _wait_for(lambda: not _callers(), "the end of the actors")
+    shown = subprocess.run(
+        [sys.executable, "-c", WHERE, cluster], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=True
+    )
+    assert "runtime_resources" in shown.stdout  # the cluster goes on, and runs the code that was sent, not what its Python has

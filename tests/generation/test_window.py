@@ -1,0 +1,155 @@
+"""How many requests at once, by a clock of our own; and what a pool does with a real server that bears few, or none for a while."""
+
+import asyncio
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synalign_spark.config import LimitsConfig
+from synalign_spark.generation.backends.callers import Limiter
+from synalign_spark.generation.window import Refusal, Turn, Window
+
+
+def met(window, n, fault=None, now=0.0, caller="a"):
+    """Sends n requests at once and ends them all: with a fault, or well."""
+    turns = [window.enter(caller) for _ in range(n) if window.wait(now) == 0]
+    for turn in turns:
+        window.pressed(caller, turn, fault, now) if fault else window.succeeded(caller, turn)
+    return len(turns)
+
+
+def test_requests_that_went_before_a_cut_count_once():
+    window = Window(128, 600.0)
+    assert met(window, 200, "rate_limited") == 128
+    assert window.pressure(0.0).size == 64
+    assert met(window, 200, "rate_limited") == 64
+    assert window.pressure(0.0).size == 32
+    assert str(window.pressure(0.0)) == "slowed down to 32 of 128 requests at once (rate_limited 192)"
+
+
+def test_a_success_adds_one_up_to_half_of_what_was_good_and_then_one_a_window():
+    window = Window(16, 600.0)
+    met(window, 1)
+    met(window, 1, "timeout")  # 16 -> 8, and half of what was good is 8
+    assert window.pressure(0.0).size == 8
+    met(window, 1, "timeout")  # 4
+    met(window, 4)
+    assert window.pressure(0.0).size == 8
+    met(window, 8)
+    assert 8.9 < 8 + sum(1 / (8 + i / 8) for i in range(8)) < 9.0
+    assert window.pressure(0.0).size == 8
+    met(window, 2)
+    assert window.pressure(0.0).size == 9
+    met(window, 500)
+    for _ in range(100):
+        met(window, 16)
+    assert window.pressure(0.0).size == 16
+    assert str(window.pressure(0.0)) == ""
+
+
+def test_rare_faults_are_of_the_requests():
+    window = Window(100, 600.0)
+    for _ in range(50):
+        met(window, 99)
+        met(window, 1, "server_error")
+    assert window.pressure(0.0).size == 100
+    assert window.pressure(0.0).faults == {"server_error": 50}
+
+
+def test_the_circuit_opens_after_cuts_without_success_and_probes_go_ever_more_rarely():
+    window = Window(8, 600.0)
+    met(window, 1)
+    for _ in range(3):
+        met(window, 8, "server_error", now=10.0)
+    assert window.pressure(10.0).down_s == 0.0
+    assert window.wait(10.0) == 1.0
+    assert window.pressure(10.0).faults == {"server_error": 14}
+    for at, pause in [(11.0, 2.0), (13.0, 4.0), (17.0, 8.0)]:
+        turn = window.enter("a")
+        assert turn.probe
+        assert math.isinf(window.wait(at))  # one at a time
+        window.pressed("a", turn, "server_error", at)
+        assert window.wait(at) == pause
+    assert str(window.pressure(20.0)).startswith("the endpoint is down for 10 s (server_error 17), next try in 5 s")
+    assert not window.given_up(609.9)
+    assert window.given_up(610.0)
+    window.succeeded("a", window.enter("a"))
+    assert window.wait(25.0) == 0
+    assert window.pressure(25.0).outages == 1
+    assert not window.enter("a").probe
+
+
+def test_one_call_that_always_fails_opens_no_circuit():
+    window = Window(1, 600.0)
+    assert met(window, 1) + sum(met(window, 1, "timeout") for _ in range(5)) == 6
+    assert window.pressure(0.0).down_s is None
+
+
+def test_an_endpoint_that_never_answered_is_given_up_after_a_minute():
+    window = Window(4, 600.0)
+    for _ in range(5):
+        met(window, 4, "server_error")
+    assert window.pressure(0.0).down_s == 0.0
+    assert not window.given_up(59.0)
+    assert window.given_up(60.0)
+
+
+def test_requests_of_a_caller_that_died_leave_their_places():
+    window = Window(2, 600.0)
+    window.enter("dead")
+    window.enter("dead")
+    assert math.isinf(window.wait(0.0))
+    window.lost("dead")
+    assert window.wait(0.0) == 0
+
+
+def test_a_server_that_is_slow_and_refuses_the_rest_at_once_is_not_given_up():
+    window = Window(16, 600.0)
+    slow = [window.enter("a") for _ in range(2)]
+    for _ in range(4):
+        met(window, 16, "rate_limited")
+    assert window.pressure(0.0).down_s == 0.0
+    assert not window.given_up(120.0)
+    window.pressed("a", slow[0], "timeout", 120.0)
+    window.pressed("a", slow[1], "timeout", 120.0)
+    assert window.given_up(120.0)
+
+
+@pytest.mark.timeout(30)
+def test_a_caller_that_died_while_it_waited_takes_no_turn():
+    async def both():
+        limiter = Limiter(LimitsConfig(), 1, None, 0)
+        assert isinstance(await limiter.acquire("dead", 1), Turn)
+        waiting = [asyncio.ensure_future(limiter.acquire(name, 1)) for name in ("dead", "alive")]
+        await asyncio.sleep(0)
+        await limiter.lost("dead")
+        return await asyncio.gather(*waiting)
+
+    first, second = asyncio.run(both())
+    assert isinstance(first, Refusal)
+    assert isinstance(second, Turn)
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 40), st.lists(st.tuples(st.sampled_from(["send", "good", "bad", "lost", "later"]), st.integers(0, 99)), max_size=200))
+def test_the_window_stays_within_its_bounds_and_always_opens_again(most, steps):
+    window, now, flying = Window(most, 1e9), 0.0, []
+    for kind, pick in steps:
+        if kind == "later":
+            now += pick
+        elif kind == "lost":
+            window.lost("b")
+            flying = [(caller, turn) for caller, turn in flying if caller != "b"]
+        elif kind == "send" and window.wait(now) == 0:
+            caller = "ab"[pick % 2]
+            flying.append((caller, window.enter(caller)))
+        elif kind in ("good", "bad") and flying:
+            caller, turn = flying.pop(pick % len(flying))
+            window.succeeded(caller, turn) if kind == "good" else window.pressed(caller, turn, "timeout", now)
+        assert 1 <= window.pressure(now).smallest <= window.pressure(now).size <= most
+        assert len(flying) <= most
+    for caller, turn in flying:
+        window.succeeded(caller, turn)
+    assert window.wait(now + 60.0) == 0

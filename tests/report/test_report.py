@@ -1,0 +1,191 @@
+"""Measures, lineage, sampling and the report job on a small lake."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synalign_spark.alignment.inputs import real_rows
+from synalign_spark.cli.show import show
+from synalign_spark.config import Config
+from synalign_spark.pipeline.context import Context
+from synalign_spark.pipeline.stages import report
+from synalign_spark.progress import Progress
+from synalign_spark.report import measures
+from synalign_spark.report.gather import downstream, gather, held_out, judged, shown_config, spark_fetch
+from synalign_spark.report.lineage import with_lineage
+from synalign_spark.report.metrics import metric_rows
+from synalign_spark.storage import tables
+
+
+def shuffled(df, partitions):
+    return df.repartition(partitions) if partitions else df.coalesce(1).union(df.limit(0))
+
+
+@pytest.fixture(scope="module")
+def done(spark, lake, cfg):
+    """(summary, page) of one run of the job."""
+    summary = report.run(Context(cfg, spark, lake, Progress(live=False), logging.getLogger("test")))
+    return summary, Path(summary["report"]).read_text()
+
+
+def test_job_writes_page_and_metrics(done, lake, cfg):
+    summary, page = done
+    assert summary["report"] == f"{cfg.lake.path}/reports/sample.html"
+    assert lake.read(tables.METRICS).count() == summary["metrics"]
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page, "the heaviest row is an attack, and is shown"
+    assert "s0" in page, "lineage ends at the row's id in the source"
+    assert 0.5 < summary["probe_accuracy_uniform"] <= 1
+
+
+def test_show_reads_what_the_lake_wrote(done, lake, cfg):
+    found = show(cfg.lake.path, "parquet", "sample", 3)
+    assert found["tables"]["synthetic"] == 120
+    assert found["tables"]["embeddings"] == 320
+    assert found["tables"]["metrics"] == done[0]["metrics"]
+    heaviest = with_lineage(measures.heaviest(lake.read(tables.WEIGHTS), 3), spark_fetch(lake))
+    assert [{key: row[key] for key in heaviest[0]} for row in found["rows"]] == heaviest
+
+
+def test_findings_do_not_depend_on_partitioning(done, lake, cfg):
+    class Repartitioned:
+        def has_table(self, table):
+            return lake.has_table(table)
+
+        def read(self, table, **scope):
+            return lake.read(table, **scope).repartition(7)
+
+    stored = [row.asDict() for row in lake.read(tables.METRICS).collect()]
+    assert sorted(stored, key=str) == sorted(metric_rows(gather(Repartitioned(), cfg, {})), key=str)
+
+
+@pytest.mark.parametrize("partitions", [1, 7, 0])
+def test_weight_spread_agrees_with_numpy(spark, sample, partitions):
+    w = sample.rows["weights"]["weight"].to_numpy()
+    spread = measures.weight_spread(shuffled(sample.frame(spark, tables.WEIGHTS), partitions))
+    assert spread.rows == 120
+    assert spread.zeros == 1
+    assert spread.ess == pytest.approx(1 / (w**2).sum(), rel=1e-9)
+    assert spread.largest == pytest.approx(120 * w.max())
+    assert sum(spread.counts) == 119
+    assert sum(spread.mass) == pytest.approx(1.0)
+    places = np.round(np.log10(w[w > 0] * 120) * 4)
+    np.testing.assert_array_equal(spread.counts, np.bincount((places - places.min()).astype(int)))
+
+
+def test_uniform_weights_fall_in_one_bin_around_one(spark):
+    rows = spark.createDataFrame([(f"d{i}", 1 / 49) for i in range(49)], "doc_id string, weight double")  # 49 * (1 / 49) < 1
+    spread = measures.weight_spread(rows)
+    assert (spread.centres, spread.counts) == ([1.0], [49])
+    assert spread.ess == pytest.approx(49.0)
+    assert measures.weight_spread(rows.limit(0)) is None
+
+
+def test_generation_counts_calls_tokens_cost_and_refusals(spark, sample):
+    made = measures.generation(sample.frame(spark, tables.CALLS), sample.frame(spark, tables.REFUSALS), 120)
+    assert made.calls == {("attributes", "ok"): 1, ("rows", "ok"): 4, ("rows", "timeout"): 1}
+    assert (made.attempts, made.prompt_tokens, made.completion_tokens) == (9, 500, 300)
+    assert made.cost_usd == pytest.approx(0.6, abs=1e-12)
+    assert made.refused == {"copied": 29, "empty": 1}
+    assert made.acceptance == 120 / 150
+    assert measures.generation(None, None, 0).acceptance is None
+
+
+@pytest.mark.parametrize("partitions", [1, 7])
+def test_hash_sample_is_the_same_rows_and_of_the_asked_size(spark, partitions):
+    ids = spark.range(2_000).selectExpr("cast(id as string) as doc_id")
+    wanted = [row.doc_id for row in measures.hash_sample(ids, 50, 2_000, 1, "t").collect()]
+    got = [row.doc_id for row in measures.hash_sample(ids.repartition(partitions), 50, 2_000, 1, "t").collect()]
+    assert got == wanted
+    assert len(wanted) == 50
+    everything = [row.doc_id for row in measures.hash_sample(ids, 3_000, 2_000, 1, "t").collect()]
+    assert everything[:50] == wanted, "a smaller sample is the start of a larger one"
+    assert len(everything) == 2_000
+
+
+def test_lineage_ends_at_corpus_rows(lake, sample):
+    heaviest = measures.heaviest(lake.read(tables.WEIGHTS), 1)
+    row = with_lineage(heaviest, spark_fetch(lake))[0]
+    assert row["attributes"]["tone"] == "warm"
+    assert row["prompt_hash"] == "hash1"
+    assert [real["source_id"] for real in row["demonstrations"]] == ["s0", "s4"]
+    assert {real["cluster_id"] for real in row["demonstrations"]} == {0}
+    last = with_lineage(measures.lightest(lake.read(tables.WEIGHTS), 1), spark_fetch(lake))[0]
+    assert last["weight"] == 0.0
+    assert (last["attributes"], last["demonstrations"]) == ({}, []), "a row without a card has neither"
+
+
+@pytest.mark.parametrize("partitions", [1, 7, 0])
+def test_missing_mass_is_summed_by_label_and_the_largest_clusters_come_first(spark, sample, partitions):
+    found = measures.missing(shuffled(sample.frame(spark, tables.WITNESS), partitions), 7)
+    # 0.05 + 0.05 + 0.03 + 0.02 + 0.01 after, seven times 0.1 - 0.06 before
+    assert [row["label"] for row in found.totals] == ["negative", "positive"]
+    for row in found.totals:
+        assert row["after"] == pytest.approx(0.16, abs=1e-12)
+        assert row["before"] == pytest.approx(0.28, abs=1e-12)
+    places = [(row["cluster_id"], row["label"]) for row in found.clusters]
+    assert places == [(0, "negative"), (0, "positive"), (1, "negative"), (1, "positive"), (2, "negative"), (2, "positive"), (3, "negative")]
+    everything = measures.missing(sample.frame(spark, tables.WITNESS), 100)
+    assert len(everything.clusters) == 10, "where nothing is missing, a cluster is left out"
+    assert measures.missing(sample.frame(spark, tables.WITNESS).limit(0), 7) is None
+
+
+def test_report_and_show_tell_what_is_missing(done, lake, cfg):
+    stored = {(row.name, row.label): row.value for row in lake.read(tables.METRICS).where("name like 'missing%'").collect()}
+    assert stored == pytest.approx(
+        {(f"missing.{key}", label): value for key, value in (("before", 0.28), ("after", 0.16)) for label in ("negative", "positive")}
+    )
+    section = done[1][done[1].index('<section id="missing">') : done[1].index('<section id="downstream">')]
+    assert section.count('<th scope="row">') == 10
+    assert [(row["cluster_id"], row["label"]) for row in show(cfg.lake.path, "parquet", "sample", 0)["missing"]] == [
+        (0, "negative"),
+        (0, "positive"),
+        (1, "negative"),
+    ]
+
+
+def test_report_before_alignment_says_so(spark, lake, cfg):
+    class Early:
+        def has_table(self, table):
+            return table.name in ("corpus", "synthetic", "embeddings")
+
+        def read(self, table, **scope):
+            return lake.read(table, **scope)
+
+    findings = gather(Early(), cfg, {})
+    assert findings.weights is None
+    assert findings.probe_skipped == "there are no weights yet"
+    assert set(findings.points.relative) == {1.0}
+    assert findings.missing is None
+
+
+def test_shown_configuration_hides_what_looks_like_a_secret(cfg):
+    conf = {"spark.hadoop.fs.s3a.secret.key": "abc123", "spark.hadoop.fs.s3a.access.key": "abc124", "spark.executor.cores": "7"}
+    llm = {"provider": "openai", "base_url": "http://me:abc125@host/v1", "model": "m"}
+    text = shown_config(Config.model_validate({"source": {"path": "x"}, "spark": {"conf": conf}, "generate": {"llm": llm}}))
+    assert "abc12" not in text
+    assert "http://(hidden)@host/v1" in text
+    assert "spark.executor.cores: '7'" in text
+
+
+def test_held_out_rows_are_those_of_the_alignment(lake, cfg):
+    real = lake.read(tables.EMBEDDINGS, origin="real")
+    theirs = {row.doc_id for row in real_rows(real, None, cfg.align, cfg.run.seed).where("split = 'holdout'").select("doc_id").collect()}
+    ours = {row.doc_id for row in real.where(held_out(cfg)).select("doc_id").collect()}
+    assert ours == theirs
+    assert 20 < len(ours) < 100
+
+
+def test_labels_without_held_out_rows_do_not_judge():
+    rows = [{"label": "a", "n_real_holdout": 0}, {"label": "b", "n_real_holdout": 9}, {"label": None, "n_real_holdout": 9}]
+    assert judged(rows) == {"b"}
+    assert judged(rows[2:]) == {None}, "without labels the whole judges"
+
+
+def test_downstream_check_can_be_turned_off(cfg):
+    off = cfg.model_copy(update={"report": cfg.report.model_copy(update={"downstream": False})})
+    assert downstream(off, pa.table({}), pa.table({}), []) == (None, "report.downstream is off")
+    assert downstream(cfg, pa.table({}), pa.table({}), []) == (None, "there are no weights yet")

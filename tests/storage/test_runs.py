@@ -1,0 +1,139 @@
+"""Manifest and lock of a run: survives kills, damage and rivals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import pytest
+
+from synalign_spark.errors import LakeError, RunLockedError
+from synalign_spark.storage import runs
+from synalign_spark.storage.runs import RunStore
+
+HOLD = """
+import sys, time
+from synalign_spark.errors import RunLockedError
+from synalign_spark.storage.runs import RunStore
+store = RunStore(sys.argv[1], "r")
+while time.time() < float(sys.argv[2]):  # everybody starts at the same moment
+    pass
+try:
+    with store.lock():
+        print("held", flush=True)
+        time.sleep(float(sys.argv[3]))
+except RunLockedError as err:
+    print("refused", err, flush=True)
+"""
+
+
+def start(path, seconds, at=0.0):
+    return subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(at), str(seconds)], stdout=subprocess.PIPE, text=True)
+
+
+def test_steps_are_recorded_in_the_order_they_finished_and_forgotten_by_name(tmp_path):
+    store = RunStore(str(tmp_path), "r")
+    assert store.manifest() == {}
+    store.record("ingest", {"fingerprint": "a"})
+    store.record("embed", {"fingerprint": "b"})
+    store.record("ingest", {"fingerprint": "c", "summary": {"mean": float("inf")}})
+    again = RunStore(str(tmp_path), "r").manifest()
+    assert list(again) == ["embed", "ingest"]
+    assert again["ingest"] == {"fingerprint": "c", "summary": {"mean": float("inf")}}
+    store.forget(["embed", "unknown"])
+    assert list(store.manifest()) == ["ingest"]
+    assert RunStore(str(tmp_path), "other").manifest() == {}
+    assert [file.name for file in (tmp_path / "_synalign" / "r").iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"steps": 3}', b'{"steps": {"ingest": 3}}', b"\xff\xfe"])
+def test_a_damaged_manifest_says_how_to_mend_it(tmp_path, content):
+    store = RunStore(str(tmp_path), "r")
+    (tmp_path / "_synalign" / "r" / "manifest.json").write_bytes(content)
+    with pytest.raises(LakeError, match=r"manifest.json is damaged.*delete it"):
+        store.manifest()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_with_the_path(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LakeError, match=r"file/_synalign/r' cannot be written"):
+        RunStore(str(tmp_path / "file"), "r")
+
+
+def test_a_write_that_dies_half_way_leaves_the_old_manifest(tmp_path, monkeypatch):
+    store = RunStore(str(tmp_path), "r")
+    store.record("ingest", {"fingerprint": "a"})
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(runs.os, "fsync", full)
+    with pytest.raises(LakeError, match=r"cannot be written .no space left"):
+        store.record("embed", {})
+    assert list(store.manifest()) == ["ingest"]
+
+
+def test_the_lock_is_given_back_even_after_an_error(tmp_path):
+    store = RunStore(str(tmp_path), "r")
+    with pytest.raises(KeyError), store.lock():
+        raise KeyError
+    with store.lock(), pytest.raises(RunLockedError, match=f"run.id 'r' is being executed by process {os.getpid()}"), store.lock():
+        pass
+    with store.lock(), RunStore(str(tmp_path), "other").lock():
+        pass
+
+
+def test_a_killed_holder_is_taken_over(tmp_path):
+    holder = start(tmp_path, 60)
+    assert holder.stdout.readline() == "held\n"
+    store = RunStore(str(tmp_path), "r")
+    with pytest.raises(RunLockedError, match=f"process {holder.pid} on "), store.lock():
+        pass
+    holder.send_signal(signal.SIGKILL)
+    time.sleep(0.2)  # not yet waited for: a zombie holds nothing
+    with store.lock():
+        pass
+    holder.wait()
+
+
+def test_of_processes_that_race_exactly_one_holds_the_lock(tmp_path):
+    dead = replace(runs._this_process("t"), pid=2**22 + 1)
+    RunStore(str(tmp_path), "r")._replace("lock.json", asdict(dead))  # all of them must evict first
+    racers = [start(tmp_path, 1.5, at=time.time() + 2.5) for _ in range(3)]
+    said = sorted(racer.communicate()[0].split()[0] for racer in racers)
+    assert said == ["held", "refused", "refused"]
+
+
+@pytest.mark.parametrize(("age", "free"), [(5, False), (61, True)])
+def test_a_holder_on_another_host_is_judged_by_its_heartbeat(tmp_path, age, free):
+    store = RunStore(str(tmp_path), "r")
+    far = replace(runs._this_process("t"), host="elsewhere", heartbeat=time.time() - age)
+    store._replace("lock.json", asdict(far))
+    if free:
+        with store.lock():
+            assert store._holder().pid == os.getpid()
+    else:
+        with pytest.raises(RunLockedError, match="on elsewhere"), store.lock():
+            pass
+
+
+def test_a_reused_pid_holds_nothing(tmp_path):
+    store = RunStore(str(tmp_path), "r")
+    mine = runs._this_process("t")
+    store._replace("lock.json", asdict(replace(mine, started=mine.started - 1)))
+    with store.lock():
+        assert store._holder().started == mine.started
+
+
+def test_the_heartbeat_moves_on_and_damage_to_the_lock_is_no_holder(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "HEARTBEAT_S", 0.02)
+    store = RunStore(str(tmp_path), "r")
+    (tmp_path / "_synalign" / "r" / "lock.json").write_text("{")
+    with store.lock():
+        first = store._holder().heartbeat
+        time.sleep(0.3)
+        assert store._holder().heartbeat > first
+        assert json.loads((tmp_path / "_synalign" / "r" / "lock.json").read_text())["pid"] == os.getpid()

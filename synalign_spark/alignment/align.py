@@ -24,13 +24,13 @@ from synalign_spark.alignment.runtimes.local import Rows, Solved
 from synalign_spark.alignment.strength import Strength, choose_strength, row_share
 from synalign_spark.alignment.tables import Outcome, certificate_rows, trace_rows
 from synalign_spark.config.alignment import AlignConfig
-from synalign_spark.core.evaluation.witness import Gap
+from synalign_spark.core.evaluation.witness import MeanDifference
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.solver.path import Sample, Settings, pool
 from synalign_spark.core.solver.solve import Problem
 from synalign_spark.storage.tables import CERTIFICATE, SOLVER_TRACE, WEIGHTS, Table
 
-FEWEST_REAL_ROWS = 20  # a label with fewer keeps its base weights under a rule that judges, and is not split under any
+FEWEST_REAL_ROWS = 20  # a label with fewer keeps its base weights under a rule that validation rows, and is not split under any
 FEWEST_SPLIT_ROWS = 3  # the same where a split got fewer
 Report = Callable[[str], None]
 
@@ -44,7 +44,7 @@ class Aligned:
     certificate: DataFrame
     trace: DataFrame
     features: FeatureMap
-    gaps: Mapping[str, Gap]
+    differences: Mapping[str, MeanDifference]
 
 
 def align(
@@ -93,13 +93,13 @@ def align(
             frame.unpersist()
     for row in certificate:
         report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
-    gaps = {group: _gap(means[group], outcomes.get(group)) for group in means}
+    differences = {group: _difference(means[group], outcomes.get(group)) for group in means}
     tables = (_table(spark, CERTIFICATE, certificate), _table(spark, SOLVER_TRACE, trace_rows(outcomes, strength)))
-    return Aligned(weights if cfg.per_label else _within_labels(weights), *tables, features, gaps)
+    return Aligned(weights if cfg.per_label else _within_labels(weights), *tables, features, differences)
 
 
 def problem(means: Mapping[str, Sample], settings: Settings, share: float) -> Problem:
-    """What a group is aligned to; few real rows are not split, and a rule that judges by them leaves their label alone."""
+    """What a group is aligned to; few real rows are not split, and a rule that validation rows by them leaves their label alone."""
     parts = [means[name] for name in ("fit", "validation", "holdout")]
     if sum(part.count for part in parts) < FEWEST_REAL_ROWS or min(part.count for part in parts) < FEWEST_SPLIT_ROWS:
         nobody = Sample(0, np.zeros_like(parts[0].mean))
@@ -125,10 +125,10 @@ def _solved(outcome: Outcome) -> Solved:
     return Solved(point.theta, point.moments.log_partition, outcome.end.before.log_partition, outcome.share)
 
 
-def _gap(means: Mapping[str, Sample], outcome: Outcome | None) -> Gap:
+def _difference(means: Mapping[str, Sample], outcome: Outcome | None) -> MeanDifference:
     """For the witness: against all real rows of the group. outcome: None for a label without synthetic rows."""
     real = pool(list(means.values())).mean
-    return Gap.of(real, outcome.end.solution.point.moments.mean, outcome.end.before.mean) if outcome else Gap.of(real)
+    return MeanDifference.of(real, outcome.end.solution.point.moments.mean, outcome.end.before.mean) if outcome else MeanDifference.of(real)
 
 
 def _within_labels(weights: DataFrame) -> DataFrame:
@@ -138,7 +138,13 @@ def _within_labels(weights: DataFrame) -> DataFrame:
     base = F.when(F.col("q") > 0, F.col("base_weight") / F.col("q")).otherwise(F.lit(0.0))
     joined = weights.alias("rows").join(F.broadcast(totals.alias("totals")), F.col("rows.label").eqNullSafe(F.col("totals.label")))
     return joined.select(
-        "doc_id", "rows.label", "weight", inside.alias("weight_in_label"), base.alias("base_weight"), "label_agreement", "word_likeness"
+        "doc_id",
+        "rows.label",
+        "weight",
+        inside.alias("weight_in_label"),
+        base.alias("base_weight"),
+        "label_confidence",
+        "log_density_ratio",
     )
 
 

@@ -68,9 +68,9 @@ def run_checks(
     columns = held_out.select("grp", "doc_id", "u_whole", F.lit(1).alias("before"), F.lit(1).alias("after"), "embedding")
     truth = Drawn.of(columns.toArrow())  # about ``most`` rows a group
 
-    def both(synthetic: Mask, judges: Mask, name: str) -> Checks:
+    def both(synthetic: Mask, validation: Mask, name: str) -> Checks:
         key = [seed, zlib.crc32(name.encode())]
-        x, y = drawn.x[synthetic], truth.x[judges]
+        x, y = drawn.x[synthetic], truth.x[validation]
         before, after = (np.repeat(x, copies[synthetic], axis=0) for copies in (drawn.before, drawn.after))
         return compare(before, y, bandwidths, cfg.permutations, key), compare(after, y, bandwidths, cfg.permutations, key)
 
@@ -90,15 +90,15 @@ def _whole(
     drawn: Drawn, truth: Drawn, outcomes: Mapping[str, Outcome], sizes: Mapping[str, float], rates: Mapping[str, float], most: int
 ) -> tuple[Mask, Mask]:
     """Thins the samples of the groups to the groups' shares: masks over the drawn and over the real rows."""
-    judged = [group for group in outcomes if rates[group] > 0 and outcomes[group].share > 0]
-    if not judged:
+    validated = [group for group in outcomes if rates[group] > 0 and outcomes[group].share > 0]
+    if not validated:
         return np.zeros(len(drawn.x), dtype=bool), np.zeros(len(truth.x), dtype=bool)
-    held_out = sum(outcomes[group].problem.holdout.count for group in judged)
-    share = sum(outcomes[group].share for group in judged)
-    real_rows = min(float(most), *(rates[group] * held_out for group in judged))
-    drawn_rows = min(float(most), *(sizes[group] * share / outcomes[group].share for group in judged))
-    keep_real = {group: real_rows / (held_out * rates[group]) if group in judged else 0.0 for group in outcomes}
-    keep_drawn = {group: drawn_rows * outcomes[group].share / (share * sizes[group]) if group in judged else 0.0 for group in outcomes}
+    held_out = sum(outcomes[group].problem.holdout.count for group in validated)
+    share = sum(outcomes[group].share for group in validated)
+    real_rows = min(float(most), *(rates[group] * held_out for group in validated))
+    drawn_rows = min(float(most), *(sizes[group] * share / outcomes[group].share for group in validated))
+    keep_real = {group: real_rows / (held_out * rates[group]) if group in validated else 0.0 for group in outcomes}
+    keep_drawn = {group: drawn_rows * outcomes[group].share / (share * sizes[group]) if group in validated else 0.0 for group in outcomes}
     return _thin(drawn, keep_drawn), _thin(truth, keep_real)
 
 

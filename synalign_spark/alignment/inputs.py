@@ -31,9 +31,9 @@ SUM_STEPS = 2.0**32  # features are summed as whole multiples of 2^-32: exact, s
 
 SURVEY = pa.schema(
     [("side", pa.string()), ("grp", pa.string()), ("rows", pa.int64()), ("bad", pa.int64()), ("narrow", pa.int32()), ("wide", pa.int32()),
-     ("bad_prior", pa.int64()), ("weighted", pa.int64()), ("mass", pa.int64())]
+     ("bad_prior", pa.int64()), ("weighted", pa.int64()), ("weight", pa.int64())]
 )  # fmt: skip
-SURVEY_DDL = "side string, grp string, rows bigint, bad bigint, narrow int, wide int, bad_prior bigint, weighted bigint, mass bigint"
+SURVEY_DDL = "side string, grp string, rows bigint, bad bigint, narrow int, wide int, bad_prior bigint, weighted bigint, weight bigint"
 SUMS = pa.schema([("grp", pa.string()), ("split", pa.string()), ("sums", pa.list_(pa.int64()))])
 SUMS_DDL = "grp string, split string, sums array<bigint>"
 
@@ -53,13 +53,13 @@ def real_rows(embeddings: DataFrame, prior: DataFrame | None, cfg: AlignConfig, 
 
 
 def synthetic_rows(embeddings: DataFrame, synthetic: DataFrame, cfg: AlignConfig, seed: int) -> DataFrame:
-    """doc_id, label, grp, prior, base, agreement, likeness, u, u_whole, u_warm, embedding of every synthetic row; embedding null where
-    there is none. base: the base measure, here the prior weight itself; agreement, likeness: null."""
+    """doc_id, label, grp, prior, base, label confidence, density ratio, u, u_whole, u_warm, embedding of every synthetic row; embedding null where
+    there is none. base: the base measure, here the prior weight itself; confidence, density_ratio: null."""
     prior = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
     rows = synthetic.select("doc_id", "label", prior.alias("prior")).join(embeddings.select("doc_id", "embedding"), "doc_id", "left")
     return rows.select(
         "doc_id", "label", group_column(cfg.per_label).alias("grp"), "prior", F.col("prior").alias("base"),
-        F.lit(None).cast("double").alias("agreement"), F.lit(None).cast("double").alias("likeness"), unit(seed, "align.draw", "doc_id").alias("u"), unit(seed, "align.whole", "doc_id").alias("u_whole"),
+        F.lit(None).cast("double").alias("confidence"), F.lit(None).cast("double").alias("density_ratio"), unit(seed, "align.draw", "doc_id").alias("u"), unit(seed, "align.whole", "doc_id").alias("u_whole"),
         unit(seed, "align.warm", "doc_id").alias("u_warm"), "embedding",
     )  # fmt: skip
 
@@ -100,17 +100,17 @@ def survey(real: DataFrame, synthetic: DataFrame, label_shares: Mapping[str, flo
         synthetic.select(F.lit("synthetic").alias("side"), "grp", "prior", "embedding")
     )
     found = sides.mapInArrow(_survey_partition, SURVEY_DDL).toArrow().to_pylist()  # a few rows a partition and group
-    counts: dict[str, dict[str, int]] = {"real": {}, "synthetic": {}, "weighted": {}, "mass": {}}
+    counts: dict[str, dict[str, int]] = {"real": {}, "synthetic": {}, "weighted": {}, "weight": {}}
     for row in found:
         _add(counts[row["side"]], row["grp"], row["rows"])
         if row["side"] == "synthetic":
             _add(counts["weighted"], row["grp"], row["weighted"])
         else:
-            _add(counts["mass"], row["grp"], row["mass"])
+            _add(counts["weight"], row["grp"], row["weight"])
     _check_vectors(found)
     _check_groups(counts)
     wanted = None if label_shares is None else {group_of(label): share for label, share in label_shares.items()}
-    survey = Survey(counts["real"], counts["synthetic"], counts["weighted"], counts["mass"], max(row["wide"] for row in found), wanted)
+    survey = Survey(counts["real"], counts["synthetic"], counts["weighted"], counts["weight"], max(row["wide"] for row in found), wanted)
     if wanted is not None:
         _check_shares(wanted, survey.groups)
     return survey

@@ -24,9 +24,9 @@ from synalign_spark.spark.groups import by_group
 from synalign_spark.spark.keys import unit
 from synalign_spark.udfs.arrow import to_matrix
 
-JUDGES = 4_000  # real rows a half
+VALIDATION_ROWS = 4_000  # real rows a half
 HALVES = ("fit", "validation")
-RARE_JUDGES = 500  # real rows of a label on the driver, where it has so many
+RARE_VALIDATION_ROWS = 500  # real rows of a label on the driver, where it has so many
 FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group
 
 
@@ -49,15 +49,15 @@ class SideSample:
         return self.views.x, self.views.labels, self.views.weight
 
 
-def real_side(real: DataFrame, texts: DataFrame, counts: Survey, judged: list[str], seed: int) -> SideSample:
+def real_side(real: DataFrame, texts: DataFrame, counts: Survey, validated: list[str], seed: int) -> SideSample:
     """Of the real rows that shape the weights, of both halves."""
-    kept, mass = _judging_rows(real, counts, judged)
-    return _side(kept.withColumn("weight", mass), texts, seed)
+    kept, weight = _validation_rows(real, counts, validated)
+    return _side(kept.withColumn("weight", weight), texts, seed)
 
 
-def synthetic_side(synthetic: DataFrame, texts: DataFrame, counts: Survey, cfg: AlignConfig, judged: list[str], seed: int) -> SideSample:
+def synthetic_side(synthetic: DataFrame, texts: DataFrame, counts: Survey, cfg: AlignConfig, validated: list[str], seed: int) -> SideSample:
     """Of the synthetic rows, with the weights that they came with."""
-    return _side(_sampled(synthetic, counts, cfg, judged).where(F.col("prior") > 0).withColumn("weight", F.col("prior")), texts, seed)
+    return _side(_sampled(synthetic, counts, cfg, validated).where(F.col("prior") > 0).withColumn("weight", F.col("prior")), texts, seed)
 
 
 def _side(rows: DataFrame, texts: DataFrame, seed: int) -> SideSample:
@@ -68,26 +68,26 @@ def _side(rows: DataFrame, texts: DataFrame, seed: int) -> SideSample:
 
 
 def real_halves(
-    real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[str, Sample]], counts: Survey, judged: list[str]
+    real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[str, Sample]], counts: Survey, validated: list[str]
 ) -> tuple[Half, Half]:
     """Both halves of the real rows: means of all rows, vectors and texts of a sample."""
-    kept, mass = _judging_rows(real, counts, judged)
-    columns = kept.select("doc_id", "label", "split", mass.alias("weight"), "embedding")
-    table = F.broadcast(columns).join(texts, "doc_id").toArrow()  # about 2 x JUDGES rows
+    kept, weight = _validation_rows(real, counts, validated)
+    columns = kept.select("doc_id", "label", "split", weight.alias("weight"), "embedding")
+    table = F.broadcast(columns).join(texts, "doc_id").toArrow()  # about 2 x VALIDATION_ROWS rows
     table = table.sort_by("doc_id")
     split = np.asarray(table.column("split").to_pylist())
     found = []
     for name in HALVES:
         part = table.filter(pa.array(split == name))
-        found.append(Half({group: means[group][name] for group in judged}, _views(part, to_matrix(part.column("embedding")), "weight")))
+        found.append(Half({group: means[group][name] for group in validated}, _views(part, to_matrix(part.column("embedding")), "weight")))
     return found[0], found[1]
 
 
 def synthetic_pool(
-    synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int, judged: list[str]
+    synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int, validated: list[str]
 ) -> Pool:
     """A sample of the synthetic rows with their texts, by group and id."""
-    kept = _sampled(synthetic, counts, cfg, judged)
+    kept = _sampled(synthetic, counts, cfg, validated)
     draw = unit(seed, "align.probe0", "doc_id").alias("draw")
     sample = kept.select("doc_id", "label", "grp", "prior", "embedding", draw, half_column(seed).alias("half"))
     rows, group, x = in_order(F.broadcast(sample).join(texts, "doc_id").toArrow())
@@ -95,19 +95,19 @@ def synthetic_pool(
     return Pool(_views(rows, x, "prior"), group, features(x), logs(rows, "prior"), draws, half)
 
 
-def _judging_rows(real: DataFrame, counts: Survey, judged: list[str]) -> tuple[DataFrame, Column]:
-    """About JUDGES real rows of each half and the weight of each: a rare label's rows nearly all, which then weigh less."""
+def _validation_rows(real: DataFrame, counts: Survey, validated: list[str]) -> tuple[DataFrame, Column]:
+    """About VALIDATION_ROWS real rows of each half and the weight of each: a rare label's rows nearly all, which then weigh less."""
     rows = sum(counts.real.values())
-    rates = {group: min(1.0, max(2.5 * JUDGES / rows, RARE_JUDGES / counts.real[group])) for group in judged}
-    usable = (F.col("split") != "holdout") & (F.col("prior") > 0) & F.col("grp").isin(judged)
+    rates = {group: min(1.0, max(2.5 * VALIDATION_ROWS / rows, RARE_VALIDATION_ROWS / counts.real[group])) for group in validated}
+    usable = (F.col("split") != "holdout") & (F.col("prior") > 0) & F.col("grp").isin(validated)
     return real.where(usable).where(F.col("u") < by_group(rates)), F.col("prior") / by_group(rates)
 
 
-def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, judged: list[str]) -> DataFrame:
-    """About ``warm_start_rows`` synthetic rows of the labels that are judged."""
+def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, validated: list[str]) -> DataFrame:
+    """About ``warm_start_rows`` synthetic rows of the labels that are validated."""
     share = cfg.warm_start_rows / sum(counts.synthetic.values())
-    rates = {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in judged}
-    return synthetic.where(F.col("grp").isin(judged)).where(F.col("u_warm") < by_group(rates))
+    rates = {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in validated}
+    return synthetic.where(F.col("grp").isin(validated)).where(F.col("u_warm") < by_group(rates))
 
 
 def _views(table: pa.Table, x: npt.NDArray[np.float32], weight: str) -> Views:

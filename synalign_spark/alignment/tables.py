@@ -17,7 +17,7 @@ from synalign_spark.core.solver.dual import NEGLIGIBLE_GAP
 from synalign_spark.core.solver.path import Finished, pool
 from synalign_spark.core.solver.solve import Answer, Problem
 from synalign_spark.core.strength.candidates import Candidate, Choice
-from synalign_spark.core.strength.teachers import Lead
+from synalign_spark.core.strength.teachers import TeacherComparison
 
 Float64Array = npt.NDArray[np.float64]
 Checks = tuple[Check | None, Check | None]  # base weights, final weights
@@ -40,39 +40,39 @@ class Outcome:
 
 
 def trace_rows(outcomes: Mapping[str, Outcome], strength: Strength) -> list[dict[str, Any]]:
-    """Rows of the solver_trace table: the path of each group, and what probes judged, with the point that was taken."""
+    """Rows of the solver_trace table: the path of each group, and what classifiers validated, with the point that was taken."""
     rows = [
         {
-            "synthetic_mass": None, "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "agreement_power": outcome.base.power, "likeness_power": outcome.base.likeness_power,
+            "mixing_weight": None, "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "label_confidence_exponent": outcome.base.power, "density_ratio_exponent": outcome.base.density_ratio_exponent,
             "dual_value": p.point.value, "duality_gap": p.point.gap, "mmd2_fit": p.mmd2_fit, "mmd2_validation": p.mmd2_validation,
             "score": p.score, "accuracy": None, "ess": p.point.moments.ess, "passes": p.passes, "chosen": step == outcome.answer.path.chosen,
         }
         for group, outcome in sorted(outcomes.items())
         for step, p in enumerate(outcome.answer.path.points)
     ]  # fmt: skip
-    return rows + (_judged(strength.choice, strength.mass) if strength.choice else [])
+    return rows + (_judged(strength.choice, strength.mixing_weight) if strength.choice else [])
 
 
-def _judged(choice: Choice, mass: float | None) -> list[dict[str, Any]]:
-    """What probes judged: candidates by drawn rows, and masses of the one taken beside real rows."""
-    unknown = dict.fromkeys(("label", "synthetic_mass", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation")) | {"passes": 0}
+def _judged(choice: Choice, mixing_weight: float | None) -> list[dict[str, Any]]:
+    """What classifiers validated: candidates by drawn rows, and mixing weights of the one taken beside real rows."""
+    unknown = dict.fromkeys(("label", "mixing_weight", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation")) | {"passes": 0}
     rows = [
         {
-            **unknown, "kind": "probes", "step": step, **_candidate(c), "score": c.log_loss, "accuracy": c.accuracy, "chosen": c == choice.best,
+            **unknown, "kind": "cross_validation", "step": step, **_candidate(c), "score": c.log_loss, "accuracy": c.accuracy, "chosen": c == choice.best,
         }
         for step, c in enumerate(choice.tried)
     ]  # fmt: skip
     return rows + [
         {
-            **unknown, "kind": "beside_real", "step": step, **_candidate(choice.best), "score": one.log_loss, "accuracy": one.overall,
-            "synthetic_mass": one.mass, "chosen": one.mass == mass,
+            **unknown, "kind": "mixing_weight", "step": step, **_candidate(choice.best), "score": one.log_loss, "accuracy": one.overall,
+            "mixing_weight": one.mixing_weight, "chosen": one.mixing_weight == mixing_weight,
         }
         for step, one in enumerate(choice.beside)
     ]  # fmt: skip
 
 
 def _candidate(c: Candidate) -> dict[str, Any]:
-    return {"lambda": c.lam, "agreement_power": c.agreement, "likeness_power": c.likeness, "ess": c.ess_share}
+    return {"lambda": c.lam, "label_confidence_exponent": c.confidence, "density_ratio_exponent": c.density_ratio, "ess": c.ess_share}
 
 
 def certificate_rows(
@@ -90,44 +90,44 @@ def certificate_rows(
     unmatched: labels of real rows without synthetic rows, which the verdict on the whole names."""
     common = {
         "bandwidths": list(features.bandwidths), "n_features": features.n_features, "n_permutations": cfg.permutations, "seconds": seconds,
-        "synthetic_mass": strength.mass,
+        "mixing_weight": strength.mixing_weight,
     }  # fmt: skip
     rows = [{**common, "label": label_of(group), **_numbers([outcome], checks[group])} for group, outcome in sorted(outcomes.items())]
     if list(outcomes) != [""]:
         rows.append({**common, "label": None, **_numbers([outcomes[group] for group in sorted(outcomes)], checks["whole"])})
-    if strength.lead and strength.lead.outdone:
-        rows[-1]["verdict"] += f"; {_outdone(strength.lead)}"
+    if strength.comparison and strength.comparison.synthetic_teaches_better:
+        rows[-1]["verdict"] += f"; {_outdone(strength.comparison)}"
     if strength.choice:
-        rows[-1]["verdict"] += f"; {_probed(strength.choice)}; {_beside(strength.choice, strength.mass)}"
+        rows[-1]["verdict"] += f"; {_probed(strength.choice)}; {_beside(strength.choice, strength.mixing_weight)}"
     if unmatched:
         rows[-1]["verdict"] += f"; no synthetic rows for label {', '.join(unmatched[:10])}: the weights cover the other labels only"
     return rows
 
 
 def _probed(choice: Choice) -> str:
-    """What the probes found, in words: accuracies of students trained on drawn rows."""
+    """What the classifiers found, in words: accuracies of downstream classifiers trained on drawn rows."""
     taken, before = choice.best, choice.uniform
-    given = [name for name, power in (("label agreement", before.agreement), ("word likeness", before.likeness)) if power]
+    given = [name for name, power in (("label label confidence", before.confidence), ("word density ratio", before.density_ratio)) if power]
     against = f"with {' and '.join(given)} alone" if given else "without weights"
     end = ": that could not be beaten" if taken == before else f" ({taken.accuracy - before.accuracy:+.1%})"
-    return f"probes trained on the rows: accuracy {taken.accuracy:.1%} on real rows, {before.accuracy:.1%} {against}{end}"
+    return f"classifiers trained on the rows: accuracy {taken.accuracy:.1%} on real rows, {before.accuracy:.1%} {against}{end}"
 
 
-def _outdone(lead: Lead) -> str:
+def _outdone(comparison: TeacherComparison) -> str:
     """Why few real rows shape the weights less than they might, in words."""
     return (
-        f"aligned mildly: students of the synthetic rows as they came label {lead.taught:.1%} of the real rows right, "
-        f"a probe of the real rows only {lead.own:.1%}"
+        f"aligned mildly: downstream classifiers of the synthetic rows as they came label {comparison.taught:.1%} of the real rows right, "
+        f"a classifier of the real rows only {comparison.own:.1%}"
     )
 
 
-def _beside(choice: Choice, mass: float | None) -> str:
+def _beside(choice: Choice, mixing_weight: float | None) -> str:
     """What the rows do beside real ones, in words."""
-    alone, taken = choice.beside[0], next(one for one in choice.beside if one.mass == mass)
-    if not taken.mass:
+    alone, taken = choice.beside[0], next(one for one in choice.beside if one.mixing_weight == mixing_weight)
+    if not taken.mixing_weight:
         return f"trained on real rows too: {alone.overall:.1%}, to which the synthetic rows add nothing: their sample weight is 0"
     gain = f"{taken.overall - alone.overall:+.1%} on real rows alone"
-    return f"trained on real rows too: {taken.overall:.1%} ({gain}) where the synthetic ones count as {taken.mass:,.0f} of them"
+    return f"trained on real rows too: {taken.overall:.1%} ({gain}) where the synthetic ones count as {taken.mixing_weight:,.0f} of them"
 
 
 def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         "n_synthetic": sum(part.n_synthetic for part in parts), "n_real_fit": round(real.count), "n_real_holdout": round(holdout.count),
         "rule": max(rules, key=lambda rule: rule != "uniform"), "lambda": lams.pop() if len(lams) == 1 else float("nan"),
-        "agreement_power": parts[0].base.power, "likeness_power": parts[0].base.likeness_power,
+        "label_confidence_exponent": parts[0].base.power, "density_ratio_exponent": parts[0].base.density_ratio_exponent,
         "mmd2_fit_before": float(np.sum((before - real.mean) ** 2)), "mmd2_fit_after": float(np.sum((after - real.mean) ** 2)),
         "mmd2_holdout_before": holdout.mmd2(before), "mmd2_holdout_after": holdout.mmd2(after),
         "exact_mmd2_before": first.mmd2 if first else None, "exact_mmd2_after": last.mmd2 if last else None,
@@ -164,7 +164,7 @@ def _findings(numbers: Mapping[str, Any], parts: list[Outcome], checks: Checks) 
         rule=numbers["rule"], lam=numbers["lambda"], holdout_before=numbers["mmd2_holdout_before"], holdout_after=numbers["mmd2_holdout_after"],
         p_before=numbers["p_value_before"], p_after=numbers["p_value_after"], tested_rows=checks[1].rows if checks[1] else 0,
         ess_share=numbers["ess"] / numbers["n_synthetic"], converged=all(part.end.solution.converged for part in parts),
-        power=numbers["agreement_power"], likeness=numbers["likeness_power"], raised=any(part.end.raised for part in parts),
+        power=numbers["label_confidence_exponent"], density_ratio=numbers["density_ratio_exponent"], raised=any(part.end.raised for part in parts),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark.core.evaluation.witness import Cell, Gap, mean_value, merge, ranks, tally, witness_values
+from synalign_spark.core.evaluation.witness import Cell, MeanDifference, mean_value, merge, ranks, tally, witness_values
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.groups import label_of
 from synalign_spark.core.sampling.resample import TICKS
@@ -48,18 +48,18 @@ def witness(
     embeddings_synthetic: DataFrame,
     weights: DataFrame,
     features: FeatureMap,
-    gaps: Mapping[str, Gap],
+    differences: Mapping[str, MeanDifference],
 ) -> DataFrame:
     """WITNESS: a row a label and cluster that holds real rows of the label.
 
     embeddings_real, embeddings_synthetic: EMBEDDINGS of each origin; corpus, clusters, centroids, weights: the tables of
-    those names (weights as stored, else they are computed again); features: those of the alignment; gaps: by group
+    those names (weights as stored, else they are computed again); features: those of the alignment; differences: by group
     ('=' and a label, or ''), one for every label of the real rows, or one under '' for all where one mixture was matched.
     Shares are within the label in both cases.
-    Raises DataError where a real row has no cluster or text, or centroids are missing; ValueError where a label has no gap."""
+    Raises DataError where a real row has no cluster or text, or centroids are missing; ValueError where a label has no mean difference."""
     places = _centroid_matrix(centroids)
-    cells = _real_cells(embeddings_real, clusters, features, gaps)
-    _check(cells, gaps, len(places))
+    cells = _real_cells(embeddings_real, clusters, features, differences)
+    _check(cells, differences, len(places))
     held = _synthetic_cells(embeddings_synthetic, weights, places)
     texts = _texts(corpus, sorted(row["doc_id"] for cell in cells.values() for row in cell["top"]))
     groups = sorted({group for group, _ in cells})
@@ -68,12 +68,14 @@ def witness(
     return embeddings_real.sparkSession.createDataFrame(ordered, WITNESS.ddl)
 
 
-def _real_cells(embeddings: DataFrame, clusters: DataFrame, features: FeatureMap, gaps: Mapping[str, Gap]) -> dict[Key, Row]:
+def _real_cells(
+    embeddings: DataFrame, clusters: DataFrame, features: FeatureMap, differences: Mapping[str, MeanDifference]
+) -> dict[Key, Row]:
     """n, after, before (sums in steps) and top of the real rows by group and cluster: so many rows reach the driver."""
     placed = embeddings.select("doc_id", group_column(True).alias("grp"), "embedding").join(
         clusters.select("doc_id", "cluster_id"), "doc_id", "left"
     )
-    job = partial(_real_partition, features=features, gaps=dict(gaps))
+    job = partial(_real_partition, features=features, differences=dict(differences))
     parts = placed.select("grp", F.coalesce("cluster_id", F.lit(NO_CLUSTER)).alias("cluster_id"), "doc_id", "embedding")
     top = F.slice(F.sort_array(F.flatten(F.collect_list("top"))), 1, EXAMPLES)  # by falling value, then by id
     sums = [F.sum(name).alias(name) for name in ("n", "after", "before")]
@@ -81,26 +83,30 @@ def _real_cells(embeddings: DataFrame, clusters: DataFrame, features: FeatureMap
     return {(row["grp"], row["cluster_id"]): row for row in merged.toArrow().to_pylist()}
 
 
-def _real_partition(batches: Iterable[pa.RecordBatch], features: FeatureMap, gaps: Mapping[str, Gap]) -> Iterator[pa.RecordBatch]:
+def _real_partition(
+    batches: Iterable[pa.RecordBatch], features: FeatureMap, differences: Mapping[str, MeanDifference]
+) -> Iterator[pa.RecordBatch]:
     """Rows of CELLS: one a group and cluster that the partition holds rows of."""
     cells: dict[Key, Cell] = {}
     for batch in batches:
         for start in range(0, batch.num_rows, SLICE_ROWS):
             part = batch.slice(start, SLICE_ROWS)
-            for key, cell in _slice_cells(part, features, gaps):
+            for key, cell in _slice_cells(part, features, differences):
                 cells[key] = merge([cells[key], cell], EXAMPLES) if key in cells else cell
     if cells:
         yield _packed(cells)
 
 
-def _slice_cells(part: pa.RecordBatch, features: FeatureMap, gaps: Mapping[str, Gap]) -> Iterator[tuple[Key, Cell]]:
+def _slice_cells(part: pa.RecordBatch, features: FeatureMap, differences: Mapping[str, MeanDifference]) -> Iterator[tuple[Key, Cell]]:
     group, ids = (np.asarray(part.column(name).to_pylist(), dtype=object) for name in ("grp", "doc_id"))
     cluster = part.column("cluster_id").to_numpy()
     phi = features(to_matrix(part.column("embedding")))  # (n, D)
     for name in sorted(set(group)):
         mine = np.flatnonzero(group == name)
-        gap = _gap(gaps, name)
-        values = witness_values(phi[mine], gap) if gap is not None else np.zeros((len(mine), 2))  # the driver tells of a missing gap
+        difference = _difference(differences, name)
+        values = (
+            witness_values(phi[mine], difference) if difference is not None else np.zeros((len(mine), 2))
+        )  # the driver tells of a missing mean difference
         for place, cell in tally(cluster[mine], ids[mine], values, EXAMPLES).items():
             yield (name, place), cell
 
@@ -113,12 +119,12 @@ def _packed(cells: Mapping[Key, Cell]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(c, field.type) for c, field in zip(columns, CELLS, strict=True)], schema=CELLS)
 
 
-def _gap(gaps: Mapping[str, Gap], group: str) -> Gap | None:
-    """The gap that a group was matched with: its own, or that of the one mixture."""
-    return gaps.get(group, gaps.get(""))
+def _difference(differences: Mapping[str, MeanDifference], group: str) -> MeanDifference | None:
+    """The mean difference that a group was matched with: its own, or that of the one mixture."""
+    return differences.get(group, differences.get(""))
 
 
-def _check(cells: Mapping[Key, Row], gaps: Mapping[str, Gap], n_clusters: int) -> None:
+def _check(cells: Mapping[Key, Row], differences: Mapping[str, MeanDifference], n_clusters: int) -> None:
     if not cells:
         raise DataError("witness: there are no real rows; run ingest and embed on a corpus with rows")
     lost = sum(row["n"] for (_, cluster), row in cells.items() if not 0 <= cluster < n_clusters)
@@ -126,9 +132,11 @@ def _check(cells: Mapping[Key, Row], gaps: Mapping[str, Gap], n_clusters: int) -
         raise DataError(
             f"witness: {lost} of {sum(row['n'] for row in cells.values())} real rows have no cluster in the lake; run cluster again"
         )
-    unknown = sorted({str(label_of(group) or "(none)") for group, _ in cells if _gap(gaps, group) is None})
+    unknown = sorted({str(label_of(group) or "(none)") for group, _ in cells if _difference(differences, group) is None})
     if unknown:
-        raise ValueError(f"gaps: none for label {', '.join(unknown[:10])}; give Gap.of(real mean) for labels without synthetic rows")
+        raise ValueError(
+            f"differences: none for label {', '.join(unknown[:10])}; give MeanDifference.of(real mean) for labels without synthetic rows"
+        )
 
 
 def _centroid_matrix(centroids: DataFrame) -> npt.NDArray[np.float64]:

@@ -18,25 +18,25 @@ class AlignConfig(Section):
     bandwidth_scales: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=lambda: [1.0, 0.5], min_length=1, description="Factors of the bandwidth; their features are concatenated."
     )
-    lam: Annotated[float, Field(gt=0)] | Literal["auto", "mmd_rule", "plain"] = Field(
+    regularization: Annotated[float, Field(gt=0)] | Literal["auto", "mmd_rule", "plain"] = Field(
         "auto",
         alias="lambda",
-        description="Regularisation lambda. auto: chosen by probes with labels and enough real rows, else by the effective sample size (labels) or by mmd_rule (none); "
+        description="Regularisation lambda. auto: chosen by classifiers with labels and enough real rows, else by the effective sample size (labels) or by mmd_rule (none); "
         "mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
     )
-    label_agreement: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+    label_confidence: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda; with few real rows it is 1.5, or 0.75 where the synthetic rows teach their labels better than they do.",
     )
-    word_likeness: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+    density_ratio: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word pairs; 0 leaves them out; auto is 1 with labels, where probes do not find that rows as they came do better, and 0 without.",
+        description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word pairs; 0 leaves them out; auto is 1 with labels, where classifiers do not find that rows as they came do better, and 0 without.",
     )
-    synthetic_mass: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+    mixing_weight: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: chosen by probes, 1,500 with few labelled real rows, never more than there are synthetic rows; without labels every drawn row counts as one.",
+        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: chosen by classifiers, 1,500 with few labelled real rows, never more than there are synthetic rows; without labels every drawn row counts as one.",
     )
-    probe_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which probes choose.")
+    cross_validation_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which classifiers choose.")
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
         description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or with few labelled real rows 0.4 (0.6 where the synthetic rows teach their labels better than they do), which labels keep together and each by half.",
@@ -47,9 +47,9 @@ class AlignConfig(Section):
     label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         None, description="Target share of each label in `weight` and in the rows drawn; null follows the corpus."
     )
-    holdout: float = Field(0.2, gt=0, lt=0.5, description="Share of the real rows that only judge the weights.")
+    holdout: float = Field(0.2, gt=0, lt=0.5, description="Share of the real rows that only validate the weights.")
     validation: float = Field(
-        0.4, gt=0, lt=0.6, description="Share of the real rows in the second half that chooses lambda; each half judges the other."
+        0.4, gt=0, lt=0.6, description="Share of the real rows in the second half that chooses lambda; each half validates the other."
     )
     tolerance: float = Field(1e-6, gt=0, description="Relative duality gap to reach.")
     max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")

@@ -60,7 +60,7 @@ class GenerateConfig(Section):
     language: str = Field("English", min_length=1, description="Language of the rows.")
     target_rows: Positive = Field(1_000, description="Accepted rows to end with.")
     max_candidates: Positive | None = Field(None, description="Stop after this many candidate rows; null is 5 * target_rows.")
-    rows_per_card: Positive = Field(5, description="Rows asked for in one call.")
+    rows_per_request: Positive = Field(5, description="Rows asked for in one call.")
     attributes: list[str] = Field(
         default_factory=lambda: ["topic", "tone", "style", "formality", "sentiment intensity", "perspective", "length"],
         min_length=1, description="Latent attributes of stage 1.",

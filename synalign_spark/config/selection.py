@@ -28,17 +28,17 @@ class ClusterConfig(Section):
 
 
 class SelectConfig(Section):
-    picks: Positive | Literal["auto"] = Field(
-        "auto", description="Clusters to pick over all labels; auto is all that have rows, at most 64 a label."
+    demonstration_sets: Positive | Literal["auto"] = Field(
+        "auto", description="Clusters to show rows of, over all labels; auto is all that have rows, at most 64 a label."
     )
-    demonstrations: Positive = Field(3, description="Real rows shown per pick.")
+    rows_per_set: Positive = Field(3, description="Real rows shown per demonstration set.")
     choice: Literal["nearest", "hash"] = Field("nearest", description="Rows nearest the centroid, or drawn by hash.")
-    alpha: float = Field(0.0, ge=0, description="Exponent of the cluster's mass in the acquisition; 0 is the paper.")
+    alpha: float = Field(0.0, ge=0, description="Exponent of the share of the rows in the cluster in the acquisition; 0 is the paper.")
     length_scale: Annotated[float, Field(gt=0)] | Literal["median"] = Field(
         "median", description="RBF length scale of the Gaussian process; median is the median distance between centroids."
     )
     noise: float = Field(0.1, gt=0, description="Standard deviation s of the Gaussian process noise.")
-    quota: Literal["equal", "proportional"] = Field("proportional", description="How picks are shared among labels.")
+    quota: Literal["equal", "proportional"] = Field("proportional", description="How demonstration sets are shared among labels.")
     reach_sd: float = Field(
         0.7, gt=0, le=1, description="A cluster is within reach of a demonstration when its posterior standard deviation is below this."
     )

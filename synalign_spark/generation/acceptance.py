@@ -65,7 +65,7 @@ def ngrams(folded: str) -> set[Gram]:
 
 @dataclass(frozen=True)
 class Shown:
-    """The demonstrations behind a card, prepared for the copy check."""
+    """The demonstrations behind a attribute set, prepared for the copy check."""
 
     folded: frozenset[str]
     grams: frozenset[Gram]

@@ -20,7 +20,7 @@ from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_rows
-from synalign_spark.generation.plan import CARD_ATTEMPTS, Pick, Planner, Slot, make_card, picks_of
+from synalign_spark.generation.plan import ATTRIBUTES_ATTEMPTS, DemonstrationSet, Planner, Slot, demonstration_sets_of, make_attribute_set
 from synalign_spark.generation.quotas import Label, label_shares, quotas
 from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
 from synalign_spark.progress import Progress, Task
@@ -91,9 +91,9 @@ class _Run:
     ) -> None:
         self.cfg, self.pool, self.task = cfg, pool, task
         self.started = time.monotonic()
-        picks = picks_of(demonstrations)
-        self.planner = Planner(cfg, seed, picks)
-        shown = {label: len(found) for label, found in picks.items()} if self.planner.shows else None
+        demonstration_sets = demonstration_sets_of(demonstrations)
+        self.planner = Planner(cfg, seed, demonstration_sets)
+        shown = {label: len(found) for label, found in demonstration_sets.items()} if self.planner.shows else None
         self.quotas = quotas(label_shares(label_counts, cfg.label_shares, shown), cfg.target_rows)
         self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)
         self.acceptor = Acceptor(cfg.min_chars, cfg.max_chars, cfg.copy_overlap)
@@ -119,7 +119,7 @@ class _Run:
         done = sum(self.rows.accepted.values())
         if not stopped:
             dry = any(self.planner.exhausted(label) for label, quota in self.quotas.items() if self.rows.accepted[label] < quota)
-            stopped = "target" if done >= self.cfg.target_rows else "no_cards" if dry else "max_candidates"
+            stopped = "target" if done >= self.cfg.target_rows else "no_attribute_sets" if dry else "max_candidates"
         if done == 0:
             raise EndpointError(
                 f"generate: no row was accepted ({self._told()}); stopped by {stopped}. See generate.task, generate.llm and generate.limits"
@@ -130,47 +130,66 @@ class _Run:
     def _wanted(self) -> dict[Label, int]:
         """Calls for rows per label in the next wave: what is missing over the share of rows accepted so far."""
         most = self.cfg.max_candidates or 5 * self.cfg.target_rows
-        left = min(MAX_WAVE_CALLS, (most - sum(self.asked.values())) // self.cfg.rows_per_card)
+        left = min(MAX_WAVE_CALLS, (most - sum(self.asked.values())) // self.cfg.rows_per_request)
         wanted: dict[Label, int] = {}
         for label, quota in self.quotas.items():
             missing = quota - self.rows.accepted[label]
             if missing <= 0 or left <= 0 or self.planner.exhausted(label):
                 continue
             rate = self.rows.accepted[label] / self.asked[label] if self.asked[label] else 1.0
-            calls = math.ceil(missing / (self.cfg.rows_per_card * max(rate, LEAST_YIELD)))
+            calls = math.ceil(missing / (self.cfg.rows_per_request * max(rate, LEAST_YIELD)))
             wanted[label] = min(calls, left)
             left -= wanted[label]
         return wanted
 
     def _wave(self, wanted: dict[Label, int]) -> str:
-        """Cards, then rows. Returns the limit that stopped it, or an empty string."""
-        picks = [(label, pick) for label, n in wanted.items() for pick in self.planner.next_picks(label, n)]
+        """Attribute sets, then rows. Returns the limit that stopped it, or an empty string."""
+        demonstration_sets = [
+            (label, demonstration_set) for label, n in wanted.items() for demonstration_set in self.planner.next_sets(label, n)
+        ]
         if self.cfg.strategy == "synalign":
-            stopped = self._ask_cards([pick for _, pick in picks if pick is not None])
+            stopped = self._ask_attribute_sets(
+                [demonstration_set for _, demonstration_set in demonstration_sets if demonstration_set is not None]
+            )
             if stopped:
                 return stopped
-            picks = [(label, pick) for label, pick in picks if pick in self.planner.cards]
-        slots = [self.planner.slot(label, pick) for label, pick in picks]
+            demonstration_sets = [
+                (label, demonstration_set)
+                for label, demonstration_set in demonstration_sets
+                if demonstration_set in self.planner.attribute_sets
+            ]
+        slots = [self.planner.slot(label, demonstration_set) for label, demonstration_set in demonstration_sets]
         for slot in slots:
-            self.asked[slot.request.label] += self.cfg.rows_per_card
+            self.asked[slot.request.label] += self.cfg.rows_per_request
         by_id = {slot.request.request_id: slot for slot in slots}
         return self._ask([slot.request for slot in slots], lambda request, answer: self._take_rows(by_id[request.request_id], answer))
 
-    def _ask_cards(self, picks: Sequence[Pick]) -> str:
-        """Asks for the cards that are not there yet, a second time where the first answer was of no use."""
-        missing = list(dict.fromkeys(pick for pick in picks if pick not in self.planner.cards))
-        for attempt in range(CARD_ATTEMPTS):
-            asked = {request.request_id: (pick, request) for pick in missing for request in [self.planner.card_request(pick, attempt)]}
-            stopped = self._ask([request for _, request in asked.values()], self._card_taker({i: pick for i, (pick, _) in asked.items()}))
+    def _ask_attribute_sets(self, demonstration_sets: Sequence[DemonstrationSet]) -> str:
+        """Asks for the attribute sets that are not there yet, a second time where the first answer was of no use."""
+        missing = list(
+            dict.fromkeys(
+                demonstration_set for demonstration_set in demonstration_sets if demonstration_set not in self.planner.attribute_sets
+            )
+        )
+        for attempt in range(ATTRIBUTES_ATTEMPTS):
+            asked = {
+                request.request_id: (demonstration_set, request)
+                for demonstration_set in missing
+                for request in [self.planner.attributes_request(demonstration_set, attempt)]
+            }
+            stopped = self._ask(
+                [request for _, request in asked.values()],
+                self._attribute_set_taker({i: demonstration_set for i, (demonstration_set, _) in asked.items()}),
+            )
             if stopped:
                 return stopped
-            missing = [pick for pick in missing if pick not in self.planner.cards]
-        for pick in missing:
-            self.planner.give_up(pick)
+            missing = [demonstration_set for demonstration_set in missing if demonstration_set not in self.planner.attribute_sets]
+        for demonstration_set in missing:
+            self.planner.give_up(demonstration_set)
         return ""
 
-    def _card_taker(self, picks: dict[str, Pick]) -> Callable[[Request, Answer], None]:
-        return lambda request, answer: self._take_card(picks[request.request_id], request, answer)
+    def _attribute_set_taker(self, demonstration_sets: dict[str, DemonstrationSet]) -> Callable[[Request, Answer], None]:
+        return lambda request, answer: self._take_attribute_set(demonstration_sets[request.request_id], request, answer)
 
     def _ask(self, requests: Sequence[Request], take: Callable[[Request, Answer], None]) -> str:
         """Gets every answer and takes them in the order of ``requests``, as soon as those before are there."""
@@ -189,17 +208,17 @@ class _Run:
                 take(request, arrived[request.request_id])
         return "" if len(arrived) == len(requests) else self.pool.stopped_by or "limits"
 
-    def _take_card(self, pick: Pick, request: Request, answer: Answer) -> None:
+    def _take_attribute_set(self, demonstration_set: DemonstrationSet, request: Request, answer: Answer) -> None:
         names = tuple(self.cfg.attributes)
         parsed = parse_attributes(answer.answer, answer.finish_reason, names, answer.refusal) if answer.status == "answered" else None
         self._count(request, answer, parsed)
         if parsed and parsed.status == "ok":
-            card = make_card(request.request_id, pick.label, pick, dict(parsed.attributes))
-            self.planner.cards[pick] = card
-            self.rows.add_card(card)
+            attribute_set = make_attribute_set(request.request_id, demonstration_set.label, demonstration_set, dict(parsed.attributes))
+            self.planner.attribute_sets[demonstration_set] = attribute_set
+            self.rows.add_attribute_set(attribute_set)
 
     def _take_rows(self, slot: Slot, answer: Answer) -> None:
-        request, n_rows = slot.request, self.cfg.rows_per_card
+        request, n_rows = slot.request, self.cfg.rows_per_request
         parsed = parse_rows(answer.answer, answer.finish_reason, n_rows, answer.refusal) if answer.status == "answered" else None
         self._count(request, answer, parsed)
         if parsed is None:
@@ -207,10 +226,10 @@ class _Run:
         if parsed.status != "ok":
             self.rows.add_refusal(request, -1, answer.answer, REFUSAL_REASONS[parsed.status], parsed.detail)
             return
-        if self.cfg.strategy != "synalign" and slot.card is not None:
-            self.rows.add_card(slot.card)
+        if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
+            self.rows.add_attribute_set(slot.attribute_set)
         for index, raw in enumerate(parsed.rows):
-            verdict = self.acceptor.judge(raw, slot.pick.shown if slot.pick else NOTHING_SHOWN, request.label)
+            verdict = self.acceptor.judge(raw, slot.demonstration_set.shown if slot.demonstration_set else NOTHING_SHOWN, request.label)
             if verdict.reason:
                 self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
             elif self.rows.accepted[request.label] >= self.quotas[request.label]:
@@ -254,7 +273,7 @@ class _Run:
             "refused": dict(sorted(self.rows.refused.items())),
             "calls": dict(sorted(self.rows.statuses.items())),
             "answers_reused": self.reused,
-            "cards": len(self.rows.attributes),
+            "attribute_sets": len(self.rows.attributes),
             "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in calls),
             "completion_tokens": sum(call["completion_tokens"] or 0 for call in calls),
             "cost_usd": round(sum(costs), 6) if costs else None,

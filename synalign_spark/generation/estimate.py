@@ -6,7 +6,7 @@ from typing import Any
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.calls import make_request
-from synalign_spark.generation.prompts import attributes_prompt, random_card, row_chars, rows_prompt
+from synalign_spark.generation.prompts import attributes_prompt, random_attributes, row_chars, rows_prompt
 from synalign_spark.generation.quotas import Label, label_shares, quotas
 
 CHARS_A_TOKEN = 4.0  # typical of English; requests reserve by a more cautious figure
@@ -17,17 +17,17 @@ CALL_S = 3.0  # a typical hosted model, a call
 
 
 def estimate(
-    cfg: GenerateConfig, label_counts: dict[Label, int], n_picks: int, demo_chars: int = TYPICAL_ROW_CHARS, demonstrations: int = 3
+    cfg: GenerateConfig, label_counts: dict[Label, int], n_sets: int, demo_chars: int = TYPICAL_ROW_CHARS, demonstrations: int = 3
 ) -> dict[str, Any]:
     """Ranges (low: every row is accepted; high: four in ten are) of calls, tokens, cost and minutes. No call is made.
 
-    n_picks: picks over all labels (0 for strategies without demonstrations); demo_chars: mean length of a
-    demonstration, in characters; demonstrations: shown per pick. ``minutes`` counts the rates and the concurrency; ``budgets``
+    n_sets: demonstration sets over all labels (0 for strategies without demonstrations); demo_chars: mean length of a
+    demonstration, in characters; demonstrations: shown per demonstration set. ``minutes`` counts the rates and the concurrency; ``budgets``
     names the limits that would, or may, end the generation before its last row."""
     if cfg.strategy == "imported":
         nothing = {"calls": [0, 0], "tokens": [0, 0], "cost_usd": [0.0, 0.0], "minutes": [0.0, 0.0]}
         return {"strategy": "imported", "rows": None, **nothing, "budgets": []}
-    low, high = (_at_yield(cfg, label_counts, n_picks, demo_chars, demonstrations, share) for share in (HIGH_YIELD, LOW_YIELD))
+    low, high = (_at_yield(cfg, label_counts, n_sets, demo_chars, demonstrations, share) for share in (HIGH_YIELD, LOW_YIELD))
     span = {key: [low[key], high[key]] for key in ("calls", "prompt_tokens", "completion_tokens", "tokens", "minutes")}
     cost = None if low["cost_usd"] is None else [low["cost_usd"], high["cost_usd"]]
     found = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
@@ -46,28 +46,28 @@ def _short_budgets(cfg: GenerateConfig, found: dict[str, Any]) -> list[str]:
 
 
 def _at_yield(
-    cfg: GenerateConfig, counts: dict[Label, int], n_picks: int, demo_chars: int, demonstrations: int, share: float
+    cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, demo_chars: int, demonstrations: int, share: float
 ) -> dict[str, Any]:
     wanted = quotas(label_shares(counts or {None: 1}, cfg.label_shares, None), cfg.target_rows)
-    most = (cfg.max_candidates or 5 * cfg.target_rows) // cfg.rows_per_card
-    calls = min(most, sum(math.ceil(quota / (cfg.rows_per_card * share)) for quota in wanted.values()))
-    cards = min(n_picks, calls) if cfg.strategy == "synalign" else 0
+    most = (cfg.max_candidates or 5 * cfg.target_rows) // cfg.rows_per_request
+    calls = min(most, sum(math.ceil(quota / (cfg.rows_per_request * share)) for quota in wanted.values()))
+    attribute_sets = min(n_sets, calls) if cfg.strategy == "synalign" else 0
     card_prompt, rows_prompt_ = _prompt_tokens(cfg, next(iter(wanted)), demo_chars, demonstrations)
-    row_tokens = min(TYPICAL_ROW_CHARS, row_chars(cfg.rows_per_card, cfg.max_chars, cfg.llm.max_output_tokens)) / CHARS_A_TOKEN
-    prompt = int(cards * card_prompt + calls * rows_prompt_)
-    completion = int(cards * len(cfg.attributes) * 10 + calls * cfg.rows_per_card * (row_tokens + 4))
+    row_tokens = min(TYPICAL_ROW_CHARS, row_chars(cfg.rows_per_request, cfg.max_chars, cfg.llm.max_output_tokens)) / CHARS_A_TOKEN
+    prompt = int(attribute_sets * card_prompt + calls * rows_prompt_)
+    completion = int(attribute_sets * len(cfg.attributes) * 10 + calls * cfg.rows_per_request * (row_tokens + 4))
     llm, limits = cfg.llm, cfg.limits
     priced = llm.price_input_usd is not None and llm.price_output_usd is not None
     cost = (prompt * (llm.price_input_usd or 0) + completion * (llm.price_output_usd or 0)) / 1e6
     seconds = [
         completion / (EMBEDDED_TOKENS_A_SECOND * (os.cpu_count() or 1))
         if llm.provider == "embedded"
-        else (cards + calls) * CALL_S / llm.concurrency
+        else (attribute_sets + calls) * CALL_S / llm.concurrency
     ]
-    seconds += [60 * (cards + calls) / limits.requests_per_minute] if limits.requests_per_minute else []
+    seconds += [60 * (attribute_sets + calls) / limits.requests_per_minute] if limits.requests_per_minute else []
     seconds += [60 * (prompt + completion) / limits.tokens_per_minute] if limits.tokens_per_minute else []
     return {
-        "calls": cards + calls,
+        "calls": attribute_sets + calls,
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "tokens": prompt + completion,
@@ -79,9 +79,9 @@ def _at_yield(
 def _prompt_tokens(cfg: GenerateConfig, label: Label, demo_chars: int, demonstrations: int) -> tuple[float, float]:
     """Tokens of a step-1 and of a step-2 prompt, from prompts like those that will be sent."""
     texts = ["x" * demo_chars] * demonstrations
-    limits = (cfg.min_chars, row_chars(cfg.rows_per_card, cfg.max_chars, cfg.llm.max_output_tokens))
-    card = random_card(cfg.attributes, cfg.attribute_values, "plan") if cfg.strategy in ("synalign", "attrprompt") else None
+    limits = (cfg.min_chars, row_chars(cfg.rows_per_request, cfg.max_chars, cfg.llm.max_output_tokens))
+    attribute_set = random_attributes(cfg.attributes, cfg.attribute_values, "plan") if cfg.strategy in ("synalign", "attrprompt") else None
     shown = texts if cfg.strategy == "fewshot" else ()
     step1 = attributes_prompt(texts, label, cfg.task, cfg.language, cfg.attributes)
-    step2 = rows_prompt(label, cfg.task, cfg.language, cfg.rows_per_card, limits, card, shown)
+    step2 = rows_prompt(label, cfg.task, cfg.language, cfg.rows_per_request, limits, attribute_set, shown)
     return tuple(make_request("plan", label, p, cfg.llm, "").prompt_tokens * 3.0 / CHARS_A_TOKEN for p in (step1, step2))  # type: ignore[return-value]

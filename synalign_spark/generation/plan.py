@@ -1,4 +1,4 @@
-"""What is asked next: picks and cards, and the slots that the rows of a wave are written for."""
+"""What is asked next: demonstration sets and attribute sets, and the slots that the rows of a wave are written for."""
 
 import hashlib
 import json
@@ -11,20 +11,20 @@ import pyarrow as pa
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.acceptance import NOTHING_SHOWN, Shown
 from synalign_spark.generation.calls import Request, make_request
-from synalign_spark.generation.prompts import Prompt, attributes_prompt, random_card, row_chars, rows_prompt
+from synalign_spark.generation.prompts import Prompt, attributes_prompt, random_attributes, row_chars, rows_prompt
 from synalign_spark.generation.quotas import Label
 
 WITH_DEMONSTRATIONS = ("synalign", "fewshot")
-CARD_ATTEMPTS = 2
+ATTRIBUTES_ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
-class Pick:
-    """The demonstrations of one pick, in their order."""
+class DemonstrationSet:
+    """The demonstrations of one demonstration set, in their order."""
 
     label: Label
     round: int
-    pick_rank: int
+    set_rank: int
     cluster_id: int
     demo_ids: tuple[str, ...]
     texts: tuple[str, ...]
@@ -32,13 +32,13 @@ class Pick:
 
 
 @dataclass(frozen=True)
-class Card:
-    """Attributes to write from; ``pick`` is None where the strategy shows no demonstrations."""
+class AttributeSet:
+    """Attributes to write from; ``demonstration_set`` is None where the strategy shows no demonstrations."""
 
-    card_id: str
+    attribute_set_id: str
     request_id: str
     label: Label
-    pick: Pick | None
+    demonstration_set: DemonstrationSet | None
     attributes: dict[str, str]
 
 
@@ -47,39 +47,43 @@ class Slot:
     """One call for rows, and what it is written from."""
 
     request: Request
-    pick: Pick | None
-    card: Card | None
+    demonstration_set: DemonstrationSet | None
+    attribute_set: AttributeSet | None
 
 
-def make_card(request_id: str, label: Label, pick: Pick | None, attributes: dict[str, str]) -> Card:
-    """A card with its id, the hash of its call and its attributes."""
-    card_id = hashlib.sha256(json.dumps([request_id, attributes], sort_keys=True).encode()).hexdigest()
-    return Card(card_id, request_id, label, pick, attributes)
+def make_attribute_set(
+    request_id: str, label: Label, demonstration_set: DemonstrationSet | None, attributes: dict[str, str]
+) -> AttributeSet:
+    """A attribute set with its id, the hash of its call and its attributes."""
+    attribute_set_id = hashlib.sha256(json.dumps([request_id, attributes], sort_keys=True).encode()).hexdigest()
+    return AttributeSet(attribute_set_id, request_id, label, demonstration_set, attributes)
 
 
-def picks_of(demonstrations: pa.Table) -> dict[Label, list[Pick]]:
+def demonstration_sets_of(demonstrations: pa.Table) -> dict[Label, list[DemonstrationSet]]:
     """Picks by label, in the order of their round and rank. demonstrations: the columns of the DEMONSTRATIONS contract."""
     groups: dict[tuple[int, int, Label], list[dict[str, Any]]] = {}
     for row in demonstrations.to_pylist():
-        groups.setdefault((row["round"], row["pick_rank"], row["label"]), []).append(row)
-    picks: dict[Label, list[Pick]] = {}
+        groups.setdefault((row["round"], row["set_rank"], row["label"]), []).append(row)
+    demonstration_sets: dict[Label, list[DemonstrationSet]] = {}
     for (round_, rank, label), rows in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1], str(item[0][2]))):
-        rows.sort(key=lambda row: row["demo_rank"])
+        rows.sort(key=lambda row: row["rank_in_set"])
         texts = tuple(row["text"] for row in rows)
         ids = tuple(row["doc_id"] for row in rows)
-        picks.setdefault(label, []).append(Pick(label, round_, rank, rows[0]["cluster_id"], ids, texts, Shown.of(texts)))
-    return picks
+        demonstration_sets.setdefault(label, []).append(
+            DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts, Shown.of(texts))
+        )
+    return demonstration_sets
 
 
 class Planner:
-    """Turns picks, cards and counters into requests. Everything follows from (configuration, seed, sequence numbers)."""
+    """Turns demonstration sets, attribute sets and counters into requests. Everything follows from (configuration, seed, sequence numbers)."""
 
-    def __init__(self, cfg: GenerateConfig, seed: int, picks: dict[Label, list[Pick]]) -> None:
+    def __init__(self, cfg: GenerateConfig, seed: int, demonstration_sets: dict[Label, list[DemonstrationSet]]) -> None:
         self._cfg, self._seed = cfg, seed
-        self._alive = {label: list(found) for label, found in picks.items()}
-        self._cursor: dict[Label, int] = dict.fromkeys(picks, 0)
+        self._alive = {label: list(found) for label, found in demonstration_sets.items()}
+        self._cursor: dict[Label, int] = dict.fromkeys(demonstration_sets, 0)
         self._sequence: dict[Label, int] = {}
-        self.cards: dict[Pick, Card] = {}
+        self.attribute_sets: dict[DemonstrationSet, AttributeSet] = {}
 
     @property
     def shows(self) -> bool:
@@ -90,40 +94,50 @@ class Planner:
         """Whether nothing is left to write from."""
         return self.shows and not self._alive.get(label)
 
-    def next_picks(self, label: Label, n: int) -> list[Pick | None]:
-        """The picks of the next n calls of a label: in turn, best first, over and over."""
+    def next_sets(self, label: Label, n: int) -> list[DemonstrationSet | None]:
+        """The demonstration sets of the next n calls of a label: in turn, best first, over and over."""
         if not self.shows:
             return [None] * n
         alive, start = self._alive[label], self._cursor[label]
         self._cursor[label] = start + n
         return [alive[(start + i) % len(alive)] for i in range(n)]
 
-    def give_up(self, pick: Pick) -> None:
-        """Uses a pick no more: the model gave no card for it."""
-        self._alive[pick.label].remove(pick)
+    def give_up(self, demonstration_set: DemonstrationSet) -> None:
+        """Uses a demonstration set no more: the model gave no attribute set for it."""
+        self._alive[demonstration_set.label].remove(demonstration_set)
 
-    def card_request(self, pick: Pick, attempt: int) -> Request:
-        """Step 1 for a pick."""
+    def attributes_request(self, demonstration_set: DemonstrationSet, attempt: int) -> Request:
+        """Step 1 for a demonstration set."""
         cfg = self._cfg
-        prompt = attributes_prompt(pick.texts, pick.label, cfg.task, cfg.language, cfg.attributes, cfg.attribute_values)
-        return make_request("attributes", pick.label, prompt, cfg.llm, f"{self._seed}:{pick.round}:{pick.pick_rank}:{attempt}")
+        prompt = attributes_prompt(
+            demonstration_set.texts, demonstration_set.label, cfg.task, cfg.language, cfg.attributes, cfg.attribute_values
+        )
+        return make_request(
+            "attributes",
+            demonstration_set.label,
+            prompt,
+            cfg.llm,
+            f"{self._seed}:{demonstration_set.round}:{demonstration_set.set_rank}:{attempt}",
+        )
 
-    def slot(self, label: Label, pick: Pick | None) -> Slot:
-        """Step 2: the label's next call for rows. With synalign the pick must have its card."""
+    def slot(self, label: Label, demonstration_set: DemonstrationSet | None) -> Slot:
+        """Step 2: the label's next call for rows. With synalign the demonstration set must have its attribute set."""
         number = self._sequence.get(label, 0)
         self._sequence[label] = number + 1
         sample = f"{self._seed}:{number}"
-        card = self.cards[pick] if pick is not None and self._cfg.strategy == "synalign" else None
-        attributes = card.attributes if card else None
+        attribute_set = (
+            self.attribute_sets[demonstration_set] if demonstration_set is not None and self._cfg.strategy == "synalign" else None
+        )
+        attributes = attribute_set.attributes if attribute_set else None
         if self._cfg.strategy == "attrprompt":
-            attributes = random_card(self._cfg.attributes, self._cfg.attribute_values, f"{self._seed}:{label}:{number}")
-        shown = pick.texts if pick is not None and self._cfg.strategy == "fewshot" else ()
+            attributes = random_attributes(self._cfg.attributes, self._cfg.attribute_values, f"{self._seed}:{label}:{number}")
+        shown = demonstration_set.texts if demonstration_set is not None and self._cfg.strategy == "fewshot" else ()
         request = make_request("rows", label, self._rows_prompt(label, attributes, shown), self._cfg.llm, sample)
         if self._cfg.strategy in ("attrprompt", "fewshot"):
-            card = make_card(request.request_id, label, pick, attributes or {})
-        return Slot(request, pick, card)
+            attribute_set = make_attribute_set(request.request_id, label, demonstration_set, attributes or {})
+        return Slot(request, demonstration_set, attribute_set)
 
     def _rows_prompt(self, label: Label, attributes: dict[str, str] | None, shown: Iterable[str]) -> Prompt:
         cfg = self._cfg
-        limits = (cfg.min_chars, row_chars(cfg.rows_per_card, cfg.max_chars, cfg.llm.max_output_tokens))
-        return rows_prompt(label, cfg.task, cfg.language, cfg.rows_per_card, limits, attributes, tuple(shown))
+        limits = (cfg.min_chars, row_chars(cfg.rows_per_request, cfg.max_chars, cfg.llm.max_output_tokens))
+        return rows_prompt(label, cfg.task, cfg.language, cfg.rows_per_request, limits, attributes, tuple(shown))

@@ -1,7 +1,7 @@
 """What is asked of the language model: the two steps of latent attribute reasoning, and its baselines.
 
 Step 1 shows demonstrations and asks for their latent attributes (Ren et al. 2025, section 3.2); step 2
-asks for new rows from such a card of attributes, without the demonstrations. Prompts are short and
+asks for new rows from such a attribute set of attributes, without the demonstrations. Prompts are short and
 plain, so that a 135M model follows them too. Corpus text, labels and attribute values are data: they
 stand in the prompt as JSON strings, which no text can close, and with the marks of chat templates
 escaped.
@@ -62,7 +62,7 @@ def shorten(text: str, max_chars: int = MAX_DEMONSTRATION_CHARS) -> str:
 
 
 def attributes_schema(names: Sequence[str]) -> dict[str, Any]:
-    """JSON schema of a card: one short string per attribute."""
+    """JSON schema of a attribute_set: one short string per attribute."""
     properties = {name: {"type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE_CHARS} for name in names}
     return {"type": "object", "properties": properties, "required": list(names), "additionalProperties": False}
 
@@ -127,17 +127,19 @@ def rows_prompt(
     language: str,
     n_rows: int,
     char_limits: tuple[int, int],
-    card: Mapping[str, str] | None = None,
+    attribute_set: Mapping[str, str] | None = None,
     demonstrations: Sequence[str] = (),
 ) -> Prompt:
-    """Step 2: ``n_rows`` new texts from a card (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
+    """Step 2: ``n_rows`` new texts from a attribute set (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
 
     char_limits: shortest and longest accepted row, in characters."""
     parts = []
     if demonstrations:
         parts.append(f"{_quoted_list(demonstrations)}\n\nEach text is {task}{_labelled(label)}. Write like them, but do not copy them.")
-    if card:
-        parts.append("Attributes of the texts to write: " + "; ".join(f"{name}: {as_data(value)}" for name, value in card.items()) + ".\n")
+    if attribute_set:
+        parts.append(
+            "Attributes of the texts to write: " + "; ".join(f"{name}: {as_data(value)}" for name, value in attribute_set.items()) + ".\n"
+        )
     words = char_limits[1] // CHARS_A_WORD
     parts.append(f"Write {n_rows} new and different texts in {language}. Each one is {task}{_labelled(label)}, at most {words} words long.")
     parts.append(f'Answer with a JSON object whose key "rows" holds the list of {n_rows} texts.')
@@ -145,14 +147,14 @@ def rows_prompt(
     return Prompt((_system(language), {"role": "user", "content": "\n".join(parts)}), schema, "rows")
 
 
-def random_card(names: Sequence[str], values: Mapping[str, Sequence[str]], key: str) -> dict[str, str]:
+def random_attributes(names: Sequence[str], values: Mapping[str, Sequence[str]], key: str) -> dict[str, str]:
     """Attribute values drawn by a hash of ``key`` (attrprompt, Yu et al. 2023): from ``values``, else from the built-in lists.
 
     Attributes that neither names are left out."""
-    card = {}
+    attribute_set = {}
     for name in names:
         choices = values.get(name) or ATTRIBUTE_VALUES.get(name)
         if choices:
             drawn = hashlib.sha256(f"{key}\x1f{name}".encode()).digest()
-            card[name] = choices[int.from_bytes(drawn[:8], "big") % len(choices)]
-    return card
+            attribute_set[name] = choices[int.from_bytes(drawn[:8], "big") % len(choices)]
+    return attribute_set

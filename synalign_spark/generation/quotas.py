@@ -10,12 +10,14 @@ Label = str | None
 def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None, shown: Mapping[Label, int] | None) -> dict[Label, float]:
     """Share of each label, summing to 1: as configured, else as in the corpus.
 
-    counts: corpus rows a label; shown: picks a label, for strategies that show demonstrations, else None.
-    Labels without a pick are left out of the corpus's shares. Raises ConfigError for a configured label that
+    counts: corpus rows a label; shown: demonstration sets a label, for strategies that show demonstrations, else None.
+    Labels without a demonstration set are left out of the corpus's shares. Raises ConfigError for a configured label that
     the corpus does not have or that nothing can be shown for, DataError when no label is left."""
     usable = {label: n for label, n in counts.items() if n > 0 and (shown is None or shown.get(label, 0) > 0)}
     if not usable:
-        raise DataError("generate: the demonstrations table names no label of the corpus; run the select stage again (more select.picks)")
+        raise DataError(
+            "generate: the demonstrations table names no label of the corpus; run the select stage again (more select.demonstration_sets)"
+        )
     if wanted is None:
         total = sum(usable.values())
         return {label: usable[label] / total for label in sorted(usable, key=str)}

@@ -12,7 +12,7 @@ from synalign_spark.generation.acceptance import Verdict
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import shown
 from synalign_spark.generation.parsing import Parsed
-from synalign_spark.generation.plan import Card, Slot
+from synalign_spark.generation.plan import AttributeSet, Slot
 from synalign_spark.storage import tables
 
 ARROW_TYPES: dict[str, pa.DataType] = {
@@ -80,17 +80,17 @@ class Rows:
         }
         self.calls.append(row)
 
-    def add_card(self, card: Card) -> None:
-        pick = card.pick
+    def add_attribute_set(self, attribute_set: AttributeSet) -> None:
+        demonstration_set = attribute_set.demonstration_set
         row = {
-            "card_id": card.card_id,
-            "request_id": card.request_id,
-            "label": card.label,
-            "round": pick.round if pick else 0,
-            "pick_rank": pick.pick_rank if pick else -1,
-            "cluster_id": pick.cluster_id if pick else -1,
-            "demo_ids": list(pick.demo_ids) if pick else [],
-            "attributes": sorted(card.attributes.items()),
+            "attribute_set_id": attribute_set.attribute_set_id,
+            "request_id": attribute_set.request_id,
+            "label": attribute_set.label,
+            "round": demonstration_set.round if demonstration_set else 0,
+            "set_rank": demonstration_set.set_rank if demonstration_set else -1,
+            "cluster_id": demonstration_set.cluster_id if demonstration_set else -1,
+            "demo_ids": list(demonstration_set.demo_ids) if demonstration_set else [],
+            "attributes": sorted(attribute_set.attributes.items()),
         }
         self.attributes.append(row)
 
@@ -104,9 +104,9 @@ class Rows:
             "model": slot.request.model,
             "request_id": slot.request.request_id,
             "row_index": index,
-            "card_id": slot.card.card_id if slot.card else None,
-            "pick_rank": slot.pick.pick_rank if slot.pick else None,
-            "cluster_id": slot.pick.cluster_id if slot.pick else None,
+            "attribute_set_id": slot.attribute_set.attribute_set_id if slot.attribute_set else None,
+            "set_rank": slot.demonstration_set.set_rank if slot.demonstration_set else None,
+            "cluster_id": slot.demonstration_set.cluster_id if slot.demonstration_set else None,
             "prior_weight": None,
         }
         self.synthetic.append(row)

@@ -73,7 +73,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class ProbeArm:
-    """One training set of the probe. accuracy on the held-out real rows, with its standard error."""
+    """One training set of the classifier. accuracy on the held-out real rows, with its standard error."""
 
     name: str
     rows: int
@@ -90,7 +90,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Probe:
+class Classifier:
     """Accuracy of a small classifier trained four ways: synthetic rows uniform, weighted; real rows; real and weighted synthetic rows.
 
     gain: weighted over uniform; beside: real and synthetic rows over real ones."""
@@ -123,12 +123,12 @@ class Findings:
     points: MapPoints | None
     coverage: list[Row]
     solver: list[Row]
-    tried: list[Row]  # pairs of label agreement and lambda that probes judged
-    beside: list[Row]  # masses of the synthetic rows beside real ones that probes judged
+    tried: list[Row]  # pairs of label label confidence and lambda that classifiers validated
+    beside: list[Row]  # mixing weights of the synthetic rows beside real ones that classifiers validated
     generation: Generation
     rejects: list[Row]
-    probe: Probe | None
-    probe_skipped: str
+    classifier: Classifier | None
+    classifier_skipped: str
     highest: list[Row]
     lowest: list[Row]
     steps: dict[str, Row]

@@ -1,4 +1,4 @@
-"""Collects the findings of a run: reads its tables, measures, samples, and runs the probe."""
+"""Collects the findings of a run: reads its tables, measures, samples, and runs the classifier."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from pyspark.sql import functions as F
 
 from synalign_spark.config import Config
 from synalign_spark.report import measures
-from synalign_spark.report.findings import Findings, MapPoints, Probe, Row
+from synalign_spark.report.classifier import LabelledRows, classifier, unfit
+from synalign_spark.report.findings import Classifier, Findings, MapPoints, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
-from synalign_spark.report.probe import LabelledRows, probe, unfit
 from synalign_spark.report.projection import principal_plane
 from synalign_spark.spark.keys import unit
 from synalign_spark.storage import tables
@@ -56,14 +56,14 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         labels=labels,
         weights=measures.weight_spread(weights) if weights is not None else None,
         points=_points(real, synthetic, n_synthetic, cfg.report.map_rows),
-        coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "pick_rank")),
+        coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "set_rank")),
         solver=[row for row in trace if row["kind"] == "path"],
-        tried=[row for row in trace if row["kind"] == "probes"],
-        beside=[row for row in trace if row["kind"] == "beside_real"],
+        tried=[row for row in trace if row["kind"] == "cross_validation"],
+        beside=[row for row in trace if row["kind"] == "mixing_weight"],
         generation=measures.generation(_maybe(lake, tables.CALLS), _maybe(lake, tables.REFUSALS), n_synthetic),
         rejects=measures.rejected(lake.read(tables.REJECTS)) if lake.has_table(tables.REJECTS) else [],
-        probe=result,
-        probe_skipped=skipped,
+        classifier=result,
+        classifier_skipped=skipped,
         highest=with_lineage(measures.heaviest(weights, EXAMPLES), fetch) if weights is not None else [],
         lowest=with_lineage(measures.lightest(weights, EXAMPLES), fetch) if weights is not None else [],
         steps=steps,
@@ -135,21 +135,21 @@ def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, rows: int) ->
     return MapPoints(xy_real, real["label"].to_pylist(), xy_synthetic, synthetic["label"].to_pylist(), relative, explained)
 
 
-def downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certificate: list[Row]) -> tuple[Probe | None, str]:
-    """The probe, or None and why it was left out."""
+def downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certificate: list[Row]) -> tuple[Classifier | None, str]:
+    """The classifier, or None and why it was left out."""
     if not cfg.report.downstream:
         return None, "report.downstream is off"
     if not certificate:
         return None, "there are no weights yet"
     real, synthetic = _labelled(real), _labelled(synthetic)
-    heard = judged(certificate)
+    heard = validated(certificate)
     in_judged = [None in heard or label in heard for label in real["label"].to_pylist()]
     apart = np.asarray(real["held_out"].to_pylist(), dtype=bool) & np.asarray(in_judged, dtype=bool)
     fit = _rows(real.filter(pa.array(~apart)).slice(0, PROBE_ROWS), None)
     holdout = _rows(real.filter(pa.array(apart)).slice(0, PROBE_ROWS), None)
     written = _rows(synthetic.slice(0, PROBE_ROWS), synthetic["weight"].slice(0, PROBE_ROWS))
     skipped = unfit(fit, holdout, written)
-    return (None, skipped) if skipped else (probe(fit, holdout, written, certificate[0]["synthetic_mass"]), "")
+    return (None, skipped) if skipped else (classifier(fit, holdout, written, certificate[0]["mixing_weight"]), "")
 
 
 def _labelled(rows: pa.Table) -> pa.Table:
@@ -164,11 +164,11 @@ def _rows(rows: pa.Table, weight: Any) -> LabelledRows:
 
 
 def held_out(cfg: Config) -> Any:
-    """Whether a real row only judges the weights: the split of ``stages.align_input.real_rows``, by hash of its id."""
+    """Whether a real row only validation rows the weights: the split of ``stages.align_input.real_rows``, by hash of its id."""
     return unit(cfg.run.seed, "align.split", "doc_id") < F.lit(cfg.align.holdout)
 
 
-def judged(certificate: list[Row]) -> set[str | None]:
+def validated(certificate: list[Row]) -> set[str | None]:
     """Labels that have held-out rows; a label of few real rows has none: all of them shaped its weights."""
     per_label = [row for row in certificate if row["label"] is not None]
     return {row["label"] for row in per_label or certificate if row["n_real_holdout"]}

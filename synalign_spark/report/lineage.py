@@ -11,8 +11,8 @@ from synalign_spark.report.findings import Row
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 
-_SYNTHETIC = ["doc_id", "text", "strategy", "model", "request_id", "card_id", "pick_rank", "cluster_id"]
-_CARD = ["card_id", "attributes", "demo_ids"]
+_SYNTHETIC = ["doc_id", "text", "strategy", "model", "request_id", "attribute_set_id", "set_rank", "cluster_id"]
+_CARD = ["attribute_set_id", "attributes", "demo_ids"]
 _CALL = ["request_id", "prompt_hash"]
 _REAL = ["doc_id", "text", "label", "source_id"]
 _PLACE = ["doc_id", "cluster_id", "sq_distance"]
@@ -29,24 +29,26 @@ def with_lineage(weighted: list[Row], fetch: Fetch) -> list[Row]:
 
     weighted: rows with doc_id, label, weight. Each returned row adds text, strategy, model, request_id,
     cluster_id, attributes (name to value) and demonstrations (list of doc_id, label, text, cluster_id,
-    sq_distance, source_id). A synthetic row without a card has no attributes and no demonstrations."""
+    sq_distance, source_id). A synthetic row without a attribute set has no attributes and no demonstrations."""
     written = _by(_ask(fetch, tables.SYNTHETIC, "doc_id", (row["doc_id"] for row in weighted), _SYNTHETIC), "doc_id")
-    cards = _by(_ask(fetch, tables.ATTRIBUTES, "card_id", (row["card_id"] for row in written.values()), _CARD), "card_id")
+    attribute_sets = _by(
+        _ask(fetch, tables.ATTRIBUTES, "attribute_set_id", (row["attribute_set_id"] for row in written.values()), _CARD), "attribute_set_id"
+    )
     prompts = _by(_ask(fetch, tables.CALLS, "request_id", (row["request_id"] for row in written.values()), _CALL), "request_id")
-    shown = [doc_id for card in cards.values() for doc_id in card["demo_ids"] or []]
+    shown = [doc_id for attribute_set in attribute_sets.values() for doc_id in attribute_set["demo_ids"] or []]
     real = _by(_ask(fetch, tables.CORPUS, "doc_id", shown, _REAL), "doc_id")
     places = _by(_ask(fetch, tables.CLUSTERS, "doc_id", shown, _PLACE), "doc_id")
     found = []
     for row in weighted:
         text = written.get(row["doc_id"], dict.fromkeys(_SYNTHETIC))
-        card = cards.get(text["card_id"], {"attributes": {}, "demo_ids": []})
-        demonstrations = [{**dict.fromkeys(_PLACE), **real[i], **places.get(i, {})} for i in card["demo_ids"] or [] if i in real]
+        attribute_set = attribute_sets.get(text["attribute_set_id"], {"attributes": {}, "demo_ids": []})
+        demonstrations = [{**dict.fromkeys(_PLACE), **real[i], **places.get(i, {})} for i in attribute_set["demo_ids"] or [] if i in real]
         found.append(
             {
                 **row,
                 **{name: text[name] for name in _SYNTHETIC if name != "doc_id"},
                 "prompt_hash": prompts.get(text["request_id"], {}).get("prompt_hash"),
-                "attributes": dict(card["attributes"] or {}),
+                "attributes": dict(attribute_set["attributes"] or {}),
                 "demonstrations": demonstrations,
             }
         )

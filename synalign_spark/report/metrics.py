@@ -6,7 +6,7 @@ from synalign_spark.report.findings import Findings
 
 # Columns of the certificate that are figures, and their units.
 CERTIFIED = {
-    "n_synthetic": "rows", "n_real_fit": "rows", "n_real_holdout": "rows", "lambda": "1", "agreement_power": "1", "likeness_power": "1", "n_features": "1",
+    "n_synthetic": "rows", "n_real_fit": "rows", "n_real_holdout": "rows", "lambda": "1", "label_confidence_exponent": "1", "density_ratio_exponent": "1", "n_features": "1",
     "mmd2_fit_before": "mmd2", "mmd2_fit_after": "mmd2", "mmd2_holdout_before": "mmd2", "mmd2_holdout_after": "mmd2",
     "exact_mmd2_before": "mmd2", "exact_mmd2_after": "mmd2", "p_value_before": "probability", "p_value_after": "probability",
     "dual_value": "1", "duality_gap": "1", "relative_gap": "1", "ess": "rows", "max_weight": "probability", "passes": "passes",
@@ -42,7 +42,7 @@ def _alignment(findings: Findings) -> list[MetricRow]:
     last = {row["label"]: row for row in findings.coverage}
     covered = [_row("select.coverage", row["coverage_after"], "share", label) for label, row in last.items()]
     sd = [_row("select.mean_sd", row["mean_sd_after"], "standard deviation", label) for label, row in last.items()]
-    picks = [_row("select.picks", sum(r["label"] == label for r in findings.coverage), "picks", label) for label in last]
+    picks = [_row("select.demonstration_sets", sum(r["label"] == label for r in findings.coverage), "picks", label) for label in last]
     return certified + covered + sd + picks
 
 
@@ -93,15 +93,15 @@ def _generation(findings: Findings) -> list[MetricRow]:
 
 
 def _probe(findings: Findings) -> list[MetricRow]:
-    if findings.probe is None:
+    if findings.classifier is None:
         return []
-    rows = [_row("probe.holdout", findings.probe.n_holdout, "rows")]
-    for key, gain in (("gain", findings.probe.gain), ("gain_beside_real", findings.probe.beside)):
-        rows += [_row(f"probe.{key}", gain.accuracy, "share"), _row(f"probe.{key}.standard_error", gain.error, "share")]
-    for key, arm in zip(("uniform", "weighted", "real", "real_and_synthetic"), findings.probe.arms, strict=True):
-        rows.append(_row(f"probe.accuracy.{key}", arm.accuracy, "share"))
-        rows.append(_row(f"probe.accuracy.{key}.standard_error", arm.standard_error, "share"))
-        rows.append(_row(f"probe.rows.{key}", arm.rows, "rows"))
+    rows = [_row("classifier.holdout", findings.classifier.n_holdout, "rows")]
+    for key, gain in (("gain", findings.classifier.gain), ("gain_beside_real", findings.classifier.beside)):
+        rows += [_row(f"classifier.{key}", gain.accuracy, "share"), _row(f"classifier.{key}.standard_error", gain.error, "share")]
+    for key, arm in zip(("uniform", "weighted", "real", "real_and_synthetic"), findings.classifier.arms, strict=True):
+        rows.append(_row(f"classifier.accuracy.{key}", arm.accuracy, "share"))
+        rows.append(_row(f"classifier.accuracy.{key}.standard_error", arm.standard_error, "share"))
+        rows.append(_row(f"classifier.rows.{key}", arm.rows, "rows"))
     return rows
 
 

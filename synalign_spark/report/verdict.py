@@ -37,14 +37,14 @@ def _effective(findings: Findings) -> str:
 
 
 def _downstream(findings: Findings) -> str:
-    probe = findings.probe
-    if probe is None:
+    classifier = findings.classifier
+    if classifier is None:
         return ""
-    uniform, weighted, real, both = (arm.accuracy for arm in probe.arms)
+    uniform, weighted, real, both = (arm.accuracy for arm in classifier.arms)
     return (
-        f"A probe trained on the synthetic rows names the label of {probe.n_holdout:,} held-out real rows right in {uniform:.1%} of cases "
-        f"unweighted and {weighted:.1%} weighted: {_told(probe.gain, 'with the weights')}; "
-        f"trained on real rows it reaches {real:.1%}, on real and synthetic rows {both:.1%}: {_told(probe.beside, 'with the synthetic rows')}."
+        f"A classifier trained on the synthetic rows names the label of {classifier.n_holdout:,} held-out real rows right in {uniform:.1%} of cases "
+        f"unweighted and {weighted:.1%} weighted: {_told(classifier.gain, 'with the weights')}; "
+        f"trained on real rows it reaches {real:.1%}, on real and synthetic rows {both:.1%}: {_told(classifier.beside, 'with the synthetic rows')}."
     )
 
 

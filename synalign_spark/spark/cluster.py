@@ -26,7 +26,7 @@ CENTROIDS_TYPE = pa.schema(
         pa.field("cluster_id", pa.int32(), nullable=False),
         pa.field("centroid", pa.list_(pa.float64()), nullable=False),
         pa.field("n_rows", pa.int64(), nullable=False),
-        pa.field("mass", pa.float64(), nullable=False),
+        pa.field("share", pa.float64(), nullable=False),
         pa.field("label_counts", pa.map_(pa.string(), pa.int64()), nullable=False),
         pa.field("inertia", pa.float64(), nullable=False),
     ]

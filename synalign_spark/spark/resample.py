@@ -39,18 +39,18 @@ def resample(
     cfg: ResampleConfig,
     seed: int,
     label_shares: Mapping[str, float] | None = None,
-    synthetic_mass: float | None = None,
+    mixing_weight: float | None = None,
 ) -> DataFrame:
     """Draws synthetic rows by weight and puts them beside the real ones (AUGMENTED).
 
-    synthetic: SYNTHETIC; weights: WEIGHTS; corpus: CORPUS. synthetic_mass: of CERTIFICATE, for the sample weights of the rows.
+    synthetic: SYNTHETIC; weights: WEIGHTS; corpus: CORPUS. mixing_weight: of CERTIFICATE, for the sample weights of the rows.
     The rows drawn are shared among labels as label_shares says, or as the corpus is; a label's quota is filled exactly, with replacement
     (systematic, multinomial) or without (topn; with rows: auto as many as the labels' shares allow). Raises DataError where a label to
     draw from has no weight, or too few rows for topn."""
     rows = weights.select("doc_id", group_column(True).alias("grp"), F.col("weight_in_label").alias("w"))
     counts = {row["grp"]: row for row in _counts(rows)}
     real = _real(corpus)
-    shares = _shares({group: row["mass"] for group, row in real.items()}, counts, label_shares)
+    shares = _shares({group: row["weight"] for group, row in real.items()}, counts, label_shares)
     draws = _quotas(cfg, shares, counts)
     if cfg.method == "topn":
         copies = _without_replacement(rows, draws, seed)
@@ -67,8 +67,8 @@ def resample(
     if not cfg.include_real:
         return _rows(drawn.withColumn("sample_weight", F.lit(1.0)), "synthetic")
     n_real = sum(row["n"] for row in real.values())
-    own, other = sample_weights(n_real, sum(draws.values()), synthetic_mass)
-    scale = own * n_real * WEIGHT_STEPS / sum(row["mass"] for row in real.values())
+    own, other = sample_weights(n_real, sum(draws.values()), mixing_weight)
+    scale = own * n_real * WEIGHT_STEPS / sum(row["weight"] for row in real.values())
     there = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * scale})
     return _rows(there, "real").unionByName(_rows(drawn.withColumn("sample_weight", F.lit(other)), "synthetic"))
 
@@ -91,9 +91,9 @@ def _prior() -> Column:
 
 
 def _real(corpus: DataFrame) -> dict[str, Any]:
-    """n (rows) and mass (their weight, in steps of 1 / WEIGHT_STEPS) of each label of the real rows."""
+    """n (rows) and weight (their weight, in steps of 1 / WEIGHT_STEPS) of each label of the real rows."""
     steps = F.rint(_prior() * WEIGHT_STEPS).cast("bigint")  # whole numbers: no order of the sum shows
-    found = corpus.groupBy(group_column(True).alias("grp")).agg(F.count("*").alias("n"), F.sum(steps).alias("mass")).toArrow().to_pylist()
+    found = corpus.groupBy(group_column(True).alias("grp")).agg(F.count("*").alias("n"), F.sum(steps).alias("weight")).toArrow().to_pylist()
     return {row["grp"]: row for row in found}  # a row a label
 
 

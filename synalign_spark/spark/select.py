@@ -24,10 +24,10 @@ PICKS_TYPE = pa.schema(
     [
         ("round", pa.int32()),
         ("label", pa.string()),
-        ("pick_rank", pa.int32()),
+        ("set_rank", pa.int32()),
         ("cluster_id", pa.int32()),
         ("posterior_sd", pa.float64()),
-        ("mass", pa.float64()),
+        ("cluster_share", pa.float64()),
         ("acquisition", pa.float64()),
         ("mean_sd_after", pa.float64()),
         ("coverage_after", pa.float64()),
@@ -35,7 +35,17 @@ PICKS_TYPE = pa.schema(
         ("last", pa.int32()),
     ]
 )
-TRACE_COLUMNS = ("round", "label", "pick_rank", "cluster_id", "posterior_sd", "mass", "acquisition", "mean_sd_after", "coverage_after")
+TRACE_COLUMNS = (
+    "round",
+    "label",
+    "set_rank",
+    "cluster_id",
+    "posterior_sd",
+    "cluster_share",
+    "acquisition",
+    "mean_sd_after",
+    "coverage_after",
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ def select(
         for row in _pick(stratum, int(quota), length_scale, cfg, round_number)
     ]
     if not rows:
-        raise DataError(f"select: all rows of all clusters were shown in rounds before {round_number}; lower select.demonstrations")
+        raise DataError(f"select: all rows of all clusters were shown in rounds before {round_number}; lower select.rows_per_set")
     picks = centroids.sparkSession.createDataFrame(pa.Table.from_pylist(rows, schema=PICKS_TYPE))
     shown = max(row["last"] for row in rows)
     return _demonstrations(picks, shown, clusters, corpus, cfg, seed), picks.select(*TRACE_COLUMNS)
@@ -94,8 +104,8 @@ def _past(earlier: DataFrame | None) -> list[dict[str, Any]]:
     """Picks of earlier rounds, in the order they were made."""
     if earlier is None:
         return []
-    rows: list[dict[str, Any]] = earlier.select("round", "label", "pick_rank", "cluster_id").toArrow().to_pylist()
-    return sorted(rows, key=lambda row: (row["round"], row["pick_rank"]))
+    rows: list[dict[str, Any]] = earlier.select("round", "label", "set_rank", "cluster_id").toArrow().to_pylist()
+    return sorted(rows, key=lambda row: (row["round"], row["set_rank"]))
 
 
 def _strata(known: list[dict[str, Any]], past: list[dict[str, Any]]) -> list[_Stratum]:
@@ -119,34 +129,34 @@ def _strata(known: list[dict[str, Any]], past: list[dict[str, Any]]) -> list[_St
 
 def _quotas(strata: list[_Stratum], cfg: SelectConfig) -> IntArray:
     """Picks of each stratum in this round, zero where all its rows have been shown."""
-    left = np.array([stratum.capacity(cfg.demonstrations).sum() for stratum in strata])
-    if cfg.picks == "auto":
+    left = np.array([stratum.capacity(cfg.rows_per_set).sum() for stratum in strata])
+    if cfg.demonstration_sets == "auto":
         most: IntArray = np.minimum(left, [min(AUTO_PICKS_A_LABEL, len(stratum.rows)) for stratum in strata])
         return most
-    if cfg.picks < len(strata):
+    if cfg.demonstration_sets < len(strata):
         raise ConfigError(
-            f"select.picks is {cfg.picks} but the corpus has {len(strata)} labels; set it to at least {len(strata)}, or to auto"
+            f"select.demonstration_sets is {cfg.demonstration_sets} but the corpus has {len(strata)} labels; set it to at least {len(strata)}, or to auto"
         )
     weights = np.array([stratum.rows.sum() if cfg.quota == "proportional" else 1 for stratum in strata])
     quotas, open_ = np.zeros(len(strata), dtype=np.int64), left > 0
-    quotas[open_] = largest_remainder(weights[open_], cfg.picks, left[open_])
+    quotas[open_] = largest_remainder(weights[open_], cfg.demonstration_sets, left[open_])
     return quotas
 
 
 def _pick(stratum: _Stratum, quota: int, length_scale: float, cfg: SelectConfig, round_number: int) -> list[dict[str, Any]]:
     """The picks of one stratum, one row of PICKS_TYPE each."""
-    mass = stratum.rows / stratum.rows.sum()
-    tracker = Tracker(stratum.centroids, mass, length_scale, cfg.noise, cfg.alpha)
+    share = stratum.rows / stratum.rows.sum()
+    tracker = Tracker(stratum.centroids, share, length_scale, cfg.noise, cfg.alpha)
     tracker.replay(stratum.earlier)
-    picks = tracker.pick(quota, stratum.capacity(cfg.demonstrations))
+    picks = tracker.pick(quota, stratum.capacity(cfg.rows_per_set))
     trace = tracker.trace(cfg.reach_sd, start=len(stratum.earlier))
     times, rows = stratum.times_picked(), []
     for rank, pick in enumerate(picks):
-        first = int(times[pick.position]) * cfg.demonstrations
+        first = int(times[pick.position]) * cfg.rows_per_set
         times[pick.position] += 1
         values = (
-            round_number, stratum.label, rank, int(stratum.cluster_ids[pick.position]), pick.posterior_sd, float(mass[pick.position]),
-            pick.acquisition, float(trace.mean_sd[rank]), float(trace.coverage[rank]), first, first + cfg.demonstrations,
+            round_number, stratum.label, rank, int(stratum.cluster_ids[pick.position]), pick.posterior_sd, float(share[pick.position]),
+            pick.acquisition, float(trace.mean_sd[rank]), float(trace.coverage[rank]), first, first + cfg.rows_per_set,
         )  # fmt: skip
         rows.append(dict(zip(PICKS_TYPE.names, values, strict=True)))
     return rows
@@ -165,8 +175,8 @@ def _demonstrations(picks: DataFrame, shown: int, clusters: DataFrame, corpus: D
     )
     same = F.col("label").eqNullSafe(F.col("of_label")) & (F.col("cluster_id") == F.col("of_cluster"))
     reached = (F.col("place") > F.col("first")) & (F.col("place") <= F.col("last"))
-    chosen = ranked.join(F.broadcast(picks), same & reached).withColumn("demo_rank", (F.col("place") - F.col("first") - 1).cast("int"))
-    chosen = chosen.select("round", "label", "pick_rank", "cluster_id", "demo_rank", "doc_id", "posterior_sd")
+    chosen = ranked.join(F.broadcast(picks), same & reached).withColumn("rank_in_set", (F.col("place") - F.col("first") - 1).cast("int"))
+    chosen = chosen.select("round", "label", "set_rank", "cluster_id", "rank_in_set", "doc_id", "posterior_sd")
     # picks * demonstrations rows: small against the corpus, whose texts stay where they are.
     texts = corpus.select("doc_id", "text").join(F.broadcast(chosen), "doc_id")
-    return texts.select("round", "label", "pick_rank", "cluster_id", "demo_rank", "doc_id", "text", "posterior_sd")
+    return texts.select("round", "label", "set_rank", "cluster_id", "rank_in_set", "doc_id", "text", "posterior_sd")

@@ -57,7 +57,7 @@ CENTROIDS = Table(
         Column("cluster_id", "int", "0 .. k-1, by falling number of rows, ties by coordinates"),
         Column("centroid", "array<double>", "mean of the cluster's embeddings"),
         Column("n_rows", "bigint", "rows assigned to it"),
-        Column("mass", "double", "share of the corpus assigned to it"),
+        Column("share", "double", "share of the corpus assigned to it"),
         Column("label_counts", "map<string,bigint>", "rows per label; empty without labels"),
         Column("inertia", "double", "sum of squared distances of its rows"),
     ),
@@ -75,13 +75,13 @@ CLUSTERS = Table(
 
 DEMONSTRATIONS = Table(
     "demonstrations", "select", "The real rows that are shown to the language model.",
-    ("round", "label", "pick_rank", "demo_rank"),
+    ("round", "label", "set_rank", "rank_in_set"),
     (
         Column("round", "int", "generation round, from 0"),
         LABEL,
-        Column("pick_rank", "int", "order of the pick within its label, from 0"),
+        Column("set_rank", "int", "order of the demonstration set within its label, from 0"),
         Column("cluster_id", "int", "picked cluster"),
-        Column("demo_rank", "int", "order within the pick, from 0"),
+        Column("rank_in_set", "int", "order within the demonstration set, from 0"),
         DOC_ID,
         Column("text", "string", "text of the real row"),
         Column("posterior_sd", "double", "GP posterior standard deviation at the centroid when it was picked"),
@@ -89,28 +89,28 @@ DEMONSTRATIONS = Table(
 )  # fmt: skip
 
 SELECTION_TRACE = Table(
-    "selection_trace", "select", "How uncertainty fell, pick by pick.", ("round", "label", "pick_rank"),
+    "selection_trace", "select", "How uncertainty fell, demonstration set by demonstration set.", ("round", "label", "set_rank"),
     (
         Column("round", "int", "generation round, from 0"),
         LABEL,
-        Column("pick_rank", "int", "order of the pick within its label, from 0"),
+        Column("set_rank", "int", "order of the demonstration set within its label, from 0"),
         Column("cluster_id", "int", "picked cluster"),
-        Column("posterior_sd", "double", "GP posterior standard deviation before the pick"),
-        Column("mass", "double", "share of the label's rows in the cluster"),
-        Column("acquisition", "double", "posterior_sd * mass^alpha, the value that won"),
-        Column("mean_sd_after", "double", "mass-weighted mean posterior standard deviation after the pick"),
+        Column("posterior_sd", "double", "GP posterior standard deviation before the demonstration set"),
+        Column("cluster_share", "double", "share of the label's rows in the cluster"),
+        Column("acquisition", "double", "posterior_sd * cluster_share^alpha, the value that won"),
+        Column("mean_sd_after", "double", "mean by cluster share of the posterior standard deviation after the demonstration set"),
         Column("coverage_after", "double", "share of the label's rows in clusters whose posterior sd is below select.reach_sd"),
     ),
 )  # fmt: skip
 
 ATTRIBUTES = Table(
-    "attributes", "generate", "Stage 1: the latent attributes of the demonstrations of one pick.", ("card_id",),
+    "attributes", "generate", "Stage 1: the latent attributes of the demonstrations of one demonstration set.", ("attribute_set_id",),
     (
-        Column("card_id", "string", "hash of request_id and the parsed attributes"),
+        Column("attribute_set_id", "string", "hash of request_id and the parsed attributes"),
         REQUEST_ID,
         LABEL,
         Column("round", "int", "generation round"),
-        Column("pick_rank", "int", "pick that the demonstrations belong to; -1 where the strategy uses none"),
+        Column("set_rank", "int", "demonstration set that the demonstrations belong to; -1 where the strategy uses none"),
         Column("cluster_id", "int", "its cluster; -1 where the strategy uses none"),
         Column("demo_ids", "array<string>", "doc_id of the demonstrations in the prompt"),
         Column("attributes", "map<string,string>", "attribute name to value"),
@@ -127,9 +127,9 @@ SYNTHETIC = Table(
         Column("model", "string", "language model that wrote it; 'unknown' for an imported set"),
         Column("request_id", "string", "call that returned it", nullable=True),
         Column("row_index", "int", "its place in the answer", nullable=True),
-        Column("card_id", "string", "attribute card that it was written from", nullable=True),
-        Column("pick_rank", "int", "pick behind the card", nullable=True),
-        Column("cluster_id", "int", "cluster behind the card", nullable=True),
+        Column("attribute_set_id", "string", "attribute attribute set that it was written from", nullable=True),
+        Column("set_rank", "int", "demonstration set behind the attribute set", nullable=True),
+        Column("cluster_id", "int", "cluster behind the attribute set", nullable=True),
         Column("prior_weight", "double", "prior weight of an imported row; null counts as 1", nullable=True),
     ),
 )  # fmt: skip
@@ -176,8 +176,8 @@ WEIGHTS = Table(
         Column("weight", "double", "sampling probability; all rows of the run sum to 1"),
         Column("weight_in_label", "double", "the same, summing to 1 within the label"),
         Column("base_weight", "double", "the weight that the row came with, summing to 1 within the label"),
-        Column("label_agreement", "double", "p(label | row) by classifiers of real rows (few: and synthetic ones); null without labels", nullable=True),
-        Column("word_likeness", "double", "log of p(words | real) / p(words | synthetic) within the label; null where words are left out", nullable=True),
+        Column("label_confidence", "double", "p(label | row) by classifiers of real rows (few: and synthetic ones); null without labels", nullable=True),
+        Column("log_density_ratio", "double", "log of p(words | real) / p(words | synthetic) within the label; null where words are left out", nullable=True),
     ),
 )  # fmt: skip
 
@@ -187,12 +187,12 @@ CERTIFICATE = Table(
         LABEL,
         Column("n_synthetic", "bigint", "synthetic rows"),
         Column("n_real_fit", "bigint", "real rows that shaped the weights"),
-        Column("n_real_holdout", "bigint", "real rows that only judge them"),
-        Column("rule", "string", "how lambda was chosen: probes, ess_rule, mmd_rule, fixed, plain, uniform"),
+        Column("n_real_holdout", "bigint", "real rows that only validate them"),
+        Column("rule", "string", "how lambda was chosen: classifiers, ess_rule, mmd_rule, fixed, plain, uniform"),
         Column("lambda", "double", "regularisation strength; infinity keeps the base measure"),
-        Column("agreement_power", "double", "a: the base measure is the rows' own weight times p(label | row)^a"),
-        Column("likeness_power", "double", "b: and times the likeness of its words, (p(words | real) / p(words | synthetic))^b"),
-        Column("synthetic_mass", "double", "real rows that all synthetic ones count as beside real ones; null: each row counts as one", nullable=True),
+        Column("label_confidence_exponent", "double", "a: the base measure is the rows' own weight times p(label | row)^a"),
+        Column("density_ratio_exponent", "double", "b: and times the density ratio of its words, (p(words | real) / p(words | synthetic))^b"),
+        Column("mixing_weight", "double", "real rows that all synthetic ones count as beside real ones; null: each row counts as one", nullable=True),
         Column("bandwidths", "array<double>", "RBF bandwidths of the features"),
         Column("n_features", "int", "D, width of the feature map"),
         Column("mmd2_fit_before", "double", "MMD^2 to the fit rows, weights that the rows came with, random features"),
@@ -220,30 +220,30 @@ CERTIFICATE = Table(
 )  # fmt: skip
 
 SOLVER_TRACE = Table(
-    "solver_trace", "align", "What was tried: the lambda path of each label, and what probes judged (kinds 'probes' and 'beside_real', no label).",
+    "solver_trace", "align", "What was tried: the lambda path of each label, and what cross-validation tried (kinds 'cross_validation' and 'mixing_weight', no label).",
     ("kind", "label", "step"),
     (
-        Column("kind", "string", "'path', 'probes' (trained on drawn rows), or 'beside_real' (on real and drawn rows)"),
+        Column("kind", "string", "'path', 'cross_validation' (trained on drawn rows), or 'mixing_weight' (on real and drawn rows)"),
         LABEL,
         Column("step", "int", "order, from 0"),
         Column("lambda", "double", "regularisation strength"),
-        Column("agreement_power", "double", "a of the base measure"),
-        Column("likeness_power", "double", "b of the base measure"),
-        Column("synthetic_mass", "double", "real rows that the synthetic ones counted as, for 'beside_real'", nullable=True),
+        Column("label_confidence_exponent", "double", "a of the base measure"),
+        Column("density_ratio_exponent", "double", "b of the base measure"),
+        Column("mixing_weight", "double", "real rows that the synthetic ones counted as, for 'mixing_weight'", nullable=True),
         Column("dual_value", "double", "dual objective", nullable=True),
         Column("duality_gap", "double", "absolute gap", nullable=True),
         Column("mmd2_fit", "double", "MMD^2 to the rows that shaped the weights", nullable=True),
         Column("mmd2_validation", "double", "MMD^2 to rows that did not", nullable=True),
-        Column("score", "double", "what the rule minimises: MMD^2 plus variance, or the log-loss of the probes", nullable=True),
-        Column("accuracy", "double", "of the probes on real rows that shaped nothing", nullable=True),
-        Column("ess", "double", "effective sample size in rows; for probes the smallest share over the labels"),
+        Column("score", "double", "what the rule minimises: MMD^2 plus variance, or the log-loss of the classifiers", nullable=True),
+        Column("accuracy", "double", "of the classifiers on real rows that shaped nothing", nullable=True),
+        Column("ess", "double", "effective sample size in rows; for classifiers the smallest share over the labels"),
         Column("passes", "int", "passes over the sample spent on this point"),
         Column("chosen", "boolean", "true for the point that was taken"),
     ),
 )  # fmt: skip
 
 WITNESS = Table(
-    "witness", "align", "Where real mass is still missing: a label's real rows in one cluster.", ("label", "cluster_id"),
+    "witness", "align", "Where real rows' share is still missing: a label's real rows in one cluster.", ("label", "cluster_id"),
     (
         LABEL,
         Column("cluster_id", "int", "cluster of the corpus that holds real rows of the label"),
@@ -254,7 +254,7 @@ WITNESS = Table(
         Column("synthetic_share", "double", "share of the label's weight on them"),
         Column("missing_share", "double", "max(0, real_share - synthetic_share)"),
         Column("witness_mean_before", "double", "mean of the MMD witness over its real rows, base weights"),
-        Column("witness_mean", "double", "the same, weighted; positive where real mass is missing"),
+        Column("witness_mean", "double", "the same, weighted; positive where real rows' share is missing"),
         Column("rank", "int", "1 is the largest witness_mean * real_share of the label"),
         Column("example_ids", "array<string>", "doc_id of the real rows with the largest witness, at most 3, largest first"),
         Column("examples", "array<string>", "their texts, the first 500 characters"),
@@ -271,7 +271,7 @@ AUGMENTED = Table(
         Column("text", "string", "the text"),
         LABEL,
         Column("weight", "double", "sampling weight of a synthetic row within its label times its number of rows; 1 for a real row"),
-        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; see align.synthetic_mass"),
+        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; see align.mixing_weight"),
     ),
 )  # fmt: skip
 

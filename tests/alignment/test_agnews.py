@@ -81,8 +81,8 @@ def test_rows_drawn_by_weight_train_a_better_student_than_uniform_ones(spark, se
     place = {key: i for i, key in enumerate(ids)}
 
     def accuracy(rows):
-        student = LogisticRegression(max_iter=1000).fit(x[rows], labels[rows])
-        return student.score(sets["test"][2], sets["test"][1])
+        classifier = LogisticRegression(max_iter=1000).fit(x[rows], labels[rows])
+        return classifier.score(sets["test"][2], sets["test"][1])
 
     rng, classes = np.random.default_rng(0), np.unique(labels)
     uniform = [
@@ -94,6 +94,6 @@ def test_rows_drawn_by_weight_train_a_better_student_than_uniform_ones(spark, se
     print(f"\naccuracy {weighted:.4f} by weight, {np.mean(uniform):.4f} uniform; {whole['verdict']}")
     assert len(drawn) == DRAWS
     assert weighted - np.mean(uniform) >= 0.06
-    assert whole["rule"] == "probes"
+    assert whole["rule"] == "cross_validation"
     assert whole["relative_gap"] <= AlignConfig().tolerance
     assert whole["mmd2_holdout_after"] < 0.3 * whole["mmd2_holdout_before"]

@@ -13,7 +13,7 @@ from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CERTIFICATE, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
 from synalign_spark.udfs.arrow import from_matrix
 
-SMALL = {"lam": "mmd_rule", "n_features": 64, "certificate_rows": 100, "permutations": 20, "tolerance": 1e-8}
+SMALL = {"regularization": "mmd_rule", "n_features": 64, "certificate_rows": 100, "permutations": 20, "tolerance": 1e-8}
 SHARES = {"cat": (0.7, 0.2, 0.1), "dog": (0.1, 0.2, 0.7)}
 CENTRES = np.random.default_rng(0).standard_normal((3, 12))
 
@@ -134,7 +134,7 @@ def test_the_driver_loop_gives_the_same_weights(spark, whole, partitions):
 
 
 def test_a_warm_start_on_a_sample_ends_at_the_same_optimum(spark):
-    fake, cfg = rows_of("fake", {"cat": 2600}, 2), {"lam": 0.01, "tolerance": 1e-10}
+    fake, cfg = rows_of("fake", {"cat": 2600}, 2), {"regularization": 0.01, "tolerance": 1e-10}
     cold, _, _ = run(spark, REAL[:1000], fake, **cfg)
     warm, certificate, _ = run(spark, REAL[:1000], fake, warm_start_rows=300, **cfg)
     np.testing.assert_allclose(column(warm), column(cold), rtol=1e-3)
@@ -150,7 +150,7 @@ def test_one_mixture_without_labels(spark):
 
 
 def test_one_mixture_over_labels_still_sums_to_one_in_each_label(spark):
-    found, certificate, _ = run(spark, REAL, FAKE, per_label=False, lam=0.1)
+    found, certificate, _ = run(spark, REAL, FAKE, per_label=False, regularization=0.1)
     assert list(certificate) == [None]
     for label in ("cat", "dog"):
         mine = [row for row in found.values() if row["label"] == label]
@@ -161,7 +161,7 @@ def test_one_mixture_over_labels_still_sums_to_one_in_each_label(spark):
 
 def test_prior_weights_pin_rows_and_scale_others(spark):
     prior = [0.0 if i % 4 == 0 else 2.0 for i in range(len(FAKE))]
-    found, _, _ = run(spark, REAL, FAKE, prior=prior, lam=1e6)
+    found, _, _ = run(spark, REAL, FAKE, prior=prior, regularization=1e6)
     for (key, label, _), p in zip(FAKE, prior, strict=True):
         want = 0.0 if p == 0 else 1 / (0.75 * {"cat": 240, "dog": 160}[label])
         assert found[key]["weight_in_label"] == pytest.approx(want, rel=1e-4)

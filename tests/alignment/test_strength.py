@@ -11,12 +11,12 @@ from synalign_spark.alignment.strength import rule_of
 from synalign_spark.alignment.tables import _beside, _probed
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.strength.candidates import Candidate, Choice
-from synalign_spark.core.strength.mixing_weight import Beside
+from synalign_spark.core.strength.mixing_weight import Mixing
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from synalign_spark.udfs.arrow import from_matrix
 
-SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20, "probe_rows": 400}
+SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20, "cross_validation_rows": 400}
 CENTRES = 2.0 * np.random.default_rng(0).standard_normal((2, 2, 12))  # label, topic
 NAMES = ("bad", "good")
 
@@ -65,20 +65,20 @@ def probed(spark):
 def test_probes_take_weight_from_rows_with_wrong_labels(probed):
     weights, certificate, trace, lines = probed
     wrong = np.array([row[4] for row in FAKE])
-    w, agreement = (np.array([weights[row[0]][name] for row in FAKE]) for name in ("weight", "label_agreement"))
+    w, confidence = (np.array([weights[row[0]][name] for row in FAKE]) for name in ("weight", "label_confidence"))
     assert w.sum() == pytest.approx(1.0)
     assert w[wrong].sum() < 0.5 * wrong.mean()
-    assert agreement[wrong].mean() < 0.3 < 0.7 < agreement[~wrong].mean()
-    assert certificate["bad"]["rule"] == "probes"
-    assert certificate[None]["agreement_power"] > 0
-    assert "probes trained on the rows: accuracy" in certificate[None]["verdict"]
-    tried = [row for row in trace if row["kind"] == "probes"]
+    assert confidence[wrong].mean() < 0.3 < 0.7 < confidence[~wrong].mean()
+    assert certificate["bad"]["rule"] == "cross_validation"
+    assert certificate[None]["label_confidence_exponent"] > 0
+    assert "classifiers trained on the rows: accuracy" in certificate[None]["verdict"]
+    tried = [row for row in trace if row["kind"] == "cross_validation"]
     assert sum(row["chosen"] for row in tried) == 1
-    assert {0.0, 1.0, 3.0} == {row["agreement_power"] for row in tried}
-    assert any("probes took lambda" in line for line in lines)
-    beside = [row for row in trace if row["kind"] == "beside_real"]
-    assert [row["synthetic_mass"] for row in beside] == [0.0, 400.0]  # no more than there are rows
-    assert [row["synthetic_mass"] for row in beside if row["chosen"]] == [certificate["good"]["synthetic_mass"]]
+    assert {0.0, 1.0, 3.0} == {row["label_confidence_exponent"] for row in tried}
+    assert any("classifiers took lambda" in line for line in lines)
+    beside = [row for row in trace if row["kind"] == "mixing_weight"]
+    assert [row["mixing_weight"] for row in beside] == [0.0, 400.0]  # no more than there are rows
+    assert [row["mixing_weight"] for row in beside if row["chosen"]] == [certificate["good"]["mixing_weight"]]
     assert "trained on real rows too: " in certificate[None]["verdict"]
 
 
@@ -92,12 +92,12 @@ def test_partitions_change_no_choice_and_no_weight(spark, probed):
 def test_few_real_rows_trust_the_agreement_and_keep_four_tenths(spark):
     weights, certificate, _, lines = run(spark, REAL[:200], FAKE)
     assert certificate["good"]["rule"] == "ess_rule"
-    assert certificate[None]["agreement_power"] == 1.5
-    assert certificate[None]["synthetic_mass"] == 400.0
+    assert certificate[None]["label_confidence_exponent"] == 1.5
+    assert certificate[None]["mixing_weight"] == 400.0
     for label in NAMES:
         assert certificate[label]["ess"] >= 0.4 * certificate[label]["n_synthetic"] * 0.999
-    assert weights[FAKE[0][0]]["label_agreement"] is not None
-    assert any("ess_rule with label agreement" in line for line in lines)
+    assert weights[FAKE[0][0]]["label_confidence"] is not None
+    assert any("ess_rule with label label confidence" in line for line in lines)
 
 
 def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly(spark):
@@ -105,12 +105,12 @@ def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly(
     noise = np.random.default_rng(3).standard_normal((200, 12)).astype(np.float32)
     real = [(*row[:3], x / np.linalg.norm(x), row[4]) for row, x in zip(REAL[:200], noise, strict=True)]
     _, certificate, _, lines = run(spark, real, FAKE)
-    assert certificate[None]["agreement_power"] == 0.75
-    assert "aligned mildly: students of the synthetic rows as they came label " in certificate[None]["verdict"]
-    assert any("a probe of real rows 5" in line or "a probe of real rows 4" in line for line in lines)
+    assert certificate[None]["label_confidence_exponent"] == 0.75
+    assert "aligned mildly: downstream classifiers of the synthetic rows as they came label " in certificate[None]["verdict"]
+    assert any("a classifier of real rows 5" in line or "a classifier of real rows 4" in line for line in lines)
     assert sum(certificate[label]["ess"] for label in NAMES) >= 0.6 * len(FAKE) * 0.999
-    _, given, _, _ = run(spark, real, FAKE, label_agreement=1.0, ess_floor=0.5)
-    assert given[None]["agreement_power"] == 1.0
+    _, given, _, _ = run(spark, real, FAKE, label_confidence=1.0, ess_floor=0.5)
+    assert given[None]["label_confidence_exponent"] == 1.0
     assert sum(given[label]["ess"] for label in NAMES) / len(FAKE) >= 0.5
 
 
@@ -126,17 +126,17 @@ def spoken(rows, share):
 def test_few_real_rows_prefer_rows_with_the_words_of_real_ones(spark):
     real, fake = spoken(REAL[:200], 0.9), spoken(FAKE, 0.3)
     weights, certificate, _, lines = run(spark, real, fake)
-    assert certificate[None]["likeness_power"] == 1.0
-    assert any("word likeness to the power of 1" in line for line in lines)
+    assert certificate[None]["density_ratio_exponent"] == 1.0
+    assert any("word density ratio to the power of 1" in line for line in lines)
     sounds_real = np.array([row[2].startswith("plain") for row in fake])
-    w, ratio = (np.array([weights[row[0]][name] for row in fake]) for name in ("weight", "word_likeness"))
+    w, ratio = (np.array([weights[row[0]][name] for row in fake]) for name in ("weight", "density_ratio"))
     assert ratio[sounds_real].min() > 0 > ratio[~sounds_real].max()
     assert w[sounds_real].sum() > 0.55
     again, _, _, _ = run(spark, real[::-1], fake[::-1], partitions=7)
     assert all(again[key]["weight"] == pytest.approx(row["weight"], rel=1e-9) for key, row in weights.items())
-    without, certificate, _, _ = run(spark, real, fake, word_likeness=0.0)
-    assert certificate[None]["likeness_power"] == 0.0
-    assert {row["word_likeness"] for row in without.values()} == {None}
+    without, certificate, _, _ = run(spark, real, fake, density_ratio=0.0)
+    assert certificate[None]["density_ratio_exponent"] == 0.0
+    assert {row["density_ratio"] for row in without.values()} == {None}
     assert sum(without[row[0]]["weight"] for row in fake if row[2].startswith("plain")) < w[sounds_real].sum() - 0.1
 
 
@@ -145,18 +145,18 @@ def test_word_likeness_as_given_holds_for_every_rule(spark, labelled):
     real, fake = spoken(REAL, 0.9), spoken(FAKE, 0.3)
     if not labelled:
         real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (real, fake))
-    weights, certificate, _, lines = run(spark, real, fake, word_likeness=0.5)
-    assert certificate[None]["rule"] == ("probes" if labelled else "mmd_rule")
-    assert certificate[None]["likeness_power"] == 0.5
-    assert any("word likeness to the power of 0.5" in line for line in lines)
+    weights, certificate, _, lines = run(spark, real, fake, density_ratio=0.5)
+    assert certificate[None]["rule"] == ("cross_validation" if labelled else "mmd_rule")
+    assert certificate[None]["density_ratio_exponent"] == 0.5
+    assert any("word density ratio to the power of 0.5" in line for line in lines)
     assert sum(weights[row[0]]["weight"] for row in fake if row[2].startswith("plain")) > 0.36
 
 
 @pytest.mark.parametrize("rule", ["auto", 0.1])
 def test_a_mass_as_given_is_kept(spark, rule):
-    _, certificate, trace, _ = run(spark, REAL, FAKE, synthetic_mass=70.0, lam=rule)
-    assert certificate[None]["synthetic_mass"] == 70.0
-    tried = [(row["synthetic_mass"], row["chosen"]) for row in trace if row["kind"] == "beside_real"]
+    _, certificate, trace, _ = run(spark, REAL, FAKE, mixing_weight=70.0, regularization=rule)
+    assert certificate[None]["mixing_weight"] == 70.0
+    tried = [(row["mixing_weight"], row["chosen"]) for row in trace if row["kind"] == "mixing_weight"]
     assert tried == ([(0.0, False), (70.0, True)] if rule == "auto" else [])
 
 
@@ -164,22 +164,22 @@ def test_no_labels_go_by_mmd(spark):
     real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
     weights, certificate, trace, _ = run(spark, real, fake)
     assert certificate[None]["rule"] == "mmd_rule"
-    assert weights[FAKE[0][0]]["label_agreement"] is None
-    assert certificate[None]["synthetic_mass"] is None
+    assert weights[FAKE[0][0]]["label_confidence"] is None
+    assert certificate[None]["mixing_weight"] is None
     assert {row["kind"] for row in trace} == {"path"}
 
 
 @pytest.mark.parametrize(
     ("settings", "classes", "rows", "rule"),
     [
-        ({}, True, 5000, "probes"),
+        ({}, True, 5000, "cross_validation"),
         ({}, True, 1999, "ess_rule"),
         ({}, False, 9000, "mmd_rule"),
-        ({"lam": "mmd_rule"}, True, 9000, "mmd_rule"),
-        ({"lam": 0.1, "label_agreement": 2.0}, True, 9000, "fixed"),
-        ({"lam": "plain"}, True, 9000, "plain"),
-        ({"label_agreement": 0.0}, True, 10, "ess_rule"),
-        ({"label_agreement": 3.0}, True, 9000, "probes"),
+        ({"regularization": "mmd_rule"}, True, 9000, "mmd_rule"),
+        ({"regularization": 0.1, "label_confidence": 2.0}, True, 9000, "fixed"),
+        ({"regularization": "plain"}, True, 9000, "plain"),
+        ({"label_confidence": 0.0}, True, 10, "ess_rule"),
+        ({"label_confidence": 3.0}, True, 9000, "cross_validation"),
     ],
 )
 def test_the_rule_goes_by_labels_rows_and_wishes(settings, classes, rows, rule):
@@ -190,7 +190,7 @@ def test_a_label_with_a_handful_of_real_rows_takes_no_part_in_the_choice(spark):
     rare = [(r[0][::-1], "rare", r[2] + " rare", r[3], False) for r in rows_of("rare", 8, seed=5)]
     fake = [*FAKE, *[(r[0][::-1], "rare", r[2] + " made", r[3], False) for r in rows_of("made", 30, seed=6)]]
     weights, certificate, _, _ = run(spark, [*REAL, *rare], fake)
-    assert certificate["bad"]["rule"] == "probes"
+    assert certificate["bad"]["rule"] == "cross_validation"
     assert certificate["rare"]["rule"] == "uniform"
     assert certificate["rare"]["ess"] == pytest.approx(30, rel=1e-6)  # an unseen label agrees with itself
     assert sum(row["weight"] for row in weights.values()) == pytest.approx(1.0)
@@ -204,18 +204,18 @@ def test_one_large_label_and_a_handful_of_another_go_by_mmd(spark):
 
 
 def test_target_shares_of_the_labels(spark):
-    weights, certificate, _, _ = run(spark, REAL, FAKE, lam=0.1, label_shares={"bad": 3, "good": 1})
+    weights, certificate, _, _ = run(spark, REAL, FAKE, regularization=0.1, label_shares={"bad": 3, "good": 1})
     assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(0.75)
     assert certificate["good"]["mmd2_holdout_after"] < certificate["good"]["mmd2_holdout_before"]
-    only, _, _, _ = run(spark, REAL, FAKE, lam=0.1, label_shares={"bad": 1})
+    only, _, _, _ = run(spark, REAL, FAKE, regularization=0.1, label_shares={"bad": 1})
     assert sum(row["weight"] for row in only.values() if row["label"] == "good") == 0.0
     with pytest.raises(ConfigError, match=r"align.label_shares names ugly.*labels are: bad, good"):
-        run(spark, REAL, FAKE, lam=0.1, label_shares={"ugly": 1})
+        run(spark, REAL, FAKE, regularization=0.1, label_shares={"ugly": 1})
 
 
 def test_a_cap_on_the_largest_weight(spark):
-    free = run(spark, REAL, FAKE, lam=1e-4)[1]["bad"]
-    _, certificate, _, _ = run(spark, REAL, FAKE, lam=1e-4, max_weight=3.0)
+    free = run(spark, REAL, FAKE, regularization=1e-4)[1]["bad"]
+    _, certificate, _, _ = run(spark, REAL, FAKE, regularization=1e-4, max_weight=3.0)
     bound = certificate["bad"]
     assert free["max_weight"] * free["n_synthetic"] > 3.0
     assert bound["max_weight"] * bound["n_synthetic"] <= 3.0 * 1.001
@@ -223,16 +223,16 @@ def test_a_cap_on_the_largest_weight(spark):
 
 
 def test_an_unreachable_floor_keeps_the_base_weights(spark):
-    _, certificate, _, _ = run(spark, REAL, FAKE, lam="mmd_rule", ess_floor=0.9999)
+    _, certificate, _, _ = run(spark, REAL, FAKE, regularization="mmd_rule", ess_floor=0.9999)
     assert certificate["bad"]["ess"] >= 0.9999 * certificate["bad"]["n_synthetic"] * 0.999
 
 
 def test_weights_of_the_real_rows_move_what_is_matched(spark):
     """Real rows of one topic alone: by weights, and by leaving the others out."""
     prior = [1.0 if "topic0" in row[2] else 0.0 for row in REAL]
-    by_weight = run(spark, REAL, FAKE, real_prior=prior, lam=0.01)
-    left_out = run(spark, [row for row, p in zip(REAL, prior, strict=True) if p], FAKE, lam=0.01, bandwidth=1.0)
-    again = run(spark, REAL, FAKE, real_prior=prior, lam=0.01, bandwidth=1.0)
+    by_weight = run(spark, REAL, FAKE, real_prior=prior, regularization=0.01)
+    left_out = run(spark, [row for row, p in zip(REAL, prior, strict=True) if p], FAKE, regularization=0.01, bandwidth=1.0)
+    again = run(spark, REAL, FAKE, real_prior=prior, regularization=0.01, bandwidth=1.0)
     for key, row in left_out[0].items():
         assert again[0][key]["weight_in_label"] == pytest.approx(row["weight_in_label"], rel=1e-6)
     topic = {row[0]: "topic0" in row[2] for row in FAKE}
@@ -241,15 +241,15 @@ def test_weights_of_the_real_rows_move_what_is_matched(spark):
 
 def test_weights_of_the_real_rows_shape_the_shares_of_the_labels(spark):
     prior = [3.0 if row[1] == "bad" else 1.0 for row in REAL]
-    weights, _, _, _ = run(spark, REAL, FAKE, real_prior=prior, lam=0.1)
+    weights, _, _, _ = run(spark, REAL, FAKE, real_prior=prior, regularization=0.1)
     bad, good = (sum(row[1] == name for row in REAL) for name in ("bad", "good"))
     assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(3 * bad / (3 * bad + good))
 
 
 def test_label_agreement_without_labels_is_refused(spark):
     real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
-    with pytest.raises(ConfigError, match="align.label_agreement is 2, but it needs two labels"):
-        run(spark, real, fake, label_agreement=2.0)
+    with pytest.raises(ConfigError, match="align.label_confidence is 2, but it needs two labels"):
+        run(spark, real, fake, label_confidence=2.0)
 
 
 def test_weights_of_real_rows_that_cannot_be_used(spark):
@@ -265,7 +265,7 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
     [
         (0, 0.0, "accuracy 80.0% on real rows, 80.0% without weights: that could not be beaten"),
         (1, 0.0, "accuracy 79.9% on real rows, 80.0% without weights (-0.1%)"),  # taken for what it does with sample weights
-        (1, 1.5, "accuracy 79.9% on real rows, 80.0% with label agreement alone (-0.1%)"),
+        (1, 1.5, "accuracy 79.9% on real rows, 80.0% with label label confidence alone (-0.1%)"),
     ],
 )
 def test_the_verdict_names_what_was_compared(taken, first, words):
@@ -274,12 +274,12 @@ def test_the_verdict_names_what_was_compared(taken, first, words):
 
 
 @pytest.mark.parametrize(
-    ("mass", "words"),
+    ("mixing_weight", "words"),
     [
         (0.0, "real rows too: 80.0%, to which the synthetic rows add nothing"),
         (500.0, "82.0% (+2.0% on real rows alone) where the synthetic ones count as 500"),
     ],
 )
-def test_the_verdict_tells_what_the_rows_add_to_real_ones(mass, words):
-    choice = Choice(Candidate(0.0, 1.0, 1.0, (0.8,), 0.5), (), 1_000, (Beside(0.0, (0.8, 0.8), 0.5), Beside(500.0, (0.8, 0.84), 0.5)))
-    assert words in _beside(choice, mass)
+def test_the_verdict_tells_what_the_rows_add_to_real_ones(mixing_weight, words):
+    choice = Choice(Candidate(0.0, 1.0, 1.0, (0.8,), 0.5), (), 1_000, (Mixing(0.0, (0.8, 0.8), 0.5), Mixing(500.0, (0.8, 0.84), 0.5)))
+    assert words in _beside(choice, mixing_weight)

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from synalign_spark.alignment.witness import witness
-from synalign_spark.core.evaluation.witness import Gap
+from synalign_spark.core.evaluation.witness import MeanDifference
 from synalign_spark.core.features import draw_feature_map
 from synalign_spark.core.sampling.neighbours import nearest
 from synalign_spark.errors import DataError
@@ -34,18 +34,18 @@ def rows_of(origin, counts, seed):
 
 
 def side(real_counts, fake_counts):
-    """Both sides, weights and gaps by label, in numpy."""
+    """Both sides, weights and mean differences by label, in numpy."""
     real, fake = rows_of("real", real_counts, 3), rows_of("fake", fake_counts, 4)
-    rng, w, q, gaps = np.random.default_rng(5), np.zeros(len(fake.ids)), np.zeros(len(fake.ids)), {}
+    rng, w, q, differences = np.random.default_rng(5), np.zeros(len(fake.ids)), np.zeros(len(fake.ids)), {}
     for label in real_counts:
         mine, mean = fake.labels == label, FEATURES(real.x[real.labels == label]).astype(np.float64).mean(axis=0)
         if mine.any():
             w[mine], q[mine] = rng.dirichlet(np.ones(mine.sum())), 1 / mine.sum()
             phi = FEATURES(fake.x[mine]).astype(np.float64)
-            gaps["" if label is None else f"={label}"] = Gap.of(mean, w[mine] @ phi, q[mine] @ phi)
+            differences["" if label is None else f"={label}"] = MeanDifference.of(mean, w[mine] @ phi, q[mine] @ phi)
         else:
-            gaps[f"={label}"] = Gap.of(mean)
-    return SimpleNamespace(real=real, fake=fake, w=w, q=q, gaps=gaps)
+            differences[f"={label}"] = MeanDifference.of(mean)
+    return SimpleNamespace(real=real, fake=fake, w=w, q=q, differences=differences)
 
 
 def frames(spark, s, spread=lambda df: df):
@@ -70,21 +70,21 @@ def frames(spark, s, spread=lambda df: df):
     return [spread(df) for df in made]
 
 
-def found(spark, s, gaps=None, spread=lambda df: df):
-    df = witness(*frames(spark, s, spread), FEATURES, gaps or s.gaps)
+def found(spark, s, differences=None, spread=lambda df: df):
+    df = witness(*frames(spark, s, spread), FEATURES, differences or s.differences)
     assert df.columns == list(WITNESS.column_names)
     assert df.schema == spark.createDataFrame([], WITNESS.ddl).schema
     return df.toArrow().to_pylist()
 
 
-def oracle(s, gaps=None):
+def oracle(s, differences=None):
     """The table by the formulas, in plain float64."""
     rows = []
     for label in sorted(set(s.real.labels), key=str):
-        gap = (gaps or s.gaps).get("" if gaps or label is None else f"={label}")
+        difference = (differences or s.differences).get("" if differences or label is None else f"={label}")
         mine, theirs = s.real.labels == label, s.fake.labels == label
         phi = FEATURES(s.real.x[mine]).astype(np.float64)
-        after, before, place, ids = phi @ gap.after, phi @ gap.before, s.real.cluster[mine], s.real.ids[mine]
+        after, before, place, ids = phi @ difference.after, phi @ difference.before, s.real.cluster[mine], s.real.ids[mine]
         at = s.fake.cluster[theirs]
         clusters = sorted(set(place))
         pull = {c: after[place == c].sum() for c in clusters}
@@ -167,10 +167,13 @@ def test_slices_change_no_bit(labelled, spark, slice_rows):
     real = LABELLED.real
     columns = [pa.array([f"={label}" for label in real.labels]), pa.array(real.cluster), pa.array(real.ids.tolist()), from_matrix(real.x)]
     batch = pa.RecordBatch.from_arrays(columns, names=["grp", "cluster_id", "doc_id", "embedding"])
-    whole = next(module._real_partition([batch], FEATURES, LABELLED.gaps))
+    whole = next(module._real_partition([batch], FEATURES, LABELLED.differences))
     old, module.SLICE_ROWS = module.SLICE_ROWS, slice_rows
     try:
-        assert next(module._real_partition([batch.slice(300), batch.slice(0, 0), batch.slice(0, 300)], FEATURES, LABELLED.gaps)) == whole
+        assert (
+            next(module._real_partition([batch.slice(300), batch.slice(0, 0), batch.slice(0, 300)], FEATURES, LABELLED.differences))
+            == whole
+        )
     finally:
         module.SLICE_ROWS = old
     assert whole.column("n").to_pylist() == [row["real_rows"] for row in labelled]
@@ -184,17 +187,17 @@ def test_rows_without_labels_have_one_group(spark):
 
 
 def test_one_mixture_gives_every_label_the_same_witness_function(spark):
-    """align.per_label off: one gap under '', shares within the label all the same."""
-    gaps = {"": LABELLED.gaps["=cat"]}
-    assert_is(found(spark, LABELLED, gaps), oracle(LABELLED, gaps))
+    """align.per_label off: one mean difference under '', shares within the label all the same."""
+    differences = {"": LABELLED.differences["=cat"]}
+    assert_is(found(spark, LABELLED, differences), oracle(LABELLED, differences))
 
 
 def test_what_cannot_be_used_is_named(spark):
     real, corpus, clusters, centroids, fake, weights = frames(spark, LABELLED)
-    rest = (FEATURES, LABELLED.gaps)
+    rest = (FEATURES, LABELLED.differences)
     one = LABELLED.real.ids[0]
-    with pytest.raises(ValueError, match="gaps: none for label dog, owl; give Gap.of"):
-        witness(real, corpus, clusters, centroids, fake, weights, FEATURES, {"=cat": LABELLED.gaps["=cat"]})
+    with pytest.raises(ValueError, match="differences: none for label dog, owl; give MeanDifference.of"):
+        witness(real, corpus, clusters, centroids, fake, weights, FEATURES, {"=cat": LABELLED.differences["=cat"]})
     with pytest.raises(DataError, match="there are no real rows"):
         witness(real.where("false"), corpus, clusters, centroids, fake, weights, *rest)
     with pytest.raises(DataError, match="1 of 710 real rows have no cluster"):

@@ -4,9 +4,9 @@
     python tests/bench/downstream.py --real r.jsonl.gz --synthetic a.jsonl.gz b.jsonl.gz --test t.jsonl.gz --label-column topic
 
 The corpora lie under the folder that SYNALIGN_DATA names (tests/bench/support/corpora.py gives their sources); vectors are computed once and
-kept. Two students (logistic regression on embeddings, on TF-IDF) are trained on rows drawn by weight (`drawn`), on all rows with sample
+kept. Two downstream classifiers (logistic regression on embeddings, on TF-IDF) are trained on rows drawn by weight (`drawn`), on all rows with sample
 weights (`weighted`), and on real and drawn rows together (`with_real`). A seed decides which of the real rows are taken, the method's own
-randomness, and the draws. --develop judges by real rows that a run does not see, for choosing between ways of weighting without a look at
+randomness, and the draws. --develop validation rows by real rows that a run does not see, for choosing between ways of weighting without a look at
 test rows. --out with --resume goes on with an interrupted run. The last line is one JSON object.
 """
 
@@ -28,10 +28,10 @@ from synalign_spark.config.files import load as load_config
 from synalign_spark.errors import ConfigError
 from tests.bench.pipeline import SHORT_LIVED
 from tests.bench.support import summary
+from tests.bench.support.classifiers import STUDENTS, Stack, TrainingSet, stack, training_sets
 from tests.bench.support.corpora import data_folder
 from tests.bench.support.hits import packed
 from tests.bench.support.methods import METHODS, OURS, weigh
-from tests.bench.support.students import STUDENTS, Stack, TrainingSet, stack, training_sets
 from tests.bench.support.tasks import KNOWN, Dataset, Task, known_task, open_task, real_rows
 
 QUICK: dict[str, Any] = {
@@ -67,7 +67,8 @@ class Runs:
             with self._path.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(run) + "\n")
         shown = "; ".join(
-            f"{student} " + " ".join(f"{way} {100 * value:.1f}" for way, value in ways.items()) for student, ways in run["scores"].items()
+            f"{classifier} " + " ".join(f"{way} {100 * value:.1f}" for way, value in ways.items())
+            for classifier, ways in run["scores"].items()
         )
         print(
             f"{run['task']} real={run['real_rows']} seed={run['seed']} {run['method']} {run['seconds']} s: {shown}",
@@ -87,7 +88,7 @@ def compare(data: Dataset, given: argparse.Namespace, ours: Ours, runs: Runs) ->
     for wanted in given.real_rows:
         for seed in range(given.seeds):
             places = real_rows(data, wanted, seed)
-            judges = judging_rows(data, places if given.develop else None)
+            validation = judging_rows(data, places if given.develop else None)
             for method in (summary.REAL_ALONE, *given.methods):
                 alone = method == summary.REAL_ALONE
                 if alone and seed and len(places) == len(data.real):
@@ -102,9 +103,9 @@ def compare(data: Dataset, given: argparse.Namespace, ours: Ours, runs: Runs) ->
                 }
                 run |= {"draws": 0 if alone else given.draws, "settings": settings}
                 if run_key(run) not in runs.done:
-                    scored = score(data, stacked(), places, judges, run, ours)
+                    scored = score(data, stacked(), places, validation, run, ours)
                     if given.develop:
-                        del scored["hits"]  # seeds are judged by different rows there
+                        del scored["hits"]  # seeds are validated by different rows there
                     runs.add(run | scored)
                 yield runs.done[run_key(run)]
 
@@ -123,7 +124,7 @@ def judging_rows(data: Dataset, taken: Any = None) -> Any:
         return np.arange(before, before + len(data.test))
     left = np.setdiff1d(np.arange(len(data.real)), taken)
     if not len(left):
-        raise ValueError(f"--develop judges by real rows that a run does not take: give --real-rows below {len(data.real):,}")
+        raise ValueError(f"--develop validation rows by real rows that a run does not take: give --real-rows below {len(data.real):,}")
     return left
 
 
@@ -140,9 +141,9 @@ def stack_of(data: Dataset) -> Stack:
     return stack(np.concatenate([table.x for table in tables]), [text for table in tables for text in table.texts], labels)
 
 
-def score(data: Dataset, stacked: Stack, places: Any, judges: Any, run: dict[str, Any], ours: Ours) -> dict[str, Any]:
-    """Weighs by one method and trains every student in every way. places: of the real rows that the run may see; judges: of the rows in
-    the stack that students are scored on."""
+def score(data: Dataset, stacked: Stack, places: Any, validation: Any, run: dict[str, Any], ours: Ours) -> dict[str, Any]:
+    """Weighs by one method and trains every downstream classifier in every way. places: of the real rows that the run may see; validation: of the rows in
+    the stack that downstream classifiers are scored on."""
     started, extra = time.monotonic(), None
     if run["method"] == summary.REAL_ALONE:
         sets = {summary.REAL_ALONE: TrainingSet(places, np.ones(len(places)))}
@@ -151,11 +152,11 @@ def score(data: Dataset, stacked: Stack, places: Any, judges: Any, run: dict[str
         sets = dict(training_sets(weighting, data.synthetic.labels, places, len(data.real), run["draws"], run["seed"]))
         extra = {"ess": round(float(1.0 / np.sum(weighting.weight**2)), 1), "certificate": weighting.extra}
     weighed = time.monotonic()
-    hits = {name: {way: student(stacked, rows, judges) for way, rows in sets.items()} for name, student in STUDENTS.items()}
+    hits = {name: {way: classifier(stacked, rows, validation) for way, rows in sets.items()} for name, classifier in STUDENTS.items()}
     return {
         "scores": {name: {way: round(float(found.mean()), 6) for way, found in ways.items()} for name, ways in hits.items()},
         "hits": {name: {way: packed(found) for way, found in ways.items()} for name, ways in hits.items()},
-        "judges": len(judges),
+        "validation": len(validation),
         "extra": extra,
         "seconds": round(weighed - started, 1),
         "training_seconds": round(time.monotonic() - weighed, 1),
@@ -211,7 +212,11 @@ def arguments() -> argparse.Namespace:
     add("--methods", type=names(methods), default=methods, help=f"default: all of {','.join(methods)}")
     add("--seeds", type=int, help="runs of each kind, default 5")
     add("--real-rows", type=whole_numbers, help="labelled real rows to use, default 300,all")
-    add("--develop", action="store_true", help="judge by the real rows that a run does not take, not by test rows; --real-rows is 300 then")
+    add(
+        "--develop",
+        action="store_true",
+        help="validate by the real rows that a run does not take, not by test rows; --real-rows is 300 then",
+    )
     add("--draws", type=int, help="rows drawn by weight, default 5000")
     add("--real", type=Path, help="a real table of your own (JSON lines, CSV, TSV or Parquet), with --synthetic and --test")
     add("--synthetic", type=Path, nargs="+", help="its synthetic tables")

@@ -46,7 +46,7 @@ def measure(room: int, kind: type[Window], rows: int) -> dict[str, Any]:
     with loopback(Behaviour(delay_s=DELAY_S)) as server, tempfile.TemporaryDirectory() as ledger, learning(kind):
         server.behaviour.fault = lambda i, body, n: (429, {}, "") if i and server.flying >= room else None
         llm = {"provider": "openai", "base_url": server.base_url, "model": "loopback", "concurrency": CONCURRENCY}
-        cfg = GenerateConfig.model_validate({"target_rows": rows, "rows_per_card": 4, "strategy": "simprompt", "llm": llm})
+        cfg = GenerateConfig.model_validate({"target_rows": rows, "rows_per_request": 4, "strategy": "simprompt", "llm": llm})
         started = time.monotonic()
         done = engine.generate(
             empty(), {"good": 1, "bad": 1}, cfg, 0, ledger, Progress(Console(quiet=True), live=False), make_pool=LocalPool

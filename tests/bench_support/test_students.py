@@ -1,4 +1,4 @@
-"""The students against scikit-learn's own pipeline, and what each way of training is made of."""
+"""The downstream classifiers against scikit-learn's own pipeline, and what each way of training is made of."""
 
 import dataclasses
 
@@ -7,9 +7,9 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from tests.bench.support import students
+from tests.bench.support import classifiers
+from tests.bench.support.classifiers import TrainingSet, stack, training_sets
 from tests.bench.support.methods import Weighting
-from tests.bench.support.students import TrainingSet, stack, training_sets
 
 POSITIVE, NEGATIVE = ["good", "fine", "great", "fresh"], ["bad", "dull", "poor", "stale"]
 
@@ -39,16 +39,16 @@ def test_tfidf_is_fitted_on_the_training_rows_alone():
     weight = np.linspace(0.5, 1.5, len(rows))
     model = LogisticRegression(max_iter=1_000).fit(x, data.labels[rows], sample_weight=weight)
     expected = model.score(vectoriser.transform([texts[i] for i in test]), data.labels[test])
-    assert students.on_tfidf(data, TrainingSet(rows, weight), test).mean() == pytest.approx(expected)
+    assert classifiers.on_tfidf(data, TrainingSet(rows, weight), test).mean() == pytest.approx(expected)
     assert 0.6 < expected < 1.0
 
 
 def test_the_vocabulary_is_capped(monkeypatch):
     data, _ = everything()
     training, test = TrainingSet(np.arange(100), np.ones(100)), np.arange(100, 200)
-    whole = students.on_tfidf(data, training, test).mean()
-    monkeypatch.setattr(students, "VOCABULARY", 2)  # 'film' and 'a film', which say nothing
-    assert students.on_tfidf(data, training, test).mean() <= 0.6 < whole
+    whole = classifiers.on_tfidf(data, training, test).mean()
+    monkeypatch.setattr(classifiers, "VOCABULARY", 2)  # 'film' and 'a film', which say nothing
+    assert classifiers.on_tfidf(data, training, test).mean() <= 0.6 < whole
 
 
 def test_sample_weights_reach_the_student_of_embeddings():
@@ -56,18 +56,18 @@ def test_sample_weights_reach_the_student_of_embeddings():
     rows, test = np.arange(100), np.arange(100, 200)
     wrong = data.labels.copy()
     wrong[:50] = np.where(data.labels[:50] == "pos", "neg", "pos")
-    noisy = students.Stack(data.x, data.counts, np.concatenate([wrong[:100], data.labels[100:]]))
+    noisy = classifiers.Stack(data.x, data.counts, np.concatenate([wrong[:100], data.labels[100:]]))
     trusted = np.where(rows < 50, 1e-6, 1.0)
     assert (
-        students.on_embeddings(noisy, TrainingSet(rows, trusted), test).mean()
-        > students.on_embeddings(noisy, TrainingSet(rows, 1.0001 - trusted), test).mean() + 0.3
+        classifiers.on_embeddings(noisy, TrainingSet(rows, trusted), test).mean()
+        > classifiers.on_embeddings(noisy, TrainingSet(rows, 1.0001 - trusted), test).mean() + 0.3
     )
 
 
 def test_one_class_is_answered_with_that_class():
     data, _ = everything()
     only = np.flatnonzero(data.labels == "pos")[:10]
-    assert students.on_embeddings(data, TrainingSet(only, np.ones(10)), np.arange(100, 200)).mean() == pytest.approx(0.5)
+    assert classifiers.on_embeddings(data, TrainingSet(only, np.ones(10)), np.arange(100, 200)).mean() == pytest.approx(0.5)
 
 
 def test_the_three_ways_of_training():
@@ -80,6 +80,6 @@ def test_the_three_ways_of_training():
     assert sets["weighted"].weight.tolist() == pytest.approx([1.5, 0.75, 0.75])
     assert sorted(sets["with_real"].rows) == [0, 2, *sorted(sets["drawn"].rows)]
     assert set(sets["with_real"].weight) == {1.0}
-    worth = training_sets(dataclasses.replace(weighting, mass=3.0), labels, real, 10, 8, 0)["with_real"]
+    worth = training_sets(dataclasses.replace(weighting, mixing_weight=3.0), labels, real, 10, 8, 0)["with_real"]
     # 2 real rows beside 8 that count as 3
     assert worth.weight.tolist() == pytest.approx([2.0] * 2 + [0.75] * 8)

@@ -128,23 +128,23 @@ def test_losses_tell_the_error_of_the_test_rows_too():
     rng = np.random.default_rng(0)
     runs = [
         {
-            "task": "t", "real_rows": 300, "seed": seed, "method": method, "judges": 50, "scores": {"tfidf": {"drawn": float(hits.mean())}},
+            "task": "t", "real_rows": 300, "seed": seed, "method": method, "validation": 50, "scores": {"tfidf": {"drawn": float(hits.mean())}},
             "hits": {"tfidf": {"drawn": packed(hits)}},
         }
         for seed in range(3)
         for method, hits in ((summary.OURS, np.arange(50) < 30 + seed), ("uniform", np.arange(50)[::-1] < 35 + seed))
     ]  # fmt: skip
     (loss,) = summary.losses(runs)
-    lead = np.stack([(np.arange(50) < 30 + seed).astype(float) - (np.arange(50)[::-1] < 35 + seed) for seed in range(3)])
+    comparison = np.stack([(np.arange(50) < 30 + seed).astype(float) - (np.arange(50)[::-1] < 35 + seed) for seed in range(3)])
     assert loss["with_test_rows"] == pytest.approx(
-        np.sqrt(lead.mean(axis=0).var(ddof=1) / 50 + lead.mean(axis=1).var(ddof=1) / 3), abs=1e-5
+        np.sqrt(comparison.mean(axis=0).var(ddof=1) / 50 + comparison.mean(axis=1).var(ddof=1) / 3), abs=1e-5
     )
     many = rng.random(4_001) < 0.5
     np.testing.assert_array_equal(unpacked(packed(many), 4_001), many)
 
 
 def test_the_error_over_seeds_and_rows_is_that_of_repeated_trials():
-    """Two methods that are equally good, on rows and seeds drawn anew: the mean lead spreads as the error says."""
+    """Two methods that are equally good, on rows and seeds drawn anew: the mean comparison spreads as the error says."""
     rng = np.random.default_rng(1)
     leads, errors = [], []
     for _ in range(400):

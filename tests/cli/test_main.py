@@ -25,9 +25,9 @@ def test_every_command_has_help(command):
 
 
 def test_the_whole_configuration_can_be_printed_and_read_back():
-    shown = json.loads(run("config", *QUICKSTART, "--set", "align.lambda=.inf").stdout)
+    shown = json.loads(run("config", *QUICKSTART, "--set", "align.regularization=.inf").stdout)
     assert shown["align"]["lambda"] == "Infinity"
-    assert shown["select"]["picks"] == 24
+    assert shown["select"]["demonstration_sets"] == 24
     assert json.loads(run("config", "--schema").stdout)["properties"]["align"]
 
 

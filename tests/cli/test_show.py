@@ -18,13 +18,13 @@ TABLES = {
                "n_chars": pa.array([3, 3], pa.int32()), "prior_weight": pa.array([None, None], pa.float64())},
     "clusters": {"doc_id": ["r1", "r2"], "label": ["a", "a"], "cluster_id": pa.array([4, 5], pa.int32()), "sq_distance": [0.5, 0.25]},
     "synthetic": {"doc_id": ["s1", "s2", "s3"], "text": ["first", "second", "third"], "label": ["a"] * 3, "strategy": ["synalign"] * 3, "model": ["m"] * 3,
-                  "request_id": ["q1"] * 3, "row_index": pa.array([0, 1, 2], pa.int32()), "card_id": ["c1", "c1", None],
-                  "pick_rank": pa.array([0] * 3, pa.int32()), "cluster_id": pa.array([4] * 3, pa.int32()), "prior_weight": pa.array([None] * 3, pa.float64())},
-    "attributes": {"card_id": ["c1"], "request_id": ["q0"], "label": ["a"], "round": pa.array([0], pa.int32()), "pick_rank": pa.array([0], pa.int32()),
+                  "request_id": ["q1"] * 3, "row_index": pa.array([0, 1, 2], pa.int32()), "attribute_set_id": ["c1", "c1", None],
+                  "set_rank": pa.array([0] * 3, pa.int32()), "cluster_id": pa.array([4] * 3, pa.int32()), "prior_weight": pa.array([None] * 3, pa.float64())},
+    "attributes": {"attribute_set_id": ["c1"], "request_id": ["q0"], "label": ["a"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
                    "cluster_id": pa.array([4], pa.int32()), "demo_ids": [["r2", "r1", "gone"]],
                    "attributes": pa.array([[("tone", "warm")]], pa.map_(pa.string(), pa.string()))},
     "weights": {"doc_id": ["s3", "s2", "s1"], "label": ["a"] * 3, "weight": [0.25, 0.5, 0.25], "weight_in_label": [0.25, 0.5, 0.25], "base_weight": [1 / 3] * 3,
-                "label_agreement": [0.5] * 3, "word_likeness": [0.1] * 3},
+                "label_confidence": [0.5] * 3, "log_density_ratio": [0.1] * 3},
     "witness": {"label": ["b", "a", "a", "a", "a"], "cluster_id": pa.array([4, 9, 4, 7, 5], pa.int32()), "real_rows": [5] * 5,
                 "real_share": [0.25, 0.05, 0.5, 0.2, 0.25], "synthetic_rows": [1] * 5, "synthetic_share_before": [0.5] * 5,
                 "synthetic_share": [0.125, 0.045, 0.75, 0.075, 0.0], "missing_share": [0.125, 0.005, 0.0, 0.125, 0.25], "witness_mean_before": [0.5] * 5,
@@ -35,7 +35,7 @@ TABLES = {
 
 def certificate():
     figures = ("lambda", "mmd2_fit_before", "mmd2_fit_after", "mmd2_holdout_before", "mmd2_holdout_after", "exact_mmd2_before", "exact_mmd2_after",
-               "p_value_before", "p_value_after", "exact_mmd2_error", "p_value_error", "agreement_power", "likeness_power", "synthetic_mass", "dual_value", "duality_gap", "relative_gap", "ess", "max_weight", "seconds")  # fmt: skip
+               "p_value_before", "p_value_after", "exact_mmd2_error", "p_value_error", "label_confidence_exponent", "density_ratio_exponent", "mixing_weight", "dual_value", "duality_gap", "relative_gap", "ess", "max_weight", "seconds")  # fmt: skip
     columns = {name: [0.5, 0.5] for name in figures} | {
         "lambda": [float("inf"), 0.1],
         "ess": [2.0, 2.0],

@@ -11,10 +11,10 @@ ALIGN = {
     "verdict": "closer",
 }
 PROBE = {
-    "probe_accuracy_uniform": 0.648,
-    "probe_accuracy_weighted": 0.693,
-    "probe_accuracy_real": 0.762,
-    "probe_accuracy_real_and_synthetic": 0.764,
+    "classifier_accuracy_uniform": 0.648,
+    "classifier_accuracy_weighted": 0.693,
+    "classifier_accuracy_real": 0.762,
+    "classifier_accuracy_real_and_synthetic": 0.764,
 }
 
 
@@ -30,11 +30,11 @@ def lines(report):
 
 def test_the_figures_of_a_run():
     told = lines(PROBE)
-    assert told["Probe accuracy"] == "64.8% without, 69.3% with weights; 76.2% trained on real rows, 76.4% on both"
+    assert told["Classifier accuracy"] == "64.8% without, 69.3% with weights; 76.2% trained on real rows, 76.4% on both"
     assert told["Real rows"].startswith("8,530 accepted")
     assert told["Effective size"] == "131 of 300 rows"
     assert list(told)[-1] == "Verdict"
 
 
 def test_a_run_without_a_probe_has_no_line_for_it():
-    assert "Probe accuracy" not in lines({"probe_skipped": "no labels"})
+    assert "Classifier accuracy" not in lines({"classifier_skipped": "no labels"})

@@ -39,21 +39,21 @@ def test_the_cluster_overlay_goes_over_the_local_one():
 def test_later_files_and_settings_win(tmp_path):
     (tmp_path / "a.yaml").write_text("source: {path: x}\nalign: {n_features: 512, holdout: 0.3}\n")
     (tmp_path / "b.yaml").write_text("align: {n_features: 1024}\n")
-    cfg = load([tmp_path / "a.yaml", tmp_path / "b.yaml"], ["align.lambda=1e-3", "run.id=r2"])
-    assert (cfg.align.n_features, cfg.align.holdout, cfg.align.lam, cfg.run.id) == (1024, 0.3, 1e-3, "r2")
+    cfg = load([tmp_path / "a.yaml", tmp_path / "b.yaml"], ["align.regularization=1e-3", "run.id=r2"])
+    assert (cfg.align.n_features, cfg.align.holdout, cfg.align.regularization, cfg.run.id) == (1024, 0.3, 1e-3, "r2")
 
 
 def test_all_faults_come_at_once_with_key_value_and_fix():
-    text = faults({"source": {"path": "x"}, "align": {"n_featurs": 3, "holdout": 0.9}, "select": {"picks": 0}, "algn": {}})
+    text = faults({"source": {"path": "x"}, "align": {"n_featurs": 3, "holdout": 0.9}, "select": {"demonstration_sets": 0}, "algn": {}})
     assert "4 faults" in text
     assert "align.n_featurs: unknown key; did you mean `n_features`?" in text
     assert "align.holdout: got 0.9" in text
-    assert "select.picks: got 0" in text
+    assert "select.demonstration_sets: got 0" in text
     assert "algn: unknown key; did you mean `align`?" in text
 
 
 def test_a_value_of_a_union_is_reported_once():
-    assert faults({"source": {"path": "x"}, "align": {"lambda": "strong"}}).count("align.lambda") == 1
+    assert faults({"source": {"path": "x"}, "align": {"lambda": "strong"}}).count("align.regularization") == 1
 
 
 @pytest.mark.parametrize(

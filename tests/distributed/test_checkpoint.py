@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pyarrow import fs
 
-from synalign_spark.core import checkpoint as module
 from synalign_spark.core.communicator import LocalCommunicator
+from synalign_spark.distributed import checkpoint as module
 from synalign_spark.distributed.checkpoint import Checkpoint, remove_checkpoint
 
 STATE = bytes(range(256)) * 3 + np.array([np.nan, -0.0, 1e300]).tobytes()

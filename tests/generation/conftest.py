@@ -32,14 +32,22 @@ def quiet() -> Progress:
 
 @pytest.fixture
 def demonstrations() -> pa.Table:
-    """Two labels with four picks of two rows."""
+    """Two labels with four demonstration sets of two rows."""
     rng, rows = random.Random(5), []
     for label in ("bad", "good"):
-        for pick in range(4):
+        for demonstration_set in range(4):
             for rank in range(2):
-                text = f"The {label} film number {pick} has " + " ".join(rng.choice(["alpha", "beta", "gamma", "delta"]) for _ in range(8))
+                text = f"The {label} film number {demonstration_set} has " + " ".join(
+                    rng.choice(["alpha", "beta", "gamma", "delta"]) for _ in range(8)
+                )
                 doc_id = hashlib.sha256(text.encode()).hexdigest()
-                where = {"round": 0, "label": label, "pick_rank": pick, "cluster_id": 10 + pick, "demo_rank": rank}
+                where = {
+                    "round": 0,
+                    "label": label,
+                    "set_rank": demonstration_set,
+                    "cluster_id": 10 + demonstration_set,
+                    "rank_in_set": rank,
+                }
                 rows.append(where | {"doc_id": doc_id, "text": text, "posterior_sd": 1.0})
     return pa.Table.from_pylist(rows)
 
@@ -52,6 +60,6 @@ def make_config() -> Callable[..., GenerateConfig]:
         endpoint = {"provider": "openai", "base_url": base_url, "model": "loopback", "max_output_tokens": 400, "timeout_s": 10} | (
             llm or {}
         )
-        return GenerateConfig.model_validate({"target_rows": 24, "rows_per_card": 4, "llm": endpoint} | changes)
+        return GenerateConfig.model_validate({"target_rows": 24, "rows_per_request": 4, "llm": endpoint} | changes)
 
     return make

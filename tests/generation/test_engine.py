@@ -39,15 +39,15 @@ def test_exactly_the_target_with_quotas_and_lineage(strategy, demonstrations, ma
     ):
         assert table.schema.equals(arrow_schema(next(t for t in tables.TABLES if t.name == name)))
     calls = {row["request_id"]: row for row in result.calls.to_pylist()}
-    cards = {row["card_id"]: row for row in result.attributes.to_pylist()}
-    assert len(cards) == result.attributes.num_rows
+    attribute_sets = {row["attribute_set_id"]: row for row in result.attributes.to_pylist()}
+    assert len(attribute_sets) == result.attributes.num_rows
     known = set(demonstrations["doc_id"].to_pylist())
     for row in rows:
         assert calls[row["request_id"]]["status"] == "ok"
         assert calls[row["request_id"]]["label"] == row["label"]
         if strategy != "simprompt":
-            assert set(cards[row["card_id"]]["demo_ids"]) <= known
-            assert bool(cards[row["card_id"]]["demo_ids"]) == (strategy in ("synalign", "fewshot"))
+            assert set(attribute_sets[row["attribute_set_id"]]["demo_ids"]) <= known
+            assert bool(attribute_sets[row["attribute_set_id"]]["demo_ids"]) == (strategy in ("synalign", "fewshot"))
     assert result.summary["prompt_tokens"] > 0
 
 

@@ -13,13 +13,13 @@ HOSTED = {"provider": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m
 
 
 def config(limits=None, **changes):
-    return GenerateConfig.model_validate({"target_rows": 100, "rows_per_card": 5, "llm": HOSTED, "limits": limits or {}} | changes)
+    return GenerateConfig.model_validate({"target_rows": 100, "rows_per_request": 5, "llm": HOSTED, "limits": limits or {}} | changes)
 
 
 def test_calls_and_costs_by_hand():
     found = estimate(config(strategy="simprompt"), COUNTS, 0)
     assert found["calls"] == [20, 51]  # 75 / 5 + 25 / 5; at a yield of 0.4: 37.5 and 12.5, each rounded up
-    assert estimate(config(), COUNTS, 8)["calls"] == [28, 59]  # and one card a pick
+    assert estimate(config(), COUNTS, 8)["calls"] == [28, 59]  # and one attribute set a demonstration set
     assert estimate(config(max_candidates=150), COUNTS, 0)["calls"] == [20, 30]
     for end in (0, 1):
         assert found["tokens"][end] == found["prompt_tokens"][end] + found["completion_tokens"][end]
@@ -56,8 +56,8 @@ def test_the_best_case_is_what_the_engine_needs_where_every_row_is_accepted(demo
         cfg = make_config(server.base_url)
         result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet, make_pool=LocalPool)
     assert result.summary["accepted"] == 24
-    picks = len(set(zip(*(demonstrations[name].to_pylist() for name in ("label", "pick_rank")), strict=True)))
-    assert result.calls.num_rows <= estimate(cfg, COUNTS, picks)["calls"][0]
+    demonstration_sets = len(set(zip(*(demonstrations[name].to_pylist() for name in ("label", "set_rank")), strict=True)))
+    assert result.calls.num_rows <= estimate(cfg, COUNTS, demonstration_sets)["calls"][0]
 
 
 def test_an_imported_set_takes_no_calls():

@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.generation.prompts import as_data, attributes_prompt, random_card, row_chars, rows_prompt, shorten
+from synalign_spark.generation.prompts import as_data, attributes_prompt, random_attributes, row_chars, rows_prompt, shorten
 
 NAMES = ["topic", "sentiment intensity"]
 
@@ -38,9 +38,9 @@ def test_schemas_bound_everything():
     rows = rows_prompt("good", "a text", "English", 4, (10, 120)).schema["properties"]["rows"]
     assert (rows["minItems"], rows["maxItems"]) == (4, 4)
     assert rows["items"] == {"type": "string", "minLength": 10, "maxLength": 120}
-    card = attributes_prompt(["x"], None, "a text", "English", NAMES).schema
-    assert card["required"] == NAMES
-    assert all(part["maxLength"] for part in card["properties"].values())
+    attribute_set = attributes_prompt(["x"], None, "a text", "English", NAMES).schema
+    assert attribute_set["required"] == NAMES
+    assert all(part["maxLength"] for part in attribute_set["properties"].values())
 
 
 def test_rows_of_an_answer_fit_into_its_tokens():
@@ -62,7 +62,7 @@ def test_long_demonstrations_are_cut_between_words():
 
 def test_random_cards_follow_their_key():
     values = {"topic": ["a", "b", "c", "d"]}
-    drawn = {random_card(["topic"], values, str(i))["topic"] for i in range(60)}
+    drawn = {random_attributes(["topic"], values, str(i))["topic"] for i in range(60)}
     assert drawn == {"a", "b", "c", "d"}
-    assert random_card(["topic", "tone"], values, "k") == random_card(["topic", "tone"], values, "k")
-    assert random_card(["unheard of"], {}, "k") == {}
+    assert random_attributes(["topic", "tone"], values, "k") == random_attributes(["topic", "tone"], values, "k")
+    assert random_attributes(["unheard of"], {}, "k") == {}

@@ -136,17 +136,17 @@ def test_a_caller_that_died_while_it_waited_takes_no_turn():
 @given(st.integers(1, 40), st.lists(st.tuples(st.sampled_from(["send", "good", "bad", "lost", "later"]), st.integers(0, 99)), max_size=200))
 def test_the_window_stays_within_its_bounds_and_always_opens_again(most, steps):
     window, now, flying = Window(most, 1e9), 0.0, []
-    for kind, pick in steps:
+    for kind, demonstration_set in steps:
         if kind == "later":
-            now += pick
+            now += demonstration_set
         elif kind == "lost":
             window.lost("b")
             flying = [(caller, turn) for caller, turn in flying if caller != "b"]
         elif kind == "send" and window.wait(now) == 0:
-            caller = "ab"[pick % 2]
+            caller = "ab"[demonstration_set % 2]
             flying.append((caller, window.enter(caller)))
         elif kind in ("good", "bad") and flying:
-            caller, turn = flying.pop(pick % len(flying))
+            caller, turn = flying.pop(demonstration_set % len(flying))
             window.succeeded(caller, turn) if kind == "good" else window.pressed(caller, turn, "timeout", now)
         assert 1 <= window.pressure(now).smallest <= window.pressure(now).size <= most
         assert len(flying) <= most

@@ -79,14 +79,14 @@ def test_llm_strategy_writes_all_tables(make_context, spark, monkeypatch):
     monkeypatch.setattr(engine, "generate", lambda *args: real(*args, make_pool=LocalPool))
     with loopback() as server:
         llm = {"provider": "openai", "base_url": server.base_url, "model": "loopback"}
-        ctx = make_context({"target_rows": 8, "rows_per_card": 2, "llm": llm})
+        ctx = make_context({"target_rows": 8, "rows_per_request": 2, "llm": llm})
         demos = [(0, label, 0, 3, i, f"{i:064x}", text, 1.0) for i, (text, label) in enumerate(CORPUS)]
         ctx.lake.write(tables.DEMONSTRATIONS, spark.createDataFrame(demos, tables.DEMONSTRATIONS.ddl))
         summary = job.run(ctx)
     synthetic = ctx.lake.read(tables.SYNTHETIC)
     assert summary["accepted_by_label"] == {"bad": 4, "good": 4}
     assert synthetic.count() == 8
-    lineage = synthetic.join(ctx.lake.read(tables.ATTRIBUTES).select("card_id", "demo_ids"), "card_id")
+    lineage = synthetic.join(ctx.lake.read(tables.ATTRIBUTES).select("attribute_set_id", "demo_ids"), "attribute_set_id")
     assert lineage.count() == 8
     assert ctx.lake.read(tables.CALLS).count() == sum(summary["calls"].values())
     assert list((Path(ctx.cfg.lake.path) / "_synalign" / ctx.cfg.run.id / "ledger").glob("*.jsonl"))

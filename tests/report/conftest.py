@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from synalign_spark.config import Config
-from synalign_spark.report.findings import Findings, Gain, Generation, LabelShare, MapPoints, Missing, Probe, ProbeArm, WeightSpread
+from synalign_spark.report.findings import Classifier, Findings, Gain, Generation, LabelShare, MapPoints, Missing, ProbeArm, WeightSpread
 from synalign_spark.storage import tables
 from synalign_spark.storage.lake import Lake
 from synalign_spark.udfs.arrow import from_matrix
@@ -84,13 +84,13 @@ def sample() -> Sample:
         "synthetic": pa.table({
             "doc_id": written_ids, "text": [t for t, _ in written], "label": written_labels, "strategy": ["synalign"] * N_SYNTHETIC,
             "model": ["tiny-lm"] * N_SYNTHETIC, "request_id": ["req1"] * N_SYNTHETIC, "row_index": pa.array(range(N_SYNTHETIC), pa.int32()),
-            "card_id": ["card1"] * (N_SYNTHETIC - 1) + [None], "pick_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
+            "attribute_set_id": ["card1"] * (N_SYNTHETIC - 1) + [None], "set_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
             "cluster_id": pa.array([0] * N_SYNTHETIC, pa.int32()), "prior_weight": pa.array([None] * N_SYNTHETIC, pa.float64()),
         }),
         "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight,
-                            "label_agreement": [0.5] * N_SYNTHETIC, "word_likeness": [0.1] * N_SYNTHETIC}),
+                            "label_confidence": [0.5] * N_SYNTHETIC, "log_density_ratio": [0.1] * N_SYNTHETIC}),
         "attributes": pa.table({
-            "card_id": ["card1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "pick_rank": pa.array([0], pa.int32()),
+            "attribute_set_id": ["card1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
             "cluster_id": pa.array([0], pa.int32()), "demo_ids": [[real_ids[0], real_ids[4]]],
             "attributes": pa.array([[("topic", HOSTILE), ("tone", "warm")]], pa.map_(pa.string(), pa.string())),
         }),
@@ -103,7 +103,7 @@ def _parameters() -> dict[str, pa.Table]:
     i32 = pa.int32()
     certified = [
         {"label": label, "n_synthetic": 60, "n_real_fit": 150, "n_real_holdout": 50, "rule": "mmd_rule", "lambda": lam, "bandwidths": [1.0, 0.5],
-         "agreement_power": 1.0, "likeness_power": 0.0, "synthetic_mass": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
+         "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "mixing_weight": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
          "exact_mmd2_before": 0.051, "exact_mmd2_after": None, "p_value_before": 0.005, "p_value_after": 0.2, "n_permutations": 200, "dual_value": 0.1,
          "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "sample_passes": 40, "seconds": 0.5, "verdict": "the weighted rows are closer"}
         for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))
@@ -118,20 +118,20 @@ def _parameters() -> dict[str, pa.Table]:
         "witness": _typed(tables.WITNESS, missed),
         "certificate": _typed(tables.CERTIFICATE, certified),
         "selection_trace": pa.table({
-            "round": pa.array([0] * 6, i32), "label": ["positive"] * 3 + ["negative"] * 3, "pick_rank": pa.array([2, 0, 1] * 2, i32),
-            "cluster_id": pa.array(range(6), i32), "posterior_sd": [1.0] * 6, "mass": [0.25] * 6, "acquisition": [1.0] * 6,
+            "round": pa.array([0] * 6, i32), "label": ["positive"] * 3 + ["negative"] * 3, "set_rank": pa.array([2, 0, 1] * 2, i32),
+            "cluster_id": pa.array(range(6), i32), "posterior_sd": [1.0] * 6, "cluster_share": [0.25] * 6, "acquisition": [1.0] * 6,
             "mean_sd_after": [0.4, 0.8, 0.6] * 2, "coverage_after": [0.9, 0.3, 0.6, 0.75, 0.25, 0.5],
         }),
         "solver_trace": _typed(tables.SOLVER_TRACE, [
-            {"kind": "path", "label": "positive", "step": i, "lambda": lam, "agreement_power": 1.0, "likeness_power": 0.0, "dual_value": 0.1, "duality_gap": 0.0,
+            {"kind": "path", "label": "positive", "step": i, "lambda": lam, "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "dual_value": 0.1, "duality_gap": 0.0,
              "mmd2_fit": (0.04, 0.02, 0.01)[i], "mmd2_validation": (0.05, 0.03, 0.02)[i], "score": 0.06, "ess": 60.0 - 10 * i, "passes": 1 + i, "chosen": i == 2}
             for i, lam in enumerate((float("inf"), 1e-2, 1e-3))
         ] + [
-            {"kind": "probes", "step": i, "lambda": 1e-2, "agreement_power": float(i), "likeness_power": 0.0, "score": 0.5, "accuracy": 0.71 + 0.01 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
+            {"kind": "cross_validation", "step": i, "lambda": 1e-2, "label_confidence_exponent": float(i), "density_ratio_exponent": 0.0, "score": 0.5, "accuracy": 0.71 + 0.01 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
             for i in range(2)
         ] + [
-            {"kind": "beside_real", "step": i, "lambda": 1e-2, "agreement_power": 1.0, "likeness_power": 0.0, "score": 0.4, "accuracy": 0.9 + 0.01 * i,
-             "synthetic_mass": 500.0 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
+            {"kind": "mixing_weight", "step": i, "lambda": 1e-2, "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "score": 0.4, "accuracy": 0.9 + 0.01 * i,
+             "mixing_weight": 500.0 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
             for i in range(2)
         ]),
         "calls": _typed(tables.CALLS, [
@@ -182,8 +182,8 @@ def findings() -> Findings:
     rows = {name: table.to_pylist() for name, table in _parameters().items()}
     relative = rng.lognormal(sigma=1.0, size=600)
     example = {
-        "doc_id": "d" * 64, "label": "positive", "weight": 0.01, "text": HOSTILE, "strategy": "synalign", "model": HOSTILE, "request_id": "r", "card_id": "c",
-        "pick_rank": 0, "cluster_id": 1, "prompt_hash": "p" * 64, "attributes": {HOSTILE: HOSTILE},
+        "doc_id": "d" * 64, "label": "positive", "weight": 0.01, "text": HOSTILE, "strategy": "synalign", "model": HOSTILE, "request_id": "r", "attribute_set_id": "c",
+        "set_rank": 0, "cluster_id": 1, "prompt_hash": "p" * 64, "attributes": {HOSTILE: HOSTILE},
         "demonstrations": [{"doc_id": "e" * 64, "label": HOSTILE, "text": HOSTILE, "source_id": None, "cluster_id": 1, "sq_distance": 0.5}],
     }  # fmt: skip
     return Findings(
@@ -192,15 +192,15 @@ def findings() -> Findings:
         labels=[LabelShare("negative", 90, 40, 0.45), LabelShare("positive", 110, 80, 0.55)],
         weights=WeightSpread(120, 1, [0.1, 0.178, 0.316, 0.562, 1.0], [9, 20, 30, 40, 20], [0.05, 0.1, 0.15, 0.3, 0.4], 80.0, 4.5),
         points=MapPoints(rng.normal(size=(600, 2)), labels, rng.normal(size=(600, 2)) + 1, labels, relative, np.array([0.3, 0.2])),
-        coverage=sorted(rows["selection_trace"], key=lambda row: (row["label"], row["pick_rank"])),
+        coverage=sorted(rows["selection_trace"], key=lambda row: (row["label"], row["set_rank"])),
         solver=[row for row in rows["solver_trace"] if row["kind"] == "path"],
-        tried=[row for row in rows["solver_trace"] if row["kind"] == "probes"],
-        beside=[row for row in rows["solver_trace"] if row["kind"] == "beside_real"],
+        tried=[row for row in rows["solver_trace"] if row["kind"] == "cross_validation"],
+        beside=[row for row in rows["solver_trace"] if row["kind"] == "mixing_weight"],
         generation=Generation({("attributes", "ok"): 10, ("rows", "ok"): 50}, 61, 6000, 3000, 0.25, {"copied": 20, HOSTILE: 10}, 120),
         rejects=[{"origin": "real", "reason": "duplicate", "rows": 3}],
-        probe=Probe([ProbeArm("synthetic, uniform", 120, 0.7, 0.03), ProbeArm("synthetic, weighted", 120, 0.8, 0.03), ProbeArm("real rows", 150, 0.9, 0.02),
+        classifier=Classifier([ProbeArm("synthetic, uniform", 120, 0.7, 0.03), ProbeArm("synthetic, weighted", 120, 0.8, 0.03), ProbeArm("real rows", 150, 0.9, 0.02),
                      ProbeArm("real and synthetic, weighted", 270, 0.92, 0.02)], 200, Gain(0.1, 0.02), Gain(0.02, 0.015)),
-        probe_skipped="",
+        classifier_skipped="",
         highest=[example],
         lowest=[{**example, "attributes": {}, "demonstrations": []}],
         steps={"ingest": {"seconds": 75.2, "summary": {"accepted": 200, "note": HOSTILE}}},

@@ -19,23 +19,23 @@ def test_metrics_have_one_row_per_name_and_label(findings):
 def test_what_could_not_be_measured_is_null(findings):
     certificate = [{**findings.certificate[0], "lambda": float("nan")}]
     rows = metric_rows(dataclasses.replace(findings, certificate=certificate))
-    assert [row["value"] for row in rows if row["name"] == "align.lambda"] == [None]
+    assert [row["value"] for row in rows if row["name"] == "align.regularization"] == [None]
 
 
 def test_metrics_hold_the_figures(findings):
     value = {(row["name"], row["label"]): row["value"] for row in metric_rows(findings)}
     assert value["align.mmd2_holdout_after", None] == 0.02
-    assert math.isinf(value["align.lambda", "negative"])
+    assert math.isinf(value["align.regularization", "negative"])
     assert value["align.exact_mmd2_after", "positive"] is None
     assert value["rows.synthetic", "positive"] == 80
     assert value["weight.ess", None] == 80.0
     assert value["generate.acceptance", None] == pytest.approx(120 / 150)
     assert value["generate.calls.rows.ok", None] == 50
-    assert value["probe.accuracy.weighted", None] == 0.8
-    assert value["probe.accuracy.real_and_synthetic", None] == 0.92
-    assert (value["probe.gain", None], value["probe.gain_beside_real.standard_error", None]) == (0.1, 0.015)
+    assert value["classifier.accuracy.weighted", None] == 0.8
+    assert value["classifier.accuracy.real_and_synthetic", None] == 0.92
+    assert (value["classifier.gain", None], value["classifier.gain_beside_real.standard_error", None]) == (0.1, 0.015)
     assert value["select.coverage", "positive"] == 0.9
-    assert value["select.picks", "negative"] == 3
+    assert value["select.demonstration_sets", "negative"] == 3
     assert value["seconds.ingest", None] == 75.2
 
 

@@ -99,7 +99,7 @@ def test_texts_in_figures_are_left_alone(findings):
 def test_a_run_with_nothing_but_rows_still_has_a_page(findings):
     bare = Findings(
         run_id="bare", certificate=[], labels=[], weights=None, points=None, coverage=[], solver=[], tried=[], beside=[], generation=Generation(), rejects=[],
-        probe=None, probe_skipped="there are no weights yet", highest=[], lowest=[], steps={}, config="",
+        classifier=None, classifier_skipped="there are no weights yet", highest=[], lowest=[], steps={}, config="",
     )  # fmt: skip
     page = render(bare)
     assert Page(page).wrong == []
@@ -156,5 +156,5 @@ def test_verdict_tells_change_and_effective_rows_in_words(findings):
 
 @pytest.mark.parametrize(("gain", "told"), [(0.01, "no difference beyond chance"), (-0.1, "worse with the weights")])
 def test_verdict_claims_no_gain_within_the_error(findings, gain, told):
-    probe = dataclasses.replace(findings.probe, gain=Gain(gain, 0.02))
-    assert told in sentences(dataclasses.replace(findings, probe=probe))[2]
+    classifier = dataclasses.replace(findings.classifier, gain=Gain(gain, 0.02))
+    assert told in sentences(dataclasses.replace(findings, classifier=classifier))[2]

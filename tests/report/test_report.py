@@ -14,7 +14,7 @@ from synalign_spark.pipeline.context import Context
 from synalign_spark.pipeline.stages import report
 from synalign_spark.progress import Progress
 from synalign_spark.report import measures
-from synalign_spark.report.gather import downstream, gather, held_out, judged, shown_config, spark_fetch
+from synalign_spark.report.gather import downstream, gather, held_out, shown_config, spark_fetch, validated
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.metrics import metric_rows
 from synalign_spark.storage import tables
@@ -38,7 +38,7 @@ def test_job_writes_page_and_metrics(done, lake, cfg):
     assert "<script" not in page
     assert "&lt;script&gt;" in page, "the heaviest row is an attack, and is shown"
     assert "s0" in page, "lineage ends at the row's id in the source"
-    assert 0.5 < summary["probe_accuracy_uniform"] <= 1
+    assert 0.5 < summary["classifier_accuracy_uniform"] <= 1
 
 
 def test_show_reads_what_the_lake_wrote(done, lake, cfg):
@@ -115,7 +115,7 @@ def test_lineage_ends_at_corpus_rows(lake, sample):
     assert {real["cluster_id"] for real in row["demonstrations"]} == {0}
     last = with_lineage(measures.lightest(lake.read(tables.WEIGHTS), 1), spark_fetch(lake))[0]
     assert last["weight"] == 0.0
-    assert (last["attributes"], last["demonstrations"]) == ({}, []), "a row without a card has neither"
+    assert (last["attributes"], last["demonstrations"]) == ({}, []), "a row without a attribute set has neither"
 
 
 @pytest.mark.parametrize("partitions", [1, 7, 0])
@@ -157,7 +157,7 @@ def test_report_before_alignment_says_so(spark, lake, cfg):
 
     findings = gather(Early(), cfg, {})
     assert findings.weights is None
-    assert findings.probe_skipped == "there are no weights yet"
+    assert findings.classifier_skipped == "there are no weights yet"
     assert set(findings.points.relative) == {1.0}
     assert findings.missing is None
 
@@ -181,8 +181,8 @@ def test_held_out_rows_are_those_of_the_alignment(lake, cfg):
 
 def test_labels_without_held_out_rows_do_not_judge():
     rows = [{"label": "a", "n_real_holdout": 0}, {"label": "b", "n_real_holdout": 9}, {"label": None, "n_real_holdout": 9}]
-    assert judged(rows) == {"b"}
-    assert judged(rows[2:]) == {None}, "without labels the whole judges"
+    assert validated(rows) == {"b"}
+    assert validated(rows[2:]) == {None}, "without labels the whole validation rows"
 
 
 def test_downstream_check_can_be_turned_off(cfg):

@@ -63,7 +63,7 @@ def test_centroid_rows_add_up(clustered):
     assert centroids["cluster_id"].to_pylist() == list(range(9))
     assert (np.diff(n_rows) <= 0).all()
     np.testing.assert_array_equal(np.bincount(clusters["cluster_id"].to_numpy()), n_rows)
-    np.testing.assert_allclose(centroids["mass"].to_numpy(), n_rows / N)
+    np.testing.assert_allclose(centroids["share"].to_numpy(), n_rows / N)
     assert centroids["inertia"].to_numpy().sum() == pytest.approx(clusters["sq_distance"].to_numpy().sum())
     for cluster_id, counts in enumerate(centroids["label_counts"].to_pylist()):
         at = [row["label"] for row in clusters.to_pylist() if row["cluster_id"] == cluster_id]

@@ -79,15 +79,15 @@ def test_sample_weights_say_what_synthetic_rows_count_beside_real_ones(spark):
         return {origin: {round(row["sample_weight"], 9) for row in rows if row["origin"] == origin} for origin in ("real", "synthetic")}
 
     assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0))) == {"real": {1.0}, "synthetic": {1.0}}
-    found = rows_of(resample(*tables(spark), ResampleConfig(), 0, synthetic_mass=120.0))
+    found = rows_of(resample(*tables(spark), ResampleConfig(), 0, mixing_weight=120.0))
     assert by_origin(found) == {"real": {2.0}, "synthetic": {0.8}}  # 60 : 120, of mean 1
-    assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0, synthetic_mass=0.0))) == {"real": {1.0}, "synthetic": {0.0}}
+    assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0, mixing_weight=0.0))) == {"real": {1.0}, "synthetic": {0.0}}
     assert {
-        row["sample_weight"] for row in rows_of(resample(*tables(spark), ResampleConfig(include_real=False), 0, synthetic_mass=120.0))
+        row["sample_weight"] for row in rows_of(resample(*tables(spark), ResampleConfig(include_real=False), 0, mixing_weight=120.0))
     } == {1.0}
     synthetic, weights, corpus = tables(spark)
     heavy = corpus.withColumn("prior_weight", F.when(F.col("label") == "dog", F.lit(5.0)))  # 45 of weight 1, 15 of weight 5
-    kept = rows_of(resample(synthetic, weights, heavy, ResampleConfig(), 0, synthetic_mass=120.0))
+    kept = rows_of(resample(synthetic, weights, heavy, ResampleConfig(), 0, mixing_weight=120.0))
     of_real = {row["label"]: row["sample_weight"] for row in kept if row["origin"] == "real"}
     assert of_real == pytest.approx({"cat": 1.0, "dog": 5.0})  # mean 2 over the real rows, as before
 

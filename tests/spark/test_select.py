@@ -16,7 +16,7 @@ from synalign_spark.udfs.arrow import from_matrix
 CENTRES = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.2, 0.1], [9.0, 9.0]])
 # Rows of label a and of label b in each cluster; the last has none of a.
 ROWS_A, ROWS_B = [8, 4, 3, 2, 0], [2, 1, 6, 0, 5]
-CONFIG = SelectConfig(picks=7, demonstrations=2, alpha=0.5)
+CONFIG = SelectConfig(demonstration_sets=7, rows_per_set=2, alpha=0.5)
 
 
 def tables_of(spark, rows_a, rows_b=None):
@@ -49,8 +49,8 @@ def tables_of(spark, rows_a, rows_b=None):
 
 def results(frames, cfg=CONFIG, seed=0, **options):
     demonstrations, trace = select(*frames, cfg, seed, **options)
-    by_pick = ["label", "pick_rank"]
-    return demonstrations.orderBy(*by_pick, "demo_rank").toArrow().to_pylist(), trace.orderBy(*by_pick).toArrow().to_pylist()
+    by_pick = ["label", "set_rank"]
+    return demonstrations.orderBy(*by_pick, "rank_in_set").toArrow().to_pylist(), trace.orderBy(*by_pick).toArrow().to_pylist()
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +67,15 @@ def test_picks_per_label_are_those_of_the_tracker(selected):
     _, trace = selected
     for label, counts, quota in (("a", ROWS_A, 4), ("b", ROWS_B, 3)):  # 17 and 14 rows share 7 picks
         here = np.flatnonzero(np.array(counts) > 0)
-        mass = np.array(counts)[here] / sum(counts)
-        tracker = Tracker(CENTRES[here], mass, median_length_scale(CENTRES), CONFIG.noise, CONFIG.alpha)
+        share = np.array(counts)[here] / sum(counts)
+        tracker = Tracker(CENTRES[here], share, median_length_scale(CENTRES), CONFIG.noise, CONFIG.alpha)
         want = tracker.pick(quota)
         curve = tracker.trace(CONFIG.reach_sd)
         got = [row for row in trace if row["label"] == label]
-        assert [row["pick_rank"] for row in got] == list(range(quota))
+        assert [row["set_rank"] for row in got] == list(range(quota))
         assert [row["cluster_id"] for row in got] == [int(here[pick.position]) for pick in want]
         assert [row["round"] for row in got] == [0] * quota
-        np.testing.assert_allclose([row["mass"] for row in got], [mass[pick.position] for pick in want])
+        np.testing.assert_allclose([row["share"] for row in got], [share[pick.position] for pick in want])
         np.testing.assert_allclose([row["posterior_sd"] for row in got], [pick.posterior_sd for pick in want])
         np.testing.assert_allclose([row["acquisition"] for row in got], [pick.acquisition for pick in want])
         np.testing.assert_allclose([row["mean_sd_after"] for row in got], curve.mean_sd)
@@ -87,13 +87,13 @@ def test_demonstrations_are_the_nearest_rows_of_the_pick(labelled, selected):
     rows = labelled[1].toArrow().to_pylist()
     times = Counter()
     for pick in trace:
-        shown = [row for row in demonstrations if (row["label"], row["pick_rank"]) == (pick["label"], pick["pick_rank"])]
+        shown = [row for row in demonstrations if (row["label"], row["set_rank"]) == (pick["label"], pick["set_rank"])]
         inside = [row for row in rows if (row["label"], row["cluster_id"]) == (pick["label"], pick["cluster_id"])]
         first = 2 * times[pick["label"], pick["cluster_id"]]
         times[pick["label"], pick["cluster_id"]] += 1
         nearest = sorted(inside, key=lambda row: (row["sq_distance"], row["doc_id"]))[first : first + 2]
         assert [row["doc_id"] for row in shown] == [row["doc_id"] for row in nearest]
-        assert [row["demo_rank"] for row in shown] == list(range(len(nearest)))
+        assert [row["rank_in_set"] for row in shown] == list(range(len(nearest)))
         assert {row["posterior_sd"] for row in shown} == {pick["posterior_sd"]}
         assert all(row["text"] == f"text of {row['doc_id']}" for row in shown)
 
@@ -116,32 +116,32 @@ def test_partitioning_changes_nothing(labelled, selected, n_partitions):
 
 
 def test_without_labels_masses_are_shares_of_all_rows(spark):
-    demonstrations, trace = results(tables_of(spark, [6, 3, 1]), SelectConfig(demonstrations=3))
+    demonstrations, trace = results(tables_of(spark, [6, 3, 1]), SelectConfig(rows_per_set=3))
     assert sorted(row["cluster_id"] for row in trace) == [0, 1, 2]
-    assert {row["cluster_id"]: row["mass"] for row in trace} == pytest.approx({0: 0.6, 1: 0.3, 2: 0.1})
+    assert {row["cluster_id"]: row["share"] for row in trace} == pytest.approx({0: 0.6, 1: 0.3, 2: 0.1})
     assert {row["label"] for row in trace + demonstrations} == {None}
     assert len(demonstrations) == 3 + 3 + 1  # the last cluster has but one row
 
 
 def test_a_cluster_picked_again_shows_its_next_rows(spark):
-    demonstrations, trace = results(tables_of(spark, [5]), SelectConfig(picks=9, demonstrations=2))
+    demonstrations, trace = results(tables_of(spark, [5]), SelectConfig(demonstration_sets=9, rows_per_set=2))
     assert [row["cluster_id"] for row in trace] == [0, 0, 0]  # then its rows are used up
     assert [row["doc_id"][-2:] for row in demonstrations] == ["04", "02", "03", "00", "01"]
     assert trace[0]["posterior_sd"] == 1 > trace[1]["posterior_sd"] > trace[2]["posterior_sd"]
 
 
 def test_a_second_round_goes_on(spark, labelled):
-    whole, _ = results(labelled, SelectConfig(picks=10, demonstrations=2, quota="equal"))
-    half = SelectConfig(picks=4, demonstrations=2, quota="equal")
+    whole, _ = results(labelled, SelectConfig(demonstration_sets=10, rows_per_set=2, quota="equal"))
+    half = SelectConfig(demonstration_sets=4, rows_per_set=2, quota="equal")
     _, first_trace = select(*labelled, half, 0)
     first, _ = results(labelled, half)
-    second, trace = results(labelled, SelectConfig(picks=6, demonstrations=2, quota="equal"), earlier=first_trace)
+    second, trace = results(labelled, SelectConfig(demonstration_sets=6, rows_per_set=2, quota="equal"), earlier=first_trace)
     assert {row["round"] for row in second + trace} == {1}
     assert sorted(row["doc_id"] for row in first + second) == sorted(row["doc_id"] for row in whole)
 
 
 def test_hash_choice_takes_the_smallest_hash_numbers(labelled):
-    cfg = SelectConfig(picks=2, demonstrations=3, choice="hash")
+    cfg = SelectConfig(demonstration_sets=2, rows_per_set=3, choice="hash")
     demonstrations, trace = results(labelled, cfg, seed=5)
     key = unit(5, "select.demonstrations", "doc_id").alias("key")
     rows = labelled[1].select("doc_id", "label", "cluster_id", key).toArrow().to_pylist()
@@ -152,9 +152,9 @@ def test_hash_choice_takes_the_smallest_hash_numbers(labelled):
 
 
 def test_impossible_requests_are_named(labelled):
-    with pytest.raises(ConfigError, match=r"select.picks is 1 but the corpus has 2 labels; set it to at least 2"):
-        select(*labelled, SelectConfig(picks=1), 0)
-    other = select(*labelled, SelectConfig(picks=2), 0)[1].withColumn("cluster_id", F.lit(77))
+    with pytest.raises(ConfigError, match=r"select.demonstration_sets is 1 but the corpus has 2 labels; set it to at least 2"):
+        select(*labelled, SelectConfig(demonstration_sets=1), 0)
+    other = select(*labelled, SelectConfig(demonstration_sets=2), 0)[1].withColumn("cluster_id", F.lit(77))
     with pytest.raises(DataError, match="earlier rounds picked cluster 77"):
         select(*labelled, CONFIG, 0, earlier=other)
     with pytest.raises(DataError, match="run `cluster` first"):

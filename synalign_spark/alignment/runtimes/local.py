@@ -31,8 +31,8 @@ WEIGHTED = pa.schema(
         ("weight", pa.float64()),
         ("weight_in_label", pa.float64()),
         ("base_weight", pa.float64()),
-        ("label_agreement", pa.float64()),
-        ("word_likeness", pa.float64()),
+        ("label_confidence", pa.float64()),
+        ("log_density_ratio", pa.float64()),
     ]
 )
 DRAWN = pa.schema(
@@ -102,7 +102,7 @@ def weights_batch(
 ) -> list[pa.Array]:
     """Columns of WEIGHTED; ``weight`` is the weight in the group times the group's share."""
     share = np.array([solved[name].share for name in group], dtype=np.float64)
-    own = [batch.column(name) for name in ("agreement", "likeness")]
+    own = [batch.column(name) for name in ("confidence", "density_ratio")]
     return [batch.column("doc_id"), batch.column("label"), pa.array(w * share), pa.array(w), pa.array(q), *own]
 
 

@@ -48,7 +48,7 @@ class Findings:
     converged: bool
     raised: bool = False
     power: float = 0.0
-    likeness: float = 0.0
+    density_ratio: float = 0.0
 
 
 def copies_by_weight(weights: Float64Array, rows: float | Float64Array, u: Float64Array) -> npt.NDArray[np.int64]:
@@ -132,8 +132,10 @@ def verdict(found: Findings) -> str:
         parts.append("base weights kept, as configured")
     elif np.isinf(found.lam) and found.rule == "ess_rule":
         parts.append("no lambda keeps the effective sample size: the base measure alone")
-    elif np.isinf(found.lam) and (found.power or found.likeness):
-        means = " and ".join(name for name, power in (("label agreement", found.power), ("word likeness", found.likeness)) if power)
+    elif np.isinf(found.lam) and (found.power or found.density_ratio):
+        means = " and ".join(
+            name for name, power in (("label label confidence", found.power), ("word density ratio", found.density_ratio)) if power
+        )
         parts.append(f"weights by {means} alone: matching the distribution as well did not pay on validation rows")
     elif np.isinf(found.lam):
         parts.append("uniform could not be beaten on validation rows: base weights kept")

@@ -18,13 +18,16 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
-PHI_STEPS, GAP_STEPS = 2.0**25, 2.0**26  # a product is a multiple of 2^-51; |phi| is 1 and |gap| at most 2, so sums stay below 2^53 of them
+PHI_STEPS, DIFFERENCE_STEPS = (
+    2.0**25,
+    2.0**26,
+)  # a product is a multiple of 2^-51; |phi| is 1 and |mean difference| at most 2, so sums stay below 2^53 of them
 VALUE_STEPS = 2.0**30  # values are summed as multiples of 2^-30: int64 holds 2^32 rows of a cluster
-LARGEST_GAP = 2.01  # norm of the difference of two means of unit vectors, with room for rounding
+LARGEST_DIFFERENCE = 2.01  # norm of the difference of two means of unit vectors, with room for rounding
 
 
 @dataclass(frozen=True)
-class Gap:
+class MeanDifference:
     """Mean feature of the real rows of a label minus that of its synthetic rows, each (D,) float64.
 
     after: synthetic rows by weight; before: by base weight."""
@@ -33,7 +36,7 @@ class Gap:
     before: Float64Array
 
     @classmethod
-    def of(cls, real: Float64Array, weighted: Float64Array | None = None, base: Float64Array | None = None) -> "Gap":
+    def of(cls, real: Float64Array, weighted: Float64Array | None = None, base: Float64Array | None = None) -> "MeanDifference":
         """From the three mean features, (D,) each; None for a label without synthetic rows: then all real mass is missing."""
         return cls(real - (0.0 if weighted is None else weighted), real - (0.0 if base is None else base))
 
@@ -51,23 +54,25 @@ class Cell:
     top: tuple[tuple[int, str], ...]
 
 
-def witness_values(phi: Float32Array, gap: Gap) -> Float64Array:
+def witness_values(phi: Float32Array, difference: MeanDifference) -> Float64Array:
     """The witness at each row, after and before weighting (Gretton et al. 2012, section 2.3).
 
-    phi: (n, D) features, rows of norm 1; gap: of the rows' label. Returns (n, 2) float64: after, before; within
+    phi: (n, D) features, rows of norm 1; difference: of the rows' label. Returns (n, 2) float64: after, before; within
     2e-8 of the real number, and the same bits whichever rows come with a row.
-    Raises ValueError for a gap of another width, or longer than a difference of two means can be."""
-    gaps = np.stack([gap.after, gap.before], axis=1)  # (D, 2)
-    if phi.ndim != 2 or phi.shape[1] != len(gaps):
-        raise ValueError(f"phi must have shape (n, {len(gaps)}), the width of the gap, got {phi.shape}; use the features of the alignment")
-    longest = float(np.sqrt(np.square(gaps).sum(axis=0)).max())
-    if not longest <= LARGEST_GAP:  # NaN too
+    Raises ValueError for a mean difference of another width, or longer than a difference of two means can be."""
+    differences = np.stack([difference.after, difference.before], axis=1)  # (D, 2)
+    if phi.ndim != 2 or phi.shape[1] != len(differences):
         raise ValueError(
-            f"gap must be a difference of mean features, of norm 2 at most, got norm {longest:.3g}; give weights that sum to 1"
+            f"phi must have shape (n, {len(differences)}), the width of the mean difference, got {phi.shape}; use the features of the alignment"
+        )
+    longest = float(np.sqrt(np.square(differences).sum(axis=0)).max())
+    if not longest <= LARGEST_DIFFERENCE:  # NaN too
+        raise ValueError(
+            f"mean difference must be a difference of mean features, of norm 2 at most, got norm {longest:.3g}; give weights that sum to 1"
         )
     whole = np.rint(phi * np.float32(PHI_STEPS)).astype(np.float64)  # (n, D)
-    exact: Float64Array = whole @ np.rint(gaps * GAP_STEPS)  # (n, 2), whole numbers below 2^53 in any order of the sum
-    return exact / (PHI_STEPS * GAP_STEPS)
+    exact: Float64Array = whole @ np.rint(differences * DIFFERENCE_STEPS)  # (n, 2), whole numbers below 2^53 in any order of the sum
+    return exact / (PHI_STEPS * DIFFERENCE_STEPS)
 
 
 def tally(clusters: npt.NDArray[np.integer], ids: npt.NDArray[np.object_], values: Float64Array, top: int) -> dict[int, Cell]:

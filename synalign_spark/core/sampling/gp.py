@@ -24,7 +24,7 @@ UNLIMITED = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
-class Pick:
+class Selected:
     """One pick. position: row of the candidates; posterior_sd: before the pick; acquisition: the value that won."""
 
     position: int
@@ -34,8 +34,8 @@ class Pick:
 
 @dataclass(frozen=True)
 class Trace:
-    """How uncertainty fell: one entry a pick. mean_sd: mass-weighted mean posterior standard deviation of the
-    candidates after the pick, (t,); coverage: mass of those whose standard deviation is below the reach, (t,)."""
+    """How uncertainty fell: one entry a pick. mean_sd: cluster share-weighted mean posterior standard deviation of the
+    candidates after the pick, (t,); coverage: cluster share of those whose standard deviation is below the reach, (t,)."""
 
     mean_sd: Float64Array
     coverage: Float64Array
@@ -45,13 +45,13 @@ class Trace:
 class Tracker:
     """The state of the Gaussian process over the candidates; picks go on from where the last ones ended.
 
-    centroids: (k, d) float64, in the order that breaks ties (by id); mass: (k,) share of the rows, > 0;
-    length_scale: of the RBF kernel, in units of distance; noise: standard deviation s; alpha: exponent of mass.
+    centroids: (k, d) float64, in the order that breaks ties (by id); share: (k,) share of the rows, > 0;
+    length_scale: of the RBF kernel, in units of distance; noise: standard deviation s; alpha: exponent of cluster share.
     picked: positions so far, in order; columns: (k, >= len(picked)) of the Cholesky factor, row c filled up to
     filled[c]; evaluations: column entries computed, the cost of the picks."""
 
     centroids: Float64Array
-    mass: Float64Array
+    share: Float64Array
     length_scale: float
     noise: float
     alpha: float = 0.0
@@ -62,31 +62,31 @@ class Tracker:
 
     def __post_init__(self) -> None:
         self.centroids = np.ascontiguousarray(self.centroids, dtype=np.float64)
-        self.mass = np.asarray(self.mass, dtype=np.float64)
+        self.share = np.asarray(self.share, dtype=np.float64)
         k = len(self.centroids)
-        if not k or self.mass.shape != (k,) or not (self.mass > 0).all():
-            raise ValueError(f"mass must hold one positive number for each of the {k} centroids; leave out empty clusters")
+        if not k or self.share.shape != (k,) or not (self.share > 0).all():
+            raise ValueError(f"cluster share must hold one positive number for each of the {k} centroids; leave out empty clusters")
         for name in ("length_scale", "noise"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
         if not len(self.filled):
             self.columns, self.filled = np.zeros((k, 8)), np.zeros(k, dtype=np.int64)
 
-    def pick(self, count: int, capacity: IntArray | None = None) -> list[Pick]:
-        """The next ``count`` picks: each the largest sd * mass^alpha, ties to the earlier candidate.
+    def pick(self, count: int, capacity: IntArray | None = None) -> list[Selected]:
+        """The next ``count`` picks: each the largest sd * cluster share^alpha, ties to the earlier candidate.
 
         capacity: (k,) how often each candidate may still be picked, any number of times by default; fewer picks
         are returned where it runs out. A candidate may win again: noise keeps its variance above zero."""
-        left = np.full(len(self.mass), UNLIMITED) if capacity is None else np.array(capacity, dtype=np.int64)
-        weight = self.mass**self.alpha
+        left = np.full(len(self.share), UNLIMITED) if capacity is None else np.array(capacity, dtype=np.int64)
+        weight = self.share**self.alpha
         queue = [(-self._sd(c) * weight[c], c) for c in np.flatnonzero(left > 0).tolist()]  # stale: upper bounds
         heapq.heapify(queue)
-        picks: list[Pick] = []
+        picks: list[Selected] = []
         while queue and len(picks) < count:
             fresh = self._freshen_top(queue, weight)
             best = max(value for value, _ in fresh)
             value, winner = min(((value, c) for value, c in fresh if value >= best * (1 - TIE)), key=lambda pair: pair[1])
-            picks.append(Pick(winner, self._sd(winner), value))
+            picks.append(Selected(winner, self._sd(winner), value))
             left[winner] -= 1
             self._append(winner)
             for value, c in fresh:
@@ -102,7 +102,7 @@ class Tracker:
 
     def posterior_sd(self) -> Float64Array:
         """Posterior standard deviation at every candidate after all picks, (k,)."""
-        for c in range(len(self.mass)):
+        for c in range(len(self.share)):
             self._fill(c, len(self.picked))
         drop: Float64Array = np.square(self.columns[:, : len(self.picked)]).sum(axis=1)
         return np.sqrt(np.maximum(1.0 - drop, 0.0))
@@ -112,20 +112,20 @@ class Tracker:
         self.posterior_sd()
         drop = np.cumsum(np.square(self.columns[:, : len(self.picked)]), axis=1)[:, start:]  # (k, t)
         sd = np.sqrt(np.maximum(1.0 - drop, 0.0))
-        share = self.mass / self.mass.sum()
+        share = self.share / self.share.sum()
         return Trace(share @ sd, 1.0 - share @ (sd >= reach_sd))  # exactly 1 once nothing is left out
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The whole state as named arrays, for ``numpy.savez`` or a table; :meth:`from_arrays` reads it."""
         scalars = np.array([self.length_scale, self.noise, self.alpha])
-        state = {"centroids": self.centroids, "mass": self.mass, "scalars": scalars, "columns": self.columns, "filled": self.filled}
+        state = {"centroids": self.centroids, "share": self.share, "scalars": scalars, "columns": self.columns, "filled": self.filled}
         return state | {"picked": np.array(self.picked, dtype=np.int64), "evaluations": np.array(self.evaluations)}
 
     @classmethod
     def from_arrays(cls, state: Mapping[str, npt.NDArray[Any]]) -> "Tracker":
         length_scale, noise, alpha = (float(value) for value in state["scalars"])
         return cls(
-            state["centroids"], state["mass"], length_scale, noise, alpha, state["picked"].tolist(),
+            state["centroids"], state["share"], length_scale, noise, alpha, state["picked"].tolist(),
             state["columns"].copy(), state["filled"].copy(), int(state["evaluations"]),
         )  # fmt: skip
 

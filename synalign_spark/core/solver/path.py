@@ -6,9 +6,9 @@ A small lambda matches the real sample closely, its noise too, and leaves few ro
     MMD^2 to real rows that shaped nothing  +  (1 - ||sum w phi||^2) * sum w^2
 
 (bias plus sampling variance), over lambda = infinity, 1, 1/2, 1/4, ..., with a floor on the effective sample size.
-The real rows are cross-fitted: each half judges the weights that the other half shaped, and the scores add up.
+The real rows are cross-fitted: each half validation rows the weights that the other half shaped, and the scores add up.
 Infinity keeps the base weights, so the rule can say that aligning does not pay. ``ess_rule`` takes the smallest lambda
-that keeps the floor, down to 2^-6, for real rows too few to judge by; labels choose it together (:mod:`common_lambda`).
+that keeps the floor, down to 2^-6, for real rows too few to validate by; labels choose it together (:mod:`common_lambda`).
 ``fixed`` and ``plain`` are given lambdas.
 """
 
@@ -74,8 +74,8 @@ class Settings:
     weight_cap: float = np.inf
 
     def for_few_rows(self) -> "Settings":
-        """The same for a label with too few real rows to judge by: the base weights, unless lambda is given."""
-        return replace(self, rule="uniform") if self.rule in (*WITH_FLOOR, "probes") else self
+        """The same for a label with too few real rows to validate by: the base weights, unless lambda is given."""
+        return replace(self, rule="uniform") if self.rule in (*WITH_FLOOR, "cross_validation") else self
 
     def allows(self, moments: Moments, rows: int) -> bool:
         """Whether the weights of a label keep its floor and the cap. rows: those with a positive base weight."""
@@ -152,12 +152,12 @@ def lambdas(settings: Settings) -> Iterator[float]:
 def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: float) -> Search[Path]:
     """Solves the path on a sample of the synthetic rows and takes a point of it.
 
-    halves: of the real rows; the second may be empty, then nothing is judged. row_share: rows of the sample over
+    halves: of the real rows; the second may be empty, then nothing is validated. row_share: rows of the sample over
     all rows, by which the sampling variance of the full set is smaller."""
     theta = np.zeros_like(halves[0].mean)
     start = yield Pass(theta, everywhere=False)
     path, goal = Path(), Goal(max(PATH_TOLERANCE, settings.tolerance), PATH_PASSES)
-    folds = [(fit, judge) for fit, judge in (halves, halves[::-1]) if fit.count]
+    folds = [(fit, validate) for fit, validate in (halves, halves[::-1]) if fit.count]
     if settings.rule != "mmd_rule" or not halves[1].count:
         folds = [(pool(list(halves)), halves[1])]
     points = [dual_point(theta, np.inf, start, Target(fit.mean, start.log_partition)) for fit, _ in folds]
@@ -177,10 +177,10 @@ def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: fl
 def _judge(points: list[Point], folds: list[tuple[Sample, Sample]], passes: int, row_share: float) -> PathPoint:
     """The rule's score of a solved lambda: means over the folds."""
     fits, validated, scores = [], [], []
-    for point, (fit, judge) in zip(points, folds, strict=True):
+    for point, (fit, validate) in zip(points, folds, strict=True):
         mean = point.moments.mean
         fits.append(point.mmd2(fit.mean))
-        validated.append(judge.mmd2(mean))
+        validated.append(validate.mmd2(mean))
         scores.append(validated[-1] + (1.0 - float(mean @ mean)) * point.moments.sum_squared_weights * row_share)
     theta = np.mean([point.theta for point in points], axis=0)
     return PathPoint(points[0], theta, float(np.mean(fits)), float(np.mean(validated)), float(np.mean(scores)), passes)

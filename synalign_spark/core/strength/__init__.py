@@ -1,1 +1,1 @@
-"""How strongly to align: candidates for the base measure and lambda, and what judges them."""
+"""How strongly to align: candidates for the base measure and lambda, and what validates them."""

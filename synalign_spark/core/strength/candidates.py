@@ -1,9 +1,9 @@
-"""How strongly to align, judged by what the weights are for: models that are trained on the rows.
+"""How strongly to align, validated by what the weights are for: models that are trained on the rows.
 
 Matching the distribution alone can hurt: rows that look real but carry a wrong label gain weight. So the base measure may
-favour rows whose label a probe of the real rows agrees with, q proportional to p(label | row)^a, and whose words are like those
-of real rows, and the pair (a, lambda), "stay uniform" included, is chosen by real rows that shaped nothing: each half of them judges
-students trained on rows drawn by the weights that the other half shaped.
+favour rows whose label a classifier of the real rows agrees with, q proportional to p(label | row)^a, and whose words are like those
+of real rows, and the pair (a, lambda), "stay uniform" included, is chosen by real rows that shaped nothing: each half of them validation rows
+downstream classifiers trained on rows drawn by the weights that the other half shaped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,18 +18,20 @@ from synalign_spark.core.solver.dual import Curvature, Goal, Point, Search, Targ
 from synalign_spark.core.solver.moments import Pass
 from synalign_spark.core.solver.path import PATH_PASSES, PATH_TOLERANCE, Sample
 from synalign_spark.core.solver.shard import Shard, usable_threads
-from synalign_spark.core.strength.classifiers import Judgement, Views, fit_label_probe, judge_rows, together
-from synalign_spark.core.strength.density_ratio import Texts, fit_likeness
-from synalign_spark.core.strength.mixing_weight import MASSES, Beside, sample_weights, trifle
+from synalign_spark.core.strength.classifiers import Validation, Views, fit_label_classifier, together, validate_rows
+from synalign_spark.core.strength.density_ratio import Texts, fit_density_ratio
+from synalign_spark.core.strength.mixing_weight import MIXING_WEIGHTS, Mixing, negligible, sample_weights
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-AGREEMENTS, LIKENESSES = (0.0, 1.0, 3.0), (0.0, 1.0)
+CONFIDENCE_EXPONENTS, DENSITY_RATIO_EXPONENTS = (0.0, 1.0, 3.0), (0.0, 1.0)
 LAMBDAS = (np.inf, *(4.0**-k for k in range(1, 8)))
-SMALLEST_ESS = 0.03  # of a label's rows: below it the students see too few rows to be worth a trial
+SMALLEST_ESS = 0.03  # of a label's rows: below it the downstream classifiers see too few rows to be worth a trial
 DRAWN_ROWS = 5_000
-FINALISTS = 4  # harmless candidates, sought from the best by drawn rows on; students train on weighted rows too, which takes longer
+FINALISTS = (
+    4  # harmless candidates, sought from the best by drawn rows on; downstream classifiers train on weighted rows too, which takes longer
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Half:
 @dataclass(frozen=True)
 class Pool:
     """The sample of synthetic rows, sorted by group. group: (n,); phi: (n, D); log_prior: (n,); u: (n,) uniform in (0, 1);
-    half: (n,), see ``likeness.fit_likeness``."""
+    half: (n,), see ``density_ratio.fit_density_ratio``."""
 
     rows: Views
     group: npt.NDArray[np.object_]
@@ -66,44 +68,44 @@ class Pool:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to align and how its students did. ess_share: effective sample size over rows, the smallest over the labels;
-    drawn: accuracies of the two students trained on drawn rows; log_loss: their mean; weighted: accuracies of those trained on
-    all rows with sample weights, for finalists; likeness: b, the exponent of the words' likeness."""
+    """One way to align and how its downstream classifiers did. ess_share: effective sample size over rows, the smallest over the labels;
+    drawn: accuracies of the two downstream classifiers trained on drawn rows; log_loss: their mean; weighted: accuracies of those trained on
+    all rows with sample weights, for finalists; density_ratio: b, the exponent of the words' density ratio."""
 
-    agreement: float
+    confidence: float
     lam: float
     ess_share: float
     drawn: tuple[float, ...]
     log_loss: float
     weighted: tuple[float, ...] = ()
-    likeness: float = 0.0
+    density_ratio: float = 0.0
 
     @property
     def key(self) -> tuple[float, float, float]:
         """What is tried: (a, b, lambda)."""
-        return self.agreement, self.likeness, self.lam
+        return self.confidence, self.density_ratio, self.lam
 
     @property
     def accuracy(self) -> float:
-        """Of students trained on drawn rows, the mean over the two."""
+        """Of downstream classifiers trained on drawn rows, the mean over the two."""
         return float(np.mean(self.drawn))
 
     @property
     def overall(self) -> float:
-        """The mean accuracy over students and ways of training."""
+        """The mean accuracy over downstream classifiers and ways of training."""
         return float(np.mean(self.drawn + self.weighted))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidate taken, all that were tried, and the rows that judged (effectively, where they have weights).
+    """The candidate taken, all that were tried, and the rows that validated (effectively, where they have weights).
 
-    beside: what its rows do beside real ones, by their mass, real rows alone first."""
+    beside: what its rows do beside real ones, by their mixing weight, real rows alone first."""
 
     best: Candidate
     tried: tuple[Candidate, ...]
-    judges: int
-    beside: tuple[Beside, ...]
+    validation: int
+    beside: tuple[Mixing, ...]
 
     @property
     def uniform(self) -> Candidate:
@@ -111,97 +113,103 @@ class Choice:
         return self.tried[0]
 
 
-def choose_by_probes(
-    halves: tuple[Half, Half], pool: Pool, shares: Mapping[str, float], agreements: Sequence[float] = AGREEMENTS,
-    lams: Sequence[float] = LAMBDAS, likenesses: Sequence[float] = LIKENESSES, masses: Sequence[float] = MASSES,
+def choose_by_cross_validation(
+    halves: tuple[Half, Half], pool: Pool, shares: Mapping[str, float], confidence_exponents: Sequence[float] = CONFIDENCE_EXPONENTS,
+    lams: Sequence[float] = LAMBDAS, density_ratio_exponents: Sequence[float] = DENSITY_RATIO_EXPONENTS, mixing_weights: Sequence[float] = MIXING_WEIGHTS,
 ) -> Choice:  # fmt: skip
-    """Tries every pair of (a, lambda) in both directions, and with the one taken every mass beside real rows.
+    """Tries every pair of (a, lambda) in both directions, and with the one taken every mixing weight beside real rows.
 
-    shares: of each group among the rows to draw; agreements, lams, likenesses: what to try, the mildest first, and by the mildest of all
-    three the others are held; of the likenesses only the last takes part in the pairs."""
-    courts = [Court(shaping, judging, pool, shares, any(likenesses)) for shaping, judging in (halves, halves[::-1])]
-    bases = [(agreements[0], likenesses[0], lams[:1])] + [(a, likenesses[-1], lams) for a in agreements]
-    trials = [{trial.key: trial for base in bases for trial in court.tries(*base)} for court in courts]
+    shares: of each group among the rows to draw; confidence_exponents, lams, density_ratio_exponents: what to try, the mildest first, and by the mildest of all
+    three the others are held; of the density ratio exponents only the last takes part in the pairs."""
+    folds = [
+        CrossFitFold(shaping, validation, pool, shares, any(density_ratio_exponents)) for shaping, validation in (halves, halves[::-1])
+    ]
+    bases = [(confidence_exponents[0], density_ratio_exponents[0], lams[:1])] + [
+        (a, density_ratio_exponents[-1], lams) for a in confidence_exponents
+    ]
+    trials = [{trial.key: trial for base in bases for trial in fold.tries(*base)} for fold in folds]
     tried = [_mean([found[key] for found in trials]) for key in trials[0] if key in trials[1]]
-    judges = round(sum(half.rows.ess for half in halves))
+    validation = round(sum(half.rows.ess for half in halves))
 
     def in_both_ways(candidate: Candidate) -> Candidate:
-        weighted = np.mean([court.weighted(found[candidate.key]) for court, found in zip(courts, trials, strict=True)], axis=0)
+        weighted = np.mean([fold.weighted(found[candidate.key]) for fold, found in zip(folds, trials, strict=True)], axis=0)
         return replace(candidate, weighted=tuple(float(own) for own in weighted))
 
     finals = {0: in_both_ways(tried[0])}  # lambda is infinite there, and a and b are 0 unless they are given
     for place in sorted(range(1, len(tried)), key=lambda place: -tried[place].accuracy):
-        if len(harmless(list(finals.values()), judges)) > FINALISTS:  # the first is harmless too
+        if len(harmless(list(finals.values()), validation)) > FINALISTS:  # the first is harmless too
             break
         finals[place] = in_both_ways(tried[place])
     tried = [finals.get(place, candidate) for place, candidate in enumerate(tried)]
-    best = best_of(list(finals.values()), judges)
-    judged = [court.beside(found[best.key], masses) for court, found in zip(courts, trials, strict=True)]
-    beside = [_beside(mass, both) for mass, both in zip(masses, zip(*judged, strict=True), strict=True)]
-    return Choice(best, tuple(tried), judges, tuple(beside))
+    best = best_of(list(finals.values()), validation)
+    validated = [fold.beside(found[best.key], mixing_weights) for fold, found in zip(folds, trials, strict=True)]
+    beside = [_beside(mixing_weight, both) for mixing_weight, both in zip(mixing_weights, zip(*validated, strict=True), strict=True)]
+    return Choice(best, tuple(tried), validation, tuple(beside))
 
 
-def harmless(finals: Sequence[Candidate], judges: int) -> list[Candidate]:
-    """Those that cost no student in any way of training more than a trifle against the first, rows as they came: weights are to
-    help whatever they are used for. judges: rows behind an accuracy."""
+def harmless(finals: Sequence[Candidate], validation: int) -> list[Candidate]:
+    """Those that cost no downstream classifier in any way of training more than a negligible difference against the first, rows as they came: weights are to
+    help whatever they are used for. validation: rows behind an accuracy."""
     before = finals[0]
-    near = trifle(before.overall, judges)
+    near = negligible(before.overall, validation)
     return [c for c in finals if np.all(np.subtract(c.drawn + c.weighted, before.drawn + before.weighted) >= -near)]
 
 
-def best_of(finals: Sequence[Candidate], judges: int) -> Candidate:
+def best_of(finals: Sequence[Candidate], validation: int) -> Candidate:
     """The highest mean accuracy among the harmless; within half a standard error of it the smallest log-loss decides."""
-    candidates = harmless(finals, judges)
+    candidates = harmless(finals, validation)
     top = max(candidates, key=lambda c: c.overall)
-    near = trifle(top.overall, judges)
-    return min((c for c in candidates if c.overall >= top.overall - near), key=lambda c: (c.log_loss, -c.lam, c.agreement))
+    near = negligible(top.overall, validation)
+    return min((c for c in candidates if c.overall >= top.overall - near), key=lambda c: (c.log_loss, -c.lam, c.confidence))
 
 
 @dataclass(frozen=True)
 class Trial:
     """A candidate by one half's judgement. weights: (n,) within the groups."""
 
-    agreement: float
+    confidence: float
     lam: float
     ess_share: float
     weights: Float64Array
-    judged: Judgement
-    likeness: float
+    validated: Validation
+    density_ratio: float
 
     @property
     def key(self) -> tuple[float, float, float]:
         """The key of its candidate."""
-        return self.agreement, self.likeness, self.lam
+        return self.confidence, self.density_ratio, self.lam
 
 
 def _mean(both: Sequence[Trial]) -> Candidate:
-    drawn = tuple(float(own) for own in np.mean([trial.judged.accuracy for trial in both], axis=0))
-    log_loss = float(np.mean([trial.judged.log_loss for trial in both]))
+    drawn = tuple(float(own) for own in np.mean([trial.validated.accuracy for trial in both], axis=0))
+    log_loss = float(np.mean([trial.validated.log_loss for trial in both]))
     first = both[0]
-    return Candidate(first.agreement, first.lam, min(trial.ess_share for trial in both), drawn, log_loss, likeness=first.likeness)
+    return Candidate(
+        first.confidence, first.lam, min(trial.ess_share for trial in both), drawn, log_loss, density_ratio=first.density_ratio
+    )
 
 
-def _beside(mass: float, both: Sequence[Judgement]) -> Beside:
-    accuracy = tuple(float(own) for own in np.mean([judged.accuracy for judged in both], axis=0))
-    return Beside(mass, accuracy, float(np.mean([judged.log_loss for judged in both])))
+def _beside(mixing_weight: float, both: Sequence[Validation]) -> Mixing:
+    accuracy = tuple(float(own) for own in np.mean([validated.accuracy for validated in both], axis=0))
+    return Mixing(mixing_weight, accuracy, float(np.mean([validated.log_loss for validated in both])))
 
 
-class Court:
-    """One half of the real rows shapes weights, the other half judges them."""
+class CrossFitFold:
+    """One half of the real rows shapes weights, the other half validates them."""
 
-    def __init__(self, shaping: Half, judging: Half, pool: Pool, shares: Mapping[str, float], words: bool) -> None:
-        """words: whether their likeness will be asked for."""
-        self._shaping, self._judges, self._pool, self._shares = shaping, judging.rows, pool, shares
-        probe = fit_label_probe(shaping.rows.x, shaping.rows.labels, shaping.rows.weight)
-        self._log_agreement = np.log(probe.agreement(pool.rows.x, pool.rows.labels))
-        self._log_likeness = np.zeros(len(pool.group))
-        if words and (likeness := fit_likeness(shaping.texts, pool.texts, list(shares))):
-            self._log_likeness = likeness.log_ratio(pool.rows.ngrams, pool.group, pool.half)
+    def __init__(self, shaping: Half, validation: Half, pool: Pool, shares: Mapping[str, float], words: bool) -> None:
+        """words: whether their density ratio will be asked for."""
+        self._shaping, self._judges, self._pool, self._shares = shaping, validation.rows, pool, shares
+        classifier = fit_label_classifier(shaping.rows.x, shaping.rows.labels, shaping.rows.weight)
+        self._log_confidence = np.log(classifier.confidence(pool.rows.x, pool.rows.labels))
+        self._log_density_ratio = np.zeros(len(pool.group))
+        if words and (density_ratio := fit_density_ratio(shaping.texts, pool.texts, list(shares))):
+            self._log_density_ratio = density_ratio.log_ratio(pool.rows.ngrams, pool.group, pool.half)
         self._groups = {name: slice(*np.flatnonzero(pool.group == name)[[0, -1]] + [0, 1]) for name in sorted(shares)}
 
     def tries(self, a: float, b: float, lams: Sequence[float]) -> Iterator[Trial]:
         """The candidates of one base measure."""
-        log_base = self._pool.log_prior + a * self._log_agreement + b * self._log_likeness
+        log_base = self._pool.log_prior + a * self._log_confidence + b * self._log_density_ratio
         shard = Shard.of({name: (self._pool.phi[rows], log_base[rows]) for name, rows in self._groups.items()}, usable_threads())
         paths = run_together({name: solve_path(self._shaping.means[name], lams) for name in self._groups}, shard.evaluate)
         for place in range(min(len(path) for path in paths.values())):
@@ -210,21 +218,21 @@ class Court:
             for name, rows in self._groups.items():
                 weights[rows] = np.exp(shard.log_weights(name, points[name].theta) - points[name].moments.log_partition)
             ess = min(point.moments.ess / point.moments.rows for point in points.values())
-            yield Trial(a, lams[place], ess, weights, judge_rows(self._pool.rows, self._drawn(weights), self._judges), b)
+            yield Trial(a, lams[place], ess, weights, validate_rows(self._pool.rows, self._drawn(weights), self._judges), b)
 
     def weighted(self, trial: Trial) -> tuple[float, float]:
-        """Accuracies of the students trained on all rows with sample weights."""
+        """Accuracies of the downstream classifiers trained on all rows with sample weights."""
         sample_weight, total = np.zeros(len(trial.weights)), sum(self._shares.values())
         for name, mine in self._groups.items():
             sample_weight[mine] = trial.weights[mine] * (len(sample_weight) * self._shares[name] / total)
-        return judge_rows(self._pool.rows, sample_weight, self._judges).accuracy
+        return validate_rows(self._pool.rows, sample_weight, self._judges).accuracy
 
-    def beside(self, trial: Trial, masses: Sequence[float]) -> list[Judgement]:
-        """Of students trained on the real rows that shaped the weights and on rows drawn by them, for each mass of these, in real rows."""
+    def beside(self, trial: Trial, mixing_weights: Sequence[float]) -> list[Validation]:
+        """Of downstream classifiers trained on the real rows that shaped the weights and on rows drawn by them, for each mixing weight of these, in real rows."""
         real, drawn = self._shaping.rows, self._drawn(trial.weights)
         rows, prior = together(real, self._pool.rows), real.weight / real.weight.mean()
-        pairs = [sample_weights(len(prior), float(drawn.sum()), mass) for mass in masses]
-        return [judge_rows(rows, np.concatenate([prior * own, drawn * other]), self._judges) for own, other in pairs]
+        pairs = [sample_weights(len(prior), float(drawn.sum()), mixing_weight) for mixing_weight in mixing_weights]
+        return [validate_rows(rows, np.concatenate([prior * own, drawn * other]), self._judges) for own, other in pairs]
 
     def _drawn(self, weights: Float64Array) -> npt.NDArray[np.int64]:
         """(n,) copies. All candidates use the same uniform numbers, which takes most of the draws' noise out of the comparison."""

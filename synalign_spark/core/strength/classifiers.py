@@ -1,4 +1,4 @@
-"""Small classifiers that judge weights: how well does a model do on real rows that was trained on rows drawn by them?
+"""Small classifiers that validate weights: how well does a model do on real rows that was trained on rows drawn by them?
 
 Two views of the text, so that weights cannot win by overfitting to one of them: logistic regression on the embeddings,
 the space that the weights were made in, and on hashed words and word pairs, a space that they have not seen.
@@ -22,14 +22,14 @@ Labels = npt.NDArray[np.object_]
 Labelled = tuple[npt.NDArray[np.floating], Labels, Float64Array]  # embeddings (n, d), labels (n,), sample weights (n,)
 
 NGRAM_BUCKETS = 2**18
-MOST_NGRAMS = 20_000  # of them, for one student
-PROBE_CS = (1.0, 10.0)  # inverse regularisation; unit vectors of 384 numbers often want more than the library's 1
+MOST_NGRAMS = 20_000  # of them, for one downstream classifier
+REGULARIZATIONS = (1.0, 10.0)  # inverse regularisation; unit vectors of 384 numbers often want more than the library's 1
 CV_FOLDS, CV_ROWS = 3, 2_000
-SMALLEST_PROBABILITY = 1e-6  # a row whose label a probe rules out keeps this much, so that no label can lose all its rows
+SMALLEST_PROBABILITY = 1e-6  # a row whose label a classifier rules out keeps this much, so that no label can lose all its rows
 
 
 @dataclass(frozen=True)
-class LabelProbe:
+class LabelClassifier:
     """Multinomial logistic regression on embeddings. coef: (C, d); intercept: (C,); labels: (C,), sorted."""
 
     coef: Float64Array
@@ -49,7 +49,7 @@ class LabelProbe:
         found: Labels = np.array(self.labels, dtype=object)[self.probabilities(x).argmax(axis=1)]
         return found
 
-    def agreement(self, x: npt.NDArray[np.floating], labels: Labels) -> Float64Array:
+    def confidence(self, x: npt.NDArray[np.floating], labels: Labels) -> Float64Array:
         """p(label | row) of the label that each row has. x: (n, d); labels: (n,). Returns (n,) in [1e-6, 1]; 1 for a label it never saw."""
         p = self.probabilities(x)
         place = {label: i for i, label in enumerate(self.labels)}
@@ -59,56 +59,56 @@ class LabelProbe:
 
 
 @dataclass(frozen=True)
-class SharedProbes:
-    """The label probe where real rows are few: one alone has much to be unsure of, so the synthetic rows are asked too.
+class SharedClassifiers:
+    """The label classifier where real rows are few: one alone has much to be unsure of, so the synthetic rows are asked too.
 
     real: of the real rows; shared: of the real rows and of one half of the synthetic rows each, the half ``False`` first."""
 
-    real: LabelProbe
-    shared: tuple[LabelProbe, LabelProbe]
+    real: LabelClassifier
+    shared: tuple[LabelClassifier, LabelClassifier]
 
-    def agreement(self, x: npt.NDArray[np.floating], labels: Labels, half: npt.NDArray[np.bool_]) -> Float64Array:
-        """The geometric mean of p(label | row) by the probe of the real rows and by the shared one that did not see the row.
+    def confidence(self, x: npt.NDArray[np.floating], labels: Labels, half: npt.NDArray[np.bool_]) -> Float64Array:
+        """The geometric mean of p(label | row) by the classifier of the real rows and by the shared one that did not see the row.
 
         x: (n, d); labels: (n,); half: (n,) that each row is in. Returns (n,) in [1e-6, 1]."""
-        others = np.where(half, self.shared[0].agreement(x, labels), self.shared[1].agreement(x, labels))
-        return np.sqrt(self.real.agreement(x, labels) * others)
+        others = np.where(half, self.shared[0].confidence(x, labels), self.shared[1].confidence(x, labels))
+        return np.sqrt(self.real.confidence(x, labels) * others)
 
 
-def fit_label_probe(x: npt.NDArray[np.floating], labels: Labels, weight: Float64Array | None = None) -> LabelProbe:
-    """The probe of labelled rows. x: (n, d); labels: (n,), two different ones at least (ValueError otherwise); weight: (n,) > 0.
+def fit_label_classifier(x: npt.NDArray[np.floating], labels: Labels, weight: Float64Array | None = None) -> LabelClassifier:
+    """The classifier of labelled rows. x: (n, d); labels: (n,), two different ones at least (ValueError otherwise); weight: (n,) > 0.
 
     Its regularisation is the one with the smallest log-loss under cross-validation: probabilities, not just decisions, must be right."""
     names = sorted(set(labels))
     if len(names) < 2:
-        raise ValueError(f"labels: a probe needs two at least, got {names}")
-    mass = np.ones(len(x)) if weight is None else weight * (len(x) / weight.sum())
-    return _fitted(x, labels.astype(str), mass, _best_c(x, labels.astype(str), mass))
+        raise ValueError(f"labels: a classifier needs two at least, got {names}")
+    weight = np.ones(len(x)) if weight is None else weight * (len(x) / weight.sum())
+    return _fitted(x, labels.astype(str), weight, _best_c(x, labels.astype(str), weight))
 
 
-def fit_shared_probes(real: Labelled, synthetic: Labelled, half: npt.NDArray[np.bool_]) -> SharedProbes:
-    """The probes of few real rows. half: (n,) that each synthetic row is in.
+def fit_shared_classifiers(real: Labelled, synthetic: Labelled, half: npt.NDArray[np.bool_]) -> SharedClassifiers:
+    """The classifiers of few real rows. half: (n,) that each synthetic row is in.
 
-    Both sides weigh the same in the two shared probes, however many rows each has. Raises ValueError as ``fit_label_probe`` does."""
+    Both sides weigh the same in the two shared classifiers, however many rows each has. Raises ValueError as ``fit_label_classifier`` does."""
     shared = []
     for mine in (~half, half):
         x, labels = (np.concatenate([there, here[mine]]) for there, here in zip(real[:2], synthetic[:2], strict=True))
         sides = [side / side.sum() for side in (real[2], synthetic[2][mine]) if len(side)]
         shared.append(_fitted(x, labels.astype(str), np.concatenate(sides) * (len(x) / 2), 1.0))
-    return SharedProbes(fit_label_probe(*real), (shared[0], shared[1]))
+    return SharedClassifiers(fit_label_classifier(*real), (shared[0], shared[1]))
 
 
-def _fitted(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array, c: float) -> LabelProbe:
+def _fitted(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array, c: float) -> LabelClassifier:
     with threadpool_limits(1):  # else the number of cores changes the last digits, and with them where the descent stops
         model = LogisticRegression(max_iter=1_000, tol=1e-6, C=c).fit(x, labels, sample_weight=weight)
     coef, intercept = np.asarray(model.coef_, dtype=np.float64), np.asarray(model.intercept_, dtype=np.float64)
     if len(model.classes_) == 2:  # one row of scores for the second class
         coef, intercept = np.concatenate([np.zeros_like(coef), coef]), np.concatenate([np.zeros(1), intercept])
-    return LabelProbe(coef, intercept, tuple(str(name) for name in model.classes_))
+    return LabelClassifier(coef, intercept, tuple(str(name) for name in model.classes_))
 
 
 def _best_c(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array) -> float:
-    """Of PROBE_CS by the log-loss of three folds over at most CV_ROWS rows; 1 where a label has fewer rows than folds."""
+    """Of REGULARIZATIONS by the log-loss of three folds over at most CV_ROWS rows; 1 where a label has fewer rows than folds."""
     rows = np.linspace(0, len(x) - 1, min(len(x), CV_ROWS)).astype(np.int64)
     x, own, weight = x[rows], labels[rows], weight[rows]
     if np.unique(own, return_counts=True)[1].min() < CV_FOLDS or set(own) != set(labels):
@@ -120,8 +120,8 @@ def _best_c(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: F
         return float(log_loss(own[unseen], model.predict_proba(x[unseen]), sample_weight=weight[unseen], labels=model.classes_))
 
     with threadpool_limits(1):
-        losses = [np.mean([loss(c, seen, unseen) for seen, unseen in folds]) for c in PROBE_CS]
-    return PROBE_CS[int(np.argmin(losses))]
+        losses = [np.mean([loss(c, seen, unseen) for seen, unseen in folds]) for c in REGULARIZATIONS]
+    return REGULARIZATIONS[int(np.argmin(losses))]
 
 
 def hashed_ngrams(texts: list[str]) -> sparse.csr_matrix:
@@ -133,7 +133,7 @@ def hashed_ngrams(texts: list[str]) -> sparse.csr_matrix:
 @dataclass(frozen=True)
 class Views:
     """The two views of some rows. x: (n, d) embeddings; ngrams: (n, buckets) counts; labels: (n,); weight: (n,) >= 0, how
-    much each counts where they judge or teach a probe."""
+    much each counts where they validate or teach a classifier."""
 
     x: Float32Array
     ngrams: sparse.csr_matrix
@@ -153,42 +153,42 @@ def together(first: Views, second: Views) -> Views:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """How the two students did on real rows. accuracy, log_loss: of the one on embeddings, of the one on words."""
+class Validation:
+    """How the two downstream classifiers did on real rows. accuracy, log_loss: of the one on embeddings, of the one on words."""
 
     accuracy: tuple[float, float]
     log_loss: tuple[float, float]
 
 
-def judge_rows(trained_on: Views, sample_weight: npt.NDArray[Any], judges: Views) -> Judgement:
-    """Trains both students on weighted rows and scores them on real rows, by the weights of these.
+def validate_rows(trained_on: Views, sample_weight: npt.NDArray[Any], validation: Views) -> Validation:
+    """Trains both downstream classifiers on weighted rows and scores them on real rows, by the weights of these.
 
-    sample_weight: (n,) >= 0, such as how often each row was drawn; with rows of one label alone the students always answer it."""
-    told = student_answers(trained_on, sample_weight, judges)
-    hits = [float(np.average(answer.hits, weights=judges.weight)) for answer in told]
-    losses = [-float(np.average(np.log(np.maximum(answer.likely, SMALLEST_PROBABILITY)), weights=judges.weight)) for answer in told]
-    return Judgement((hits[0], hits[1]), (losses[0], losses[1]))
+    sample_weight: (n,) >= 0, such as how often each row was drawn; with rows of one label alone the downstream classifiers always answer it."""
+    told = classifier_answers(trained_on, sample_weight, validation)
+    hits = [float(np.average(answer.hits, weights=validation.weight)) for answer in told]
+    losses = [-float(np.average(np.log(np.maximum(answer.likely, SMALLEST_PROBABILITY)), weights=validation.weight)) for answer in told]
+    return Validation((hits[0], hits[1]), (losses[0], losses[1]))
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a student says of some rows. hits: (n,) whether it has the label right; likely: (n,) its p(label | row)."""
+    """What a downstream classifier says of some rows. hits: (n,) whether it has the label right; likely: (n,) its p(label | row)."""
 
     hits: npt.NDArray[np.bool_]
     likely: Float64Array
 
 
-def student_answers(trained_on: Views, sample_weight: npt.NDArray[Any], judges: Views) -> tuple[Answers, Answers]:
-    """What both students, on embeddings and on words, say of the judges. sample_weight: (n,) >= 0."""
+def classifier_answers(trained_on: Views, sample_weight: npt.NDArray[Any], validation: Views) -> tuple[Answers, Answers]:
+    """What both downstream classifiers, on embeddings and on words, say of the validation rows. sample_weight: (n,) >= 0."""
     rows = np.flatnonzero(sample_weight)
     weights, labels = sample_weight[rows].astype(np.float64), trained_on.labels[rows].astype(str)
     counts = trained_on.ngrams[rows]
     met = _frequent(counts)
     idf = TfidfTransformer(sublinear_tf=True).fit(counts[:, met])
-    truth = judges.labels.astype(str)
+    truth = validation.labels.astype(str)
     with threadpool_limits(1):
-        by_embedding = _answers(trained_on.x[rows], labels, weights, judges.x, truth)
-        by_words = _answers(idf.transform(counts[:, met]), labels, weights, idf.transform(judges.ngrams[:, met]), truth)
+        by_embedding = _answers(trained_on.x[rows], labels, weights, validation.x, truth)
+        by_words = _answers(idf.transform(counts[:, met]), labels, weights, idf.transform(validation.ngrams[:, met]), truth)
     return by_embedding, by_words
 
 
@@ -200,13 +200,13 @@ def _frequent(counts: sparse.csr_matrix) -> npt.NDArray[np.int64]:
     return kept
 
 
-def _answers(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, judges: Any, truth: npt.NDArray[np.str_]) -> Answers:
-    """Those of a student trained on x. With one label alone it knows nothing else."""
+def _answers(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, validation: Any, truth: npt.NDArray[np.str_]) -> Answers:
+    """Those of a downstream classifier trained on x. With one label alone it knows nothing else."""
     classes = sorted(set(labels))
     if len(classes) < 2:
         return Answers(truth == classes[0], np.full(len(truth), SMALLEST_PROBABILITY))
     model = LogisticRegression(max_iter=100, tol=1e-3).fit(x, labels, sample_weight=weights)
-    p = np.asarray(model.predict_proba(judges))  # (n, C)
+    p = np.asarray(model.predict_proba(validation))  # (n, C)
     place = {label: i for i, label in enumerate(model.classes_)}
     own = np.array([place.get(label, -1) for label in truth])
     likely = np.where(own < 0, 0.0, p[np.arange(len(p)), np.maximum(own, 0)])

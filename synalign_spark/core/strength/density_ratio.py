@@ -18,13 +18,13 @@ from threadpoolctl import threadpool_limits
 Float64Array = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.object_]
 
-SIDE_MASS = 750.0  # rows that each side counts as, however many there are: with few real ones more would learn them by heart
+SIDE_WEIGHT = 750.0  # rows that each side counts as, however many there are: with few real ones more would learn them by heart
 LARGEST_LOG_RATIO = 10.0
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Some rows of one side. ngrams: (n, buckets) counts; group: (n,); weight: (n,) >= 0; half: (n,), see ``fit_likeness``."""
+    """Some rows of one side. ngrams: (n, buckets) counts; group: (n,); weight: (n,) >= 0; half: (n,), see ``fit_density_ratio``."""
 
     ngrams: sparse.csr_matrix
     group: Groups
@@ -44,7 +44,7 @@ def joined(parts: Sequence[Texts]) -> Texts:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class DensityRatio:
     """The fitted classifiers, two a group. tfidf: weighs n-grams; coef: (2 * groups, buckets), by group and half; intercept:
     (2 * groups,); groups: sorted."""
 
@@ -66,10 +66,10 @@ class Likeness:
         return np.clip(found, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
 
 
-def fit_likeness(real: Texts, synthetic: Texts, groups: Sequence[str]) -> Likeness | None:
+def fit_density_ratio(real: Texts, synthetic: Texts, groups: Sequence[str]) -> DensityRatio | None:
     """Fits the classifiers of every group in which both sides have rows with weight; None where there is none.
 
-    half: which classifier a synthetic row is left out of, the one that then judges it, so that no row counts as synthetic because it
+    half: which classifier a synthetic row is left out of, the one that then validates it, so that no row counts as synthetic because it
     was learnt as such; of the real rows it is not used. Both sides weigh the same, so a logit is the log ratio of densities."""
     real, synthetic = real.take(real.weight > 0), synthetic.take(synthetic.weight > 0)
     usable = [name for name in sorted(groups) if (real.group == name).any() and _in_both_halves(synthetic, name)]
@@ -84,7 +84,7 @@ def fit_likeness(real: Texts, synthetic: Texts, groups: Sequence[str]) -> Likene
             coef, intercept = _fitted(tfidf, true, made)
             rows.append(coef)
             intercepts.append(intercept)
-    return Likeness(tfidf, sparse.vstack(rows, format="csr"), np.array(intercepts), tuple(usable))
+    return DensityRatio(tfidf, sparse.vstack(rows, format="csr"), np.array(intercepts), tuple(usable))
 
 
 def _in_both_halves(rows: Texts, name: str) -> bool:
@@ -95,7 +95,7 @@ def _fitted(tfidf: TfidfTransformer, real: Texts, synthetic: Texts) -> tuple[spa
     """Coefficients (1, buckets) and intercept of real (1) against synthetic (0)."""
     x = tfidf.transform(sparse.vstack([real.ngrams, synthetic.ngrams])).tocsc()
     met = np.flatnonzero(np.diff(x.indptr))  # the others keep the coefficient 0
-    weight = np.concatenate([side.weight * (SIDE_MASS / side.weight.sum()) for side in (real, synthetic)])
+    weight = np.concatenate([side.weight * (SIDE_WEIGHT / side.weight.sum()) for side in (real, synthetic)])
     is_real = np.arange(x.shape[0]) < real.ngrams.shape[0]
     with threadpool_limits(1):  # else the number of cores changes the last digits
         model = LogisticRegression(max_iter=1_000, tol=1e-5).fit(x[:, met].tocsr(), is_real, sample_weight=weight)

@@ -1,8 +1,8 @@
 """How much synthetic rows count beside real ones, where a model is trained on both.
 
-Rows from elsewhere help few real rows and harm many: their bias does not shrink with their number. So they together get a mass, in
+Rows from elsewhere help few real rows and harm many: their bias does not shrink with their number. So they together get a mixing weight, in
 real rows: the weighted empirical error of two sources, whose best share falls as real rows come (Ben-David et al. 2010, section 5).
-Measured on seven tasks, LLM-written rows were best at the mass of 500 to 2,000 real rows, with 300 real rows as with 3,000.
+Measured on seven tasks, LLM-written rows were best at the mixing weight of 500 to 2,000 real rows, with 300 real rows as with 3,000.
 """
 
 from collections.abc import Sequence
@@ -10,59 +10,60 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MASS_OF_FEW = 1_500.0  # where nothing can be judged: of unseen real training rows, on seven tasks
-MASSES = (0.0, 500.0, MASS_OF_FEW, 5_000.0)
-NEAR_TIE = 0.5  # standard errors of the accuracy that are a trifle
+DEFAULT_MIXING_WEIGHT = 1_500.0  # where nothing can be validated: of unseen real training rows, on seven tasks
+MIXING_WEIGHTS = (0.0, 500.0, DEFAULT_MIXING_WEIGHT, 5_000.0)
+NEAR_TIE = 0.5  # standard errors of the accuracy that are a negligible difference
 
 
 @dataclass(frozen=True)
-class Beside:
-    """How students did that were trained on real and drawn rows together.
+class Mixing:
+    """How downstream classifiers did that were trained on real and drawn rows together.
 
-    mass: of the synthetic rows, in real rows; accuracy: of the two students, on real rows that taught and shaped nothing; log_loss: their mean."""
+    mixing_weight: of the synthetic rows, in real rows; accuracy: of the two downstream classifiers, on real rows that taught and shaped nothing; log_loss: their mean."""
 
-    mass: float
+    mixing_weight: float
     accuracy: tuple[float, ...]
     log_loss: float
 
     @property
     def overall(self) -> float:
-        """The mean accuracy over the students."""
+        """The mean accuracy over the downstream classifiers."""
         return float(np.mean(self.accuracy))
 
 
-def usual_mass(synthetic: int) -> float:
-    """The mass where nothing can be judged: no synthetic row counts more than a real one. synthetic: number of rows."""
-    return min(MASS_OF_FEW, float(synthetic))
+def default_mixing_weight(synthetic: int) -> float:
+    """The mixing weight where nothing can be validated: no synthetic row counts more than a real one. synthetic: number of rows."""
+    return min(DEFAULT_MIXING_WEIGHT, float(synthetic))
 
 
-def masses(synthetic: int) -> list[float]:
-    """Masses to try, none first, as far as no synthetic row counts more than a real one. synthetic: number of rows."""
-    return sorted({min(mass, float(synthetic)) for mass in MASSES})
+def mixing_weights(synthetic: int) -> list[float]:
+    """Mixing weights to try, none first, as far as no synthetic row counts more than a real one. synthetic: number of rows."""
+    return sorted({min(mixing_weight, float(synthetic)) for mixing_weight in MIXING_WEIGHTS})
 
 
-def sample_weights(real: float, synthetic: float, mass: float | None) -> tuple[float, float]:
+def sample_weights(real: float, synthetic: float, mixing_weight: float | None) -> tuple[float, float]:
     """(weight of a real row, weight of a synthetic row), of mean 1 over the rows that have any.
 
-    real, synthetic: numbers of rows; mass: of all synthetic rows together, in real rows, or None, where every row counts as one."""
-    if mass is None or not real or not synthetic:
+    real, synthetic: numbers of rows; mixing_weight: of all synthetic rows together, in real rows, or None, where every row counts as one."""
+    if mixing_weight is None or not real or not synthetic:
         return 1.0, 1.0
-    scale = (real + (synthetic if mass else 0.0)) / (real + mass)
-    return scale, scale * mass / synthetic
+    scale = (real + (synthetic if mixing_weight else 0.0)) / (real + mixing_weight)
+    return scale, scale * mixing_weight / synthetic
 
 
-def best_mass(tried: Sequence[Beside], judges: int) -> Beside:
-    """The highest mean accuracy among those that cost no student more than a trifle against real rows alone, the first.
+def best_mixing_weight(tried: Sequence[Mixing], validation: int) -> Mixing:
+    """The highest mean accuracy among those that cost no downstream classifier more than a negligible difference against real rows alone, the first.
 
-    Within a trifle of it the smallest log-loss decides. judges: rows behind an accuracy."""
+    Within a negligible difference of it the smallest log-loss decides. validation: rows behind an accuracy."""
     alone = tried[0]
-    harmless = [one for one in tried if np.all(np.subtract(one.accuracy, alone.accuracy) >= -trifle(alone.overall, judges))]
+    harmless = [one for one in tried if np.all(np.subtract(one.accuracy, alone.accuracy) >= -negligible(alone.overall, validation))]
     top = max(harmless, key=lambda one: one.overall)
     return min(
-        (one for one in harmless if one.overall >= top.overall - trifle(top.overall, judges)), key=lambda one: (one.log_loss, one.mass)
+        (one for one in harmless if one.overall >= top.overall - negligible(top.overall, validation)),
+        key=lambda one: (one.log_loss, one.mixing_weight),
     )
 
 
-def trifle(accuracy: float, judges: int) -> float:
-    """A difference between accuracies that is not worth the name. judges: rows behind them."""
-    return NEAR_TIE * float(np.sqrt(max(accuracy * (1 - accuracy), 1e-12) / max(judges, 1)))
+def negligible(accuracy: float, validation: int) -> float:
+    """A difference between accuracies that is not worth the name. validation: rows behind them."""
+    return NEAR_TIE * float(np.sqrt(max(accuracy * (1 - accuracy), 1e-12) / max(validation, 1)))

@@ -28,7 +28,7 @@ def run(ctx: Context) -> Summary:
     local = local_path(folder)
     demonstrations = ctx.lake.read(DEMONSTRATIONS) if cfg.strategy not in STRATEGIES_WITHOUT_DEMONSTRATIONS else _empty(ctx, DEMONSTRATIONS)
     result = generate(
-        demonstrations.toArrow(),  # picks x select.demonstrations rows: some hundreds
+        demonstrations.toArrow(),  # demonstration sets x select.demonstrations rows: some hundreds
         counts,
         cfg,
         ctx.cfg.run.seed,

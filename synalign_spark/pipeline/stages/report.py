@@ -20,17 +20,17 @@ def run(ctx: Context) -> Summary:
     place = write_page(ctx.cfg.lake.path, ctx.cfg.run.id, render(findings))
     ctx.lake.write(tables.METRICS, ctx.spark.createDataFrame(pa.Table.from_pylist(rows, METRICS_SCHEMA)))
     summary: Summary = {"report": place, "metrics": len(rows)}
-    if findings.probe is not None:
-        uniform, weighted, real, both = findings.probe.arms
+    if findings.classifier is not None:
+        uniform, weighted, real, both = findings.classifier.arms
         summary |= {
-            "probe_accuracy_uniform": round(uniform.accuracy, 4),
-            "probe_accuracy_weighted": round(weighted.accuracy, 4),
-            "probe_accuracy_real": round(real.accuracy, 4),
-            "probe_accuracy_real_and_synthetic": round(both.accuracy, 4),
-            "probe_gain_standard_error": round(findings.probe.gain.error, 4),
-            "probe_gain_beside_real": round(findings.probe.beside.accuracy, 4),
-            "probe_gain_beside_real_standard_error": round(findings.probe.beside.error, 4),
+            "classifier_accuracy_uniform": round(uniform.accuracy, 4),
+            "classifier_accuracy_weighted": round(weighted.accuracy, 4),
+            "classifier_accuracy_real": round(real.accuracy, 4),
+            "classifier_accuracy_real_and_synthetic": round(both.accuracy, 4),
+            "classifier_gain_standard_error": round(findings.classifier.gain.error, 4),
+            "classifier_gain_beside_real": round(findings.classifier.beside.accuracy, 4),
+            "classifier_gain_beside_real_standard_error": round(findings.classifier.beside.error, 4),
         }
     elif ctx.cfg.report.downstream:
-        summary["probe_skipped"] = findings.probe_skipped
+        summary["classifier_skipped"] = findings.classifier_skipped
     return summary

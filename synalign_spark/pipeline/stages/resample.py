@@ -8,9 +8,9 @@ from synalign_spark.storage.tables import AUGMENTED, CERTIFICATE, CORPUS, SYNTHE
 def run(ctx: Context) -> Summary:
     """Reads SYNTHETIC, WEIGHTS, CERTIFICATE and CORPUS, writes AUGMENTED."""
     synthetic, weights, corpus = (ctx.lake.read(table) for table in (SYNTHETIC, WEIGHTS, CORPUS))
-    mass = ctx.lake.read(CERTIFICATE).where("label IS NULL").toArrow().to_pylist()[0]["synthetic_mass"]  # one row
+    mixing_weight = ctx.lake.read(CERTIFICATE).where("label IS NULL").toArrow().to_pylist()[0]["mixing_weight"]  # one row
     cfg = ctx.cfg
-    ctx.lake.write(AUGMENTED, resample(synthetic, weights, corpus, cfg.resample, cfg.run.seed, cfg.align.label_shares, mass))
+    ctx.lake.write(AUGMENTED, resample(synthetic, weights, corpus, cfg.resample, cfg.run.seed, cfg.align.label_shares, mixing_weight))
     counts = ctx.lake.read(AUGMENTED).selectExpr(
         "count_if(origin = 'real') AS real", "count_if(origin = 'synthetic') AS synthetic",
         "count(DISTINCT CASE WHEN origin = 'synthetic' THEN doc_id END) AS distinct_synthetic",
@@ -20,5 +20,5 @@ def run(ctx: Context) -> Summary:
         "rows_real": counts["real"],
         "rows_synthetic": counts["synthetic"],
         "distinct_synthetic": counts["distinct_synthetic"],
-        "synthetic_mass": mass,
+        "mixing_weight": mixing_weight,
     }

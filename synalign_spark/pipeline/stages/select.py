@@ -18,7 +18,7 @@ def run(ctx: Context) -> Summary:
 
 def _summary(picks: list[dict[str, Any]], n_demonstrations: int) -> Summary:
     """Picks, and how far they reach: the least covered label speaks for all. picks: the trace's rows."""
-    last = {row["label"]: row for row in sorted(picks, key=lambda row: row["pick_rank"])}
+    last = {row["label"]: row for row in sorted(picks, key=lambda row: row["set_rank"])}
     return {
         "picks": len(picks),
         "labels": len([label for label in last if label is not None]),

@@ -1,4 +1,4 @@
-"""Which test rows a student had right: kept with a run, so that two methods can be compared row by row."""
+"""Which test rows a downstream classifier had right: kept with a run, so that two methods can be compared row by row."""
 
 import base64
 from collections.abc import Sequence
@@ -24,5 +24,7 @@ def paired_error(mine: Sequence[Hits], theirs: Sequence[Hits]) -> float:
 
     mine, theirs: of each seed, the hits on the same test rows. Variances of seed means and of row means add up, which counts
     what is left of chance in both (a little too large an error)."""
-    lead = np.stack(mine).astype(np.float64) - np.stack(theirs)  # (seeds, rows)
-    return float(np.sqrt(sum(means.var(ddof=1) / len(means) for means in (lead.mean(axis=0), lead.mean(axis=1)) if len(means) > 1)))
+    comparison = np.stack(mine).astype(np.float64) - np.stack(theirs)  # (seeds, rows)
+    return float(
+        np.sqrt(sum(means.var(ddof=1) / len(means) for means in (comparison.mean(axis=0), comparison.mean(axis=1)) if len(means) > 1))
+    )

@@ -31,13 +31,13 @@ WORD = re.compile(r"\w+|[^\w\s]+")  # as nltk's wordpunct_tokenize, which DSIR u
 @dataclass(frozen=True)
 class Weighting:
     """weight: (n,), summing to 1; log_weight: (n,), on a scale of its own within each label; extra: what else there is to say;
-    mass: real rows that the synthetic ones count as beside real ones, None where each row counts as one."""
+    mixing_weight: real rows that the synthetic ones count as beside real ones, None where each row counts as one."""
 
     weight: Float64Array
     log_weight: Float64Array
     without_replacement: bool = False
     extra: Any = field(default=None)
-    mass: float | None = None
+    mixing_weight: float | None = None
 
 
 def weigh(
@@ -49,12 +49,12 @@ def weigh(
     Raises ValueError for a method that does not exist, and where no label has rows on both sides."""
     if method == OURS and ours is not None:
         log_weight, extra = ours(real, synthetic, seed)
-        mass = extra[-1]["synthetic_mass"] if extra else None  # the same in every row of the certificate
+        mixing_weight = extra[-1]["mixing_weight"] if extra else None  # the same in every row of the certificate
     elif method in METHODS:
-        log_weight, extra, mass = METHODS[method](real, synthetic, seed), None, None
+        log_weight, extra, mixing_weight = METHODS[method](real, synthetic, seed), None, None
     else:
         raise ValueError(f"method must be one of {', '.join([*METHODS, OURS])}, got {method!r}")
-    return Weighting(normalised(log_weight, real.labels, synthetic.labels), log_weight, method == "dsir", extra, mass)
+    return Weighting(normalised(log_weight, real.labels, synthetic.labels), log_weight, method == "dsir", extra, mixing_weight)
 
 
 def normalised(log_weight: Float64Array, real_labels: npt.NDArray[np.str_], labels: npt.NDArray[np.str_]) -> Float64Array:

@@ -1,4 +1,4 @@
-"""The two models that are trained on rows to judge them, and the ways of training.
+"""The two models that are trained on rows to validate them, and the ways of training.
 
 Logistic regression on embeddings sees what the alignment sees; the same on TF-IDF sees another space, so it shows a method
 that fitted itself to the embedding. Both with scikit-learn's own defaults: nothing is tuned to any task.
@@ -37,7 +37,7 @@ class Stack:
 
 
 def stack(x: npt.NDArray[np.float32], texts: Sequence[str], labels: npt.NDArray[np.str_]) -> Stack:
-    """Counts every word once, for all training sets to come. Which columns a student sees is decided by its training rows."""
+    """Counts every word once, for all training sets to come. Which columns a downstream classifier sees is decided by its training rows."""
     counts = CountVectorizer(ngram_range=(1, 2), dtype=np.float32).fit_transform(texts)
     return Stack(x, sp.csr_matrix(counts), labels)
 
@@ -64,7 +64,7 @@ def training_sets(
     drawn = drawn + offset
     used = np.flatnonzero(weighting.weight > 0)
     both = np.concatenate([real, drawn])
-    own, other = sample_weights(len(real), len(drawn), weighting.mass)
+    own, other = sample_weights(len(real), len(drawn), weighting.mixing_weight)
     return {
         "drawn": TrainingSet(drawn, np.ones(len(drawn))),
         "weighted": TrainingSet(used + offset, weighting.weight[used] * len(used) / weighting.weight[used].sum()),
@@ -91,7 +91,7 @@ def on_tfidf(data: Stack, training: TrainingSet, test: Int64Array) -> Hits:
 def _hits(x: object, x_test: object, data: Stack, training: TrainingSet, test: Int64Array) -> Hits:
     y = data.labels[training.rows]
     if len(set(y.tolist())) < 2:
-        return np.asarray(data.labels[test] == y[0])  # scikit-learn refuses one class; a student then knows but one
+        return np.asarray(data.labels[test] == y[0])  # scikit-learn refuses one class; a downstream classifier then knows but one
     model = LogisticRegression(max_iter=MAX_ITER).fit(x, y, sample_weight=training.weight)
     return np.asarray(model.predict(x_test) == data.labels[test])
 

@@ -1,6 +1,6 @@
 """From the scores of single runs to means, margins and the table of the README.
 
-A run is a mapping with task, real_rows, seed, method and scores (student to training to accuracy). The standard error is that of the mean
+A run is a mapping with task, real_rows, seed, method and scores (downstream classifier to training to accuracy). The standard error is that of the mean
 over seeds: which real rows were taken, the method's own randomness and the draws. The error of a finite test table is another one,
 the same for all seeds: test_stderr, that of a share of so many rows (872 for SST-2: 1.6 points at 70%).
 """
@@ -18,24 +18,24 @@ Run = Mapping[str, Any]
 
 
 def flat(runs: Iterable[Run]) -> dict[tuple[str, int, str, str, str], dict[int, float]]:
-    """(task, real_rows, method, student, training) to seed to accuracy, in the order of the runs."""
+    """(task, real_rows, method, downstream classifier, training) to seed to accuracy, in the order of the runs."""
     cells: dict[tuple[str, int, str, str, str], dict[int, float]] = {}
     for run in runs:
-        for student, trainings in run["scores"].items():
+        for classifier, trainings in run["scores"].items():
             for training, accuracy in trainings.items():
-                key = (run["task"], run["real_rows"], run["method"], student, training)
+                key = (run["task"], run["real_rows"], run["method"], classifier, training)
                 cells.setdefault(key, {})[run["seed"]] = accuracy
     return cells
 
 
 def by_cell(runs: Iterable[Run]) -> dict[tuple[str, int, str, str, str], dict[int, Hits]]:
-    """The hits of runs that were judged by test rows, as ``flat`` orders accuracies."""
+    """The hits of runs that were validated by test rows, as ``flat`` orders accuracies."""
     cells: dict[tuple[str, int, str, str, str], dict[int, Hits]] = {}
     for run in runs:
-        for student, trainings in run.get("hits", {}).items():
+        for classifier, trainings in run.get("hits", {}).items():
             for training, text in trainings.items():
-                key = (run["task"], run["real_rows"], run["method"], student, training)
-                cells.setdefault(key, {})[run["seed"]] = unpacked(text, run["judges"])
+                key = (run["task"], run["real_rows"], run["method"], classifier, training)
+                cells.setdefault(key, {})[run["seed"]] = unpacked(text, run["validation"])
     return cells
 
 
@@ -46,12 +46,12 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def rows(runs: Iterable[Run], test_rows: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
-    """One entry a task, number of real rows, method, student and way of training. test_rows: of each task."""
+    """One entry a task, number of real rows, method, downstream classifier and way of training. test_rows: of each task."""
     result = []
-    for (task, real, method, student, training), by_seed in flat(runs).items():
+    for (task, real, method, classifier, training), by_seed in flat(runs).items():
         accuracy, error = mean_and_error(list(by_seed.values()))
         result.append(
-            {"task": task, "real_rows": real, "method": method, "student": student, "training": training,
+            {"task": task, "real_rows": real, "method": method, "classifier": classifier, "training": training,
              "accuracy": _short(accuracy), "stderr": _short(error), "seeds": len(by_seed)}
         )  # fmt: skip
         if test_rows:
@@ -60,18 +60,21 @@ def rows(runs: Iterable[Run], test_rows: Mapping[str, int] | None = None) -> lis
 
 
 def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, Any] | None:
-    """The smallest lead of 'ours' over the best other method, or over ``against``; negative where another method is better.
+    """The smallest comparison of 'ours' over the best other method, or over ``against``; negative where another method is better.
 
-    The lead is taken seed by seed, since the methods of a seed share its real rows. None where there is nothing to compare."""
+    The comparison is taken seed by seed, since the methods of a seed share its real rows. None where there is nothing to compare."""
     cells = flat(runs)
     worst: dict[str, Any] | None = None
-    for (task, real, method, student, training), mine in cells.items():
+    for (task, real, method, classifier, training), mine in cells.items():
         if method != OURS:
             continue
         others = {
             key[2]: values
             for key, values in cells.items()
-            if key[:2] == (task, real) and key[3:] == (student, training) and key[2] not in (OURS, REAL_ALONE) and against in (None, key[2])
+            if key[:2] == (task, real)
+            and key[3:] == (classifier, training)
+            and key[2] not in (OURS, REAL_ALONE)
+            and against in (None, key[2])
         }
         shared = {name: sorted(set(mine) & set(values)) for name, values in others.items()}
         means = {name: float(np.mean([others[name][seed] for seed in seeds])) for name, seeds in shared.items() if seeds}
@@ -85,7 +88,7 @@ def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, A
                 "stderr": _short(error),
                 "task": task,
                 "real_rows": real,
-                "student": student,
+                "classifier": classifier,
                 "training": training,
                 "other": best,
             }
@@ -95,19 +98,19 @@ def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, A
 def losses(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Where 'ours' is below another method by more than the standard error over the seeds that both have.
 
-    with_test_rows: the standard error where the test rows, too, are taken as drawn by chance; absent where seeds are judged by different rows."""
+    with_test_rows: the standard error where the test rows, too, are taken as drawn by chance; absent where seeds are validated by different rows."""
     cells, hits, found = flat(runs), by_cell(runs), []
-    for (task, real, other, student, training), theirs in cells.items():
-        mine = cells.get((task, real, OURS, student, training), {})
+    for (task, real, other, classifier, training), theirs in cells.items():
+        mine = cells.get((task, real, OURS, classifier, training), {})
         seeds = sorted(set(mine) & set(theirs))
         leads = [mine[seed] - theirs[seed] for seed in seeds]
         if other in (OURS, REAL_ALONE) or len(leads) < 2:
             continue
         margin, error = mean_and_error(leads)
         if error is not None and margin < -error:
-            place = {"task": task, "real_rows": real, "student": student, "training": training, "other": other}
+            place = {"task": task, "real_rows": real, "classifier": classifier, "training": training, "other": other}
             place |= {"margin": _short(margin), "stderr": _short(error)}
-            both = [[hits.get((task, real, method, student, training), {}).get(seed) for seed in seeds] for method in (OURS, other)]
+            both = [[hits.get((task, real, method, classifier, training), {}).get(seed) for seed in seeds] for method in (OURS, other)]
             if all(rows is not None for side in both for rows in side):
                 place["with_test_rows"] = _short(paired_error(*both))
             found.append(place)
@@ -115,12 +118,12 @@ def losses(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def gains(runs: Iterable[Run]) -> dict[str, float | None]:
-    """What 'ours' gains on 'uniform', by way of training and real rows ("drawn, 300", "drawn, more"): the mean over tasks and students.
+    """What 'ours' gains on 'uniform', by way of training and real rows ("drawn, 300", "drawn, more"): the mean over tasks and downstream classifiers.
 
     Each task counts once, with the mean over the seeds that both methods have."""
     cells, found = flat(runs), {}
-    for (task, real, method, student, training), mine in cells.items():
-        before = cells.get((task, real, "uniform", student, training), {})
+    for (task, real, method, classifier, training), mine in cells.items():
+        before = cells.get((task, real, "uniform", classifier, training), {})
         shared = sorted(set(mine) & set(before))
         if method == OURS and shared:
             kind = f"{training}, {FEW if real <= FEW else 'more'}"
@@ -129,7 +132,7 @@ def gains(runs: Iterable[Run]) -> dict[str, float | None]:
 
 
 def report(runs: Sequence[Run], test_rows: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """What the last line of the benchmark holds. real_alone: the same students on the real rows; extra: of each run of 'ours'."""
+    """What the last line of the benchmark holds. real_alone: the same downstream classifiers on the real rows; extra: of each run of 'ours'."""
     found = rows(runs, test_rows)
     certificates = [
         {name: run[name] for name in ("task", "real_rows", "seed", "settings")} | (run["extra"] or {})
@@ -155,17 +158,23 @@ def markdown(runs: Iterable[Run], training: str = "drawn") -> str:
     """The table of the README: "embeddings / TF-IDF" accuracies in %, the best of a line in bold, and real rows alone beside them."""
     found = rows(runs)
     methods = list(dict.fromkeys(row["method"] for row in found if row["method"] != REAL_ALONE))
-    students = ("embeddings", "tfidf")
+    classifiers = ("embeddings", "tfidf")
     value = {
-        (row["task"], row["real_rows"], row["method"], row["student"]): row["accuracy"]
+        (row["task"], row["real_rows"], row["method"], row["classifier"]): row["accuracy"]
         for row in found
         if row["training"] in (training, REAL_ALONE)
     }
     lines = ["| task | real rows | " + " | ".join([*methods, REAL_ALONE]) + " |", "|---" * (len(methods) + 3) + "|"]
     for task, real in dict.fromkeys((row["task"], row["real_rows"]) for row in found):
-        best = {student: max((value.get((task, real, method, student), -1.0) for method in methods), default=-1.0) for student in students}
-        cells = [" / ".join(_cell(value.get((task, real, method, student)), best[student]) for student in students) for method in methods]
-        alone = " / ".join(_cell(value.get((task, real, REAL_ALONE, student)), 2.0) for student in students)
+        best = {
+            classifier: max((value.get((task, real, method, classifier), -1.0) for method in methods), default=-1.0)
+            for classifier in classifiers
+        }
+        cells = [
+            " / ".join(_cell(value.get((task, real, method, classifier)), best[classifier]) for classifier in classifiers)
+            for method in methods
+        ]
+        alone = " / ".join(_cell(value.get((task, real, REAL_ALONE, classifier)), 2.0) for classifier in classifiers)
         lines.append(f"| {task} | {real:,} | " + " | ".join([*cells, alone]) + " |")
     return "\n".join(lines)
 

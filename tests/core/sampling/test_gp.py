@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 
-from synalign_spark.core import gp
+from synalign_spark.core.sampling import gp
 from synalign_spark.core.sampling.gp import TIE, Tracker, median_length_scale
 
 
@@ -23,11 +23,11 @@ def refitted_sd(centroids, picked, length_scale, noise):
         return model.fit(centroids[picked], np.zeros(len(picked))).predict(centroids, return_std=True)[1]
 
 
-def naive_picks(centroids, mass, length_scale, noise, alpha, count, start=()):
+def naive_picks(centroids, share, length_scale, noise, alpha, count, start=()):
     """The loop as published: refit, predict everywhere, take the largest; equal values go to the smaller id."""
     picked, values = list(start), []
     for _ in range(count):
-        value = refitted_sd(centroids, picked, length_scale, noise) * mass**alpha
+        value = refitted_sd(centroids, picked, length_scale, noise) * share**alpha
         picked.append(int(np.flatnonzero(value >= value.max() * (1 - TIE))[0]))
         values.append(value.max())
     return picked[len(start) :], values
@@ -39,9 +39,9 @@ def problems(draw):
     # A coarse grid gives equal centroids and exact ties; the normal draw gives neither.
     grid = hnp.arrays(np.float64, (k, d), elements=st.integers(-2, 2).map(float))
     centroids = draw(st.one_of(grid, st.integers(0, 10**6).map(lambda seed: np.random.default_rng(seed).normal(size=(k, d)))))
-    mass = draw(hnp.arrays(np.float64, (k,), elements=st.sampled_from([0.1, 0.2, 0.5, 1.0])))
+    share = draw(hnp.arrays(np.float64, (k,), elements=st.sampled_from([0.1, 0.2, 0.5, 1.0])))
     length_scale, noise = draw(st.floats(0.3, 3.0)), draw(st.floats(0.05, 1.0))
-    return centroids, mass / mass.sum(), length_scale, noise, draw(st.sampled_from([0.0, 0.5, 1.0]))
+    return centroids, share / share.sum(), length_scale, noise, draw(st.sampled_from([0.0, 0.5, 1.0]))
 
 
 @settings(max_examples=40)
@@ -102,12 +102,12 @@ def test_variance_never_rises_and_the_trace_falls():
 
 
 def test_the_queue_saves_evaluations():
-    # Embedding-like: 300 unit vectors of 32 dimensions about 12 themes, mass of a long tail.
+    # Embedding-like: 300 unit vectors of 32 dimensions about 12 themes, cluster share of a long tail.
     rng = np.random.default_rng(1)
     x = rng.normal(size=(12, 32))[rng.integers(12, size=300)] + 0.5 * rng.normal(size=(300, 32))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    mass = 1 / np.arange(1.0, 301)
-    tracker = Tracker(x, mass / mass.sum(), median_length_scale(x), 0.1, 0.5)
+    share = 1 / np.arange(1.0, 301)
+    tracker = Tracker(x, share / share.sum(), median_length_scale(x), 0.1, 0.5)
     tracker.pick(64)
     everything = 300 * 63  # one new column a pick for every candidate
     assert tracker.evaluations < 0.6 * everything
@@ -135,11 +135,11 @@ def test_median_length_scale(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mass": np.array([1.0, 0.0])}, "positive number"),
+        ({"share": np.array([1.0, 0.0])}, "positive number"),
         ({"noise": 0.0}, "noise must be positive"),
         ({"length_scale": np.inf}, "length_scale"),
     ],
 )
 def test_bad_input_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        Tracker(**({"centroids": np.eye(2), "mass": np.array([0.5, 0.5]), "length_scale": 1.0, "noise": 0.1} | change))
+        Tracker(**({"centroids": np.eye(2), "share": np.array([0.5, 0.5]), "length_scale": 1.0, "noise": 0.1} | change))

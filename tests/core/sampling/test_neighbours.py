@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from threadpoolctl import threadpool_limits
 
-from synalign_spark.core import neighbours
+from synalign_spark.core.sampling import neighbours
 from synalign_spark.core.sampling.neighbours import nearest
 
 

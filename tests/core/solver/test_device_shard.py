@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synalign_spark.core import device_shard
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import draw_feature_map
+from synalign_spark.core.solver import device_shard
 from synalign_spark.core.solver.device_shard import DeviceBuilder, DeviceFeatures, device_storage, exact_products, row_builder
 from synalign_spark.core.solver.moments import Pass
 from synalign_spark.core.solver.path import Sample, Settings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synalign_spark.core.strength.classifiers import hashed_ngrams
-from synalign_spark.core.strength.density_ratio import LARGEST_LOG_RATIO, Likeness, Texts, fit_likeness
+from synalign_spark.core.strength.density_ratio import LARGEST_LOG_RATIO, DensityRatio, Texts, fit_density_ratio
 
 WORDS = np.array([f"word{i}" for i in range(6)])
 REAL, FAKE = np.array([0.4, 0.2, 0.1, 0.1, 0.1, 0.1]), np.full(6, 1 / 6)
@@ -26,7 +26,7 @@ def ratios(found, texts=None, group="=a", half=False):
 
 
 def test_the_ratio_of_known_densities_is_found():
-    found = fit_likeness(side(drawn(4000, REAL, 0)), side(drawn(8000, FAKE, 1)), ["=a"])
+    found = fit_density_ratio(side(drawn(4000, REAL, 0)), side(drawn(8000, FAKE, 1)), ["=a"])
     for half in (False, True):
         np.testing.assert_allclose(ratios(found, half=half), np.log(REAL / FAKE), atol=0.12)
     assert ratios(found, ["never seen"])[0] == pytest.approx(found.intercept[0])
@@ -34,22 +34,22 @@ def test_the_ratio_of_known_densities_is_found():
 
 def test_sides_weigh_the_same_and_rows_by_their_weight():
     texts, made = drawn(300, REAL, 0), side(drawn(800, FAKE, 1))
-    once, thrice = fit_likeness(side(texts), made, ["=a"]), fit_likeness(side(texts * 3), made, ["=a"])
+    once, thrice = fit_density_ratio(side(texts), made, ["=a"]), fit_density_ratio(side(texts * 3), made, ["=a"])
     np.testing.assert_allclose(ratios(once), ratios(thrice), atol=0.02)  # all that differs is how rare the n-grams are
     only = np.array([1.0 if text == "word0" else 0.0 for text in texts])
-    pinned = fit_likeness(side(texts, weight=only), made, ["=a"])
+    pinned = fit_density_ratio(side(texts, weight=only), made, ["=a"])
     assert ratios(pinned)[0] > 1 > 0 > ratios(pinned)[1:].max()
 
 
 def test_no_row_is_judged_by_a_classifier_that_learnt_it_as_synthetic():
     texts = [f"row{i}" for i in range(200)]
     made = side(texts)
-    found = fit_likeness(side(drawn(100, REAL, 0)), made, ["=a"])
+    found = fit_density_ratio(side(drawn(100, REAL, 0)), made, ["=a"])
     fair, learnt = ratios_by(found, made, made.half, texts), ratios_by(found, made, ~made.half, texts)
     assert learnt.mean() < fair.mean() - 0.1
 
 
-def ratios_by(found: Likeness, made, half, texts):
+def ratios_by(found: DensityRatio, made, half, texts):
     return found.log_ratio(hashed_ngrams(texts), made.group, half)
 
 
@@ -59,16 +59,16 @@ def test_groups_have_their_own_classifiers_and_those_that_cannot_have_none_are_l
     true = Texts(hashed_ngrams(real), group, np.ones(600), np.zeros(600, dtype=bool))
     made = [*drawn(400, FAKE, 2), *drawn(400, FAKE, 3), "one"]
     fake = Texts(hashed_ngrams(made), np.array(["=a"] * 400 + ["=b"] * 400 + ["=c"], dtype=object), np.ones(801), np.arange(801) % 2 == 0)
-    found = fit_likeness(true, fake, ["=a", "=b", "=c"])
+    found = fit_density_ratio(true, fake, ["=a", "=b", "=c"])
     assert found.groups == ("=a", "=b")
     assert ratios(found)[0] > 0.5
     assert ratios(found, group="=b")[5] > 0.5
     assert not ratios(found, group="=c").any()
-    assert fit_likeness(true, fake, ["=c"]) is None
+    assert fit_density_ratio(true, fake, ["=c"]) is None
     assert found.log_ratio(hashed_ngrams([]), np.empty(0, dtype=object), np.empty(0, dtype=bool)).shape == (0,)
 
 
 def test_ratios_are_bounded():
-    found = fit_likeness(side(drawn(300, REAL, 0)), side(drawn(800, FAKE, 1)), ["=a"])
-    huge = Likeness(found.tfidf, found.coef * 1e6, found.intercept, found.groups)
+    found = fit_density_ratio(side(drawn(300, REAL, 0)), side(drawn(800, FAKE, 1)), ["=a"])
+    huge = DensityRatio(found.tfidf, found.coef * 1e6, found.intercept, found.groups)
     assert set(np.abs(ratios(huge))) == {LARGEST_LOG_RATIO}

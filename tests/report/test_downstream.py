@@ -1,11 +1,11 @@
-"""Projection and downstream probe: answers known by construction."""
+"""Projection and downstream classifier: answers known by construction."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.report.probe import LabelledRows, probe, unfit
+from synalign_spark.report.classifier import LabelledRows, classifier, unfit
 from synalign_spark.report.projection import principal_plane
 
 
@@ -19,7 +19,7 @@ def rows(n, rng, wrong=0.0, weight=None):
 
 def test_weights_that_silence_wrong_labels_are_seen_to_help():
     rng = np.random.default_rng(0)
-    found = probe(rows(400, rng), rows(500, rng), rows(600, rng, wrong=0.55))
+    found = classifier(rows(400, rng), rows(500, rng), rows(600, rng, wrong=0.55))
     uniform, weighted, real, both = (arm.accuracy for arm in found.arms)
     assert uniform < 0.5 < 0.9 < weighted
     assert min(real, both) > 0.9
@@ -32,15 +32,15 @@ def test_weights_that_silence_wrong_labels_are_seen_to_help():
 def test_equal_weights_of_any_scale_change_nothing():
     rng = np.random.default_rng(1)
     fit, holdout, synthetic = rows(100, rng), rows(100, rng), rows(200, rng, weight=np.full(200, 1e-6))
-    found = probe(fit, holdout, synthetic)
+    found = classifier(fit, holdout, synthetic)
     assert (found.gain.accuracy, found.gain.error) == (0.0, 0.0)
 
 
 def test_synthetic_rows_count_beside_real_ones_as_the_mass_says():
     rng = np.random.default_rng(4)
     fit, holdout, synthetic = rows(300, rng), rows(500, rng), rows(3000, rng, wrong=0.8, weight=np.ones(3000))
-    accuracy = {mass: probe(fit, holdout, synthetic, mass).arms[3].accuracy for mass in (0.0, 30.0, 3_000.0, None)}
-    assert accuracy[0.0] == probe(fit, holdout, synthetic).arms[2].accuracy  # real rows alone
+    accuracy = {mixing_weight: classifier(fit, holdout, synthetic, mixing_weight).arms[3].accuracy for mixing_weight in (0.0, 30.0, 3_000.0, None)}
+    assert accuracy[0.0] == classifier(fit, holdout, synthetic).arms[2].accuracy  # real rows alone
     assert accuracy[30.0] > 0.9 > 0.4 > accuracy[3_000.0]
     assert accuracy[None] == accuracy[3_000.0]  # 3,000 rows that count as one each
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.strength.mixing_weight import sample_weights
-from synalign_spark.report.findings import Gain, Probe, ProbeArm
+from synalign_spark.report.findings import Classifier, Gain, ProbeArm
 
 MIN_HOLDOUT = 20
 
@@ -25,7 +25,7 @@ class LabelledRows:
 
 
 def unfit(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows) -> str:
-    """Why the probe cannot be run on these rows; empty where it can."""
+    """Why the classifier cannot be run on these rows; empty where it can."""
     if len(set(holdout.y)) < 2 or len(set(fit.y)) < 2:
         return "the real rows have fewer than two labels"
     if len(holdout) < MIN_HOLDOUT:
@@ -35,13 +35,13 @@ def unfit(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows) -> 
     return ""
 
 
-def probe(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows, mass: float | None = None) -> Probe:
+def classifier(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows, mixing_weight: float | None = None) -> Classifier:
     """Logistic regression on embeddings, trained on synthetic rows as they are, on the same rows with their weights as
     sample weights, on real rows, and on both together; scored on held-out real rows.
 
-    mass: of the synthetic rows beside real ones, see ``core/mass.py``. Call only where ``unfit`` is empty. Accuracies are shares."""
+    mixing_weight: of the synthetic rows beside real ones, see ``core/mixing_weight.py``. Call only where ``unfit`` is empty. Accuracies are shares."""
     weighted = synthetic.weight / synthetic.weight.mean()
-    own, other = sample_weights(len(fit), len(synthetic), mass)
+    own, other = sample_weights(len(fit), len(synthetic), mixing_weight)
     trainings = (
         ("synthetic, uniform", synthetic, None),
         ("synthetic, weighted", synthetic, weighted),
@@ -53,7 +53,7 @@ def probe(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows, mas
         ProbeArm(name, len(rows), float(hit.mean()), float(np.sqrt(hit.mean() * (1 - hit.mean()) / len(hit))))
         for (name, rows, _), hit in zip(trainings, hits, strict=True)
     ]
-    return Probe(arms, len(holdout), _gain(hits[1], hits[0]), _gain(hits[3], hits[2]))
+    return Classifier(arms, len(holdout), _gain(hits[1], hits[0]), _gain(hits[3], hits[2]))
 
 
 def both(first: LabelledRows, second: LabelledRows) -> LabelledRows:

@@ -108,7 +108,9 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Effective size", f"{number(round(align['ess']))} of {number(align['n_synthetic'])} rows"),
     ]
     if "classifier_accuracy_real_and_synthetic" in report:
-        uniform, weighted, real, both = (report[f"probe_accuracy_{arm}"] for arm in ("uniform", "weighted", "real", "real_and_synthetic"))
+        uniform, weighted, real, both = (
+            report[f"classifier_accuracy_{arm}"] for arm in ("uniform", "weighted", "real", "real_and_synthetic")
+        )
         told = f"{uniform:.1%} without, {weighted:.1%} with weights; {real:.1%} trained on real rows, {both:.1%} on both"
         lines.append(("Classifier accuracy", told))
     return [*lines, ("Verdict", str(align["verdict"]))]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from synalign_spark.config.section import Positive, Section
 
@@ -20,7 +20,6 @@ class AlignConfig(Section):
     )
     regularization: Annotated[float, Field(gt=0)] | Literal["auto", "mmd_rule", "plain"] = Field(
         "auto",
-        alias="lambda",
         description="Regularisation lambda. auto: chosen by classifiers with labels and enough real rows, else by the effective sample size (labels) or by mmd_rule (none); "
         "mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
     )
@@ -74,8 +73,6 @@ class AlignConfig(Section):
     peer_timeout_s: float = Field(600.0, gt=0, description="Seconds that a barrier task waits for the others before the stage fails.")
     certificate_rows: Positive = Field(2_000, description="Rows a side of the exact MMD and the permutation test.")
     permutations: Positive = Field(200, description="Permutations of the test.")
-
-    model_config = ConfigDict(**Section.model_config, populate_by_name=True)
 
     @model_validator(mode="after")
     def _divisible(self) -> "AlignConfig":

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from synalign_spark.config import Config
 from synalign_spark.report import measures
-from synalign_spark.report.classifier import LabelledRows, classifier, unfit
+from synalign_spark.report.downstream import LabelledRows, classifier, unfit
 from synalign_spark.report.findings import Classifier, Findings, MapPoints, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
 from synalign_spark.report.projection import principal_plane

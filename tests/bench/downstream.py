@@ -28,7 +28,7 @@ from synalign_spark.config.files import load as load_config
 from synalign_spark.errors import ConfigError
 from tests.bench.pipeline import SHORT_LIVED
 from tests.bench.support import summary
-from tests.bench.support.classifiers import STUDENTS, Stack, TrainingSet, stack, training_sets
+from tests.bench.support.classifiers import CLASSIFIERS, Stack, TrainingSet, stack, training_sets
 from tests.bench.support.corpora import data_folder
 from tests.bench.support.hits import packed
 from tests.bench.support.methods import METHODS, OURS, weigh
@@ -88,7 +88,7 @@ def compare(data: Dataset, given: argparse.Namespace, ours: Ours, runs: Runs) ->
     for wanted in given.real_rows:
         for seed in range(given.seeds):
             places = real_rows(data, wanted, seed)
-            validation = judging_rows(data, places if given.develop else None)
+            validation = validation_rows(data, places if given.develop else None)
             for method in (summary.REAL_ALONE, *given.methods):
                 alone = method == summary.REAL_ALONE
                 if alone and seed and len(places) == len(data.real):
@@ -115,7 +115,7 @@ def shown_name(data: Dataset, given: argparse.Namespace) -> str:
     return f"{data.name} (development)" if given.develop else data.name
 
 
-def judging_rows(data: Dataset, taken: Any = None) -> Any:
+def validation_rows(data: Dataset, taken: Any = None) -> Any:
     """Places in the stack of the rows that accuracies are of: the test rows, or the real rows that were not ``taken``.
 
     Raises ValueError where all were."""
@@ -128,7 +128,7 @@ def judging_rows(data: Dataset, taken: Any = None) -> Any:
     return left
 
 
-def fewest_judges(data: Dataset, given: argparse.Namespace) -> int:
+def fewest_validation_rows(data: Dataset, given: argparse.Namespace) -> int:
     """Rows that every accuracy of a task is of, at least."""
     taken = max(wanted or len(data.real) for wanted in given.real_rows)
     return len(data.real) - taken if given.develop else len(data.test)
@@ -152,7 +152,7 @@ def score(data: Dataset, stacked: Stack, places: Any, validation: Any, run: dict
         sets = dict(training_sets(weighting, data.synthetic.labels, places, len(data.real), run["draws"], run["seed"]))
         extra = {"ess": round(float(1.0 / np.sum(weighting.weight**2)), 1), "certificate": weighting.extra}
     weighed = time.monotonic()
-    hits = {name: {way: classifier(stacked, rows, validation) for way, rows in sets.items()} for name, classifier in STUDENTS.items()}
+    hits = {name: {way: classifier(stacked, rows, validation) for way, rows in sets.items()} for name, classifier in CLASSIFIERS.items()}
     return {
         "scores": {name: {way: round(float(found.mean()), 6) for way, found in ways.items()} for name, ways in hits.items()},
         "hits": {name: {way: packed(found) for way, found in ways.items()} for name, ways in hits.items()},
@@ -267,7 +267,7 @@ def main() -> None:
                 data = open_task(task, given.text_column, given.label_column)
                 removed[data.name] = data.removed
                 found += list(compare(data, given, ours, runs))
-                test_rows[shown_name(data, given)] = fewest_judges(data, given)
+                test_rows[shown_name(data, given)] = fewest_validation_rows(data, given)
     except (ConfigError, ValueError) as err:
         raise SystemExit(f"downstream: {err}") from err
     if given.markdown:

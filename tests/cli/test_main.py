@@ -26,7 +26,7 @@ def test_every_command_has_help(command):
 
 def test_the_whole_configuration_can_be_printed_and_read_back():
     shown = json.loads(run("config", *QUICKSTART, "--set", "align.regularization=.inf").stdout)
-    assert shown["align"]["lambda"] == "Infinity"
+    assert shown["align"]["regularization"] == "Infinity"
     assert shown["select"]["demonstration_sets"] == 24
     assert json.loads(run("config", "--schema").stdout)["properties"]["align"]
 

@@ -53,7 +53,7 @@ def test_all_faults_come_at_once_with_key_value_and_fix():
 
 
 def test_a_value_of_a_union_is_reported_once():
-    assert faults({"source": {"path": "x"}, "align": {"lambda": "strong"}}).count("align.regularization") == 1
+    assert faults({"source": {"path": "x"}, "align": {"regularization": "strong"}}).count("align.regularization") == 1
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_overlay_of_nothing_changes_nothing(a):
 
 @given(st.integers(4, 2000).map(lambda n: 4 * n))
 def test_a_configuration_survives_being_written_and_read(n_features):
-    cfg = validate({"source": {"path": "x"}, "align": {"n_features": n_features, "lambda": float("inf")}})
+    cfg = validate({"source": {"path": "x"}, "align": {"n_features": n_features, "regularization": float("inf")}})
     assert Config.model_validate_json(cfg.model_dump_json(by_alias=True)) == cfg
     assert validate(cfg.model_dump(by_alias=True)) == cfg
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.report.classifier import LabelledRows, classifier, unfit
+from synalign_spark.report.downstream import LabelledRows, classifier, unfit
 from synalign_spark.report.projection import principal_plane
 
 
@@ -39,7 +39,9 @@ def test_equal_weights_of_any_scale_change_nothing():
 def test_synthetic_rows_count_beside_real_ones_as_the_mass_says():
     rng = np.random.default_rng(4)
     fit, holdout, synthetic = rows(300, rng), rows(500, rng), rows(3000, rng, wrong=0.8, weight=np.ones(3000))
-    accuracy = {mixing_weight: classifier(fit, holdout, synthetic, mixing_weight).arms[3].accuracy for mixing_weight in (0.0, 30.0, 3_000.0, None)}
+    accuracy = {
+        mixing_weight: classifier(fit, holdout, synthetic, mixing_weight).arms[3].accuracy for mixing_weight in (0.0, 30.0, 3_000.0, None)
+    }
     assert accuracy[0.0] == classifier(fit, holdout, synthetic).arms[2].accuracy  # real rows alone
     assert accuracy[30.0] > 0.9 > 0.4 > accuracy[3_000.0]
     assert accuracy[None] == accuracy[3_000.0]  # 3,000 rows that count as one each

@@ -19,13 +19,13 @@ def test_metrics_have_one_row_per_name_and_label(findings):
 def test_what_could_not_be_measured_is_null(findings):
     certificate = [{**findings.certificate[0], "lambda": float("nan")}]
     rows = metric_rows(dataclasses.replace(findings, certificate=certificate))
-    assert [row["value"] for row in rows if row["name"] == "align.regularization"] == [None]
+    assert [row["value"] for row in rows if row["name"] == "align.lambda"] == [None]
 
 
 def test_metrics_hold_the_figures(findings):
     value = {(row["name"], row["label"]): row["value"] for row in metric_rows(findings)}
     assert value["align.mmd2_holdout_after", None] == 0.02
-    assert math.isinf(value["align.regularization", "negative"])
+    assert math.isinf(value["align.lambda", "negative"])
     assert value["align.exact_mmd2_after", "positive"] is None
     assert value["rows.synthetic", "positive"] == 80
     assert value["weight.ess", None] == 80.0

@@ -96,4 +96,4 @@ def _hits(x: object, x_test: object, data: Stack, training: TrainingSet, test: I
     return np.asarray(model.predict(x_test) == data.labels[test])
 
 
-STUDENTS: Mapping[str, Callable[[Stack, TrainingSet, Int64Array], Hits]] = {"embeddings": on_embeddings, "tfidf": on_tfidf}
+CLASSIFIERS: Mapping[str, Callable[[Stack, TrainingSet, Int64Array], Hits]] = {"embeddings": on_embeddings, "tfidf": on_tfidf}

@@ -18,7 +18,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "logs": (set(), {"structlog"}),
     "progress": (set(), {"rich"}),
     "config": ({"errors"}, {"pydantic", "yaml"}),
-    "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch"}),
+    "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
     "storage": ({"errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"core", "errors", "logs", "storage.paths"}, NUMERIC | {"pyarrow", "pyspark", "torch"}),

@@ -1,17 +1,26 @@
-"""Random choices as column expressions: keyed by (seed, row id), so no partitioning changes them."""
+"""Random choices as column expressions: keyed by (seed, row id), so no partitioning changes them.
+
+The same ids and numbers without Spark: :mod:`synalign_spark.core.keys`.
+"""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-_STEPS = 2**52
+from synalign_spark.core.keys import LABEL_SEPARATOR, STEPS
 
 
 def unit(seed: int, purpose: str, *ids: Column | str) -> Column:
     """A number in (0, 1), uniform over rows and independent between purposes ('split', 'sample', ...)."""
     hashed = F.xxhash64(*ids, F.lit(seed), F.lit(purpose))
-    return (F.pmod(hashed, F.lit(_STEPS)) + F.lit(0.5)) / F.lit(float(_STEPS))
+    return (F.pmod(hashed, F.lit(STEPS)) + F.lit(0.5)) / F.lit(float(STEPS))
 
 
 def content_id(text: Column | str) -> Column:
     """The id of a row: sha256 of its normalised text, in hex."""
     return F.sha2(text, 256)
+
+
+def labelled_content_id(text: str, label: str) -> Column:
+    """The id of a row whose text may occur under several labels: sha256 of label and text, of the text alone where the
+    label is null. text, label: column names."""
+    return F.when(F.col(label).isNull(), content_id(text)).otherwise(F.sha2(F.concat_ws(LABEL_SEPARATOR, label, text), 256))

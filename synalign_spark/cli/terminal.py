@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from synalign_spark.config import Config
+from synalign_spark.formatting import number
 from synalign_spark.pipeline.steps import Step, Verdict
 from synalign_spark.progress import Progress
 
@@ -77,13 +78,6 @@ def in_words(summary: Mapping[str, Any]) -> str:
         elif isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 40):
             parts.append(f"{name} {number(value)}")
     return " · ".join(parts)
-
-
-def number(value: Any) -> str:
-    """8530 as 8,530; 0.012345 as 0.0123; texts as they are."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

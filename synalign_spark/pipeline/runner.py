@@ -97,7 +97,7 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
 
 
 def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, observer: Observer, session: Session) -> None:
-    logs.configure(store.local_path("log.jsonl"))
+    logs.configure(None if store.paths.local_folder is None else f"{store.paths.local_folder}/log.jsonl")
     with contextlib.ExitStack() as stack:
         with observer.waiting("starting Spark"):
             spark = stack.enter_context(session(cfg))
@@ -120,7 +120,6 @@ def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: 
     store.record(
         step.name,
         {
-            "fingerprint": steps.fingerprint(settings),
             "settings": settings,
             "limits": steps.limits_of(ctx.cfg),
             "source": source,

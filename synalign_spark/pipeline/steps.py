@@ -4,7 +4,6 @@ Nothing here starts Spark: a run that is finished is recognised from its manifes
 """
 
 import functools
-import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -107,11 +106,6 @@ def _flatten(value: Any, key: str) -> dict[str, Any]:
     if isinstance(value, dict) and value:
         return {k: v for name, inner in value.items() for k, v in _flatten(inner, f"{key}.{name}").items()}
     return {key: value}
-
-
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """A hash of settings or inputs, stable over key order."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

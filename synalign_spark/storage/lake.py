@@ -18,10 +18,10 @@ from pyspark.sql.types import StructType
 
 from synalign_spark import errors
 from synalign_spark.errors import ContractError, LakeError, SynalignError
+from synalign_spark.storage.contracts import RUN_ID
 from synalign_spark.storage.paths import fault_line, filesystem, local_path, scheme, spark_path
 from synalign_spark.storage.tables import Table
 
-RUN_ID = "run_id"
 # Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
 RENAMING_SCHEMES = ("file", "hdfs", "viewfs", "abfs", "abfss")
 # Run ids and scope values stand in folder names and SQL; nothing in them ever needs escaping.
@@ -132,8 +132,8 @@ class Lake:
                 value = F.coalesce(value, _fail(f"table {table.name}: column {column.name} is null in some row, and must not be"))
             columns.append(value.alias(column.name))
         for name, only in scope.items():
-            told = f"table {table.name}: column {name} must be '{only}' in every row of this write, got another value"
-            df = df.where(F.when(F.col(name) == F.lit(only), F.lit(True)).otherwise(_fail(told)))
+            message = f"table {table.name}: column {name} must be '{only}' in every row of this write, got another value"
+            df = df.where(F.when(F.col(name) == F.lit(only), F.lit(True)).otherwise(_fail(message)))
         return df.select(*columns)
 
     def _stored(self, table: Table, only_this_run: bool) -> DataFrame:

@@ -15,7 +15,7 @@ def run(ctx: Context) -> Summary:
     found = align(
         real, synthetic, corpus, ctx.lake.read(SYNTHETIC), ctx.cfg.align, ctx.cfg.run.seed, ctx.log.info,
         real_weights=ctx.cfg.source.weight_column is not None,
-        checkpoint=f"{ctx.cfg.lake.path.rstrip('/')}/_synalign/{ctx.cfg.run.id}",
+        checkpoint=ctx.paths.folder,
     )  # fmt: skip
     ctx.lake.write(WEIGHTS, found.weights)
     ctx.lake.write(CERTIFICATE, found.certificate)

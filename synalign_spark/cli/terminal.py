@@ -121,6 +121,6 @@ def next_commands(manifest: Mapping[str, Any], where: str) -> list[str]:
     return [
         f"open the report:      {manifest['report']['summary']['report']}",
         f"look at rows:         synalign show {where}",
-        "your own corpus:      synalign run --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
-        "what it would cost:   synalign plan --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
+        "your own corpus:      synalign init my.yaml --source YOUR.parquet",
+        "what it would cost:   synalign plan --config my.yaml",
     ]

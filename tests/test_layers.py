@@ -40,7 +40,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"jinja2", "markupsafe", "matplotlib", "pyarrow", "pyspark", "sklearn", "yaml"},
     ),
     "pipeline": (
-        {"alignment", "config", "core", "errors", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
+        {"alignment", "config", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "cli": (

@@ -38,8 +38,8 @@ def run(
     redo: Annotated[bool, typer.Option(help="Replace the output of steps whose settings changed, and of those after them.")] = False,
 ) -> None:
     """Run the pipeline. What is done for the same settings and inputs is skipped; a killed run goes on where it was."""
-    from synalign_spark.cli.terminal import Terminal
     from synalign_spark.pipeline.runner import run_pipeline
+    from synalign_spark.pipeline.terminal import Terminal
 
     exit_with(lambda: run_pipeline(load(config, settings), Terminal(), redo=redo, only=checked_stage(stage)))
 

@@ -97,8 +97,8 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
 
 
 def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, observer: Observer, session: Session) -> None:
-    logs.configure(None if store.paths.local_folder is None else f"{store.paths.local_folder}/log.jsonl")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(logs.logging_to(store.paths.local_log))
         with observer.waiting("starting Spark"):
             spark = stack.enter_context(session(cfg))
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)

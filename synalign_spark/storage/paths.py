@@ -63,9 +63,14 @@ class RunPaths:
 
     @property
     def local_folder(self) -> str | None:
-        """The folder as a path on this machine (logs go there); None for a lake elsewhere."""
+        """The folder as a path on this machine; None for a lake elsewhere."""
         local = local_path(self.folder)
         return None if local is None else str(local)
+
+    @property
+    def local_log(self) -> str | None:
+        """File of the structured log; None for a lake elsewhere."""
+        return None if self.local_folder is None else f"{self.local_folder}/log.jsonl"
 
 
 def scheme(path: str) -> str:

@@ -22,10 +22,10 @@ import pytest
 from deltalake import DeltaTable
 from rich.console import Console
 
-from synalign_spark.cli.terminal import Terminal
 from synalign_spark.config.files import load, validate
 from synalign_spark.errors import DataError, LakeError
 from synalign_spark.pipeline.runner import run_pipeline
+from synalign_spark.pipeline.terminal import Terminal
 from synalign_spark.progress import Progress
 from synalign_spark.storage import tables
 

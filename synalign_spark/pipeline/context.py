@@ -8,7 +8,6 @@ from pyspark.sql import SparkSession
 from synalign_spark.config import Config
 from synalign_spark.progress import Progress
 from synalign_spark.storage.lake import Lake
-from synalign_spark.storage.paths import RunPaths
 
 # What a job tells about itself: shown on the terminal, kept in the run's manifest. Plain JSON values.
 Summary = dict[str, Any]
@@ -23,8 +22,3 @@ class Context:
     lake: Lake
     progress: Progress
     log: Any  # a structlog logger, bound to run_id and stage
-
-    @property
-    def paths(self) -> RunPaths:
-        """Where the run keeps what is not a table."""
-        return RunPaths(self.cfg.lake.path, self.cfg.run.id)

@@ -5,11 +5,14 @@ The version pins are the set that is tested together; loosen one only with a run
 declared dependency compiles llama.cpp for ten minutes, and only its model file is needed here.
 """
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# The version stands in the package alone; read as text, since importing the package may need what is yet to be installed.
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "synalign_spark" / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
 
 CORE = [
     "numpy>=2.0,<3",
@@ -35,6 +38,7 @@ QUICKSTART = [
 ]
 DEV = [
     "pytest>=8",
+    "setuptools>=68",  # the wheel is built and looked into by a test
     "pytest-timeout>=2.3",
     "hypothesis>=6",
     "moto[s3]>=5",  # an S3 server on loopback; with the two below as in moto[server], which is twice as big
@@ -49,7 +53,7 @@ DEV = [
 
 setup(
     name="synalign-spark",
-    version="0.1.0",
+    version=VERSION.group(1),
     description="Distribution-matched synthetic text from an LLM, as a Spark and Ray batch job",
     long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from synalign_spark.cli.terminal import number
 from synalign_spark.config import Config
+from synalign_spark.formatting import number
 from synalign_spark.generation.estimate import estimate
 from synalign_spark.pipeline.runner import source_fingerprints, verdicts_of
 from synalign_spark.storage.runs import RunStore

@@ -63,10 +63,9 @@ def empty() -> Any:
     """No demonstrations."""
     import pyarrow as pa
 
-    from synalign_spark.generation.results import arrow_schema
     from synalign_spark.storage.tables import DEMONSTRATIONS
 
-    return pa.Table.from_pylist([], arrow_schema(DEMONSTRATIONS))
+    return pa.Table.from_pylist([], DEMONSTRATIONS.arrow)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ import pyarrow as pa
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.acceptance import NOTHING_SHOWN, Acceptor
-from synalign_spark.generation.backends.ray_pool import Pool
+from synalign_spark.generation.backends.pool import open_pool
+from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
@@ -38,15 +39,14 @@ def generate(
     ledger_dir: str,
     progress: Progress,
     log_dir: str | None = None,
-    make_pool: Callable[[GenerateConfig, str, str | None], Pool] = Pool,
 ) -> GenerateResult:
     """Writes ``cfg.target_rows`` accepted rows, or as many as candidates and budget give.
 
     demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt);
     label_counts: corpus rows by label; ledger_dir: folder of the stored answers, any file system; log_dir: local
-    folder for the embedded model's logs; make_pool: what sends the calls. Raises EndpointError for an endpoint that cannot be used,
+    folder for the embedded model's logs. Raises EndpointError for an endpoint that cannot be used,
     ConfigError for label shares that do not fit. A failed call is a row, never an exception."""
-    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, make_pool(cfg, ledger_dir, log_dir) as pool:
+    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, open_pool(cfg, ledger_dir, log_dir) as pool:
         return _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task).finish()
 
 

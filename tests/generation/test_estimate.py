@@ -1,7 +1,6 @@
 """What a generation would take: counts by hand, and the engine's own count on a server that answers well."""
 
 import pytest
-from local_pool import LocalPool
 from loopback import loopback
 
 from synalign_spark.config import GenerateConfig
@@ -54,7 +53,7 @@ def test_budgets_that_are_too_small_are_named():
 def test_the_best_case_is_what_the_engine_needs_where_every_row_is_accepted(demonstrations, make_config, quiet, tmp_path):
     with loopback() as server:
         cfg = make_config(server.base_url)
-        result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet, make_pool=LocalPool)
+        result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
     assert result.summary["accepted"] == 24
     demonstration_sets = len(set(zip(*(demonstrations[name].to_pylist() for name in ("label", "set_rank")), strict=True)))
     assert result.calls.num_rows <= estimate(cfg, COUNTS, demonstration_sets)["calls"][0]

@@ -42,6 +42,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"alignment", "config", "core", "errors", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
+    "api": (
+        {"config", "errors", "generation", "progress", "storage"},
+        {"pandas", "pyarrow", "pyspark", "rich"},
+    ),
     "cli": (
         {"config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer"},

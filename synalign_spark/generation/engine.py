@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.acceptance import NOTHING_SHOWN, Acceptor
 from synalign_spark.generation.backends.pool import open_pool
@@ -21,8 +22,16 @@ from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_rows
-from synalign_spark.generation.plan import ATTRIBUTES_ATTEMPTS, DemonstrationSet, Planner, Slot, demonstration_sets_of, make_attribute_set
-from synalign_spark.generation.quotas import Label, label_shares, quotas
+from synalign_spark.generation.plan import (
+    ATTRIBUTES_ATTEMPTS,
+    DemonstrationSet,
+    Label,
+    Planner,
+    Slot,
+    demonstration_sets_of,
+    label_shares,
+    make_attribute_set,
+)
 from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
 from synalign_spark.progress import Progress, Task
 
@@ -100,7 +109,7 @@ class _Run:
         self.rows = Rows(cfg)
         self.asked: Counter[Label] = Counter()  # candidate rows asked for
         self.answers = read_ledger(ledger_dir)
-        self.reused = self.tokens_reused = 0
+        self.reused = 0
         self.budget = Budget(cfg.limits, cfg.llm)
         for answer in self.answers.values():
             self.budget.spend(answer)

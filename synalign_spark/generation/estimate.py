@@ -5,9 +5,10 @@ import os
 from typing import Any
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.generation.calls import make_request
+from synalign_spark.generation.plan import Label, label_shares
 from synalign_spark.generation.prompts import attributes_prompt, random_attributes, row_chars, rows_prompt
-from synalign_spark.generation.quotas import Label, label_shares, quotas
 
 CHARS_A_TOKEN = 4.0  # typical of English; requests reserve by a more cautious figure
 TYPICAL_ROW_CHARS = 120

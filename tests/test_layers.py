@@ -33,7 +33,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "generation": (
         {"config", "core", "errors", "progress", "storage.contracts", "storage.paths", "storage.tables"},
-        {"aiohttp", "json_repair", "openai", "pyarrow", "pydantic", "ray", "xllamacpp"},
+        {"aiohttp", "json_repair", "openai", "pyarrow", "pydantic", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
         {"alignment", "config", "core", "errors", "formatting", "spark", "storage", "udfs"},
@@ -42,6 +42,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "pipeline": (
         {"alignment", "config", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
+    ),
+    "api": (
+        {"config", "errors", "generation", "progress", "storage"},
+        {"pandas", "pyarrow", "pyspark", "rich"},
     ),
     "cli": (
         {"config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},

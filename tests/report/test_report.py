@@ -173,7 +173,10 @@ def test_shown_configuration_hides_what_looks_like_a_secret(cfg):
 
 def test_held_out_rows_are_those_of_the_alignment(lake, cfg):
     real = lake.read(tables.EMBEDDINGS, origin="real")
-    theirs = {row.doc_id for row in real_side(real, None, None, cfg.align, cfg.run.seed).frame.where("split = 'holdout'").select("doc_id").collect()}
+    theirs = {
+        row.doc_id
+        for row in real_side(real, None, None, cfg.align, cfg.run.seed).frame.where("split = 'holdout'").select("doc_id").collect()
+    }
     ours = {row.doc_id for row in real.where(held_out(cfg)).select("doc_id").collect()}
     assert ours == theirs
     assert 20 < len(ours) < 100

@@ -104,7 +104,7 @@ def test_rows_of_wrong_labels_harm_real_rows_by_their_mixing_weight_and_good_one
     helped = choose_by_cross_validation(
         few, pool(3)[0], SHARES, confidence_exponents=(0.0,), lams=(np.inf,), density_ratio_exponents=(0.0,), mixing_weights=(0.0, 1_000.0)
     )
-    assert helped.beside[1].log_loss < helped.beside[0].log_loss
+    assert helped.mixing[1].log_loss < helped.mixing[0].log_loss
 
 
 def test_near_ties_go_by_the_log_loss_and_clear_wins_by_accuracy():

@@ -21,7 +21,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch"}),
     "storage": ({"errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
-    "distributed": ({"core", "errors", "logs", "storage.paths"}, NUMERIC | {"pyarrow", "pyspark", "torch"}),
+    "distributed": ({"core", "errors", "logs", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
         {"config", "core", "distributed", "errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},

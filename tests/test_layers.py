@@ -22,13 +22,13 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
     "storage": ({"errors", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
-    "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"pyarrow", "pyspark", "torch"}),
+    "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
         {"config", "core", "distributed", "errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},
     ),
     "alignment": (
-        {"config", "core", "distributed", "errors", "spark", "storage.contracts", "storage.tables", "udfs"},
+        {"config", "core", "distributed", "errors", "formatting", "spark", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pyarrow", "pyspark"},
     ),
     "generation": (
@@ -44,8 +44,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "api": (
-        {"config", "errors", "generation", "progress", "storage"},
-        {"pandas", "pyarrow", "pyspark", "rich"},
+        {"alignment", "config", "core", "errors", "generation", "pipeline", "progress", "spark", "storage", "udfs"},
+        NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
     ),
     "cli": (
         {"config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},

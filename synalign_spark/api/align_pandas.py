@@ -73,14 +73,14 @@ def _beside(kept: pd.DataFrame, weights: dict[str, Float64Array]) -> pd.DataFram
 def rows_of(frame: pd.DataFrame, columns: AlignColumns, side: str, weight: str | None) -> Rows:
     """The rows of a frame, checked. Raises DataError naming the column and how many rows."""
     texts = None if columns.text is None else _texts(frame[columns.text], side, columns.text)
-    labels = [None] * len(frame) if columns.label is None else _labels(frame[columns.label], side, columns.label)
+    labels: list[str | None] = [None] * len(frame) if columns.label is None else _labels(frame[columns.label], side, columns.label)
     vectors = None if columns.embedding is None or not len(frame) else as_vectors(frame[columns.embedding].tolist(), columns.embedding)
     prior = np.ones(len(frame)) if weight is None else frame[weight].astype(np.float64).fillna(1.0).to_numpy()
     ids = _ids(frame, columns, side, texts, labels, vectors)
     code, unique = pd.factorize(np.asarray(ids, dtype=object))
     distinct = np.full(len(unique), len(frame), dtype=np.int64)
     np.minimum.at(distinct, code, np.arange(len(frame)))
-    total = np.bincount(code, weights=prior, minlength=len(unique)) if len(frame) else np.zeros(0)
+    total: Float64Array = np.bincount(code, weights=prior, minlength=len(unique)).astype(np.float64)
     return Rows(ids, labels, texts, prior, distinct, code, total, vectors)
 
 
@@ -110,7 +110,7 @@ def _texts(column: pd.Series, side: str, name: str) -> list[str]:
 def _labels(column: pd.Series, side: str, name: str) -> list[str | None]:
     if pd.api.types.is_float_dtype(column) and not (column.dropna() == column.dropna().round()).all():
         raise DataError(f"label={name!r}: holds numbers that are no classes; bin them, or name a column of text, integers or booleans")
-    labels = as_labels(column.astype("Int64") if pd.api.types.is_float_dtype(column) else column)
+    labels: list[str | None] = as_labels(column.astype("Int64") if pd.api.types.is_float_dtype(column) else column)
     missing = sum(label is None for label in labels)
     if missing:
         raise DataError(f"label={name!r}: {missing} of {len(labels)} {side} rows have no label; fill them or filter them out")

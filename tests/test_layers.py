@@ -47,6 +47,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"alignment", "config", "core", "errors", "generation", "pipeline", "progress", "spark", "storage", "udfs"},
         NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
     ),
+    "ml": (
+        {"alignment", "api", "config", "core", "errors", "spark", "storage.tables", "udfs"},
+        NUMERIC | {"pyarrow", "pyspark"},
+    ),
     "cli": (
         {"config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},

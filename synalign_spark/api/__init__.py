@@ -1,1 +1,1 @@
-"""The public functions, one a module; ``synalign_spark`` brings them in when they are first used."""
+"""The functions that a user calls with DataFrames, pandas or Spark; each module has one. ``synalign_spark`` brings them in when first used."""

@@ -13,6 +13,7 @@ from synalign_spark.config import SelectConfig
 from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY
 from synalign_spark.core.sampling.strata import DemonstrationSet, LabelClusters, PickedSet, demonstration_sets
 from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.spark.columns import check_sets
 from synalign_spark.spark.keys import unit
 from synalign_spark.storage.tables import DEMONSTRATIONS, SELECTION_TRACE
 
@@ -79,9 +80,7 @@ def choose_sets(clusters: LabelClusters, cfg: SelectConfig, earlier: Sequence[Pi
         sets = demonstration_sets(clusters, cfg, earlier)
     except ValueError as err:
         raise DataError(f"select: {err}") from err
-    if not sets:
-        rounds = 1 + max(one.round for one in earlier)
-        raise DataError(f"select: all rows of all clusters were shown in rounds before {rounds}; lower select.rows_per_set")
+    check_sets(sets, earlier)
     return sets
 
 

@@ -14,6 +14,7 @@ from synalign_spark.core.sampling.gp import Tracker, median_length_scale
 from synalign_spark.core.sampling.quota import largest_remainder
 
 AUTO_SETS_A_LABEL = 64
+WEIGHT_STEPS = 2**24  # of the largest weight: sums of so many whole steps are exact, in any order, up to 2^29 rows
 
 IntArray = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]

@@ -1,1 +1,0 @@
-"""Estimators in the manner of Spark ML: parameters, ``fit``, ``transform``, and persistence."""

@@ -43,8 +43,12 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"alignment", "config", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
+    "api": (
+        {"alignment", "config", "core", "errors", "formatting", "generation", "pipeline", "progress", "spark", "storage", "udfs"},
+        NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
+    ),
     "cli": (
-        {"config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
+        {"api", "config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),

@@ -28,7 +28,7 @@ CORE = [
 SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0"]  # 4.4.1's jar is not published; 4.4.x refuses a newer pyspark
 READERS = ["deltalake>=1.0"]  # delta-rs: `synalign show` and tests read tables without a JVM
 MODELS = ["torch>=2.6", "sentence-transformers>=5"]
-LLM = ["ray>=2.50", "openai[aiohttp]>=3,<4", "json-repair>=0.40"]
+LLM = ["ray>=2.50", "openai[aiohttp]>=3,<4", "json-repair>=0.40", "tenacity>=9"]
 INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "jinja2>=3.1", "matplotlib>=3.9"]
 
 QUICKSTART = [

@@ -28,12 +28,12 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},
     ),
     "alignment": (
-        {"config", "core", "distributed", "errors", "spark", "storage.contracts", "storage.tables", "udfs"},
+        {"config", "core", "distributed", "errors", "formatting", "spark", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pyarrow", "pyspark"},
     ),
     "generation": (
         {"config", "core", "errors", "progress", "storage.contracts", "storage.paths", "storage.tables"},
-        {"aiohttp", "json_repair", "openai", "pyarrow", "pydantic", "ray", "xllamacpp"},
+        {"aiohttp", "json_repair", "openai", "pyarrow", "pydantic", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
         {"alignment", "config", "core", "errors", "formatting", "spark", "storage", "udfs"},

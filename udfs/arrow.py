@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
-from pyspark.sql.types import IntegerType
 
 from synalign_spark.errors import DataError
 
@@ -97,6 +95,9 @@ def _values(array: pa.Array) -> Float32Array:
 
 def widths_udf() -> Callable[..., Any]:
     """:func:`vector_widths` as an iterator ``arrow_udf``: one int a row."""
+    # Late, so that vectors become matrices where there is no Spark.
+    from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
+    from pyspark.sql.types import IntegerType
 
     def widths(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for batch in batches:

@@ -1,37 +1,25 @@
-"""Alignment: one sampling weight per synthetic row, so that the weighted rows follow the real ones.
+"""Alignment of DataFrames: one sampling weight per synthetic row, so that the weighted rows follow the real ones.
 
-On the executors: checks, mean features of the real rows and, in the driver loop, every pass. On the driver:
-the D-vectors of the solver, and in the local runtime the synthetic embeddings. See ``core/mmd.py`` for
-the problem that is solved, and ``align_strength`` for the choice of its strength.
+See ``core/solver/dual.py`` for the problem that is solved, ``strength`` for the choice of its strength, and ``procedure`` for the steps.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from synalign_spark.alignment.base_measure import with_base
-from synalign_spark.alignment.checks import run_checks
-from synalign_spark.alignment.inputs import Survey, feature_map, real_means, real_rows, survey, synthetic_rows
-from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
-from synalign_spark.alignment.runtimes.device import check_device
-from synalign_spark.alignment.runtimes.local import Rows, Solved
-from synalign_spark.alignment.strength import Strength, choose_strength, row_share
-from synalign_spark.alignment.tables import Outcome, certificate_rows, trace_rows
+from synalign_spark.alignment.procedure import align_sides
+from synalign_spark.alignment.sides import Side
+from synalign_spark.alignment.spark_side import SparkSide, real_side, synthetic_side
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.evaluation.witness import MeanDifference
 from synalign_spark.core.features import FeatureMap
-from synalign_spark.core.solver.path import Sample, Settings, pool
-from synalign_spark.core.solver.solve import Problem
 from synalign_spark.storage.tables import CERTIFICATE, SOLVER_TRACE, WEIGHTS, Table
 
-FEWEST_REAL_ROWS = 20  # a label with fewer keeps its base weights under a rule that validation rows, and is not split under any
-FEWEST_SPLIT_ROWS = 3  # the same where a split got fewer
 Report = Callable[[str], None]
 
 
@@ -66,72 +54,27 @@ def align(
     Raises DataError where a side is empty, a synthetic label has no real rows, vectors are missing, not finite or
     of different widths, or base weights are negative or all 0; ConfigError where align.device or align.runtime cannot be had."""
     spark = corpus.sparkSession
-    check_device(spark, cfg)
-    real = real_rows(embeddings_real, corpus if real_weights else None, cfg, seed)
-    raw = synthetic_rows(embeddings_synthetic, synthetic, cfg, seed).persist(StorageLevel.MEMORY_AND_DISK)
-    held = [raw]
+    kept: list[DataFrame] = []
+
+    def keep(side: Side) -> Side:
+        if not isinstance(side, SparkSide):
+            return side
+        kept.append(side.frame.persist(StorageLevel.MEMORY_AND_DISK))
+        return side
+
+    real = real_side(embeddings_real, corpus.select("doc_id", "text"), corpus if real_weights else None, cfg, seed)
+    rows = synthetic_side(embeddings_synthetic, synthetic, synthetic.select("doc_id", "text"), cfg, seed)
     try:
-        counts = survey(real, raw, cfg.label_shares)
-        features = feature_map(real, counts.width, cfg, seed)
-        means = real_means(real, features)
-        texts = (corpus.select("doc_id", "text"), synthetic.select("doc_id", "text"))
-        strength = choose_strength(real, raw, texts, counts, means, features, cfg, seed, report)
-        rows_df = with_base(raw, texts[1], strength.base, seed)
-        runtime = choose_runtime(spark, cfg, sum(counts.synthetic.values()), counts.width)
-        report(f"runtime {runtime.name}: {runtime.reason}")
-        if strength.base.changes and runtime.name != "local":
-            held.append(rows_df.persist(StorageLevel.MEMORY_AND_DISK))
-        rows = open_rows(runtime, rows_df, features, cfg, lambda table: spark.createDataFrame(table, WEIGHTS.ddl), checkpoint)
-        outcomes, seconds = _outcomes(rows, means, counts, strength, cfg)
-        solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
-        checks = run_checks(rows, real, solved, outcomes, features.bandwidths, cfg, seed)
-        certificate = certificate_rows(outcomes, checks, features, cfg, seconds, counts.unmatched, strength)
-        weights = rows.weights(solved)
-        rows.close()
+        found = align_sides(real, keep(rows), cfg, seed, report, spark, checkpoint, keep)
     finally:
-        for frame in held:
+        for frame in kept:
             frame.unpersist()
-    for row in certificate:
-        report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
-    differences = {group: _difference(means[group], outcomes.get(group)) for group in means}
-    tables = (_table(spark, CERTIFICATE, certificate), _table(spark, SOLVER_TRACE, trace_rows(outcomes, strength)))
-    return Aligned(weights if cfg.per_label else _within_labels(weights), *tables, features, differences)
+    weights = spark.createDataFrame(found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
+    tables = (_table(spark, CERTIFICATE, found.certificate), _table(spark, SOLVER_TRACE, found.trace))
+    return Aligned(weights if cfg.per_label else within_labels(weights), *tables, found.features, found.differences)
 
 
-def problem(means: Mapping[str, Sample], settings: Settings, share: float) -> Problem:
-    """What a group is aligned to; few real rows are not split, and a rule that validation rows by them leaves their label alone."""
-    parts = [means[name] for name in ("fit", "validation", "holdout")]
-    if sum(part.count for part in parts) < FEWEST_REAL_ROWS or min(part.count for part in parts) < FEWEST_SPLIT_ROWS:
-        nobody = Sample(0, np.zeros_like(parts[0].mean))
-        return Problem(pool(parts), nobody, nobody, settings.for_few_rows(), share)
-    return Problem(parts[0], parts[1], parts[2], settings, share)
-
-
-def _outcomes(
-    rows: Rows, means: Mapping[str, Mapping[str, Sample]], counts: Survey, strength: Strength, cfg: AlignConfig
-) -> tuple[dict[str, Outcome], float]:
-    """Solves every group: problems and answers side by side, and the seconds that it took."""
-    problems = {group: problem(means[group], strength.settings, row_share(counts, group, cfg)) for group in counts.groups}
-    started = time.monotonic()
-    answers = rows.solve(problems)
-    seconds = time.monotonic() - started
-    return {
-        group: Outcome(counts.synthetic[group], counts.shares[group], strength.base, problems[group], answers[group]) for group in problems
-    }, seconds
-
-
-def _solved(outcome: Outcome) -> Solved:
-    point = outcome.end.solution.point
-    return Solved(point.theta, point.moments.log_partition, outcome.end.before.log_partition, outcome.share)
-
-
-def _difference(means: Mapping[str, Sample], outcome: Outcome | None) -> MeanDifference:
-    """For the witness: against all real rows of the group. outcome: None for a label without synthetic rows."""
-    real = pool(list(means.values())).mean
-    return MeanDifference.of(real, outcome.end.solution.point.moments.mean, outcome.end.before.mean) if outcome else MeanDifference.of(real)
-
-
-def _within_labels(weights: DataFrame) -> DataFrame:
+def within_labels(weights: DataFrame) -> DataFrame:
     """One mixture was matched: weight_in_label and base_weight are brought to sum 1 within each label."""
     totals = weights.groupBy("label").agg(F.sum("weight_in_label").alias("w"), F.sum("base_weight").alias("q"))
     inside = F.when(F.col("w") > 0, F.col("weight_in_label") / F.col("w")).otherwise(F.lit(0.0))

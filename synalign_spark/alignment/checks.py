@@ -11,17 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from synalign_spark.alignment.runtimes.local import Rows, Solved
+from synalign_spark.alignment.runtimes.rows import Rows, Solved
+from synalign_spark.alignment.samples import certificate_rows_a_group, held_out_rates
+from synalign_spark.alignment.survey import Survey
 from synalign_spark.alignment.tables import Checks, Outcome
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.evaluation.certificate import compare, draw_size
-from synalign_spark.spark.groups import by_group
+from synalign_spark.core.groups import ALL
 from synalign_spark.udfs.arrow import to_matrix
 
-MOST_ROWS = 40_000  # a side, over all labels
 WHOLE = "whole"
 
 Mask = npt.NDArray[np.bool_]
@@ -41,42 +40,38 @@ class Drawn:
     @classmethod
     def of(cls, table: pa.Table) -> "Drawn":
         order = np.argsort(np.asarray(table.column("doc_id").to_pylist(), dtype=object), kind="stable")
-        column = {name: table.column(name).to_numpy()[order] for name in ("grp", "u_whole", "before", "after")}
-        return cls(to_matrix(table.column("embedding"))[order], column["grp"], column["u_whole"], column["before"], column["after"])
+        group = np.asarray(table.column("grp").to_pylist(), dtype=object)[order]
+        column = {name: table.column(name).to_numpy()[order] for name in ("u_whole", "before", "after")}
+        return cls(to_matrix(table.column("embedding"))[order], group, column["u_whole"], column["before"], column["after"])
+
+    @classmethod
+    def of_real(cls, rows: pa.Table) -> "Drawn":
+        """Real rows, which come once."""
+        once = pa.array(np.ones(rows.num_rows, dtype=np.int64))
+        return cls.of(rows.append_column("before", once).append_column("after", once))
 
 
 def run_checks(
-    rows: Rows,
-    real: DataFrame,
-    solved: Mapping[str, Solved],
-    outcomes: Mapping[str, Outcome],
-    bandwidths: tuple[float, ...],
-    cfg: AlignConfig,
-    seed: int,
-) -> dict[str, Checks]:
+    rows: Rows, held_out: pa.Table, solved: Mapping[str, Solved], outcomes: Mapping[str, Outcome], counts: Survey,
+    bandwidths: tuple[float, ...], cfg: AlignConfig, seed: int,
+) -> dict[str, Checks]:  # fmt: skip
     """Checks by group, and under 'whole' over all groups where there are several; None for a check without rows enough.
 
-    real: ``align_input.real_rows``; bandwidths: of the kernel."""
-    most = min(cfg.certificate_rows, max(50, MOST_ROWS // len(outcomes)))
+    held_out: of ``samples.RealSample``; bandwidths: of the kernel."""
+    most, rates = certificate_rows_a_group(counts, cfg), held_out_rates(counts, cfg)
     sizes = {group: _size(outcome, most) for group, outcome in outcomes.items()}
     drawn = Drawn.of(rows.draw({group: replace(solved[group], draws=sizes[group]) for group in solved}))
-    rates = {
-        group: min(1.0, most / outcome.problem.holdout.count) if outcome.problem.holdout.count else 0.0
-        for group, outcome in outcomes.items()
-    }
-    held_out = real.where((F.col("split") == "holdout") & (F.col("u") < by_group(rates)))
-    columns = held_out.select("grp", "doc_id", "u_whole", F.lit(1).alias("before"), F.lit(1).alias("after"), "embedding")
-    truth = Drawn.of(columns.toArrow())  # about ``most`` rows a group
+    real = Drawn.of_real(held_out)
 
-    def both(synthetic: Mask, validation: Mask, name: str) -> Checks:
+    def both(synthetic: Mask, validating: Mask, name: str) -> Checks:
         key = [seed, zlib.crc32(name.encode())]
-        x, y = drawn.x[synthetic], truth.x[validation]
+        x, y = drawn.x[synthetic], real.x[validating]
         before, after = (np.repeat(x, copies[synthetic], axis=0) for copies in (drawn.before, drawn.after))
         return compare(before, y, bandwidths, cfg.permutations, key), compare(after, y, bandwidths, cfg.permutations, key)
 
-    checks = {group: both(drawn.group == group, truth.group == group, group) for group in sorted(outcomes)}
-    if list(outcomes) != [""]:
-        checks[WHOLE] = both(*_whole(drawn, truth, outcomes, sizes, rates, cfg.certificate_rows), WHOLE)
+    checks = {group: both(drawn.group == group, real.group == group, group) for group in sorted(outcomes)}
+    if list(outcomes) != [ALL]:
+        checks[WHOLE] = both(*_whole(drawn, real, outcomes, sizes, rates, cfg.certificate_rows), WHOLE)
     return checks
 
 
@@ -87,19 +82,19 @@ def _size(outcome: Outcome, most: int) -> float:
 
 
 def _whole(
-    drawn: Drawn, truth: Drawn, outcomes: Mapping[str, Outcome], sizes: Mapping[str, float], rates: Mapping[str, float], most: int
+    drawn: Drawn, real: Drawn, outcomes: Mapping[str, Outcome], sizes: Mapping[str, float], rates: Mapping[str, float], most: int
 ) -> tuple[Mask, Mask]:
     """Thins the samples of the groups to the groups' shares: masks over the drawn and over the real rows."""
-    validated = [group for group in outcomes if rates[group] > 0 and outcomes[group].share > 0]
-    if not validated:
-        return np.zeros(len(drawn.x), dtype=bool), np.zeros(len(truth.x), dtype=bool)
-    held_out = sum(outcomes[group].problem.holdout.count for group in validated)
-    share = sum(outcomes[group].share for group in validated)
-    real_rows = min(float(most), *(rates[group] * held_out for group in validated))
-    drawn_rows = min(float(most), *(sizes[group] * share / outcomes[group].share for group in validated))
-    keep_real = {group: real_rows / (held_out * rates[group]) if group in validated else 0.0 for group in outcomes}
-    keep_drawn = {group: drawn_rows * outcomes[group].share / (share * sizes[group]) if group in validated else 0.0 for group in outcomes}
-    return _thin(drawn, keep_drawn), _thin(truth, keep_real)
+    split = [group for group in outcomes if rates[group] > 0 and outcomes[group].share > 0]
+    if not split:
+        return np.zeros(len(drawn.x), dtype=bool), np.zeros(len(real.x), dtype=bool)
+    held_out = sum(outcomes[group].problem.holdout.count for group in split)
+    share = sum(outcomes[group].share for group in split)
+    real_rows = min(float(most), *(rates[group] * held_out for group in split))
+    drawn_rows = min(float(most), *(sizes[group] * share / outcomes[group].share for group in split))
+    keep_real = {group: real_rows / (held_out * rates[group]) if group in split else 0.0 for group in outcomes}
+    keep_drawn = {group: drawn_rows * outcomes[group].share / (share * sizes[group]) if group in split else 0.0 for group in outcomes}
+    return _thin(drawn, keep_drawn), _thin(real, keep_real)
 
 
 def _thin(rows: Drawn, keep: Mapping[str, float]) -> Mask:

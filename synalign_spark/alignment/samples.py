@@ -1,38 +1,44 @@
-"""Bounded hash samples of both sides on the driver, for what chooses the strength: vectors and texts of about 4,000 real rows a half
-and 20,000 synthetic ones, in the order of the ids.
+"""The bounded samples of both sides that the driver looks at, drawn by hash in one pass over each side.
+
+Of the real rows: 1,000 for the bandwidth, about 4,000 of each half that validate candidates, and about ``align.certificate_rows`` held-out ones a
+label. Of the synthetic rows: about ``align.warm_start_rows``. Every sample is in the order of the ids.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
-from synalign_spark.alignment.base_measure import half_column
-from synalign_spark.alignment.inputs import Survey
-from synalign_spark.alignment.runtimes.local import in_order, logs
+from synalign_spark.alignment.sides import HALVES, Draw, Side
+from synalign_spark.alignment.survey import Survey
 from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.core.defaults import (
+    BANDWIDTH_ROWS,
+    FEWEST_SAMPLE_ROWS,
+    MOST_CERTIFICATE_ROWS,
+    RARE_VALIDATION_ROWS,
+    SAMPLE_LIMIT,
+    SAMPLE_SHARE,
+    VALIDATION_ROWS,
+)
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.solver.path import Sample
 from synalign_spark.core.strength.candidates import Half, Pool
 from synalign_spark.core.strength.classifiers import Labelled, Views, hashed_ngrams
 from synalign_spark.core.strength.density_ratio import Texts
-from synalign_spark.spark.groups import by_group
-from synalign_spark.spark.keys import unit
 from synalign_spark.udfs.arrow import to_matrix
 
-VALIDATION_ROWS = 4_000  # real rows a half
-HALVES = ("fit", "validation")
-RARE_VALIDATION_ROWS = 500  # real rows of a label on the driver, where it has so many
-FEWEST_SAMPLE_ROWS = 1_000  # synthetic rows of each group
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class SideSample:
-    """Rows of one side that have weight. views: their two views, labels and weights; group: (n,); half: (n,), see ``align_base.half_column``."""
+    """Rows of one side that have weight. views: their views, labels and weights; group: (n,); half: (n,), which half of the synthetic
+    rows a row is in: classifiers of one half score the other."""
 
     views: Views
     group: npt.NDArray[np.object_]
@@ -49,67 +55,126 @@ class SideSample:
         return self.views.x, self.views.labels, self.views.weight
 
 
-def real_side(real: DataFrame, texts: DataFrame, counts: Survey, validated: list[str], seed: int) -> SideSample:
-    """Of the real rows that shape the weights, of both halves."""
-    kept, weight = _validation_rows(real, counts, validated)
-    return _side(kept.withColumn("weight", weight), texts, seed)
+@dataclass(frozen=True)
+class RealSample:
+    """The samples of the real rows. rows: all of them, with a boolean column for each; weights: (n,) of those that validate."""
+
+    rows: pa.Table
+    weights: Float64Array
+
+    def bandwidth_rows(self) -> Float32Array:
+        """The 1,000 rows with the smallest hash, (n, d)."""
+        kept = self.rows.filter(self.rows.column("bandwidth"))
+        order = sorted(range(kept.num_rows), key=lambda i: (kept.column("u_bandwidth")[i].as_py(), kept.column("doc_id")[i].as_py()))
+        rows: Float32Array = to_matrix(kept.column("embedding"))[np.sort(order[:BANDWIDTH_ROWS])]
+        return rows
+
+    def held_out(self) -> pa.Table:
+        """Held-out rows, for the certificate."""
+        return self.rows.filter(self.rows.column("held_out"))
+
+    def shaping(self) -> SideSample:
+        """Rows of both halves."""
+        return self._side(self._mask("validating"))
+
+    def halves(self, means: Mapping[str, Mapping[str, Sample]], groups: Sequence[str]) -> tuple[Half, Half]:
+        """Both halves: means of all rows, vectors and texts of a sample. groups: those that take part."""
+        splits = np.asarray(self.rows.column("split").to_pylist(), dtype=object)
+        first, second = (
+            Half({group: means[group][name] for group in groups}, self._side(self._mask("validating") & (splits == name)).views)
+            for name in HALVES
+        )
+        return first, second
+
+    def _mask(self, draw: str) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = self.rows.column(draw).to_numpy()
+        return found
+
+    def _side(self, mask: npt.NDArray[np.bool_]) -> SideSample:
+        rows = self.rows.filter(pa.array(mask))
+        return SideSample(_views(rows, self.weights[mask]), _column(rows, "grp"), np.zeros(rows.num_rows, dtype=bool))
 
 
-def synthetic_side(synthetic: DataFrame, texts: DataFrame, counts: Survey, cfg: AlignConfig, validated: list[str], seed: int) -> SideSample:
-    """Of the synthetic rows, with the weights that they came with."""
-    return _side(_sampled(synthetic, counts, cfg, validated).where(F.col("prior") > 0).withColumn("weight", F.col("prior")), texts, seed)
+def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignConfig) -> RealSample:
+    """Every sample of the real rows that is needed. validating: groups whose rows, and their texts, choose the strength."""
+    shaping = {group: _validation_rate(counts, group) for group in validating}
+    draws = {
+        "validating": Draw("u", shaping, HALVES, weighted=True),
+        "held_out": Draw("u", held_out_rates(counts, cfg), ("holdout",)),
+    }
+    if cfg.bandwidth == "median":
+        draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_real)))
+    columns = ["doc_id", "label", "grp", "split", "u_whole", "u_bandwidth", "prior", "embedding", *(["text"] if validating else [])]
+    rows = real.sample(draws, columns)
+    if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_real):
+        draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, 1.0))  # hash numbers were uneven, once in 10^9 times
+        rows = real.sample(draws, columns)
+    rates = np.array([shaping.get(group, 1.0) for group in rows.column("grp").to_pylist()])
+    return RealSample(rows, rows.column("prior").to_numpy() / rates)
 
 
-def _side(rows: DataFrame, texts: DataFrame, seed: int) -> SideSample:
-    kept = rows.select("doc_id", "label", "grp", "weight", "embedding", half_column(seed).alias("half"))
-    table = F.broadcast(kept).join(texts, "doc_id").toArrow().sort_by("doc_id")
-    group, half = (np.asarray(table.column(name).to_pylist(), dtype=kind) for name, kind in (("grp", object), ("half", bool)))
-    return SideSample(_views(table, to_matrix(table.column("embedding")), "weight"), group, half)
+def _share_for(rows: int, total: int) -> float:
+    """A share of hash numbers below which there are ``rows`` at least, but for six standard deviations."""
+    return min(1.0, (rows + 6 * math.sqrt(rows) + 36) / total)
 
 
-def real_halves(
-    real: DataFrame, texts: DataFrame, means: Mapping[str, Mapping[str, Sample]], counts: Survey, validated: list[str]
-) -> tuple[Half, Half]:
-    """Both halves of the real rows: means of all rows, vectors and texts of a sample."""
-    kept, weight = _validation_rows(real, counts, validated)
-    columns = kept.select("doc_id", "label", "split", weight.alias("weight"), "embedding")
-    table = F.broadcast(columns).join(texts, "doc_id").toArrow()  # about 2 x VALIDATION_ROWS rows
-    table = table.sort_by("doc_id")
-    split = np.asarray(table.column("split").to_pylist())
-    found = []
-    for name in HALVES:
-        part = table.filter(pa.array(split == name))
-        found.append(Half({group: means[group][name] for group in validated}, _views(part, to_matrix(part.column("embedding")), "weight")))
-    return found[0], found[1]
+def _validation_rate(counts: Survey, group: str) -> float:
+    """For about VALIDATION_ROWS of each half; of a rare label nearly all, which then weigh less."""
+    return min(1.0, max(2.5 * VALIDATION_ROWS / counts.n_real, RARE_VALIDATION_ROWS / counts.real[group]))
 
 
-def synthetic_pool(
-    synthetic: DataFrame, texts: DataFrame, counts: Survey, features: FeatureMap, cfg: AlignConfig, seed: int, validated: list[str]
-) -> Pool:
-    """A sample of the synthetic rows with their texts, by group and id."""
-    kept = _sampled(synthetic, counts, cfg, validated)
-    draw = unit(seed, "align.probe0", "doc_id").alias("draw")
-    sample = kept.select("doc_id", "label", "grp", "prior", "embedding", draw, half_column(seed).alias("half"))
-    rows, group, x = in_order(F.broadcast(sample).join(texts, "doc_id").toArrow())
-    draws, half = rows.column("draw").to_numpy(), rows.column("half").to_numpy(zero_copy_only=False)
-    return Pool(_views(rows, x, "prior"), group, features(x), logs(rows, "prior"), draws, half)
+def certificate_rows_a_group(counts: Survey, cfg: AlignConfig) -> int:
+    """Rows a side of the certificate's checks, for each group."""
+    return min(cfg.certificate_rows, max(50, MOST_CERTIFICATE_ROWS // len(counts.groups)))
 
 
-def _validation_rows(real: DataFrame, counts: Survey, validated: list[str]) -> tuple[DataFrame, Column]:
-    """About VALIDATION_ROWS real rows of each half and the weight of each: a rare label's rows nearly all, which then weigh less."""
-    rows = sum(counts.real.values())
-    rates = {group: min(1.0, max(2.5 * VALIDATION_ROWS / rows, RARE_VALIDATION_ROWS / counts.real[group])) for group in validated}
-    usable = (F.col("split") != "holdout") & (F.col("prior") > 0) & F.col("grp").isin(validated)
-    return real.where(usable).where(F.col("u") < by_group(rates)), F.col("prior") / by_group(rates)
+def held_out_rates(counts: Survey, cfg: AlignConfig) -> dict[str, float]:
+    """Share of each group's held-out rows that the certificate looks at; 0 for a group that is not split."""
+    most = certificate_rows_a_group(counts, cfg)
+    return {group: min(1.0, most / counts.effective[group]["holdout"]) if counts.is_split(group) else 0.0 for group in counts.groups}
 
 
-def _sampled(synthetic: DataFrame, counts: Survey, cfg: AlignConfig, validated: list[str]) -> DataFrame:
-    """About ``warm_start_rows`` synthetic rows of the labels that are validated."""
-    share = cfg.warm_start_rows / sum(counts.synthetic.values())
-    rates = {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in validated}
-    return synthetic.where(F.col("grp").isin(validated)).where(F.col("u_warm") < by_group(rates))
+def draw_synthetic(synthetic: Side, counts: Survey, eligible: Sequence[str], cfg: AlignConfig) -> pa.Table:
+    """About ``warm_start_rows`` synthetic rows of the eligible groups, with texts where there are some."""
+    share = cfg.warm_start_rows / counts.n_synthetic
+    rates = {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in eligible}
+    return synthetic.sample({"taken": Draw("u_warm", rates)}, ["doc_id", "label", "grp", "prior", "embedding", "u_draw", "half", "text"])
 
 
-def _views(table: pa.Table, x: npt.NDArray[np.float32], weight: str) -> Views:
-    labels = np.asarray(table.column("label").to_pylist(), dtype=object)
-    return Views(x, hashed_ngrams(table.column("text").to_pylist()), labels, table.column(weight).to_numpy())
+def synthetic_sample(rows: pa.Table) -> SideSample:
+    """The rows with weight, with the weights that they came with. rows: of ``draw_synthetic``."""
+    rows = rows.filter(pa.array(rows.column("prior").to_numpy() > 0))
+    return SideSample(_views(rows, rows.column("prior").to_numpy()), _column(rows, "grp"), rows.column("half").to_numpy())
+
+
+def synthetic_pool(rows: pa.Table, features: FeatureMap) -> Pool:
+    """The rows by group and id. rows: of ``draw_synthetic``."""
+    group, ids = _column(rows, "grp"), _column(rows, "doc_id")
+    order = np.lexsort((ids, group))
+    rows, group = rows.take(pa.array(order)), group[order]
+    views = _views(rows, rows.column("prior").to_numpy())
+    with np.errstate(divide="ignore"):
+        log_prior = np.log(views.weight)
+    return Pool(views, group, features(views.x), log_prior, rows.column("u_draw").to_numpy(), rows.column("half").to_numpy())
+
+
+def row_share(counts: Survey, group: str, cfg: AlignConfig) -> float:
+    """Share of a group's synthetic rows in the solver's sample."""
+    total = counts.n_synthetic
+    return min(1.0, max(sample_rows(total, cfg.warm_start_rows) / total, FEWEST_SAMPLE_ROWS / counts.synthetic[group]))
+
+
+def sample_rows(total: int, fewest: int) -> int:
+    """Rows of the solver's sample of ``total``. fewest: align.warm_start_rows."""
+    most = SAMPLE_LIMIT * fewest
+    return total if total <= most else min(max(fewest, int(SAMPLE_SHARE * total)), most)
+
+
+def _views(rows: pa.Table, weight: Float64Array) -> Views:
+    texts = rows.column("text").to_pylist() if "text" in rows.column_names else None
+    ngrams = None if texts is None else hashed_ngrams([text or "" for text in texts])
+    return Views(to_matrix(rows.column("embedding")), ngrams, _column(rows, "label"), weight)
+
+
+def _column(rows: pa.Table, name: str) -> npt.NDArray[np.object_]:
+    return np.asarray(rows.column(name).to_pylist(), dtype=object)

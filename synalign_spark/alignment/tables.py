@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.alignment.base_measure import Base
+from synalign_spark.alignment.base_measure import BaseMeasure
 from synalign_spark.alignment.strength import Strength
+from synalign_spark.alignment.verdicts import strength_in_words, unmatched_in_words
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.evaluation.certificate import Check, Findings, verdict
 from synalign_spark.core.features import FeatureMap
-from synalign_spark.core.groups import label_of
+from synalign_spark.core.groups import ALL, label_of
 from synalign_spark.core.solver.dual import NEGLIGIBLE_GAP
 from synalign_spark.core.solver.path import Finished, pool
 from synalign_spark.core.solver.solve import Answer, Problem
 from synalign_spark.core.strength.candidates import Candidate, Choice
-from synalign_spark.core.strength.teachers import TeacherComparison
 
 Float64Array = npt.NDArray[np.float64]
 Checks = tuple[Check | None, Check | None]  # base weights, final weights
@@ -29,7 +29,7 @@ class Outcome:
 
     n_synthetic: int
     share: float
-    base: Base
+    base: BaseMeasure
     problem: Problem
     answer: Answer
 
@@ -40,21 +40,21 @@ class Outcome:
 
 
 def trace_rows(outcomes: Mapping[str, Outcome], strength: Strength) -> list[dict[str, Any]]:
-    """Rows of the solver_trace table: the path of each group, and what classifiers validated, with the point that was taken."""
+    """Rows of the solver_trace table: the path of each group, and what cross-validation tried, with the point that was taken."""
     rows = [
         {
-            "mixing_weight": None, "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "label_confidence_exponent": outcome.base.power, "density_ratio_exponent": outcome.base.density_ratio_exponent,
+            "mixing_weight": None, "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "label_confidence_exponent": outcome.base.confidence_exponent, "density_ratio_exponent": outcome.base.density_ratio_exponent,
             "dual_value": p.point.value, "duality_gap": p.point.gap, "mmd2_fit": p.mmd2_fit, "mmd2_validation": p.mmd2_validation,
             "score": p.score, "accuracy": None, "ess": p.point.moments.ess, "passes": p.passes, "chosen": step == outcome.answer.path.chosen,
         }
         for group, outcome in sorted(outcomes.items())
         for step, p in enumerate(outcome.answer.path.points)
     ]  # fmt: skip
-    return rows + (_judged(strength.choice, strength.mixing_weight) if strength.choice else [])
+    return rows + (_validated(strength.choice, strength.mixing_weight) if strength.choice else [])
 
 
-def _judged(choice: Choice, mixing_weight: float | None) -> list[dict[str, Any]]:
-    """What classifiers validated: candidates by drawn rows, and mixing weights of the one taken beside real rows."""
+def _validated(choice: Choice, mixing_weight: float | None) -> list[dict[str, Any]]:
+    """What cross-validation tried: candidates by drawn rows, and mixing weights of the one taken."""
     unknown = dict.fromkeys(("label", "mixing_weight", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation")) | {"passes": 0}
     rows = [
         {
@@ -67,7 +67,7 @@ def _judged(choice: Choice, mixing_weight: float | None) -> list[dict[str, Any]]
             **unknown, "kind": "mixing_weight", "step": step, **_candidate(choice.best), "score": one.log_loss, "accuracy": one.overall,
             "mixing_weight": one.mixing_weight, "chosen": one.mixing_weight == mixing_weight,
         }
-        for step, one in enumerate(choice.beside)
+        for step, one in enumerate(choice.mixing)
     ]  # fmt: skip
 
 
@@ -93,41 +93,10 @@ def certificate_rows(
         "mixing_weight": strength.mixing_weight,
     }  # fmt: skip
     rows = [{**common, "label": label_of(group), **_numbers([outcome], checks[group])} for group, outcome in sorted(outcomes.items())]
-    if list(outcomes) != [""]:
+    if list(outcomes) != [ALL]:
         rows.append({**common, "label": None, **_numbers([outcomes[group] for group in sorted(outcomes)], checks["whole"])})
-    if strength.comparison and strength.comparison.synthetic_teaches_better:
-        rows[-1]["verdict"] += f"; {_outdone(strength.comparison)}"
-    if strength.choice:
-        rows[-1]["verdict"] += f"; {_probed(strength.choice)}; {_beside(strength.choice, strength.mixing_weight)}"
-    if unmatched:
-        rows[-1]["verdict"] += f"; no synthetic rows for label {', '.join(unmatched[:10])}: the weights cover the other labels only"
+    rows[-1]["verdict"] = "; ".join([rows[-1]["verdict"], *strength_in_words(strength), *unmatched_in_words(unmatched)])
     return rows
-
-
-def _probed(choice: Choice) -> str:
-    """What the classifiers found, in words: accuracies of downstream classifiers trained on drawn rows."""
-    taken, before = choice.best, choice.uniform
-    given = [name for name, power in (("label label confidence", before.confidence), ("word density ratio", before.density_ratio)) if power]
-    against = f"with {' and '.join(given)} alone" if given else "without weights"
-    end = ": that could not be beaten" if taken == before else f" ({taken.accuracy - before.accuracy:+.1%})"
-    return f"classifiers trained on the rows: accuracy {taken.accuracy:.1%} on real rows, {before.accuracy:.1%} {against}{end}"
-
-
-def _outdone(comparison: TeacherComparison) -> str:
-    """Why few real rows shape the weights less than they might, in words."""
-    return (
-        f"aligned mildly: downstream classifiers of the synthetic rows as they came label {comparison.taught:.1%} of the real rows right, "
-        f"a classifier of the real rows only {comparison.own:.1%}"
-    )
-
-
-def _beside(choice: Choice, mixing_weight: float | None) -> str:
-    """What the rows do beside real ones, in words."""
-    alone, taken = choice.beside[0], next(one for one in choice.beside if one.mixing_weight == mixing_weight)
-    if not taken.mixing_weight:
-        return f"trained on real rows too: {alone.overall:.1%}, to which the synthetic rows add nothing: their sample weight is 0"
-    gain = f"{taken.overall - alone.overall:+.1%} on real rows alone"
-    return f"trained on real rows too: {taken.overall:.1%} ({gain}) where the synthetic ones count as {taken.mixing_weight:,.0f} of them"
 
 
 def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:
@@ -145,7 +114,7 @@ def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         "n_synthetic": sum(part.n_synthetic for part in parts), "n_real_fit": round(real.count), "n_real_holdout": round(holdout.count),
         "rule": max(rules, key=lambda rule: rule != "uniform"), "lambda": lams.pop() if len(lams) == 1 else float("nan"),
-        "label_confidence_exponent": parts[0].base.power, "density_ratio_exponent": parts[0].base.density_ratio_exponent,
+        "label_confidence_exponent": parts[0].base.confidence_exponent, "density_ratio_exponent": parts[0].base.density_ratio_exponent,
         "mmd2_fit_before": float(np.sum((before - real.mean) ** 2)), "mmd2_fit_after": float(np.sum((after - real.mean) ** 2)),
         "mmd2_holdout_before": holdout.mmd2(before), "mmd2_holdout_after": holdout.mmd2(after),
         "exact_mmd2_before": first.mmd2 if first else None, "exact_mmd2_after": last.mmd2 if last else None,
@@ -164,7 +133,7 @@ def _findings(numbers: Mapping[str, Any], parts: list[Outcome], checks: Checks) 
         rule=numbers["rule"], lam=numbers["lambda"], holdout_before=numbers["mmd2_holdout_before"], holdout_after=numbers["mmd2_holdout_after"],
         p_before=numbers["p_value_before"], p_after=numbers["p_value_after"], tested_rows=checks[1].rows if checks[1] else 0,
         ess_share=numbers["ess"] / numbers["n_synthetic"], converged=all(part.end.solution.converged for part in parts),
-        power=numbers["label_confidence_exponent"], density_ratio=numbers["density_ratio_exponent"], raised=any(part.end.raised for part in parts),
+        confidence_exponent=numbers["label_confidence_exponent"], density_ratio_exponent=numbers["density_ratio_exponent"], raised=any(part.end.raised for part in parts),
     )  # fmt: skip
 
 

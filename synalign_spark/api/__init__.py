@@ -1,1 +1,1 @@
-"""The functions that a user calls with DataFrames, pandas or Spark; each module has one."""
+"""The public functions, one a module; ``synalign_spark`` brings them in when they are first used."""

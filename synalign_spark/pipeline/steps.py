@@ -21,6 +21,7 @@ OPERATIONAL = frozenset(
         "embed.device",
         "generate.limits",
         "generate.llm.actors",
+        "generate.llm.backend",
         "generate.llm.concurrency",
         "generate.llm.ray_address",
         "generate.llm.timeout_s",

@@ -142,7 +142,7 @@ class Context:
 
     @classmethod
     def of(cls, monkeypatch, *args):
-        monkeypatch.setattr(align_device, "BarrierTaskContext", SimpleNamespace(get=lambda: cls(*args)))
+        monkeypatch.setattr("pyspark.BarrierTaskContext", SimpleNamespace(get=lambda: cls(*args)))
 
     def partitionId(self):  # noqa: N802 - Spark's name
         return self._rank

@@ -8,7 +8,7 @@ import pytest
 
 from synalign_spark.alignment.align import align
 from synalign_spark.alignment.strength import rule_of
-from synalign_spark.alignment.tables import _beside, _probed
+from synalign_spark.alignment.verdicts import choice_in_words, mixing_in_words
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.strength.candidates import Candidate, Choice
 from synalign_spark.core.strength.mixing_weight import Mixing
@@ -58,12 +58,12 @@ REAL, FAKE = rows_of("real", 700), rows_of("fake", 400, noise=0.4)
 
 
 @pytest.fixture(scope="module")
-def probed(spark):
+def validated(spark):
     return run(spark, REAL, FAKE)
 
 
-def test_probes_take_weight_from_rows_with_wrong_labels(probed):
-    weights, certificate, trace, lines = probed
+def test_cross_validation_takes_weight_from_rows_with_wrong_labels(validated):
+    weights, certificate, trace, lines = validated
     wrong = np.array([row[4] for row in FAKE])
     w, confidence = (np.array([weights[row[0]][name] for row in FAKE]) for name in ("weight", "label_confidence"))
     assert w.sum() == pytest.approx(1.0)
@@ -75,21 +75,21 @@ def test_probes_take_weight_from_rows_with_wrong_labels(probed):
     tried = [row for row in trace if row["kind"] == "cross_validation"]
     assert sum(row["chosen"] for row in tried) == 1
     assert {0.0, 1.0, 3.0} == {row["label_confidence_exponent"] for row in tried}
-    assert any("classifiers took lambda" in line for line in lines)
+    assert any("cross-validation took lambda" in line for line in lines)
     beside = [row for row in trace if row["kind"] == "mixing_weight"]
     assert [row["mixing_weight"] for row in beside] == [0.0, 400.0]  # no more than there are rows
     assert [row["mixing_weight"] for row in beside if row["chosen"]] == [certificate["good"]["mixing_weight"]]
     assert "trained on real rows too: " in certificate[None]["verdict"]
 
 
-def test_partitions_change_no_choice_and_no_weight(spark, probed):
+def test_partitions_change_no_choice_and_no_weight(spark, validated):
     weights, _, trace, _ = run(spark, REAL[::-1], FAKE[::-1], partitions=7)
-    for key, row in probed[0].items():
+    for key, row in validated[0].items():
         assert weights[key]["weight"] == pytest.approx(row["weight"], rel=1e-9)
-    assert [row["accuracy"] for row in trace] == [row["accuracy"] for row in probed[2]]
+    assert [row["accuracy"] for row in trace] == [row["accuracy"] for row in validated[2]]
 
 
-def test_few_real_rows_trust_the_agreement_and_keep_four_tenths(spark):
+def test_few_real_rows_trust_label_confidence_and_keep_four_tenths(spark):
     weights, certificate, _, lines = run(spark, REAL[:200], FAKE)
     assert certificate["good"]["rule"] == "ess_rule"
     assert certificate[None]["label_confidence_exponent"] == 1.5
@@ -97,7 +97,7 @@ def test_few_real_rows_trust_the_agreement_and_keep_four_tenths(spark):
     for label in NAMES:
         assert certificate[label]["ess"] >= 0.4 * certificate[label]["n_synthetic"] * 0.999
     assert weights[FAKE[0][0]]["label_confidence"] is not None
-    assert any("ess_rule with label label confidence" in line for line in lines)
+    assert any("ess_rule with label confidence" in line for line in lines)
 
 
 def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly(spark):
@@ -106,8 +106,8 @@ def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly(
     real = [(*row[:3], x / np.linalg.norm(x), row[4]) for row, x in zip(REAL[:200], noise, strict=True)]
     _, certificate, _, lines = run(spark, real, FAKE)
     assert certificate[None]["label_confidence_exponent"] == 0.75
-    assert "aligned mildly: downstream classifiers of the synthetic rows as they came label " in certificate[None]["verdict"]
-    assert any("a classifier of real rows 5" in line or "a classifier of real rows 4" in line for line in lines)
+    assert "aligned mildly: classifiers trained on the synthetic rows as they came are right on " in certificate[None]["verdict"]
+    assert any("one trained on real rows on 5" in line or "one trained on real rows on 4" in line for line in lines)
     assert sum(certificate[label]["ess"] for label in NAMES) >= 0.6 * len(FAKE) * 0.999
     _, given, _, _ = run(spark, real, FAKE, label_confidence=1.0, ess_floor=0.5)
     assert given[None]["label_confidence_exponent"] == 1.0
@@ -116,44 +116,44 @@ def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly(
 
 def spoken(rows, share):
     """The rows with words that real rows have, or have not; share: of rows that sound real."""
-    told = []
+    rewritten = []
     for i, row in enumerate(rows):
         words = "plain warm slow" if i % 10 < 10 * share else "delve tapestry testament"
-        told.append((row[0], row[1], f"{words} {row[2].split()[-1]}", *row[3:]))
-    return told
+        rewritten.append((row[0], row[1], f"{words} {row[2].split()[-1]}", *row[3:]))
+    return rewritten
 
 
 def test_few_real_rows_prefer_rows_with_the_words_of_real_ones(spark):
     real, fake = spoken(REAL[:200], 0.9), spoken(FAKE, 0.3)
     weights, certificate, _, lines = run(spark, real, fake)
     assert certificate[None]["density_ratio_exponent"] == 1.0
-    assert any("word density ratio to the power of 1" in line for line in lines)
+    assert any("the density ratio of words to the power of 1" in line for line in lines)
     sounds_real = np.array([row[2].startswith("plain") for row in fake])
-    w, ratio = (np.array([weights[row[0]][name] for row in fake]) for name in ("weight", "density_ratio"))
+    w, ratio = (np.array([weights[row[0]][name] for row in fake]) for name in ("weight", "log_density_ratio"))
     assert ratio[sounds_real].min() > 0 > ratio[~sounds_real].max()
     assert w[sounds_real].sum() > 0.55
     again, _, _, _ = run(spark, real[::-1], fake[::-1], partitions=7)
     assert all(again[key]["weight"] == pytest.approx(row["weight"], rel=1e-9) for key, row in weights.items())
     without, certificate, _, _ = run(spark, real, fake, density_ratio=0.0)
     assert certificate[None]["density_ratio_exponent"] == 0.0
-    assert {row["density_ratio"] for row in without.values()} == {None}
+    assert {row["log_density_ratio"] for row in without.values()} == {None}
     assert sum(without[row[0]]["weight"] for row in fake if row[2].startswith("plain")) < w[sounds_real].sum() - 0.1
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_word_likeness_as_given_holds_for_every_rule(spark, labelled):
+def test_a_density_ratio_as_given_holds_for_every_rule(spark, labelled):
     real, fake = spoken(REAL, 0.9), spoken(FAKE, 0.3)
     if not labelled:
         real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (real, fake))
     weights, certificate, _, lines = run(spark, real, fake, density_ratio=0.5)
     assert certificate[None]["rule"] == ("cross_validation" if labelled else "mmd_rule")
     assert certificate[None]["density_ratio_exponent"] == 0.5
-    assert any("word density ratio to the power of 0.5" in line for line in lines)
+    assert any("the density ratio of words to the power of 0.5" in line for line in lines)
     assert sum(weights[row[0]]["weight"] for row in fake if row[2].startswith("plain")) > 0.36
 
 
 @pytest.mark.parametrize("rule", ["auto", 0.1])
-def test_a_mass_as_given_is_kept(spark, rule):
+def test_a_mixing_weight_as_given_is_kept(spark, rule):
     _, certificate, trace, _ = run(spark, REAL, FAKE, mixing_weight=70.0, regularization=rule)
     assert certificate[None]["mixing_weight"] == 70.0
     tried = [(row["mixing_weight"], row["chosen"]) for row in trace if row["kind"] == "mixing_weight"]
@@ -246,7 +246,7 @@ def test_weights_of_the_real_rows_shape_the_shares_of_the_labels(spark):
     assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(3 * bad / (3 * bad + good))
 
 
-def test_label_agreement_without_labels_is_refused(spark):
+def test_label_confidence_without_labels_is_refused(spark):
     real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
     with pytest.raises(ConfigError, match="align.label_confidence is 2, but it needs two labels"):
         run(spark, real, fake, label_confidence=2.0)
@@ -265,12 +265,12 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
     [
         (0, 0.0, "accuracy 80.0% on real rows, 80.0% without weights: that could not be beaten"),
         (1, 0.0, "accuracy 79.9% on real rows, 80.0% without weights (-0.1%)"),  # taken for what it does with sample weights
-        (1, 1.5, "accuracy 79.9% on real rows, 80.0% with label label confidence alone (-0.1%)"),
+        (1, 1.5, "accuracy 79.9% on real rows, 80.0% with label confidence alone (-0.1%)"),
     ],
 )
 def test_the_verdict_names_what_was_compared(taken, first, words):
     tried = (Candidate(first, np.inf, 1.0, (0.8, 0.8), 0.5, (0.7, 0.7)), Candidate(3.0, 0.1, 0.5, (0.798, 0.8), 0.4, (0.8, 0.8)))
-    assert words in _probed(Choice(tried[taken], tried, 1_000, ()))
+    assert words in choice_in_words(Choice(tried[taken], tried, 1_000, ()))
 
 
 @pytest.mark.parametrize(
@@ -282,4 +282,4 @@ def test_the_verdict_names_what_was_compared(taken, first, words):
 )
 def test_the_verdict_tells_what_the_rows_add_to_real_ones(mixing_weight, words):
     choice = Choice(Candidate(0.0, 1.0, 1.0, (0.8,), 0.5), (), 1_000, (Mixing(0.0, (0.8, 0.8), 0.5), Mixing(500.0, (0.8, 0.84), 0.5)))
-    assert words in _beside(choice, mixing_weight)
+    assert words in mixing_in_words(choice, mixing_weight)

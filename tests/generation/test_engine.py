@@ -1,20 +1,15 @@
-"""The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has them in Ray."""
+"""The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has both backends."""
 
 import time
 
 import pytest
-from local_pool import LocalPool
 from loopback import Behaviour, loopback, misbehave
 
 from synalign_spark.errors import ConfigError, EndpointError
-from synalign_spark.generation import engine
+from synalign_spark.generation.engine import generate
 from synalign_spark.storage import tables
 
 COUNTS = {"good": 75, "bad": 25}
-
-
-def generate(*args, **kwargs):
-    return engine.generate(*args, make_pool=LocalPool, **kwargs)
 
 
 def content(result):

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 
 from synalign_spark.alignment.runtimes.device import Place, task_device
 from synalign_spark.alignment.runtimes.driver_loop import SparkRows
-from synalign_spark.alignment.runtimes.local import add_rows, release
+from synalign_spark.alignment.runtimes.rows import add_rows, release
 from synalign_spark.core.communicator import Communicator
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.solver.device_shard import row_builder
@@ -30,7 +30,7 @@ class BarrierRows(SparkRows):
 
     def __init__(self, rows: DataFrame, features: FeatureMap, storage: str, tasks: int, timeout_s: float, checkpoint: str | None,
                  place: Place | None = None) -> None:  # fmt: skip
-        """rows: columns of ``align_input.synthetic_rows``, persisted by the caller; timeout_s: the longest wait for another task;
+        """rows: the columns of ``sides.SYNTHETIC_SCHEMA``, persisted by the caller; timeout_s: the longest wait for another task;
         checkpoint: folder for the state of the solve, on a disk or store that all machines see; place: how a task chooses between
         a GPU and its cores, None for the cores."""
         super().__init__(rows, features)

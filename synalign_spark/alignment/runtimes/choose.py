@@ -1,19 +1,19 @@
 """Where the solve runs: in the driver, in one Spark barrier stage, or one Spark job a pass. All give the same weights to 1e-6."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-
-import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from typing import TYPE_CHECKING
 
 from synalign_spark.alignment.runtimes.device import Place, driver_gpu, gpus_a_task
-from synalign_spark.alignment.runtimes.driver_loop import SparkRows
-from synalign_spark.alignment.runtimes.local import LocalRows, Rows
+from synalign_spark.alignment.runtimes.local import LocalRows
+from synalign_spark.alignment.runtimes.rows import Rows
+from synalign_spark.alignment.sides import Side
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.solver.shard import choose_storage
-from synalign_spark.distributed.barrier_slots import barrier_slots
 from synalign_spark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 GB = 2**30
 DEVICES = {  # align.device -> of a barrier stage, in words
@@ -25,7 +25,7 @@ DEVICES = {  # align.device -> of a barrier stage, in words
 
 @dataclass(frozen=True)
 class Runtime:
-    """name: local, barrier or driver_loop; storage: of the features, see ``core.shard``; tasks: of the barrier stage; device: of
+    """name: local, barrier or driver_loop; storage: of the features, see ``core.solver.shard``; tasks: of the barrier stage; device: of
     the local runtime as torch names it, None for the cores; place: how a barrier task chooses its device and storage."""
 
     name: str
@@ -36,15 +36,20 @@ class Runtime:
     place: Place | None = None
 
 
-def choose_runtime(spark: SparkSession, cfg: AlignConfig, rows: int, width: int) -> Runtime:
+def choose_runtime(spark: "SparkSession | None", cfg: AlignConfig, rows: int, width: int) -> Runtime:
     """The configured runtime, or the one that the size asks for, and why. rows: synthetic rows; width: of their embeddings.
 
     auto: the driver where its GPU holds the rows, or its memory everything as float32, else a barrier stage, else a job a pass.
+    spark: None for rows in this process.
     Raises ConfigError where a barrier stage is asked for that cannot run, or a GPU that is not there or too small."""
-    if cfg.runtime == "driver_loop":
+    if cfg.runtime == "driver_loop" and spark is not None:
         return Runtime("driver_loop", "recompute", 0, "set by align.runtime, device cpu")
     if here := _in_driver(cfg, rows, width):
         return here
+    if spark is None:
+        return _in_process(cfg, rows, width)
+    from synalign_spark.distributed.barrier_slots import barrier_slots
+
     slots, where = barrier_slots(spark)
     wanted = slots if cfg.tasks == "auto" else cfg.tasks
     if slots is None or wanted is None or wanted > slots:
@@ -81,23 +86,32 @@ def _in_driver(cfg: AlignConfig, rows: int, width: int) -> Runtime | None:
     return None
 
 
+def _in_process(cfg: AlignConfig, rows: int, width: int) -> Runtime:
+    """The local runtime for rows that are in this process anyway, however little memory align.memory_gb leaves."""
+    if cfg.runtime in ("barrier", "driver_loop"):
+        raise ConfigError(
+            f"align.runtime is {cfg.runtime}, which needs Spark DataFrames; give those, or set align.runtime to local or auto"
+        )
+    storage, size = choose_storage(rows, cfg.n_features, cfg.memory_gb * GB - rows * width * 4)
+    return Runtime("local", storage, 1, f"{size}, {_how(storage)}, device cpu")
+
+
 def _how(storage: str) -> str:
     return "made again in each pass" if storage == "recompute" else f"kept as {storage}"
 
 
-def open_rows(
-    runtime: Runtime,
-    rows: DataFrame,
-    features: FeatureMap,
-    cfg: AlignConfig,
-    make: Callable[[pa.Table], DataFrame],
-    checkpoint: str | None,
-) -> Rows:
-    """The synthetic rows in their runtime. make: turns the driver's weights into a DataFrame; checkpoint: file of a barrier stage."""
+def open_rows(runtime: Runtime, rows: Side, features: FeatureMap, cfg: AlignConfig, checkpoint: str | None) -> Rows:
+    """The synthetic rows in their runtime. checkpoint: file of a barrier stage."""
     if runtime.name == "local":
-        return LocalRows(rows.toArrow(), features, runtime.storage, make, runtime.device)
+        return LocalRows(rows.table(), features, runtime.storage, runtime.device)
+    from synalign_spark.alignment.spark_side import SparkSide
+
+    if not isinstance(rows, SparkSide):
+        raise ConfigError(f"align.runtime is {runtime.name}, but the rows are in this process; set align.runtime to local or auto")
     if runtime.name == "barrier":
         from synalign_spark.alignment.runtimes.barrier import BarrierRows  # brings torch: seconds that the other runtimes need not wait
 
-        return BarrierRows(rows, features, runtime.storage, runtime.tasks, cfg.peer_timeout_s, checkpoint, runtime.place)
-    return SparkRows(rows, features)
+        return BarrierRows(rows.frame, features, runtime.storage, runtime.tasks, cfg.peer_timeout_s, checkpoint, runtime.place)
+    from synalign_spark.alignment.runtimes.driver_loop import SparkRows
+
+    return SparkRows(rows.frame, features)

@@ -4,15 +4,16 @@ The driver looks at its own devices alone; a task of a barrier stage looks at th
 
 import math
 from dataclasses import dataclass
-
-from pyspark import BarrierTaskContext
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.solver.device_shard import device_storage
 from synalign_spark.core.solver.devices import Gpu, gpu, gpu_count, gpu_index
 from synalign_spark.core.solver.shard import SINGLE_FROM
 from synalign_spark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 FIX = "set align.device to auto or cpu"
 
@@ -29,7 +30,7 @@ class Place:
     gpus: float | None = None
 
 
-def check_device(spark: SparkSession, cfg: AlignConfig) -> None:
+def check_device(spark: "SparkSession | None", cfg: AlignConfig) -> None:
     """Raises ConfigError where align.device asks for a GPU that cannot be there: before any work."""
     if cfg.device != "cuda":
         return
@@ -37,7 +38,7 @@ def check_device(spark: SparkSession, cfg: AlignConfig) -> None:
         raise ConfigError(
             f"align.device is cuda, but align.runtime is driver_loop, which uses cores alone; set align.runtime to auto, or {FIX}"
         )
-    master = spark.conf.get("spark.master", None) or ""
+    master = "local" if spark is None else spark.conf.get("spark.master", None) or ""
     if (cfg.runtime == "local" or master.startswith("local")) and not gpu_count():
         raise ConfigError(f"align.device is cuda, but torch sees no CUDA device on this machine; {FIX}")
 
@@ -56,7 +57,7 @@ def driver_gpu(cfg: AlignConfig, rows: int, width: int) -> tuple[Gpu, str, str] 
     return None if storage is None else (found, storage, shown)
 
 
-def gpus_a_task(spark: SparkSession) -> float | None:
+def gpus_a_task(spark: "SparkSession") -> float | None:
     """GPUs that a task asks of Spark."""
     asked = spark.conf.get("spark.task.resource.gpu.amount", None)
     return float(asked) if asked else None
@@ -87,6 +88,8 @@ def _too_small(found: Gpu, shown: str, fix: str) -> str:
 
 def _mine(place: Place, count: int) -> tuple[int, int]:
     """Number of this task's device among the ``count`` that torch sees, and how many tasks share it."""
+    from pyspark import BarrierTaskContext
+
     context = BarrierTaskContext.get()
     hosts = [info.address.rsplit(":", 1)[0] for info in context.getTaskInfos()]
     rank = context.partitionId()

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark.alignment.runtimes.local import (
+from synalign_spark.alignment.runtimes.rows import (
     DRAWN,
     WEIGHTED,
     Solved,
@@ -50,7 +50,7 @@ class SparkRows:
     """Rows that stay on the executors: one Spark job a pass, features made again in each. The solver's sample is in this process."""
 
     def __init__(self, rows: DataFrame, features: FeatureMap) -> None:
-        """rows: columns of ``align_input.synthetic_rows``, persisted by the caller."""
+        """rows: the columns of ``sides.SYNTHETIC_SCHEMA``, persisted by the caller."""
         self._rows, self._features = rows, features
         self._sample: ShardRows | None = None
 

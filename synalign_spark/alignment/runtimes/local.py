@@ -1,154 +1,39 @@
-"""The synthetic rows as the solver sees them: what the runtimes have in common, and the one in this process.
+"""The rows of the local runtime: everything in the memory of this process."""
 
-``LocalRows`` holds everything in the driver's memory; the runtimes whose rows stay on the executors are in ``align_spark``.
-All give the same numbers to rounding.
-"""
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
+from synalign_spark.alignment.runtimes.rows import (
+    DRAWN,
+    WEIGHTED,
+    Solved,
+    drawn_batch,
+    in_group_weights,
+    in_order,
+    load,
+    logs,
+    release,
+    weights_batch,
+)
 from synalign_spark.core.communicator import LocalCommunicator
-from synalign_spark.core.evaluation.certificate import copies_by_weight
 from synalign_spark.core.features import FeatureMap
-from synalign_spark.core.solver.device_shard import DeviceShard, row_builder
-from synalign_spark.core.solver.row_shard import RowBuilder, RowShard
-from synalign_spark.core.solver.shard import ShardRows, usable_threads
+from synalign_spark.core.solver.shard import ShardRows
 from synalign_spark.core.solver.solve import Answer, Problem, solve
-from synalign_spark.udfs.arrow import from_matrix, to_matrix
 
 Float64Array = npt.NDArray[np.float64]
-
-WEIGHTED = pa.schema(
-    [
-        ("doc_id", pa.string()),
-        ("label", pa.string()),
-        ("weight", pa.float64()),
-        ("weight_in_label", pa.float64()),
-        ("base_weight", pa.float64()),
-        ("label_confidence", pa.float64()),
-        ("log_density_ratio", pa.float64()),
-    ]
-)
-DRAWN = pa.schema(
-    [
-        ("grp", pa.string()),
-        ("doc_id", pa.string()),
-        ("u_whole", pa.float64()),
-        ("before", pa.int64()),
-        ("after", pa.int64()),
-        ("embedding", pa.list_(pa.float32())),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Solved:
-    """What turns a row of a group into its weight. share: of the group among the labels; draws: rows of the certificate's sample."""
-
-    theta: Float64Array
-    log_partition: float
-    log_total: float
-    share: float
-    draws: float = 0.0
-
-
-class Rows(Protocol):
-    """The synthetic rows of a run, wherever they are."""
-
-    def solve(self, problems: Mapping[str, Problem]) -> dict[str, Answer]:
-        """Aligns every label."""
-        ...
-
-    def draw(self, solved: Mapping[str, Solved]) -> pa.Table:
-        """About ``draws`` rows a group by the weights that they came with and by weight: see DRAWN for the columns."""
-        ...
-
-    def weights(self, solved: Mapping[str, Solved]) -> DataFrame:
-        """The weights table."""
-        ...
-
-    def close(self) -> None:
-        """Gives back what the rows hold; the weights table stays."""
-        ...
-
-
-def logs(batch: pa.Table | pa.RecordBatch, name: str) -> Float64Array:
-    """(n,) logs of a column of weights, minus infinity for 0."""
-    with np.errstate(divide="ignore"):
-        found: Float64Array = np.log(batch.column(name).to_numpy(zero_copy_only=False).astype(np.float64))
-    return found
-
-
-def in_group_weights(
-    group: npt.NDArray[np.object_], log_a: Float64Array, log_q: Float64Array, solved: Mapping[str, Solved]
-) -> tuple[Float64Array, Float64Array]:
-    """Normalised weights and base weights within the group. All arrays (n,)."""
-    w, q = np.zeros(len(group)), np.zeros(len(group))
-    for name in sorted(set(group)):
-        mine = group == name
-        w[mine] = np.exp(log_a[mine] - solved[name].log_partition)
-        q[mine] = np.exp(log_q[mine] - solved[name].log_total)
-    return w, q
-
-
-def weights_batch(
-    batch: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], w: Float64Array, q: Float64Array, solved: Mapping[str, Solved]
-) -> list[pa.Array]:
-    """Columns of WEIGHTED; ``weight`` is the weight in the group times the group's share."""
-    share = np.array([solved[name].share for name in group], dtype=np.float64)
-    own = [batch.column(name) for name in ("confidence", "density_ratio")]
-    return [batch.column("doc_id"), batch.column("label"), pa.array(w * share), pa.array(w), pa.array(q), *own]
-
-
-def drawn_batch(batch: pa.Table | pa.RecordBatch, x: npt.NDArray[np.float32], group: npt.NDArray[np.object_], w: Float64Array, q: Float64Array,
-                solved: Mapping[str, Solved]) -> list[pa.Array]:  # fmt: skip
-    """Columns of DRAWN: the rows that come at least once."""
-    u = batch.column("u").to_numpy(zero_copy_only=False)
-    draws = np.array([solved[name].draws for name in group], dtype=np.float64)
-    before, after = copies_by_weight(q, draws, u), copies_by_weight(w, draws, u)
-    kept = np.flatnonzero(before + after)
-    names = [batch.column(name).take(pa.array(kept)) for name in ("grp", "doc_id", "u_whole")]
-    return [*names, pa.array(before[kept]), pa.array(after[kept]), from_matrix(x[kept])]
-
-
-def in_order(table: pa.Table) -> tuple[pa.Table, npt.NDArray[np.object_], npt.NDArray[np.float32]]:
-    """Rows by (group, doc_id): the table without embeddings, groups (n,), embeddings (n, d)."""
-    groups, ids = (np.asarray(table.column(name).to_pylist(), dtype=object) for name in ("grp", "doc_id"))
-    order = np.lexsort((ids, groups))
-    return table.drop_columns(["embedding"]).take(pa.array(order)), groups[order], to_matrix(table.column("embedding"))[order]
-
-
-def load(table: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], x: npt.NDArray[np.float32], features: FeatureMap, storage: str,
-         device: str | None = None) -> RowShard:  # fmt: skip
-    """The rows as a shard of this process. table: with columns base and prior; group: (n,); x: (n, d); device: as of ``row_builder``."""
-    builder = row_builder(features, storage, device, usable_threads())
-    add_rows(builder, table, group, x)
-    return builder.shard()
-
-
-def add_rows(builder: RowBuilder, table: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], x: npt.NDArray[np.float32]) -> None:
-    """Adds rows to a shard under construction; arguments as of ``load``."""
-    log_base, log_prior = logs(table, "base"), logs(table, "prior")
-    for name in sorted(set(group)):
-        mine = np.flatnonzero(group == name)
-        builder.add(name, x[mine], log_base[mine], log_prior[mine])
 
 
 class LocalRows:
     """All rows in this process: embeddings, and features by group. Rows are in the order of (group, doc_id)."""
 
-    def __init__(self, table: pa.Table, features: FeatureMap, storage: str, make: Callable[[pa.Table], DataFrame],
-                 device: str | None = None) -> None:  # fmt: skip
-        """table: columns of ``align_input.synthetic_rows``; storage: of the features; make: turns the weights into a DataFrame;
-        device: torch's name of the GPU that makes the passes, None for the cores."""
+    def __init__(self, table: pa.Table, features: FeatureMap, storage: str, device: str | None = None) -> None:
+        """table: the columns of ``sides.SYNTHETIC_SCHEMA``; storage: of the features; device: torch's name of the GPU that makes the passes,
+        None for the cores."""
         self._table, self._group, self._x = in_order(table)
-        self._features, self._device, self._make = features, device, make
+        self._features, self._device = features, device
         self._shard = load(self._table, self._group, self._x, features, storage, device)
 
     def solve(self, problems: Mapping[str, Problem]) -> dict[str, Answer]:
@@ -168,16 +53,9 @@ class LocalRows:
         w, q = self._weights(solved)
         return pa.Table.from_arrays(drawn_batch(self._table, self._x, self._group, w, q, solved), schema=DRAWN)
 
-    def weights(self, solved: Mapping[str, Solved]) -> DataFrame:
+    def weights(self, solved: Mapping[str, Solved]) -> pa.Table:
         w, q = self._weights(solved)
-        return self._make(pa.Table.from_arrays(weights_batch(self._table, self._group, w, q, solved), schema=WEIGHTED))
+        return pa.Table.from_arrays(weights_batch(self._table, self._group, w, q, solved), schema=WEIGHTED)
 
     def close(self) -> None:
         release(self._shard)
-
-
-def release(*shards: RowShard) -> None:
-    """Frees a GPU's memory at once; that of the process goes with the objects."""
-    for shard in shards:
-        if isinstance(shard, DeviceShard):
-            shard.release()

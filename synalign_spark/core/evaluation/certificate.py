@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.defaults import FEWEST_TEST_ROWS, TEST_LEVEL
 from synalign_spark.core.features import mixture_kernel
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
-LEVEL = 0.05
-FEWEST_TEST_ROWS = 5  # a side; a test on fewer says nothing
 PERMUTATIONS_AT_ONCE = 50
 
 
@@ -47,8 +46,8 @@ class Findings:
     ess_share: float
     converged: bool
     raised: bool = False
-    power: float = 0.0
-    density_ratio: float = 0.0
+    confidence_exponent: float = 0.0
+    density_ratio_exponent: float = 0.0
 
 
 def copies_by_weight(weights: Float64Array, rows: float | Float64Array, u: Float64Array) -> npt.NDArray[np.int64]:
@@ -132,16 +131,15 @@ def verdict(found: Findings) -> str:
         parts.append("base weights kept, as configured")
     elif np.isinf(found.lam) and found.rule == "ess_rule":
         parts.append("no lambda keeps the effective sample size: the base measure alone")
-    elif np.isinf(found.lam) and (found.power or found.density_ratio):
-        means = " and ".join(
-            name for name, power in (("label label confidence", found.power), ("word density ratio", found.density_ratio)) if power
-        )
+    elif np.isinf(found.lam) and (found.confidence_exponent or found.density_ratio_exponent):
+        exponents = (("label confidence", found.confidence_exponent), ("the density ratio of words", found.density_ratio_exponent))
+        means = " and ".join(name for name, exponent in exponents if exponent)
         parts.append(f"weights by {means} alone: matching the distribution as well did not pay on validation rows")
     elif np.isinf(found.lam):
         parts.append("uniform could not be beaten on validation rows: base weights kept")
     if found.p_after is None:
         parts.append("no test: fewer than 5 held-out or drawn rows")
-    elif found.p_after > LEVEL:
+    elif found.p_after > TEST_LEVEL:
         parts.append(
             f"the weighted rows cannot be told from the real ones at the 5% level ({found.tested_rows} rows drawn, p = {found.p_after:.3f})"
         )

@@ -19,20 +19,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.defaults import LABEL_FLOOR, PATH_STEP, PLAIN_LAMBDA, SMALLEST_LAMBDA, WORSE_POINTS
 from synalign_spark.core.solver.dual import Curvature, Goal, Point, Search, Solution, Target, dual_point, maximise, maximise_through_sample
 from synalign_spark.core.solver.moments import Moments, Pass
 
 Float64Array = npt.NDArray[np.float64]
 
-PLAIN_LAMBDA = 1e-6  # then MMD^2 is within 2e-6 * log(rows) of the smallest that weights can reach
-SMALLEST_LAMBDA = {"mmd_rule": 2.0**-20, "ess_rule": 2.0**-6}  # few real rows: closer than that is their noise
-PATH_STEP = {"mmd_rule": 1.0, "ess_rule": 0.5}  # of log2(lambda); halving it can take a third of the effective sample size at once
 LARGEST_LAMBDA = 1e3  # weights are within 0.1% of the base weights there
 PATH_TOLERANCE = 1e-4  # on the path; the point that is taken is solved again to the full tolerance
 PATH_PASSES = 200  # over the sample, for one lambda
-WORSE_POINTS = 3  # the path ends after so many points that are worse than the best
 WITH_FLOOR = ("mmd_rule", "ess_rule")
-LABEL_FLOOR = {"mmd_rule": 1.0, "ess_rule": 0.5}  # of the floor, for a single label; of ess_rule the labels keep it together
 
 
 @dataclass(frozen=True)

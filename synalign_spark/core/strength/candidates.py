@@ -1,9 +1,9 @@
-"""How strongly to align, validated by what the weights are for: models that are trained on the rows.
+"""How strongly to align, by what the weights are for: models that are trained on the rows.
 
 Matching the distribution alone can hurt: rows that look real but carry a wrong label gain weight. So the base measure may
-favour rows whose label a classifier of the real rows agrees with, q proportional to p(label | row)^a, and whose words are like those
-of real rows, and the pair (a, lambda), "stay uniform" included, is chosen by real rows that shaped nothing: each half of them validation rows
-downstream classifiers trained on rows drawn by the weights that the other half shaped.
+favour rows whose label a classifier of the real rows is confident of, q proportional to p(label | row)^a, and whose words are likely
+among real rows, and the pair (a, lambda), "stay uniform" included, is chosen by cross-validation: each half of the real rows
+validates downstream classifiers trained on rows drawn by the weights that the other half shaped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.defaults import (
+    CANDIDATE_LAMBDAS,
+    CONFIDENCE_EXPONENTS,
+    DENSITY_RATIO_EXPONENTS,
+    DRAWN_ROWS,
+    FINALISTS,
+    MIXING_WEIGHTS,
+    SMALLEST_ESS_SHARE,
+)
 from synalign_spark.core.groups import group_of
 from synalign_spark.core.sampling.resample import quotas, systematic_copies, to_ticks
 from synalign_spark.core.solver.dual import Curvature, Goal, Point, Search, Target, dual_point, maximise, run_together
@@ -20,18 +29,10 @@ from synalign_spark.core.solver.path import PATH_PASSES, PATH_TOLERANCE, Sample
 from synalign_spark.core.solver.shard import Shard, usable_threads
 from synalign_spark.core.strength.classifiers import Validation, Views, fit_label_classifier, together, validate_rows
 from synalign_spark.core.strength.density_ratio import Texts, fit_density_ratio
-from synalign_spark.core.strength.mixing_weight import MIXING_WEIGHTS, Mixing, negligible, sample_weights
+from synalign_spark.core.strength.mixing_weight import Mixing, negligible_difference, sample_weights
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-
-CONFIDENCE_EXPONENTS, DENSITY_RATIO_EXPONENTS = (0.0, 1.0, 3.0), (0.0, 1.0)
-LAMBDAS = (np.inf, *(4.0**-k for k in range(1, 8)))
-SMALLEST_ESS = 0.03  # of a label's rows: below it the downstream classifiers see too few rows to be worth a trial
-DRAWN_ROWS = 5_000
-FINALISTS = (
-    4  # harmless candidates, sought from the best by drawn rows on; downstream classifiers train on weighted rows too, which takes longer
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Pool:
 @dataclass(frozen=True)
 class Candidate:
     """One way to align and how its downstream classifiers did. ess_share: effective sample size over rows, the smallest over the labels;
-    drawn: accuracies of the two downstream classifiers trained on drawn rows; log_loss: their mean; weighted: accuracies of those trained on
+    drawn: accuracies of the classifiers trained on drawn rows; log_loss: their mean; weighted: accuracies of those trained on
     all rows with sample weights, for finalists; density_ratio: b, the exponent of the words' density ratio."""
 
     confidence: float
@@ -87,7 +88,7 @@ class Candidate:
 
     @property
     def accuracy(self) -> float:
-        """Of downstream classifiers trained on drawn rows, the mean over the two."""
+        """Of downstream classifiers trained on drawn rows, the mean over them."""
         return float(np.mean(self.drawn))
 
     @property
@@ -100,12 +101,12 @@ class Candidate:
 class Choice:
     """The candidate taken, all that were tried, and the rows that validated (effectively, where they have weights).
 
-    beside: what its rows do beside real ones, by their mixing weight, real rows alone first."""
+    mixing: what its rows do beside real ones, by mixing weight, real rows alone first."""
 
     best: Candidate
     tried: tuple[Candidate, ...]
-    validation: int
-    beside: tuple[Mixing, ...]
+    validation_rows: int
+    mixing: tuple[Mixing, ...]
 
     @property
     def uniform(self) -> Candidate:
@@ -115,7 +116,7 @@ class Choice:
 
 def choose_by_cross_validation(
     halves: tuple[Half, Half], pool: Pool, shares: Mapping[str, float], confidence_exponents: Sequence[float] = CONFIDENCE_EXPONENTS,
-    lams: Sequence[float] = LAMBDAS, density_ratio_exponents: Sequence[float] = DENSITY_RATIO_EXPONENTS, mixing_weights: Sequence[float] = MIXING_WEIGHTS,
+    lams: Sequence[float] = CANDIDATE_LAMBDAS, density_ratio_exponents: Sequence[float] = DENSITY_RATIO_EXPONENTS, mixing_weights: Sequence[float] = MIXING_WEIGHTS,
 ) -> Choice:  # fmt: skip
     """Tries every pair of (a, lambda) in both directions, and with the one taken every mixing weight beside real rows.
 
@@ -129,49 +130,49 @@ def choose_by_cross_validation(
     ]
     trials = [{trial.key: trial for base in bases for trial in fold.tries(*base)} for fold in folds]
     tried = [_mean([found[key] for found in trials]) for key in trials[0] if key in trials[1]]
-    validation = round(sum(half.rows.ess for half in halves))
+    validation_rows = round(sum(half.rows.ess for half in halves))
 
     def in_both_ways(candidate: Candidate) -> Candidate:
         weighted = np.mean([fold.weighted(found[candidate.key]) for fold, found in zip(folds, trials, strict=True)], axis=0)
-        return replace(candidate, weighted=tuple(float(own) for own in weighted))
+        return replace(candidate, weighted=tuple(float(value) for value in weighted))
 
     finals = {0: in_both_ways(tried[0])}  # lambda is infinite there, and a and b are 0 unless they are given
     for place in sorted(range(1, len(tried)), key=lambda place: -tried[place].accuracy):
-        if len(harmless(list(finals.values()), validation)) > FINALISTS:  # the first is harmless too
+        if len(harmless(list(finals.values()), validation_rows)) > FINALISTS:  # the first is harmless too
             break
         finals[place] = in_both_ways(tried[place])
     tried = [finals.get(place, candidate) for place, candidate in enumerate(tried)]
-    best = best_of(list(finals.values()), validation)
-    validated = [fold.beside(found[best.key], mixing_weights) for fold, found in zip(folds, trials, strict=True)]
-    beside = [_beside(mixing_weight, both) for mixing_weight, both in zip(mixing_weights, zip(*validated, strict=True), strict=True)]
-    return Choice(best, tuple(tried), validation, tuple(beside))
+    best = best_of(list(finals.values()), validation_rows)
+    validated = [fold.mix(found[best.key], mixing_weights) for fold, found in zip(folds, trials, strict=True)]
+    mixing = [_mixing(weight, both) for weight, both in zip(mixing_weights, zip(*validated, strict=True), strict=True)]
+    return Choice(best, tuple(tried), validation_rows, tuple(mixing))
 
 
-def harmless(finals: Sequence[Candidate], validation: int) -> list[Candidate]:
-    """Those that cost no downstream classifier in any way of training more than a negligible difference against the first, rows as they came: weights are to
-    help whatever they are used for. validation: rows behind an accuracy."""
+def harmless(finals: Sequence[Candidate], validation_rows: int) -> list[Candidate]:
+    """Those that cost no classifier in any way of training more than a negligible difference against the first, rows as they came:
+    weights are to help whatever they are used for. validation_rows: behind an accuracy."""
     before = finals[0]
-    near = negligible(before.overall, validation)
+    near = negligible_difference(before.overall, validation_rows)
     return [c for c in finals if np.all(np.subtract(c.drawn + c.weighted, before.drawn + before.weighted) >= -near)]
 
 
-def best_of(finals: Sequence[Candidate], validation: int) -> Candidate:
+def best_of(finals: Sequence[Candidate], validation_rows: int) -> Candidate:
     """The highest mean accuracy among the harmless; within half a standard error of it the smallest log-loss decides."""
-    candidates = harmless(finals, validation)
+    candidates = harmless(finals, validation_rows)
     top = max(candidates, key=lambda c: c.overall)
-    near = negligible(top.overall, validation)
+    near = negligible_difference(top.overall, validation_rows)
     return min((c for c in candidates if c.overall >= top.overall - near), key=lambda c: (c.log_loss, -c.lam, c.confidence))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate by one half's judgement. weights: (n,) within the groups."""
+    """A candidate by one fold's validation. weights: (n,) within the groups."""
 
     confidence: float
     lam: float
     ess_share: float
     weights: Float64Array
-    validated: Validation
+    validation: Validation
     density_ratio: float
 
     @property
@@ -181,17 +182,17 @@ class Trial:
 
 
 def _mean(both: Sequence[Trial]) -> Candidate:
-    drawn = tuple(float(own) for own in np.mean([trial.validated.accuracy for trial in both], axis=0))
-    log_loss = float(np.mean([trial.validated.log_loss for trial in both]))
+    drawn = tuple(float(value) for value in np.mean([trial.validation.accuracy for trial in both], axis=0))
+    log_loss = float(np.mean([trial.validation.log_loss for trial in both]))
     first = both[0]
     return Candidate(
         first.confidence, first.lam, min(trial.ess_share for trial in both), drawn, log_loss, density_ratio=first.density_ratio
     )
 
 
-def _beside(mixing_weight: float, both: Sequence[Validation]) -> Mixing:
-    accuracy = tuple(float(own) for own in np.mean([validated.accuracy for validated in both], axis=0))
-    return Mixing(mixing_weight, accuracy, float(np.mean([validated.log_loss for validated in both])))
+def _mixing(mixing_weight: float, both: Sequence[Validation]) -> Mixing:
+    accuracy = tuple(float(value) for value in np.mean([one.accuracy for one in both], axis=0))
+    return Mixing(mixing_weight, accuracy, float(np.mean([one.log_loss for one in both])))
 
 
 class CrossFitFold:
@@ -199,7 +200,7 @@ class CrossFitFold:
 
     def __init__(self, shaping: Half, validation: Half, pool: Pool, shares: Mapping[str, float], words: bool) -> None:
         """words: whether their density ratio will be asked for."""
-        self._shaping, self._judges, self._pool, self._shares = shaping, validation.rows, pool, shares
+        self._shaping, self._validation, self._pool, self._shares = shaping, validation.rows, pool, shares
         classifier = fit_label_classifier(shaping.rows.x, shaping.rows.labels, shaping.rows.weight)
         self._log_confidence = np.log(classifier.confidence(pool.rows.x, pool.rows.labels))
         self._log_density_ratio = np.zeros(len(pool.group))
@@ -218,21 +219,21 @@ class CrossFitFold:
             for name, rows in self._groups.items():
                 weights[rows] = np.exp(shard.log_weights(name, points[name].theta) - points[name].moments.log_partition)
             ess = min(point.moments.ess / point.moments.rows for point in points.values())
-            yield Trial(a, lams[place], ess, weights, validate_rows(self._pool.rows, self._drawn(weights), self._judges), b)
+            yield Trial(a, lams[place], ess, weights, validate_rows(self._pool.rows, self._drawn(weights), self._validation), b)
 
-    def weighted(self, trial: Trial) -> tuple[float, float]:
+    def weighted(self, trial: Trial) -> tuple[float, ...]:
         """Accuracies of the downstream classifiers trained on all rows with sample weights."""
         sample_weight, total = np.zeros(len(trial.weights)), sum(self._shares.values())
         for name, mine in self._groups.items():
             sample_weight[mine] = trial.weights[mine] * (len(sample_weight) * self._shares[name] / total)
-        return validate_rows(self._pool.rows, sample_weight, self._judges).accuracy
+        return validate_rows(self._pool.rows, sample_weight, self._validation).accuracy
 
-    def beside(self, trial: Trial, mixing_weights: Sequence[float]) -> list[Validation]:
-        """Of downstream classifiers trained on the real rows that shaped the weights and on rows drawn by them, for each mixing weight of these, in real rows."""
+    def mix(self, trial: Trial, mixing_weights: Sequence[float]) -> list[Validation]:
+        """Of classifiers trained on the real rows that shaped the weights and on rows drawn by them, for each mixing weight of the latter."""
         real, drawn = self._shaping.rows, self._drawn(trial.weights)
         rows, prior = together(real, self._pool.rows), real.weight / real.weight.mean()
         pairs = [sample_weights(len(prior), float(drawn.sum()), mixing_weight) for mixing_weight in mixing_weights]
-        return [validate_rows(rows, np.concatenate([prior * own, drawn * other]), self._judges) for own, other in pairs]
+        return [validate_rows(rows, np.concatenate([prior * own, drawn * other]), self._validation) for own, other in pairs]
 
     def _drawn(self, weights: Float64Array) -> npt.NDArray[np.int64]:
         """(n,) copies. All candidates use the same uniform numbers, which takes most of the draws' noise out of the comparison."""
@@ -253,7 +254,7 @@ def solve_path(real: Sample, lams: Sequence[float]) -> Search[list[Point]]:
     for lam in lams:
         if not np.isinf(lam):
             point = (yield from maximise(target, lam, points[-1], curvature, goal)).point
-            if point.moments.ess < SMALLEST_ESS * point.moments.rows:
+            if point.moments.ess < SMALLEST_ESS_SHARE * point.moments.rows:
                 break
             points.append(point)
     return points

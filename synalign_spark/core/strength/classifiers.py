@@ -16,6 +16,8 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
+from synalign_spark.core.defaults import SMALLEST_PROBABILITY
+
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.object_]
@@ -25,7 +27,6 @@ NGRAM_BUCKETS = 2**18
 MOST_NGRAMS = 20_000  # of them, for one downstream classifier
 REGULARIZATIONS = (1.0, 10.0)  # inverse regularisation; unit vectors of 384 numbers often want more than the library's 1
 CV_FOLDS, CV_ROWS = 3, 2_000
-SMALLEST_PROBABILITY = 1e-6  # a row whose label a classifier rules out keeps this much, so that no label can lose all its rows
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class LabelClassifier:
         p /= p.sum(axis=1, keepdims=True)
         return p
 
-    def names(self, x: npt.NDArray[np.floating]) -> Labels:
+    def predict(self, x: npt.NDArray[np.floating]) -> Labels:
         """The likeliest label of each row. x: (n, d). Returns (n,)."""
         found: Labels = np.array(self.labels, dtype=object)[self.probabilities(x).argmax(axis=1)]
         return found
@@ -132,11 +133,11 @@ def hashed_ngrams(texts: list[str]) -> sparse.csr_matrix:
 
 @dataclass(frozen=True)
 class Views:
-    """The two views of some rows. x: (n, d) embeddings; ngrams: (n, buckets) counts; labels: (n,); weight: (n,) >= 0, how
-    much each counts where they validate or teach a classifier."""
+    """The views of some rows. x: (n, d) embeddings; ngrams: (n, buckets) counts, None where there are no texts; labels: (n,);
+    weight: (n,) >= 0, how much each counts where the rows validate or train a classifier."""
 
     x: Float32Array
-    ngrams: sparse.csr_matrix
+    ngrams: sparse.csr_matrix | None
     labels: Labels
     weight: Float64Array
 
@@ -149,25 +150,26 @@ class Views:
 def together(first: Views, second: Views) -> Views:
     """The rows of both, one after the other."""
     x, labels, weight = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("x", "labels", "weight"))
-    return Views(x, sparse.vstack([first.ngrams, second.ngrams], format="csr"), labels, weight)
+    texts = first.ngrams is not None and second.ngrams is not None
+    return Views(x, sparse.vstack([first.ngrams, second.ngrams], format="csr") if texts else None, labels, weight)
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How the two downstream classifiers did on real rows. accuracy, log_loss: of the one on embeddings, of the one on words."""
+    """How downstream classifiers did on real rows. accuracy, log_loss: of the one on embeddings and, where there are texts, of that on words."""
 
-    accuracy: tuple[float, float]
-    log_loss: tuple[float, float]
+    accuracy: tuple[float, ...]
+    log_loss: tuple[float, ...]
 
 
 def validate_rows(trained_on: Views, sample_weight: npt.NDArray[Any], validation: Views) -> Validation:
-    """Trains both downstream classifiers on weighted rows and scores them on real rows, by the weights of these.
+    """Trains the classifiers on weighted rows and scores them on real rows, by the weights of these.
 
-    sample_weight: (n,) >= 0, such as how often each row was drawn; with rows of one label alone the downstream classifiers always answer it."""
-    told = classifier_answers(trained_on, sample_weight, validation)
-    hits = [float(np.average(answer.hits, weights=validation.weight)) for answer in told]
-    losses = [-float(np.average(np.log(np.maximum(answer.likely, SMALLEST_PROBABILITY)), weights=validation.weight)) for answer in told]
-    return Validation((hits[0], hits[1]), (losses[0], losses[1]))
+    sample_weight: (n,) >= 0, such as how often each row was drawn; with rows of one label alone the classifiers always answer it."""
+    answers = classifier_answers(trained_on, sample_weight, validation)
+    hits = tuple(float(np.average(answer.hits, weights=validation.weight)) for answer in answers)
+    likely = [np.maximum(answer.likely, SMALLEST_PROBABILITY) for answer in answers]
+    return Validation(hits, tuple(-float(np.average(np.log(p), weights=validation.weight)) for p in likely))
 
 
 @dataclass(frozen=True)
@@ -178,18 +180,20 @@ class Answers:
     likely: Float64Array
 
 
-def classifier_answers(trained_on: Views, sample_weight: npt.NDArray[Any], validation: Views) -> tuple[Answers, Answers]:
-    """What both downstream classifiers, on embeddings and on words, say of the validation rows. sample_weight: (n,) >= 0."""
+def classifier_answers(trained_on: Views, sample_weight: npt.NDArray[Any], validation: Views) -> tuple[Answers, ...]:
+    """What the classifiers, on embeddings and, where there are texts, on words, say of the validation rows. sample_weight: (n,) >= 0."""
     rows = np.flatnonzero(sample_weight)
     weights, labels = sample_weight[rows].astype(np.float64), trained_on.labels[rows].astype(str)
-    counts = trained_on.ngrams[rows]
-    met = _frequent(counts)
-    idf = TfidfTransformer(sublinear_tf=True).fit(counts[:, met])
     truth = validation.labels.astype(str)
     with threadpool_limits(1):
-        by_embedding = _answers(trained_on.x[rows], labels, weights, validation.x, truth)
-        by_words = _answers(idf.transform(counts[:, met]), labels, weights, idf.transform(validation.ngrams[:, met]), truth)
-    return by_embedding, by_words
+        found = [_answers(trained_on.x[rows], labels, weights, validation.x, truth)]
+        if trained_on.ngrams is not None and validation.ngrams is not None:
+            counts = trained_on.ngrams[rows]
+            columns = _frequent(counts)
+            tfidf = TfidfTransformer(sublinear_tf=True).fit(counts[:, columns])
+            words = (tfidf.transform(side[:, columns]) for side in (counts, validation.ngrams))
+            found.append(_answers(next(words), labels, weights, next(words), truth))
+    return tuple(found)
 
 
 def _frequent(counts: sparse.csr_matrix) -> npt.NDArray[np.int64]:
@@ -197,7 +201,7 @@ def _frequent(counts: sparse.csr_matrix) -> npt.NDArray[np.int64]:
     rows_with = np.bincount(counts.indices, minlength=counts.shape[1])
     often = np.flatnonzero(rows_with >= 2)
     kept: npt.NDArray[np.int64] = np.sort(often[np.argsort(-rows_with[often], kind="stable")][:MOST_NGRAMS])
-    return kept
+    return kept if len(kept) else np.zeros(1, dtype=np.int64)  # one column for the library, which tells nothing
 
 
 def _answers(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, validation: Any, truth: npt.NDArray[np.str_]) -> Answers:

@@ -15,11 +15,10 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from synalign_spark.core.defaults import DENSITY_RATIO_ROWS, LARGEST_LOG_RATIO
+
 Float64Array = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.object_]
-
-SIDE_WEIGHT = 750.0  # rows that each side counts as, however many there are: with few real ones more would learn them by heart
-LARGEST_LOG_RATIO = 10.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class DensityRatio:
 def fit_density_ratio(real: Texts, synthetic: Texts, groups: Sequence[str]) -> DensityRatio | None:
     """Fits the classifiers of every group in which both sides have rows with weight; None where there is none.
 
-    half: which classifier a synthetic row is left out of, the one that then validates it, so that no row counts as synthetic because it
+    half: which classifier a synthetic row is left out of, the one that then scores it, so that no row counts as synthetic because it
     was learnt as such; of the real rows it is not used. Both sides weigh the same, so a logit is the log ratio of densities."""
     real, synthetic = real.take(real.weight > 0), synthetic.take(synthetic.weight > 0)
     usable = [name for name in sorted(groups) if (real.group == name).any() and _in_both_halves(synthetic, name)]
@@ -78,10 +77,10 @@ def fit_density_ratio(real: Texts, synthetic: Texts, groups: Sequence[str]) -> D
     tfidf = TfidfTransformer(sublinear_tf=True).fit(sparse.vstack([real.ngrams, synthetic.ngrams]))
     rows, intercepts = [], []
     for name in usable:
-        true = real.take(real.group == name)
+        real_rows = real.take(real.group == name)
         for half in (False, True):
-            made = synthetic.take((synthetic.group == name) & (synthetic.half != half))
-            coef, intercept = _fitted(tfidf, true, made)
+            synthetic_rows = synthetic.take((synthetic.group == name) & (synthetic.half != half))
+            coef, intercept = _fitted(tfidf, real_rows, synthetic_rows)
             rows.append(coef)
             intercepts.append(intercept)
     return DensityRatio(tfidf, sparse.vstack(rows, format="csr"), np.array(intercepts), tuple(usable))
@@ -95,7 +94,7 @@ def _fitted(tfidf: TfidfTransformer, real: Texts, synthetic: Texts) -> tuple[spa
     """Coefficients (1, buckets) and intercept of real (1) against synthetic (0)."""
     x = tfidf.transform(sparse.vstack([real.ngrams, synthetic.ngrams])).tocsc()
     met = np.flatnonzero(np.diff(x.indptr))  # the others keep the coefficient 0
-    weight = np.concatenate([side.weight * (SIDE_WEIGHT / side.weight.sum()) for side in (real, synthetic)])
+    weight = np.concatenate([side.weight * (DENSITY_RATIO_ROWS / side.weight.sum()) for side in (real, synthetic)])
     is_real = np.arange(x.shape[0]) < real.ngrams.shape[0]
     with threadpool_limits(1):  # else the number of cores changes the last digits
         model = LogisticRegression(max_iter=1_000, tol=1e-5).fit(x[:, met].tocsr(), is_real, sample_weight=weight)

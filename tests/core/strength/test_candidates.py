@@ -81,11 +81,11 @@ def test_the_best_is_the_best_of_what_was_tried_and_uniform_is_among_it():
     )
     assert [(c.confidence, c.lam, c.density_ratio) for c in given.tried] == [(1.0, np.inf, 0.5), (1.0, 0.1, 0.5)]
     assert choice.uniform.ess_share == pytest.approx(1.0)
-    assert choice.validation == 600
+    assert choice.validation_rows == 600
     assert choice.best.accuracy >= max(c.accuracy for c in choice.tried) - 0.5 * np.sqrt(0.25 / 600)
 
 
-def test_rows_of_wrong_labels_harm_real_rows_by_their_mass_and_good_ones_help_few():
+def test_rows_of_wrong_labels_harm_real_rows_by_their_mixing_weight_and_good_ones_help_few():
     turned, wrong = pool(2, noise=1.0)
     assert wrong.all()
     found = choose_by_cross_validation(
@@ -97,14 +97,14 @@ def test_rows_of_wrong_labels_harm_real_rows_by_their_mass_and_good_ones_help_fe
         density_ratio_exponents=(0.0,),
         mixing_weights=(0.0, 30.0, 3_000.0),
     )
-    alone, some, many = (one.overall for one in found.beside)
+    alone, some, many = (one.overall for one in found.mixing)
     assert many < 0.5 < some <= alone + 0.01
-    assert best_mixing_weight(found.beside, found.validation).mixing_weight < 3_000.0
+    assert best_mixing_weight(found.mixing, found.validation_rows).mixing_weight < 3_000.0
     few = (half(0, n=30), half(1, n=30))
     helped = choose_by_cross_validation(
         few, pool(3)[0], SHARES, confidence_exponents=(0.0,), lams=(np.inf,), density_ratio_exponents=(0.0,), mixing_weights=(0.0, 1_000.0)
     )
-    assert helped.beside[1].log_loss < helped.beside[0].log_loss
+    assert helped.mixing[1].log_loss < helped.mixing[0].log_loss
 
 
 def test_near_ties_go_by_the_log_loss_and_clear_wins_by_accuracy():
@@ -112,17 +112,17 @@ def test_near_ties_go_by_the_log_loss_and_clear_wins_by_accuracy():
         Candidate(*pair, 1, (own, own), loss)
         for pair, own, loss in zip([(0, np.inf), (0, 0.1), (1, 0.1)], (0.800, 0.801, 0.700), (0.50, 0.45, 0.10), strict=True)
     )
-    assert best_of([a, b, c], validation=1000) == b
-    assert best_of([a, b, c], validation=10) == b
-    assert best_of([a, c], validation=1000) == a
+    assert best_of([a, b, c], validation_rows=1000) == b
+    assert best_of([a, b, c], validation_rows=10) == b
+    assert best_of([a, c], validation_rows=1000) == a
 
 
-def test_who_harms_a_student_in_some_way_of_training_is_out():
+def test_who_harms_a_classifier_in_some_way_of_training_is_out():
     uniform = Candidate(0, np.inf, 1, (0.8, 0.7), 0.5, (0.8, 0.72))
     strong = Candidate(3, 0.01, 0.2, (0.9, 0.8), 0.3, (0.9, 0.70))
     mild = Candidate(1, 0.25, 0.6, (0.82, 0.72), 0.4, (0.82, 0.719))
-    assert best_of([uniform, strong, mild], validation=5_000) == mild
-    assert best_of([uniform, strong, mild], validation=50) == strong  # by so few nobody can tell
+    assert best_of([uniform, strong, mild], validation_rows=5_000) == mild
+    assert best_of([uniform, strong, mild], validation_rows=50) == strong  # by so few nobody can tell
     assert strong.overall == pytest.approx(0.825)
 
 

@@ -30,9 +30,9 @@ def test_both_sides_have_their_mass_and_the_mean_is_one(real, synthetic, mixing_
     np.testing.assert_allclose((own * real + other * synthetic) / (real + synthetic), 1.0, rtol=1e-9)
 
 
-def test_the_best_mass_harms_no_student_and_near_ties_go_by_the_log_loss():
+def test_the_best_mixing_weight_harms_no_classifier_and_near_ties_go_by_the_log_loss():
     alone = Mixing(0.0, (0.80, 0.70), 0.5)
     harmful, helpful, as_good = Mixing(500.0, (0.76, 0.90), 0.4), Mixing(1_500.0, (0.81, 0.74), 0.45), Mixing(5_000.0, (0.81, 0.741), 0.47)
-    assert best_mixing_weight([alone, harmful, helpful, as_good], validation=5_000) == helpful
-    assert best_mixing_weight([alone, harmful, helpful, as_good], validation=10) == harmful  # by so few nobody can tell
-    assert best_mixing_weight([alone, Mixing(500.0, (0.70, 0.60), 0.1)], validation=5_000) == alone
+    assert best_mixing_weight([alone, harmful, helpful, as_good], validation_rows=5_000) == helpful
+    assert best_mixing_weight([alone, harmful, helpful, as_good], validation_rows=10) == harmful  # by so few nobody can tell
+    assert best_mixing_weight([alone, Mixing(500.0, (0.70, 0.60), 0.1)], validation_rows=5_000) == alone

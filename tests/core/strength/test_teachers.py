@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from synalign_spark.core.defaults import MILD_RULE, STANDARD_RULE
 from synalign_spark.core.strength.classifiers import Views, classifier_answers, hashed_ngrams
-from synalign_spark.core.strength.teachers import MILD, STANDARD, TeacherComparison, compare_teachers
+from synalign_spark.core.strength.teachers import TeacherComparison, compare_teachers
 
 
 def rows(n, seed, in_vectors, in_words, weight=None):
@@ -19,44 +20,44 @@ def rows(n, seed, in_vectors, in_words, weight=None):
 
 def test_words_of_synthetic_rows_outdo_vectors_that_tell_nothing():
     found = compare_teachers(rows(200, 1, in_vectors=False, in_words=True), rows(400, 2, in_vectors=False, in_words=True))
-    assert found.taught == 1.0
-    assert 0.35 < found.own < 0.65
-    assert (found.synthetic_teaches_better, found.rule) == (True, MILD)
+    assert found.synthetic == 1.0
+    assert 0.35 < found.real < 0.65
+    assert (found.synthetic_teaches_better, found.rule) == (True, MILD_RULE)
 
 
 def test_real_rows_that_know_their_labels_are_trusted():
     synthetic = rows(400, 2, in_vectors=False, in_words=True)
     shuffled = Views(synthetic.x, synthetic.ngrams, np.random.default_rng(0).permutation(synthetic.labels), synthetic.weight)
     found = compare_teachers(rows(200, 1, in_vectors=True, in_words=True), shuffled)
-    assert found.own > 0.98
-    assert found.taught < found.own
-    assert (found.synthetic_teaches_better, found.rule) == (False, STANDARD)
+    assert found.real > 0.98
+    assert found.synthetic < found.real
+    assert (found.synthetic_teaches_better, found.rule) == (False, STANDARD_RULE)
 
 
 def test_the_probe_of_the_real_rows_judges_rows_that_it_has_not_seen():
     """Labels by chance in more dimensions than rows: known by heart they would all be right."""
     rng = np.random.default_rng(5)
     real = Views(rng.standard_normal((60, 300)), rows(60, 1, False, True).ngrams, np.array(["a", "b"] * 30, dtype=object), np.ones(60))
-    assert compare_teachers(real, real).own < 0.75
+    assert compare_teachers(real, real).real < 0.75
 
 
 def test_the_error_is_that_of_paired_rows_and_weights_count():
     real, synthetic = rows(300, 3, in_vectors=True, in_words=False), rows(500, 4, in_vectors=True, in_words=False)
     synthetic.labels[:] = np.where(np.random.default_rng(1).random(500) < 0.45, synthetic.labels[::-1], synthetic.labels)
     even, heavy = (compare_teachers(Views(real.x, real.ngrams, real.labels, np.full(300, w)), synthetic) for w in (1.0, 7.0))
-    assert (even.taught, even.own, even.stderr) == pytest.approx((heavy.taught, heavy.own, heavy.stderr), rel=1e-9)
+    assert (even.synthetic, even.real, even.stderr) == pytest.approx((heavy.synthetic, heavy.real, heavy.stderr), rel=1e-9)
     hits = max((answers.hits for answers in classifier_answers(synthetic, synthetic.weight, real)), key=np.mean)
-    assert even.taught == pytest.approx(hits.mean())
+    assert even.synthetic == pytest.approx(hits.mean())
     assert even.stderr <= np.sqrt(0.25 / 300) * 2
     half = np.where(np.arange(300) < 150, 1.0, 1e-12)
     seen = compare_teachers(Views(real.x, real.ngrams, real.labels, half), synthetic)
-    assert seen.taught == pytest.approx(classifier_answers(synthetic, synthetic.weight, real)[0].hits[:150].mean(), abs=1e-6)
+    assert seen.synthetic == pytest.approx(classifier_answers(synthetic, synthetic.weight, real)[0].hits[:150].mean(), abs=1e-6)
     assert seen.stderr > even.stderr
 
 
-@pytest.mark.parametrize(("taught", "synthetic_teaches_better"), [(0.80, False), (0.839, False), (0.841, True), (0.5, False)])
-def test_two_standard_errors_are_clear(taught, synthetic_teaches_better):
-    assert TeacherComparison(taught, 0.8, 0.02).synthetic_teaches_better is synthetic_teaches_better
+@pytest.mark.parametrize(("synthetic", "synthetic_teaches_better"), [(0.80, False), (0.839, False), (0.841, True), (0.5, False)])
+def test_two_standard_errors_are_clear(synthetic, synthetic_teaches_better):
+    assert TeacherComparison(synthetic, 0.8, 0.02).synthetic_teaches_better is synthetic_teaches_better
 
 
 def test_a_lead_without_error_is_defined():

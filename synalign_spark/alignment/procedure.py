@@ -1,0 +1,121 @@
+"""The alignment from two sides to weights and certificate, whatever the rows lie in: see ``sides``.
+
+On the executors, where there are any: checks, mean features of the real rows and, in the driver loop, every pass. In this process: bounded
+samples of both sides, the D-vectors of the solver, and in the local runtime the synthetic embeddings.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synalign_spark.alignment.base_measure import with_base_measure
+from synalign_spark.alignment.checks import run_checks
+from synalign_spark.alignment.inputs import feature_map, real_means
+from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
+from synalign_spark.alignment.runtimes.device import check_device
+from synalign_spark.alignment.runtimes.rows import Rows, Solved
+from synalign_spark.alignment.samples import draw_real, draw_synthetic, row_share
+from synalign_spark.alignment.sides import SPLITS, Side
+from synalign_spark.alignment.strength import Strength, choose_strength, needs_rows, plan_strength
+from synalign_spark.alignment.survey import Survey, survey
+from synalign_spark.alignment.tables import Outcome, certificate_rows, trace_rows
+from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.core.evaluation.witness import MeanDifference
+from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.solver.path import Sample, Settings, pool
+from synalign_spark.core.solver.solve import Problem
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class AlignedSides:
+    """weights: columns of ``runtimes.rows.WEIGHTED``, an Arrow table or a DataFrame; certificate, trace: rows of those tables; features,
+    differences: what the witness needs; mixing_weight, counts: for sample weights."""
+
+    weights: Any
+    certificate: list[dict[str, Any]]
+    trace: list[dict[str, Any]]
+    features: FeatureMap
+    differences: Mapping[str, MeanDifference]
+    mixing_weight: float | None
+    counts: Survey
+
+
+def align_sides(
+    real: Side, synthetic: Side, cfg: AlignConfig, seed: int, report: Report = lambda line: None, spark: "SparkSession | None" = None,
+    checkpoint: str | None = None, keep: Callable[[Side], Side] = lambda side: side,
+) -> AlignedSides:  # fmt: skip
+    """Weights for the synthetic rows, with what is known of them.
+
+    report: gets a line for each decision worth a log entry; spark: where the rows are DataFrames; checkpoint: folder for the state of a
+    barrier stage; keep: persists rows that several passes read. Raises DataError and ConfigError as ``align.align`` says."""
+    check_device(spark, cfg)
+    counts = survey(real, synthetic, cfg.label_shares)
+    plan = plan_strength(counts, cfg, texts=real.has_texts and synthetic.has_texts)
+    validating = plan.eligible if needs_rows(plan, cfg) else ()
+    real_sample = draw_real(real, counts, validating, cfg)
+    synthetic_sample = draw_synthetic(synthetic, counts, validating, cfg) if validating else None
+    features = feature_map(real_sample, counts.width, cfg, seed)
+    means = real_means(real, features)
+    strength = choose_strength(plan, real_sample, synthetic_sample, means, features, counts, cfg, report)
+    runtime = choose_runtime(spark, cfg, counts.n_synthetic, counts.width)
+    report(f"runtime {runtime.name}: {runtime.reason}")
+    rebased = with_base_measure(synthetic, strength.base)
+    if strength.base.changes and runtime.name != "local":
+        rebased = keep(rebased)
+    rows = open_rows(runtime, rebased, features, cfg, checkpoint)
+    outcomes, seconds = _outcomes(rows, means, counts, strength, cfg)
+    solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
+    checks = run_checks(rows, real_sample.held_out(), solved, outcomes, counts, features.bandwidths, cfg, seed)
+    certificate = certificate_rows(outcomes, checks, features, cfg, seconds, counts.unmatched, strength)
+    weights = rows.weights(solved)
+    rows.close()
+    for row in certificate:
+        report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
+    differences = {group: _difference(means[group], outcomes.get(group)) for group in means}
+    trace = trace_rows(outcomes, strength)
+    return AlignedSides(weights, certificate, trace, features, differences, strength.mixing_weight, counts)
+
+
+def problem(means: Mapping[str, Sample], settings: Settings, share: float, split: bool) -> Problem:
+    """What a group is aligned to. split: false for few real rows: nothing is held out, and a rule that validates leaves the label alone."""
+    fit, validation, holdout = (means[name] for name in SPLITS)
+    if split:
+        return Problem(fit, validation, holdout, settings, share)
+    nobody = Sample(0, np.zeros_like(fit.mean))
+    return Problem(pool([fit, validation, holdout]), nobody, nobody, settings.for_few_rows(), share)
+
+
+def _outcomes(
+    rows: Rows, means: Mapping[str, Mapping[str, Sample]], counts: Survey, strength: Strength, cfg: AlignConfig
+) -> tuple[dict[str, Outcome], float]:
+    """Solves every group: problems and answers side by side, and the seconds that it took."""
+    problems = {
+        group: problem(means[group], strength.settings, row_share(counts, group, cfg), counts.is_split(group)) for group in counts.groups
+    }
+    started = time.monotonic()
+    answers = rows.solve(problems)
+    seconds = time.monotonic() - started
+    return {
+        group: Outcome(counts.synthetic[group], counts.shares[group], strength.base, problems[group], answers[group]) for group in problems
+    }, seconds
+
+
+def _solved(outcome: Outcome) -> Solved:
+    point = outcome.end.solution.point
+    return Solved(point.theta, point.moments.log_partition, outcome.end.before.log_partition, outcome.share)
+
+
+def _difference(means: Mapping[str, Sample], outcome: Outcome | None) -> MeanDifference:
+    """For the witness: against all real rows of the group. outcome: None for a label without synthetic rows."""
+    real = pool(list(means.values())).mean
+    if outcome is None:
+        return MeanDifference.of(real)
+    return MeanDifference.of(real, outcome.end.solution.point.moments.mean, outcome.end.before.mean)

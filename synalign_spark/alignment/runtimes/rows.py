@@ -1,0 +1,141 @@
+"""The synthetic rows as the solver sees them: what the three runtimes have in common. All give the same numbers to rounding."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from synalign_spark.core.evaluation.certificate import copies_by_weight
+from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.solver.device_shard import DeviceShard, row_builder
+from synalign_spark.core.solver.row_shard import RowBuilder, RowShard
+from synalign_spark.core.solver.shard import usable_threads
+from synalign_spark.core.solver.solve import Answer, Problem
+from synalign_spark.udfs.arrow import from_matrix, to_matrix
+
+Float64Array = npt.NDArray[np.float64]
+
+WEIGHTED = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("label", pa.string()),
+        ("weight", pa.float64()),
+        ("weight_in_label", pa.float64()),
+        ("base_weight", pa.float64()),
+        ("label_confidence", pa.float64()),
+        ("log_density_ratio", pa.float64()),
+    ]
+)
+DRAWN = pa.schema(
+    [
+        ("grp", pa.string()),
+        ("doc_id", pa.string()),
+        ("u_whole", pa.float64()),
+        ("before", pa.int64()),
+        ("after", pa.int64()),
+        ("embedding", pa.list_(pa.float32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What turns a row of a group into its weight. share: of the group among the labels; draws: rows of the certificate's sample."""
+
+    theta: Float64Array
+    log_partition: float
+    log_total: float
+    share: float
+    draws: float = 0.0
+
+
+class Rows(Protocol):
+    """The synthetic rows of a run, wherever they are."""
+
+    def solve(self, problems: Mapping[str, Problem]) -> dict[str, Answer]:
+        """Aligns every label."""
+        ...
+
+    def draw(self, solved: Mapping[str, Solved]) -> pa.Table:
+        """About ``draws`` rows a group by the weights that they came with and by weight: see DRAWN for the columns."""
+        ...
+
+    def weights(self, solved: Mapping[str, Solved]) -> Any:
+        """The weights, columns of WEIGHTED: an Arrow table, or a DataFrame where the rows lie on executors."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what the rows hold; the weights table stays."""
+        ...
+
+
+def logs(batch: pa.Table | pa.RecordBatch, name: str) -> Float64Array:
+    """(n,) logs of a column of weights, minus infinity for 0."""
+    with np.errstate(divide="ignore"):
+        found: Float64Array = np.log(batch.column(name).to_numpy(zero_copy_only=False).astype(np.float64))
+    return found
+
+
+def in_group_weights(
+    group: npt.NDArray[np.object_], log_a: Float64Array, log_q: Float64Array, solved: Mapping[str, Solved]
+) -> tuple[Float64Array, Float64Array]:
+    """Normalised weights and base weights within the group. All arrays (n,)."""
+    w, q = np.zeros(len(group)), np.zeros(len(group))
+    for name in sorted(set(group)):
+        mine = group == name
+        w[mine] = np.exp(log_a[mine] - solved[name].log_partition)
+        q[mine] = np.exp(log_q[mine] - solved[name].log_total)
+    return w, q
+
+
+def weights_batch(
+    batch: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], w: Float64Array, q: Float64Array, solved: Mapping[str, Solved]
+) -> list[pa.Array]:
+    """Columns of WEIGHTED; ``weight`` is the weight in the group times the group's share."""
+    share = np.array([solved[name].share for name in group], dtype=np.float64)
+    base_measure = [batch.column(name) for name in ("label_confidence", "log_density_ratio")]
+    return [batch.column("doc_id"), batch.column("label"), pa.array(w * share), pa.array(w), pa.array(q), *base_measure]
+
+
+def drawn_batch(batch: pa.Table | pa.RecordBatch, x: npt.NDArray[np.float32], group: npt.NDArray[np.object_], w: Float64Array, q: Float64Array,
+                solved: Mapping[str, Solved]) -> list[pa.Array]:  # fmt: skip
+    """Columns of DRAWN: the rows that come at least once."""
+    u = batch.column("u").to_numpy(zero_copy_only=False)
+    draws = np.array([solved[name].draws for name in group], dtype=np.float64)
+    before, after = copies_by_weight(q, draws, u), copies_by_weight(w, draws, u)
+    kept = np.flatnonzero(before + after)
+    names = [batch.column(name).take(pa.array(kept)) for name in ("grp", "doc_id", "u_whole")]
+    return [*names, pa.array(before[kept]), pa.array(after[kept]), from_matrix(x[kept])]
+
+
+def in_order(table: pa.Table) -> tuple[pa.Table, npt.NDArray[np.object_], npt.NDArray[np.float32]]:
+    """Rows by (group, doc_id): the table without embeddings, groups (n,), embeddings (n, d)."""
+    groups, ids = (np.asarray(table.column(name).to_pylist(), dtype=object) for name in ("grp", "doc_id"))
+    order = np.lexsort((ids, groups))
+    return table.drop_columns(["embedding"]).take(pa.array(order)), groups[order], to_matrix(table.column("embedding"))[order]
+
+
+def load(table: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], x: npt.NDArray[np.float32], features: FeatureMap, storage: str,
+         device: str | None = None) -> RowShard:  # fmt: skip
+    """The rows as a shard of this process. table: with columns base and prior; group: (n,); x: (n, d); device: as of ``row_builder``."""
+    builder = row_builder(features, storage, device, usable_threads())
+    add_rows(builder, table, group, x)
+    return builder.shard()
+
+
+def add_rows(builder: RowBuilder, table: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], x: npt.NDArray[np.float32]) -> None:
+    """Adds rows to a shard under construction; arguments as of ``load``."""
+    log_base, log_prior = logs(table, "base"), logs(table, "prior")
+    for name in sorted(set(group)):
+        mine = np.flatnonzero(group == name)
+        builder.add(name, x[mine], log_base[mine], log_prior[mine])
+
+
+def release(*shards: RowShard) -> None:
+    """Frees a GPU's memory at once; that of the process goes with the objects."""
+    for shard in shards:
+        if isinstance(shard, DeviceShard):
+            shard.release()

@@ -1,0 +1,84 @@
+"""Rows of one side in a DataFrame: everything but samples and sums stays on the executors."""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_NUMBERS, SYNTHETIC_SCHEMA, Draw, Job
+from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.spark.groups import by_group, group_column
+from synalign_spark.spark.keys import unit
+
+
+class SparkSide:
+    """See ``sides.Side``."""
+
+    def __init__(self, frame: DataFrame, texts: DataFrame | None) -> None:
+        """frame: the columns of the side; texts: doc_id and text of its rows, or None."""
+        self.frame, self._texts = frame, texts
+
+    @property
+    def has_texts(self) -> bool:
+        return self._texts is not None
+
+    def scan(self, job: Job, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
+        return self.frame.select(*columns).mapInArrow(job, from_arrow_schema(schema)).toArrow().cast(schema)
+
+    def sample(self, draws: Mapping[str, Draw], columns: Sequence[str]) -> pa.Table:
+        taken = {name: _taken(draw) for name, draw in draws.items()}
+        wanted = [F.col(name) for name in columns if name != "text"]
+        rows = self.frame.where(reduce(or_, taken.values())).select(*wanted, *(column.alias(name) for name, column in taken.items()))
+        if self._texts is not None and "text" in columns:
+            rows = F.broadcast(rows).join(self._texts, "doc_id")
+        return rows.toArrow().sort_by("doc_id")
+
+    def rebased(self, job: Job, with_texts: bool) -> "SparkSide":
+        rows = self.frame.join(self._texts, "doc_id") if with_texts and self._texts is not None else self.frame
+        return SparkSide(rows.mapInArrow(job, self.frame.schema), self._texts)
+
+    def table(self) -> pa.Table:
+        return self.frame.toArrow()
+
+
+def _taken(draw: Draw) -> Column:
+    """Whether a draw takes the row, never null."""
+    if not draw.rates:
+        return F.lit(False)
+    taken = F.col(draw.column) < F.coalesce(by_group(draw.rates), F.lit(0.0))
+    if draw.splits:
+        taken &= F.col("split").isin(*draw.splits)
+    return taken & (F.col("prior") > 0) if draw.weighted else taken
+
+
+def real_side(embeddings: DataFrame, texts: DataFrame | None, prior: DataFrame | None, cfg: AlignConfig, seed: int) -> SparkSide:
+    """Real rows. embeddings: doc_id, label, embedding; texts: doc_id and text, or None; prior: doc_id and prior_weight, or None."""
+    if prior is not None:
+        embeddings = embeddings.join(prior.select("doc_id", F.coalesce("prior_weight", F.lit(1.0)).alias("prior")), "doc_id")
+    else:
+        embeddings = embeddings.withColumn("prior", F.lit(1.0))
+    numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in REAL_NUMBERS.items()}
+    u = numbers.pop("u_split")
+    split = F.when(u < cfg.holdout, "holdout").when(u < cfg.holdout + cfg.validation, "validation").otherwise("fit")
+    return SparkSide(_columns(embeddings, REAL_SCHEMA, cfg, {**numbers, "split": split, "prior": F.col("prior").cast("double")}), texts)
+
+
+def synthetic_side(embeddings: DataFrame, synthetic: DataFrame, texts: DataFrame | None, cfg: AlignConfig, seed: int) -> SparkSide:
+    """Synthetic rows; embedding is null where there is none. synthetic: doc_id, label, prior_weight; texts: doc_id and text, or None."""
+    prior = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
+    rows = synthetic.select("doc_id", "label", prior.alias("prior")).join(embeddings.select("doc_id", "embedding"), "doc_id", "left")
+    numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in SYNTHETIC_NUMBERS.items()}
+    half = numbers.pop("u_half") < 0.5
+    return SparkSide(
+        _columns(rows, SYNTHETIC_SCHEMA, cfg, {**numbers, "half": half, "prior": F.col("prior"), "base": F.col("prior")}), texts
+    )
+
+
+def _columns(rows: DataFrame, schema: pa.Schema, cfg: AlignConfig, columns: Mapping[str, Column]) -> DataFrame:
+    given = {**columns, "grp": group_column(cfg.per_label)} | {name: F.col(name) for name in ("doc_id", "label", "embedding")}
+    unknown = F.lit(None).cast("double")  # the base measure and what it is made of, before they are known
+    return rows.select(*(given.get(name, unknown).alias(name) for name in schema.names))

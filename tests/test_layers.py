@@ -18,9 +18,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "spark_errors": ({"errors"}, set()),
     "logs": (set(), {"structlog"}),
     "progress": (set(), {"rich"}),
-    "config": ({"errors"}, {"pydantic", "yaml"}),
+    "config": ({"errors", "formatting"}, {"pydantic", "yaml"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
-    "storage": ({"errors", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
+    "storage": ({"errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"pyarrow", "pyspark", "torch"}),
     "spark": (

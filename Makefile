@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install quickstart test test-slow test-all lint format docs bench doctor clean java
+.PHONY: help install quickstart test test-slow test-all lint format docs reference bench doctor clean java
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -46,8 +46,11 @@ format: install ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install ## renew the configuration reference in README.md
-	$(BIN)/python -m synalign_spark.config.reference README.md
+reference: install ## renew the pages that are generated: configuration keys and tables
+	$(BIN)/python -m synalign_spark.config.reference docs/reference/configuration.md
+	$(BIN)/python -m synalign_spark.storage.reference docs/reference/tables.md
+
+docs: reference ## renew the documents
 
 bench: install ## all benchmarks; each prints one JSON object as its last line
 	@for bench in tests/bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

@@ -57,6 +57,24 @@ def load(paths: Sequence[str | Path], settings: Sequence[str] = ()) -> Config:
     return validate(merged)
 
 
+def configured(config: str | Path | Sequence[str | Path] | Mapping[str, Any] | Config, settings: Sequence[str] = ()) -> Config:
+    """The configuration in any form that a caller may have it in: paths, nested mappings, or whole; with ``settings`` on top.
+
+    Raises ConfigError.
+
+    >>> configured({"source": {"table": "reviews"}}, ["align.n_features=4096"]).align.n_features
+    4096
+    """
+    if isinstance(config, str | Path):
+        return load([config], settings)
+    if not isinstance(config, Config | Mapping):
+        return load(config, settings)
+    merged = config.model_dump(by_alias=True) if isinstance(config, Config) else dict(config)
+    for setting in settings:
+        merged = overlay(merged, parse_setting(setting))
+    return validate(merged)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """One file as a mapping; an empty file is an empty mapping."""
     try:

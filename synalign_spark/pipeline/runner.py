@@ -16,7 +16,7 @@ from synalign_spark.config import Config
 from synalign_spark.pipeline import steps
 from synalign_spark.pipeline.context import Context
 from synalign_spark.pipeline.observer import Observer
-from synalign_spark.pipeline.session import java_version, spark_session
+from synalign_spark.pipeline.session import spark_session
 from synalign_spark.pipeline.steps import Step, Verdict
 from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.runs import RunStore
@@ -31,6 +31,8 @@ def run_pipeline(
 
     A step that is done for the same settings and inputs is skipped; ``redo`` allows replacing the output of
     steps whose settings changed; ``session`` opens Spark, and only when there is work."""
+    if only is not None:
+        steps.require_known(only)
     store = RunStore(cfg.lake.path, cfg.run.id)
     with store.lock():
         manifest = store.manifest()
@@ -78,8 +80,7 @@ def _todo(verdicts: Sequence[Verdict], only: str | None) -> list[Step]:
 
 
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
-    """Checks what can be checked before any work: Java, the embedder, the language-model endpoint, the Ray cluster."""
-    java_version()
+    """Checks what can be checked before Spark starts: the embedder, the language-model endpoint, the Ray cluster."""
     names = {step.name for step in todo}
     if names & {"embed", "embed-synthetic"}:
         from synalign_spark.udfs.encoder import encoder_info

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synalign_spark.config import Config
-from synalign_spark.errors import DataError, LakeError
+from synalign_spark.errors import ConfigError, DataError, LakeError
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 
@@ -87,6 +87,12 @@ STEPS: tuple[Step, ...] = (
     Step("report", "report", ("report",), ("resample",), (tables.METRICS,)),
 )
 BY_NAME = {step.name: step for step in STEPS}
+
+
+def require_known(stage: str) -> None:
+    """Raises ConfigError, with the names there are, for a stage that is none."""
+    if stage not in BY_NAME:
+        raise ConfigError(f"stage {stage!r} is not one; the stages are {', '.join(BY_NAME)}")
 
 
 def settings_of(step: Step, cfg: Config) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 import contextlib
 import difflib
+import shutil
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
@@ -50,7 +51,8 @@ def generate(
     model that comes with this package. The key is read from the environment variable ``api_key_env`` (``OPENAI_API_KEY``).
     n: rows. task: what one row is, for the prompts. label_counts: rows of each label in the real corpus, whose shares the
     synthetic rows follow; None takes the shares of the demonstrations. backend: what sends the requests. ledger: folder (or
-    address in an object store) of the answers; called again with the same folder, nothing is asked twice; None keeps none.
+    address in an object store) of the answers; called again with the same folder, nothing is asked twice; None keeps them
+    only where an error ends the call (which then names their folder).
     options: any field of the configuration sections ``generate``, ``generate.llm`` and ``generate.limits`` (``strategy``,
     ``rows_per_request``, ``temperature``, ``concurrency``, ``max_cost_usd``, ...).
 
@@ -79,14 +81,31 @@ def generate(
     from synalign_spark.generation import engine
     from synalign_spark.progress import Progress
 
-    with contextlib.ExitStack() as stack:
-        folder = ledger or stack.enter_context(tempfile.TemporaryDirectory(prefix="synalign-ledger-"))
+    with _stored_answers(ledger) as folder:
         result = engine.generate(table, counts, cfg, seed, folder, Progress() if progress else Progress(Console(quiet=True), live=False))
     if result.synthetic.num_rows < n:
         why = {key: result.summary[key] for key in ("stopped_by", "calls", "refused")}
         warnings.warn(f"generate: {result.synthetic.num_rows} of {n} rows were accepted: {why}", stacklevel=2)
     rows: Frame = _like(demonstrations, result.synthetic)
     return rows
+
+
+@contextlib.contextmanager
+def _stored_answers(ledger: str | None) -> Iterator[str]:
+    """Folder of the answers; a temporary one without ``ledger``. Answers that were paid for outlive an error or a Ctrl-C."""
+    from synalign_spark.generation.ledger import read_ledger
+
+    folder = ledger or tempfile.mkdtemp(prefix="synalign-ledger-")
+    try:
+        yield folder
+    except BaseException as err:
+        if n_answers := len(read_ledger(folder)):
+            err.add_note(f"{n_answers} answers are stored: call generate again with ledger={folder!r} to go on from them")
+        elif ledger is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if ledger is None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_config(options: Mapping[str, Any], llm: str, model: str | None, n: int, backend: str) -> GenerateConfig:

@@ -3,6 +3,7 @@
 import doctest
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from synalign_spark.api import generate as module
 from synalign_spark.api.generate import generate, make_config
-from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.errors import ConfigError, DataError, EndpointError
 from synalign_spark.storage.tables import SYNTHETIC
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,24 @@ def test_a_ledger_is_gone_on_with_and_a_limit_is_told(picks, tmp_path):
         rows = generate(picks, progress=False, **arguments)
     assert (len(few), len(rows)) == (2, 12)
     assert max(n for i, n in server.finished.items() if i) == 1
+
+
+def test_answers_that_were_paid_for_outlive_an_error(picks, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with loopback() as server:
+        arguments = {"llm": server.base_url, "model": "loopback", "n": 200, "strategy": "simprompt", "progress": False}
+        server.behaviour.fault = lambda i, body, n: (401, {}, "") if sum(server.finished.values()) > 8 else None
+        with pytest.raises(EndpointError, match="stored answers are kept") as err:
+            generate(picks, **arguments)
+        (folder,) = tmp_path.iterdir()
+        assert f"call generate again with ledger={str(folder)!r}" in err.value.__notes__[0]
+        server.behaviour.fault = lambda i, body, n: None
+        assert len(generate(picks, ledger=str(folder), **arguments)) == 200
+        assert max(n for i, n in server.finished.items() if i) == 1
+        generate(picks, **arguments | {"n": 5})
+        with pytest.raises(ConfigError, match="label_shares"):
+            generate(picks, label_shares={"ugly": 1.0}, **arguments)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_one_others(picks):

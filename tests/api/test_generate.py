@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from synalign_spark.api import generate as module
+import synalign_spark.api.generate as module
 from synalign_spark.api.generate import generate, make_config
+from synalign_spark.api.select import select
 from synalign_spark.errors import ConfigError, DataError, EndpointError
 from synalign_spark.storage.tables import SYNTHETIC
 
@@ -59,6 +60,18 @@ def test_pandas_in_pandas_out_in_the_columns_of_the_contract_and_shares_of_the_d
     assert rows["doc_id"].is_unique
     assert set(rows["cluster_id"]) == {7, 3, 4}
     assert set(rows["model"]) == {"loopback"}
+
+
+@pytest.mark.parametrize("label", [None, "stars"])
+def test_what_select_returns_is_taken_as_it_is(label):
+    reviews = pd.DataFrame(
+        {"text": ["fine", "good", "bad", "dire"], "stars": [5, 5, 1, 1], "vec": [[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]}
+    )
+    picks = select(reviews, n=2, label=label, embedding="vec", k=2, rows_per_set=1)
+    with loopback() as server:
+        rows = generate(picks, llm=server.base_url, model="loopback", n=10, progress=False)
+    assert rows["label"].fillna("none").value_counts().to_dict() == ({"none": 10} if label is None else {"5": 5, "1": 5})
+    assert set(rows["cluster_id"]) == set(picks["cluster_id"])
 
 
 def test_rows_without_labels(picks):
@@ -124,13 +137,13 @@ def test_options_go_where_they_belong():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temprature": 1.0}, "unknown option `temprature`; did you mean `temperature`"),
-        ({"api_key": "sk-secret"}, "unknown option `api_key`; did you mean `api_key_env`"),
-        ({"target_rows": 3}, "unknown option `target_rows`; it is given by `n`"),
-        ({"qqq": 3}, "unknown option `qqq`; known are: actors, api_key_env,"),
+        ({"temprature": 1.0}, r"unknown option temprature=1.0; did you mean temperature\?"),
+        ({"api_key": "sk-secret"}, r"unknown option api_key=a hidden value; did you mean api_key_env\?"),
+        ({"target_rows": 3}, "target_rows=3 is not an option here; give n"),
+        ({"qqq": 3}, "unknown option qqq=3; known here: actors, api_key_env,"),
         ({"temperature": 9}, r"generate.llm.temperature: got 9"),
         ({"strategy": "imported"}, "strategy='imported' writes no rows"),
-        ({"model": None}, "model is missing"),
+        ({"model": None}, "model is None; name the model"),
         ({"llm": "localhost:8000"}, "generate.llm.base_url: got 'localhost:8000'"),
         ({"n": 0}, "generate.target_rows: got 0"),
     ],
@@ -144,10 +157,12 @@ def test_wrong_options_are_named(options, message, picks):
 
 def test_demonstrations_that_cannot_be_used(picks):
     arguments = {"llm": "http://127.0.0.1:9/v1", "model": "m", "n": 5}
-    with pytest.raises(DataError, match="lack the columns set_rank, text; give the result of `select`"):
+    with pytest.raises(DataError, match=r"lack the columns set_rank, text; give what select\(\) returned"):
         generate(picks.drop(columns=["text", "set_rank"]), **arguments)
-    with pytest.raises(DataError, match="1 to 100,000 rows, and have 0"):
+    with pytest.raises(DataError, match="1 to 100,000 rows, got 0"):
         generate(picks.iloc[:0], **arguments)
+    with pytest.raises(DataError, match="must be a pandas or a Spark DataFrame, got builtins.list"):
+        generate([], **arguments)
     with pytest.raises(DataError, match="another type"):
         generate(picks.assign(set_rank="first"), **arguments)
 

@@ -162,7 +162,7 @@ def test_partitioning_changes_no_bit(spark, labelled, n_partitions):
 @pytest.mark.parametrize("slice_rows", [1, 17])
 def test_slices_change_no_bit(labelled, spark, slice_rows):
     """In this process, as workers have modules of their own: the partition's cells do not depend on the slices."""
-    from synalign_spark.stages import witness as module
+    from synalign_spark.alignment import witness as module
 
     real = LABELLED.real
     columns = [pa.array([f"={label}" for label in real.labels]), pa.array(real.cluster), pa.array(real.ids.tolist()), from_matrix(real.x)]

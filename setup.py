@@ -5,11 +5,14 @@ The version pins are the set that is tested together; loosen one only with a run
 declared dependency compiles llama.cpp for ten minutes, and only its model file is needed here.
 """
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# The version stands in the package alone; read as text, since importing the package may need what is yet to be installed.
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "synalign_spark" / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
 
 CORE = [
     "numpy>=2.0,<3",
@@ -24,8 +27,8 @@ CORE = [
 ]
 SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0"]  # 4.4.1's jar is not published; 4.4.x refuses a newer pyspark
 READERS = ["deltalake>=1.0"]  # delta-rs: `synalign show` and tests read tables without a JVM
-MODELS = ["torch>=2.6", "sentence-transformers>=5"]
-LLM = ["ray>=2.50", "openai[aiohttp]>=3,<4", "json-repair>=0.40"]
+MODELS = ["torch>=2.6", "sentence-transformers>=5", "psutil>=5.9"]  # psutil: the network interface that ranks meet on
+LLM = ["ray>=2.50", "openai[aiohttp]>=3,<4", "json-repair>=0.40", "tenacity>=9"]
 INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "jinja2>=3.1", "matplotlib>=3.9"]
 
 QUICKSTART = [
@@ -35,6 +38,7 @@ QUICKSTART = [
 ]
 DEV = [
     "pytest>=8",
+    "setuptools>=68",  # the wheel is built and looked into by a test
     "pytest-timeout>=2.3",
     "hypothesis>=6",
     "moto[s3]>=5",  # an S3 server on loopback; with the two below as in moto[server], which is twice as big
@@ -45,11 +49,12 @@ DEV = [
     "mypy>=1.13",
     "pre-commit>=4",
     "types-PyYAML",
+    "types-psutil",
 ]
 
 setup(
     name="synalign-spark",
-    version="0.1.0",
+    version=VERSION.group(1),
     description="Distribution-matched synthetic text from an LLM, as a Spark and Ray batch job",
     long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",

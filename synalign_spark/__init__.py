@@ -1,3 +1,42 @@
-"""SynAlign on Spark: synthetic rows that follow the distribution of a real corpus."""
+"""SynAlign on Spark: synthetic rows that follow the distribution of a real corpus.
+
+    >>> import synalign_spark as sa
+    >>> sorted(name for name in dir(sa) if not name.startswith("_"))[:4]
+    ['Aligner', 'Alignment', 'Certificate', 'ExplorationSelector']
+
+Nothing heavy is imported before a function is first used: pandas calls need neither Java nor, with vectors given, torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "align": "api.align", "Alignment": "api.align", "Certificate": "alignment.certificate", "select": "api.select",
+    "selection_trace": "api.select", "generate": "api.generate", "run": "api.run", "Run": "api.run",
+    "Aligner": "ml.aligner", "AlignerModel": "ml.aligner", "SynAlignKMeans": "ml.kmeans", "SynAlignKMeansModel": "ml.kmeans",
+    "ExplorationSelector": "ml.selector", "ExplorationSelectorModel": "ml.selector",
+}  # fmt: skip
+__all__ = sorted(_PUBLIC)
+
+if TYPE_CHECKING:  # what __getattr__ brings, for editors and type checkers
+    from synalign_spark.alignment.certificate import Certificate as Certificate
+    from synalign_spark.api.align import Alignment as Alignment
+    from synalign_spark.api.align import align as align
+    from synalign_spark.api.generate import generate as generate
+    from synalign_spark.api.select import select as select
+    from synalign_spark.api.select import selection_trace as selection_trace
+
+
+def __getattr__(name: str) -> Any:
+    """The public functions and estimators, each imported when it is first asked for."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    found = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,4 +1,4 @@
-"""Numbers and texts as the page shows them."""
+"""Numbers and texts as the terminal and the page show them."""
 
 import math
 from typing import Any

@@ -15,36 +15,45 @@ NUMERIC = {"numpy", "scipy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "formatting": (set(), set()),
+    "spark_errors": ({"errors"}, set()),
     "logs": (set(), {"structlog"}),
     "progress": (set(), {"rich"}),
     "config": ({"errors"}, {"pydantic", "yaml"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
-    "storage": ({"errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
+    "storage": ({"errors", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
-    "distributed": ({"core", "errors", "logs", "storage.paths"}, NUMERIC | {"pyarrow", "pyspark", "torch"}),
+    "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
         {"config", "core", "distributed", "errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},
     ),
     "alignment": (
-        {"config", "core", "distributed", "errors", "spark", "storage.contracts", "storage.tables", "udfs"},
+        {"config", "core", "distributed", "errors", "formatting", "spark", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pyarrow", "pyspark"},
     ),
     "generation": (
         {"config", "core", "errors", "progress", "storage.contracts", "storage.paths", "storage.tables"},
-        {"aiohttp", "json_repair", "openai", "pyarrow", "pydantic", "ray", "xllamacpp"},
+        {"aiohttp", "json_repair", "openai", "pyarrow", "pydantic", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
         {"alignment", "config", "core", "errors", "formatting", "spark", "storage", "udfs"},
         NUMERIC | {"jinja2", "markupsafe", "matplotlib", "pyarrow", "pyspark", "sklearn", "yaml"},
     ),
     "pipeline": (
-        {"alignment", "config", "core", "errors", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
+        {"alignment", "config", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
+    ),
+    "api": (
+        {"alignment", "config", "core", "errors", "generation", "pipeline", "progress", "spark", "storage", "udfs"},
+        NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
+    ),
+    "ml": (
+        {"alignment", "api", "config", "core", "errors", "spark", "storage.tables", "udfs"},
+        NUMERIC | {"pyarrow", "pyspark"},
     ),
     "cli": (
         {"config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
-        {"pyarrow", "pyspark", "ray", "rich", "typer"},
+        {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": (set(), set()),

@@ -95,7 +95,8 @@ def _values(array: pa.Array) -> Float32Array:
 
 def widths_udf() -> Callable[..., Any]:
     """:func:`vector_widths` as an iterator ``arrow_udf``: one int a row."""
-    from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # the rest of this module serves processes without Spark
+    # Late, so that vectors become matrices where there is no Spark.
+    from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
     from pyspark.sql.types import IntegerType
 
     def widths(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:

@@ -1,4 +1,4 @@
-"""Normal form of a text: the same sentence gets the same characters, and so the same id."""
+"""The normal form of a text as a column function; its rules are those of ``synalign_spark.core.text``."""
 
 from collections.abc import Iterator
 
@@ -7,19 +7,20 @@ import pyarrow.compute as pc
 from pyspark.sql import Column
 from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]
 
-# All control characters become spaces: a NUL or a bell inside a word is noise, tabs and line ends are white space.
-_SPACES = r"[\s\p{Z}\p{Cc}]+"
-# Marks that show nothing and would make two equal texts differ: zero-width space, word joiner, byte order mark, soft hyphen.
-_INVISIBLE = "[\u200b\u2060\ufeff\u00ad]"
+from synalign_spark.core.text import FORM, INVISIBLE, SPACE, SPACES_RE2
 
 
 def normalise(texts: pa.Array) -> pa.Array:
-    """Unicode NFC, control characters and runs of white space as one space, invisible marks removed, ends trimmed.
+    """The normal form of each text, as ``synalign_spark.core.text.normalise`` gives it.
 
-    texts: n strings, nulls allowed. Returns n strings of the same nulls; applying it twice changes nothing."""
-    seen = pc.replace_substring_regex(texts, pattern=_INVISIBLE, replacement="")
-    composed = pc.utf8_normalize(seen, form="NFC")
-    return pc.utf8_trim(pc.replace_substring_regex(composed, pattern=_SPACES, replacement=" "), characters=" ")
+    texts: n strings, nulls allowed. Returns n strings of the same nulls; applying it twice changes nothing.
+
+    >>> normalise(pa.array([" a\\tfine  film\\n", None])).to_pylist()
+    ['a fine film', None]
+    """
+    visible = pc.replace_substring_regex(texts, pattern=INVISIBLE, replacement="")
+    composed = pc.utf8_normalize(visible, form=FORM)
+    return pc.utf8_trim(pc.replace_substring_regex(composed, pattern=SPACES_RE2, replacement=SPACE), characters=SPACE)
 
 
 def normalise_udf() -> object:

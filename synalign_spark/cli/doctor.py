@@ -58,10 +58,10 @@ def _spark(cfg: Config) -> str:
     """Starts Spark, and writes a table where the run's will lie and reads it back."""
     from synalign_spark.pipeline.session import start_spark
     from synalign_spark.storage.lake import Lake
-    from synalign_spark.storage.paths import filesystem
+    from synalign_spark.storage.paths import RunPaths, filesystem
     from synalign_spark.storage.tables import METRICS
 
-    address = f"{cfg.lake.path.rstrip('/')}/_synalign/{cfg.run.id}/doctor"
+    address = RunPaths(cfg.lake.path, cfg.run.id).scratch
     spark = start_spark(cfg)
     try:
         lake = Lake(spark, address, cfg.lake.format, "doctor")

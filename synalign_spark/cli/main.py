@@ -1,4 +1,4 @@
-"""The command line ``synalign``: run, plan, show, doctor, config."""
+"""The command line ``synalign``: init, doctor, plan, run, show, config."""
 
 import json
 import os
@@ -38,8 +38,8 @@ def run(
     redo: Annotated[bool, typer.Option(help="Replace the output of steps whose settings changed, and of those after them.")] = False,
 ) -> None:
     """Run the pipeline. What is done for the same settings and inputs is skipped; a killed run goes on where it was."""
-    from synalign_spark.cli.terminal import Terminal
     from synalign_spark.pipeline.runner import run_pipeline
+    from synalign_spark.pipeline.terminal import Terminal
 
     exit_with(lambda: run_pipeline(load(config, settings), Terminal(), redo=redo, only=checked_stage(stage)))
 
@@ -108,6 +108,19 @@ def doctor(config: Files = [], settings: Settings = [], as_json: AsJson = False)
             raise SystemExit(1)
 
     exit_with(action)
+
+
+@app.command()
+def init(
+    file: Annotated[str, typer.Argument(help="The configuration to write; an existing file is left as it is.")] = "synalign.yaml",
+    source: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The corpus (file, folder or glob): its columns are looked at and filled in.")
+    ] = None,
+) -> None:
+    """Write a commented configuration to start from."""
+    from synalign_spark.cli.init import write
+
+    exit_with(lambda: print(*write(file, source), sep="\n"))
 
 
 @app.command("config")

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from synalign_spark.cli.terminal import number
 from synalign_spark.config import Config
+from synalign_spark.formatting import number
 from synalign_spark.generation.estimate import estimate
 from synalign_spark.pipeline.runner import source_fingerprints, verdicts_of
 from synalign_spark.storage.runs import RunStore
@@ -39,12 +39,12 @@ def make_plan(cfg: Config) -> dict[str, Any]:
         plan["embed_minutes"] = round(plan["rows"]["real"] / EMBEDDED_ROWS_PER_CORE_S / cores() / 60, 1)
     if "generate" in todo and cfg.generate.strategy != "imported":
         by_label = {None if label == "" else label: n for label, n in labels.items()}
-        plan["generate"] = estimate(cfg.generate, by_label, demonstration_sets_of(cfg, len(labels)))
+        plan["generate"] = estimate(cfg.generate, by_label, demonstration_sets_of(cfg, len(labels)), cfg.select.rows_per_set)
     return plan
 
 
 def demonstration_sets_of(cfg: Config, n_labels: int) -> int:
-    """Picks to expect before the clusters are known."""
+    """Demonstration sets to expect before the clusters are known."""
     return cfg.select.demonstration_sets if cfg.select.demonstration_sets != "auto" else 64 * n_labels
 
 

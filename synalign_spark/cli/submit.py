@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 
 from synalign_spark.cli.exits import exit_with
-from synalign_spark.cli.terminal import Terminal
 from synalign_spark.config.files import load
 from synalign_spark.pipeline.jars import SUBMIT_OPTIONS, jars
 from synalign_spark.pipeline.runner import run_pipeline
+from synalign_spark.pipeline.terminal import Terminal
 
 
 def parser(program: str) -> argparse.ArgumentParser:

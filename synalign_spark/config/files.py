@@ -48,7 +48,7 @@ def load(paths: Sequence[str | Path], settings: Sequence[str] = ()) -> Config:
 
     Raises ConfigError with one line a fault."""
     if not paths and not settings:
-        raise ConfigError("no configuration: give --config FILE; conf/quickstart.yaml is a complete example")
+        raise ConfigError("no configuration: give --config FILE; `synalign init FILE --source CORPUS` writes one to start from")
     merged: dict[str, Any] = {}
     for path in paths:
         merged = overlay(merged, read_yaml(path))
@@ -171,6 +171,6 @@ def _expected(fault: Any, field: FieldInfo | None) -> str:
 
 def _about(field: FieldInfo | None) -> str:
     if field is None or not field.description:
-        return "see the configuration reference in README.md"
+        return "see docs/reference/configuration.md, or `synalign config --schema`"
     default = "" if field.is_required() else f" Default: {field.get_default(call_default_factory=True)!r}."
     return f"{field.description}{default}"

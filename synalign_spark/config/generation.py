@@ -43,6 +43,9 @@ class LlmConfig(Section):
     )
     timeout_s: float = Field(120.0, gt=0, description="Seconds a request may take.")
     max_attempts: Positive = Field(5, description="HTTP requests per call at most, over all kinds of fault.")
+    backend: Literal["ray", "in_process"] = Field(
+        "ray", description="What sends the requests: Ray actors, or a thread of the job's own process (one machine, no Ray)."
+    )
     actors: Positive = Field(1, description="Ray actors that send requests.")
     concurrency: Positive = Field(8, description="Requests in flight over the whole pool.")
     ray_address: str | None = Field(None, description="Address of a running Ray cluster; null starts Ray on this machine.")
@@ -83,6 +86,8 @@ class GenerateConfig(Section):
             raise ValueError("strategy 'imported' needs generate.imported.path or generate.imported.table")
         if self.strategy != "imported" and given:
             raise ValueError(f"imported is set but strategy is '{self.strategy}'; set strategy to 'imported' or remove it")
+        if self.llm.backend == "in_process" and self.llm.ray_address:
+            raise ValueError("llm.ray_address is set but llm.backend is 'in_process'; set llm.backend to 'ray' or remove the address")
         priced = self.llm.price_input_usd is not None and self.llm.price_output_usd is not None
         if self.limits.max_cost_usd is not None and not priced:
             raise ValueError("limits.max_cost_usd needs llm.price_input_usd and llm.price_output_usd")

@@ -9,13 +9,13 @@ import contextlib
 import ipaddress
 import os
 import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 import torch.distributed as dist
 
@@ -26,7 +26,6 @@ from synalign_spark.errors import PeerLostError
 Store = Any
 
 _INTERFACE = "GLOO_SOCKET_IFNAME"
-_SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface, see netdevice(7)
 
 
 class GlooCommunicator:
@@ -110,8 +109,8 @@ def gloo_group(rank: int, size: int, host: str, store: Store | tuple[str, int], 
 
 
 def _join(rank: int, size: int, store: Store | tuple[str, int], timeout_s: float) -> None:
-    there = _store(store[0], store[1], timeout_s) if isinstance(store, tuple) else store
-    dist.init_process_group("gloo", store=there, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s))
+    meeting = _store(store[0], store[1], timeout_s) if isinstance(store, tuple) else store
+    dist.init_process_group("gloo", store=meeting, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s))
 
 
 def _within(seconds: float, job: Callable[[], None]) -> None:
@@ -146,7 +145,7 @@ def _store(host: str, port: int, timeout_s: float, **options: Any) -> Store:
 def _bound_to(host: str) -> Iterator[None]:
     """Makes gloo listen on the interface that has the address ``host``. Left alone where none is found: gloo then
     goes by the name of the machine. The variable is read when the group is made."""
-    before, interface = os.environ.get(_INTERFACE), _interface(host)
+    before, interface = os.environ.get(_INTERFACE), interface_of(host)
     if interface is not None:
         os.environ[_INTERFACE] = interface
     try:
@@ -159,28 +158,26 @@ def _bound_to(host: str) -> Iterator[None]:
                 os.environ[_INTERFACE] = before
 
 
-def _interface(host: str) -> str | None:
-    """Name of the network interface of this machine that has the IPv4 address ``host``; None where none has."""
+def interface_of(host: str) -> str | None:
+    """Name of the network interface of this machine that has the IPv4 address ``host``; None where none has.
+
+    host: a name or an address, as another rank would use it.
+
+    >>> interface_of("127.0.0.1") in ("lo", "lo0")
+    True
+    >>> interface_of("198.51.100.1") is None  # an address for examples (RFC 5737), no machine has it
+    True
+    """
     try:
-        address = socket.gethostbyname(host)
-        names = [name for _, name in socket.if_nameindex()]
+        address = ipaddress.ip_address(socket.gethostbyname(host))
     except OSError:
         return None
-    if ipaddress.ip_address(address).is_loopback:  # 127.0.1.1 belongs to no interface by its number, but is loopback
-        return next((name for name in names if name in ("lo", "lo0")), None)
-    return next((name for name in names if _address(name) == address), None)
-
-
-def _address(interface: str) -> str | None:
-    """IPv4 address of an interface; None where it has none, and on systems that are not Linux."""
-    import fcntl
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            found = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))
-        except OSError:
-            return None
-    return socket.inet_ntoa(found[20:24])
+    for name, addresses in psutil.net_if_addrs().items():
+        numbers = [ipaddress.ip_address(entry.address) for entry in addresses if entry.family == socket.AF_INET]
+        # 127.0.1.1, which a machine's own name often stands for, is no interface's number, but is loopback.
+        if address in numbers or (address.is_loopback and any(number.is_loopback for number in numbers)):
+            return name
+    return None
 
 
 def _lost(rank: int, size: int, waited_for: str, timeout_s: float, err: BaseException) -> PeerLostError:

@@ -8,9 +8,7 @@ last one, and the retry is ours: so it is the same on every master, its number i
 data is not tried again.
 """
 
-import base64
 import json
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -24,20 +22,19 @@ from pyspark import BarrierTaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark import errors
 from synalign_spark.core.communicator import Communicator, LocalCommunicator
 from synalign_spark.distributed.barrier_slots import barrier_slots
 from synalign_spark.distributed.checkpoint import Checkpoint, remove_checkpoint
 from synalign_spark.distributed.gloo import gloo_group, gloo_store
 from synalign_spark.errors import DataError, DistributedError, PeerLostError, SynalignError
 from synalign_spark.logs import get_logger
+from synalign_spark.spark_errors import carrier, failure_in
 from synalign_spark.storage.paths import STORE_FAULTS
 
 RESULT = pa.schema([("result", pa.binary()), ("warnings", pa.list_(pa.string()))])
 RESULT_DDL = "result binary, warnings array<string>"
 # A task that lost a peer waits this long before it fails, so that Spark hears of the peer's own error first.
 AFTER_PEER_S = 2.0
-_FAULT = re.compile(r"spmd-fault:([A-Za-z0-9+/=]+):")
 
 Load = Callable[[Iterator[pa.RecordBatch]], Any]
 Solve = Callable[[Any, Communicator, Checkpoint], bytes]
@@ -132,7 +129,7 @@ def _task(batches: Iterable[pa.RecordBatch], group: _Group) -> Iterator[pa.Recor
     try:
         result, warnings = _rank(iter(batches), group)
     except Exception as err:
-        raise _carried(err, BarrierTaskContext.get().partitionId(), group.tasks) from err
+        raise carrier(err, f"task {BarrierTaskContext.get().partitionId()} of the {group.tasks} of a barrier stage") from err
     finally:
         torch.set_num_threads(threads)
     if BarrierTaskContext.get().partitionId() == 0:
@@ -164,30 +161,13 @@ def _rank(batches: Iterator[pa.RecordBatch], group: _Group) -> tuple[bytes, list
         raise
 
 
-class _CarriedError(Exception):
-    """An error on its way to the driver: Spark carries text only, so the text holds it."""
-
-
-def _carried(err: Exception, rank: int, tasks: int) -> _CarriedError:
-    ours = isinstance(err, SynalignError)
-    fault = {"kind": type(err).__name__, "message": str(err)[:2_000], "ours": ours, "rank": rank, "tasks": tasks}
-    # base64, since traces are escaped and wrapped on their way.
-    return _CarriedError(f"spmd-fault:{base64.b64encode(json.dumps(fault).encode()).decode()}: {type(err).__name__}: {err}")
-
-
 def _fault(err: Exception) -> SynalignError:
     """The error of the task that failed first, out of what Spark raised."""
-    found = _FAULT.search(str(err))
-    if found is None:
+    failure = failure_in(err)
+    if failure is None:
         return DistributedError(f"a barrier stage failed: {_spark_said(str(err))}; see the logs of the executors")
-    fault = json.loads(base64.b64decode(found.group(1)))
-    kind = getattr(errors, fault["kind"], None)
-    if fault["ours"] and isinstance(kind, type) and issubclass(kind, SynalignError):
-        return kind(fault["message"])
-    return DistributedError(
-        f"task {fault['rank']} of the {fault['tasks']} of a barrier stage failed: {fault['kind']}: {fault['message']}; "
-        "the trace is in the log of its executor"
-    )
+    where = failure.where or "a task of a barrier stage"
+    return failure.error or DistributedError(f"{where} failed: {failure.kind}: {failure.message}; the trace is in the log of its executor")
 
 
 def _spark_said(text: str) -> str:

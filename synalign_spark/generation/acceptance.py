@@ -10,10 +10,10 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from synalign_spark.core.text import normalise
+
 NGRAM = 5
-INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
 KINDS = "(?:review|text|example|sample|sentence|row)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
-SPACES = ("Zs", "Zl", "Zp", "Cc")
 Gram = tuple[str, ...]
 
 
@@ -29,17 +29,6 @@ class Verdict:
     def doc_id(self) -> str:
         """sha256 of the normalised text, in hex."""
         return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-def normalise(text: str) -> str:
-    """The text as ingest would store it (the same rules as ``udfs.text.normalise``): Unicode NFC, control characters
-    and white space as single spaces, invisible marks removed, trimmed.
-
-    Lone surrogates, which JSON can carry and UTF-8 cannot, become U+FFFD."""
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    composed = unicodedata.normalize("NFC", INVISIBLE.sub("", whole))
-    spaced = "".join(" " if unicodedata.category(char) in SPACES else char for char in composed)
-    return " ".join(filter(None, spaced.split(" ")))
 
 
 def fold(text: str) -> str:

@@ -7,20 +7,22 @@ asks nothing again. A fault found here is an EndpointError that names address, m
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import openai
+import tenacity
 
 from synalign_spark.config import LlmConfig
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded
-from synalign_spark.generation.client import PROBE, PROBE_TOKENS, Fault, Target, backoff, classify
+from synalign_spark.generation.client import NEVER_RETRIED, PROBE, PROBE_TOKENS, Fault, Target, backoff, classify
 from synalign_spark.generation.dialects import candidates, response_format, shown
 from synalign_spark.storage.paths import STORE_FAULTS, filesystem
 
 OPENAI_URL = "https://api.openai.com/v1"
-PROBE_ATTEMPTS = 4
+LIST_ATTEMPTS, PROBE_ATTEMPTS = 3, 4
 LONGEST_PROBE_WAIT_S = 60.0
 REMEMBERED = "endpoint.json"
 
@@ -105,21 +107,35 @@ def unusable(llm: LlmConfig, address: str | None, message: str) -> EndpointError
 
 def _list_models(client: openai.OpenAI, target: Target, llm: LlmConfig) -> bool | None:
     """Whether the model is listed; None where the server has no list. Raises EndpointError when it is down or refuses the key."""
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            return llm.model in {model.id for model in client.models.list().data}
-        except openai.APIStatusError as err:
-            if err.status_code in (401, 403):
-                raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
-            return None
-        except openai.APIConnectionError as err:
-            if attempt == 3:
-                raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
-            time.sleep(backoff("models", attempt))
-        except (openai.OpenAIError, TypeError, AttributeError):
-            return None
+    retrying = _retrying("models", LIST_ATTEMPTS, lambda err: isinstance(err, openai.APIConnectionError))
+    try:
+        return retrying(lambda: llm.model in {model.id for model in client.models.list().data})
+    except openai.APIStatusError as err:
+        if err.status_code in (401, 403):
+            raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
+        return None
+    except openai.APIConnectionError as err:
+        raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
+    except (openai.OpenAIError, TypeError, AttributeError):
+        return None
+
+
+def _retrying(key: str, attempts: int, mended: Callable[[Exception], bool]) -> tenacity.Retrying:
+    """Tries again where ``mended`` says that this may help; waits as the calls of a run do, and as long as the server asks for on top.
+
+    key: what the jitter follows from. The last error is raised as it is."""
+
+    def seconds(state: tenacity.RetryCallState) -> float:
+        err = state.outcome.exception() if state.outcome else None
+        asked = classify(err).retry_after if isinstance(err, Exception) else None
+        return min(LONGEST_PROBE_WAIT_S, asked or 0.0) + backoff(key, state.attempt_number)
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda err: isinstance(err, Exception) and mended(err)),
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=seconds,
+        reraise=True,
+    )
 
 
 def _negotiate(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple[str, str, int, float]:
@@ -144,21 +160,23 @@ def _negotiate(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple[s
 
 def _probe(client: openai.OpenAI, target: Target, llm: LlmConfig, dialect: str, parameter: str) -> tuple[bool | Fault, int]:
     """(works, calls made). A Fault: the server refuses the request itself. Raises EndpointError for anything beyond repair."""
-    wanted = response_format(dialect, PROBE)
-    body: dict[str, Any] = {} if wanted is None else {"response_format": wanted}
-    fault = Fault("server_error", "")
-    for attempt in range(1, PROBE_ATTEMPTS + 1):
-        try:
-            reply = client.chat.completions.create(model=llm.model, messages=list(PROBE.messages), **body, **{parameter: PROBE_TOKENS})  # type: ignore[call-overload]
-            return _keeps_promise(reply, dialect), attempt
-        except Exception as err:
-            fault = classify(err)
-        if fault.status == "bad_request":
-            return Fault(fault.status, fault.message), attempt
-        if fault.status == "fatal":
-            raise unusable(llm, target.base_url, target.scrub(fault.message))
-        time.sleep(min(LONGEST_PROBE_WAIT_S, fault.retry_after or 0.0) + backoff(dialect, attempt))
-    raise unusable(llm, target.base_url, target.scrub(fault.message))
+    form = response_format(dialect, PROBE)
+    body: dict[str, Any] = {parameter: PROBE_TOKENS} | ({} if form is None else {"response_format": form})
+
+    def works() -> bool:
+        messages: Any = list(PROBE.messages)
+        reply = client.chat.completions.create(model=llm.model, messages=messages, **body)
+        return _keeps_promise(reply, dialect)
+
+    retrying = _retrying(dialect, PROBE_ATTEMPTS, lambda err: classify(err).status not in NEVER_RETRIED)
+    found: bool | Fault
+    try:
+        found = retrying(works)
+    except Exception as err:  # every fault of a call is one of the endpoint; classify says which
+        found = classify(err)
+        if found.status != "bad_request":
+            raise unusable(llm, target.base_url, target.scrub(found.message)) from None
+    return found, int(retrying.statistics["attempt_number"])
 
 
 def _keeps_promise(reply: Any, dialect: str) -> bool:

@@ -13,15 +13,25 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.acceptance import NOTHING_SHOWN, Acceptor
-from synalign_spark.generation.backends.ray_pool import Pool
+from synalign_spark.generation.backends.pool import open_pool
+from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_rows
-from synalign_spark.generation.plan import ATTRIBUTES_ATTEMPTS, DemonstrationSet, Planner, Slot, demonstration_sets_of, make_attribute_set
-from synalign_spark.generation.quotas import Label, label_shares, quotas
+from synalign_spark.generation.plan import (
+    ATTRIBUTES_ATTEMPTS,
+    DemonstrationSet,
+    Label,
+    Planner,
+    Slot,
+    demonstration_sets_of,
+    label_shares,
+    make_attribute_set,
+)
 from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
 from synalign_spark.progress import Progress, Task
 
@@ -38,15 +48,14 @@ def generate(
     ledger_dir: str,
     progress: Progress,
     log_dir: str | None = None,
-    make_pool: Callable[[GenerateConfig, str, str | None], Pool] = Pool,
 ) -> GenerateResult:
     """Writes ``cfg.target_rows`` accepted rows, or as many as candidates and budget give.
 
     demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt);
     label_counts: corpus rows by label; ledger_dir: folder of the stored answers, any file system; log_dir: local
-    folder for the embedded model's logs; make_pool: what sends the calls. Raises EndpointError for an endpoint that cannot be used,
+    folder for the embedded model's logs. Raises EndpointError for an endpoint that cannot be used,
     ConfigError for label shares that do not fit. A failed call is a row, never an exception."""
-    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, make_pool(cfg, ledger_dir, log_dir) as pool:
+    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, open_pool(cfg, ledger_dir, log_dir) as pool:
         return _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task).finish()
 
 
@@ -100,7 +109,7 @@ class _Run:
         self.rows = Rows(cfg)
         self.asked: Counter[Label] = Counter()  # candidate rows asked for
         self.answers = read_ledger(ledger_dir)
-        self.reused = self.tokens_reused = 0
+        self.reused = 0
         self.budget = Budget(cfg.limits, cfg.llm)
         for answer in self.answers.values():
             self.budget.spend(answer)

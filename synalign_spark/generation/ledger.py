@@ -105,10 +105,17 @@ class LedgerWriter:
                 await asyncio.to_thread(self.commit, [answer for answer, _ in batch])
             except STORE_FAULTS as err:
                 for _, done in batch:
-                    done.set_exception(LakeError(f"an answer could not be stored in the ledger {self._root!r}: {err}"))
+                    if not done.done():
+                        done.set_exception(LakeError(f"an answer could not be stored in the ledger {self._root!r}: {err}"))
             else:
                 for _, done in batch:
-                    done.set_result(None)
+                    if not done.done():  # whoever waited may have been cancelled
+                        done.set_result(None)
+
+    async def drain(self) -> None:
+        """Returns once everything given to ``append`` is stored, or has failed."""
+        while self._flusher is not None and not self._flusher.done():
+            await self._flusher
 
     def close(self) -> None:
         if self._file is not None:

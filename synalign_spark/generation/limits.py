@@ -48,6 +48,19 @@ class Bucket:
         self.level = min(self.burst, self.level + amount)
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """What the limiter of a pool may let go: ``concurrency`` requests at once, and what was left of the budget at the start.
+
+    requests_left: HTTP requests, None without a limit; spent: requests made just before, which count against the rate."""
+
+    limits: LimitsConfig
+    concurrency: int
+    requests_left: int | None = None
+    spent: int = 0
+    seconds_left: float = math.inf
+
+
 class RateLimiter:
     """Requests and tokens a minute, together; a pause that a server asked for; the run's last requests and last moment.
 

@@ -2,20 +2,49 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.generation.acceptance import NOTHING_SHOWN, Shown
 from synalign_spark.generation.calls import Request, make_request
 from synalign_spark.generation.prompts import Prompt, attributes_prompt, random_attributes, row_chars, rows_prompt
-from synalign_spark.generation.quotas import Label
 
 WITH_DEMONSTRATIONS = ("synalign", "fewshot")
 ATTRIBUTES_ATTEMPTS = 2
+Label = str | None
+
+
+def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None, shown: Mapping[Label, int] | None) -> dict[Label, float]:
+    """Share of each label, summing to 1: as configured, else as in the corpus.
+
+    counts: corpus rows a label; shown: demonstration sets a label, for strategies that show demonstrations, else None.
+    Labels without a demonstration set are left out of the corpus's shares. Raises ConfigError for a configured label that
+    the corpus does not have or that nothing can be shown for, DataError when no label is left.
+
+    >>> label_shares({"good": 75, "bad": 25, "rare": 4}, None, {"good": 3, "bad": 1})
+    {'bad': 0.25, 'good': 0.75}
+    """
+    usable = {label: n for label, n in counts.items() if n > 0 and (shown is None or shown.get(label, 0) > 0)}
+    if not usable:
+        raise DataError(
+            "generate: the demonstrations table names no label of the corpus; run the select stage again (more select.demonstration_sets)"
+        )
+    if wanted is None:
+        total = sum(usable.values())
+        return {label: usable[label] / total for label in sorted(usable, key=str)}
+    unknown = sorted(set(wanted) - {str(label) for label in usable})
+    if unknown:
+        known = ", ".join(sorted(map(str, usable)))
+        raise ConfigError(f"generate.label_shares names {unknown}, which have no rows or no demonstrations; labels are: {known}")
+    total_share = sum(wanted.values())
+    if min(wanted.values()) < 0 or total_share <= 0:
+        raise ConfigError(f"generate.label_shares must be shares >= 0 with a sum above 0, got {dict(wanted)}")
+    return {label: wanted[label] / total_share for label in sorted(wanted)}
 
 
 @dataclass(frozen=True)

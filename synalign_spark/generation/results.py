@@ -15,21 +15,7 @@ from synalign_spark.generation.parsing import Parsed
 from synalign_spark.generation.plan import AttributeSet, Slot
 from synalign_spark.storage import tables
 
-ARROW_TYPES: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "int": pa.int32(),
-    "bigint": pa.int64(),
-    "double": pa.float64(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "array<string>": pa.list_(pa.string()),
-    "map<string,string>": pa.map_(pa.string(), pa.string()),
-}
 REFUSAL_REASONS = {"refused": "content_filter", "truncated": "truncated", "unparsable": "unparsable"}
-
-
-def arrow_schema(table: tables.Table) -> pa.Schema:
-    """The Arrow form of a contract. Raises KeyError for a type that generation does not write."""
-    return pa.schema([pa.field(c.name, ARROW_TYPES[c.dtype], c.nullable) for c in table.columns])
 
 
 @dataclass(frozen=True)
@@ -126,7 +112,7 @@ class Rows:
 
     def result(self, summary: dict[str, Any]) -> GenerateResult:
         def table(contract: tables.Table, rows: list[dict[str, Any]]) -> pa.Table:
-            return pa.Table.from_pylist(rows, schema=arrow_schema(contract))
+            return pa.Table.from_pylist(rows, schema=contract.arrow)
 
         return GenerateResult(
             table(tables.ATTRIBUTES, self.attributes),

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from synalign_spark import logs
+from synalign_spark import __version__, logs
 from synalign_spark.config import Config
 from synalign_spark.pipeline import steps
 from synalign_spark.pipeline.context import Context
@@ -54,7 +54,7 @@ def source_fingerprints(cfg: Config) -> dict[str, str]:
 
     found = {"ingest": source_fingerprint(cfg.source)}
     if cfg.generate.strategy == "imported":
-        found["generate"] = source_fingerprint(cfg.generate.imported)
+        found["generate"] = source_fingerprint(cfg.generate.imported, "generate.imported")
     return found
 
 
@@ -97,8 +97,8 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
 
 
 def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, observer: Observer, session: Session) -> None:
-    logs.configure(store.local_path("log.jsonl"))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(logs.logging_to(store.paths.local_log))
         with observer.waiting("starting Spark"):
             spark = stack.enter_context(session(cfg))
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
@@ -116,12 +116,12 @@ def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: 
     summary = json.loads(json.dumps(step.load()(ctx), default=str))
     seconds = round(time.monotonic() - clock, 2)
     manifest = store.manifest()
-    settings = steps.settings_of(step, ctx.cfg)
     store.record(
         step.name,
         {
-            "fingerprint": steps.fingerprint(settings),
-            "settings": settings,
+            "release": __version__,
+            "format": step.format,
+            "settings": steps.settings_of(step, ctx.cfg),
             "limits": steps.limits_of(ctx.cfg),
             "source": source,
             "inputs": {name: manifest[name]["produced"] for name in step.after},

@@ -4,14 +4,12 @@ Nothing here starts Spark: a run that is finished is recognised from its manifes
 """
 
 import functools
-import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from synalign_spark import __version__
 from synalign_spark.config import Config
 from synalign_spark.errors import DataError, LakeError
 from synalign_spark.storage import tables
@@ -23,6 +21,7 @@ OPERATIONAL = frozenset(
         "embed.device",
         "generate.limits",
         "generate.llm.actors",
+        "generate.llm.backend",
         "generate.llm.concurrency",
         "generate.llm.ray_address",
         "generate.llm.timeout_s",
@@ -38,11 +37,13 @@ OPERATIONAL = frozenset(
 
 
 STAGES = "synalign_spark.pipeline.stages"
+RELEASE_SETTING = "synalign.version"  # manifests of the first release name it among the settings; it shapes no table
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of the flow. ``sections``: the configuration that shapes its output; ``after``: the steps it reads."""
+    """One stage of the flow. ``sections``: the configuration that shapes its output; ``after``: the steps it reads;
+    ``format``: raised when the step's tables change their meaning, so that what an older release wrote is done again."""
 
     name: str
     module: str
@@ -50,6 +51,7 @@ class Step:
     after: tuple[str, ...]
     writes: tuple[Table, ...]
     arguments: Mapping[str, str] = field(default_factory=dict)
+    format: int = 1
 
     @property
     def stage(self) -> str:
@@ -90,7 +92,7 @@ BY_NAME = {step.name: step for step in STEPS}
 def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
     """The flat settings (dotted key to JSON value) that shape a step's output, with the seed."""
     dumped = json.loads(cfg.model_dump_json(by_alias=True))
-    flat = {"run.seed": dumped["run"]["seed"], "synalign.version": __version__}
+    flat = {"run.seed": dumped["run"]["seed"]}
     for section in step.sections:
         flat |= _flatten(dumped[section], section)
     return flat
@@ -109,14 +111,9 @@ def _flatten(value: Any, key: str) -> dict[str, Any]:
     return {key: value}
 
 
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """A hash of settings or inputs, stable over key order."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a step must run. ``changed``: settings that differ from the lake's, as (key, there, here)."""
+    """Whether a step must run. ``changed``: settings that differ from the lake's, as (key, value then, value now)."""
 
     step: Step
     done: bool
@@ -140,9 +137,11 @@ def _judge_one(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str
     entry = manifest.get(step.name)
     if entry is None:
         return Verdict(step, False, "not run yet")
-    here = settings_of(step, cfg)
-    there = entry["settings"]
-    changed = tuple((key, there.get(key), here.get(key)) for key in sorted(here.keys() | there.keys()) if here.get(key) != there.get(key))
+    now = settings_of(step, cfg)
+    before = {key: value for key, value in entry["settings"].items() if key != RELEASE_SETTING}
+    changed = tuple((key, before.get(key), now.get(key)) for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key))
+    if step.format != entry.get("format", 1):
+        changed += (("format of its tables", entry.get("format", 1), step.format),)
     if source != entry.get("source", ""):
         changed += (("source files", "as they were", "changed since"),)
     if changed:
@@ -158,7 +157,7 @@ def _judge_one(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str
 
 def refuse_foreign_lake(verdicts: Sequence[Verdict], cfg: Config) -> None:
     """Raises LakeError where the run in the lake was made with other settings: paid work is never replaced unasked."""
-    lines = [f"  - {v.step.name}: {key} was {there!r}, is now {here!r}" for v in verdicts for key, there, here in v.changed]
+    lines = [f"  - {v.step.name}: {key} was {before!r}, is now {now!r}" for v in verdicts for key, before, now in v.changed]
     if lines:
         raise LakeError(
             f"run.id {cfg.run.id!r} in lake.path {cfg.lake.path!r} was made from another configuration:\n"

@@ -1,7 +1,6 @@
 """Clusters the real corpus: k-means fitted on a hash sample, then one pass that assigns every row."""
 
 import contextlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,14 +11,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.config import ClusterConfig
-from synalign_spark.core.communicator import LocalCommunicator
-from synalign_spark.core.sampling.kmeans import KMeansFit, by_size, fit
+from synalign_spark.core.sampling.clusters import SAMPLE_KEY, by_number_of_rows, fit_sample, n_clusters
+from synalign_spark.core.sampling.kmeans import KMeansFit
 from synalign_spark.errors import DataError
 from synalign_spark.spark.keys import unit
 from synalign_spark.udfs.arrow import from_matrix, to_matrix, widths_udf
 from synalign_spark.udfs.assign import assign_udf
-
-AUTO_SMALLEST, AUTO_LARGEST = 8, 1_000
 
 CENTROIDS_TYPE = pa.schema(
     [
@@ -51,15 +48,13 @@ def cluster(embeddings: DataFrame, cfg: ClusterConfig, seed: int) -> Iterator[tu
     assignment, kept (memory, then disk) while the block lasts because it is read twice: to count and to write.
     Raises DataError for no rows, fewer rows than clusters, unusable vectors or vectors of different widths."""
     n_rows = _check(embeddings)
-    k = _n_clusters(cfg, n_rows)
-    fitted = _fit(_sample(embeddings, cfg.sample_rows, seed, n_rows), k, cfg, seed)
+    fitted = _fit(embeddings, cfg, seed, n_rows)
     assigned = embeddings.select("doc_id", "label", assign_udf(fitted.centroids)("embedding").alias("at"))
     assigned = assigned.select("doc_id", "label", "at.cluster_id", "at.sq_distance").persist()
     try:
         tally = _tally(assigned, len(fitted.centroids))
-        order = by_size(tally.rows, fitted.centroids)
-        order = order[tally.rows[order] > 0]
-        yield _centroids(embeddings, fitted.centroids, tally, order), _relabelled(assigned, order, len(fitted.centroids))
+        kept, renumbered = by_number_of_rows(tally.rows, fitted.centroids)
+        yield _centroids(embeddings, fitted.centroids, tally, kept), _renumbered(assigned, renumbered)
     finally:
         assigned.unpersist()
 
@@ -85,21 +80,17 @@ def _check(embeddings: DataFrame) -> int:
     return int(seen["rows"])
 
 
-def _n_clusters(cfg: ClusterConfig, n_rows: int) -> int:
-    """``cluster.k``, or the square root of the number of rows within bounds."""
-    fitted_on = min(n_rows, cfg.sample_rows)
-    if cfg.k == "auto":
-        return min(fitted_on, max(AUTO_SMALLEST, min(AUTO_LARGEST, round(math.sqrt(n_rows)))))
-    if cfg.k > n_rows:
-        raise DataError(f"cluster.k is {cfg.k} but the corpus has {n_rows} rows; set it to at most {n_rows}, or to auto")
-    if cfg.k > fitted_on:
-        raise DataError(f"cluster.k is {cfg.k} but k-means is fitted on {fitted_on} rows; raise cluster.sample_rows or lower cluster.k")
-    return cfg.k
+def _fit(embeddings: DataFrame, cfg: ClusterConfig, seed: int, n_rows: int) -> KMeansFit:
+    try:
+        n_clusters(cfg, n_rows)  # before the sample is taken
+        return fit_sample(_sample(embeddings, cfg.sample_rows, seed, n_rows), cfg, n_rows, seed)
+    except ValueError as err:
+        raise DataError(f"cluster.{err}") from err
 
 
 def _sample(embeddings: DataFrame, sample_rows: int, seed: int, n_rows: int) -> npt.NDArray[np.float32]:
     """The vectors of the ``sample_rows`` smallest hash numbers, in that order: the same rows on any partitioning."""
-    key = unit(seed, "cluster.sample", "doc_id")
+    key = unit(seed, SAMPLE_KEY, "doc_id")
     keyed = embeddings.select(key.alias("key"), "doc_id", "embedding")
     # Hash numbers are uniform, so few rows above the wanted share need sorting: six standard deviations.
     share = (sample_rows + 6 * sample_rows**0.5 + 36) / n_rows
@@ -109,10 +100,6 @@ def _sample(embeddings: DataFrame, sample_rows: int, seed: int, n_rows: int) -> 
         if len(x) == min(sample_rows, n_rows):
             break
     return x
-
-
-def _fit(x: npt.NDArray[np.float32], k: int, cfg: ClusterConfig, seed: int) -> KMeansFit:
-    return fit(x, k, LocalCommunicator(), seed=seed, batch_rows=cfg.batch_rows, max_epochs=cfg.max_epochs, tolerance=cfg.tolerance)
 
 
 def _tally(assigned: DataFrame, k: int) -> _Tally:
@@ -140,9 +127,7 @@ def _centroids(embeddings: DataFrame, centroids: npt.NDArray[np.float64], tally:
     return embeddings.sparkSession.createDataFrame(pa.Table.from_arrays(columns, schema=CENTROIDS_TYPE))
 
 
-def _relabelled(assigned: DataFrame, order: npt.NDArray[np.int64], k: int) -> DataFrame:
+def _renumbered(assigned: DataFrame, new_id: npt.NDArray[np.int64]) -> DataFrame:
     """Cluster ids of the fit become ranks by number of rows in the corpus."""
-    new_id = np.full(k, -1, dtype=np.int64)
-    new_id[order] = np.arange(len(order))
     looked_up = F.element_at(F.array(*(F.lit(int(i)) for i in new_id)), F.col("cluster_id") + 1)
     return assigned.select("doc_id", "label", looked_up.cast("int").alias("cluster_id"), "sq_distance")

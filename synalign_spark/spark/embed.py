@@ -1,12 +1,16 @@
 """Vectors of texts; those that any run has computed with the same model and revision are taken over."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synalign_spark.errors import DataError
 from synalign_spark.storage.tables import EMBEDDINGS
 from synalign_spark.udfs.embed import embed_udf
 from synalign_spark.udfs.encoder import EncoderInfo
+
+SMALL_TASK = 64  # rows below which a task costs more to start than it saves
+ROWS_PER_TASK = 2_048  # some seconds of work, and a file of 3 MB
+MOST_TASKS = 10_000
 
 
 def embed(rows: DataFrame, known: DataFrame | None, info: EncoderInfo, origin: str, partitions: int) -> DataFrame:
@@ -20,6 +24,14 @@ def embed(rows: DataFrame, known: DataFrame | None, info: EncoderInfo, origin: s
         encoded = encoded.unionByName(rows.join(known, "doc_id").select("doc_id", "label", "embedding"))
     constants = {"origin": F.lit(origin), "model": F.lit(info.model), "revision": F.lit(info.revision)}
     return encoded.withColumns(constants).select(*EMBEDDINGS.column_names)
+
+
+def encoding_tasks(spark: SparkSession, n_rows: int) -> int:
+    """Tasks for encoding so many rows: enough for every core, each with some seconds of work.
+
+    A remote session does not tell its cores; ``spark.sql.shuffle.partitions`` is what its owner thinks fit."""
+    shuffle_partitions = int(spark.conf.get("spark.sql.shuffle.partitions", "200") or 200)
+    return max(1, min(shuffle_partitions, n_rows // SMALL_TASK), min(n_rows // ROWS_PER_TASK, MOST_TASKS))
 
 
 def known_vectors(stored: DataFrame, info: EncoderInfo) -> DataFrame:

@@ -12,6 +12,8 @@ import re
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import fs
 
 from synalign_spark.config import SourceConfig
@@ -153,6 +155,19 @@ def json_keys(path: str, found: list[fs.FileInfo]) -> list[str] | None:
                 keys |= dict.fromkeys(row)
         if keys:
             return list(keys)
+    return None
+
+
+def parquet_columns(path: str, found: list[fs.FileInfo]) -> list[str] | None:
+    """Columns of the first Parquet file, by its footer; those of a Delta table without the columns that it is partitioned by.
+
+    None where no file is one."""
+    files, _ = filesystem(path)
+    for info in found:
+        try:
+            return list(pq.read_schema(info.path, filesystem=files).names)
+        except (pa.ArrowException, OSError):
+            continue
     return None
 
 

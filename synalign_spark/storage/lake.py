@@ -16,18 +16,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from synalign_spark import errors
-from synalign_spark.errors import ContractError, LakeError, SynalignError
+from synalign_spark.errors import ContractError, LakeError
+from synalign_spark.spark_errors import failure_in, marked
+from synalign_spark.storage.contracts import RUN_ID
 from synalign_spark.storage.paths import fault_line, filesystem, local_path, scheme, spark_path
 from synalign_spark.storage.tables import Table
 
-RUN_ID = "run_id"
 # Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
 RENAMING_SCHEMES = ("file", "hdfs", "viewfs", "abfs", "abfss")
 # Run ids and scope values stand in folder names and SQL; nothing in them ever needs escaping.
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
-_BROKEN = re.compile(r"synalign-contract: (.*?) :end")
-_RAISED = re.compile(r"synalign_spark\.errors\.(\w+): (.+)")
 
 
 class Lake:
@@ -86,10 +84,10 @@ class Lake:
             else:
                 self._write_parquet(table, rows, chosen)
         except Exception as err:
-            own = _own_error(err)
-            if own is None:
+            failure = failure_in(err)  # a broken contract, or what a UDF raised on a worker
+            if failure is None or failure.error is None:
                 raise
-            raise own from err
+            raise failure.error from err
 
     def _reach(self) -> None:
         """Spark has its own client for each store: that it lacks one should be known before any work."""
@@ -132,8 +130,8 @@ class Lake:
                 value = F.coalesce(value, _fail(f"table {table.name}: column {column.name} is null in some row, and must not be"))
             columns.append(value.alias(column.name))
         for name, only in scope.items():
-            told = f"table {table.name}: column {name} must be '{only}' in every row of this write, got another value"
-            df = df.where(F.when(F.col(name) == F.lit(only), F.lit(True)).otherwise(_fail(told)))
+            message = f"table {table.name}: column {name} must be '{only}' in every row of this write, got another value"
+            df = df.where(F.when(F.col(name) == F.lit(only), F.lit(True)).otherwise(_fail(message)))
         return df.select(*columns)
 
     def _stored(self, table: Table, only_this_run: bool) -> DataFrame:
@@ -222,7 +220,7 @@ def _plain(name: str, value: str) -> str:
 
 def _fail(message: str) -> Any:
     """An expression that fails the Spark job; its void type fits beside any column."""
-    return F.raise_error(F.lit(f"synalign-contract: {message} :end"))
+    return F.raise_error(F.lit(marked(ContractError(message))))
 
 
 def _check_types(table: Table, wanted: StructType, got: StructType, where: str, ignore_types: tuple[str, ...] = ()) -> None:
@@ -236,28 +234,6 @@ def _check_types(table: Table, wanted: StructType, got: StructType, where: str, 
             )
         if types[field.name] != expected and field.name not in ignore_types:
             raise ContractError(f"table {table.name}: column {field.name} must be {expected}, got {types[field.name]} in {where}; cast it")
-
-
-def _own_error(err: Exception) -> SynalignError | None:
-    """The error of ours behind a failed Spark job: a broken contract, or what a UDF raised on a worker."""
-    text = _full_text(err)
-    if broken := _BROKEN.search(text):
-        return ContractError(broken.group(1))
-    raised = _RAISED.search(text)
-    kind = getattr(errors, raised.group(1), None) if raised else None
-    return kind(raised.group(2)) if raised and isinstance(kind, type) and issubclass(kind, SynalignError) else None
-
-
-def _full_text(err: BaseException) -> str:
-    """Message of an error and of its causes, on the JVM's side too."""
-    parts = [str(err)]
-    cause = getattr(err, "_origin", None) or getattr(err, "java_exception", None)
-    for _ in range(20):
-        if cause is None:
-            break
-        parts.append(str(cause.toString()))
-        cause = cause.getCause()
-    return "\n".join(parts)
 
 
 def _remove(files: fs.FileSystem, folder: str) -> None:

@@ -4,7 +4,6 @@ Delta is read by delta-rs, Parquet by Arrow itself; both understand what :mod:`s
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -13,10 +12,11 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from synalign_spark.errors import LakeError
+from synalign_spark.storage.contracts import RUN_ID
 from synalign_spark.storage.paths import delta_rs_options, filesystem, local_path
+from synalign_spark.storage.runs import RunStore, run_names
 from synalign_spark.storage.tables import TABLES, Table
 
-RUN_ID = "run_id"
 Row = dict[str, Any]
 
 
@@ -26,7 +26,7 @@ class LakeView:
     def __init__(self, path: str, format: Literal["delta", "parquet"], run_id: str) -> None:
         """path: folder or address. Raises LakeError where there is no lake, or no such run in it."""
         self.path, self.format, self.run_id = path, format, run_id
-        with _told(path):
+        with _faults_named(path):
             self._files, self._root = filesystem(path)
             if self._files.get_file_info(self._root).type != fs.FileType.Directory:
                 raise LakeError(f"lake.path: there is no lake at {path!r}; make one with `synalign run` or name another folder")
@@ -38,8 +38,8 @@ class LakeView:
 
     def runs(self) -> list[str]:
         """Every run that has a manifest or rows in this lake, by name."""
-        with _told(self.path):
-            names = {name for name in self._children("_synalign") if self._is_file(f"_synalign/{name}/manifest.json")}
+        with _faults_named(self.path):
+            names = set(run_names(self.path))
             for stored in self._stored.values():
                 names |= {
                     keys[RUN_ID] for part in stored.get_fragments() if RUN_ID in (keys := ds.get_partition_keys(part.partition_expression))
@@ -48,20 +48,11 @@ class LakeView:
 
     def manifest(self) -> dict[str, Row]:
         """Entries of the finished steps, in the order they finished; empty where none is. Raises LakeError for a damaged file."""
-        place = f"{self._root}/_synalign/{self.run_id}/manifest.json"
-        if not self._is_file(f"_synalign/{self.run_id}/manifest.json"):
-            return {}
-        with _told(self.path), self._files.open_input_stream(place, compression=None) as stream:
-            raw = stream.read()
-        try:
-            steps: dict[str, Row] = dict(json.loads(raw)["steps"])
-        except (ValueError, KeyError, TypeError) as err:
-            raise LakeError(f"{place} is damaged ({type(err).__name__}: {err}); delete it: the run's steps are then done again") from err
-        return steps
+        return RunStore(self.path, self.run_id, writable=False).manifest()
 
     def rows(self) -> dict[str, int]:
         """Rows of this run by table, in the order of the flow; tables without any are left out. Counted from metadata."""
-        with _told(self.path):
+        with _faults_named(self.path):
             counts = {name: stored.count_rows(filter=self._of_run) for name, stored in self._stored.items()}
         return {name: n for name, n in counts.items() if n}
 
@@ -70,7 +61,7 @@ class LakeView:
         if table.name not in self._stored:
             return []
         condition = self._of_run & ds.field(key).isin(values)
-        with _told(self.path):
+        with _faults_named(self.path):
             found = self._stored[table.name].to_table(columns=columns, filter=condition)
         return _plain(found)
 
@@ -78,7 +69,7 @@ class LakeView:
         """All rows of a table of parameter size (a certificate, metrics); none where it is missing."""
         if table.name not in self._stored:
             return []
-        with _told(self.path):
+        with _faults_named(self.path):
             return _plain(self._stored[table.name].to_table(columns=list(table.column_names), filter=self._of_run))
 
     def largest(self, table: Table, by: str, n: int, columns: list[str], ties: Sequence[str] = ("doc_id",)) -> list[Row]:
@@ -86,7 +77,7 @@ class LakeView:
         if table.name not in self._stored or n < 1:
             return []
         order = [(by, "descending"), *((name, "ascending") for name in ties)]
-        with _told(self.path):
+        with _faults_named(self.path):
             batches = self._stored[table.name].to_batches(columns=columns, filter=self._of_run)
             first = next(batches, None)
             if first is None:  # another run wrote the table, this one did not
@@ -125,9 +116,6 @@ class LakeView:
         selector = fs.FileSelector(f"{self._root}/{name}", allow_not_found=True)
         return [info.base_name for info in self._files.get_file_info(selector)]
 
-    def _is_file(self, name: str) -> bool:
-        return bool(self._files.get_file_info(f"{self._root}/{name}").type == fs.FileType.File)
-
 
 def _plain(table: pa.Table) -> list[Row]:
     """Rows as dictionaries; a map becomes a dictionary."""
@@ -136,7 +124,7 @@ def _plain(table: pa.Table) -> list[Row]:
 
 
 @contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
+def _faults_named(path: str) -> Iterator[None]:
     """Whatever a store or a reader raises becomes a LakeError that names the lake."""
     try:
         yield

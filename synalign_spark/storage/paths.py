@@ -6,6 +6,7 @@ must therefore be on a disk that all machines share, or carry a scheme (hdfs://,
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +25,52 @@ _REMEDIES = {
     "gs": "check the bucket and GOOGLE_APPLICATION_CREDENTIALS in the environment",
     "hdfs": "check the address and, in the environment, JAVA_HOME, HADOOP_HOME and CLASSPATH=$(hadoop classpath --glob)",
 }
+
+
+RUNS = "_synalign"  # folder of the lake that holds what is not a table
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where a run keeps what is not a table: the folder ``<lake>/_synalign/<run_id>``.
+
+    >>> RunPaths("s3a://bucket/lake/", "first").manifest
+    's3a://bucket/lake/_synalign/first/manifest.json'
+    """
+
+    lake: str
+    run_id: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.lake.rstrip('/')}/{RUNS}/{self.run_id}"
+
+    @property
+    def manifest(self) -> str:
+        """What the run has finished, as JSON."""
+        return f"{self.folder}/{MANIFEST}"
+
+    @property
+    def ledger(self) -> str:
+        """Folder of the language model's stored answers."""
+        return f"{self.folder}/ledger"
+
+    @property
+    def scratch(self) -> str:
+        """Folder of ``synalign doctor``'s table, removed when it is read."""
+        return f"{self.folder}/doctor"
+
+    @property
+    def local_folder(self) -> str | None:
+        """The folder as a path on this machine; None for a lake elsewhere."""
+        local = local_path(self.folder)
+        return None if local is None else str(local)
+
+    @property
+    def local_log(self) -> str | None:
+        """File of the structured log; None for a lake elsewhere."""
+        return None if self.local_folder is None else f"{self.local_folder}/log.jsonl"
 
 
 def scheme(path: str) -> str:

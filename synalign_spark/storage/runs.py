@@ -21,7 +21,7 @@ from typing import Any
 from pyarrow import fs
 
 from synalign_spark.errors import LakeError, RunLockedError
-from synalign_spark.storage.paths import STORE_FAULTS, fault_line, filesystem, local_path, remedy
+from synalign_spark.storage.paths import MANIFEST, RUNS, STORE_FAULTS, RunPaths, fault_line, filesystem, remedy
 
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 60.0
@@ -65,14 +65,23 @@ def process_started(pid: int) -> int | None:
     return 0
 
 
+def run_names(lake_path: str) -> list[str]:
+    """Names of the runs in a lake that have a manifest, sorted. Raises one of STORE_FAULTS where the lake cannot be read."""
+    files, root = filesystem(f"{lake_path.rstrip('/')}/{RUNS}")
+    names = [info.base_name for info in files.get_file_info(fs.FileSelector(root, allow_not_found=True))]
+    manifests = files.get_file_info([f"{root}/{name}/{MANIFEST}" for name in names])
+    return sorted(name for name, info in zip(names, manifests, strict=True) if info.type == fs.FileType.File)
+
+
 class RunStore:
     """Manifest and lock of one run."""
 
     def __init__(self, lake_path: str, run_id: str, writable: bool = True) -> None:
         """Makes the run's folder, unless it is only to be read. Raises LakeError where it cannot be made or written."""
         self.run_id, self._lake = run_id, lake_path.rstrip("/")
-        address = f"{self._lake}/_synalign/{run_id}"
-        self._where = str(local_path(address) or address)
+        self.paths = RunPaths(lake_path, run_id)
+        address = self.paths.folder
+        self._where = self.paths.local_folder or address
         try:
             self._files, self._root = filesystem(address)
             if not writable:
@@ -87,7 +96,7 @@ class RunStore:
     def manifest(self) -> dict[str, Any]:
         """Entries by step, in the order they finished; empty for a new run. Raises LakeError for a damaged file."""
         with self._reading():
-            raw = self._get("manifest.json")
+            raw = self._get(MANIFEST)
         if raw is None:
             return {}
         try:
@@ -96,7 +105,7 @@ class RunStore:
                 raise TypeError("steps is not an object of objects")
         except (ValueError, KeyError, TypeError) as err:
             raise LakeError(
-                f"{self._where}/manifest.json is damaged ({type(err).__name__}: {err}); delete it: the run's steps are then done again, its stored answers are kept"
+                f"{self._where}/{MANIFEST} is damaged ({type(err).__name__}: {err}); delete it: the run's steps are then done again, its stored answers are kept"
             ) from err
         return steps
 
@@ -105,11 +114,6 @@ class RunStore:
         with self._reading():
             files, root = filesystem(f"{self._lake}/{name}")
             return any(files.get_file_info(fs.FileSelector(root, allow_not_found=True)))
-
-    def local_path(self, name: str) -> str | None:
-        """Path of a file in the run's folder, or None where the lake is not on this machine."""
-        folder = local_path(f"{self._lake}/_synalign/{self.run_id}")
-        return str(folder / name) if folder else None
 
     def record(self, step: str, entry: dict[str, Any]) -> None:
         """Adds or replaces the entry of a finished step; it becomes the last one. entry: plain JSON values."""
@@ -191,10 +195,10 @@ class RunStore:
 
     def _save(self, steps: dict[str, Any]) -> None:
         try:
-            self._replace("manifest.json", {"run_id": self.run_id, "steps": steps})
+            self._replace(MANIFEST, {"run_id": self.run_id, "steps": steps})
         except STORE_FAULTS as err:
             raise LakeError(
-                f"{self._where}/manifest.json cannot be written ({err}); free space or mend permissions, then start again"
+                f"{self._where}/{MANIFEST} cannot be written ({err}); free space or mend permissions, then start again"
             ) from err
 
     @contextlib.contextmanager

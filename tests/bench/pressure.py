@@ -22,11 +22,11 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script's own folder is on the path, the project's is not
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "generation"))  # for the tests' loopback server
 
-from local_pool import LocalPool
 from loopback import Behaviour, loopback
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.generation import actors, engine
+from synalign_spark.generation import engine
+from synalign_spark.generation.backends import callers
 from synalign_spark.generation.window import Turn, Window
 from synalign_spark.progress import Progress
 
@@ -45,12 +45,11 @@ def measure(room: int, kind: type[Window], rows: int) -> dict[str, Any]:
     """Calls a second, the share of requests that were refused, and calls that failed for good."""
     with loopback(Behaviour(delay_s=DELAY_S)) as server, tempfile.TemporaryDirectory() as ledger, learning(kind):
         server.behaviour.fault = lambda i, body, n: (429, {}, "") if i and server.flying >= room else None
-        llm = {"provider": "openai", "base_url": server.base_url, "model": "loopback", "concurrency": CONCURRENCY}
+        endpoint = {"provider": "openai", "base_url": server.base_url, "model": "loopback"}
+        llm = endpoint | {"backend": "in_process", "concurrency": CONCURRENCY}
         cfg = GenerateConfig.model_validate({"target_rows": rows, "rows_per_request": 4, "strategy": "simprompt", "llm": llm})
         started = time.monotonic()
-        done = engine.generate(
-            empty(), {"good": 1, "bad": 1}, cfg, 0, ledger, Progress(Console(quiet=True), live=False), make_pool=LocalPool
-        )
+        done = engine.generate(empty(), {"good": 1, "bad": 1}, cfg, 0, ledger, Progress(Console(quiet=True), live=False))
         seconds, calls = time.monotonic() - started, sum(done.summary["calls"].values())
     refused = done.summary["requests_failed"].get("rate_limited", 0)
     return {
@@ -63,16 +62,15 @@ def empty() -> Any:
     """No demonstrations."""
     import pyarrow as pa
 
-    from synalign_spark.generation.results import arrow_schema
     from synalign_spark.storage.tables import DEMONSTRATIONS
 
-    return pa.Table.from_pylist([], arrow_schema(DEMONSTRATIONS))
+    return pa.Table.from_pylist([], DEMONSTRATIONS.arrow)
 
 
 @contextlib.contextmanager
 def learning(kind: type[Window]) -> Iterator[None]:
     """The pool with this window."""
-    with patch.object(actors, "Window", kind):
+    with patch.object(callers, "Window", kind):
         yield
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.bench.downstream import fewest_validation_rows, validation_rows, shown_name
+from tests.bench.downstream import fewest_validation_rows, shown_name, validation_rows
 
 DATA = SimpleNamespace(name="t", real=range(6), synthetic=range(4), test=range(3))
 

@@ -51,8 +51,19 @@ def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
     assert found["rows"] == {"real": 400, "by_label": {"negative": 100, "positive": 300}, "counted_from": "source, before validation"}
     assert [stage["will_run"] for stage in found["stages"]] == [True] * 9
     low, high = found["generate"]["calls"]
-    assert 24 + 60 == low < high  # a card per pick, and 300 rows at 5 a call
+    assert 24 + 60 == low < high  # an attribute set for each demonstration set, and 300 rows at 5 a call
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):
+    """Two more of 120 characters in each of 24 sets: `4. "..."` with a line end, 126 characters, 31.5 tokens."""
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: {"negative": 100, "positive": 300})
+    tokens = []
+    for rows in (3, 5):
+        settings = ["--set", f"lake.path={tmp_path / 'lake'}", "--set", f"select.rows_per_set={rows}"]
+        found = json.loads(run("plan", *QUICKSTART, *settings, "--json").stdout)
+        tokens.append(found["generate"]["prompt_tokens"][0])
+    assert tokens[1] - tokens[0] == 24 * 2 * 31.5
 
 
 def test_a_plan_in_words_says_that_nothing_was_called(tmp_path, monkeypatch):

@@ -4,16 +4,19 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import socket
 import time
 
 import numpy as np
+import psutil
 import pytest
 
-from synalign_spark.distributed.gloo import gloo_group, gloo_store
+from synalign_spark.distributed.gloo import gloo_group, gloo_store, interface_of
 from synalign_spark.errors import PeerLostError
 
 HOST = "127.0.0.1"
-SPAWN = multiprocessing.get_context("spawn")
+RANKS = multiprocessing.get_context("forkserver")  # forked from one process that has imported torch: no rank waits for its own import
+RANKS.set_forkserver_preload(["synalign_spark.distributed.gloo", "tests.distributed.test_gloo"])
 JOIN_S = 60.0  # a machine under load starts a process with torch in several seconds
 
 
@@ -41,8 +44,8 @@ def member(rank, size, pipe, job, timeout_s):
 def run(job, size, timeout_s=JOIN_S, wait_for=None):
     """Runs ``job`` on ``size`` processes. Returns rank -> (answer or exception, seconds), of the ranks in ``wait_for``."""
     wait_for = range(size) if wait_for is None else wait_for
-    pipes = [SPAWN.Pipe() for _ in range(size)]
-    members = [SPAWN.Process(target=member, args=(rank, size, pipes[rank][1], job, timeout_s)) for rank in range(size)]
+    pipes = [RANKS.Pipe() for _ in range(size)]
+    members = [RANKS.Process(target=member, args=(rank, size, pipes[rank][1], job, timeout_s)) for rank in range(size)]
     try:
         for process in members:
             process.start()
@@ -132,7 +135,7 @@ def raised_before_the_last_comes(comm):
 
 @pytest.mark.parametrize(("job", "limit_s"), [(killed, 5.0), (raised, 5.0), (raised_before_the_last_comes, 6.0), (stopped, 8.0)])
 def test_a_rank_that_dies_stops_or_fails_is_one_clear_error_within_the_limit(job, limit_s):
-    timeout_s = 3.0 if job is stopped else 30.0  # a closed connection is noticed long before the limit
+    timeout_s = 1.5 if job is stopped else 30.0  # a closed connection is noticed long before the limit
     raises = job in (raised, raised_before_the_last_comes)
     others = [0, 1, 2] if raises else [0, 2]
     answers = run(job, 3, timeout_s, wait_for=others)
@@ -154,7 +157,7 @@ def stop_before_joining(rank, size, pipe):
             os.kill(os.getpid(), signal.SIGSTOP)
     start = time.monotonic()
     try:
-        with gloo_group(rank, size, HOST, (HOST, pipe.recv()), 2.0):
+        with gloo_group(rank, size, HOST, (HOST, pipe.recv()), 1.0):
             pipe.send(("joined", 0.0))
     except Exception as err:
         pipe.send((err, time.monotonic() - start))
@@ -162,8 +165,8 @@ def stop_before_joining(rank, size, pipe):
 
 @pytest.mark.parametrize("first", ["stopped", "absent"])
 def test_joining_without_the_others_ends_within_the_limit(first):
-    pipes = [SPAWN.Pipe() for _ in range(2)]
-    members = [SPAWN.Process(target=stop_before_joining, args=(rank, 2, pipes[rank][1])) for rank in range(2)]
+    pipes = [RANKS.Pipe() for _ in range(2)]
+    members = [RANKS.Process(target=stop_before_joining, args=(rank, 2, pipes[rank][1])) for rank in range(2)]
     try:
         for process in members:
             process.start()
@@ -204,3 +207,13 @@ def test_a_process_can_join_one_group_after_another():
 def test_wrong_arguments_are_named(rank, timeout_s, words):
     with pytest.raises(ValueError, match=words), gloo_group(rank, 2, HOST, (HOST, 1), timeout_s):
         pass
+
+
+def test_an_interface_is_found_by_its_address():
+    for name, addresses in psutil.net_if_addrs().items():
+        for entry in addresses:
+            if entry.family == socket.AF_INET:
+                assert interface_of(entry.address) == name
+    assert interface_of("127.0.1.1") == interface_of("localhost") == interface_of(HOST) is not None
+    assert interface_of("198.51.100.1") is None
+    assert interface_of("no such host") is None

@@ -54,12 +54,11 @@ def demonstrations() -> pa.Table:
 
 @pytest.fixture
 def make_config() -> Callable[..., GenerateConfig]:
-    """GenerateConfig for a loopback server."""
+    """GenerateConfig for a loopback server, with callers in this process."""
 
     def make(base_url: str, llm: dict | None = None, **changes) -> GenerateConfig:
-        endpoint = {"provider": "openai", "base_url": base_url, "model": "loopback", "max_output_tokens": 400, "timeout_s": 10} | (
-            llm or {}
-        )
+        server = {"provider": "openai", "base_url": base_url, "model": "loopback", "backend": "in_process"}
+        endpoint = server | {"max_output_tokens": 400, "timeout_s": 10} | (llm or {})
         return GenerateConfig.model_validate({"target_rows": 24, "rows_per_request": 4, "llm": endpoint} | changes)
 
     return make

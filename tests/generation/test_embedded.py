@@ -10,7 +10,6 @@ from pathlib import Path
 
 import openai
 import pytest
-from local_pool import LocalPool
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import InstallationError
@@ -90,7 +89,9 @@ def test_model_that_is_not_installed(monkeypatch):
 
 @pytest.mark.slow
 def test_generates_rows(demonstrations, quiet, tmp_path):
-    cfg = GenerateConfig(task="a sentence from a movie review", target_rows=8, rows_per_request=2, llm={"max_output_tokens": 160})
-    result = generate(demonstrations, {"good": 1, "bad": 1}, cfg, 0, str(tmp_path / "ledger"), quiet, str(tmp_path), make_pool=LocalPool)
+    cfg = GenerateConfig(
+        task="a sentence from a movie review", target_rows=8, rows_per_request=2, llm={"max_output_tokens": 160, "backend": "in_process"}
+    )
+    result = generate(demonstrations, {"good": 1, "bad": 1}, cfg, 0, str(tmp_path / "ledger"), quiet, str(tmp_path))
     assert result.summary["accepted"] > 0
     assert set(result.calls["dialect"].to_pylist()) == {"json_schema"}

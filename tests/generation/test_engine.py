@@ -1,21 +1,15 @@
-"""The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has them in Ray."""
+"""The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has both backends."""
 
 import time
 
 import pytest
-from local_pool import LocalPool
 from loopback import Behaviour, loopback, misbehave
 
 from synalign_spark.errors import ConfigError, EndpointError
-from synalign_spark.generation import engine
-from synalign_spark.generation.results import arrow_schema
+from synalign_spark.generation.engine import generate
 from synalign_spark.storage import tables
 
 COUNTS = {"good": 75, "bad": 25}
-
-
-def generate(*args, **kwargs):
-    return engine.generate(*args, make_pool=LocalPool, **kwargs)
 
 
 def content(result):
@@ -37,7 +31,7 @@ def test_exactly_the_target_with_quotas_and_lineage(strategy, demonstrations, ma
         (result.refusals, "refusals"),
         (result.calls, "calls"),
     ):
-        assert table.schema.equals(arrow_schema(next(t for t in tables.TABLES if t.name == name)))
+        assert table.schema.equals(next(t for t in tables.TABLES if t.name == name).arrow)
     calls = {row["request_id"]: row for row in result.calls.to_pylist()}
     attribute_sets = {row["attribute_set_id"]: row for row in result.attributes.to_pylist()}
     assert len(attribute_sets) == result.attributes.num_rows

@@ -1,7 +1,6 @@
 """What a generation would take: counts by hand, and the engine's own count on a server that answers well."""
 
 import pytest
-from local_pool import LocalPool
 from loopback import loopback
 
 from synalign_spark.config import GenerateConfig
@@ -17,34 +16,42 @@ def config(limits=None, **changes):
 
 
 def test_calls_and_costs_by_hand():
-    found = estimate(config(strategy="simprompt"), COUNTS, 0)
+    found = estimate(config(strategy="simprompt"), COUNTS, 0, 3)
     assert found["calls"] == [20, 51]  # 75 / 5 + 25 / 5; at a yield of 0.4: 37.5 and 12.5, each rounded up
-    assert estimate(config(), COUNTS, 8)["calls"] == [28, 59]  # and one attribute set a demonstration set
-    assert estimate(config(max_candidates=150), COUNTS, 0)["calls"] == [20, 30]
+    assert estimate(config(), COUNTS, 8, 3)["calls"] == [28, 59]  # and one attribute set a demonstration set
+    assert estimate(config(max_candidates=150), COUNTS, 0, 3)["calls"] == [20, 30]
     for end in (0, 1):
         assert found["tokens"][end] == found["prompt_tokens"][end] + found["completion_tokens"][end]
         paid = (found["prompt_tokens"][end] + 2 * found["completion_tokens"][end]) / 1e6
         assert found["cost_usd"][end] == pytest.approx(paid, abs=1e-4)
-    assert estimate(config(strategy="simprompt", llm=HOSTED | {"price_input_usd": None}), COUNTS, 0)["cost_usd"] is None
+    assert estimate(config(strategy="simprompt", llm=HOSTED | {"price_input_usd": None}), COUNTS, 0, 3)["cost_usd"] is None
+
+
+@pytest.mark.parametrize("strategy", ["synalign", "fewshot", "attrprompt", "simprompt"])
+def test_a_demonstration_more_costs_its_tokens_wherever_demonstrations_are_shown(strategy):
+    """One of 120 characters stands in a prompt as `4. "..."` with a line end: 126 characters, 31.5 tokens of 4 characters."""
+    three, five = (estimate(config(strategy=strategy), COUNTS, 8, rows)["prompt_tokens"] for rows in (3, 5))
+    shown_in = {"synalign": [8, 8], "fewshot": [20, 51]}.get(strategy, [0, 0])  # calls for attributes, or for rows
+    assert [more - few for few, more in zip(three, five, strict=True)] == [2 * 31.5 * calls for calls in shown_in]
 
 
 def test_minutes_follow_from_the_slowest_of_rates_and_concurrency(monkeypatch):
     simple = {"strategy": "simprompt"}
-    assert estimate(config(llm=HOSTED | {"concurrency": 2}, **simple), COUNTS, 0)["minutes"][0] == pytest.approx(20 * CALL_S / 2 / 60)
-    assert estimate(config({"requests_per_minute": 4}, **simple), COUNTS, 0)["minutes"] == [5.0, 12.8]  # 20 and 51 calls
-    slow = estimate(config({"tokens_per_minute": 1000}, **simple), COUNTS, 0)
+    assert estimate(config(llm=HOSTED | {"concurrency": 2}, **simple), COUNTS, 0, 3)["minutes"][0] == pytest.approx(20 * CALL_S / 2 / 60)
+    assert estimate(config({"requests_per_minute": 4}, **simple), COUNTS, 0, 3)["minutes"] == [5.0, 12.8]  # 20 and 51 calls
+    slow = estimate(config({"tokens_per_minute": 1000}, **simple), COUNTS, 0, 3)
     assert slow["minutes"][0] == pytest.approx(slow["tokens"][0] / 1000, abs=0.06)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    own = estimate(config(llm={}, **simple), COUNTS, 0)
+    own = estimate(config(llm={}, **simple), COUNTS, 0, 3)
     assert own["minutes"][1] == pytest.approx(own["completion_tokens"][1] / (3 * EMBEDDED_TOKENS_A_SECOND) / 60, abs=0.06)
 
 
 def test_budgets_that_are_too_small_are_named():
     asked = {"strategy": "simprompt"}
-    assert estimate(config({"max_requests": 51, "max_minutes": 60}, **asked), COUNTS, 0)["budgets"] == []
-    (may,) = estimate(config({"max_requests": 50}, **asked), COUNTS, 0)["budgets"]
+    assert estimate(config({"max_requests": 51, "max_minutes": 60}, **asked), COUNTS, 0, 3)["budgets"] == []
+    (may,) = estimate(config({"max_requests": 50}, **asked), COUNTS, 0, 3)["budgets"]
     assert may == "limits.max_requests = 50 may end it before 100 rows are there"
-    short = estimate(config({"max_requests": 19, "max_tokens": 10, "max_cost_usd": 1e-5, "max_minutes": 0.01}, **asked), COUNTS, 0)
+    short = estimate(config({"max_requests": 19, "max_tokens": 10, "max_cost_usd": 1e-5, "max_minutes": 0.01}, **asked), COUNTS, 0, 3)
     assert [line.split(" = ")[0] for line in short["budgets"]] == [
         f"limits.{key}" for key in ("max_requests", "max_tokens", "max_cost_usd", "max_minutes")
     ]
@@ -54,12 +61,12 @@ def test_budgets_that_are_too_small_are_named():
 def test_the_best_case_is_what_the_engine_needs_where_every_row_is_accepted(demonstrations, make_config, quiet, tmp_path):
     with loopback() as server:
         cfg = make_config(server.base_url)
-        result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet, make_pool=LocalPool)
+        result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
     assert result.summary["accepted"] == 24
     demonstration_sets = len(set(zip(*(demonstrations[name].to_pylist() for name in ("label", "set_rank")), strict=True)))
-    assert result.calls.num_rows <= estimate(cfg, COUNTS, demonstration_sets)["calls"][0]
+    assert result.calls.num_rows <= estimate(cfg, COUNTS, demonstration_sets, 2)["calls"][0]
 
 
 def test_an_imported_set_takes_no_calls():
-    found = estimate(config(strategy="imported", imported={"path": "x.jsonl"}), COUNTS, 0)
+    found = estimate(config(strategy="imported", imported={"path": "x.jsonl"}), COUNTS, 0, 3)
     assert (found["calls"], found["budgets"]) == ([0, 0], [])

@@ -3,18 +3,13 @@
 import time
 
 import pytest
-from local_pool import LocalPool
 from loopback import Behaviour, loopback
 
 from synalign_spark.errors import EndpointError
-from synalign_spark.generation import engine
 from synalign_spark.generation import window as window_module
+from synalign_spark.generation.engine import generate
 
 COUNTS = {"good": 75, "bad": 25}
-
-
-def generate(*args):
-    return engine.generate(*args, make_pool=LocalPool)
 
 
 @pytest.mark.parametrize(("status", "headers"), [(429, {"Retry-After": "0.05"}), (503, {})])

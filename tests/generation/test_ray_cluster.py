@@ -14,7 +14,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from local_pool import LocalPool
 from loopback import Behaviour, loopback
 
 from synalign_spark.generation.engine import generate
@@ -118,7 +117,7 @@ def test_actors_on_two_nodes_one_of_them_lost(cluster, demonstrations, make_conf
         sink.write_table(demonstrations)
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     with loopback(Behaviour(delay_s=0.3)) as server:
-        cfg = make_config(server.base_url, {"actors": 2, "concurrency": 4, "ray_address": cluster}, target_rows=160)
+        cfg = make_config(server.base_url, {"backend": "ray", "actors": 2, "concurrency": 4, "ray_address": cluster}, target_rows=160)
         words = [cfg.model_dump_json(), str(tmp_path / "demos.arrow"), str(tmp_path / "ledger"), str(tmp_path / "rows.parquet")]
         driver = subprocess.Popen([sys.executable, "-c", GENERATE, *words], cwd=tmp_path, env=env)
         _wait_for(lambda: len([1 for i in server.finished if i]) >= 6, "the first answers")
@@ -126,7 +125,8 @@ def test_actors_on_two_nodes_one_of_them_lost(cluster, demonstrations, make_conf
         os.kill(next(iter(_callers())), signal.SIGKILL)
         assert driver.wait(300) == 0
         assert max(n for i, n in server.finished.items() if i) <= 2
-        here = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "here"), quiet, make_pool=LocalPool)
+        in_process = make_config(server.base_url, target_rows=160)
+        here = generate(demonstrations, COUNTS, in_process, 0, str(tmp_path / "here"), quiet)
     assert pa.parquet.read_table(tmp_path / "rows.parquet").to_pylist() == here.synthetic.to_pylist()
     _wait_for(lambda: not _callers(), "the end of the actors")
     shown = subprocess.run(

@@ -17,7 +17,6 @@ from synalign_spark.storage import tables
 from synalign_spark.storage.lake import Lake
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "generation"))
-from local_pool import LocalPool
 from loopback import loopback
 
 
@@ -72,13 +71,9 @@ def test_imported_set_without_labels_for_a_corpus_with_labels(make_context):
         job.run(ctx)
 
 
-def test_llm_strategy_writes_all_tables(make_context, spark, monkeypatch):
-    from synalign_spark.generation import engine
-
-    real = engine.generate
-    monkeypatch.setattr(engine, "generate", lambda *args: real(*args, make_pool=LocalPool))
+def test_llm_strategy_writes_all_tables(make_context, spark):
     with loopback() as server:
-        llm = {"provider": "openai", "base_url": server.base_url, "model": "loopback"}
+        llm = {"provider": "openai", "base_url": server.base_url, "model": "loopback", "backend": "in_process"}
         ctx = make_context({"target_rows": 8, "rows_per_request": 2, "llm": llm})
         demos = [(0, label, 0, 3, i, f"{i:064x}", text, 1.0) for i, (text, label) in enumerate(CORPUS)]
         ctx.lake.write(tables.DEMONSTRATIONS, spark.createDataFrame(demos, tables.DEMONSTRATIONS.ddl))

@@ -22,10 +22,10 @@ import pytest
 from deltalake import DeltaTable
 from rich.console import Console
 
-from synalign_spark.cli.terminal import Terminal
 from synalign_spark.config.files import load, validate
 from synalign_spark.errors import DataError, LakeError
 from synalign_spark.pipeline.runner import run_pipeline
+from synalign_spark.pipeline.terminal import Terminal
 from synalign_spark.progress import Progress
 from synalign_spark.storage import tables
 
@@ -147,7 +147,8 @@ def test_one_stage_alone_tells_what_is_left(finished, corpora, spark, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "status", "words"),
     [
-        ("source.path=/nowhere/at/all.jsonl", 1, "/nowhere/at/all.jsonl"),
+        ("source.path=/nowhere/at/all.jsonl", 1, "source.path: no file at '/nowhere/at/all.jsonl'"),
+        ("generate.imported.path=/nowhere/at/all.jsonl", 1, "generate.imported.path: no file at '/nowhere/at/all.jsonl'"),
         ("align.n_features=7", 2, "align.n_features"),
         ("lake.path=/proc/lake", 1, "lake.path"),
         ("embed.model=embedded:no-such-model", 2, "embed.model"),

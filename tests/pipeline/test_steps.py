@@ -1,5 +1,7 @@
 """What runs, what is skipped, and when a lake of another configuration is refused. No Spark, no files."""
 
+import dataclasses
+
 import pytest
 
 from synalign_spark.config.files import validate
@@ -18,6 +20,8 @@ def finished(cfg, source=None):
     manifest = {}
     for step in STEPS:
         manifest[step.name] = {
+            "release": "0.1.0",
+            "format": step.format,
             "settings": settings_of(step, cfg),
             "source": (source or {}).get(step.name, ""),
             "inputs": {name: manifest[name]["produced"] for name in step.after},
@@ -94,6 +98,23 @@ def test_another_seed_is_another_configuration():
     changed = config(run={"seed": 7})
     with pytest.raises(LakeError, match=r"run.seed was 0, is now 7"):
         refuse_foreign_lake(judge(changed, finished(config()), {}), changed)
+
+
+def test_a_newer_release_alone_changes_nothing():
+    manifest = finished(config())
+    for entry in manifest.values():  # as the first release wrote it: its version among the settings, no format
+        entry["settings"]["synalign.version"] = "0.0.9"
+        del entry["format"]
+    assert pending(config(), manifest) == []
+
+
+def test_tables_of_another_format_are_done_again_when_asked(monkeypatch):
+    manifest = finished(config())
+    newer = tuple(dataclasses.replace(step, format=step.format + 1) if step.name == "select" else step for step in STEPS)
+    monkeypatch.setattr(steps, "STEPS", newer)
+    assert pending(config(), manifest) == ["select", "generate", "embed-synthetic", "align", "resample", "report"]
+    with pytest.raises(LakeError, match=r"select: format of its tables was 1, is now 2(.|\n)*--redo"):
+        refuse_foreign_lake(judge(config(), manifest, {}), config())
 
 
 def test_one_stage_alone_names_the_stages_it_needs():

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from synalign_spark.alignment.inputs import real_rows
+from synalign_spark.alignment.spark_side import real_side
 from synalign_spark.cli.show import show
 from synalign_spark.config import Config
 from synalign_spark.pipeline.context import Context
@@ -173,7 +173,10 @@ def test_shown_configuration_hides_what_looks_like_a_secret(cfg):
 
 def test_held_out_rows_are_those_of_the_alignment(lake, cfg):
     real = lake.read(tables.EMBEDDINGS, origin="real")
-    theirs = {row.doc_id for row in real_rows(real, None, cfg.align, cfg.run.seed).where("split = 'holdout'").select("doc_id").collect()}
+    theirs = {
+        row.doc_id
+        for row in real_side(real, None, None, cfg.align, cfg.run.seed).frame.where("split = 'holdout'").select("doc_id").collect()
+    }
     ours = {row.doc_id for row in real.where(held_out(cfg)).select("doc_id").collect()}
     assert ours == theirs
     assert 20 < len(ours) < 100

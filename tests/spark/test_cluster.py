@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from synalign_spark.config import ClusterConfig
 from synalign_spark.core.sampling.neighbours import nearest
 from synalign_spark.errors import DataError
-from synalign_spark.spark.cluster import _n_clusters, _sample, cluster
+from synalign_spark.spark.cluster import cluster
 from synalign_spark.spark.keys import unit
 from synalign_spark.storage import tables
 from synalign_spark.udfs.arrow import from_matrix
@@ -95,11 +95,11 @@ def test_the_kept_assignment_is_released(labelled):
     assert not is_kept(clusters)
 
 
-def test_the_sample_is_the_smallest_hash_numbers(labelled):
+def test_the_fit_sees_the_rows_of_smallest_hash_number(labelled):
     keyed = labelled.select(unit(3, "cluster.sample", "doc_id").alias("key"), "doc_id", "embedding").toArrow().to_pylist()
     smallest = sorted(keyed, key=lambda row: (row["key"], row["doc_id"]))[:20]
-    got = _sample(labelled, 20, 3, N)
-    np.testing.assert_array_equal(got, np.array([row["embedding"] for row in smallest], dtype=np.float32))
+    centroids, _ = results(labelled, ClusterConfig(k=20, sample_rows=20), seed=3)  # each of them becomes a centroid
+    assert sorted(centroids["centroid"].to_pylist()) == sorted(row["embedding"] for row in smallest)
 
 
 def test_without_labels_the_counts_are_empty(spark):
@@ -108,16 +108,15 @@ def test_without_labels_the_counts_are_empty(spark):
     assert clusters["label"].null_count == 60
 
 
-@pytest.mark.parametrize(("n_rows", "k"), [(3, 3), (30, 8), (8_530, 92), (10**9, 1_000)])
-def test_automatic_number_of_clusters(n_rows, k):
-    assert _n_clusters(ClusterConfig(), n_rows) == k
-
-
-def test_more_clusters_than_rows():
-    with pytest.raises(DataError, match=r"cluster.k is 50 but the corpus has 12 rows; set it to at most 12"):
-        _n_clusters(ClusterConfig(k=50), 12)
-    with pytest.raises(DataError, match=r"fitted on 20 rows; raise cluster.sample_rows"):
-        _n_clusters(ClusterConfig(k=50, sample_rows=20), 100)
+def test_more_clusters_than_rows(labelled):
+    with (
+        pytest.raises(DataError, match=r"cluster.k is 250 but the corpus has 240 rows; set it to at most 240"),
+        cluster(labelled, ClusterConfig(k=250), 0),
+    ):
+        pass
+    cfg = ClusterConfig(k=50, sample_rows=20)
+    with pytest.raises(DataError, match=r"fitted on 20 rows; raise sample_rows"), cluster(labelled, cfg, 0):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_picks_per_label_are_those_of_the_tracker(selected):
         assert [row["set_rank"] for row in got] == list(range(quota))
         assert [row["cluster_id"] for row in got] == [int(here[pick.position]) for pick in want]
         assert [row["round"] for row in got] == [0] * quota
-        np.testing.assert_allclose([row["share"] for row in got], [share[pick.position] for pick in want])
+        np.testing.assert_allclose([row["cluster_share"] for row in got], [share[pick.position] for pick in want])
         np.testing.assert_allclose([row["posterior_sd"] for row in got], [pick.posterior_sd for pick in want])
         np.testing.assert_allclose([row["acquisition"] for row in got], [pick.acquisition for pick in want])
         np.testing.assert_allclose([row["mean_sd_after"] for row in got], curve.mean_sd)
@@ -115,10 +115,10 @@ def test_partitioning_changes_nothing(labelled, selected, n_partitions):
     assert results(spread) == selected
 
 
-def test_without_labels_masses_are_shares_of_all_rows(spark):
+def test_without_labels_cluster_shares_are_shares_of_all_rows(spark):
     demonstrations, trace = results(tables_of(spark, [6, 3, 1]), SelectConfig(rows_per_set=3))
     assert sorted(row["cluster_id"] for row in trace) == [0, 1, 2]
-    assert {row["cluster_id"]: row["share"] for row in trace} == pytest.approx({0: 0.6, 1: 0.3, 2: 0.1})
+    assert {row["cluster_id"]: row["cluster_share"] for row in trace} == pytest.approx({0: 0.6, 1: 0.3, 2: 0.1})
     assert {row["label"] for row in trace + demonstrations} == {None}
     assert len(demonstrations) == 3 + 3 + 1  # the last cluster has but one row
 

@@ -20,7 +20,7 @@ from synalign_spark.report.place import write_page
 from synalign_spark.spark.source_files import csv_header, detect_format, json_keys, list_files
 from synalign_spark.storage import runs, tables
 from synalign_spark.storage.lake_view import LakeView
-from synalign_spark.storage.paths import delta_rs_options, filesystem
+from synalign_spark.storage.paths import RunPaths, delta_rs_options, filesystem
 from synalign_spark.storage.runs import RunStore
 
 pytestmark = pytest.mark.usefixtures("bucket")
@@ -60,7 +60,7 @@ def test_steps_are_recorded_and_the_lock_excludes_rivals_and_is_given_back(lake,
         assert store._holder().heartbeat > first
     assert store._holder() is None
     assert RunStore(lake, "r", writable=False).manifest() == {"ingest": {"summary": {"rows": 3}}}
-    assert store.local_path("log.jsonl") is None
+    assert store.paths.local_folder is None
 
 
 @pytest.mark.parametrize(("age", "free"), [(5, False), (61, True)])
@@ -103,7 +103,7 @@ def test_a_report_is_replaced(lake):
 
 
 def test_the_state_of_a_solve_is_saved_found_and_removed(lake):
-    path = f"{lake}/_synalign/r/state"
+    path = f"{RunPaths(lake, 'r').folder}/state"
     saved = Checkpoint(path, LocalCommunicator())
     saved.save(b"first")
     saved.save(b"second")

@@ -37,12 +37,12 @@ def start(path, seconds, at=0.0):
 def test_steps_are_recorded_in_the_order_they_finished_and_forgotten_by_name(tmp_path):
     store = RunStore(str(tmp_path), "r")
     assert store.manifest() == {}
-    store.record("ingest", {"fingerprint": "a"})
-    store.record("embed", {"fingerprint": "b"})
-    store.record("ingest", {"fingerprint": "c", "summary": {"mean": float("inf")}})
+    store.record("ingest", {"produced": "a"})
+    store.record("embed", {"produced": "b"})
+    store.record("ingest", {"produced": "c", "summary": {"mean": float("inf")}})
     again = RunStore(str(tmp_path), "r").manifest()
     assert list(again) == ["embed", "ingest"]
-    assert again["ingest"] == {"fingerprint": "c", "summary": {"mean": float("inf")}}
+    assert again["ingest"] == {"produced": "c", "summary": {"mean": float("inf")}}
     store.forget(["embed", "unknown"])
     assert list(store.manifest()) == ["ingest"]
     assert RunStore(str(tmp_path), "other").manifest() == {}
@@ -65,7 +65,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_the_path(tmp_path):
 
 def test_a_write_that_dies_half_way_leaves_the_old_manifest(tmp_path, monkeypatch):
     store = RunStore(str(tmp_path), "r")
-    store.record("ingest", {"fingerprint": "a"})
+    store.record("ingest", {"produced": "a"})
 
     def full(*_):
         raise OSError("no space left")

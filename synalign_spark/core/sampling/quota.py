@@ -1,9 +1,28 @@
 """Shares a number of things out in proportion: largest remainders (Hamilton's method), with floors and caps."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+Label = TypeVar("Label", bound=str | None)
+
+
+def quotas(shares: Mapping[Label, float], rows: int) -> dict[Label, int]:
+    """Shares out rows among labels by largest remainder, ties by name; the counts sum to ``rows``, in the order of ``shares``.
+
+    shares: of any positive sum; a label of share 0 gets nothing. Raises ValueError if no share is positive.
+
+    >>> quotas({"a": 5, "b": 3, "c": 2}, 7)  # 3.5, 2.1 and 1.4
+    {'a': 4, 'b': 2, 'c': 1}
+    """
+    names = sorted((name for name, share in shares.items() if share > 0), key=str)
+    if not names:
+        raise ValueError(f"shares must have a positive sum, got {dict(shares)}; draw from labels that have rows")
+    counts = largest_remainder([shares[name] for name in names], rows, [rows] * len(names), floor=0)
+    return dict.fromkeys(shares, 0) | {name: int(count) for name, count in zip(names, counts, strict=True)}
 
 
 def largest_remainder(weights: npt.ArrayLike, total: int, caps: npt.ArrayLike, floor: int = 1) -> IntArray:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.sampling.quota import largest_remainder
+from synalign_spark.core.sampling.quota import quotas as quotas
 
 Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]
@@ -26,17 +26,6 @@ ROWS_A_BUCKET = 4096
 def to_ticks(weights: npt.NDArray[np.floating]) -> Int64Array:
     """Weights that sum to 1 within the label, as whole ticks of 2^-50. weights: (n,) >= 0."""
     return np.rint(np.asarray(weights, dtype=np.float64) * TICKS).astype(np.int64)
-
-
-def quotas(shares: Mapping[str, float], rows: int) -> dict[str, int]:
-    """Shares out rows among labels by largest remainder, ties by name; the counts sum to ``rows``.
-
-    Raises ValueError if no share is positive."""
-    names = sorted(name for name, share in shares.items() if share > 0)
-    if not names:
-        raise ValueError(f"shares must have a positive sum, got {dict(shares)}; draw from labels that have rows")
-    counts = largest_remainder([shares[name] for name in names], rows, [rows] * len(names), floor=0)
-    return dict.fromkeys(shares, 0) | {name: int(count) for name, count in zip(names, counts, strict=True)}
 
 
 def systematic_copies(ticks: Int64Array, before: int, total: int, draws: int, u: float) -> Int64Array:

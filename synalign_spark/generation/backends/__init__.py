@@ -1,1 +1,1 @@
-"""What sends the calls of a generation: a pool of Ray actors, or threads of this process."""
+"""What sends the calls of a generation: Ray actors, or an event loop in a thread of this process."""

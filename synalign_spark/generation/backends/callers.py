@@ -1,6 +1,7 @@
-"""The Ray actors: callers that send requests, and the one limiter that all of them ask first.
+"""Callers that send requests, and the one limiter that all of them ask first.
 
-Plain classes here; the pool makes actors of them, and tests use them without Ray."""
+Plain classes: the Ray backend makes actors of them, the backend in process runs them on its event loop.
+"""
 
 import asyncio
 import math
@@ -9,11 +10,10 @@ from typing import Any
 
 import openai
 
-from synalign_spark.config import LimitsConfig
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.client import Gate, Target, ask
 from synalign_spark.generation.ledger import LedgerWriter
-from synalign_spark.generation.limits import MINUTE_S, RateLimiter
+from synalign_spark.generation.limits import MINUTE_S, Allowance, RateLimiter
 from synalign_spark.generation.window import Pressure, Refusal, Turn, Window
 
 CONNECT_TIMEOUT_S = 15.0
@@ -22,19 +22,17 @@ CONNECT_TIMEOUT_S = 15.0
 class Limiter:
     """The pool's only clock and count: one process, whatever the number of callers. First come, first served."""
 
-    def __init__(
-        self, limits: LimitsConfig, concurrency: int, requests_left: int | None, spent: int, seconds_left: float = math.inf
-    ) -> None:
-        self._closes = time.monotonic() + seconds_left
-        self._rates = RateLimiter(limits, requests_left, spent, self._closes)
-        self._outage_minutes = limits.max_outage_minutes
+    def __init__(self, allowance: Allowance) -> None:
+        self._closes = time.monotonic() + allowance.seconds_left
+        self._rates = RateLimiter(allowance.limits, allowance.requests_left, allowance.spent, self._closes)
+        self._outage_minutes = allowance.limits.max_outage_minutes
         self._dead: set[str] = set()
-        self._window = Window(concurrency, limits.max_outage_minutes * MINUTE_S)
+        self._window = Window(allowance.concurrency, self._outage_minutes * MINUTE_S)
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
     async def acquire(self, caller: str, tokens: int) -> Turn | Refusal:
-        """Waits for the turn of a request with ``tokens`` reserved; tells at once where there will be none for anybody."""
+        """Waits for the turn of a request with ``tokens`` reserved; refuses at once where nobody will get one any more."""
         async with self._turn:
             while not isinstance(wait := self._reserve(caller, tokens, time.monotonic()), Refusal):
                 if wait == 0.0:
@@ -52,10 +50,10 @@ class Limiter:
         if caller in self._dead:  # it asked before it died: its turn would never come back
             return Refusal("not_asked", "the caller has died")
         if self._window.given_up(now):
-            met = self._window.pressure(now)
-            told = ", ".join(f"{status} {count}" for status, count in sorted(met.faults.items()))
-            return Refusal("fatal", f"it has been down for {met.down_s or 0.0:.0f} s, and generate.limits.max_outage_minutes is "
-                           f"{self._outage_minutes:g} (a minute before the first answer); requests that failed: {told}")  # fmt: skip
+            pressure = self._window.pressure(now)
+            faults = ", ".join(f"{status} {count}" for status, count in sorted(pressure.faults.items()))
+            return Refusal("fatal", f"it has been down for {pressure.down_s or 0.0:.0f} s, and generate.limits.max_outage_minutes is "
+                           f"{self._outage_minutes:g} (a minute before the first answer); requests that failed: {faults}")  # fmt: skip
         wait = self._window.wait(now)
         if wait == 0.0:
             reserved = self._rates.reserve(tokens, now)
@@ -89,10 +87,28 @@ class Limiter:
         return self._window.pressure(time.monotonic())
 
 
+class LocalGate(Gate):
+    """The limiter as a caller on the same event loop sees it."""
+
+    def __init__(self, limiter: Limiter, name: str) -> None:
+        """name: of the caller; no other one has it."""
+        self._limiter, self._name = limiter, name
+
+    async def acquire(self, tokens: int) -> Turn | Refusal:
+        return await self._limiter.acquire(self._name, tokens)
+
+    async def settle(self, turn: Turn, status: str, reserved: int, used: int) -> None:
+        await self._limiter.settle(self._name, turn, status, reserved, used)
+
+    async def pause(self, seconds: float) -> None:
+        await self._limiter.pause(seconds)
+
+
 class RemoteGate(Gate):
-    """The limiter as a caller sees it. Settling does not wait for the limiter."""
+    """The limiter as a caller in another process sees it, by Ray. Settling does not wait for the limiter."""
 
     def __init__(self, limiter: Any, name: str) -> None:
+        """limiter: handle of the actor; name: of the caller; no other one has it."""
         self._limiter, self._name = limiter, name
 
     async def acquire(self, tokens: int) -> Turn | Refusal:
@@ -109,11 +125,10 @@ class RemoteGate(Gate):
 class Caller:
     """Sends requests and, where it can reach the ledger, stores each answer before handing it on."""
 
-    def __init__(self, target: Target, limiter: Any, ledger: str | None, name: str) -> None:
-        """ledger: folder to store answers in; None leaves that to the driver. name: no other caller has it."""
-        self._target = target
-        self._gate = RemoteGate(limiter, name)
-        self._ledger = LedgerWriter(ledger) if ledger else None
+    def __init__(self, target: Target, gate: Gate, ledger_dir: str | None) -> None:
+        """ledger_dir: folder to store answers in; None leaves that to the driver."""
+        self._target, self._gate = target, gate
+        self._ledger = LedgerWriter(ledger_dir) if ledger_dir else None
         self._client: openai.AsyncOpenAI | None = None
 
     async def ask(self, request: Request) -> Answer:
@@ -125,12 +140,15 @@ class Caller:
         return answer
 
     async def ready(self) -> bool:
+        """Answers where the caller is alive."""
         return True
 
     async def close(self) -> None:
+        """Closes the connections, and the ledger once it holds what was given to it."""
         if self._client is not None:
             await self._client.close()
         if self._ledger is not None:
+            await self._ledger.drain()
             self._ledger.close()
 
 

@@ -3,6 +3,7 @@
 from synalign_spark.alignment.align import align
 from synalign_spark.alignment.witness import witness
 from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.storage.paths import RunPaths
 from synalign_spark.storage.tables import CENTROIDS, CERTIFICATE, CLUSTERS, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS, WITNESS
 
 
@@ -15,7 +16,7 @@ def run(ctx: Context) -> Summary:
     found = align(
         real, synthetic, corpus, ctx.lake.read(SYNTHETIC), ctx.cfg.align, ctx.cfg.run.seed, ctx.log.info,
         real_weights=ctx.cfg.source.weight_column is not None,
-        checkpoint=f"{ctx.cfg.lake.path.rstrip('/')}/_synalign/{ctx.cfg.run.id}",
+        checkpoint=RunPaths(ctx.cfg.lake.path, ctx.cfg.run.id).folder,
     )  # fmt: skip
     ctx.lake.write(WEIGHTS, found.weights)
     ctx.lake.write(CERTIFICATE, found.certificate)

@@ -5,13 +5,11 @@ from typing import Literal
 from synalign_spark.errors import DataError
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.pipeline.spark_progress import spark_progress
-from synalign_spark.spark.embed import embed, known_vectors
+from synalign_spark.spark.embed import MOST_TASKS, ROWS_PER_TASK, embed, known_vectors
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from synalign_spark.udfs.encoder import encoder_info
 
 TASKS_PER_CORE = 4  # evens out texts of different length, and moves the progress bar
-ROWS_PER_TASK = 2_048  # some seconds of work, and a file of 3 MB
-MOST_TASKS = 10_000
 SMALL = 512  # rows below which starting more workers costs more than it gives
 
 

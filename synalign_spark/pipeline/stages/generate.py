@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.pipeline.context import Context, Summary
-from synalign_spark.storage.paths import local_path
+from synalign_spark.storage.paths import RunPaths
 from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, REFUSALS, REJECTS, SYNTHETIC
 
 STRATEGIES_WITHOUT_DEMONSTRATIONS = ("simprompt", "attrprompt")
@@ -24,17 +24,16 @@ def run(ctx: Context) -> Summary:
         return import_rows(ctx, counts)
     from synalign_spark.generation.engine import generate
 
-    folder = f"{ctx.cfg.lake.path.rstrip('/')}/_synalign/{ctx.cfg.run.id}"
-    local = local_path(folder)
     demonstrations = ctx.lake.read(DEMONSTRATIONS) if cfg.strategy not in STRATEGIES_WITHOUT_DEMONSTRATIONS else _empty(ctx, DEMONSTRATIONS)
+    paths = RunPaths(ctx.cfg.lake.path, ctx.cfg.run.id)
     result = generate(
         demonstrations.toArrow(),  # demonstration sets x select.demonstrations rows: some hundreds
         counts,
         cfg,
         ctx.cfg.run.seed,
-        f"{folder}/ledger",
+        paths.ledger,
         ctx.progress,
-        str(local) if local else None,
+        paths.local_folder,
     )
     for table, rows in ((ATTRIBUTES, result.attributes), (CALLS, result.calls), (REFUSALS, result.refusals), (SYNTHETIC, result.synthetic)):
         ctx.lake.write(table, _frame(ctx, rows, table))

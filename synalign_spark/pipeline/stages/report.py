@@ -10,15 +10,13 @@ from synalign_spark.report.place import write_page
 from synalign_spark.storage import tables
 from synalign_spark.storage.runs import RunStore
 
-METRICS_SCHEMA = pa.schema([("name", pa.string()), ("label", pa.string()), ("value", pa.float64()), ("unit", pa.string())])
-
 
 def run(ctx: Context) -> Summary:
     """Measures the run's tables, writes ``<lake>/reports/<run_id>.html`` and ``metrics``."""
     findings = gather(ctx.lake, ctx.cfg, RunStore(ctx.cfg.lake.path, ctx.cfg.run.id).manifest())
     rows = metric_rows(findings)
     place = write_page(ctx.cfg.lake.path, ctx.cfg.run.id, render(findings))
-    ctx.lake.write(tables.METRICS, ctx.spark.createDataFrame(pa.Table.from_pylist(rows, METRICS_SCHEMA)))
+    ctx.lake.write(tables.METRICS, ctx.spark.createDataFrame(pa.Table.from_pylist(rows, tables.METRICS.arrow)))
     summary: Summary = {"report": place, "metrics": len(rows)}
     if findings.classifier is not None:
         uniform, weighted, real, both = findings.classifier.arms

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.core.sampling.quota import largest_remainder
+from synalign_spark.core.sampling.quota import largest_remainder, quotas
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,11 @@ def test_impossible_requests_are_refused():
         largest_remainder([1, 1, 1], 2, [5, 5, 5])
     with pytest.raises(ValueError, match="every cap at least 1"):
         largest_remainder([1, 1], 2, [0, 5])
+
+
+def test_quotas_of_labels_by_hand():
+    assert quotas({"good": 0.75, "bad": 0.25}, 24) == {"good": 18, "bad": 6}
+    assert quotas({"b": 0.5, "a": 0.5}, 3) == {"a": 2, "b": 1}  # equal remainders go by name
+    assert list(quotas({"b": 0.5, "a": 0.5}, 3)) == ["b", "a"]
+    assert quotas({None: 1.0}, 5) == {None: 5}
+    assert quotas({"a": 1.0, "b": 0.0}, 5) == {"a": 5, "b": 0}

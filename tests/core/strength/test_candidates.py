@@ -99,12 +99,12 @@ def test_rows_of_wrong_labels_harm_real_rows_by_their_mixing_weight_and_good_one
     )
     alone, some, many = (one.overall for one in found.mixing)
     assert many < 0.5 < some <= alone + 0.01
-    assert best_mixing_weight(found.beside, found.validation).mixing_weight < 3_000.0
+    assert best_mixing_weight(found.mixing, found.validation_rows).mixing_weight < 3_000.0
     few = (half(0, n=30), half(1, n=30))
     helped = choose_by_cross_validation(
         few, pool(3)[0], SHARES, confidence_exponents=(0.0,), lams=(np.inf,), density_ratio_exponents=(0.0,), mixing_weights=(0.0, 1_000.0)
     )
-    assert helped.beside[1].log_loss < helped.beside[0].log_loss
+    assert helped.mixing[1].log_loss < helped.mixing[0].log_loss
 
 
 def test_near_ties_go_by_the_log_loss_and_clear_wins_by_accuracy():

@@ -1,6 +1,6 @@
 """The closing lines of a run, from the summaries in its manifest."""
 
-from synalign_spark.cli.terminal import closing_lines
+from synalign_spark.pipeline.terminal import closing_lines
 
 ALIGN = {
     "mmd2_holdout_before": 0.05,

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from synalign_spark.config import Config
+from synalign_spark.formatting import number
 from synalign_spark.pipeline.steps import Step, Verdict
 from synalign_spark.progress import Progress
 
@@ -79,13 +80,6 @@ def in_words(summary: Mapping[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def number(value: Any) -> str:
-    """8530 as 8,530; 0.012345 as 0.0123; texts as they are."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
 def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(heading, text) of the result, from the stages' summaries."""
     ingest, generate, align, report = (manifest[name]["summary"] for name in ("ingest", "generate", "align", "report"))
@@ -127,6 +121,6 @@ def next_commands(manifest: Mapping[str, Any], where: str) -> list[str]:
     return [
         f"open the report:      {manifest['report']['summary']['report']}",
         f"look at rows:         synalign show {where}",
-        "your own corpus:      synalign run --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
-        "what it would cost:   synalign plan --config conf/local.yaml --set source.path=YOUR.parquet --set run.id=mine",
+        "your own corpus:      synalign init my.yaml --source YOUR.parquet",
+        "what it would cost:   synalign plan --config my.yaml",
     ]

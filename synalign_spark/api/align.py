@@ -1,0 +1,104 @@
+"""``align``: one weight per synthetic row, so that the weighted rows follow the distribution of real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from synalign_spark.alignment.certificate import Certificate
+from synalign_spark.api.columns import AlignColumns
+from synalign_spark.api.frames import frame_kind
+from synalign_spark.api.options import configuration
+from synalign_spark.config import AlignConfig, EmbedConfig
+from synalign_spark.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame
+
+Frame = TypeVar("Frame", "pd.DataFrame", "DataFrame")
+
+SECTIONS = ("align", "embed")
+CLASHING = ("device", "batch_size", "model")  # keys of embed that are given as embed_* where align has one of that name
+WEIGHT_COLUMNS = ("weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "sample_weight")
+
+
+@dataclass(frozen=True)
+class Alignment(Generic[Frame]):
+    """What :func:`align` found.
+
+    weights: the synthetic rows as they were given, with the columns of WEIGHT_COLUMNS: ``weight`` (all rows sum to 1), ``weight_in_label``,
+    ``base_weight`` (what the row came with, within its label), ``label_confidence`` (p(label | row), null without labels),
+    ``log_density_ratio`` (of its words, null where they are left out), and ``sample_weight``, for training on all rows beside real ones;
+    certificate: what the weights achieve; real_sample_weight: sample weight of each real row beside them (times the row's own weight);
+    trace: what was tried on the way, rows of the ``solver_trace`` table."""
+
+    weights: Frame
+    certificate: Certificate
+    real_sample_weight: float
+    trace: list[dict[str, Any]]
+
+    def __repr__(self) -> str:
+        return f"Alignment(weights={len(WEIGHT_COLUMNS)} columns beside the synthetic rows, certificate={self.certificate!r})"
+
+
+def align(
+    real: Frame,
+    synthetic: Frame,
+    *,
+    text: str | None = "text",
+    label: str | None = None,
+    embedding: str | None = None,
+    weight: str | None = None,
+    id: str | None = None,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda line: None,
+    **options: Any,
+) -> Alignment[Frame]:
+    """Weights for synthetic rows, by a random-feature MMD to real rows and what real rows say of their labels.
+
+    Minimises KL(w || q) + ||sum_i w_i phi(s_i) - mu||^2 / (2 lambda) for each label, to a relative duality gap of 1e-6: phi are random
+    features of an RBF kernel on embeddings, mu is their mean over the real rows, q the base measure (see ``docs/concepts.md``; Ren et al.
+    2025, arXiv 2502.08661, section 3.4, is the case lambda -> 0 with uniform q).
+
+    real, synthetic: pandas or Spark DataFrames, both of one kind. pandas frames are worked on in this process, without Java.
+    text: column with the text, None for frames without one; label: column with the class, text, integers or booleans;
+    embedding: column with a vector a row, of one width (then no model is needed; where there is a text column too, its words help);
+    weight: column with a prior weight >= 0 of each row, in one of the frames or both, null is 1; id: column with unique ids, by default the
+    sha256 of text and label, or of the vector. Rows with equal ids count as one, and share its weight.
+    seed: of the features, the splits of the real rows and the samples; the same rows and seed give the same weights in both kinds of
+    frames, in any order and partitioning (to 1e-6 where the solve runs on executors). report: gets a line for each decision.
+    options: any key of the configuration's sections ``align`` (regularization, n_features, label_confidence, density_ratio, mixing_weight,
+    ess_floor, max_weight, label_shares, holdout, ...) and, for the encoder, ``embed`` (model, batch_size, max_tokens).
+
+    Raises ConfigError for an unknown option or one out of its limits, DataError for rows that cannot be used: a column that is missing,
+    an empty side, a label without real rows, vectors that are not finite or of different widths, texts that are empty.
+
+    >>> import pandas as pd
+    >>> from math import cos, sin
+    >>> real = pd.DataFrame({"vec": [[cos(i / 60), sin(i / 60)] for i in range(60)]})
+    >>> synthetic = pd.DataFrame({"vec": [[cos(i / 10), sin(i / 10)] for i in range(30)]})  # half of them where no real row is
+    >>> result = align(real, synthetic, embedding="vec", text=None, n_features=64, regularization=0.01)
+    >>> bool(result.weights["weight"][:10].sum() > 0.9)
+    True
+    >>> bool(result.certificate.mmd2_holdout_after < result.certificate.mmd2_holdout_before)
+    True"""
+    cfg, encoder = configurations(options)
+    kind = frame_kind(real, "real")
+    if frame_kind(synthetic, "synthetic") != kind:
+        raise DataError(f"synthetic: is a {frame_kind(synthetic, 'synthetic')} DataFrame and real a {kind} one; give both in one kind")
+    columns = AlignColumns.of(real.columns, synthetic.columns, text=text, label=label, embedding=embedding, weight=weight, id=id)
+    if kind == "pandas":
+        from synalign_spark.api.align_pandas import align_pandas
+
+        return align_pandas(real, synthetic, columns, cfg, encoder, seed, report)
+    from synalign_spark.api.align_spark import align_spark
+
+    return align_spark(real, synthetic, columns, cfg, encoder, seed, report)
+
+
+def configurations(options: dict[str, Any]) -> tuple[AlignConfig, EmbedConfig]:
+    """The sections ``align`` and ``embed`` with the options laid into them. Raises ConfigError."""
+    cfg = configuration(options, SECTIONS, "align")
+    return cfg.align, cfg.embed

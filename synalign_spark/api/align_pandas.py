@@ -1,0 +1,138 @@
+"""``align`` on pandas frames: all in this process, no Spark and no Java."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from synalign_spark.alignment.arrow_side import ArrowSide, real_side, synthetic_side
+from synalign_spark.alignment.certificate import Certificate
+from synalign_spark.alignment.procedure import align_sides
+from synalign_spark.api.align import WEIGHT_COLUMNS, Alignment
+from synalign_spark.api.columns import AlignColumns
+from synalign_spark.api.frames import as_labels, as_vectors, encoded
+from synalign_spark.api.vector_ids import vector_id
+from synalign_spark.config import AlignConfig, EmbedConfig
+from synalign_spark.core.keys import content_ids
+from synalign_spark.core.strength.mixing_weight import sample_weights
+from synalign_spark.errors import DataError
+
+Float64Array = npt.NDArray[np.float64]
+MakeSide = Callable[..., ArrowSide]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one frame. ids, labels, texts: (n,); prior: (n,) weights; distinct: row of the first of each id, by order;
+    code: (n,) place of each row's id in ``distinct``; total: prior of all rows of each distinct id."""
+
+    ids: list[str]
+    labels: list[str | None]
+    texts: list[str] | None
+    prior: Float64Array
+    distinct: npt.NDArray[np.int64]
+    code: npt.NDArray[np.int64]
+    total: Float64Array
+    vectors: npt.NDArray[np.float32] | None
+
+    def side(self, make: MakeSide, cfg: AlignConfig, encoder: EmbedConfig, seed: int) -> ArrowSide:
+        """The distinct rows as a side, embedded where they have no vectors."""
+        ids, labels = ([values[i] for i in self.distinct] for values in (self.ids, self.labels))
+        texts = None if self.texts is None else [self.texts[i] for i in self.distinct]
+        x = encoded(texts or [], encoder) if self.vectors is None else self.vectors[self.distinct]
+        return make(ids, labels, None if texts is None else pa.array(texts, pa.string()), self.total, x, cfg, seed)
+
+
+def align_pandas(
+    real: pd.DataFrame, synthetic: pd.DataFrame, columns: AlignColumns, cfg: AlignConfig, encoder: EmbedConfig, seed: int,
+    report: Callable[[str], None],
+) -> Alignment[pd.DataFrame]:  # fmt: skip
+    """:func:`synalign_spark.api.align.align` for pandas. Raises DataError for unusable rows."""
+    sides = rows_of(real, columns, "real", columns.real_weight), rows_of(synthetic, columns, "synthetic", columns.synthetic_weight)
+    found = align_sides(sides[0].side(real_side, cfg, encoder, seed), sides[1].side(synthetic_side, cfg, encoder, seed), cfg, seed, report)
+    n_real = len(real)
+    own, other = sample_weights(n_real, len(synthetic), found.mixing_weight)
+    weights = _spread(found.weights, sides[1])
+    if columns.label is not None and not cfg.per_label:
+        _within_labels(weights, sides[1].labels)
+    weights["sample_weight"] = weights["weight"] * len(synthetic) * other
+    kept = synthetic.drop(columns=[name for name in WEIGHT_COLUMNS if name in synthetic.columns])
+    return Alignment(kept.join(pd.DataFrame(weights, index=synthetic.index)) if synthetic.index.is_unique else _beside(kept, weights),
+                     Certificate(found.certificate), own * n_real / float(sides[0].prior.sum()), found.trace)  # fmt: skip
+
+
+def _beside(kept: pd.DataFrame, weights: dict[str, Float64Array]) -> pd.DataFrame:
+    """Columns put in by position, for an index that repeats."""
+    return kept.assign(**weights)
+
+
+def rows_of(frame: pd.DataFrame, columns: AlignColumns, side: str, weight: str | None) -> Rows:
+    """The rows of a frame, checked. Raises DataError naming the column and how many rows."""
+    texts = None if columns.text is None else _texts(frame[columns.text], side, columns.text)
+    labels: list[str | None] = [None] * len(frame) if columns.label is None else _labels(frame[columns.label], side, columns.label)
+    vectors = None if columns.embedding is None or not len(frame) else as_vectors(frame[columns.embedding].tolist(), columns.embedding)
+    prior = np.ones(len(frame)) if weight is None else frame[weight].astype(np.float64).fillna(1.0).to_numpy()
+    ids = _ids(frame, columns, side, texts, labels, vectors)
+    code, unique = pd.factorize(np.asarray(ids, dtype=object))
+    distinct = np.full(len(unique), len(frame), dtype=np.int64)
+    np.minimum.at(distinct, code, np.arange(len(frame)))
+    total: Float64Array = np.bincount(code, weights=prior, minlength=len(unique)).astype(np.float64)
+    return Rows(ids, labels, texts, prior, distinct, code, total, vectors)
+
+
+def _ids(frame: pd.DataFrame, columns: AlignColumns, side: str, texts: list[str] | None, labels: Sequence[str | None],
+         vectors: npt.NDArray[np.float32] | None) -> list[str]:  # fmt: skip
+    if columns.id is not None:
+        given = frame[columns.id]
+        if given.isna().any() or given.duplicated().any():
+            bad = int(given.isna().sum() + given.dropna().duplicated().sum())
+            raise DataError(
+                f"id={columns.id!r}: {bad} of {len(frame)} {side} rows have no id, or that of another row; fill them, or leave id out"
+            )
+        return [str(value) for value in given]
+    if texts is not None:
+        return content_ids(texts, labels)
+    return [vector_id(row, label) for row, label in zip([] if vectors is None else vectors, labels, strict=True)]
+
+
+def _texts(column: pd.Series, side: str, name: str) -> list[str]:
+    texts: list[Any] = column.tolist()
+    empty = sum(not isinstance(text, str) or not text.strip() for text in texts)
+    if empty:
+        raise DataError(f"text={name!r}: {empty} of {len(texts)} {side} rows hold no text; filter them out")
+    return texts
+
+
+def _labels(column: pd.Series, side: str, name: str) -> list[str | None]:
+    if pd.api.types.is_float_dtype(column) and not (column.dropna() == column.dropna().round()).all():
+        raise DataError(f"label={name!r}: holds numbers that are no classes; bin them, or name a column of text, integers or booleans")
+    labels: list[str | None] = as_labels(column.astype("Int64") if pd.api.types.is_float_dtype(column) else column)
+    missing = sum(label is None for label in labels)
+    if missing:
+        raise DataError(f"label={name!r}: {missing} of {len(labels)} {side} rows have no label; fill them or filter them out")
+    return labels
+
+
+def _spread(weights: pa.Table, rows: Rows) -> dict[str, Float64Array]:
+    """The weights of distinct rows for every row of the frame: rows of one id share by their prior weights. Columns by name, (n,) each."""
+    place = {key: i for i, key in enumerate(weights.column("doc_id").to_pylist())}
+    of_row = np.array([place[key] for key in rows.ids], dtype=np.int64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = np.where(rows.total[rows.code] > 0, rows.prior / rows.total[rows.code], 0.0)
+    found = {}
+    for name in WEIGHT_COLUMNS[:-1]:
+        values = weights.column(name).to_numpy(zero_copy_only=False).astype(np.float64)[of_row]
+        found[name] = values * part if "weight" in name else values
+    return found
+
+
+def _within_labels(weights: dict[str, Float64Array], labels: Sequence[str | None]) -> None:
+    """One mixture was matched: weight_in_label and base_weight are brought to sum 1 within each label, in place."""
+    code, _ = pd.factorize(np.asarray(labels, dtype=object))
+    for name in ("weight_in_label", "base_weight"):
+        total = np.bincount(code, weights=weights[name])[code]
+        weights[name] = np.divide(weights[name], total, out=np.zeros_like(total), where=total > 0)

@@ -1,0 +1,150 @@
+"""``align`` on Spark DataFrames: rows stay on the executors; see :mod:`synalign_spark.alignment.procedure` for what reaches the driver."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from synalign_spark.alignment.align import within_labels
+from synalign_spark.alignment.certificate import Certificate
+from synalign_spark.alignment.procedure import align_sides
+from synalign_spark.alignment.sides import Side
+from synalign_spark.alignment.spark_side import SparkSide, real_side, synthetic_side
+from synalign_spark.api.align import WEIGHT_COLUMNS, Alignment
+from synalign_spark.api.columns import AlignColumns
+from synalign_spark.api.vector_ids import vector_id
+from synalign_spark.config import AlignConfig, EmbedConfig
+from synalign_spark.core.strength.mixing_weight import sample_weights
+from synalign_spark.errors import DataError
+from synalign_spark.spark.embed import encoding_tasks
+from synalign_spark.spark.keys import content_id, labelled_content_id
+from synalign_spark.spark.vectors import vector_column
+from synalign_spark.storage.tables import WEIGHTS
+from synalign_spark.udfs.arrow import to_matrix
+from synalign_spark.udfs.embed import embed_udf
+from synalign_spark.udfs.encoder import encoder_info
+
+ROW_ID, PRIOR = "_synalign_id", "_synalign_prior"  # columns beside the user's own while the call lasts
+STORAGE = StorageLevel.MEMORY_AND_DISK
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rows of one DataFrame. named: the user's columns with ROW_ID and PRIOR; distinct: doc_id, text, label, embedding and prior of each
+    id, as far as the user named them; rows, prior: their number and the sum of their prior weights."""
+
+    named: DataFrame
+    distinct: DataFrame
+    rows: int
+    prior: float
+
+
+def align_spark(
+    real: DataFrame, synthetic: DataFrame, columns: AlignColumns, cfg: AlignConfig, encoder: EmbedConfig, seed: int,
+    report: Callable[[str], None],
+) -> Alignment[DataFrame]:  # fmt: skip
+    """:func:`synalign_spark.api.align.align` for Spark. Raises DataError for unusable rows.
+
+    Embeddings are kept on the executors while the call lasts; the weights are computed once and kept until the caller unpersists them."""
+    spark = real.sparkSession
+    kept: list[DataFrame] = []
+
+    def keep(side: Side) -> Side:
+        if isinstance(side, SparkSide):
+            kept.append(side.frame.persist(STORAGE))
+        return side
+
+    frames = frame_of(real, columns, "real", columns.real_weight), frame_of(synthetic, columns, "synthetic", columns.synthetic_weight)
+    vectors = [_embedded(frame, columns, encoder) for frame in frames]
+    texts = [None if columns.text is None else frame.distinct.select("doc_id", "text") for frame in frames]
+    prior = [frame.distinct.select("doc_id", F.col("prior").alias("prior_weight")) for frame in frames]
+    try:
+        first = keep(real_side(vectors[0], texts[0], prior[0], cfg, seed))
+        second = keep(synthetic_side(vectors[1], vectors[1].join(prior[1], "doc_id"), texts[1], cfg, seed))
+        found = align_sides(first, second, cfg, seed, report, spark, keep=keep)
+        weights = spark.createDataFrame(found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
+        weights = weights if cfg.per_label else within_labels(weights)
+        own, other = sample_weights(frames[0].rows, frames[1].rows, found.mixing_weight)
+        result = _spread(frames[1], weights, other).persist(STORAGE)
+        result.count()  # before what it is made of is given back
+    finally:
+        for frame in kept:
+            frame.unpersist()
+    return Alignment(result, Certificate(found.certificate), own * frames[0].rows / frames[0].prior, found.trace)
+
+
+def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | None) -> Frame:
+    """The rows of a DataFrame, checked in one pass. Raises DataError naming the column and how many rows."""
+    prior = F.lit(1.0) if weight is None else F.coalesce(F.col(weight).cast("double"), F.lit(1.0))
+    named = _with_id(frame, columns).withColumn(PRIOR, F.when(F.isnan(prior), 1.0).otherwise(prior))
+    parts = [F.col(ROW_ID).alias("doc_id"), F.col(PRIOR).alias("prior")]
+    parts += [F.col(columns.text).cast("string").alias("text")] if columns.text else []
+    parts += [F.col(columns.label).cast("string").alias("label")] if columns.label else [F.lit(None).cast("string").alias("label")]
+    parts += [vector_column(frame, columns.embedding).alias("embedding")] if columns.embedding else []
+    rows = named.select(*parts)
+    counted = _check(rows, columns, side)
+    same = [F.min(name).alias(name) for name in rows.columns if name not in ("doc_id", "prior")]
+    return Frame(named, rows.groupBy("doc_id").agg(*same, F.sum("prior").alias("prior")), *counted)
+
+
+def _with_id(frame: DataFrame, columns: AlignColumns) -> DataFrame:
+    if columns.id is not None:
+        return frame.withColumn(ROW_ID, F.col(columns.id).cast("string"))
+    if columns.text is not None:
+        text = F.col(columns.text).cast("string")
+        typed = frame.withColumn(ROW_ID, text)
+        if columns.label is None:
+            return typed.withColumn(ROW_ID, content_id(ROW_ID))
+        labelled = typed.withColumn(PRIOR, F.col(columns.label).cast("string"))
+        return labelled.withColumn(ROW_ID, labelled_content_id(ROW_ID, PRIOR)).drop(PRIOR)
+    schema = StructType([*frame.schema.fields, StructField(ROW_ID, StringType())])
+    return frame.mapInArrow(partial(_add_vector_ids, embedding=columns.embedding or "", label=columns.label), schema)
+
+
+def _add_vector_ids(batches: Iterator[pa.RecordBatch], embedding: str, label: str | None) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        labels = [None] * batch.num_rows if label is None else [None if v is None else str(v) for v in batch.column(label).to_pylist()]
+        ids = [vector_id(row, own) for row, own in zip(to_matrix(batch.column(embedding)), labels, strict=True)]
+        yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(ids, pa.string())], names=[*batch.schema.names, ROW_ID])
+
+
+def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, float]:
+    """The number of rows and the sum of their prior weights, in one pass."""
+    none = F.lit(0)
+    counts = {
+        "text": F.count_if(F.coalesce(F.trim("text"), F.lit("")) == "") if columns.text else none,
+        "label": F.count_if(F.col("label").isNull()) if columns.label else none,
+        "id": F.count("*") - F.count_distinct("doc_id") if columns.id else none,
+    }
+    sums = {"rows": F.count("*"), "prior": F.coalesce(F.sum("prior"), F.lit(0.0))}
+    found = rows.agg(*[column.alias(name) for name, column in (counts | sums).items()]).toArrow().to_pylist()[0]  # one row
+    words = {"text": "hold no text; filter them out", "label": "have no label; fill them or filter them out",
+             "id": "have no id, or that of another row; fill them, or leave id out"}  # fmt: skip
+    for role, fix in words.items():
+        if found[role]:
+            raise DataError(f"{role}={getattr(columns, role)!r}: {found[role]} of {found['rows']} {side} rows {fix}")
+    return int(found["rows"]), float(found["prior"])
+
+
+def _embedded(frame: Frame, columns: AlignColumns, encoder: EmbedConfig) -> DataFrame:
+    """doc_id, label and embedding of the distinct rows."""
+    if columns.embedding is not None:
+        return frame.distinct.select("doc_id", "label", "embedding")
+    spread = frame.distinct.repartition(encoding_tasks(frame.named.sparkSession, frame.rows), "doc_id")
+    return spread.select("doc_id", "label", embed_udf(encoder_info(encoder))("text").alias("embedding"))
+
+
+def _spread(frame: Frame, weights: DataFrame, other: float) -> DataFrame:
+    """The user's rows with the weights of their ids: rows of one id share by their prior weights."""
+    part = F.when(F.col("prior") > 0, F.col(PRIOR) / F.col("prior")).otherwise(F.lit(0.0))
+    of_id = weights.join(frame.distinct.select("doc_id", "prior"), "doc_id")
+    own = [F.col(f"rows.`{name}`") for name in frame.named.columns if name not in (ROW_ID, PRIOR, *WEIGHT_COLUMNS)]
+    joined = frame.named.alias("rows").join(of_id.alias("found"), F.col(f"rows.{ROW_ID}") == F.col("found.doc_id"))
+    shared = [(F.col(f"found.{name}") * part if "weight" in name else F.col(f"found.{name}")).alias(name) for name in WEIGHT_COLUMNS[:-1]]
+    sample_weight = (F.col("found.weight") * part * F.lit(frame.rows * other)).alias("sample_weight")
+    return joined.select(*own, *shared, sample_weight)

@@ -1,0 +1,116 @@
+"""``select``: which real rows to show a language model, so that together they reach the whole corpus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from synalign_spark.api.frames import frame_kind
+from synalign_spark.api.options import configuration
+from synalign_spark.config import Config
+from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.spark.columns import EARLIER_COLUMNS, TRACE_COLUMNS, RealColumns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame
+
+    Frame = TypeVar("Frame", pd.DataFrame, DataFrame)
+
+SECTIONS = ("select", "cluster", "embed")
+FIXED = {"demonstration_sets": "give n, the number of demonstrations; a set shows rows_per_set of them"}
+
+
+def select(
+    real: Frame,
+    *,
+    n: int,
+    text: str = "text",
+    label: str | None = None,
+    embedding: str | None = None,
+    id: str | None = None,
+    weight: str | None = None,
+    seed: int = 0,
+    earlier: Frame | None = None,
+    **options: Any,
+) -> Frame:
+    """Demonstrations for a language model: rows near the clusters that a Gaussian process knows least about.
+
+    Rows are embedded, clustered by k-means, and clusters are picked by the largest posterior standard deviation, which
+    falls around every pick (Ren et al. 2025, arXiv 2502.08661, sec. 3.1). With a label, picks run per label and rows
+    without one are left out.
+
+    real: real rows, a pandas or a Spark DataFrame. A pandas frame is worked on in this process, without Java.
+    n: demonstrations in all, ``n // rows_per_set`` sets of ``rows_per_set`` (3) each; fewer come back where rows run out.
+    text, label, embedding, id, weight: column names. embedding: a vector a row, of one width (then no model is needed);
+    id: unique ids, by default the sha256 of the text, or of label and text; weight: how much a row counts in the
+    share of its cluster, null is 1, rows of weight 0 are left out. Rows of one text (and label) count as one row.
+    seed: of the k-means sample, its start, and the choice of rows by hash.
+    earlier: what earlier calls returned for the same rows and options, concatenated: this call goes on from the
+    variance that they left, and shows other rows.
+    options: any key of the configuration's sections ``select``, ``cluster`` and ``embed``: rows_per_set, choice, alpha,
+    length_scale, noise, quota, reach_sd, k, sample_rows, model, ...
+
+    Returns a frame of the same kind, by label, set and rank: round, label, set_rank, cluster_id, rank_in_set, doc_id, text,
+    posterior_sd (of the cluster, before its set was picked, prior 1), and of the set cluster_share, acquisition,
+    mean_sd_after and coverage_after; ``selection_trace`` gives those once a set. The index of a pandas result is that of
+    the rows in ``real``. The same rows give the same demonstrations in both kinds, in any order or partitioning.
+    Raises ConfigError for an unknown option or one out of its limits, DataError for rows that cannot be used.
+
+    >>> import pandas as pd
+    >>> reviews = pd.DataFrame({"text": ["fine", "good", "bad", "dire"], "vec": [[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]})
+    >>> shown = select(reviews, n=2, embedding="vec", k=2, rows_per_set=1)
+    >>> sorted(shown["cluster_id"])
+    [0, 1]
+    >>> sorted(select(reviews, n=2, embedding="vec", k=2, rows_per_set=1, earlier=shown)["text"]) == sorted(set(reviews["text"]) - set(shown["text"]))
+    True"""
+    cfg = _configuration(n, options)
+    columns = RealColumns(text, label, embedding, id, weight)
+    frame: Any = real
+    kind = frame_kind(frame, "real")
+    if earlier is not None:
+        _check_earlier(earlier, kind)
+    if kind == "pandas":
+        from synalign_spark.api.select_pandas import select_pandas
+
+        shown = select_pandas(frame, columns, cfg, seed, earlier)
+    else:
+        from synalign_spark.spark.explore import explore
+
+        shown = frame.sparkSession.createDataFrame(explore(frame, columns, cfg, seed, earlier).shown)
+    return cast("Frame", shown)
+
+
+def selection_trace(demonstrations: Frame) -> Frame:
+    """How uncertainty fell, one row a demonstration set, by round, label and rank: the ``selection_trace`` table's columns.
+
+    demonstrations: what :func:`select` returned, of one round or of several, concatenated. A function of that frame
+    and not an attribute of it, so that it survives a file, a concatenation and Spark.
+
+    >>> import pandas as pd
+    >>> one = pd.DataFrame({"text": ["a", "b"], "vec": [[1.0], [1.1]]})
+    >>> selection_trace(select(one, n=2, embedding="vec", k=1, rows_per_set=2))[["cluster_share", "coverage_after"]].to_dict("records")
+    [{'cluster_share': 1.0, 'coverage_after': 1.0}]"""
+    if missing := [name for name in TRACE_COLUMNS if name not in demonstrations.columns]:
+        raise DataError(f"demonstrations: lack {', '.join(missing)}; give the whole frame that select() returned")
+    frame: Any = demonstrations
+    order = ["round", "label", "set_rank"]
+    if frame_kind(demonstrations, "demonstrations") == "spark":
+        trace = frame.select(*TRACE_COLUMNS).distinct().orderBy(*order)
+    else:
+        trace = frame.drop_duplicates(order)[list(TRACE_COLUMNS)].sort_values(order, ignore_index=True)
+    return cast("Frame", trace)
+
+
+def _configuration(n: int, options: dict[str, Any]) -> Config:
+    cfg = configuration(options, SECTIONS, "select", FIXED)
+    rows_per_set = cfg.select.rows_per_set
+    if n < rows_per_set:
+        raise ConfigError(f"select: n is {n}, less than the rows_per_set={rows_per_set} rows of one set; raise n or lower rows_per_set")
+    return cfg.model_copy(update={"select": cfg.select.model_copy(update={"demonstration_sets": n // rows_per_set})})
+
+
+def _check_earlier(earlier: Any, kind: str) -> None:
+    if frame_kind(earlier, "earlier") != kind:
+        raise DataError(f"earlier: is a {frame_kind(earlier, 'earlier')} DataFrame and real a {kind} one; give both in one kind")
+    if missing := [name for name in EARLIER_COLUMNS if name not in earlier.columns]:
+        raise DataError(f"earlier: lacks the columns {', '.join(missing)}; give what select() returned")

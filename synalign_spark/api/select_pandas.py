@@ -1,0 +1,111 @@
+"""``select`` on a pandas frame: all in this process, no Spark and no Java."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from synalign_spark.api.frames import as_labels, as_vectors, encoded
+from synalign_spark.config import Config, EmbedConfig
+from synalign_spark.core.keys import content_ids, unit
+from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY, Clustering, cluster_rows, count_labels, demonstrations
+from synalign_spark.core.sampling.strata import WEIGHT_STEPS, DemonstrationSet, PickedSet, demonstration_sets
+from synalign_spark.errors import DataError
+from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_sets
+
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Distinct real rows. places: their rows of the frame; vectors: (n, d); weights: (n,) whole steps of the largest."""
+
+    places: list[int]
+    ids: list[str]
+    texts: list[str]
+    labels: list[str | None]
+    vectors: npt.NDArray[np.float32]
+    weights: Float64Array | None
+
+
+def select_pandas(real: pd.DataFrame, columns: RealColumns, cfg: Config, seed: int, earlier: pd.DataFrame | None) -> pd.DataFrame:
+    """:func:`synalign_spark.api.select.select` for pandas; cfg holds the options. Raises DataError for unusable rows."""
+    columns.check(list(real.columns))
+    rows = _rows(real, columns, cfg.embed)
+    try:
+        found = cluster_rows(rows.ids, rows.vectors, cfg.cluster, seed)
+        before = [] if earlier is None else _picked_sets(earlier, rows, found)
+        clusters = count_labels(found, rows.labels, rows.weights)
+        check_n(cfg.select, clusters.labels())
+        sets = demonstration_sets(clusters, cfg.select, before)
+    except ValueError as err:
+        raise DataError(f"select: {err}") from err
+    check_sets(sets, before)
+    order = found.sq_distance if cfg.select.choice == "nearest" else unit(seed, DEMONSTRATIONS_KEY, rows.ids)
+    shown = demonstrations(sets, found, rows.ids, rows.labels, order)
+    return _frame(shown, rows, real.index)
+
+
+def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig) -> _Rows:
+    """The rows of the frame, one an id, with their vectors."""
+    texts: list[Any] = real[columns.text].tolist()
+    labels = as_labels(real[columns.label]) if columns.label else [None] * len(real)
+    weights = real[columns.weight].astype(np.float64).fillna(1.0).to_numpy() if columns.weight else np.ones(len(real))
+    given_ids = real[columns.id] if columns.id else None
+    _unusable(texts, given_ids, weights).refuse(columns)
+    ids = content_ids(texts, labels) if given_ids is None else given_ids.astype(str).tolist()
+    places_of: dict[str, list[int]] = {}
+    for place in np.flatnonzero(weights > 0).tolist():
+        places_of.setdefault(ids[place], []).append(place)
+    places = [same[0] for same in places_of.values()]
+    steps = np.maximum(1.0, np.rint(weights / weights.max() * WEIGHT_STEPS))
+    return _Rows(
+        places,
+        list(places_of),
+        [texts[place] for place in places],
+        [labels[place] for place in places],
+        _vectors(real[columns.embedding], list(places_of.values())) if columns.embedding else encoded([texts[i] for i in places], embedder),
+        np.array([steps[same].sum() for same in places_of.values()]) if columns.weight else None,
+    )
+
+
+def _unusable(texts: list[Any], ids: pd.Series | None, weights: Float64Array) -> Unusable:
+    return Unusable(
+        rows=int((weights > 0).sum()),
+        empty_text=sum(not isinstance(text, str) or not text.strip(" ") for text in texts),
+        null_id=0 if ids is None else int(ids.isna().sum()),
+        repeated_id=0 if ids is None else int(ids.dropna().duplicated().sum()),
+        bad_weight=int(((weights < 0) | np.isinf(weights)).sum()),
+    )
+
+
+def _vectors(column: pd.Series, places: list[list[int]]) -> npt.NDArray[np.float32]:
+    """One vector for each group of rows of one id: the smallest where they differ, so that their order does not show."""
+    values = column.tolist()
+    x = as_vectors([values[place] for same in places for place in same], str(column.name))
+    starts = np.cumsum([0, *(len(same) for same in places)])
+    chosen = [
+        first if last - first == 1 else first + min(range(last - first), key=lambda i: x[first + i].tolist())
+        for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+    ]
+    return x[chosen]
+
+
+def _picked_sets(earlier: pd.DataFrame, rows: _Rows, found: Clustering) -> list[PickedSet]:
+    """The sets of earlier rounds. Raises DataError where their rows are not in the clusters that they were picked from."""
+    columns = [earlier[name].tolist() for name in ("round", "set_rank", "cluster_id", "doc_id")]
+    shown = list(zip(*columns, as_labels(earlier["label"]), strict=True))
+    held = dict(zip(rows.ids, zip(rows.labels, found.cluster_ids.tolist(), strict=True), strict=True))
+    check_earlier(sum(held.get(key) != (label, cluster_id) for _, _, cluster_id, key, label in shown), len(shown))
+    return [*{PickedSet(int(number), label, int(rank), int(cluster_id)) for number, rank, cluster_id, _, label in shown}]
+
+
+def _frame(shown: Sequence[tuple[DemonstrationSet, int, int]], rows: _Rows, index: pd.Index) -> pd.DataFrame:
+    """One row a demonstration, with the types of the demonstrations table and the index of the row in ``real``."""
+    records = [{**vars(chosen), "rank_in_set": rank, "doc_id": rows.ids[row], "text": rows.texts[row]} for chosen, rank, row in shown]
+    whole = dict.fromkeys(("round", "set_rank", "cluster_id", "rank_in_set"), np.int32)
+    frame = pd.DataFrame.from_records(records, index=index[[rows.places[row] for _, _, row in shown]])
+    return frame[list(SHOWN_COLUMNS)].astype(whole)

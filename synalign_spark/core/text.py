@@ -1,0 +1,31 @@
+"""The normal form of a text: the same sentence gets the same characters, and so the same id.
+
+Its rules stand here once: as a function on Python strings, and as the patterns of a regular expression for engines that
+take whole columns (RE2, as in Arrow: see ``synalign_spark.udfs.text``).
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+# Marks that show nothing and would make two equal texts differ: zero-width space, word joiner, byte order mark, soft hyphen.
+INVISIBLE = "[\u200b\u2060\ufeff\u00ad]"
+FORM: Final = "NFC"
+# All control characters become spaces: a NUL or a bell inside a word is noise, tabs and line ends are white space.
+SPACE_CATEGORIES = ("Zs", "Zl", "Zp", "Cc")
+SPACES_RE2 = "[" + "".join(rf"\p{{{category}}}" for category in SPACE_CATEGORIES) + "]+"
+SPACE = " "
+
+
+def normalise(text: str) -> str:
+    """Unicode NFC, control characters and runs of white space as one space, invisible marks removed, ends trimmed.
+
+    Applying it twice changes nothing. Lone surrogates, which JSON can carry and UTF-8 cannot, become U+FFFD.
+
+    >>> normalise("  caf\\u0065\\u0301\\tau\\u200b lait ")
+    'café au lait'
+    """
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    composed = unicodedata.normalize(FORM, re.sub(INVISIBLE, "", whole))
+    spaced = "".join(SPACE if unicodedata.category(char) in SPACE_CATEGORIES else char for char in composed)
+    return SPACE.join(filter(None, spaced.split(SPACE)))

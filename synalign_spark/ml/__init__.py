@@ -1,0 +1,1 @@
+"""Estimators in the manner of Spark ML: parameters, ``fit``, ``transform``, and persistence."""

@@ -1,0 +1,88 @@
+"""Which columns of a frame hold what, and what its rows must not be. Imports no Spark: calls in process use it too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from synalign_spark.config import SelectConfig
+from synalign_spark.core.sampling.strata import DemonstrationSet, PickedSet
+from synalign_spark.errors import ConfigError, DataError
+
+TRACE_COLUMNS = (
+    "round", "label", "set_rank", "cluster_id", "posterior_sd", "cluster_share", "acquisition", "mean_sd_after", "coverage_after",
+)  # fmt: skip
+# The demonstrations table's columns, and with each row what is known of its set.
+SHOWN_COLUMNS = (
+    "round", "label", "set_rank", "cluster_id", "rank_in_set", "doc_id", "text",
+    "posterior_sd", "cluster_share", "acquisition", "mean_sd_after", "coverage_after",
+)  # fmt: skip
+EARLIER_COLUMNS = ("round", "label", "set_rank", "cluster_id", "doc_id")
+
+
+@dataclass(frozen=True)
+class RealColumns:
+    """Names of the columns of a frame of real rows; None where there is no such column."""
+
+    text: str = "text"
+    label: str | None = None
+    embedding: str | None = None
+    id: str | None = None
+    weight: str | None = None
+
+    def check(self, present: Sequence[str]) -> None:
+        """Raises DataError where a named column is not among those present."""
+        for role in ("text", "label", "embedding", "id", "weight"):
+            name = getattr(self, role)
+            if name is not None and name not in present:
+                raise DataError(f"{role}={name!r}: the frame has no such column; it has {', '.join(map(str, present))}")
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """How many rows of a frame cannot be used, by reason; rows: of all, of positive weight."""
+
+    rows: int
+    empty_text: int = 0
+    null_id: int = 0
+    repeated_id: int = 0
+    bad_weight: int = 0
+
+    def refuse(self, columns: RealColumns) -> None:
+        """Raises DataError for the first reason that any row has."""
+        for count, what in (
+            (self.empty_text, f"text={columns.text!r}: {self.empty_text} rows hold no text; filter them out"),
+            (
+                self.null_id,
+                f"id={columns.id!r}: {self.null_id} rows have no id; fill it, or leave id out: then rows are known by their text",
+            ),
+            (self.repeated_id, f"id={columns.id!r}: {self.repeated_id} rows repeat the id of another; keep one of each"),
+            (self.bad_weight, f"weight={columns.weight!r}: {self.bad_weight} rows have a negative or infinite weight; clip it at 0"),
+        ):
+            if count:
+                raise DataError(what)
+        if not self.rows:
+            raise DataError("the frame has no rows of positive weight; give it some")
+
+
+def check_earlier(missing: int, total: int) -> None:
+    """Raises DataError where demonstrations of earlier rounds are not in the clusters that they were picked from."""
+    if missing:
+        raise DataError(
+            f"earlier: {missing} of {total} demonstrations are not in the cluster that they were picked from; "
+            "give the same rows, seed and clustering options as in the rounds before, or start again without earlier"
+        )
+
+
+def check_n(cfg: SelectConfig, labels: Sequence[str | None]) -> None:
+    """Raises ConfigError where ``n`` gives fewer sets than there are labels."""
+    if cfg.demonstration_sets != "auto" and cfg.demonstration_sets < len(labels):
+        raise ConfigError(
+            f"n: gives {cfg.demonstration_sets} sets of rows_per_set={cfg.rows_per_set} rows, but the rows have {len(labels)} labels; "
+            f"set n to at least {len(labels) * cfg.rows_per_set}"
+        )
+
+
+def check_sets(sets: Sequence[DemonstrationSet], earlier: Sequence[PickedSet]) -> None:
+    """Raises DataError where a round has nothing to show."""
+    if not sets:
+        rounds = 1 + max(one.round for one in earlier)
+        raise DataError(f"select: all rows of all clusters were shown in rounds before {rounds}; lower select.rows_per_set")

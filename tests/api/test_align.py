@@ -1,0 +1,202 @@
+"""``sa.align``: the same weights for pandas and Spark, duplicates as one row, and clear errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import synalign_spark as sa
+from synalign_spark.errors import ConfigError, DataError
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20, "cross_validation_rows": 300}
+TOPICS = {"bad": ("dull slow plot", "weak flat script"), "good": ("warm bright cast", "sharp tender tale")}
+TOPIC_NAMES = ("bad0", "bad1", "good0", "good1")
+CENTRES = dict(zip(TOPIC_NAMES, np.random.default_rng(0).standard_normal((4, 12)) * 2, strict=True))
+
+
+def reviews(n, seed, shares=(0.5, 0.5), noise=0.0):
+    """n labelled rows with a vector each; shares: of the two topics of a label; noise: share of labels that are wrong."""
+    rng, rows = np.random.default_rng(seed), []
+    for i in range(n):
+        label, topic = ("bad", "good")[i % 2], int(rng.random() > shares[0])
+        x = CENTRES[f"{label}{topic}"] + rng.standard_normal(12)
+        told = label if rng.random() >= noise else {"bad": "good", "good": "bad"}[label]
+        rows.append({"text": f"{TOPICS[label][topic]} number {seed} {i}", "label": told, "vec": (x / np.linalg.norm(x)).astype(np.float32)})
+    return pd.DataFrame(rows)
+
+
+REAL, SYNTHETIC = reviews(500, 1, shares=(0.8, 0.2)), reviews(240, 2)
+
+
+def as_spark(spark, frame, partitions=3):
+    rows = frame.assign(vec=[x.tolist() for x in frame["vec"]]) if "vec" in frame else frame
+    return spark.createDataFrame(rows).repartition(partitions)
+
+
+def by_text(frame, column="weight"):
+    return dict(zip(frame["text"], frame[column], strict=True))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return sa.align(REAL, SYNTHETIC, label="label", embedding="vec", **SMALL)
+
+
+def test_weights_stand_beside_the_rows_as_they_were_given(whole):
+    frame = whole.weights
+    pd.testing.assert_frame_equal(frame[list(SYNTHETIC.columns)], SYNTHETIC)
+    assert frame["weight"].sum() == pytest.approx(1.0)
+    for label in ("bad", "good"):
+        mine = frame[frame["label"] == label]
+        assert mine["weight_in_label"].sum() == pytest.approx(1.0)
+        assert mine["weight"].sum() == pytest.approx((REAL["label"] == label).mean())
+    first_topic = frame["text"].str.contains("dull|warm")
+    assert frame.loc[first_topic, "weight"].sum() > 0.65, "real rows have eight in ten of it, synthetic ones five"
+
+
+def test_sample_weights_have_mean_one_beside_real_rows(whole):
+    total = whole.weights["sample_weight"].sum() + whole.real_sample_weight * len(REAL)
+    assert total / (len(REAL) + len(SYNTHETIC)) == pytest.approx(1.0)
+    counted = whole.weights["sample_weight"].sum() / whole.real_sample_weight
+    assert counted == pytest.approx(whole.certificate.mixing_weight)
+
+
+def test_the_certificate_speaks_and_has_every_figure(whole):
+    certificate = whole.certificate
+    assert str(certificate).startswith("all rows: ")
+    assert certificate.mmd2_holdout_after < certificate.mmd2_holdout_before
+    assert certificate.by_label["good"]["n_synthetic"] == 120
+    assert json.loads(json.dumps(certificate.to_dict()))["overall"]["verdict"] == certificate.verdict
+    with pytest.raises(AttributeError, match="no figure 'essay'"):
+        _ = certificate.essay
+
+
+@pytest.mark.parametrize("settings", [{}, {"regularization": 0.05}, {"cross_validation_rows": 5_000}])
+def test_pandas_and_spark_give_the_same_weights(spark, settings):
+    options = {"label": "label", "embedding": "vec", **SMALL, **settings}
+    here = sa.align(REAL, SYNTHETIC, **options)
+    there = sa.align(as_spark(spark, REAL, 7), as_spark(spark, SYNTHETIC), **options)
+    found = there.weights.toPandas()
+    assert [name for name in found.columns if name not in SYNTHETIC] == [name for name in here.weights.columns if name not in SYNTHETIC]
+    for column in ("weight", "sample_weight", "label_confidence", "log_density_ratio", "base_weight"):
+        expected, got = by_text(here.weights, column), by_text(found, column)
+        np.testing.assert_allclose([got[key] for key in expected], list(expected.values()), rtol=1e-6)
+    assert there.certificate.verdict == here.certificate.verdict
+    assert there.real_sample_weight == pytest.approx(here.real_sample_weight)
+
+
+def test_the_order_of_rows_changes_nothing(whole):
+    again = sa.align(REAL[::-1], SYNTHETIC.sample(frac=1, random_state=3), label="label", embedding="vec", **SMALL)
+    expected, got = by_text(whole.weights), by_text(again.weights)
+    assert got == expected
+    assert again.certificate.verdict == whole.certificate.verdict
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+def test_equal_rows_share_the_weight_of_one(spark, kind):
+    twice = pd.concat([SYNTHETIC, SYNTHETIC[:10]], ignore_index=True).assign(w=[3.0] * 10 + [1.0] * 240)
+    single = SYNTHETIC.assign(w=[4.0] * 10 + [1.0] * 230)
+    options = {"label": "label", "embedding": "vec", "weight": "w", "regularization": 0.1, **SMALL}
+    expected = sa.align(REAL, single, **options).weights
+    frames = (REAL, twice) if kind == "pandas" else (as_spark(spark, REAL), as_spark(spark, twice))
+    found = sa.align(*frames, **options).weights
+    found = found if kind == "pandas" else found.toPandas()
+    assert len(found) == 250
+    summed = found.groupby("text")["weight"].sum()
+    np.testing.assert_allclose(summed[expected["text"]], expected["weight"], rtol=1e-6)
+    pair = found[found["text"] == SYNTHETIC["text"][0]].sort_values("w")
+    assert pair["weight"].tolist()[1] == pytest.approx(3 * pair["weight"].tolist()[0])
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+def test_vectors_alone_are_enough(spark, kind):
+    options = {"text": None, "embedding": "vec", "label": "label", **SMALL}
+    real, synthetic = REAL[["vec", "label"]], SYNTHETIC[["vec", "label"]]
+    expected = sa.align(real, synthetic, **options)
+    assert expected.weights["log_density_ratio"].isna().all()
+    assert expected.weights["label_confidence"].notna().all()
+    if kind == "spark":
+        found = sa.align(as_spark(spark, real), as_spark(spark, synthetic), **options).weights.toPandas()
+        np.testing.assert_allclose(np.sort(found["weight"]), np.sort(expected.weights["weight"]), rtol=1e-6)
+        return
+    assert sa.align(real, synthetic, embedding="vec", label="label", **SMALL).weights.equals(expected.weights), (
+        "no text column: as text=None"
+    )
+
+
+def test_texts_are_embedded_where_there_are_no_vectors():
+    found = sa.align(REAL[["text"]][:60], SYNTHETIC[["text"]][:40], **SMALL)
+    assert found.weights["weight"].sum() == pytest.approx(1.0)
+    assert found.certificate.rule == "mmd_rule"
+    assert found.real_sample_weight == 1.0
+
+
+def test_a_pandas_call_starts_no_java():
+    code = """
+import sys, time
+import numpy as np, pandas as pd
+start = time.perf_counter()
+import synalign_spark as sa
+assert time.perf_counter() - start < 5, "imports nothing heavy"
+assert not {"pyspark", "torch", "ray", "sklearn", "pydantic"} & set(sys.modules), sorted(sys.modules)
+x = np.random.default_rng(0).standard_normal((400, 8))
+frame = pd.DataFrame({"vec": list(x)})
+print(sa.align(frame[:200], frame[200:], embedding="vec", n_features=64, permutations=20).weights["weight"].sum())
+assert not {"pyspark", "torch", "sentence_transformers"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"label": "lable"}, DataError, "label='lable': the real frame has no such column; did you mean 'label'?"),
+        ({"embedding": None, "text": None}, DataError, "text and embedding are both None"),
+        ({"regularisation": 1.0}, ConfigError, "did you mean regularization?"),
+        ({"holdout": 0.9}, ConfigError, "align.holdout"),
+        ({"weight": "w"}, DataError, "weight='w': the real or synthetic frame has no such column"),
+        ({"runtime": "barrier"}, ConfigError, "align.runtime is barrier, which needs Spark DataFrames"),
+        ({"text": None, "density_ratio": 1.0}, ConfigError, "align.density_ratio is 1, but it reads words"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_fix(change, error, words):
+    with pytest.raises(error, match="(?s).*") as caught:
+        sa.align(REAL[:50], SYNTHETIC[:50], **{"label": "label", "embedding": "vec", **SMALL, **change})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"text": ["", *SYNTHETIC["text"][1:50]]}, "text='text': 1 of 50 synthetic rows hold no text"),
+        ({"label": [None, *SYNTHETIC["label"][1:50]]}, "label='label': 1 of 50 synthetic rows have no label"),
+        ({"label": ["ugly", *SYNTHETIC["label"][1:50]]}, "synthetic rows have labels without any real row: ugly"),
+        ({"key": ["a", "a", *map(str, range(48))]}, "id='key': 1 of 50 synthetic rows have no id, or that of another row"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_counted(spark, kind, change, words):
+    real, synthetic = REAL[:80].assign(key=range(80)), SYNTHETIC[:50].assign(key=range(50)).assign(**change)
+    frames = (
+        (real, synthetic)
+        if kind == "pandas"
+        else (as_spark(spark, real.astype({"key": str})), as_spark(spark, synthetic.astype({"key": str})))
+    )
+    options = {"label": "label", "embedding": "vec", **SMALL} | ({"id": "key"} if "key" in change else {})
+    with pytest.raises(DataError) as caught:
+        sa.align(*frames, **options)
+    assert words in str(caught.value)
+
+
+def test_frames_of_two_kinds_or_none_are_refused(spark):
+    with pytest.raises(DataError, match="synthetic: is a spark DataFrame and real a pandas one"):
+        sa.align(REAL, as_spark(spark, SYNTHETIC[:5]), embedding="vec")
+    with pytest.raises(DataError, match="real: must be a pandas or a Spark DataFrame, got builtins.list"):
+        sa.align([1], SYNTHETIC, embedding="vec")

@@ -1,0 +1,50 @@
+"""An error survives being quoted by Spark; what is not ours is not taken for ours. No Spark."""
+
+import doctest
+import pickle
+
+import pytest
+
+from synalign_spark import spark_errors
+from synalign_spark.errors import ContractError, DataError
+from synalign_spark.spark_errors import LONGEST_MESSAGE, carrier, failure_in, marked
+
+
+class JavaCause:
+    """As much of a py4j exception as is looked at."""
+
+    def __init__(self, text, cause=None):
+        self._text, self._cause = text, cause
+
+    def toString(self):  # noqa: N802 - Java's name
+        return self._text
+
+    def getCause(self):  # noqa: N802
+        return self._cause
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(spark_errors).failed == 0
+
+
+@pytest.mark.parametrize("message", ["plain", "two\nlines 'and' \"quotes\"", "ünïcode: 50% of 3", "x" * 10_000])
+def test_a_message_of_any_characters_arrives_whole_and_bounded(message):
+    found = failure_in(RuntimeError(f"org.apache.spark.SparkException: [X] {marked(ContractError(message), 'task 1 of 2')} at line 3"))
+    assert (found.kind, found.message, found.where) == ("ContractError", message[:LONGEST_MESSAGE], "task 1 of 2")
+    assert isinstance(found.error, ContractError)
+
+
+def test_an_error_of_another_kind_is_a_failure_and_no_error_of_ours():
+    carried = pickle.loads(pickle.dumps(carrier(KeyError("no_such"), "task 0 of 1")))
+    found = failure_in(carried)
+    assert (found.kind, found.message, found.error) == ("KeyError", "'no_such'", None)
+    assert failure_in(RuntimeError("disk full")) is None
+    assert failure_in(RuntimeError("synalign_spark.errors.os: not a class of errors")).error is None
+
+
+def test_the_trace_of_a_udf_and_a_cause_in_the_jvm_are_looked_at():
+    traced = RuntimeError('File "x.py", line 3\nsynalign_spark.errors.DataError: embedding: not finite; mend it\n\tat org.apache')
+    assert str(failure_in(traced).error) == "embedding: not finite; mend it"
+    outer = RuntimeError("Job aborted")
+    outer.java_exception = JavaCause("Job aborted", JavaCause(marked(DataError("from below"))))
+    assert str(failure_in(outer).error) == "from below"

@@ -36,18 +36,13 @@ def as_markdown(docstring: str, known: set[str]) -> str:
 
     known: names that are entries of a list where they stand before a colon.
 
-    >>> print(as_markdown("Adds.\\n\\na: first; b: second.\\nRaises ValueError for others.\\n\\n>>> add(1, 2)\\n3", {"a", "b"}))
+    >>> print(as_markdown("Adds.\\n\\na: first; b: second.\\nRaises ValueError for others.", {"a", "b"}))
     Adds.
     <BLANKLINE>
     - **`a`**: first
     - **`b`**: second.
     <BLANKLINE>
-    Raises ValueError for others.
-    <BLANKLINE>
-    ```pycon
-    >>> add(1, 2)
-    3
-    ```"""
+    Raises ValueError for others."""
     prose, arrows, example = docstring.partition("\n>>> ")
     if docstring.startswith(">>> "):
         prose, arrows, example = "", "\n>>> ", docstring[4:]

@@ -18,6 +18,7 @@ from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
 from synalign_spark.alignment.runtimes.device import check_device
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
 from synalign_spark.alignment.samples import draw_real, draw_synthetic, row_share
+from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.alignment.sides import SPLITS, Side
 from synalign_spark.alignment.strength import Strength, choose_strength, needs_rows, plan_strength
 from synalign_spark.alignment.survey import Survey, survey
@@ -37,7 +38,7 @@ Report = Callable[[str], None]
 @dataclass(frozen=True)
 class AlignedSides:
     """weights: columns of ``runtimes.rows.WEIGHTED``, an Arrow table or a DataFrame; certificate, trace: rows of those tables; features,
-    differences: what the witness needs; mixing_weight, counts: for sample weights."""
+    differences: what the witness needs; mixing_weight: for sample weights; scorer: weighs these and other rows."""
 
     weights: Any
     certificate: list[dict[str, Any]]
@@ -45,7 +46,7 @@ class AlignedSides:
     features: FeatureMap
     differences: Mapping[str, MeanDifference]
     mixing_weight: float | None
-    counts: Survey
+    scorer: Scorer
 
 
 def align_sides(
@@ -81,7 +82,8 @@ def align_sides(
         report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
     differences = {group: _difference(means[group], outcomes.get(group)) for group in means}
     trace = trace_rows(outcomes, strength)
-    return AlignedSides(weights, certificate, trace, features, differences, strength.mixing_weight, counts)
+    scorer = Scorer(features, strength.base, solved, cfg.per_label, seed)
+    return AlignedSides(weights, certificate, trace, features, differences, strength.mixing_weight, scorer)
 
 
 def problem(means: Mapping[str, Sample], settings: Settings, share: float, split: bool) -> Problem:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from synalign_spark.alignment.certificate import Certificate
+from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import frame_kind
 from synalign_spark.api.options import configuration
@@ -32,12 +33,13 @@ class Alignment(Generic[Frame]):
     ``base_weight`` (what the row came with, within its label), ``label_confidence`` (p(label | row), null without labels),
     ``log_density_ratio`` (of its words, null where they are left out), and ``sample_weight``, for training on all rows beside real ones;
     certificate: what the weights achieve; real_sample_weight: sample weight of each real row beside them (times the row's own weight);
-    trace: what was tried on the way, rows of the ``solver_trace`` table."""
+    trace: what was tried on the way, rows of the ``solver_trace`` table; scorer: what ``Aligner`` keeps to weigh other rows."""
 
     weights: Frame
     certificate: Certificate
     real_sample_weight: float
     trace: list[dict[str, Any]]
+    scorer: Scorer
 
     def __repr__(self) -> str:
         return f"Alignment(weights={len(WEIGHT_COLUMNS)} columns beside the synthetic rows, certificate={self.certificate!r})"

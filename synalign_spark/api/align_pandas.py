@@ -62,7 +62,7 @@ def align_pandas(
     weights["sample_weight"] = weights["weight"] * len(synthetic) * other
     kept = synthetic.drop(columns=[name for name in WEIGHT_COLUMNS if name in synthetic.columns])
     return Alignment(kept.join(pd.DataFrame(weights, index=synthetic.index)) if synthetic.index.is_unique else _beside(kept, weights),
-                     Certificate(found.certificate), own * n_real / float(sides[0].prior.sum()), found.trace)  # fmt: skip
+                     Certificate(found.certificate), own * n_real / float(sides[0].prior.sum()), found.trace, found.scorer)  # fmt: skip
 
 
 def _beside(kept: pd.DataFrame, weights: dict[str, Float64Array]) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def align_spark(
     finally:
         for frame in kept:
             frame.unpersist()
-    return Alignment(result, Certificate(found.certificate), own * frames[0].rows / frames[0].prior, found.trace)
+    return Alignment(result, Certificate(found.certificate), own * frames[0].rows / frames[0].prior, found.trace, found.scorer)
 
 
 def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | None) -> Frame:

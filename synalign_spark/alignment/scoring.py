@@ -1,0 +1,128 @@
+"""What an alignment leaves to weigh rows with, the fitted ones or others, and its form on a disk: arrays, no pickle."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfTransformer
+
+from synalign_spark.alignment.base_measure import BaseMeasure, with_base_measure
+from synalign_spark.alignment.runtimes.local import LocalRows
+from synalign_spark.alignment.runtimes.rows import Solved
+from synalign_spark.alignment.sides import Side
+from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.groups import label_of
+from synalign_spark.core.strength.classifiers import LabelClassifier, SharedClassifiers
+from synalign_spark.core.strength.density_ratio import DensityRatio
+from synalign_spark.errors import DataError
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """w proportional to q exp(theta . phi), with the normaliser of the rows that were aligned.
+
+    features: phi; base: q; solved: theta, normalisers and share by group; per_label, seed: as of the alignment."""
+
+    features: FeatureMap
+    base: BaseMeasure
+    solved: Mapping[str, Solved]
+    per_label: bool
+    seed: int
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels whose rows can be weighed; empty where one mixture was matched."""
+        return sorted(label for group in self.solved if (label := label_of(group)) is not None)
+
+    def weights(self, rows: Side) -> Any:
+        """The columns of ``runtimes.rows.WEIGHTED`` for every row: an Arrow table, or a DataFrame where the rows lie in one.
+
+        The rows that were aligned get their weights; others what they would have had among them, so that theirs need not sum to 1."""
+        rebased = with_base_measure(rows, self.base)
+        if hasattr(rebased, "frame"):
+            from synalign_spark.alignment.runtimes.driver_loop import SparkRows
+
+            return SparkRows(rebased.frame, self.features).weights(self.solved)
+        return LocalRows(rebased.table(), self.features, "recompute").weights(self.solved)
+
+    def check_labels(self, found: set[str | None]) -> None:
+        """Raises DataError for labels that were not aligned."""
+        unknown = sorted(str(label) for label in found - set(self.labels)) if self.labels else []
+        if unknown:
+            raise DataError(f"label: {', '.join(unknown[:10])} was not among the aligned rows; the model knows {', '.join(self.labels)}")
+
+    def to_bytes(self) -> bytes:
+        """Everything as named arrays (numpy's npz)."""
+        groups = sorted(self.solved)
+        scalars = [[s.log_partition, s.log_total, s.share] for s in (self.solved[group] for group in groups)]
+        arrays: Arrays = {
+            "frequencies": self.features.frequencies, "bandwidths": np.array(self.features.bandwidths), "groups": np.array(groups, dtype=str),
+            "thetas": np.stack([self.solved[group].theta for group in groups]), "scalars": np.array(scalars),
+            "settings": np.array([self.per_label, self.seed], dtype=np.int64),
+            "exponents": np.array([self.base.confidence_exponent, self.base.density_ratio_exponent]),
+        }  # fmt: skip
+        arrays |= _classifier_arrays(self.base.classifier) | _ratio_arrays(self.base.density_ratio)
+        stream = io.BytesIO()
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, state: bytes) -> "Scorer":
+        """Reads what ``to_bytes`` wrote."""
+        with np.load(io.BytesIO(state), allow_pickle=False) as stored:
+            arrays: Arrays = dict(stored)
+        features = FeatureMap(arrays["frequencies"], tuple(arrays["bandwidths"].tolist()))
+        solved = {
+            str(group): Solved(theta, *map(float, scalars))
+            for group, theta, scalars in zip(arrays["groups"], arrays["thetas"], arrays["scalars"], strict=True)
+        }
+        a, b = map(float, arrays["exponents"])
+        per_label, seed = map(int, arrays["settings"])
+        return cls(features, BaseMeasure(a, _classifier(arrays), _ratio(arrays), b), solved, bool(per_label), seed)
+
+
+def _classifier_arrays(classifier: LabelClassifier | SharedClassifiers | None) -> Arrays:
+    if classifier is None:
+        return {}
+    parts = [classifier.real, *classifier.shared] if isinstance(classifier, SharedClassifiers) else [classifier]
+    arrays: Arrays = {"classifiers": np.array(len(parts))}
+    for i, part in enumerate(parts):
+        arrays |= {f"coef{i}": part.coef, f"intercept{i}": part.intercept, f"labels{i}": np.array(part.labels, dtype=str)}
+    return arrays
+
+
+def _classifier(arrays: Arrays) -> LabelClassifier | SharedClassifiers | None:
+    if "classifiers" not in arrays:
+        return None
+    parts = [
+        LabelClassifier(arrays[f"coef{i}"], arrays[f"intercept{i}"], tuple(map(str, arrays[f"labels{i}"])))
+        for i in range(int(arrays["classifiers"]))
+    ]
+    return parts[0] if len(parts) == 1 else SharedClassifiers(parts[0], (parts[1], parts[2]))
+
+
+def _ratio_arrays(ratio: DensityRatio | None) -> Arrays:
+    if ratio is None:
+        return {}
+    coef = ratio.coef.tocsr()
+    return {
+        "idf": ratio.tfidf.idf_, "ratio_data": coef.data, "ratio_indices": coef.indices, "ratio_indptr": coef.indptr,
+        "ratio_shape": np.array(coef.shape), "ratio_intercept": ratio.intercept, "ratio_groups": np.array(ratio.groups, dtype=str),
+    }  # fmt: skip
+
+
+def _ratio(arrays: Arrays) -> DensityRatio | None:
+    if "idf" not in arrays:
+        return None
+    tfidf = TfidfTransformer(sublinear_tf=True)
+    tfidf.idf_ = arrays["idf"]
+    coef = sparse.csr_matrix(
+        (arrays["ratio_data"], arrays["ratio_indices"], arrays["ratio_indptr"]), shape=tuple(arrays["ratio_shape"].tolist())
+    )
+    return DensityRatio(tfidf, coef, arrays["ratio_intercept"], tuple(map(str, arrays["ratio_groups"])))

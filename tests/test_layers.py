@@ -42,7 +42,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"alignment", "config", "core", "errors", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
-    "ml": ({"config", "core", "errors", "spark", "storage.tables", "udfs"}, NUMERIC | {"pyarrow", "pyspark"}),
+    "ml": ({"config", "core", "errors", "spark", "storage.tables", "udfs"}, NUMERIC | {"pyarrow", "pydantic", "pyspark"}),
     "api": ({"config", "core", "errors", "ml", "spark", "storage.tables", "udfs"}, NUMERIC | {"pandas", "pyarrow", "pyspark"}),
     "cli": (
         {"config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},

@@ -132,7 +132,7 @@ def demonstration_sets(clusters: LabelClusters, rule: Rule, earlier: Sequence[Pi
 def posterior_sd(clusters: LabelClusters, rule: Rule, sets: Sequence[PickedSet]) -> dict[str | None, Float64Array]:
     """What is still unknown after the given sets: posterior standard deviation at every centroid, (k,) for each label.
 
-    Clusters without rows of a label are judged too: a row that comes later may lie there."""
+    Clusters without rows of a label have one too: a row that comes later may lie there."""
     length_scale = _length_scale(clusters, rule)
     position = {cluster_id: place for place, cluster_id in enumerate(clusters.ids.tolist())}
     found = {}

@@ -49,7 +49,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "ml": (
         {"alignment", "api", "config", "core", "errors", "spark", "storage.tables", "udfs"},
-        NUMERIC | {"pyarrow", "pyspark"},
+        NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
         {"api", "config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},

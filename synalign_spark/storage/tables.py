@@ -89,7 +89,7 @@ DEMONSTRATIONS = Table(
 )  # fmt: skip
 
 SELECTION_TRACE = Table(
-    "selection_trace", "select", "How uncertainty fell, demonstration set by demonstration set.", ("round", "label", "set_rank"),
+    "selection_trace", "select", "How the uncertainty fell with each demonstration set.", ("round", "label", "set_rank"),
     (
         Column("round", "int", "generation round, from 0"),
         LABEL,

@@ -32,10 +32,10 @@ def test_a_run_tells_its_tables_certificate_and_summary(finished_run):
     assert overall["n_synthetic"] == found["weights"]
     assert overall["verdict"] in str(finished_run.certificate)
     assert Path(finished_run.report).exists()
-    told = str(finished_run)
-    assert told.startswith(f"run e2e in {finished_run.cfg.lake.path} (parquet)")
-    assert "Real rows:          240 accepted" in told
-    assert overall["verdict"] in told
+    summary = str(finished_run)
+    assert summary.startswith(f"run e2e in {finished_run.cfg.lake.path} (parquet)")
+    assert "Real rows:          240 accepted" in summary
+    assert overall["verdict"] in summary
 
 
 def test_its_tables_are_spark_frames_in_the_session_that_was_given_and_pandas_frames_without(finished_run, corpora):
@@ -110,9 +110,11 @@ def test_a_session_without_delta_is_told_what_it_lacks(tmp_path):
     (tmp_path / "script.py").write_text(WITHOUT_DELTA)
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=_env(), capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    told, rows = done.stdout.splitlines()
-    assert told.startswith("LakeError lake.format is 'delta', but the given Spark session has no Delta; start it with spark.jars.packages=")
-    assert "spark.sql.extensions=io.delta" in told
+    message, rows = done.stdout.splitlines()
+    assert message.startswith(
+        "LakeError lake.format is 'delta', but the given Spark session has no Delta; start it with spark.jars.packages="
+    )
+    assert "spark.sql.extensions=io.delta" in message
     assert rows == "3"  # the session is the caller's, after an error too
 
 

@@ -77,7 +77,7 @@ def _real_cells(
     placed = embeddings.select("doc_id", group_column(True).alias("grp"), "embedding").join(
         clusters.select("doc_id", "cluster_id"), "doc_id", "left"
     )
-    job = partial(_real_partition, features=features, differences=dict(differences))
+    job = partial(partition_cells, features=features, differences=dict(differences))
     parts = placed.select("grp", F.coalesce("cluster_id", F.lit(NO_CLUSTER)).alias("cluster_id"), "doc_id", "embedding")
     top = F.slice(F.sort_array(F.flatten(F.collect_list("top"))), 1, EXAMPLES)  # by falling value, then by id
     sums = [F.sum(name).alias(name) for name in ("n", "after", "before")]
@@ -85,10 +85,12 @@ def _real_cells(
     return {(row["grp"], row["cluster_id"]): row for row in merged.toArrow().to_pylist()}
 
 
-def _real_partition(
+def partition_cells(
     batches: Iterable[pa.RecordBatch], features: FeatureMap, differences: Mapping[str, MeanDifference]
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of CELLS: one a group and cluster that the partition holds rows of."""
+    """Witness sums of the real rows of one partition: a row of CELLS a group and cluster, in one batch; none without rows.
+
+    batches: grp, cluster_id, doc_id and embedding; differences: by group. However the rows are cut into batches, the same bits."""
     cells: dict[Key, Cell] = {}
     for batch in batches:
         for start in range(0, batch.num_rows, SLICE_ROWS):

@@ -29,7 +29,7 @@ def _effective(findings: Findings) -> str:
     spread = findings.weights
     if spread is None:
         return ""
-    zeros = f", and {spread.zeros:,} rows have none" if spread.zeros else ""
+    zeros = f", and {spread.zeros:,} {'row has' if spread.zeros == 1 else 'rows have'} none" if spread.zeros else ""
     return (
         f"The weighted set is worth {spread.ess:,.0f} of its {spread.rows:,} rows (effective sample size, {spread.ess / spread.rows:.0%}); "
         f"the heaviest row weighs {number(spread.largest)} times a uniform one{zeros}."

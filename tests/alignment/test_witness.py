@@ -167,11 +167,11 @@ def test_slices_change_no_bit(labelled, spark, slice_rows):
     real = LABELLED.real
     columns = [pa.array([f"={label}" for label in real.labels]), pa.array(real.cluster), pa.array(real.ids.tolist()), from_matrix(real.x)]
     batch = pa.RecordBatch.from_arrays(columns, names=["grp", "cluster_id", "doc_id", "embedding"])
-    whole = next(module._real_partition([batch], FEATURES, LABELLED.differences))
+    whole = next(module.partition_cells([batch], FEATURES, LABELLED.differences))
     old, module.SLICE_ROWS = module.SLICE_ROWS, slice_rows
     try:
         assert (
-            next(module._real_partition([batch.slice(300), batch.slice(0, 0), batch.slice(0, 300)], FEATURES, LABELLED.differences))
+            next(module.partition_cells([batch.slice(300), batch.slice(0, 0), batch.slice(0, 300)], FEATURES, LABELLED.differences))
             == whole
         )
     finally:

@@ -203,6 +203,11 @@ class DeviceBuilder:
         self._counts: dict[str, int] = {}
         self._groups: dict[str, list[Chunk[Tensor]]] = {}
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows of all groups that wait on the host for their block to be full."""
+        return sum(self._counts.values())
+
     def add(self, group: str, x: Float32Array, log_base: Float64Array, log_prior: Float64Array) -> None:
         """Rows of one group. x: (n, d) embeddings; log_base, log_prior: (n,)."""
         waiting = self._waiting.setdefault(group, [])
@@ -212,7 +217,7 @@ class DeviceBuilder:
             self._counts[group] = self._counts.get(group, 0) + len(x[rows])
             if self._counts[group] >= self._block_rows:
                 self._emit(group)
-        while sum(self._counts.values()) > self._waiting_limit:  # many labels: the fullest block goes as it is
+        while self.waiting_rows > self._waiting_limit:  # many labels: the fullest block goes as it is
             self._emit(max(sorted(self._counts), key=lambda name: self._counts[name]))
 
     def _emit(self, group: str) -> None:

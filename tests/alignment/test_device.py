@@ -52,10 +52,10 @@ class Session:
     """A session of which only the settings are asked."""
 
     def __init__(self, **values):
-        self.conf, self._values = self, {f"spark.{name.replace('_', '.')}": value for name, value in values.items()}
+        self.conf, self.values = self, {f"spark.{name.replace('_', '.')}": value for name, value in values.items()}
 
     def get(self, key, default=None):
-        return self._values.get(key, default)
+        return self.values.get(key, default)
 
 
 def test_the_driver_without_a_gpu_goes_by_its_memory(no_gpu):
@@ -99,14 +99,14 @@ def test_a_gpu_that_is_not_there_is_named_before_any_work(no_gpu, cfg, master, m
 
 def test_a_cluster_is_asked_through_its_tasks(no_gpu):
     yarn = Session(master="yarn", task_resource_gpu_amount="1", executor_resource_gpu_amount="1", executor_instances="4")
-    yarn.getAll = yarn._values
+    yarn.getAll = yarn.values
     cfg = AlignConfig(device="cuda")
     check_device(yarn, cfg)
     found = choose_runtime(yarn, cfg, 10_000, 384)
     assert (found.name, found.tasks, found.place) == ("barrier", 4, Place("cuda", 2_500, 384, 2_048, 1.0))
     assert "device cuda" in found.reason
     elastic = Session(master="yarn", dynamicAllocation_enabled="true")
-    elastic.getAll = elastic._values
+    elastic.getAll = elastic.values
     with pytest.raises(
         ConfigError, match=r"align.device is cuda, but a barrier stage cannot run: spark.dynamicAllocation.*set align.device to auto"
     ):

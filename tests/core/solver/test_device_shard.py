@@ -195,7 +195,7 @@ def test_many_labels_do_not_wait_for_ever(monkeypatch):
     for place in range(30):
         name, nothing = "abc"[place % 3], np.zeros(3)
         builder.add(name, embeddings(place, 3), nothing, nothing)
-        assert sum(len(part[0]) for parts in builder._waiting.values() for part in parts) <= 20
+        assert builder.waiting_rows <= 20
     assert [builder.shard().rows(name) for name in "abc"] == [30, 30, 30]
 
 

@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NUMERICAL := tests/core tests/alignment/test_align.py tests/alignment/test_strength.py
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install quickstart test test-slow test-all lint format docs bench doctor clean java
+.PHONY: help install quickstart test test-kernels test-slow test-all lint format docs reference bench doctor clean java
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +33,12 @@ quickstart: install ## run the whole pipeline on real text with the embedded mod
 test: install ## the fast tests
 	$(BIN)/python -m pytest
 
+test-kernels: install ## the numerical tests with the BLAS kernels of other processors
+	@for kernel in Haswell $$(grep -qs avx512f /proc/cpuinfo && echo SkylakeX); do \
+		echo "== OPENBLAS_CORETYPE=$$kernel"; \
+		OPENBLAS_CORETYPE=$$kernel $(BIN)/python -m pytest $(NUMERICAL) || exit 1; \
+	done
+
 test-slow: install ## the slow tests alone
 	$(BIN)/python -m pytest -m slow
 
@@ -46,8 +53,11 @@ format: install ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install ## renew the configuration reference in README.md
-	$(BIN)/python -m synalign_spark.config.reference README.md
+reference: install ## renew the pages that are generated: configuration keys and tables
+	$(BIN)/python -m synalign_spark.config.reference docs/reference/configuration.md
+	$(BIN)/python -m synalign_spark.storage.reference docs/reference/tables.md
+
+docs: reference ## renew the documents
 
 bench: install ## all benchmarks; each prints one JSON object as its last line
 	@for bench in tests/bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

@@ -1,9 +1,11 @@
-"""Numbers and texts as the terminal and the page show them."""
+"""Numbers and texts as the terminal, the report and the documents show them."""
 
 import math
+import textwrap
 from typing import Any
 
 CUT_CHARS = 400
+DOCUMENT_COLUMNS = 100
 # Control characters would drive a terminal, and direction marks would turn the text around them.
 _DRIVING = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], " ")
 
@@ -48,3 +50,21 @@ def cut(text: str | None, length: int = CUT_CHARS) -> str:
         return "–"
     plain = " ".join(text.translate(_DRIVING).split())
     return plain if len(plain) <= length else plain[: length - 1] + "…"
+
+
+def markdown(text: str) -> str:
+    """A text in which Markdown sees no emphasis and no tag; code in backticks is as it was.
+
+    >>> print(markdown("a <b> of 2 * 3"))
+    a \\<b> of 2 \\* 3
+    """
+    parts = text.split("`")
+    parts[::2] = (part.replace("*", "\\*").replace("<", "\\<") for part in parts[::2])
+    return "`".join(parts)
+
+
+def paragraph(text: str, bullet: str = "") -> str:
+    """A paragraph of a document in lines of at most 100 columns; ``bullet`` stands before the first, as wide a space before the others."""
+    return textwrap.fill(
+        text, DOCUMENT_COLUMNS, initial_indent=bullet, subsequent_indent=" " * len(bullet), break_long_words=False, break_on_hyphens=False
+    )

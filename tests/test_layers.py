@@ -18,9 +18,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "spark_errors": ({"errors"}, set()),
     "logs": (set(), {"structlog"}),
     "progress": (set(), {"rich"}),
-    "config": ({"errors"}, {"pydantic", "yaml"}),
+    "config": ({"errors", "formatting"}, {"pydantic", "yaml"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
-    "storage": ({"errors", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
+    "storage": ({"errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
@@ -44,15 +44,15 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "api": (
-        {"alignment", "config", "core", "errors", "generation", "pipeline", "progress", "spark", "storage", "udfs"},
+        {"alignment", "config", "core", "errors", "formatting", "generation", "pipeline", "progress", "spark", "storage", "udfs"},
         NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
     ),
     "ml": (
         {"alignment", "api", "config", "core", "errors", "spark", "storage.tables", "udfs"},
-        NUMERIC | {"pyarrow", "pyspark"},
+        NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
-        {"config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
+        {"api", "config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),

@@ -1,4 +1,4 @@
-"""The witness table: in which clusters of the corpus real mass is missing, even after weighting.
+"""The witness table: in which clusters of the corpus synthetic rows are missing, even after weighting.
 
 On the executors: one pass over the real rows (features and witness, partial sums a label and cluster, merged by
 Spark) and one over the synthetic rows (nearest centroid). On the driver: a row a label and cluster that holds
@@ -31,7 +31,9 @@ EXAMPLE_CHARS = 500
 SLICE_ROWS = 1_024  # rows in hand at a time on an executor: about 40 MiB of features and their roundings at D = 2,048
 NO_CLUSTER = -1
 
-TOP_TYPE = pa.list_(pa.struct([("fall", pa.int64()), ("doc_id", pa.string())]))  # fall: minus the value, so that rising order is ours
+TOP_TYPE = pa.list_(
+    pa.struct([("fall", pa.int64()), ("doc_id", pa.string())])
+)  # fall: minus the value, so that rising order is the one of ``tally``
 CELLS = pa.schema(
     [("grp", pa.string()), ("cluster_id", pa.int32()), ("n", pa.int64()), ("after", pa.int64()), ("before", pa.int64()), ("top", TOP_TYPE)]
 )
@@ -75,7 +77,7 @@ def _real_cells(
     placed = embeddings.select("doc_id", group_column(True).alias("grp"), "embedding").join(
         clusters.select("doc_id", "cluster_id"), "doc_id", "left"
     )
-    job = partial(_real_partition, features=features, differences=dict(differences))
+    job = partial(partition_cells, features=features, differences=dict(differences))
     parts = placed.select("grp", F.coalesce("cluster_id", F.lit(NO_CLUSTER)).alias("cluster_id"), "doc_id", "embedding")
     top = F.slice(F.sort_array(F.flatten(F.collect_list("top"))), 1, EXAMPLES)  # by falling value, then by id
     sums = [F.sum(name).alias(name) for name in ("n", "after", "before")]
@@ -83,10 +85,12 @@ def _real_cells(
     return {(row["grp"], row["cluster_id"]): row for row in merged.toArrow().to_pylist()}
 
 
-def _real_partition(
+def partition_cells(
     batches: Iterable[pa.RecordBatch], features: FeatureMap, differences: Mapping[str, MeanDifference]
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of CELLS: one a group and cluster that the partition holds rows of."""
+    """Witness sums of the real rows of one partition: a row of CELLS a group and cluster, in one batch; none without rows.
+
+    batches: grp, cluster_id, doc_id and embedding; differences: by group. However the rows are cut into batches, the same bits."""
     cells: dict[Key, Cell] = {}
     for batch in batches:
         for start in range(0, batch.num_rows, SLICE_ROWS):
@@ -102,13 +106,12 @@ def _slice_cells(part: pa.RecordBatch, features: FeatureMap, differences: Mappin
     cluster = part.column("cluster_id").to_numpy()
     phi = features(to_matrix(part.column("embedding")))  # (n, D)
     for name in sorted(set(group)):
-        mine = np.flatnonzero(group == name)
+        rows = np.flatnonzero(group == name)
         difference = _difference(differences, name)
-        values = (
-            witness_values(phi[mine], difference) if difference is not None else np.zeros((len(mine), 2))
-        )  # the driver tells of a missing mean difference
-        for place, cell in tally(cluster[mine], ids[mine], values, EXAMPLES).items():
-            yield (name, place), cell
+        # Where the mean difference is missing, the driver says so.
+        values = witness_values(phi[rows], difference) if difference is not None else np.zeros((len(rows), 2))
+        for cluster_id, cell in tally(cluster[rows], ids[rows], values, EXAMPLES).items():
+            yield (name, cluster_id), cell
 
 
 def _packed(cells: Mapping[Key, Cell]) -> pa.RecordBatch:
@@ -120,7 +123,7 @@ def _packed(cells: Mapping[Key, Cell]) -> pa.RecordBatch:
 
 
 def _difference(differences: Mapping[str, MeanDifference], group: str) -> MeanDifference | None:
-    """The mean difference that a group was matched with: its own, or that of the one mixture."""
+    """The mean difference that a group was matched with: that of the group, or of the one mixture."""
     return differences.get(group, differences.get(""))
 
 
@@ -178,13 +181,13 @@ def _rows_of(group: str, cells: Mapping[int, Row], held: Mapping[Key, Row], text
     total = sum(cell["n"] for cell in cells.values())
     rows = []
     for cluster, rank in zip(order, ranks([cells[cluster]["after"] for cluster in order]), strict=True):
-        real, made = cells[cluster], held.get((group, cluster), {"n": 0, "after": 0, "before": 0})
-        real_share, share = real["n"] / total, made["after"] / TICKS
+        real, synthetic = cells[cluster], held.get((group, cluster), {"n": 0, "after": 0, "before": 0})
+        real_share, share = real["n"] / total, synthetic["after"] / TICKS
         ids = [row["doc_id"] for row in real["top"]]
         rows.append(
             {
                 "label": label_of(group), "cluster_id": cluster, "real_rows": real["n"], "real_share": real_share,
-                "synthetic_rows": made["n"], "synthetic_share_before": made["before"] / TICKS, "synthetic_share": share,
+                "synthetic_rows": synthetic["n"], "synthetic_share_before": synthetic["before"] / TICKS, "synthetic_share": share,
                 "missing_share": max(0.0, real_share - share), "witness_mean_before": mean_value(real["before"], real["n"]),
                 "witness_mean": mean_value(real["after"], real["n"]), "rank": rank,
                 "example_ids": ids, "examples": [texts[doc_id] for doc_id in ids],

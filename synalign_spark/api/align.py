@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Frame = TypeVar("Frame", "pd.DataFrame", "DataFrame")
 
 SECTIONS = ("align", "embed")
-CLASHING = ("device", "batch_size", "model")  # keys of embed that are given as embed_* where align has one of that name
 WEIGHT_COLUMNS = ("weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "sample_weight")
 
 
@@ -33,13 +32,15 @@ class Alignment(Generic[Frame]):
     ``base_weight`` (what the row came with, within its label), ``label_confidence`` (p(label | row), null without labels),
     ``log_density_ratio`` (of its words, null where they are left out), and ``sample_weight``, for training on all rows beside real ones;
     certificate: what the weights achieve; real_sample_weight: sample weight of each real row beside them (times the row's own weight);
-    trace: what was tried on the way, rows of the ``solver_trace`` table; scorer: what ``Aligner`` keeps to weigh other rows."""
+    trace: what was tried on the way, rows of the ``solver_trace`` table; scorer, sample_scale: what ``Aligner`` keeps to weigh
+    other rows, and ``sample_weight`` over ``weight``."""
 
     weights: Frame
     certificate: Certificate
     real_sample_weight: float
     trace: list[dict[str, Any]]
     scorer: Scorer
+    sample_scale: float
 
     def __repr__(self) -> str:
         return f"Alignment(weights={len(WEIGHT_COLUMNS)} columns beside the synthetic rows, certificate={self.certificate!r})"

@@ -12,6 +12,7 @@ import pyarrow as pa
 from synalign_spark.alignment.arrow_side import ArrowSide, real_side, synthetic_side
 from synalign_spark.alignment.certificate import Certificate
 from synalign_spark.alignment.procedure import align_sides
+from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.api.align import WEIGHT_COLUMNS, Alignment
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import as_labels, as_vectors, encoded
@@ -54,20 +55,30 @@ def align_pandas(
     """:func:`synalign_spark.api.align.align` for pandas. Raises DataError for unusable rows."""
     sides = rows_of(real, columns, "real", columns.real_weight), rows_of(synthetic, columns, "synthetic", columns.synthetic_weight)
     found = align_sides(sides[0].side(real_side, cfg, encoder, seed), sides[1].side(synthetic_side, cfg, encoder, seed), cfg, seed, report)
-    n_real = len(real)
-    own, other = sample_weights(n_real, len(synthetic), found.mixing_weight)
-    weights = _spread(found.weights, sides[1])
-    if columns.label is not None and not cfg.per_label:
-        _within_labels(weights, sides[1].labels)
-    weights["sample_weight"] = weights["weight"] * len(synthetic) * other
-    kept = synthetic.drop(columns=[name for name in WEIGHT_COLUMNS if name in synthetic.columns])
-    return Alignment(kept.join(pd.DataFrame(weights, index=synthetic.index)) if synthetic.index.is_unique else _beside(kept, weights),
-                     Certificate(found.certificate), own * n_real / float(sides[0].prior.sum()), found.trace, found.scorer)  # fmt: skip
+    own, other = sample_weights(len(real), len(synthetic), found.mixing_weight)
+    scale = len(synthetic) * other
+    weighted = _weighted(synthetic, sides[1], found.weights, columns, cfg.per_label, scale)
+    return Alignment(
+        weighted, Certificate(found.certificate), own * len(real) / float(sides[0].prior.sum()), found.trace, found.scorer, scale
+    )
 
 
-def _beside(kept: pd.DataFrame, weights: dict[str, Float64Array]) -> pd.DataFrame:
-    """Columns put in by position, for an index that repeats."""
-    return kept.assign(**weights)
+def weigh_pandas(frame: pd.DataFrame, columns: AlignColumns, scorer: Scorer, encoder: EmbedConfig, scale: float) -> pd.DataFrame:
+    """The rows with the weights that an earlier alignment gives them. scale: of ``Alignment.sample_scale``. Raises DataError as align does."""
+    rows = rows_of(frame, columns, "synthetic", columns.synthetic_weight)
+    scorer.check_labels(set(rows.labels))
+    side = rows.side(synthetic_side, AlignConfig(per_label=scorer.per_label), encoder, scorer.seed)
+    return _weighted(frame, rows, scorer.weights(side), columns, scorer.per_label, scale)
+
+
+def _weighted(frame: pd.DataFrame, rows: Rows, weights: pa.Table, columns: AlignColumns, per_label: bool, scale: float) -> pd.DataFrame:
+    """The frame with the columns of WEIGHT_COLUMNS, in place of any of that name. weights: of distinct rows."""
+    found = _spread(weights, rows)
+    if columns.label is not None and not per_label:
+        _within_labels(found, rows.labels)
+    return frame.drop(columns=[name for name in WEIGHT_COLUMNS if name in frame.columns]).assign(
+        **found, sample_weight=found["weight"] * scale
+    )
 
 
 def rows_of(frame: pd.DataFrame, columns: AlignColumns, side: str, weight: str | None) -> Rows:

@@ -13,6 +13,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from synalign_spark.alignment.align import within_labels
 from synalign_spark.alignment.certificate import Certificate
 from synalign_spark.alignment.procedure import align_sides
+from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.alignment.sides import Side
 from synalign_spark.alignment.spark_side import SparkSide, real_side, synthetic_side
 from synalign_spark.api.align import WEIGHT_COLUMNS, Alignment
@@ -31,6 +32,7 @@ from synalign_spark.udfs.encoder import encoder_info
 
 ROW_ID, PRIOR = "_synalign_id", "_synalign_prior"  # columns beside the user's own while the call lasts
 STORAGE = StorageLevel.MEMORY_AND_DISK
+MOST_LABELS = 10_000  # that reach the driver
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,29 @@ def align_spark(
         weights = spark.createDataFrame(found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
         weights = weights if cfg.per_label else within_labels(weights)
         own, other = sample_weights(frames[0].rows, frames[1].rows, found.mixing_weight)
-        result = _spread(frames[1], weights, other).persist(STORAGE)
+        scale = frames[1].rows * other
+        result = _spread(frames[1], weights, scale).persist(STORAGE)
         result.count()  # before what it is made of is given back
     finally:
         for frame in kept:
             frame.unpersist()
-    return Alignment(result, Certificate(found.certificate), own * frames[0].rows / frames[0].prior, found.trace, found.scorer)
+    real_weight = own * frames[0].rows / frames[0].prior
+    return Alignment(result, Certificate(found.certificate), real_weight, found.trace, found.scorer, scale)
+
+
+def weigh_spark(frame: DataFrame, columns: AlignColumns, scorer: Scorer, encoder: EmbedConfig, scale: float) -> DataFrame:
+    """The rows with the weights that an earlier alignment gives them. scale: of ``Alignment.sample_scale``.
+
+    Checks the rows in one pass; the weights themselves are made when they are asked for. Raises DataError as align does."""
+    rows = frame_of(frame, columns, "synthetic", columns.synthetic_weight)
+    if columns.label is not None and scorer.per_label:
+        scorer.check_labels({row["label"] for row in rows.distinct.select("label").distinct().limit(MOST_LABELS).collect()})
+    vectors = _embedded(rows, columns, encoder)
+    prior = rows.distinct.select("doc_id", F.col("prior").alias("prior_weight"))
+    texts = None if columns.text is None else rows.distinct.select("doc_id", "text")
+    cfg = AlignConfig(per_label=scorer.per_label)
+    weights = scorer.weights(synthetic_side(vectors, vectors.join(prior, "doc_id"), texts, cfg, scorer.seed))
+    return _spread(rows, weights if scorer.per_label else within_labels(weights), scale)
 
 
 def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | None) -> Frame:
@@ -139,12 +158,12 @@ def _embedded(frame: Frame, columns: AlignColumns, encoder: EmbedConfig) -> Data
     return spread.select("doc_id", "label", embed_udf(encoder_info(encoder))("text").alias("embedding"))
 
 
-def _spread(frame: Frame, weights: DataFrame, other: float) -> DataFrame:
+def _spread(frame: Frame, weights: DataFrame, scale: float) -> DataFrame:
     """The user's rows with the weights of their ids: rows of one id share by their prior weights."""
     part = F.when(F.col("prior") > 0, F.col(PRIOR) / F.col("prior")).otherwise(F.lit(0.0))
     of_id = weights.join(frame.distinct.select("doc_id", "prior"), "doc_id")
     own = [F.col(f"rows.`{name}`") for name in frame.named.columns if name not in (ROW_ID, PRIOR, *WEIGHT_COLUMNS)]
     joined = frame.named.alias("rows").join(of_id.alias("found"), F.col(f"rows.{ROW_ID}") == F.col("found.doc_id"))
     shared = [(F.col(f"found.{name}") * part if "weight" in name else F.col(f"found.{name}")).alias(name) for name in WEIGHT_COLUMNS[:-1]]
-    sample_weight = (F.col("found.weight") * part * F.lit(frame.rows * other)).alias("sample_weight")
+    sample_weight = (F.col("found.weight") * part * F.lit(scale)).alias("sample_weight")
     return joined.select(*own, *shared, sample_weight)

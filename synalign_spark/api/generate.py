@@ -1,29 +1,39 @@
 """``generate``: demonstrations become synthetic rows, in the caller's own process."""
 
+from __future__ import annotations
+
 import contextlib
-import difflib
+import shutil
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import pyarrow as pa
 
-from synalign_spark.config import GenerateConfig, LimitsConfig, LlmConfig
-from synalign_spark.config.files import validate
+from synalign_spark.api.frames import frame_kind
+from synalign_spark.api.options import configuration
+from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import DEMONSTRATIONS, SYNTHETIC
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame
+
+    Frame = TypeVar("Frame", pd.DataFrame, DataFrame)
+
 EMBEDDED = "embedded"
 MAX_DEMONSTRATIONS = 100_000
-# Columns of DEMONSTRATIONS that generation reads.
-NEEDED = {c.name: pa.int32() if c.dtype == "int" else pa.string() for c in DEMONSTRATIONS.columns if c.name != "posterior_sd"}
-# Fields of the configuration that have an argument of their own here.
-ARGUMENTS = {"target_rows": "n", "base_url": "llm", "provider": "llm"}
-LEFT_OUT = ("llm", "limits", "imported")
-
-Frame = TypeVar("Frame")  # pandas.DataFrame or pyspark.sql.DataFrame
+NEEDED = {field.name: field.type for field in DEMONSTRATIONS.arrow if field.name != "posterior_sd"}  # columns that generation reads
+SECTIONS = ("generate", "generate.llm", "generate.limits")
+FIXED = {
+    "target_rows": "give n",
+    "provider": "give llm, an address or 'embedded'",
+    "base_url": "give llm, an address or 'embedded'",
+    "imported": "rows that exist already go to align() as they are",
+}
 
 
 def generate(
@@ -50,7 +60,8 @@ def generate(
     model that comes with this package. The key is read from the environment variable ``api_key_env`` (``OPENAI_API_KEY``).
     n: rows. task: what one row is, for the prompts. label_counts: rows of each label in the real corpus, whose shares the
     synthetic rows follow; None takes the shares of the demonstrations. backend: what sends the requests. ledger: folder (or
-    address in an object store) of the answers; called again with the same folder, nothing is asked twice; None keeps none.
+    address in an object store) of the answers; called again with the same folder, nothing is asked twice; None keeps them
+    only where an error ends the call (which then names their folder).
     options: any field of the configuration sections ``generate``, ``generate.llm`` and ``generate.limits`` (``strategy``,
     ``rows_per_request``, ``temperature``, ``concurrency``, ``max_cost_usd``, ...).
 
@@ -79,14 +90,30 @@ def generate(
     from synalign_spark.generation import engine
     from synalign_spark.progress import Progress
 
-    with contextlib.ExitStack() as stack:
-        folder = ledger or stack.enter_context(tempfile.TemporaryDirectory(prefix="synalign-ledger-"))
+    with _stored_answers(ledger) as folder:
         result = engine.generate(table, counts, cfg, seed, folder, Progress() if progress else Progress(Console(quiet=True), live=False))
     if result.synthetic.num_rows < n:
         why = {key: result.summary[key] for key in ("stopped_by", "calls", "refused")}
         warnings.warn(f"generate: {result.synthetic.num_rows} of {n} rows were accepted: {why}", stacklevel=2)
-    rows: Frame = _like(demonstrations, result.synthetic)
-    return rows
+    return cast("Frame", _like(demonstrations, result.synthetic))
+
+
+@contextlib.contextmanager
+def _stored_answers(ledger: str | None) -> Iterator[str]:
+    """Folder of the answers; a temporary one without ``ledger``. Answers that were paid for outlive an error or a Ctrl-C."""
+    from synalign_spark.generation.ledger import read_ledger
+
+    folder = ledger or tempfile.mkdtemp(prefix="synalign-ledger-")
+    try:
+        yield folder
+    except BaseException as err:
+        if n_answers := len(read_ledger(folder)):
+            err.add_note(f"{n_answers} answers are stored: call generate again with ledger={folder!r} to go on from them")
+        elif ledger is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if ledger is None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_config(options: Mapping[str, Any], llm: str, model: str | None, n: int, backend: str) -> GenerateConfig:
@@ -95,61 +122,36 @@ def make_config(options: Mapping[str, Any], llm: str, model: str | None, n: int,
     >>> make_config({"temperature": 0.7, "max_requests": 50}, "embedded", None, 10, "in_process").limits.max_requests
     50
     """
-    homes = {
-        name: home
-        for home, section in (("limits", LimitsConfig), ("llm", LlmConfig), ("", GenerateConfig))
-        for name in section.model_fields
-        if name not in LEFT_OUT and name not in ARGUMENTS
-    }
-    values: dict[str, Any] = {"target_rows": n, "llm": _endpoint(llm, model) | {"backend": backend}, "limits": {}}
-    for name, value in options.items():
-        if name not in homes:
-            raise ConfigError(f"generate: unknown option `{name}`; {_hint(name, list(homes))}")
-        (values[homes[name]] if homes[name] else values)[name] = value
-    if values.get("strategy") == "imported":
-        raise ConfigError("generate: strategy='imported' writes no rows; give rows that exist already to `align` as they are")
-    return validate({"source": {"path": "unused"}, "generate": values}).generate
-
-
-def _endpoint(llm: str, model: str | None) -> dict[str, Any]:
+    given: dict[str, Any] = {"generate.target_rows": n, "generate.llm.backend": backend}
     if llm == EMBEDDED:
-        return {"provider": "embedded"} | ({} if model is None else {"model": model})
-    if model is None:
-        raise ConfigError(f"generate: model is missing; name the model that the server at llm={llm!r} shall use")
-    return {"provider": "openai", "base_url": llm, "model": model}
-
-
-def _hint(name: str, known: list[str]) -> str:
-    if name in ARGUMENTS:
-        return f"it is given by `{ARGUMENTS[name]}`"
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known are: {', '.join(sorted(known))}"
+        given |= {"generate.llm.provider": "embedded"} | ({} if model is None else {"generate.llm.model": model})
+    elif model is None:
+        raise ConfigError(f"generate: model is None; name the model that the server at llm={llm!r} shall use")
+    else:
+        given |= {"generate.llm.provider": "openai", "generate.llm.base_url": llm, "generate.llm.model": model}
+    if options.get("strategy") == "imported":
+        raise ConfigError(f"generate: strategy='imported' writes no rows; {FIXED['imported']}")
+    return configuration(options, SECTIONS, "generate", FIXED, given).generate
 
 
 def _to_arrow(demonstrations: Any) -> pa.Table:
     """The needed columns, in the types of their contract. Raises DataError where they are not there or cannot be read."""
+    spark = frame_kind(demonstrations, "demonstrations") == "spark"
     missing = [name for name in NEEDED if name not in demonstrations.columns]
     if missing:
-        raise DataError(f"generate: demonstrations lack the columns {', '.join(missing)}; give the result of `select`")
-    if _is_spark(demonstrations):
-        found = demonstrations.select(*NEEDED).limit(MAX_DEMONSTRATIONS + 1).toArrow()
-    else:
-        found = pa.Table.from_pandas(demonstrations[list(NEEDED)], preserve_index=False)
+        raise DataError(f"demonstrations: lack the columns {', '.join(missing)}; give what select() returned")
+    needed = demonstrations.select(*NEEDED) if spark else demonstrations[list(NEEDED)]
+    found = needed.limit(MAX_DEMONSTRATIONS + 1).toArrow() if spark else pa.Table.from_pandas(needed, preserve_index=False)
     if not 0 < found.num_rows <= MAX_DEMONSTRATIONS:
-        raise DataError(f"generate: demonstrations must have 1 to {MAX_DEMONSTRATIONS:,} rows, and have {found.num_rows:,}; see `select`")
+        raise DataError(f"demonstrations: must have 1 to {MAX_DEMONSTRATIONS:,} rows, got {found.num_rows:,}; give what select() returned")
     try:
         return found.cast(pa.schema(NEEDED.items()))
-    except pa.ArrowInvalid as err:
-        raise DataError(f"generate: demonstrations have a column of another type than `select` gives ({err})") from err
+    except pa.ArrowException as err:
+        raise DataError(f"demonstrations: a column has another type than select() gives it ({err})") from err
 
 
 def _like(demonstrations: Any, rows: pa.Table) -> Any:
     """The rows as a DataFrame of the kind of ``demonstrations``."""
-    if _is_spark(demonstrations):
+    if frame_kind(demonstrations, "demonstrations") == "spark":
         return demonstrations.sparkSession.createDataFrame(rows, schema=SYNTHETIC.ddl)
     return rows.to_pandas()
-
-
-def _is_spark(frame: Any) -> bool:
-    """Without importing Spark for a pandas DataFrame."""
-    return type(frame).__module__.startswith("pyspark.sql")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from synalign_spark.api.frames import frame_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.config import Config
-from synalign_spark.errors import ConfigError, DataError
-from synalign_spark.spark.columns import EARLIER_COLUMNS, TRACE_COLUMNS, RealColumns
+from synalign_spark.errors import DataError
+from synalign_spark.spark.columns import EARLIER_COLUMNS, TRACE_COLUMNS, RealColumns, sets_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,10 +103,8 @@ def selection_trace(demonstrations: Frame) -> Frame:
 
 def _configuration(n: int, options: dict[str, Any]) -> Config:
     cfg = configuration(options, SECTIONS, "select", FIXED)
-    rows_per_set = cfg.select.rows_per_set
-    if n < rows_per_set:
-        raise ConfigError(f"select: n is {n}, less than the rows_per_set={rows_per_set} rows of one set; raise n or lower rows_per_set")
-    return cfg.model_copy(update={"select": cfg.select.model_copy(update={"demonstration_sets": n // rows_per_set})})
+    sets = sets_of(n, cfg.select.rows_per_set)
+    return cfg.model_copy(update={"select": cfg.select.model_copy(update={"demonstration_sets": sets})})
 
 
 def _check_earlier(earlier: Any, kind: str) -> None:

@@ -12,7 +12,6 @@ from synalign_spark import __version__
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.config import Config
 from synalign_spark.config.files import load
-from synalign_spark.errors import ConfigError
 
 app = typer.Typer(
     name="synalign",
@@ -38,19 +37,9 @@ def run(
     redo: Annotated[bool, typer.Option(help="Replace the output of steps whose settings changed, and of those after them.")] = False,
 ) -> None:
     """Run the pipeline. What is done for the same settings and inputs is skipped; a killed run goes on where it was."""
-    from synalign_spark.pipeline.runner import run_pipeline
-    from synalign_spark.pipeline.terminal import Terminal
+    from synalign_spark.api.run import run as run_stages
 
-    exit_with(lambda: run_pipeline(load(config, settings), Terminal(), redo=redo, only=checked_stage(stage)))
-
-
-def checked_stage(stage: str | None) -> str | None:
-    """The stage's name, or ConfigError with the names there are."""
-    from synalign_spark.pipeline.steps import BY_NAME
-
-    if stage is not None and stage not in BY_NAME:
-        raise ConfigError(f"--stage {stage!r} is no stage; the stages are {', '.join(BY_NAME)}")
-    return stage
+    exit_with(lambda: run_stages(config, settings=settings, stage=stage, redo=redo))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from rich.markup import escape
 from synalign_spark.config import Config
 from synalign_spark.formatting import number
 from synalign_spark.generation.estimate import estimate
-from synalign_spark.pipeline.runner import source_fingerprints, verdicts_of
+from synalign_spark.pipeline.runner import source_fingerprints, stored_states
 from synalign_spark.storage.runs import RunStore
 
 # Rows a second and core of the embedder at some 30 tokens a row, as measured on a 2.6 GHz server core; a guess elsewhere.
@@ -22,8 +22,8 @@ def make_plan(cfg: Config) -> dict[str, Any]:
     Counts the corpus with Spark unless the run's manifest knows it already. Raises SynalignError."""
     store = RunStore(cfg.lake.path, cfg.run.id, writable=False)
     manifest = store.manifest()
-    verdicts = verdicts_of(cfg, manifest, source_fingerprints(cfg), store)
-    todo = [v.step.name for v in verdicts if not v.done]
+    states = stored_states(cfg, manifest, source_fingerprints(cfg), store)
+    todo = [state.step.name for state in states if not state.done]
     known = manifest["ingest"]["summary"] if "ingest" in manifest and "ingest" not in todo else None
     labels, counted = (
         (known["labels"] or {"": known["rows_accepted"]}, "manifest") if known else (count_rows(cfg), "source, before validation")
@@ -31,8 +31,8 @@ def make_plan(cfg: Config) -> dict[str, Any]:
     plan: dict[str, Any] = {
         "run_id": cfg.run.id,
         "lake": cfg.lake.path,
-        "stages": [{"stage": v.step.name, "will_run": not v.done, "why": v.why} for v in verdicts],
-        "changed_settings": [{"stage": v.step.name, "key": k, "was": a, "is": b} for v in verdicts for k, a, b in v.changed],
+        "stages": [{"stage": state.step.name, "will_run": not state.done, "why": state.why} for state in states],
+        "changed_settings": [{"stage": state.step.name, "key": k, "was": a, "is": b} for state in states for k, a, b in state.changed],
         "rows": {"real": sum(labels.values()), "by_label": labels, "counted_from": counted},
     }
     if "embed" in todo:

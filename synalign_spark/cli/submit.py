@@ -3,11 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
+from synalign_spark.api.run import run
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.config.files import load
 from synalign_spark.pipeline.jars import SUBMIT_OPTIONS, jars
-from synalign_spark.pipeline.runner import run_pipeline
-from synalign_spark.pipeline.terminal import Terminal
 
 
 def parser(program: str) -> argparse.ArgumentParser:
@@ -22,7 +21,7 @@ def parser(program: str) -> argparse.ArgumentParser:
 def main(stage: str | None = None, words: Sequence[str] | None = None) -> None:
     """Runs one stage, or all that are not done when None. words: the arguments, by default those of the process."""
     given = parser(f"spark-submit {stage or 'pipeline'}").parse_args(words)
-    exit_with(lambda: run_pipeline(load(given.config, given.settings), Terminal(), redo=given.redo, only=stage))
+    exit_with(lambda: run(given.config, settings=given.settings, stage=stage, redo=given.redo))
 
 
 def print_options() -> None:

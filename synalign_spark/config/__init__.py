@@ -1,6 +1,6 @@
 """The whole configuration as pydantic models: every key, its default, its limits and its meaning.
 
-A module holds the models of some sections; the reference in the documents is generated from them, and unknown keys are refused.
+A module holds the models of some sections; the reference in ``docs/`` is generated from them, and unknown keys are refused.
 Reading files, overlays and ``--set`` is in :mod:`synalign_spark.config.files`.
 """
 

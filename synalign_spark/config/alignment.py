@@ -8,6 +8,8 @@ from synalign_spark.config.section import Positive, Section
 
 
 class AlignConfig(Section):
+    """How the weights of the synthetic rows are found."""
+
     per_label: bool = Field(True, description="Match the rows of each label to the real rows of that label; false matches one mixture.")
     n_features: int = Field(
         2_048, ge=4, description="Width D of the random feature map over all bandwidths; a multiple of twice their number."
@@ -89,6 +91,8 @@ class AlignConfig(Section):
 
 
 class ResampleConfig(Section):
+    """How rows are drawn by their weights for the table ``augmented``."""
+
     method: Literal["systematic", "multinomial", "topn"] = Field(
         "systematic", description="systematic and multinomial draw with replacement, topn without (Efraimidis-Spirakis)."
     )

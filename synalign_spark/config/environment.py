@@ -8,6 +8,8 @@ from synalign_spark.config.section import Positive, Section
 
 
 class RunConfig(Section):
+    """The run's name, and its seed."""
+
     id: str = Field(
         "default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name of the run; every table carries it as run_id."
     )
@@ -15,6 +17,8 @@ class RunConfig(Section):
 
 
 class LakeConfig(Section):
+    """Where the tables lie, and in which format."""
+
     path: str = Field("lake/default", min_length=1, description="Folder or object-store address that holds the tables.")
     format: Literal["delta", "parquet"] = Field("delta", description="Table format.")
     jars: str | None = Field(
@@ -23,6 +27,8 @@ class LakeConfig(Section):
 
 
 class SparkConfig(Section):
+    """The Spark session, where the job starts one itself."""
+
     master: str | None = Field(None, description="Spark master; null takes spark-submit's, else local[*].")
     shuffle_partitions: Positive | None = Field(
         None, description="spark.sql.shuffle.partitions; null is 4 on a local master and Spark's default on a cluster."

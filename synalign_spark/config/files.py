@@ -57,6 +57,24 @@ def load(paths: Sequence[str | Path], settings: Sequence[str] = ()) -> Config:
     return validate(merged)
 
 
+def configured(config: str | Path | Sequence[str | Path] | Mapping[str, Any] | Config, settings: Sequence[str] = ()) -> Config:
+    """The configuration in any form that a caller may have it in: paths, nested mappings, or whole; with ``settings`` on top.
+
+    Raises ConfigError.
+
+    >>> configured({"source": {"table": "reviews"}}, ["align.n_features=4096"]).align.n_features
+    4096
+    """
+    if isinstance(config, str | Path):
+        return load([config], settings)
+    if not isinstance(config, Config | Mapping):
+        return load(config, settings)
+    merged = config.model_dump(by_alias=True) if isinstance(config, Config) else dict(config)
+    for setting in settings:
+        merged = overlay(merged, parse_setting(setting))
+    return validate(merged)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """One file as a mapping; an empty file is an empty mapping."""
     try:
@@ -124,7 +142,7 @@ def _fault_lines(err: ValidationError) -> Iterator[tuple[str, str]]:
         elif fault["type"] == "value_error":
             yield key, f"{key}.{fault['ctx']['error']}" if path else str(fault["ctx"]["error"])  # the message starts with the field
         else:
-            yield key, f"{key}: got {_shown(path[-1], fault['input'])}; {_expected(fault, field)}; {_about(field)}"
+            yield key, f"{key}: got {shown_value(path[-1], fault['input'])}; {_expected(fault, field)}; {_about(field)}"
 
 
 def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str]]:
@@ -156,7 +174,8 @@ def _unknown_key(key: str, name: str, siblings: list[str]) -> str:
     return f"{key}: unknown key; {hint}"
 
 
-def _shown(name: str, value: Any) -> str:
+def shown_value(name: str, value: Any) -> str:
+    """The value of a key as messages show it: cut where it is long, hidden where the key looks like one of a secret."""
     text = repr(value)
     return "a hidden value" if _SECRET.search(name) else text if len(text) <= 80 else text[:77] + "..."
 

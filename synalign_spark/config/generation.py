@@ -9,6 +9,8 @@ from synalign_spark.config.source import SourceConfig
 
 
 class LimitsConfig(Section):
+    """Rate limits, which slow the calls down, and budgets, which end them cleanly."""
+
     requests_per_minute: Positive | None = Field(None, description="Over the whole actor pool; null is no limit.")
     tokens_per_minute: Positive | None = Field(None, description="Prompt and completion tokens over the whole pool; null is no limit.")
     max_requests: Positive | None = Field(None, description="Stop cleanly after this many requests in the run.")
@@ -25,6 +27,8 @@ class LimitsConfig(Section):
 
 
 class LlmConfig(Section):
+    """The language model: where it is, how it is asked, and by how many calls at once."""
+
     provider: Literal["embedded", "openai"] = Field(
         "embedded", description="'embedded' starts and stops SmolLM2-135M-Instruct; 'openai' is any OpenAI-compatible endpoint."
     )
@@ -56,6 +60,8 @@ class LlmConfig(Section):
 
 
 class GenerateConfig(Section):
+    """How synthetic rows are asked for, and which answers become rows."""
+
     strategy: Literal["synalign", "fewshot", "simprompt", "attrprompt", "imported"] = Field(
         "synalign", description="How rows are asked for; imported takes generate.imported and calls no model."
     )

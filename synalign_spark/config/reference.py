@@ -1,5 +1,6 @@
-"""The configuration reference of the README, made from the models so that it cannot fall behind."""
+"""The page of the documents that lists every key of the configuration, made from the models so that it cannot fall behind."""
 
+import inspect
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -8,36 +9,57 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from synalign_spark.config import Config
+from synalign_spark.formatting import markdown, paragraph
 
-BEGIN = "<!-- configuration reference: begin (make docs) -->"
-END = "<!-- configuration reference: end -->"
+PAGE = "docs/reference/configuration.md"
+IMPORTED = "generate.imported"  # has the same keys as `source`
+HEAD = """\
+# Configuration
 
+Every key, with its type, its default and its meaning. Generated from the models in
+`synalign_spark/config/` by `make reference`; change it there.
 
-def reference() -> str:
-    """A Markdown table of every key: name, type, default, meaning."""
-    lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for key, field in _fields(Config, ""):
-        default = "required" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
-        lines.append(f"| `{key}` | {_type(field.annotation)} | {default} | {_cell(field.description or '')} |")
-    return "\n".join(lines)
-
-
-def with_reference(readme: str) -> str:
-    """The README's text with the reference between its two marks made new."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README has no place for the reference: {BEGIN} ... {END}")
-    return f"{head}{BEGIN}\n{reference()}\n{END}{tail}"
+`synalign init` writes a file to start from, `synalign config --config FILE` prints a
+configuration with all its defaults, `synalign config --schema` the JSON schema for editors.
+Any key can be given on the command line: `--set align.n_features=4096`.
+"""
 
 
-def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{field.alias or name}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _fields(field.annotation, f"{key}.")
-        else:
-            yield key, field
+def page() -> str:
+    """The whole page as Markdown: a heading a section, an item a key."""
+    parts = [HEAD]
+    for name, model, prefix in sections(Config, ""):
+        keys = {} if name == IMPORTED else model.model_fields
+        items = [_item(f"{prefix}{field.alias or key}", field) for key, field in keys.items() if not _is_section(field)]
+        parts.append("\n".join([f"## {name}\n", f"{paragraph(_about(model, name))}\n", *items]).rstrip() + "\n")
+    return "\n".join(parts)
+
+
+def sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel], str]]:
+    """(dotted name, model, prefix of its keys) of every section below a model, in order."""
+    for key, field in model.model_fields.items():
+        if _is_section(field):
+            inner: Any = field.annotation
+            name = f"{prefix}{field.alias or key}"
+            yield name, inner, f"{name}."
+            yield from sections(inner, f"{name}.")
+
+
+def _is_section(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _about(model: type[BaseModel], name: str) -> str:
+    """What a section is: the docstring of its model."""
+    if name == IMPORTED:
+        return "The existing synthetic set, for the strategy `imported`. Its keys are those of `source`, under this name."
+    return (inspect.getdoc(model) or "").replace("``", "`") if model.__doc__ else ""
+
+
+def _item(key: str, field: FieldInfo) -> str:
+    """One key as a list item."""
+    default = "required" if field.is_required() else f"default `{_plain(field.get_default(call_default_factory=True))}`"
+    return paragraph(f"**`{key}`** ({_type(field.annotation)}; {default}): {markdown(field.description or '')}", "- ")
 
 
 def _type(annotation: Any) -> str:
@@ -59,17 +81,12 @@ def _plain(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
 def main() -> None:
-    """``python -m synalign_spark.config.reference README.md`` renews the reference in place."""
+    """``python -m synalign_spark.config.reference FILE`` writes the page."""
     import sys
     from pathlib import Path
 
-    path = Path(sys.argv[1])
-    path.write_text(with_reference(path.read_text(encoding="utf-8")), encoding="utf-8")
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

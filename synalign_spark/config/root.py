@@ -11,9 +11,12 @@ from synalign_spark.config.source import IngestConfig, SourceConfig
 
 
 class ReportConfig(Section):
+    """The HTML page of the run."""
+
     map_rows: Positive = Field(2_000, description="Rows a side on the 2-D map.")
     downstream: bool = Field(
-        True, description="Train a probe on weighted and unweighted rows and score it on held-out real rows, where labels are there."
+        True,
+        description="Where the corpus has labels: train a downstream classifier on weighted and on unweighted rows, and score both on held-out real rows.",
     )
 
 

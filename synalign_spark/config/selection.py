@@ -8,6 +8,8 @@ from synalign_spark.config.section import Positive, Section
 
 
 class EmbedConfig(Section):
+    """The encoder that makes a vector of each text."""
+
     model: str = Field(
         "embedded:all-MiniLM-L6-v2",
         min_length=1,
@@ -20,6 +22,8 @@ class EmbedConfig(Section):
 
 
 class ClusterConfig(Section):
+    """k-means over the vectors of the real rows."""
+
     k: Positive | Literal["auto"] = Field("auto", description="Number of clusters; auto is sqrt(rows), between 8 and 1,000.")
     sample_rows: Positive = Field(50_000, description="Rows of the hash sample that k-means is fitted on.")
     batch_rows: Positive = Field(4_096, description="Rows a mini-batch.")
@@ -28,6 +32,8 @@ class ClusterConfig(Section):
 
 
 class SelectConfig(Section):
+    """Which real rows are shown to the language model, picked by the uncertainty of a Gaussian process."""
+
     demonstration_sets: Positive | Literal["auto"] = Field(
         "auto", description="Clusters to show rows of, over all labels; auto is all that have rows, at most 64 a label."
     )

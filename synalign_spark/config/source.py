@@ -38,6 +38,8 @@ class SourceConfig(Section):
 
 
 class IngestConfig(Section):
+    """Which rows of the source are accepted; the others go to the table ``rejects``, each with a reason."""
+
     min_chars: Positive = Field(1, description="Shortest accepted text, in characters after normalisation.")
     max_chars: Positive = Field(20_000, description="Longest accepted text, in characters after normalisation.")
 

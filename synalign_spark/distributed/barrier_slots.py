@@ -1,11 +1,12 @@
 """How many tasks of a barrier stage can run at once, by the settings of the session alone."""
 
 import math
-import os
 import re
 from pathlib import Path
 
 from pyspark.sql import SparkSession
+
+from synalign_spark.core.solver.shard import usable_threads
 
 _LOCAL = re.compile(r"^local\[\s*(\*|\d+)\s*(?:,\s*\d+\s*)?\]$")
 _LOCAL_CLUSTER = re.compile(r"^local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,\s*\d+\s*\]$")
@@ -61,11 +62,11 @@ def _an_executor(cores: int, cpus: int, by_gpu: int | None) -> tuple[int, str]:
 
 def _tasks_by_gpu(spark: SparkSession) -> int | None:
     """Tasks for which the GPUs of an executor suffice; None where GPUs are not asked for, are not counted, or are not all that is."""
-    there, asked = (spark.conf.get(f"spark.{of}.resource.gpu.amount", None) for of in ("executor", "task"))
-    if not there or not asked or _other_resources(spark) != "gpu":
+    available, asked = (spark.conf.get(f"spark.{of}.resource.gpu.amount", None) for of in ("executor", "task"))
+    if not available or not asked or _other_resources(spark) != "gpu":
         return None
     amount = float(asked)  # below 1: tasks share a GPU, as many as go into it whole
-    return int(there) * math.floor(1 / amount) if amount < 1 else int(int(there) // amount)
+    return int(available) * math.floor(1 / amount) if amount < 1 else int(int(available) // amount)
 
 
 def _cores_of(cores: int, cpus: int) -> str:
@@ -80,7 +81,7 @@ def _other_resources(spark: SparkSession) -> str:
 
 def _cores() -> int:
     """Cores that a JVM on this machine sees: those the process may run on, within a container's quota."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = usable_threads()
     for quota, period in (_quota_v2(), _quota_v1()):
         if quota > 0 and period > 0:
             allowed = min(allowed, math.ceil(quota / period))

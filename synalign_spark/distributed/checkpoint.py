@@ -45,8 +45,8 @@ class Checkpoint:
         if length < 0:
             return None
         # A byte a number: eight times the size once an attempt, and exact however the ranks exchange numbers.
-        mine = np.zeros(length) if found is None else np.frombuffer(found, dtype=np.uint8).astype(np.float64)
-        return self._comm.broadcast(mine).astype(np.uint8).tobytes()
+        state = np.zeros(length) if found is None else np.frombuffer(found, dtype=np.uint8).astype(np.float64)
+        return self._comm.broadcast(state).astype(np.uint8).tobytes()
 
     def _read(self) -> bytes | None:
         if self._path is None:

@@ -77,7 +77,7 @@ class GlooCommunicator:
 def gloo_store(host: str, timeout_s: float) -> Iterator[tuple[Store, int]]:
     """Rank 0 only: opens the store that the ranks meet at, on a free port of ``host`` and nowhere else.
 
-    Yields the store and its port, which the other ranks must be told. Raises OSError where ``host`` is not here."""
+    Yields the store and its port, which the other ranks need. Raises OSError where ``host`` is no address of this machine."""
     listener = socket.create_server((host, 0))
     port = int(listener.getsockname()[1])
     # The store takes the open socket and closes it: no moment at which another process could take the port.
@@ -181,8 +181,8 @@ def interface_of(host: str) -> str | None:
 
 
 def _lost(rank: int, size: int, waited_for: str, timeout_s: float, err: BaseException) -> PeerLostError:
-    said = str(err).splitlines()[0] if str(err) else type(err).__name__
+    reason = str(err).splitlines()[0] if str(err) else type(err).__name__
     return PeerLostError(
-        f"rank {rank} of {size} waited for {waited_for} and another rank was lost, or did not come within {timeout_s:g} s ({said[:300]}); "
+        f"rank {rank} of {size} waited for {waited_for} and another rank was lost, or did not come within {timeout_s:g} s ({reason[:300]}); "
         "see the log of the task that ended first, or allow more seconds"
     )

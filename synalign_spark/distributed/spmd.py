@@ -138,9 +138,9 @@ def _task(batches: Iterable[pa.RecordBatch], group: _Group) -> Iterator[pa.Recor
 
 def _rank(batches: Iterator[pa.RecordBatch], group: _Group) -> tuple[bytes, list[str]]:
     context = BarrierTaskContext.get()
-    rank, there = context.partitionId(), len(context.getTaskInfos())
-    if there != group.tasks:
-        raise RuntimeError(f"Spark started {there} tasks instead of {group.tasks}")
+    rank, tasks = context.partitionId(), len(context.getTaskInfos())
+    if tasks != group.tasks:
+        raise RuntimeError(f"Spark started {tasks} tasks instead of {group.tasks}")
     shard = group.load(batches)
     if group.tasks == 1:
         comm, checkpoint = LocalCommunicator(), Checkpoint(group.checkpoint, LocalCommunicator())
@@ -165,14 +165,16 @@ def _fault(err: Exception) -> SynalignError:
     """The error of the task that failed first, out of what Spark raised."""
     failure = failure_in(err)
     if failure is None:
-        return DistributedError(f"a barrier stage failed: {_spark_said(str(err))}; see the logs of the executors")
+        return DistributedError(f"a barrier stage failed: {_reason_of(str(err))}; see the logs of the executors")
     where = failure.where or "a task of a barrier stage"
     return failure.error or DistributedError(f"{where} failed: {failure.kind}: {failure.message}; the trace is in the log of its executor")
 
 
-def _spark_said(text: str) -> str:
-    """One line for a failure that no task could tell of itself."""
+def _reason_of(text: str) -> str:
+    """One line for a failure that no task could report."""
     if "Python worker exited unexpectedly" in text:
         return "the Python process of a task was ended from outside, perhaps for want of memory"
-    said = [line.strip() for line in text.splitlines()[:50] if "Exception" in line or "Error" in line] or text.splitlines() or ["no reason"]
-    return max(said, key=len)[:600]
+    reasons = (
+        [line.strip() for line in text.splitlines()[:50] if "Exception" in line or "Error" in line] or text.splitlines() or ["no reason"]
+    )
+    return max(reasons, key=len)[:600]

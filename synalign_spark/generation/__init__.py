@@ -1,1 +1,1 @@
-"""Calls to the language model: a Ray actor pool, one limiter, a durable ledger, OpenAI-compatible clients."""
+"""Synthetic rows from a language model: prompts, a plan in waves, calls under one limiter, a durable ledger, acceptance of rows."""

@@ -1,7 +1,8 @@
-"""One call over the OpenAI protocol: sent, waited for, retried where that helps, and told as a value.
+"""One call over the OpenAI protocol: sent, waited for, retried where that helps, and returned as a value.
 
 The SDK's own retries are off: they would multiply with ours and know nothing of the pool's limits.
-Which fault is retried is said in one place, ``classify``.
+Which fault is retried is said in one place, ``classify``. Servers differ in how they are asked for JSON (a schema, a
+schema without limits, just JSON, or nothing): in their dialect.
 """
 
 import asyncio
@@ -16,7 +17,6 @@ from typing import Any, Protocol
 import openai
 
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.dialects import response_format, shown
 from synalign_spark.generation.prompts import Prompt, rows_schema
 from synalign_spark.generation.window import Refusal, Turn
 
@@ -30,6 +30,9 @@ PROBE = Prompt(
 )
 NEVER_RETRIED = "fatal", "bad_request"
 HIDDEN = "[hidden]"
+# In the order in which they are tried. The part before the slash is what the calls table shows.
+DIALECTS = ("json_schema", "json_schema/plain", "json_object/schema", "json_object", "text")
+LIMIT_KEYS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,11 @@ def classify(err: Exception) -> Fault:
 
 
 def retry_after(headers: Any) -> float | None:
-    """Seconds in a Retry-After (or retry-after-ms) header; None where there is none that can be read."""
+    """Seconds in a Retry-After (or retry-after-ms) header; None where there is none that can be read.
+
+    >>> retry_after({"retry-after": "7"}), retry_after({"retry-after-ms": "250"}), retry_after({})
+    (7.0, 0.25, None)
+    """
     try:
         if "retry-after-ms" in headers:
             return max(0.0, float(headers["retry-after-ms"]) / 1000)
@@ -111,10 +118,59 @@ def retry_after(headers: Any) -> float | None:
 
 
 def backoff(request_id: str, attempt: int) -> float:
-    """Seconds before the next attempt: doubles each time, with a jitter that follows from the request."""
+    """Seconds before the next attempt: doubles each time, with a jitter that follows from the request.
+
+    >>> [0.25 <= backoff("id", 1) <= 0.75, 2.0 <= backoff("id", 4) <= 6.0]
+    [True, True]
+    """
     draw = hashlib.sha256(f"{request_id}:{attempt}".encode()).digest()
     jitter = 0.5 + int.from_bytes(draw[:4], "big") / 2**32
     return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (attempt - 1)) * jitter
+
+
+def candidates(structured_output: str) -> tuple[str, ...]:
+    """The dialects to try for the configured value; 'auto' tries all.
+
+    >>> candidates("json_schema")
+    ('json_schema', 'json_schema/plain')
+    """
+    return DIALECTS if structured_output == "auto" else tuple(d for d in DIALECTS if shown(d) == structured_output)
+
+
+def shown(dialect: str) -> str:
+    """The name of a dialect in the calls table."""
+    return dialect.partition("/")[0]
+
+
+def response_format(dialect: str, prompt: Prompt) -> dict[str, Any] | None:
+    """The ``response_format`` parameter of a call; None for plain text."""
+    if dialect == "text":
+        return None
+    if dialect == "json_object":
+        return {"type": "json_object"}
+    if dialect == "json_object/schema":
+        return {"type": "json_object", "schema": prompt.schema}
+    schema = without_limits(prompt.schema) if dialect == "json_schema/plain" else prompt.schema
+    return {"type": "json_schema", "json_schema": {"name": prompt.schema_name, "schema": schema, "strict": True}}
+
+
+def without_limits(schema: Any) -> Any:
+    """The schema without lengths and counts, which some servers refuse. Property names are left alone.
+
+    >>> without_limits({"type": "array", "items": {"type": "string", "maxLength": 9}, "minItems": 2})
+    {'type': 'array', 'items': {'type': 'string'}}
+    """
+    if isinstance(schema, list):
+        return [without_limits(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {}
+    for key, value in schema.items():
+        if key == "properties":
+            kept[key] = {name: without_limits(part) for name, part in value.items()}
+        elif key not in LIMIT_KEYS:
+            kept[key] = without_limits(value)
+    return kept
 
 
 def parameters(request: Request, target: Target) -> dict[str, Any]:
@@ -161,8 +217,8 @@ async def ask(
         if fault.status in NEVER_RETRIED or attempt == target.max_attempts:
             break
         await sleep(backoff(request.request_id, attempt) + await _asked_to_wait(fault, gate))
-    told = target.scrub(fault.message)
-    return Answer(request.request_id, fault.status, attempt, dialect=shown(target.dialect), latency_s=round(latency, 4), error=told)
+    error = target.scrub(fault.message)
+    return Answer(request.request_id, fault.status, attempt, dialect=shown(target.dialect), latency_s=round(latency, 4), error=error)
 
 
 async def _asked_to_wait(fault: Fault, gate: Gate) -> float:

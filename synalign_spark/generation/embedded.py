@@ -58,19 +58,19 @@ def serve(model_name: str, log_folder: str | None = None) -> Iterator[str]:
 
 def _address(child: subprocess.Popen[bytes], errors: Path) -> str:
     """Waits for the line with the address."""
-    deadline, said = time.monotonic() + START_TIMEOUT_S, b""
+    deadline, output = time.monotonic() + START_TIMEOUT_S, b""
     if child.stdout is None:
         raise EndpointError("the embedded language model has no output to read its address from")
-    while time.monotonic() < deadline and not said.endswith(b"\n"):
+    while time.monotonic() < deadline and not output.endswith(b"\n"):
         readable, _, _ = select.select([child.stdout], [], [], 0.5)
         if not readable:
             continue
         part = os.read(child.stdout.fileno(), 4096)
         if not part:
             break
-        said += part
+        output += part
     try:
-        return str(json.loads(said)["base_url"])
+        return str(json.loads(output)["base_url"])
     except (ValueError, KeyError) as err:
         tail = errors.read_text(errors="replace")[-800:].strip()
         raise EndpointError(

@@ -17,8 +17,18 @@ import tenacity
 from synalign_spark.config import LlmConfig
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded
-from synalign_spark.generation.client import NEVER_RETRIED, PROBE, PROBE_TOKENS, Fault, Target, backoff, classify
-from synalign_spark.generation.dialects import candidates, response_format, shown
+from synalign_spark.generation.client import (
+    NEVER_RETRIED,
+    PROBE,
+    PROBE_TOKENS,
+    Fault,
+    Target,
+    backoff,
+    candidates,
+    classify,
+    response_format,
+    shown,
+)
 from synalign_spark.storage.paths import STORE_FAULTS, filesystem
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -29,7 +39,7 @@ REMEMBERED = "endpoint.json"
 
 @dataclass(frozen=True)
 class EndpointReport:
-    """What was found. ``model_listed``: None where the server lists no models; ``probes``: chat calls that were made."""
+    """What was found. ``model_listed``: None where the server lists no models; ``probes``: chat requests that were sent."""
 
     base_url: str
     model: str
@@ -144,8 +154,8 @@ def _negotiate(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple[s
     for dialect in candidates(llm.structured_output):
         while True:
             started = time.monotonic()
-            found, made = _probe(client, target, llm, dialect, parameter)
-            probes += made
+            found, attempts = _probe(client, target, llm, dialect, parameter)
+            probes += attempts
             if isinstance(found, Fault):
                 refusal = found.message
                 if parameter == "max_tokens" and "max_completion_tokens" in refusal:
@@ -159,7 +169,7 @@ def _negotiate(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple[s
 
 
 def _probe(client: openai.OpenAI, target: Target, llm: LlmConfig, dialect: str, parameter: str) -> tuple[bool | Fault, int]:
-    """(works, calls made). A Fault: the server refuses the request itself. Raises EndpointError for anything beyond repair."""
+    """(works, requests sent). A Fault: the server refuses the request itself. Raises EndpointError for anything beyond repair."""
     form = response_format(dialect, PROBE)
     body: dict[str, Any] = {parameter: PROBE_TOKENS} | ({} if form is None else {"response_format": form})
 

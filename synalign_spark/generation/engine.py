@@ -1,13 +1,14 @@
-"""Generation in waves: plan calls, ask those whose answers are not stored, judge rows in the order of the plan.
+"""Generation in waves: plan calls, ask for the answers that are not stored, accept or refuse rows in the order of the plan.
 
 A wave's plan follows from the results of the waves before it, never from the order in which answers
 arrive; so a run that was killed and resumed from its ledger ends with the tables of an undisturbed one.
 """
 
+import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow as pa
 from synalign_spark.config import GenerateConfig
 from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.errors import EndpointError
-from synalign_spark.generation.acceptance import NOTHING_SHOWN, Acceptor
+from synalign_spark.generation.acceptance import NO_COPIES, Acceptor
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
@@ -36,7 +37,7 @@ from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, R
 from synalign_spark.progress import Progress, Task
 
 MAX_WAVE_CALLS = 5_000
-LEAST_YIELD = 0.2
+LEAST_YIELD = 0.2  # share of rows accepted that the next wave counts on, at least
 HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9
 
 
@@ -61,27 +62,29 @@ def generate(
 
 @dataclass
 class _Health:
-    """Tells a hopeless endpoint from a bad patch."""
+    """Tells a hopeless endpoint from a bad patch. describe: what went wrong so far, in words."""
 
     limit: int
+    describe: Callable[[], str]
     calls: int = 0
     failed: int = 0
     streak: int = 0
 
-    def arrived(self, answer: Answer, told: Callable[[], str]) -> None:
+    def arrived(self, answer: Answer) -> None:
         """Counts faults in the order of arrival. Raises EndpointError when call after call fails for good."""
         self.streak = self.streak + 1 if answer.status in TRANSIENT else 0
         if self.streak >= self.limit:
             raise EndpointError(
-                f"{self.streak} calls in a row failed, all retries included (last: {answer.status}: {answer.error}); {told()} stored answers are kept, start the run again to go on"
+                f"{self.streak} calls in a row failed, all retries included (last: {answer.status}: {answer.error}); {self.describe()} "
+                "stored answers are kept, start the run again to go on"
             )
 
-    def judged(self, ok: bool, told: Callable[[], str]) -> None:
-        """Counts failures in the order of the plan. Raises EndpointError when nearly every call fails."""
-        self.calls, self.failed = self.calls + 1, self.failed + (not ok)
+    def taken(self, usable: bool) -> None:
+        """Counts answers without use in the order of the plan. Raises EndpointError when nearly every call gives one."""
+        self.calls, self.failed = self.calls + 1, self.failed + (not usable)
         if self.calls >= HOPELESS_CALLS and self.failed > HOPELESS_SHARE * self.calls:
             raise EndpointError(
-                f"{self.failed} of the first {self.calls} calls gave nothing usable; {told()} see generate.llm and generate.task"
+                f"{self.failed} of the first {self.calls} calls gave nothing usable; {self.describe()} see generate.llm and generate.task"
             )
 
 
@@ -100,10 +103,10 @@ class _Run:
     ) -> None:
         self.cfg, self.pool, self.task = cfg, pool, task
         self.started = time.monotonic()
-        demonstration_sets = demonstration_sets_of(demonstrations)
-        self.planner = Planner(cfg, seed, demonstration_sets)
-        shown = {label: len(found) for label, found in demonstration_sets.items()} if self.planner.shows else None
-        self.quotas = quotas(label_shares(label_counts, cfg.label_shares, shown), cfg.target_rows)
+        sets = demonstration_sets_of(demonstrations)
+        self.planner = Planner(cfg, seed, sets)
+        n_sets = {label: len(found) for label, found in sets.items()} if self.planner.shows else None
+        self.quotas = quotas(label_shares(label_counts, cfg.label_shares, n_sets), cfg.target_rows)
         self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)
         self.acceptor = Acceptor(cfg.min_chars, cfg.max_chars, cfg.copy_overlap)
         self.rows = Rows(cfg)
@@ -113,33 +116,31 @@ class _Run:
         self.budget = Budget(cfg.limits, cfg.llm)
         for answer in self.answers.values():
             self.budget.spend(answer)
-        self.health = _Health(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency))
+        self.health = _Health(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency), self._describe_faults)
         self.errors: Counter[str] = Counter()
 
     def finish(self) -> GenerateResult:
         """Wave after wave until the target, the candidates or the budget end it."""
         stopped, waves = "", 0
-        while not stopped:
-            wanted = self._wanted()
-            if not wanted:
-                break
+        while not stopped and (wanted := self._wanted()):
             waves += 1
             stopped = self._wave(wanted)
-        done = sum(self.rows.accepted.values())
+        accepted = self.rows.accepted.total()
         if not stopped:
             dry = any(self.planner.exhausted(label) for label, quota in self.quotas.items() if self.rows.accepted[label] < quota)
-            stopped = "target" if done >= self.cfg.target_rows else "no_attribute_sets" if dry else "max_candidates"
-        if done == 0:
+            stopped = "target" if accepted >= self.cfg.target_rows else "no_attribute_sets" if dry else "max_candidates"
+        if accepted == 0:
             raise EndpointError(
-                f"generate: no row was accepted ({self._told()}); stopped by {stopped}. See generate.task, generate.llm and generate.limits"
+                f"generate: no row was accepted ({self._describe_faults()}); stopped by {stopped}. "
+                "See generate.task, generate.llm and generate.limits"
             )
-        self.task.update(done, self._note())
+        self._report()
         return self.rows.result(self._summary(stopped, waves))
 
     def _wanted(self) -> dict[Label, int]:
         """Calls for rows per label in the next wave: what is missing over the share of rows accepted so far."""
         most = self.cfg.max_candidates or 5 * self.cfg.target_rows
-        left = min(MAX_WAVE_CALLS, (most - sum(self.asked.values())) // self.cfg.rows_per_request)
+        left = min(MAX_WAVE_CALLS, (most - self.asked.total()) // self.cfg.rows_per_request)
         wanted: dict[Label, int] = {}
         for label, quota in self.quotas.items():
             missing = quota - self.rows.accepted[label]
@@ -153,81 +154,63 @@ class _Run:
 
     def _wave(self, wanted: dict[Label, int]) -> str:
         """Attribute sets, then rows. Returns the limit that stopped it, or an empty string."""
-        demonstration_sets = [
-            (label, demonstration_set) for label, n in wanted.items() for demonstration_set in self.planner.next_sets(label, n)
-        ]
+        planned = [(label, shown) for label, n in wanted.items() for shown in self.planner.next_sets(label, n)]
         if self.cfg.strategy == "synalign":
-            stopped = self._ask_attribute_sets(
-                [demonstration_set for _, demonstration_set in demonstration_sets if demonstration_set is not None]
-            )
+            stopped = self._ask_attributes([shown for _, shown in planned if shown is not None])
             if stopped:
                 return stopped
-            demonstration_sets = [
-                (label, demonstration_set)
-                for label, demonstration_set in demonstration_sets
-                if demonstration_set in self.planner.attribute_sets
-            ]
-        slots = [self.planner.slot(label, demonstration_set) for label, demonstration_set in demonstration_sets]
+            planned = [(label, shown) for label, shown in planned if shown in self.planner.attribute_sets]
+        slots = [self.planner.slot(label, shown) for label, shown in planned]
         for slot in slots:
             self.asked[slot.request.label] += self.cfg.rows_per_request
         by_id = {slot.request.request_id: slot for slot in slots}
-        return self._ask([slot.request for slot in slots], lambda request, answer: self._take_rows(by_id[request.request_id], answer))
+        return self._ask([slot.request for slot in slots], functools.partial(self._take_rows, by_id))
 
-    def _ask_attribute_sets(self, demonstration_sets: Sequence[DemonstrationSet]) -> str:
-        """Asks for the attribute sets that are not there yet, a second time where the first answer was of no use."""
-        missing = list(
-            dict.fromkeys(
-                demonstration_set for demonstration_set in demonstration_sets if demonstration_set not in self.planner.attribute_sets
-            )
-        )
+    def _ask_attributes(self, sets: Sequence[DemonstrationSet]) -> str:
+        """Asks for the attribute sets that are missing, a second time where the first answer was of no use."""
+        missing = list(dict.fromkeys(sets))
         for attempt in range(ATTRIBUTES_ATTEMPTS):
-            asked = {
-                request.request_id: (demonstration_set, request)
-                for demonstration_set in missing
-                for request in [self.planner.attributes_request(demonstration_set, attempt)]
-            }
-            stopped = self._ask(
-                [request for _, request in asked.values()],
-                self._attribute_set_taker({i: demonstration_set for i, (demonstration_set, _) in asked.items()}),
-            )
+            missing = [shown for shown in missing if shown not in self.planner.attribute_sets]
+            requests = [self.planner.attributes_request(shown, attempt) for shown in missing]
+            by_id = {request.request_id: shown for request, shown in zip(requests, missing, strict=True)}
+            stopped = self._ask(requests, functools.partial(self._take_attributes, by_id))
             if stopped:
                 return stopped
-            missing = [demonstration_set for demonstration_set in missing if demonstration_set not in self.planner.attribute_sets]
-        for demonstration_set in missing:
-            self.planner.give_up(demonstration_set)
+        for shown in missing:
+            if shown not in self.planner.attribute_sets:
+                self.planner.give_up(shown)
         return ""
 
-    def _attribute_set_taker(self, demonstration_sets: dict[str, DemonstrationSet]) -> Callable[[Request, Answer], None]:
-        return lambda request, answer: self._take_attribute_set(demonstration_sets[request.request_id], request, answer)
-
     def _ask(self, requests: Sequence[Request], take: Callable[[Request, Answer], None]) -> str:
-        """Gets every answer and takes them in the order of ``requests``, as soon as those before are there."""
+        """Gets every answer and takes them in the order of ``requests``, as soon as those before have come.
+
+        Returns the limit that stopped it, or an empty string."""
         stored = {r.request_id: self.answers[r.request_id] for r in requests if r.request_id in self.answers}
         self.reused += len(stored)
         arrived, next_ = dict(stored), 0
-        for answer in self.pool.run([r for r in requests if r.request_id not in stored], self.budget, self._tell):
-            self.health.arrived(answer, self._told)
+        for answer in self.pool.run([r for r in requests if r.request_id not in stored], self.budget, self._report):
+            self.health.arrived(answer)
             arrived[answer.request_id] = answer
             while next_ < len(requests) and requests[next_].request_id in arrived:
                 take(requests[next_], arrived[requests[next_].request_id])
                 next_ += 1
-            self._tell()
+            self._report()
         for request in requests[next_:]:
             if request.request_id in arrived:
                 take(request, arrived[request.request_id])
         return "" if len(arrived) == len(requests) else self.pool.stopped_by or "limits"
 
-    def _take_attribute_set(self, demonstration_set: DemonstrationSet, request: Request, answer: Answer) -> None:
-        names = tuple(self.cfg.attributes)
+    def _take_attributes(self, by_id: Mapping[str, DemonstrationSet], request: Request, answer: Answer) -> None:
+        shown, names = by_id[request.request_id], tuple(self.cfg.attributes)
         parsed = parse_attributes(answer.answer, answer.finish_reason, names, answer.refusal) if answer.status == "answered" else None
         self._count(request, answer, parsed)
         if parsed and parsed.status == "ok":
-            attribute_set = make_attribute_set(request.request_id, demonstration_set.label, demonstration_set, dict(parsed.attributes))
-            self.planner.attribute_sets[demonstration_set] = attribute_set
+            attribute_set = make_attribute_set(request.request_id, shown.label, shown, dict(parsed.attributes))
+            self.planner.attribute_sets[shown] = attribute_set
             self.rows.add_attribute_set(attribute_set)
 
-    def _take_rows(self, slot: Slot, answer: Answer) -> None:
-        request, n_rows = slot.request, self.cfg.rows_per_request
+    def _take_rows(self, by_id: Mapping[str, Slot], request: Request, answer: Answer) -> None:
+        slot, n_rows = by_id[request.request_id], self.cfg.rows_per_request
         parsed = parse_rows(answer.answer, answer.finish_reason, n_rows, answer.refusal) if answer.status == "answered" else None
         self._count(request, answer, parsed)
         if parsed is None:
@@ -238,45 +221,49 @@ class _Run:
         if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
             self.rows.add_attribute_set(slot.attribute_set)
         for index, raw in enumerate(parsed.rows):
-            verdict = self.acceptor.judge(raw, slot.demonstration_set.shown if slot.demonstration_set else NOTHING_SHOWN, request.label)
-            if verdict.reason:
-                self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
-            elif self.rows.accepted[request.label] >= self.quotas[request.label]:
-                self.rows.add_refusal(request, index, verdict.text, "surplus", "the label had its rows already")
-            else:
-                self.acceptor.accept(verdict)
-                self.rows.add_accepted(slot, index, verdict)
+            self._take_row(slot, index, raw)
+
+    def _take_row(self, slot: Slot, index: int, raw: str) -> None:
+        request = slot.request
+        copies = slot.demonstration_set.copy_index if slot.demonstration_set else NO_COPIES
+        verdict = self.acceptor.judge(raw, copies, request.label)
+        if verdict.reason:
+            self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
+        elif self.rows.accepted[request.label] >= self.quotas[request.label]:
+            self.rows.add_refusal(request, index, verdict.text, "surplus", "the label had its rows already")
+        else:
+            self.acceptor.accept(verdict)
+            self.rows.add_accepted(slot, index, verdict)
 
     def _count(self, request: Request, answer: Answer, parsed: Parsed | None) -> None:
         self.rows.add_call(request, answer, parsed)
-        ok = parsed is not None and parsed.status == "ok"
-        if not ok:
+        usable = parsed is not None and parsed.status == "ok"
+        if not usable:
             self.errors[f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"] += 1
-        self.health.judged(ok, self._told)
+        self.health.taken(usable)
 
-    def _told(self) -> str:
-        """The commonest error and the refusals, in words."""
+    def _describe_faults(self) -> str:
+        """The commonest error and the refused rows, in words."""
         common = self.errors.most_common(1)
         parts = [f"the commonest error: {common[0][0][:400]} ({common[0][1]} calls)"] if common else []
         refused = ", ".join(f"{reason} {n}" for reason, n in self.rows.refused.most_common())
         return "; ".join(parts + ([f"rows refused: {refused}"] if refused else [])) + ("." if parts or refused else "")
 
-    def _tell(self) -> None:
-        self.task.update(sum(self.rows.accepted.values()), self._note())
-
-    def _note(self) -> str:
-        calls, refused = sum(self.rows.statuses.values()), sum(self.rows.refused.values())
+    def _report(self) -> None:
+        """Renews the line of progress."""
+        calls, refused = self.rows.statuses.total(), self.rows.refused.total()
         cost = f", {self.budget.cost_usd:.4f} usd" if self.cfg.llm.price_input_usd is not None else ""
         slowed = f", {self.pool.pressure}" if str(self.pool.pressure or "") else ""
-        return f"{calls} calls, {self.budget.tokens:,} tokens, {refused} rows refused{cost}{slowed}"
+        note = f"{calls} calls, {self.budget.tokens:,} tokens, {refused} rows refused{cost}{slowed}"
+        self.task.update(self.rows.accepted.total(), note)
 
     def _summary(self, stopped: str, waves: int) -> dict[str, object]:
-        calls = self.rows.calls
+        calls, pressure = self.rows.calls, self.pool.pressure
         costs = [call["cost_usd"] for call in calls if call["cost_usd"] is not None]
         return {
             "strategy": self.cfg.strategy,
             "model": self.cfg.llm.model,
-            "accepted": sum(self.rows.accepted.values()),
+            "accepted": self.rows.accepted.total(),
             "target_rows": self.cfg.target_rows,
             "accepted_by_label": {str(label): self.rows.accepted[label] for label in self.quotas},
             "refused": dict(sorted(self.rows.refused.items())),
@@ -286,9 +273,9 @@ class _Run:
             "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in calls),
             "completion_tokens": sum(call["completion_tokens"] or 0 for call in calls),
             "cost_usd": round(sum(costs), 6) if costs else None,
-            "requests_failed": dict(sorted(met.faults.items())) if (met := self.pool.pressure) else {},
-            "fewest_at_once": met.smallest if met else None,
-            "outages": met.outages if met else 0,
+            "requests_failed": dict(sorted(pressure.faults.items())) if pressure else {},
+            "fewest_at_once": pressure.smallest if pressure else None,
+            "outages": pressure.outages if pressure else 0,
             "waves": waves,
             "stopped_by": stopped,
             "labels_left_out": ", ".join(self.left_out),

@@ -16,7 +16,13 @@ class Bucket:
     """A token bucket: ``burst`` at most at once, never more than ``per_minute`` in any minute.
 
     A minute can see the full bucket plus a minute's refill, so the refill is slower than
-    per_minute by the burst (except for single requests, where the spacing alone keeps the limit)."""
+    per_minute by the burst (except for single requests, where the spacing alone keeps the limit).
+
+    >>> bucket = Bucket(per_minute=60, burst=1)
+    >>> bucket.take(1)
+    >>> bucket.wait(1, now=0.25)
+    0.75
+    """
 
     per_minute: float
     burst: float

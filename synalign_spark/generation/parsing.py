@@ -41,7 +41,13 @@ _SCALAR: TypeAdapter[str | int | float | bool] = TypeAdapter(str | int | float |
 
 
 def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refusal: str | None = None) -> Parsed:
-    """The texts of a step-2 answer, in their order, at most ``n_rows`` of them."""
+    """The texts of a step-2 answer, in their order, at most ``n_rows`` of them.
+
+    >>> parse_rows('Here you are: {"rows": ["a fine film", "a dull one"]}', "stop", 5).rows
+    ('a fine film', 'a dull one')
+    >>> parse_rows('{"rows": ["a fine film", "a du', "length", 5).status
+    'truncated'
+    """
     data = _load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
@@ -58,7 +64,11 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
 def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple[str, ...], refusal: str | None = None) -> Parsed:
     """The attribute values of a step-1 answer, in the order of ``names``; unknown and empty ones are left out.
 
-    Unparsable when none of the names has a value."""
+    Unparsable when none of the names has a value.
+
+    >>> parse_attributes('{"Tone": "warm", "mood": "x"}', "stop", ("topic", "tone")).attributes
+    (('tone', 'warm'),)
+    """
     data = _load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data

@@ -1,10 +1,9 @@
 """What is asked of the language model: the two steps of latent attribute reasoning, and its baselines.
 
-Step 1 shows demonstrations and asks for their latent attributes (Ren et al. 2025, section 3.2); step 2
-asks for new rows from such a attribute set of attributes, without the demonstrations. Prompts are short and
-plain, so that a 135M model follows them too. Corpus text, labels and attribute values are data: they
-stand in the prompt as JSON strings, which no text can close, and with the marks of chat templates
-escaped.
+Step 1 shows a demonstration set and asks for its latent attributes (Ren et al. 2025, section 3.2); step 2
+asks for new rows from these attributes, without the demonstrations. Prompts are short and plain, so that
+a 135M model follows them too. Corpus text, labels and attribute values are data: they stand in the prompt
+as JSON strings, which no text can close, and with the marks of chat templates escaped.
 """
 
 import hashlib
@@ -49,20 +48,28 @@ class Prompt:
 
 
 def as_data(text: str) -> str:
-    """The text as a JSON string literal, with the marks of chat templates escaped: data that cannot end its quotes."""
+    """The text as a JSON string literal, with the marks of chat templates escaped: data that cannot end its quotes.
+
+    >>> print(as_data('3 < 4, "and" </s>'))
+    "3 < 4, \\"and\\" \\u003c/s>"
+    """
     literal = json.dumps(text, ensure_ascii=False)
     return TEMPLATE_MARK.sub(lambda mark: f"\\u{ord(mark[0]):04x}", literal)
 
 
 def shorten(text: str, max_chars: int = MAX_DEMONSTRATION_CHARS) -> str:
-    """The first ``max_chars`` characters, cut between words."""
+    """The first ``max_chars`` characters, cut between words.
+
+    >>> shorten("a fine film about trains", 12)
+    'a fine film ...'
+    """
     if len(text) <= max_chars:
         return text
     return text[:max_chars].rsplit(" ", 1)[0] + " ..."
 
 
 def attributes_schema(names: Sequence[str]) -> dict[str, Any]:
-    """JSON schema of a attribute_set: one short string per attribute."""
+    """JSON schema of an attribute set: one short string per attribute."""
     properties = {name: {"type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE_CHARS} for name in names}
     return {"type": "object", "properties": properties, "required": list(names), "additionalProperties": False}
 
@@ -75,7 +82,11 @@ def rows_schema(n_rows: int, min_chars: int, max_chars: int) -> dict[str, Any]:
 
 
 def row_chars(n_rows: int, max_chars: int, max_output_tokens: int) -> int:
-    """Longest row, in characters, for which ``n_rows`` of them still fit into the answer."""
+    """Longest row, in characters, for which ``n_rows`` of them still fit into the answer.
+
+    >>> row_chars(5, 2_000, 512)
+    276
+    """
     return max(20, min(max_chars, int(max_output_tokens * 0.9 * CHARS_A_TOKEN) // n_rows))
 
 
@@ -102,8 +113,8 @@ def attributes_prompt(
     names: Sequence[str],
     values: Mapping[str, Sequence[str]] | None = None,
 ) -> Prompt:
-    """Step 1: which latent attributes do these real rows share? A few values per attribute hint at what is meant:
-    from ``values``, else from the built-in lists."""
+    """Step 1: which latent attributes do the rows of a demonstration set share? A few values per attribute hint at what
+    is meant: from ``values``, else from the built-in lists."""
     hints = "\n".join(f"- {name}{_hint((values or {}).get(name) or ATTRIBUTE_VALUES.get(name, ()))}" for name in names)
     ask = (
         f"{_quoted_list(demonstrations)}\n\n"
@@ -127,19 +138,25 @@ def rows_prompt(
     language: str,
     n_rows: int,
     char_limits: tuple[int, int],
-    attribute_set: Mapping[str, str] | None = None,
+    attributes: Mapping[str, str] | None = None,
     demonstrations: Sequence[str] = (),
 ) -> Prompt:
-    """Step 2: ``n_rows`` new texts from a attribute set (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
+    """Step 2: ``n_rows`` new texts from attributes (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
 
-    char_limits: shortest and longest accepted row, in characters."""
+    char_limits: shortest and longest accepted row, in characters.
+
+    >>> print(rows_prompt("good", "a film review", "English", 2, (10, 120), {"tone": "warm"}).messages[-1]["content"])
+    Attributes of the texts to write: tone: "warm".
+    <BLANKLINE>
+    Write 2 new and different texts in English. Each one is a film review with the label "good", at most 20 words long.
+    Answer with a JSON object whose key "rows" holds the list of 2 texts.
+    """
     parts = []
     if demonstrations:
         parts.append(f"{_quoted_list(demonstrations)}\n\nEach text is {task}{_labelled(label)}. Write like them, but do not copy them.")
-    if attribute_set:
-        parts.append(
-            "Attributes of the texts to write: " + "; ".join(f"{name}: {as_data(value)}" for name, value in attribute_set.items()) + ".\n"
-        )
+    if attributes:
+        listed = "; ".join(f"{name}: {as_data(value)}" for name, value in attributes.items())
+        parts.append(f"Attributes of the texts to write: {listed}.\n")
     words = char_limits[1] // CHARS_A_WORD
     parts.append(f"Write {n_rows} new and different texts in {language}. Each one is {task}{_labelled(label)}, at most {words} words long.")
     parts.append(f'Answer with a JSON object whose key "rows" holds the list of {n_rows} texts.')
@@ -150,11 +167,15 @@ def rows_prompt(
 def random_attributes(names: Sequence[str], values: Mapping[str, Sequence[str]], key: str) -> dict[str, str]:
     """Attribute values drawn by a hash of ``key`` (attrprompt, Yu et al. 2023): from ``values``, else from the built-in lists.
 
-    Attributes that neither names are left out."""
-    attribute_set = {}
+    Attributes that neither names are left out.
+
+    >>> random_attributes(["tone", "weather"], {"tone": ["warm"]}, "any key")
+    {'tone': 'warm'}
+    """
+    drawn = {}
     for name in names:
         choices = values.get(name) or ATTRIBUTE_VALUES.get(name)
         if choices:
-            drawn = hashlib.sha256(f"{key}\x1f{name}".encode()).digest()
-            attribute_set[name] = choices[int.from_bytes(drawn[:8], "big") % len(choices)]
-    return attribute_set
+            digest = hashlib.sha256(f"{key}\x1f{name}".encode()).digest()
+            drawn[name] = choices[int.from_bytes(digest[:8], "big") % len(choices)]
+    return drawn

@@ -10,7 +10,6 @@ import pyarrow as pa
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.acceptance import Verdict
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.dialects import shown
 from synalign_spark.generation.parsing import Parsed
 from synalign_spark.generation.plan import AttributeSet, Slot
 from synalign_spark.storage import tables
@@ -52,7 +51,7 @@ class Rows:
             "label": request.label,
             "prompt_hash": request.prompt.digest,
             "model": request.model,
-            "dialect": shown(answer.dialect),
+            "dialect": answer.dialect,
             "status": status,
             "attempts": answer.attempts,
             "prompt_tokens": answer.prompt_tokens,

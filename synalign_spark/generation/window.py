@@ -33,7 +33,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Pressure:
-    """What the pool met so far. size, most: of the window, now and at its largest; smallest: it ever was; faults: requests by
+    """What the pool has met so far. size, most: of the window, now and at its largest; smallest: it ever was; faults: requests by
     status; outages: times that the circuit opened; down_s: seconds since it is open, next_s: until the next probe, both None while it is closed."""
 
     size: int
@@ -121,7 +121,7 @@ class Window:
             self._probing = ""
 
     def pressure(self, now: float) -> Pressure:
-        """What was met so far."""
+        """What has been met so far."""
         down = None if self._down_since is None else now - self._down_since
         left = None if down is None else max(0.0, self._probe_at - now)
         return Pressure(int(self._size), self._most, self._smallest, dict(self._faults), self._outages, down, left)

@@ -30,14 +30,14 @@ def jars(cfg: Config) -> dict[str, str]:
     """The Spark settings that bring Delta and S3 where the configuration needs them, with the user's own jars beside.
 
     Raises LakeError for a folder ``lake.jars`` that lacks Delta."""
-    own = {key: value for key in (PACKAGES, EXCLUDES, FOLDER) if (value := cfg.spark.conf.get(key))}
+    settings = {key: value for key in (PACKAGES, EXCLUDES, FOLDER) if (value := cfg.spark.conf.get(key))}
     if cfg.lake.jars is not None:
-        return _joined(own, {FOLDER: _folder(cfg.lake.jars, cfg.lake.format == "delta")})
+        return _joined(settings, {FOLDER: _folder(cfg.lake.jars, cfg.lake.format == "delta")})
     if cfg.lake.format == "delta":
-        own = _joined(own, {PACKAGES: DELTA_PACKAGE, EXCLUDES: DELTA_EXCLUDES})
+        settings = _joined(settings, {PACKAGES: DELTA_PACKAGE, EXCLUDES: DELTA_EXCLUDES})
     if on_s3(cfg):
-        own = _joined(own, {PACKAGES: S3_PACKAGES, EXCLUDES: S3_EXCLUDES})
-    return own
+        settings = _joined(settings, {PACKAGES: S3_PACKAGES, EXCLUDES: S3_EXCLUDES})
+    return settings
 
 
 def on_s3(cfg: Config) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from synalign_spark.config import Config
-from synalign_spark.pipeline.steps import Step, Verdict
+from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.progress import Progress
 
 
@@ -17,7 +17,7 @@ class Observer(Protocol):
 
     progress: Progress
 
-    def plan(self, cfg: Config, verdicts: Sequence[Verdict], todo: Sequence[Step]) -> None: ...
+    def plan(self, cfg: Config, states: Sequence[StepState], todo: Sequence[Step]) -> None: ...
 
     def waiting(self, what: str) -> AbstractContextManager[None]: ...
 
@@ -36,7 +36,7 @@ class Silent:
     def __init__(self) -> None:
         self.progress = Progress(Console(quiet=True), live=False)
 
-    def plan(self, cfg: Config, verdicts: Sequence[Verdict], todo: Sequence[Step]) -> None:
+    def plan(self, cfg: Config, states: Sequence[StepState], todo: Sequence[Step]) -> None:
         pass
 
     @contextlib.contextmanager

@@ -16,8 +16,8 @@ from synalign_spark.config import Config
 from synalign_spark.pipeline import steps
 from synalign_spark.pipeline.context import Context
 from synalign_spark.pipeline.observer import Observer
-from synalign_spark.pipeline.session import java_version, spark_session
-from synalign_spark.pipeline.steps import Step, Verdict
+from synalign_spark.pipeline.session import spark_session
+from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.runs import RunStore
 
@@ -31,20 +31,22 @@ def run_pipeline(
 
     A step that is done for the same settings and inputs is skipped; ``redo`` allows replacing the output of
     steps whose settings changed; ``session`` opens Spark, and only when there is work."""
+    if only is not None:
+        steps.require_known(only)
     store = RunStore(cfg.lake.path, cfg.run.id)
     with store.lock():
         manifest = store.manifest()
         source = source_fingerprints(cfg)
-        verdicts = verdicts_of(cfg, manifest, source, store)
+        states = stored_states(cfg, manifest, source, store)
         if not redo:
-            steps.refuse_foreign_lake(verdicts, cfg)
-        todo = _todo(verdicts, only)
-        observer.plan(cfg, verdicts, todo)
+            steps.refuse_foreign_lake(states, cfg)
+        todo = _todo(states, only)
+        observer.plan(cfg, states, todo)
         if todo:
             preflight(cfg, todo)
             _execute(cfg, todo, source, store, observer, session)
         manifest = store.manifest()
-        observer.closing(cfg, manifest, [v.step.name for v in verdicts_of(cfg, manifest, source, store) if not v.done])
+        observer.closing(cfg, manifest, [state.step.name for state in stored_states(cfg, manifest, source, store) if not state.done])
         return manifest
 
 
@@ -58,28 +60,27 @@ def source_fingerprints(cfg: Config) -> dict[str, str]:
     return found
 
 
-def verdicts_of(cfg: Config, manifest: dict[str, Any], source: dict[str, str], store: RunStore) -> list[Verdict]:
-    """``steps.judge``, where a step counts as done only while its tables are there (somebody may have deleted a folder)."""
+def stored_states(cfg: Config, manifest: dict[str, Any], source: dict[str, str], store: RunStore) -> list[StepState]:
+    """``steps.step_states``, where a step counts as done only while its tables are there (somebody may have deleted a folder)."""
     kept = {name: entry for name, entry in manifest.items() if name not in steps.BY_NAME or all(map(store.has_table, entry["tables"]))}
-    return steps.judge(cfg, kept, source)
+    return steps.step_states(cfg, kept, source)
 
 
-def _todo(verdicts: Sequence[Verdict], only: str | None) -> list[Step]:
+def _todo(states: Sequence[StepState], only: str | None) -> list[Step]:
     """The steps to run: all that are not done, or those of the one stage ``only`` (`embed` is two steps)."""
-    wanted = [v.step for v in verdicts if not v.done and only in (None, v.step.name, v.step.stage)]
+    wanted = [state.step for state in states if not state.done and only in (None, state.step.name, state.step.stage)]
     if only is None:
         return wanted
-    done = {v.step.name for v in verdicts if v.done}
+    done = {state.step.name for state in states if state.done}
     if only == "embed":  # the synthetic rows come when they are there
         wanted = [step for step in wanted if step.name == "embed" or done.issuperset(step.after)]
     for step in wanted:
-        steps.require_done(step, [v for v in verdicts if v.step not in wanted])
+        steps.require_done(step, [state for state in states if state.step not in wanted])
     return wanted
 
 
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
-    """Checks what can be checked before any work: Java, the embedder, the language-model endpoint, the Ray cluster."""
-    java_version()
+    """Checks what can be checked before Spark starts: the embedder, the language-model endpoint, the Ray cluster."""
     names = {step.name for step in todo}
     if names & {"embed", "embed-synthetic"}:
         from synalign_spark.udfs.encoder import encoder_info

@@ -8,18 +8,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 from synalign_spark.config import Config
-from synalign_spark.errors import InstallationError
-from synalign_spark.pipeline.jars import jars, on_s3
+from synalign_spark.errors import ConfigError, InstallationError, LakeError
+from synalign_spark.pipeline.jars import DELTA_PACKAGE, PACKAGES, jars, on_s3
 from synalign_spark.storage.paths import s3_endpoint
 
 OLDEST_JAVA = 17
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+DELTA_SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
 LOG4J = Path(__file__).resolve().parents[1] / "conf" / "log4j2.properties"
 
 
@@ -64,10 +69,7 @@ def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
             "spark.executorEnv.OMP_NUM_THREADS": "1",
         }
     if cfg.lake.format == "delta":
-        conf |= {
-            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        }
+        conf |= DELTA_SETTINGS
     if on_s3(cfg):
         conf |= s3_settings()
     if cfg.spark.shuffle_partitions:
@@ -106,12 +108,15 @@ def _stderr_to(path: str) -> Iterator[None]:
 
 
 def start_spark(cfg: Config) -> SparkSession:
-    """The Spark session of a run: the one that spark-submit prepared, or a new one."""
+    """The Spark session of a run: the one that spark-submit prepared, or a new one.
+
+    Raises ConfigError where this process has a session already, which is its owner's, InstallationError where Spark does not start."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
     conf = settings(cfg, under_submit)
     if not under_submit:
+        _refuse_a_second_session()
         java_version()
         if conf["spark.master"].startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -133,6 +138,40 @@ def start_spark(cfg: Config) -> SparkSession:
         raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
     atexit.register(Path(log).unlink, missing_ok=True)
     return spark
+
+
+def _refuse_a_second_session() -> None:
+    """Spark would hand out the session that there is, with our settings laid over its owner's, and we would stop it."""
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        raise ConfigError(
+            "spark: this process has a Spark session already; give it to the call (run(..., spark=spark)), or stop it first with spark.stop()"
+        )
+
+
+@contextlib.contextmanager
+def callers_session(spark: SparkSession, cfg: Config) -> Iterator[SparkSession]:
+    """A session that belongs to the caller, as it is: nothing is set, and nothing stopped at the end.
+
+    Raises LakeError where the lake is Delta and the session has none."""
+    if cfg.lake.format == "delta":
+        _require_delta(spark)
+    yield spark
+
+
+def _require_delta(spark: SparkSession) -> None:
+    """Asks for a table that is not there: how Spark refuses tells whether it has Delta. Managed platforms bring it without settings."""
+    try:
+        spark.read.format("delta").load(f"file:/nowhere/{uuid.uuid4().hex}")
+    except Exception as err:  # py4j's or Spark's, by the way that the session was made
+        lacks = {"DATA_SOURCE_NOT_FOUND": "has no Delta", "DELTA_CONFIGURE_SPARK_SESSION": "has Delta's jars, but not its settings"}
+        found = next((words for condition, words in lacks.items() if condition in str(err)), None)
+        if found:
+            needed = {PACKAGES: DELTA_PACKAGE, **DELTA_SETTINGS}
+            raise LakeError(
+                f"lake.format is 'delta', but the given Spark session {found}; start it with "
+                f"{', '.join(f'{key}={value}' for key, value in needed.items())}, or set lake.format to 'parquet'"
+            ) from err
 
 
 @contextlib.contextmanager

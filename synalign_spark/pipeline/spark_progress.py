@@ -10,6 +10,7 @@ from synalign_spark.pipeline.context import Context
 from synalign_spark.progress import Task
 
 POLL_S = 0.5
+JOB_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")  # what setJobGroup sets
 
 
 @contextlib.contextmanager
@@ -25,6 +26,7 @@ def spark_progress(ctx: Context, name: str, rows: float, unit: str = "rows") -> 
         yield
         return
     group = f"synalign-{uuid.uuid4().hex}"
+    before = {name: context.getLocalProperty(name) for name in JOB_PROPERTIES}
     context.setJobGroup(group, name)
     stop = threading.Event()
     with ctx.progress.task(name, total=rows, unit=unit) as task:
@@ -35,8 +37,8 @@ def spark_progress(ctx: Context, name: str, rows: float, unit: str = "rows") -> 
         finally:
             stop.set()
             watcher.join()
-            context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
-            context.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type]
+            for name, value in before.items():  # the session may be the caller's, with a job group of its own
+                context.setLocalProperty(name, value)  # type: ignore[arg-type]
 
 
 def _watch(tracker: Any, group: str, rows: float, task: Task, stop: threading.Event) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synalign_spark.config import Config
-from synalign_spark.errors import DataError, LakeError
+from synalign_spark.errors import ConfigError, DataError, LakeError
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 
@@ -89,6 +89,12 @@ STEPS: tuple[Step, ...] = (
 BY_NAME = {step.name: step for step in STEPS}
 
 
+def require_known(stage: str) -> None:
+    """Raises ConfigError, with the names there are, for a stage that is none."""
+    if stage not in BY_NAME:
+        raise ConfigError(f"stage {stage!r} is not one; the stages are {', '.join(BY_NAME)}")
+
+
 def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
     """The flat settings (dotted key to JSON value) that shape a step's output, with the seed."""
     dumped = json.loads(cfg.model_dump_json(by_alias=True))
@@ -112,7 +118,7 @@ def _flatten(value: Any, key: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StepState:
     """Whether a step must run. ``changed``: settings that differ from the lake's, as (key, value then, value now)."""
 
     step: Step
@@ -121,22 +127,22 @@ class Verdict:
     changed: tuple[tuple[str, Any, Any], ...] = ()
 
 
-def judge(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, str]) -> list[Verdict]:
+def step_states(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, str]) -> list[StepState]:
     """What each step of the run needs, in order. ``source``: step name to the fingerprint of the files it reads."""
-    verdicts: list[Verdict] = []
+    states: list[StepState] = []
     again: set[str] = set()
     for step in STEPS:
-        verdict = _judge_one(step, cfg, manifest, source.get(step.name, ""), again)
-        if not verdict.done:
+        state = _state_of(step, cfg, manifest, source.get(step.name, ""), again)
+        if not state.done:
             again.add(step.name)
-        verdicts.append(verdict)
-    return verdicts
+        states.append(state)
+    return states
 
 
-def _judge_one(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str, again: set[str]) -> Verdict:
+def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str, again: set[str]) -> StepState:
     entry = manifest.get(step.name)
     if entry is None:
-        return Verdict(step, False, "not run yet")
+        return StepState(step, False, "not run yet")
     now = settings_of(step, cfg)
     before = {key: value for key, value in entry["settings"].items() if key != RELEASE_SETTING}
     changed = tuple((key, before.get(key), now.get(key)) for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key))
@@ -145,19 +151,19 @@ def _judge_one(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str
     if source != entry.get("source", ""):
         changed += (("source files", "as they were", "changed since"),)
     if changed:
-        return Verdict(step, False, "its settings changed", changed)
+        return StepState(step, False, "its settings changed", changed)
     upstream = [name for name in step.after if name in again or manifest[name]["produced"] != entry["inputs"].get(name)]
     if upstream:
-        return Verdict(step, False, f"{' and '.join(upstream)} ran anew")
+        return StepState(step, False, f"{' and '.join(upstream)} ran anew")
     stopped_by = str(entry["summary"].get("stopped_by", ""))
     if stopped_by.startswith("limits.") and entry.get("limits") != limits_of(cfg):  # with a larger budget there is more to do
-        return Verdict(step, False, f"generate.{stopped_by} stopped it, and the limits changed")
-    return Verdict(step, True, "done")
+        return StepState(step, False, f"generate.{stopped_by} stopped it, and the limits changed")
+    return StepState(step, True, "done")
 
 
-def refuse_foreign_lake(verdicts: Sequence[Verdict], cfg: Config) -> None:
+def refuse_foreign_lake(states: Sequence[StepState], cfg: Config) -> None:
     """Raises LakeError where the run in the lake was made with other settings: paid work is never replaced unasked."""
-    lines = [f"  - {v.step.name}: {key} was {before!r}, is now {now!r}" for v in verdicts for key, before, now in v.changed]
+    lines = [f"  - {state.step.name}: {key} was {before!r}, is now {now!r}" for state in states for key, before, now in state.changed]
     if lines:
         raise LakeError(
             f"run.id {cfg.run.id!r} in lake.path {cfg.lake.path!r} was made from another configuration:\n"
@@ -167,9 +173,9 @@ def refuse_foreign_lake(verdicts: Sequence[Verdict], cfg: Config) -> None:
         )
 
 
-def require_done(step: Step, verdicts: Sequence[Verdict]) -> None:
+def require_done(step: Step, states: Sequence[StepState]) -> None:
     """Raises DataError where a step is asked for alone and one before it is not done."""
-    missing = [v for v in verdicts if v.step.name in _ancestors(step) and not v.done]
+    missing = [state for state in states if state.step.name in _ancestors(step) and not state.done]
     if missing:
         raise DataError(
             f"stage {step.name!r} needs {', '.join(v.step.name for v in missing)} first ({missing[0].why}); "

@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 
 from synalign_spark.config import Config
 from synalign_spark.formatting import number
-from synalign_spark.pipeline.steps import Step, Verdict
+from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.progress import Progress
 
 
@@ -21,13 +21,13 @@ class Terminal:
         self.console = console or Console(highlight=False)
         self.progress = progress or Progress()
 
-    def plan(self, cfg: Config, verdicts: Sequence[Verdict], todo: Sequence[Step]) -> None:
+    def plan(self, cfg: Config, states: Sequence[StepState], todo: Sequence[Step]) -> None:
         """Which run this is, what is done already, and why the rest is not."""
         self.console.print(f"[bold]SynAlign[/] run [cyan]{escape(cfg.run.id)}[/] in [cyan]{escape(cfg.lake.path)}[/] ({cfg.lake.format})")
-        done = [v.step.name for v in verdicts if v.done]
+        done = [state.step.name for state in states if state.done]
         if done:
             self.console.print(f"  done before: {', '.join(done)}")
-        first = next((v for v in verdicts if todo and v.step.name == todo[0].name), None)
+        first = next((state for state in states if todo and state.step.name == todo[0].name), None)
         if first and done:
             self.console.print(f"  to run from {first.step.name} ({escape(first.why)})")
         if not todo:
@@ -105,8 +105,8 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         uniform, weighted, real, both = (
             report[f"classifier_accuracy_{arm}"] for arm in ("uniform", "weighted", "real", "real_and_synthetic")
         )
-        told = f"{uniform:.1%} without, {weighted:.1%} with weights; {real:.1%} trained on real rows, {both:.1%} on both"
-        lines.append(("Classifier accuracy", told))
+        accuracies = f"{uniform:.1%} without, {weighted:.1%} with weights; {real:.1%} trained on real rows, {both:.1%} on both"
+        lines.append(("Classifier accuracy", accuracies))
     return [*lines, ("Verdict", str(align["verdict"]))]
 
 

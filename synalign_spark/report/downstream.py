@@ -1,4 +1,4 @@
-"""The downstream check: does a classifier trained on the weighted rows, alone or beside real ones, do better on real rows?"""
+"""The downstream check: does a downstream classifier trained on the weighted rows, alone or beside real ones, do better on real rows?"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.strength.mixing_weight import sample_weights
-from synalign_spark.report.findings import Classifier, Gain, ProbeArm
+from synalign_spark.report.findings import ClassifierScore, DownstreamCheck, Gain
 
 MIN_HOLDOUT = 20
 
@@ -24,8 +24,8 @@ class LabelledRows:
         return len(self.y)
 
 
-def unfit(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows) -> str:
-    """Why the classifier cannot be run on these rows; empty where it can."""
+def reason_to_skip(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows) -> str:
+    """Why the downstream check cannot be made on these rows; empty where it can."""
     if len(set(holdout.y)) < 2 or len(set(fit.y)) < 2:
         return "the real rows have fewer than two labels"
     if len(holdout) < MIN_HOLDOUT:
@@ -35,25 +35,32 @@ def unfit(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows) -> 
     return ""
 
 
-def classifier(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows, mixing_weight: float | None = None) -> Classifier:
+def downstream_check(
+    fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows, mixing_weight: float | None = None
+) -> DownstreamCheck:
     """Logistic regression on embeddings, trained on synthetic rows as they are, on the same rows with their weights as
     sample weights, on real rows, and on both together; scored on held-out real rows.
 
-    mixing_weight: of the synthetic rows beside real ones, see ``core/mixing_weight.py``. Call only where ``unfit`` is empty. Accuracies are shares."""
+    mixing_weight: of the synthetic rows beside real ones, see ``core/strength/mixing_weight.py``. Call only where
+    ``reason_to_skip`` is empty. Accuracies are shares."""
     weighted = synthetic.weight / synthetic.weight.mean()
-    own, other = sample_weights(len(fit), len(synthetic), mixing_weight)
+    real_weight, synthetic_weight = sample_weights(len(fit), len(synthetic), mixing_weight)
     trainings = (
         ("synthetic, uniform", synthetic, None),
         ("synthetic, weighted", synthetic, weighted),
         ("real rows", fit, None),
-        ("real and synthetic, weighted", both(fit, synthetic), np.concatenate([np.full(len(fit), own), weighted * other])),
+        (
+            "real and synthetic, weighted",
+            both(fit, synthetic),
+            np.concatenate([np.full(len(fit), real_weight), weighted * synthetic_weight]),
+        ),
     )
     hits = [_hits(rows, sample_weight, holdout) for _, rows, sample_weight in trainings]  # each (n_holdout,)
-    arms = [
-        ProbeArm(name, len(rows), float(hit.mean()), float(np.sqrt(hit.mean() * (1 - hit.mean()) / len(hit))))
+    scores = [
+        ClassifierScore(name, len(rows), float(hit.mean()), float(np.sqrt(hit.mean() * (1 - hit.mean()) / len(hit))))
         for (name, rows, _), hit in zip(trainings, hits, strict=True)
     ]
-    return Classifier(arms, len(holdout), _gain(hits[1], hits[0]), _gain(hits[3], hits[2]))
+    return DownstreamCheck(scores, len(holdout), _gain(hits[1], hits[0]), _gain(hits[3], hits[2]))
 
 
 def both(first: LabelledRows, second: LabelledRows) -> LabelledRows:

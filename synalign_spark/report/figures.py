@@ -34,18 +34,18 @@ def map_panels(points: MapPoints) -> dict[str, Figure]:
 
 
 def coverage(trace: Sequence[Row]) -> Figure:
-    """Share of the corpus within reach of a demonstration, and mean uncertainty, pick by pick. trace: selection_trace."""
+    """Share of the corpus within reach of a demonstration, and mean uncertainty, after each demonstration set. trace: selection_trace."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.2))
         axes = figure.add_subplot()
         order = _label_order([row["label"] for row in trace])
         for label in order:
             rows = [row for row in trace if row["label"] == label]
-            picks = np.arange(1, len(rows) + 1)
+            sets = np.arange(1, len(rows) + 1)
             colour = _colour(label, order)
-            axes.plot(picks, [row["coverage_after"] for row in rows], color=colour, label=f"{_name(label)}: coverage", marker=".")
-            axes.plot(picks, [row["mean_sd_after"] for row in rows], color=colour, linestyle=":", label=f"{_name(label)}: mean uncertainty")
-        axes.set_xlabel("picks")
+            axes.plot(sets, [row["coverage_after"] for row in rows], color=colour, label=f"{_name(label)}: coverage", marker=".")
+            axes.plot(sets, [row["mean_sd_after"] for row in rows], color=colour, linestyle=":", label=f"{_name(label)}: mean uncertainty")
+        axes.set_xlabel("demonstration sets")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 1.05)
         axes.set_ylabel("share of rows; standard deviation")
@@ -64,7 +64,7 @@ def weight_histogram(spread: WeightSpread) -> Figure:
         widths = centres * (step**0.46 - step**-0.46)
         total = max(spread.rows, 1)
         axes.bar(centres, np.array(spread.counts) / total, width=widths, color=SERIES[0], alpha=0.75, label="share of the rows")
-        axes.step(centres, spread.mass, where="mid", color=SERIES[3], label="share of the weight")
+        axes.step(centres, spread.weight_shares, where="mid", color=SERIES[3], label="share of the weight")
         axes.axvline(1.0, color=MUTED, linestyle="--", linewidth=1)
         _log_scale(axes)
         axes.set_xlabel("weight relative to uniform (1 = uniform)")
@@ -106,10 +106,10 @@ def lambda_path(trace: Sequence[Row]) -> Figure:
             rows = sorted((row for row in trace if row["label"] == label and 0 < row["lambda"] < np.inf), key=lambda row: row["lambda"])
             colour = _colour(label, order)
             axes.plot([row["lambda"] for row in rows], [row["mmd2_validation"] for row in rows], color=colour, label=_name(label))
-            taken = [row for row in rows if row["chosen"]]
-            axes.plot([row["lambda"] for row in taken], [row["mmd2_validation"] for row in taken], "o", color=colour)
+            chosen = [row for row in rows if row["chosen"]]
+            axes.plot([row["lambda"] for row in chosen], [row["mmd2_validation"] for row in chosen], "o", color=colour)
         _log_scale(axes)
-        axes.set_xlabel("lambda (weak to the right)")
+        axes.set_xlabel("lambda (weaker alignment to the right)")
         axes.set_ylabel("MMD² to validation rows")
         if order and len(order) <= MOST_LABELS:
             axes.legend(fontsize=8)
@@ -147,8 +147,8 @@ def _points_of(axes: Axes, xy: FloatArray, relative: FloatArray, colour: str, na
     """Points of one label; one marker shape for each area that occurs."""
     axes.plot([], [], "o", color=colour, markersize=5, label=name)
     for area in np.unique(relative[relative > 0]):
-        here = xy[relative == area]
-        axes.plot(here[:, 0], here[:, 1], "o", color=colour, markersize=np.sqrt(POINT_AREA * area), markeredgewidth=0, alpha=0.55)
+        points = xy[relative == area]
+        axes.plot(points[:, 0], points[:, 1], "o", color=colour, markersize=np.sqrt(POINT_AREA * area), markeredgewidth=0, alpha=0.55)
 
 
 def _stepped(relative: FloatArray) -> FloatArray:

@@ -24,14 +24,14 @@ class LabelShare:
 class WeightSpread:
     """Distribution of the weights. A relative weight of 1 is uniform.
 
-    centres: relative weights, geometric bin centres, ascending; counts: rows a bin; mass: share of
-    the weight a bin; zeros: rows of weight 0; largest: largest relative weight; ess: rows."""
+    centres: relative weights, geometric bin centres, ascending; counts: rows a bin; weight_shares:
+    share of the weight a bin; zeros: rows of weight 0; largest: largest relative weight; ess: rows."""
 
     rows: int
     zeros: int
     centres: list[float]
     counts: list[int]
-    mass: list[float]
+    weight_shares: list[float]
     ess: float
     largest: float
 
@@ -72,8 +72,9 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class ProbeArm:
-    """One training set of the classifier. accuracy on the held-out real rows, with its standard error."""
+class ClassifierScore:
+    """A downstream classifier by the rows it was trained on: their name and number, and its accuracy on held-out real rows
+    with its standard error."""
 
     name: str
     rows: int
@@ -83,27 +84,28 @@ class ProbeArm:
 
 @dataclass(frozen=True)
 class Gain:
-    """Accuracy of one arm minus that of another, with its standard error, paired over the held-out rows."""
+    """Accuracy of one downstream classifier minus that of another, with its standard error, paired over the held-out rows."""
 
     accuracy: float
     error: float
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """Accuracy of a small classifier trained four ways: synthetic rows uniform, weighted; real rows; real and weighted synthetic rows.
+class DownstreamCheck:
+    """Scores of one downstream classifier trained on four sets: synthetic rows, synthetic rows by weight, real rows, and real and
+    weighted synthetic rows.
 
-    gain: weighted over uniform; beside: real and synthetic rows over real ones."""
+    gain: of the weights, over uniform synthetic rows; gain_beside_real: of weighted synthetic rows beside real ones, over real rows alone."""
 
-    arms: list[ProbeArm]
+    scores: list[ClassifierScore]
     n_holdout: int
     gain: Gain
-    beside: Gain
+    gain_beside_real: Gain
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Where real mass is still missing. A share is one of the label's rows, or of its weight.
+    """Where synthetic rows are still missing. A share is one of the label's rows, or of its weight.
 
     totals: label, before, after by label: the sum over clusters of max(0, real share - synthetic share), by base
     weight and by weight; clusters: rows of the witness table, the largest missing share first."""
@@ -123,12 +125,12 @@ class Findings:
     points: MapPoints | None
     coverage: list[Row]
     solver: list[Row]
-    tried: list[Row]  # pairs of label label confidence and lambda that classifiers validated
-    beside: list[Row]  # mixing weights of the synthetic rows beside real ones that classifiers validated
+    strengths: list[Row]  # pairs of base measure and lambda that cross-validation compared
+    mixing_weights: list[Row]  # of the synthetic rows beside real ones, that cross-validation compared
     generation: Generation
     rejects: list[Row]
-    classifier: Classifier | None
-    classifier_skipped: str
+    downstream: DownstreamCheck | None
+    downstream_skipped: str  # why there is none
     highest: list[Row]
     lowest: list[Row]
     steps: dict[str, Row]

@@ -1,4 +1,4 @@
-"""Collects the findings of a run: reads its tables, measures, samples, and runs the classifier."""
+"""Collects the findings of a run: reads its tables, measures, samples, and makes the downstream check."""
 
 import json
 import re
@@ -11,9 +11,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.config import Config
-from synalign_spark.report import measures
-from synalign_spark.report.downstream import LabelledRows, classifier, unfit
-from synalign_spark.report.findings import Classifier, Findings, MapPoints, Row
+from synalign_spark.report import downstream, measures
+from synalign_spark.report.downstream import LabelledRows
+from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
 from synalign_spark.report.projection import principal_plane
 from synalign_spark.spark.keys import unit
@@ -21,7 +21,7 @@ from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 from synalign_spark.udfs.arrow import to_matrix
 
-PROBE_ROWS = 20_000  # a side; 31 MB of 384 floats
+CHECK_ROWS = 20_000  # a side; 31 MB of 384 floats
 EXAMPLES = 5
 MISSING_CLUSTERS = 10
 _SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|account[._-]?key|sas", re.IGNORECASE)
@@ -47,7 +47,7 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
     real = _real_sample(lake, cfg, n_real)
     synthetic = _synthetic_sample(lake, cfg, n_synthetic, weights)
     certificate = _parameters(lake, tables.CERTIFICATE, ("label",))
-    result, skipped = downstream(cfg, real, synthetic, certificate)
+    check, skipped = checked_downstream(cfg, real, synthetic, certificate)
     trace = _parameters(lake, tables.SOLVER_TRACE, ("kind", "label", "step"))
     fetch = spark_fetch(lake)
     return Findings(
@@ -58,12 +58,12 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         points=_points(real, synthetic, n_synthetic, cfg.report.map_rows),
         coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "set_rank")),
         solver=[row for row in trace if row["kind"] == "path"],
-        tried=[row for row in trace if row["kind"] == "cross_validation"],
-        beside=[row for row in trace if row["kind"] == "mixing_weight"],
+        strengths=[row for row in trace if row["kind"] == "cross_validation"],
+        mixing_weights=[row for row in trace if row["kind"] == "mixing_weight"],
         generation=measures.generation(_maybe(lake, tables.CALLS), _maybe(lake, tables.REFUSALS), n_synthetic),
         rejects=measures.rejected(lake.read(tables.REJECTS)) if lake.has_table(tables.REJECTS) else [],
-        classifier=result,
-        classifier_skipped=skipped,
+        downstream=check,
+        downstream_skipped=skipped,
         highest=with_lineage(measures.heaviest(weights, EXAMPLES), fetch) if weights is not None else [],
         lowest=with_lineage(measures.lightest(weights, EXAMPLES), fetch) if weights is not None else [],
         steps=steps,
@@ -98,14 +98,14 @@ def _maybe(lake: Reader, table: Table) -> DataFrame | None:
 
 
 def _parameters(lake: Reader, table: Table, order: tuple[str, ...]) -> list[Row]:
-    """A table of parameter size (one row a label, a pick, a point of the path), in order; nulls last."""
+    """A table of parameter size (one row a label, a demonstration set, a point of the path), in order; nulls last."""
     rows = measures.collected(lake.read(table)) if lake.has_table(table) else []
     return sorted(rows, key=lambda row: tuple((row[name] is None, row[name] or 0 if row[name] is None else row[name]) for name in order))
 
 
 def _real_sample(lake: Reader, cfg: Config, total: int) -> pa.Table:
     """doc_id, label, embedding, u, held_out of real rows, by rising hash."""
-    n = max(cfg.report.map_rows, 2 * PROBE_ROWS if cfg.report.downstream else 0)
+    n = max(cfg.report.map_rows, 2 * CHECK_ROWS if cfg.report.downstream else 0)
     rows = lake.read(tables.EMBEDDINGS, origin="real").select("doc_id", "label", "embedding")
     sample = measures.hash_sample(rows, n, total, cfg.run.seed, "report")
     return _ordered(sample.withColumn("held_out", held_out(cfg)))
@@ -113,7 +113,7 @@ def _real_sample(lake: Reader, cfg: Config, total: int) -> pa.Table:
 
 def _synthetic_sample(lake: Reader, cfg: Config, total: int, weights: DataFrame | None) -> pa.Table:
     """doc_id, label, embedding, u, weight of synthetic rows, by rising hash; weight is uniform before align."""
-    n = max(cfg.report.map_rows, PROBE_ROWS if cfg.report.downstream else 0)
+    n = max(cfg.report.map_rows, CHECK_ROWS if cfg.report.downstream else 0)
     rows = lake.read(tables.EMBEDDINGS, origin="synthetic").select("doc_id", "label", "embedding")
     sample = measures.hash_sample(rows, n, total, cfg.run.seed, "report")
     if weights is not None:
@@ -135,21 +135,21 @@ def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, rows: int) ->
     return MapPoints(xy_real, real["label"].to_pylist(), xy_synthetic, synthetic["label"].to_pylist(), relative, explained)
 
 
-def downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certificate: list[Row]) -> tuple[Classifier | None, str]:
-    """The classifier, or None and why it was left out."""
+def checked_downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certificate: list[Row]) -> tuple[DownstreamCheck | None, str]:
+    """The downstream check, or None and why it was left out."""
     if not cfg.report.downstream:
         return None, "report.downstream is off"
     if not certificate:
         return None, "there are no weights yet"
     real, synthetic = _labelled(real), _labelled(synthetic)
-    heard = validated(certificate)
-    in_judged = [None in heard or label in heard for label in real["label"].to_pylist()]
-    apart = np.asarray(real["held_out"].to_pylist(), dtype=bool) & np.asarray(in_judged, dtype=bool)
-    fit = _rows(real.filter(pa.array(~apart)).slice(0, PROBE_ROWS), None)
-    holdout = _rows(real.filter(pa.array(apart)).slice(0, PROBE_ROWS), None)
-    written = _rows(synthetic.slice(0, PROBE_ROWS), synthetic["weight"].slice(0, PROBE_ROWS))
-    skipped = unfit(fit, holdout, written)
-    return (None, skipped) if skipped else (classifier(fit, holdout, written, certificate[0]["mixing_weight"]), "")
+    labels = labels_with_holdout(certificate)
+    has_holdout = [None in labels or label in labels for label in real["label"].to_pylist()]
+    held = np.asarray(real["held_out"].to_pylist(), dtype=bool) & np.asarray(has_holdout, dtype=bool)
+    fit = _rows(real.filter(pa.array(~held)).slice(0, CHECK_ROWS), None)
+    holdout = _rows(real.filter(pa.array(held)).slice(0, CHECK_ROWS), None)
+    written = _rows(synthetic.slice(0, CHECK_ROWS), synthetic["weight"].slice(0, CHECK_ROWS))
+    skipped = downstream.reason_to_skip(fit, holdout, written)
+    return (None, skipped) if skipped else (downstream.downstream_check(fit, holdout, written, certificate[0]["mixing_weight"]), "")
 
 
 def _labelled(rows: pa.Table) -> pa.Table:
@@ -164,11 +164,12 @@ def _rows(rows: pa.Table, weight: Any) -> LabelledRows:
 
 
 def held_out(cfg: Config) -> Any:
-    """Whether a real row only validation rows the weights: the split of ``stages.align_input.real_rows``, by hash of its id."""
+    """Whether a real row is held out of the alignment: the split of ``alignment.inputs.real_rows``, by hash of its id."""
     return unit(cfg.run.seed, "align.split", "doc_id") < F.lit(cfg.align.holdout)
 
 
-def validated(certificate: list[Row]) -> set[str | None]:
-    """Labels that have held-out rows; a label of few real rows has none: all of them shaped its weights."""
+def labels_with_holdout(certificate: list[Row]) -> set[str | None]:
+    """Labels that have held-out rows (None: all rows are one group); a label of few real rows has none, since all of them
+    shaped its weights."""
     per_label = [row for row in certificate if row["label"] is not None]
     return {row["label"] for row in per_label or certificate if row["n_real_holdout"]}

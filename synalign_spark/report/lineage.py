@@ -12,7 +12,7 @@ from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 
 _SYNTHETIC = ["doc_id", "text", "strategy", "model", "request_id", "attribute_set_id", "set_rank", "cluster_id"]
-_CARD = ["attribute_set_id", "attributes", "demo_ids"]
+_ATTRIBUTE_SET = ["attribute_set_id", "attributes", "demo_ids"]
 _CALL = ["request_id", "prompt_hash"]
 _REAL = ["doc_id", "text", "label", "source_id"]
 _PLACE = ["doc_id", "cluster_id", "sq_distance"]
@@ -29,10 +29,11 @@ def with_lineage(weighted: list[Row], fetch: Fetch) -> list[Row]:
 
     weighted: rows with doc_id, label, weight. Each returned row adds text, strategy, model, request_id,
     cluster_id, attributes (name to value) and demonstrations (list of doc_id, label, text, cluster_id,
-    sq_distance, source_id). A synthetic row without a attribute set has no attributes and no demonstrations."""
+    sq_distance, source_id). A synthetic row without an attribute set has no attributes and no demonstrations."""
     written = _by(_ask(fetch, tables.SYNTHETIC, "doc_id", (row["doc_id"] for row in weighted), _SYNTHETIC), "doc_id")
     attribute_sets = _by(
-        _ask(fetch, tables.ATTRIBUTES, "attribute_set_id", (row["attribute_set_id"] for row in written.values()), _CARD), "attribute_set_id"
+        _ask(fetch, tables.ATTRIBUTES, "attribute_set_id", (row["attribute_set_id"] for row in written.values()), _ATTRIBUTE_SET),
+        "attribute_set_id",
     )
     prompts = _by(_ask(fetch, tables.CALLS, "request_id", (row["request_id"] for row in written.values()), _CALL), "request_id")
     shown = [doc_id for attribute_set in attribute_sets.values() for doc_id in attribute_set["demo_ids"] or []]

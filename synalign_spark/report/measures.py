@@ -30,7 +30,9 @@ def label_shares(corpus: DataFrame, synthetic: DataFrame, weights: DataFrame | N
     written = {row["label"]: row["rows"] for row in collected(_rows_by_label(synthetic))}
     weighted: dict[str | None, float] = {}
     if weights is not None:
-        weighted = {row["label"]: row["mass"] for row in collected(weights.groupBy("label").agg(_exact_sum(F.col("weight")).alias("mass")))}
+        weighted = {
+            row["label"]: row["weight"] for row in collected(weights.groupBy("label").agg(_exact_sum(F.col("weight")).alias("weight")))
+        }
     labels = sorted({*real, *written}, key=lambda label: (label is None, label or ""))
     return [LabelShare(label, real.get(label, 0), written.get(label, 0), weighted.get(label, 0.0)) for label in labels]
 
@@ -51,14 +53,14 @@ def weight_spread(weights: DataFrame) -> WeightSpread | None:
     edge = BINS_PER_DECADE * DECADES
     place = F.greatest(F.least(place, F.lit(edge)), F.lit(-edge))
     bins = weights.where(F.col("weight") > 0).groupBy(place.alias("place"))
-    found = {row["place"]: row for row in collected(bins.agg(F.count("*").alias("rows"), _exact_sum(F.col("weight")).alias("mass")))}
+    found = {row["place"]: row for row in collected(bins.agg(F.count("*").alias("rows"), _exact_sum(F.col("weight")).alias("weight")))}
     places = range(min(found, default=0), max(found, default=0) + 1)
     return WeightSpread(
         rows=total["rows"],
         zeros=total["zeros"],
         centres=[10.0 ** (p / BINS_PER_DECADE) for p in places],
         counts=[found[p]["rows"] if p in found else 0 for p in places],
-        mass=[found[p]["mass"] if p in found else 0.0 for p in places],
+        weight_shares=[found[p]["weight"] if p in found else 0.0 for p in places],
         ess=1.0 / total["squares"] if total["squares"] else 0.0,
         largest=total["largest"] * total["rows"],
     )

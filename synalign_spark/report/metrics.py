@@ -27,7 +27,7 @@ def metric_rows(findings: Findings) -> list[MetricRow]:
         *_weights(findings),
         *_missing(findings),
         *_generation(findings),
-        *_probe(findings),
+        *_downstream(findings),
         *_stages(findings),
     ]
     return sorted(rows, key=lambda row: (row["name"], row["label"] is not None, row["label"] or ""))
@@ -42,8 +42,11 @@ def _alignment(findings: Findings) -> list[MetricRow]:
     last = {row["label"]: row for row in findings.coverage}
     covered = [_row("select.coverage", row["coverage_after"], "share", label) for label, row in last.items()]
     sd = [_row("select.mean_sd", row["mean_sd_after"], "standard deviation", label) for label, row in last.items()]
-    picks = [_row("select.demonstration_sets", sum(r["label"] == label for r in findings.coverage), "picks", label) for label in last]
-    return certified + covered + sd + picks
+    sets = [
+        _row("select.demonstration_sets", sum(r["label"] == label for r in findings.coverage), "demonstration sets", label)
+        for label in last
+    ]
+    return certified + covered + sd + sets
 
 
 def _rows(findings: Findings) -> list[MetricRow]:
@@ -78,30 +81,30 @@ def _missing(findings: Findings) -> list[MetricRow]:
 
 
 def _generation(findings: Findings) -> list[MetricRow]:
-    made = findings.generation
+    generated = findings.generation
     rows = [
-        _row("generate.calls", made.n_calls, "calls"),
-        _row("generate.attempts", made.attempts, "requests"),
-        _row("generate.tokens.prompt", made.prompt_tokens, "tokens"),
-        _row("generate.tokens.completion", made.completion_tokens, "tokens"),
-        _row("generate.cost", made.cost_usd, "usd"),
-        _row("generate.accepted", made.accepted, "rows"),
-        _row("generate.acceptance", made.acceptance, "share"),
+        _row("generate.calls", generated.n_calls, "calls"),
+        _row("generate.attempts", generated.attempts, "requests"),
+        _row("generate.tokens.prompt", generated.prompt_tokens, "tokens"),
+        _row("generate.tokens.completion", generated.completion_tokens, "tokens"),
+        _row("generate.cost", generated.cost_usd, "usd"),
+        _row("generate.accepted", generated.accepted, "rows"),
+        _row("generate.acceptance", generated.acceptance, "share"),
     ]
-    rows += [_row(f"generate.calls.{step}.{status}", n, "calls") for (step, status), n in made.calls.items()]
-    return rows + [_row(f"generate.refused.{reason}", n, "rows") for reason, n in made.refused.items()]
+    rows += [_row(f"generate.calls.{step}.{status}", n, "calls") for (step, status), n in generated.calls.items()]
+    return rows + [_row(f"generate.refused.{reason}", n, "rows") for reason, n in generated.refused.items()]
 
 
-def _probe(findings: Findings) -> list[MetricRow]:
-    if findings.classifier is None:
+def _downstream(findings: Findings) -> list[MetricRow]:
+    if findings.downstream is None:
         return []
-    rows = [_row("classifier.holdout", findings.classifier.n_holdout, "rows")]
-    for key, gain in (("gain", findings.classifier.gain), ("gain_beside_real", findings.classifier.beside)):
+    rows = [_row("classifier.holdout", findings.downstream.n_holdout, "rows")]
+    for key, gain in (("gain", findings.downstream.gain), ("gain_beside_real", findings.downstream.gain_beside_real)):
         rows += [_row(f"classifier.{key}", gain.accuracy, "share"), _row(f"classifier.{key}.standard_error", gain.error, "share")]
-    for key, arm in zip(("uniform", "weighted", "real", "real_and_synthetic"), findings.classifier.arms, strict=True):
-        rows.append(_row(f"classifier.accuracy.{key}", arm.accuracy, "share"))
-        rows.append(_row(f"classifier.accuracy.{key}.standard_error", arm.standard_error, "share"))
-        rows.append(_row(f"classifier.rows.{key}", arm.rows, "rows"))
+    for key, score in zip(("uniform", "weighted", "real", "real_and_synthetic"), findings.downstream.scores, strict=True):
+        rows.append(_row(f"classifier.accuracy.{key}", score.accuracy, "share"))
+        rows.append(_row(f"classifier.accuracy.{key}.standard_error", score.standard_error, "share"))
+        rows.append(_row(f"classifier.rows.{key}", score.rows, "rows"))
     return rows
 
 

@@ -37,16 +37,18 @@ def drawn(findings: Findings) -> dict[str, Markup]:
         for name, figure in figures.map_panels(findings.points).items():
             add(f"map-{name}", figure, PANELS[name][0], f"{PANELS[name][1]}, on the two leading principal components of the real rows.")
     if findings.coverage:
-        told = "Share of the real rows within reach of a demonstration, and mean posterior standard deviation, after each pick."
-        add("coverage", figures.coverage(findings.coverage), "Coverage, pick by pick", told)
+        description = (
+            "Share of the real rows within reach of a demonstration, and mean posterior standard deviation, after each demonstration set."
+        )
+        add("coverage", figures.coverage(findings.coverage), "Coverage by demonstration sets", description)
     if findings.weights is not None:
-        told = f"Histogram of the weights; effective sample size {findings.weights.ess:.0f} of {findings.weights.rows} rows."
-        add("weights", figures.weight_histogram(findings.weights), "Weights", told)
+        description = f"Histogram of the weights; effective sample size {findings.weights.ess:.0f} of {findings.weights.rows} rows."
+        add("weights", figures.weight_histogram(findings.weights), "Weights", description)
     if any(row.label is not None for row in findings.labels):
         add("labels", figures.label_bars(findings.labels), "Labels", "Share of each label; the table beside it has the numbers.")
     if any(0 < row["lambda"] < float("inf") for row in findings.solver):
-        told = "Squared MMD to the validation rows over lambda; the chosen point is marked."
-        add("path", figures.lambda_path(findings.solver), "How strongly to align", told)
+        description = "Squared MMD to the validation rows over lambda; the chosen point is marked."
+        add("path", figures.lambda_path(findings.solver), "How strongly to align", description)
     return drawings
 
 

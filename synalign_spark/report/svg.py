@@ -60,7 +60,7 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
 
 
 def _for_page(tag: str, name: str) -> str:
-    """A tag with ids of its own, the page's colours, and a third of the bytes."""
+    """A tag with the figure's ids, the page's colours, and a third of the bytes."""
     tag = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", tag)
     if tag.startswith("<use "):
         tag = re.sub(r' style="([^"]*)"', _fill, tag)  # the shape that it shows carries the stroke, not the fill

@@ -10,8 +10,8 @@ NORMAL_95 = 1.96
 
 def sentences(findings: Findings) -> list[str]:
     """Plain sentences, most important first: alignment, effective rows, downstream check, generation, coverage."""
-    said = [_alignment(findings), _effective(findings), _downstream(findings), _generation(findings), _coverage(findings)]
-    return [sentence for sentence in said if sentence]
+    found = [_alignment(findings), _effective(findings), _downstream(findings), _generation(findings), _coverage(findings)]
+    return [sentence for sentence in found if sentence]
 
 
 def _alignment(findings: Findings) -> str:
@@ -21,15 +21,15 @@ def _alignment(findings: Findings) -> str:
     before, after = overall["mmd2_holdout_before"], overall["mmd2_holdout_after"]
     moved = f"On held-out real rows the distance MMD² went from {number(before)} to {number(after)}"
     change = f" ({(after - before) / before:+.0%})" if before > 0 and after > 0 else ""
-    told = overall["verdict"].rstrip(".")
-    return f"{told[:1].upper()}{told[1:]}. {moved}{change}."
+    verdict = overall["verdict"].rstrip(".")
+    return f"{verdict[:1].upper()}{verdict[1:]}. {moved}{change}."
 
 
 def _effective(findings: Findings) -> str:
     spread = findings.weights
     if spread is None:
         return ""
-    zeros = f", and {spread.zeros:,} rows have none" if spread.zeros else ""
+    zeros = f", and {spread.zeros:,} {'row has' if spread.zeros == 1 else 'rows have'} none" if spread.zeros else ""
     return (
         f"The weighted set is worth {spread.ess:,.0f} of its {spread.rows:,} rows (effective sample size, {spread.ess / spread.rows:.0%}); "
         f"the heaviest row weighs {number(spread.largest)} times a uniform one{zeros}."
@@ -37,40 +37,42 @@ def _effective(findings: Findings) -> str:
 
 
 def _downstream(findings: Findings) -> str:
-    classifier = findings.classifier
-    if classifier is None:
+    check = findings.downstream
+    if check is None:
         return ""
-    uniform, weighted, real, both = (arm.accuracy for arm in classifier.arms)
+    uniform, weighted, real, both = (score.accuracy for score in check.scores)
     return (
-        f"A classifier trained on the synthetic rows names the label of {classifier.n_holdout:,} held-out real rows right in {uniform:.1%} of cases "
-        f"unweighted and {weighted:.1%} weighted: {_told(classifier.gain, 'with the weights')}; "
-        f"trained on real rows it reaches {real:.1%}, on real and synthetic rows {both:.1%}: {_told(classifier.beside, 'with the synthetic rows')}."
+        f"A downstream classifier trained on the synthetic rows names the label of {check.n_holdout:,} held-out real rows right in {uniform:.1%} of cases "
+        f"unweighted and {weighted:.1%} weighted: {_compared(check.gain, 'with the weights')}; "
+        f"trained on real rows it reaches {real:.1%}, on real and synthetic rows {both:.1%}: {_compared(check.gain_beside_real, 'with the synthetic rows')}."
     )
 
 
-def _told(gain: Gain, what: str) -> str:
+def _compared(gain: Gain, what: str) -> str:
     margin = NORMAL_95 * gain.error
     if abs(gain.accuracy) <= margin or math.isnan(margin):
-        told = "no difference beyond chance"
+        finding = "no difference beyond chance"
     else:
-        told = f"{'better' if gain.accuracy > 0 else 'worse'} {what}"
-    return f"{told} ({gain.accuracy * 100:+.1f} points, 95% within ±{margin * 100:.1f})"
+        finding = f"{'better' if gain.accuracy > 0 else 'worse'} {what}"
+    return f"{finding} ({gain.accuracy * 100:+.1f} points, 95% within ±{margin * 100:.1f})"
 
 
 def _generation(findings: Findings) -> str:
-    made = findings.generation
-    if not made.n_calls:
+    generated = findings.generation
+    if not generated.n_calls:
         return (
-            f"{made.accepted:,} synthetic rows were brought in from an existing set; no language model was called." if made.accepted else ""
+            f"{generated.accepted:,} synthetic rows were brought in from an existing set; no language model was called."
+            if generated.accepted
+            else ""
         )
-    share = f" ({made.acceptance:.0%} of those written)" if made.acceptance is not None else ""
-    cost = f" for {made.cost_usd:,.2f} USD" if made.cost_usd is not None else ""
-    tokens = made.prompt_tokens + made.completion_tokens
-    return f"{made.accepted:,} synthetic rows were accepted{share}, out of {made.n_calls:,} calls and {tokens:,} tokens{cost}."
+    share = f" ({generated.acceptance:.0%} of those written)" if generated.acceptance is not None else ""
+    cost = f" for {generated.cost_usd:,.2f} USD" if generated.cost_usd is not None else ""
+    tokens = generated.prompt_tokens + generated.completion_tokens
+    return f"{generated.accepted:,} synthetic rows were accepted{share}, out of {generated.n_calls:,} calls and {tokens:,} tokens{cost}."
 
 
 def _coverage(findings: Findings) -> str:
-    last = {row["label"]: row for row in findings.coverage}  # in order of picks, so the last one stays
+    last = {row["label"]: row for row in findings.coverage}  # in the order they were picked, so the last one stays
     if not last:
         return ""
     ends = [row["coverage_after"] for row in last.values()]

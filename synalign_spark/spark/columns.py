@@ -72,6 +72,13 @@ def check_earlier(missing: int, total: int) -> None:
         )
 
 
+def sets_of(n: int, rows_per_set: int) -> int:
+    """Demonstration sets that ``n`` demonstrations make. Raises ConfigError for less than one."""
+    if n < rows_per_set:
+        raise ConfigError(f"n: is {n}, less than the rows_per_set={rows_per_set} rows of one set; raise n or lower rows_per_set")
+    return n // rows_per_set
+
+
 def check_n(cfg: SelectConfig, labels: Sequence[str | None]) -> None:
     """Raises ConfigError where ``n`` gives fewer sets than there are labels."""
     if cfg.demonstration_sets != "auto" and cfg.demonstration_sets < len(labels):

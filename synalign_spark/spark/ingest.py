@@ -1,4 +1,4 @@
-"""Judges source rows: each becomes a corpus row or a reject with a reason, and equal texts become one row."""
+"""Validates source rows: each becomes a corpus row or a reject with a reason, and equal texts become one row."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +19,14 @@ _UNDECODABLE = "\ufffd"
 
 @dataclass(frozen=True)
 class Ingested:
-    """The judged rows. A context manager: leave it when both parts are written, so that the cache is freed."""
+    """The validated rows. A context manager: leave it when both parts are written, so that the cache is freed."""
 
     accepted: DataFrame  # the columns of CORPUS
     rejects: DataFrame  # the columns of REJECTS
     reasons: dict[str, int]  # reason to number of rejected rows, most frequent first
     labels: dict[str, int]  # label to number of accepted rows, by label; empty without labels
     n_accepted: int
-    _judged: DataFrame
+    _validated: DataFrame
 
     @property
     def n_read(self) -> int:
@@ -36,7 +36,7 @@ class Ingested:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._judged.unpersist()
+        self._validated.unpersist()
 
 
 def ingest(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, origin: str, field: str = "source") -> Ingested:
@@ -45,19 +45,19 @@ def ingest(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, origin: str
     origin: 'real' or 'synthetic'. field: configuration section that errors name. Of rows with equal text the
     first by (label, source_id, source_file, text as it was) is kept. Raises DataError for a source without
     rows, without accepted rows, or (real rows) with a label column that has one value or more than MAX_LABELS."""
-    judged = _without_duplicates(_judged(rows, source, cfg)).persist()
+    validated = _without_duplicates(_validated(rows, source, cfg)).persist()
     try:
-        reasons, labels, n_accepted = _counted(judged)
+        reasons, labels, n_accepted = _counted(validated)
         _check(reasons, labels, n_accepted, source, origin, field)
     except BaseException:
-        judged.unpersist()
+        validated.unpersist()
         raise
-    accepted = judged.where(F.col("reason").isNull()).select(*CORPUS.column_names)
-    rejects = judged.where(F.col("reason").isNotNull()).withColumn("origin", F.lit(origin)).select(*REJECTS.column_names)
-    return Ingested(accepted, rejects, reasons, labels, n_accepted, judged)
+    accepted = validated.where(F.col("reason").isNull()).select(*CORPUS.column_names)
+    rejects = validated.where(F.col("reason").isNotNull()).withColumn("origin", F.lit(origin)).select(*REJECTS.column_names)
+    return Ingested(accepted, rejects, reasons, labels, n_accepted, validated)
 
 
-def _judged(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> DataFrame:
+def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> DataFrame:
     """Adds the normal form (as text), n_chars, reason (null: accepted), detail and raw."""
     raw = F.coalesce(F.col("malformed"), F.col("text"))
     known = (
@@ -67,9 +67,9 @@ def _judged(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> DataFra
     )
     faults = _faults(source, cfg)
     reason = detail = F.lit(None).cast("string")
-    for condition, code, told in reversed(faults):
+    for condition, code, message in reversed(faults):
         reason = F.when(condition, F.lit(code)).otherwise(reason)
-        detail = F.when(condition, told).otherwise(detail)
+        detail = F.when(condition, message).otherwise(detail)
     return known.select(
         F.col("normal").alias("text"),
         F.col("text").alias("as_read"),
@@ -100,30 +100,30 @@ def _faults(source: SourceConfig, cfg: IngestConfig) -> list[tuple[Column, str, 
     return faults
 
 
-def _without_duplicates(judged: DataFrame) -> DataFrame:
+def _without_duplicates(validated: DataFrame) -> DataFrame:
     """Adds doc_id; of the accepted rows of one text all but the first become duplicates."""
     # Rejected rows have no rank to win and may be many (all nulls): a group of their own per row spreads them.
     group = F.when(F.col("reason").isNull(), F.col("doc_id"))
-    keyed = judged.withColumn("doc_id", content_id("text")).withColumn("group", group)
+    keyed = validated.withColumn("doc_id", content_id("text")).withColumn("group", group)
     order = [F.col(name).asc_nulls_last() for name in ("label", "source_id", "source_file", "as_read", "prior_weight")]
     first = Window.partitionBy("group", F.when(F.col("group").isNull(), F.xxhash64("raw", "source_id"))).orderBy(*order)
     ranked = keyed.withColumn("rank", F.row_number().over(first)).withColumn("kept_label", F.first("label").over(first))
     duplicate = F.col("group").isNotNull() & (F.col("rank") > 1)
-    told = F.when(
+    which = F.when(
         ~F.col("label").eqNullSafe(F.col("kept_label")),
         F.concat(F.lit("same text with another label: kept '"), F.coalesce("kept_label", F.lit("null")), F.lit("'")),
     ).otherwise(F.lit("same text as an accepted row"))
     return ranked.select(
         "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "raw",
         F.when(duplicate, F.lit("duplicate")).otherwise(F.col("reason")).alias("reason"),
-        F.when(duplicate, told).otherwise(F.col("detail")).alias("detail"),
+        F.when(duplicate, which).otherwise(F.col("detail")).alias("detail"),
     )  # fmt: skip
 
 
-def _counted(judged: DataFrame) -> tuple[dict[str, int], dict[str, int], int]:
+def _counted(validated: DataFrame) -> tuple[dict[str, int], dict[str, int], int]:
     """Rejected rows by reason, accepted rows by label, accepted rows. At most MAX_LABELS + 50 groups reach the driver."""
     label = F.when(F.col("reason").isNull(), F.col("label")).alias("label")
-    groups = judged.groupBy("reason", label).count().limit(MAX_LABELS + 50).collect()
+    groups = validated.groupBy("reason", label).count().limit(MAX_LABELS + 50).collect()
     reasons = {row["reason"]: row["count"] for row in groups if row["reason"] is not None}
     accepted = {row["label"]: row["count"] for row in groups if row["reason"] is None}
     labels = {name: accepted[name] for name in sorted(name for name in accepted if name is not None)}

@@ -1,4 +1,4 @@
-"""Reads a configured source, in any format, into rows of one shape; nothing is judged here but whether a row parses."""
+"""Reads a configured source, in any format, into rows of one shape; no row is refused, but one that does not parse is marked."""
 
 import re
 
@@ -126,8 +126,8 @@ def _check_columns(source: SourceConfig, names: list[str], where: str, field: st
     for key in ("text_column", "label_column", "id_column", "weight_column"):
         name = getattr(source, key)
         if name is not None and name.lower() not in known:
-            there = ", ".join(name for name in names if name != "_metadata")
-            raise DataError(f"{field}.{key}: no column {name!r} in {where}; it has {there}")
+            columns = ", ".join(name for name in names if name != "_metadata")
+            raise DataError(f"{field}.{key}: no column {name!r} in {where}; it has {columns}")
 
 
 def _filtered(rows: DataFrame, source: SourceConfig, field: str) -> DataFrame:

@@ -67,10 +67,14 @@ class LakeView:
 
     def read(self, table: Table) -> list[Row]:
         """All rows of a table of parameter size (a certificate, metrics); none where it is missing."""
+        return _plain(self.to_arrow(table)) if table.name in self._stored else []
+
+    def to_arrow(self, table: Table) -> pa.Table:
+        """All rows of this run, with the contract's columns. Raises LakeError where no run has written the table."""
         if table.name not in self._stored:
-            return []
+            raise LakeError(f"table '{table.name}' is not in the lake {self.path!r}; run the {table.producer} stage first")
         with _faults_named(self.path):
-            return _plain(self._stored[table.name].to_table(columns=list(table.column_names), filter=self._of_run))
+            return self._stored[table.name].to_table(columns=list(table.column_names), filter=self._of_run)
 
     def largest(self, table: Table, by: str, n: int, columns: list[str], ties: Sequence[str] = ("doc_id",)) -> list[Row]:
         """The n rows with the largest ``by``, ties by rising ``ties``. One pass over the file batches; n rows are kept."""

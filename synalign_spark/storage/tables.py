@@ -89,7 +89,7 @@ DEMONSTRATIONS = Table(
 )  # fmt: skip
 
 SELECTION_TRACE = Table(
-    "selection_trace", "select", "How uncertainty fell, demonstration set by demonstration set.", ("round", "label", "set_rank"),
+    "selection_trace", "select", "How the uncertainty fell with each demonstration set.", ("round", "label", "set_rank"),
     (
         Column("round", "int", "generation round, from 0"),
         LABEL,
@@ -104,7 +104,7 @@ SELECTION_TRACE = Table(
 )  # fmt: skip
 
 ATTRIBUTES = Table(
-    "attributes", "generate", "Stage 1: the latent attributes of the demonstrations of one demonstration set.", ("attribute_set_id",),
+    "attributes", "generate", "Stage 1: the latent attributes of one demonstration set.", ("attribute_set_id",),
     (
         Column("attribute_set_id", "string", "hash of request_id and the parsed attributes"),
         REQUEST_ID,
@@ -127,7 +127,7 @@ SYNTHETIC = Table(
         Column("model", "string", "language model that wrote it; 'unknown' for an imported set"),
         Column("request_id", "string", "call that returned it", nullable=True),
         Column("row_index", "int", "its place in the answer", nullable=True),
-        Column("attribute_set_id", "string", "attribute attribute set that it was written from", nullable=True),
+        Column("attribute_set_id", "string", "attribute set that it was written from", nullable=True),
         Column("set_rank", "int", "demonstration set behind the attribute set", nullable=True),
         Column("cluster_id", "int", "cluster behind the attribute set", nullable=True),
         Column("prior_weight", "double", "prior weight of an imported row; null counts as 1", nullable=True),
@@ -289,3 +289,4 @@ TABLES: tuple[Table, ...] = (
     CORPUS, REJECTS, EMBEDDINGS, CENTROIDS, CLUSTERS, DEMONSTRATIONS, SELECTION_TRACE, ATTRIBUTES, SYNTHETIC,
     REFUSALS, CALLS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, WITNESS, AUGMENTED, METRICS,
 )  # fmt: skip
+BY_NAME = {table.name: table for table in TABLES}

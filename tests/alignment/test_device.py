@@ -52,10 +52,10 @@ class Session:
     """A session of which only the settings are asked."""
 
     def __init__(self, **values):
-        self.conf, self._values = self, {f"spark.{name.replace('_', '.')}": value for name, value in values.items()}
+        self.conf, self.values = self, {f"spark.{name.replace('_', '.')}": value for name, value in values.items()}
 
     def get(self, key, default=None):
-        return self._values.get(key, default)
+        return self.values.get(key, default)
 
 
 def test_the_driver_without_a_gpu_goes_by_its_memory(no_gpu):
@@ -99,32 +99,38 @@ def test_a_gpu_that_is_not_there_is_named_before_any_work(no_gpu, cfg, master, m
 
 def test_a_cluster_is_asked_through_its_tasks(no_gpu):
     yarn = Session(master="yarn", task_resource_gpu_amount="1", executor_resource_gpu_amount="1", executor_instances="4")
-    yarn.getAll = yarn._values
+    yarn.getAll = yarn.values
     cfg = AlignConfig(device="cuda")
     check_device(yarn, cfg)
     found = choose_runtime(yarn, cfg, 10_000, 384)
     assert (found.name, found.tasks, found.place) == ("barrier", 4, Place("cuda", 2_500, 384, 2_048, 1.0))
     assert "device cuda" in found.reason
     elastic = Session(master="yarn", dynamicAllocation_enabled="true")
-    elastic.getAll = elastic._values
+    elastic.getAll = elastic.values
     with pytest.raises(
         ConfigError, match=r"align.device is cuda, but a barrier stage cannot run: spark.dynamicAllocation.*set align.device to auto"
     ):
         choose_runtime(elastic, cfg, 10_000, 384)
 
 
+@pytest.fixture(scope="module")
+def weights_of_the_cores(spark):
+    """Weight by id, without a device."""
+    done = align(*tables(spark, REAL, FAKE), AlignConfig(**SMALL, device="cpu", warm_start_rows=40), 0)
+    return column({row["doc_id"]: row for row in done.weights.toArrow().to_pylist()})
+
+
 @pytest.mark.parametrize(
     ("left", "words", "rtol"), [(110_000, "kept as float32", 2e-6), (60_000, "kept as int16", 1e-4), (20_000, "made again", 2e-6)]
 )
-def test_weights_on_a_device_are_those_of_the_cores(spark, device_of, left, words, rtol):
+def test_weights_on_a_device_are_those_of_the_cores(spark, device_of, weights_of_the_cores, left, words, rtol):
     """400 rows of 64 features, 102,400 bytes, with a sample. left: bytes of the device beside the working space of a pass."""
-    want = align(*tables(spark, REAL, FAKE), AlignConfig(**SMALL, device="cpu", warm_start_rows=40), 0)
     device_of((16 * BLOCK_NUMBERS + 24 * 64**2 + 16 * 400 + left) / FREE_SHARE)
     lines = []
     got = align(*tables(spark, REAL, FAKE, partitions=3), AlignConfig(**SMALL, device="cuda", warm_start_rows=40), 0, lines.append)
     assert any("runtime local" in line and words in line and "device cpu (stand-in)" in line for line in lines)
-    found, expected = ({row["doc_id"]: row for row in done.weights.toArrow().to_pylist()} for done in (got, want))
-    np.testing.assert_allclose(column(found), column(expected), rtol=rtol)
+    found = {row["doc_id"]: row for row in got.weights.toArrow().to_pylist()}
+    np.testing.assert_allclose(column(found), weights_of_the_cores, rtol=rtol)
 
 
 def batches(n):

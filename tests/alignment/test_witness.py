@@ -27,8 +27,8 @@ def rows_of(origin, counts, seed):
     rng = np.random.default_rng(seed)
     labels = [label for label, n in counts.items() for _ in range(n)]
     ids = [hashlib.sha256(f"{origin}{label}{i}".encode()).hexdigest() for i, label in enumerate(labels)]
-    there = (np.arange(4) != HOLE) | (origin == "real")
-    at = [rng.choice(4, p=SHARES[label] * there / np.sum(SHARES[label] * there)) for label in labels]
+    present = (np.arange(4) != HOLE) | (origin == "real")
+    at = [rng.choice(4, p=SHARES[label] * present / np.sum(SHARES[label] * present)) for label in labels]
     x = (CENTRES[at] + 0.3 * rng.standard_normal((len(at), WIDTH))).astype(np.float32)
     return SimpleNamespace(ids=np.array(ids, dtype=object), labels=np.array(labels, dtype=object), x=x, cluster=nearest(x, CENTRES)[0])
 
@@ -63,11 +63,11 @@ def frames(spark, s, spread=lambda df: df):
     clusters = [(i, label, int(c), 0.1) for i, label, c in zip(r.ids, r.labels, r.cluster, strict=True)]
     centroids = [(i, c.tolist(), 1, 0.25, {}, 0.0) for i, c in enumerate(CENTRES)][::-1]
     weights = [(i, label, float(w) / 2, float(w), float(q), None, None) for i, label, w, q in zip(f.ids, f.labels, s.w, s.q, strict=True)]
-    made = [
+    frames = [
         embeddings(r, "real"), spark.createDataFrame(corpus, CORPUS.ddl), spark.createDataFrame(clusters, CLUSTERS.ddl),
         spark.createDataFrame(centroids, CENTROIDS.ddl), embeddings(f, "synthetic"), spark.createDataFrame(weights, WEIGHTS.ddl),
     ]  # fmt: skip
-    return [spread(df) for df in made]
+    return [spread(df) for df in frames]
 
 
 def found(spark, s, differences=None, spread=lambda df: df):
@@ -167,11 +167,11 @@ def test_slices_change_no_bit(labelled, spark, slice_rows):
     real = LABELLED.real
     columns = [pa.array([f"={label}" for label in real.labels]), pa.array(real.cluster), pa.array(real.ids.tolist()), from_matrix(real.x)]
     batch = pa.RecordBatch.from_arrays(columns, names=["grp", "cluster_id", "doc_id", "embedding"])
-    whole = next(module._real_partition([batch], FEATURES, LABELLED.differences))
+    whole = next(module.partition_cells([batch], FEATURES, LABELLED.differences))
     old, module.SLICE_ROWS = module.SLICE_ROWS, slice_rows
     try:
         assert (
-            next(module._real_partition([batch.slice(300), batch.slice(0, 0), batch.slice(0, 300)], FEATURES, LABELLED.differences))
+            next(module.partition_cells([batch.slice(300), batch.slice(0, 0), batch.slice(0, 300)], FEATURES, LABELLED.differences))
             == whole
         )
     finally:

@@ -3,14 +3,16 @@
 import doctest
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from synalign_spark.api import generate as module
+import synalign_spark.api.generate as module
 from synalign_spark.api.generate import generate, make_config
-from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.api.select import select
+from synalign_spark.errors import ConfigError, DataError, EndpointError
 from synalign_spark.storage.tables import SYNTHETIC
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +62,18 @@ def test_pandas_in_pandas_out_in_the_columns_of_the_contract_and_shares_of_the_d
     assert set(rows["model"]) == {"loopback"}
 
 
+@pytest.mark.parametrize("label", [None, "stars"])
+def test_what_select_returns_is_taken_as_it_is(label):
+    reviews = pd.DataFrame(
+        {"text": ["fine", "good", "bad", "dire"], "stars": [5, 5, 1, 1], "vec": [[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]}
+    )
+    picks = select(reviews, n=2, label=label, embedding="vec", k=2, rows_per_set=1)
+    with loopback() as server:
+        rows = generate(picks, llm=server.base_url, model="loopback", n=10, progress=False)
+    assert rows["label"].fillna("none").value_counts().to_dict() == ({"none": 10} if label is None else {"5": 5, "1": 5})
+    assert set(rows["cluster_id"]) == set(picks["cluster_id"])
+
+
 def test_rows_without_labels(picks):
     with loopback() as server:
         rows = generate(picks.assign(label=None).iloc[:1], llm=server.base_url, model="loopback", n=4, progress=False)
@@ -75,6 +89,24 @@ def test_a_ledger_is_gone_on_with_and_a_limit_is_told(picks, tmp_path):
         rows = generate(picks, progress=False, **arguments)
     assert (len(few), len(rows)) == (2, 12)
     assert max(n for i, n in server.finished.items() if i) == 1
+
+
+def test_answers_that_were_paid_for_outlive_an_error(picks, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with loopback() as server:
+        arguments = {"llm": server.base_url, "model": "loopback", "n": 200, "strategy": "simprompt", "progress": False}
+        server.behaviour.fault = lambda i, body, n: (401, {}, "") if sum(server.finished.values()) > 8 else None
+        with pytest.raises(EndpointError, match="stored answers are kept") as err:
+            generate(picks, **arguments)
+        (folder,) = tmp_path.iterdir()
+        assert f"call generate again with ledger={str(folder)!r}" in err.value.__notes__[0]
+        server.behaviour.fault = lambda i, body, n: None
+        assert len(generate(picks, ledger=str(folder), **arguments)) == 200
+        assert max(n for i, n in server.finished.items() if i) == 1
+        generate(picks, **arguments | {"n": 5})
+        with pytest.raises(ConfigError, match="label_shares"):
+            generate(picks, label_shares={"ugly": 1.0}, **arguments)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_one_others(picks):
@@ -105,13 +137,13 @@ def test_options_go_where_they_belong():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temprature": 1.0}, "unknown option `temprature`; did you mean `temperature`"),
-        ({"api_key": "sk-secret"}, "unknown option `api_key`; did you mean `api_key_env`"),
-        ({"target_rows": 3}, "unknown option `target_rows`; it is given by `n`"),
-        ({"qqq": 3}, "unknown option `qqq`; known are: actors, api_key_env,"),
+        ({"temprature": 1.0}, r"unknown option temprature=1.0; did you mean temperature\?"),
+        ({"api_key": "sk-secret"}, r"unknown option api_key=a hidden value; did you mean api_key_env\?"),
+        ({"target_rows": 3}, "target_rows=3 is not an option here; give n"),
+        ({"qqq": 3}, "unknown option qqq=3; known here: actors, api_key_env,"),
         ({"temperature": 9}, r"generate.llm.temperature: got 9"),
         ({"strategy": "imported"}, "strategy='imported' writes no rows"),
-        ({"model": None}, "model is missing"),
+        ({"model": None}, "model is None; name the model"),
         ({"llm": "localhost:8000"}, "generate.llm.base_url: got 'localhost:8000'"),
         ({"n": 0}, "generate.target_rows: got 0"),
     ],
@@ -125,10 +157,12 @@ def test_wrong_options_are_named(options, message, picks):
 
 def test_demonstrations_that_cannot_be_used(picks):
     arguments = {"llm": "http://127.0.0.1:9/v1", "model": "m", "n": 5}
-    with pytest.raises(DataError, match="lack the columns set_rank, text; give the result of `select`"):
+    with pytest.raises(DataError, match=r"lack the columns set_rank, text; give what select\(\) returned"):
         generate(picks.drop(columns=["text", "set_rank"]), **arguments)
-    with pytest.raises(DataError, match="1 to 100,000 rows, and have 0"):
+    with pytest.raises(DataError, match="1 to 100,000 rows, got 0"):
         generate(picks.iloc[:0], **arguments)
+    with pytest.raises(DataError, match="must be a pandas or a Spark DataFrame, got builtins.list"):
+        generate([], **arguments)
     with pytest.raises(DataError, match="another type"):
         generate(picks.assign(set_rank="first"), **arguments)
 

@@ -103,7 +103,7 @@ def test_texts_are_embedded_where_there_are_no_vectors():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n": 1}, "n is 1, less than the rows_per_set=2 rows of one set"),
+        ({"n": 1}, "n: is 1, less than the rows_per_set=2 rows of one set"),
         ({"n": 2, "label": "class"}, "n: gives 1 sets of rows_per_set=2 rows, but the rows have 2 labels; set n to at least 4"),
         ({"lenght_scale": 1.0}, r"unknown option lenght_scale=1.0; did you mean length_scale\?"),
         ({"noise": -1.0}, r"select.noise: got -1.0"),

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from synalign_spark.config import Config
 from synalign_spark.config.files import load, overlay, parse_setting, read_yaml, validate
-from synalign_spark.config.reference import reference, with_reference
 from synalign_spark.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,13 +123,3 @@ def test_a_configuration_survives_being_written_and_read(n_features):
 
 def test_the_schema_for_editors_knows_every_section():
     assert set(Config.model_fields) <= set(json.loads(json.dumps(Config.model_json_schema(by_alias=True)))["properties"])
-
-
-def test_the_reference_in_the_readme_is_that_of_the_models():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_reference(readme) == readme, "run `make docs`"
-
-
-def test_every_key_has_a_meaning():
-    assert [line for line in reference().splitlines()[2:] if line.rstrip(" |").endswith("| ")] == []
-    assert all(line.split(" | ")[-1].strip(" |") for line in reference().splitlines()[2:])

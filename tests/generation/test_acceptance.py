@@ -1,10 +1,10 @@
-"""Rows are judged by rules that can be checked by hand."""
+"""Rows are accepted or refused by rules that can be checked by hand."""
 
 import pytest
 
-from synalign_spark.generation.acceptance import Acceptor, Shown, ngrams, overlap, without_label
+from synalign_spark.generation.acceptance import Acceptor, CopyIndex, ngrams, overlap, without_label
 
-SHOWN = Shown.of(["The quick brown fox jumps over the lazy dog today", "A fine film."])
+SHOWN = CopyIndex.of(["The quick brown fox jumps over the lazy dog today", "A fine film."])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import InstallationError
 from synalign_spark.generation import embedded
-from synalign_spark.generation.dialects import response_format
+from synalign_spark.generation.client import response_format
 from synalign_spark.generation.endpoint import check
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.prompts import rows_prompt

@@ -119,7 +119,7 @@ def test_budgets_stop_cleanly_and_go_on_later(demonstrations, make_config, quiet
     assert 0 < result.summary["cost_usd"] <= tokens * 0.7e-6
 
 
-@pytest.mark.parametrize("rate", [None, 60])  # the pool stops sending; or calls that wait for their turn are told
+@pytest.mark.parametrize("rate", [None, 60])  # the pool stops sending; or calls that wait for their turn are refused
 def test_a_time_limit_ends_a_run_that_a_later_start_goes_on_with(rate, demonstrations, make_config, quiet, tmp_path):
     limits, simple = {"max_minutes": 1.5 / 60, "requests_per_minute": rate}, {"strategy": "simprompt"}
     with loopback(Behaviour(delay_s=0.6)) as server:
@@ -135,7 +135,7 @@ def test_a_time_limit_ends_a_run_that_a_later_start_goes_on_with(rate, demonstra
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "said"),
+    ("behaviour", "message"),
     [
         (Behaviour(keys=("right",)), "Incorrect API key"),
         (Behaviour(models=("another",)), "does not exist"),
@@ -143,14 +143,14 @@ def test_a_time_limit_ends_a_run_that_a_later_start_goes_on_with(rate, demonstra
         (Behaviour(fault=lambda i, body, n: (400, {}, "") if i else None), "injected 400"),
     ],
 )
-def test_unusable_endpoint_is_one_clear_error(behaviour, said, demonstrations, make_config, quiet, tmp_path, monkeypatch):
+def test_unusable_endpoint_is_one_clear_error(behaviour, message, demonstrations, make_config, quiet, tmp_path, monkeypatch):
     monkeypatch.setenv("LOOPBACK_KEY", "secret-key-123")
     with loopback(behaviour) as server:
         cfg = make_config(server.base_url, {"api_key_env": "LOOPBACK_KEY"}, target_rows=200)
-        with pytest.raises(EndpointError, match=said) as err:
+        with pytest.raises(EndpointError, match=message) as err:
             generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
     assert "secret-key-123" not in str(err.value)
-    if said in ("Incorrect API key", "does not exist"):
+    if message in ("Incorrect API key", "does not exist"):
         assert server.base_url in str(err.value)
         assert "LOOPBACK_KEY" in str(err.value)
         assert not any(server.finished.values())

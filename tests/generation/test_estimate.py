@@ -42,8 +42,8 @@ def test_minutes_follow_from_the_slowest_of_rates_and_concurrency(monkeypatch):
     slow = estimate(config({"tokens_per_minute": 1000}, **simple), COUNTS, 0, 3)
     assert slow["minutes"][0] == pytest.approx(slow["tokens"][0] / 1000, abs=0.06)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    own = estimate(config(llm={}, **simple), COUNTS, 0, 3)
-    assert own["minutes"][1] == pytest.approx(own["completion_tokens"][1] / (3 * EMBEDDED_TOKENS_A_SECOND) / 60, abs=0.06)
+    embedded = estimate(config(llm={}, **simple), COUNTS, 0, 3)
+    assert embedded["minutes"][1] == pytest.approx(embedded["completion_tokens"][1] / (3 * EMBEDDED_TOKENS_A_SECOND) / 60, abs=0.06)
 
 
 def test_budgets_that_are_too_small_are_named():

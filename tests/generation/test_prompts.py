@@ -48,7 +48,7 @@ def test_rows_of_an_answer_fit_into_its_tokens():
     assert row_chars(4, 50, 320) == 50
 
 
-def test_the_step_two_prompt_shows_the_card_and_not_the_demonstrations():
+def test_the_step_two_prompt_shows_the_attributes_and_not_the_demonstrations():
     ask = rows_prompt("good", "a text", "German", 3, (10, 120), {"topic": "trains"}).messages[-1]["content"]
     assert '"trains"' in ask
     assert '"good"' in ask
@@ -60,7 +60,7 @@ def test_long_demonstrations_are_cut_between_words():
     assert shorten("word " * 1000) == ("word " * 200).strip() + " ..."
 
 
-def test_random_cards_follow_their_key():
+def test_random_attributes_follow_their_key():
     values = {"topic": ["a", "b", "c", "d"]}
     drawn = {random_attributes(["topic"], values, str(i))["topic"] for i in range(60)}
     assert drawn == {"a", "b", "c", "d"}

@@ -13,8 +13,8 @@ from synalign_spark.generation.limits import Allowance
 from synalign_spark.generation.window import Refusal, Turn, Window
 
 
-def met(window, n, fault=None, now=0.0, caller="a"):
-    """Sends n requests at once and ends them all: with a fault, or well."""
+def ended(window, n, fault=None, now=0.0, caller="a"):
+    """Sends n requests at once, as far as the window goes, and ends them all: with a fault, or well. Returns their number."""
     turns = [window.enter(caller) for _ in range(n) if window.wait(now) == 0]
     for turn in turns:
         window.pressed(caller, turn, fault, now) if fault else window.succeeded(caller, turn)
@@ -23,29 +23,29 @@ def met(window, n, fault=None, now=0.0, caller="a"):
 
 def test_requests_that_went_before_a_cut_count_once():
     window = Window(128, 600.0)
-    assert met(window, 200, "rate_limited") == 128
+    assert ended(window, 200, "rate_limited") == 128
     assert window.pressure(0.0).size == 64
-    assert met(window, 200, "rate_limited") == 64
+    assert ended(window, 200, "rate_limited") == 64
     assert window.pressure(0.0).size == 32
     assert str(window.pressure(0.0)) == "slowed down to 32 of 128 requests at once (rate_limited 192)"
 
 
 def test_a_success_adds_one_up_to_half_of_what_was_good_and_then_one_a_window():
     window = Window(16, 600.0)
-    met(window, 1)
-    met(window, 1, "timeout")  # 16 -> 8, and half of what was good is 8
+    ended(window, 1)
+    ended(window, 1, "timeout")  # 16 -> 8, and half of what was good is 8
     assert window.pressure(0.0).size == 8
-    met(window, 1, "timeout")  # 4
-    met(window, 4)
+    ended(window, 1, "timeout")  # 4
+    ended(window, 4)
     assert window.pressure(0.0).size == 8
-    met(window, 8)
+    ended(window, 8)
     assert 8.9 < 8 + sum(1 / (8 + i / 8) for i in range(8)) < 9.0
     assert window.pressure(0.0).size == 8
-    met(window, 2)
+    ended(window, 2)
     assert window.pressure(0.0).size == 9
-    met(window, 500)
+    ended(window, 500)
     for _ in range(100):
-        met(window, 16)
+        ended(window, 16)
     assert window.pressure(0.0).size == 16
     assert str(window.pressure(0.0)) == ""
 
@@ -53,17 +53,17 @@ def test_a_success_adds_one_up_to_half_of_what_was_good_and_then_one_a_window():
 def test_rare_faults_are_of_the_requests():
     window = Window(100, 600.0)
     for _ in range(50):
-        met(window, 99)
-        met(window, 1, "server_error")
+        ended(window, 99)
+        ended(window, 1, "server_error")
     assert window.pressure(0.0).size == 100
     assert window.pressure(0.0).faults == {"server_error": 50}
 
 
 def test_the_circuit_opens_after_cuts_without_success_and_probes_go_ever_more_rarely():
     window = Window(8, 600.0)
-    met(window, 1)
+    ended(window, 1)
     for _ in range(3):
-        met(window, 8, "server_error", now=10.0)
+        ended(window, 8, "server_error", now=10.0)
     assert window.pressure(10.0).down_s == 0.0
     assert window.wait(10.0) == 1.0
     assert window.pressure(10.0).faults == {"server_error": 14}
@@ -84,14 +84,14 @@ def test_the_circuit_opens_after_cuts_without_success_and_probes_go_ever_more_ra
 
 def test_one_call_that_always_fails_opens_no_circuit():
     window = Window(1, 600.0)
-    assert met(window, 1) + sum(met(window, 1, "timeout") for _ in range(5)) == 6
+    assert ended(window, 1) + sum(ended(window, 1, "timeout") for _ in range(5)) == 6
     assert window.pressure(0.0).down_s is None
 
 
 def test_an_endpoint_that_never_answered_is_given_up_after_a_minute():
     window = Window(4, 600.0)
     for _ in range(5):
-        met(window, 4, "server_error")
+        ended(window, 4, "server_error")
     assert window.pressure(0.0).down_s == 0.0
     assert not window.given_up(59.0)
     assert window.given_up(60.0)
@@ -110,7 +110,7 @@ def test_a_server_that_is_slow_and_refuses_the_rest_at_once_is_not_given_up():
     window = Window(16, 600.0)
     slow = [window.enter("a") for _ in range(2)]
     for _ in range(4):
-        met(window, 16, "rate_limited")
+        ended(window, 16, "rate_limited")
     assert window.pressure(0.0).down_s == 0.0
     assert not window.given_up(120.0)
     window.pressed("a", slow[0], "timeout", 120.0)
@@ -137,17 +137,17 @@ def test_a_caller_that_died_while_it_waited_takes_no_turn():
 @given(st.integers(1, 40), st.lists(st.tuples(st.sampled_from(["send", "good", "bad", "lost", "later"]), st.integers(0, 99)), max_size=200))
 def test_the_window_stays_within_its_bounds_and_always_opens_again(most, steps):
     window, now, flying = Window(most, 1e9), 0.0, []
-    for kind, demonstration_set in steps:
+    for kind, number in steps:
         if kind == "later":
-            now += demonstration_set
+            now += number
         elif kind == "lost":
             window.lost("b")
             flying = [(caller, turn) for caller, turn in flying if caller != "b"]
         elif kind == "send" and window.wait(now) == 0:
-            caller = "ab"[demonstration_set % 2]
+            caller = "ab"[number % 2]
             flying.append((caller, window.enter(caller)))
         elif kind in ("good", "bad") and flying:
-            caller, turn = flying.pop(demonstration_set % len(flying))
+            caller, turn = flying.pop(number % len(flying))
             window.succeeded(caller, turn) if kind == "good" else window.pressed(caller, turn, "timeout", now)
         assert 1 <= window.pressure(now).smallest <= window.pressure(now).size <= most
         assert len(flying) <= most

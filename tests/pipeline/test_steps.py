@@ -7,7 +7,7 @@ import pytest
 from synalign_spark.config.files import validate
 from synalign_spark.errors import DataError, LakeError
 from synalign_spark.pipeline import steps
-from synalign_spark.pipeline.steps import STEPS, judge, refuse_foreign_lake, require_done, settings_of
+from synalign_spark.pipeline.steps import STEPS, refuse_foreign_lake, require_done, settings_of, step_states
 from synalign_spark.storage.tables import TABLES
 
 
@@ -32,7 +32,7 @@ def finished(cfg, source=None):
 
 
 def pending(cfg, manifest, source=None):
-    return [v.step.name for v in judge(cfg, manifest, source or {}) if not v.done]
+    return [state.step.name for state in step_states(cfg, manifest, source or {}) if not state.done]
 
 
 def test_an_empty_lake_runs_every_step_in_order():
@@ -90,14 +90,14 @@ def test_operational_settings_change_nothing(sections):
 def test_a_lake_of_another_configuration_is_refused_with_keys_values_and_fix():
     changed = config(align={"n_features": 512}, run={"seed": 0})
     with pytest.raises(LakeError, match=r"align.n_features was 2048, is now 512(.|\n)*--redo"):
-        refuse_foreign_lake(judge(changed, finished(config()), {}), changed)
-    refuse_foreign_lake(judge(config(), finished(config()), {}), config())  # its own lake is fine
+        refuse_foreign_lake(step_states(changed, finished(config()), {}), changed)
+    refuse_foreign_lake(step_states(config(), finished(config()), {}), config())  # its own lake is fine
 
 
 def test_another_seed_is_another_configuration():
     changed = config(run={"seed": 7})
     with pytest.raises(LakeError, match=r"run.seed was 0, is now 7"):
-        refuse_foreign_lake(judge(changed, finished(config()), {}), changed)
+        refuse_foreign_lake(step_states(changed, finished(config()), {}), changed)
 
 
 def test_a_newer_release_alone_changes_nothing():
@@ -114,12 +114,12 @@ def test_tables_of_another_format_are_done_again_when_asked(monkeypatch):
     monkeypatch.setattr(steps, "STEPS", newer)
     assert pending(config(), manifest) == ["select", "generate", "embed-synthetic", "align", "resample", "report"]
     with pytest.raises(LakeError, match=r"select: format of its tables was 1, is now 2(.|\n)*--redo"):
-        refuse_foreign_lake(judge(config(), manifest, {}), config())
+        refuse_foreign_lake(step_states(config(), manifest, {}), config())
 
 
 def test_one_stage_alone_names_the_stages_it_needs():
     with pytest.raises(DataError, match="'cluster' needs ingest, embed first"):
-        require_done(steps.BY_NAME["cluster"], judge(config(), {}, {}))
+        require_done(steps.BY_NAME["cluster"], step_states(config(), {}, {}))
 
 
 def test_every_table_has_one_producer_and_every_input_comes_before():

@@ -10,7 +10,7 @@ ALIGN = {
     "n_synthetic": 300,
     "verdict": "closer",
 }
-PROBE = {
+CLASSIFIER = {
     "classifier_accuracy_uniform": 0.648,
     "classifier_accuracy_weighted": 0.693,
     "classifier_accuracy_real": 0.762,
@@ -29,12 +29,12 @@ def lines(report):
 
 
 def test_the_figures_of_a_run():
-    told = lines(PROBE)
-    assert told["Classifier accuracy"] == "64.8% without, 69.3% with weights; 76.2% trained on real rows, 76.4% on both"
-    assert told["Real rows"].startswith("8,530 accepted")
-    assert told["Effective size"] == "131 of 300 rows"
-    assert list(told)[-1] == "Verdict"
+    shown = lines(CLASSIFIER)
+    assert shown["Classifier accuracy"] == "64.8% without, 69.3% with weights; 76.2% trained on real rows, 76.4% on both"
+    assert shown["Real rows"].startswith("8,530 accepted")
+    assert shown["Effective size"] == "131 of 300 rows"
+    assert list(shown)[-1] == "Verdict"
 
 
-def test_a_run_without_a_probe_has_no_line_for_it():
+def test_a_run_without_a_classifier_has_no_line_for_it():
     assert "Classifier accuracy" not in lines({"classifier_skipped": "no labels"})

@@ -11,7 +11,17 @@ import pyarrow as pa
 import pytest
 
 from synalign_spark.config import Config
-from synalign_spark.report.findings import Classifier, Findings, Gain, Generation, LabelShare, MapPoints, Missing, ProbeArm, WeightSpread
+from synalign_spark.report.findings import (
+    ClassifierScore,
+    DownstreamCheck,
+    Findings,
+    Gain,
+    Generation,
+    LabelShare,
+    MapPoints,
+    Missing,
+    WeightSpread,
+)
 from synalign_spark.storage import tables
 from synalign_spark.storage.lake import Lake
 from synalign_spark.udfs.arrow import from_matrix
@@ -84,13 +94,13 @@ def sample() -> Sample:
         "synthetic": pa.table({
             "doc_id": written_ids, "text": [t for t, _ in written], "label": written_labels, "strategy": ["synalign"] * N_SYNTHETIC,
             "model": ["tiny-lm"] * N_SYNTHETIC, "request_id": ["req1"] * N_SYNTHETIC, "row_index": pa.array(range(N_SYNTHETIC), pa.int32()),
-            "attribute_set_id": ["card1"] * (N_SYNTHETIC - 1) + [None], "set_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
+            "attribute_set_id": ["set1"] * (N_SYNTHETIC - 1) + [None], "set_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
             "cluster_id": pa.array([0] * N_SYNTHETIC, pa.int32()), "prior_weight": pa.array([None] * N_SYNTHETIC, pa.float64()),
         }),
         "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight,
                             "label_confidence": [0.5] * N_SYNTHETIC, "log_density_ratio": [0.1] * N_SYNTHETIC}),
         "attributes": pa.table({
-            "attribute_set_id": ["card1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
+            "attribute_set_id": ["set1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
             "cluster_id": pa.array([0], pa.int32()), "demo_ids": [[real_ids[0], real_ids[4]]],
             "attributes": pa.array([[("topic", HOSTILE), ("tone", "warm")]], pa.map_(pa.string(), pa.string())),
         }),
@@ -194,13 +204,13 @@ def findings() -> Findings:
         points=MapPoints(rng.normal(size=(600, 2)), labels, rng.normal(size=(600, 2)) + 1, labels, relative, np.array([0.3, 0.2])),
         coverage=sorted(rows["selection_trace"], key=lambda row: (row["label"], row["set_rank"])),
         solver=[row for row in rows["solver_trace"] if row["kind"] == "path"],
-        tried=[row for row in rows["solver_trace"] if row["kind"] == "cross_validation"],
-        beside=[row for row in rows["solver_trace"] if row["kind"] == "mixing_weight"],
+        strengths=[row for row in rows["solver_trace"] if row["kind"] == "cross_validation"],
+        mixing_weights=[row for row in rows["solver_trace"] if row["kind"] == "mixing_weight"],
         generation=Generation({("attributes", "ok"): 10, ("rows", "ok"): 50}, 61, 6000, 3000, 0.25, {"copied": 20, HOSTILE: 10}, 120),
         rejects=[{"origin": "real", "reason": "duplicate", "rows": 3}],
-        classifier=Classifier([ProbeArm("synthetic, uniform", 120, 0.7, 0.03), ProbeArm("synthetic, weighted", 120, 0.8, 0.03), ProbeArm("real rows", 150, 0.9, 0.02),
-                     ProbeArm("real and synthetic, weighted", 270, 0.92, 0.02)], 200, Gain(0.1, 0.02), Gain(0.02, 0.015)),
-        classifier_skipped="",
+        downstream=DownstreamCheck([ClassifierScore("synthetic, uniform", 120, 0.7, 0.03), ClassifierScore("synthetic, weighted", 120, 0.8, 0.03), ClassifierScore("real rows", 150, 0.9, 0.02),
+                     ClassifierScore("real and synthetic, weighted", 270, 0.92, 0.02)], 200, Gain(0.1, 0.02), Gain(0.02, 0.015)),
+        downstream_skipped="",
         highest=[example],
         lowest=[{**example, "attributes": {}, "demonstrations": []}],
         steps={"ingest": {"seconds": 75.2, "summary": {"accepted": 200, "note": HOSTILE}}},

@@ -1,11 +1,11 @@
-"""Projection and downstream classifier: answers known by construction."""
+"""Projection and downstream check: answers known by construction."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.report.downstream import LabelledRows, classifier, unfit
+from synalign_spark.report.downstream import LabelledRows, downstream_check, reason_to_skip
 from synalign_spark.report.projection import principal_plane
 
 
@@ -19,44 +19,45 @@ def rows(n, rng, wrong=0.0, weight=None):
 
 def test_weights_that_silence_wrong_labels_are_seen_to_help():
     rng = np.random.default_rng(0)
-    found = classifier(rows(400, rng), rows(500, rng), rows(600, rng, wrong=0.55))
-    uniform, weighted, real, both = (arm.accuracy for arm in found.arms)
+    found = downstream_check(rows(400, rng), rows(500, rng), rows(600, rng, wrong=0.55))
+    uniform, weighted, real, both = (score.accuracy for score in found.scores)
     assert uniform < 0.5 < 0.9 < weighted
     assert min(real, both) > 0.9
     assert found.gain.accuracy == pytest.approx(weighted - uniform)
-    assert found.beside.accuracy == pytest.approx(both - real)
+    assert found.gain_beside_real.accuracy == pytest.approx(both - real)
     assert 0 < found.gain.error < 0.05
-    assert found.arms[0].standard_error == pytest.approx(np.sqrt(uniform * (1 - uniform) / 500))
+    assert found.scores[0].standard_error == pytest.approx(np.sqrt(uniform * (1 - uniform) / 500))
 
 
 def test_equal_weights_of_any_scale_change_nothing():
     rng = np.random.default_rng(1)
     fit, holdout, synthetic = rows(100, rng), rows(100, rng), rows(200, rng, weight=np.full(200, 1e-6))
-    found = classifier(fit, holdout, synthetic)
+    found = downstream_check(fit, holdout, synthetic)
     assert (found.gain.accuracy, found.gain.error) == (0.0, 0.0)
 
 
-def test_synthetic_rows_count_beside_real_ones_as_the_mass_says():
+def test_synthetic_rows_count_beside_real_ones_as_the_mixing_weight_says():
     rng = np.random.default_rng(4)
     fit, holdout, synthetic = rows(300, rng), rows(500, rng), rows(3000, rng, wrong=0.8, weight=np.ones(3000))
     accuracy = {
-        mixing_weight: classifier(fit, holdout, synthetic, mixing_weight).arms[3].accuracy for mixing_weight in (0.0, 30.0, 3_000.0, None)
+        mixing_weight: downstream_check(fit, holdout, synthetic, mixing_weight).scores[3].accuracy
+        for mixing_weight in (0.0, 30.0, 3_000.0, None)
     }
-    assert accuracy[0.0] == classifier(fit, holdout, synthetic).arms[2].accuracy  # real rows alone
+    assert accuracy[0.0] == downstream_check(fit, holdout, synthetic).scores[2].accuracy  # real rows alone
     assert accuracy[30.0] > 0.9 > 0.4 > accuracy[3_000.0]
     assert accuracy[None] == accuracy[3_000.0]  # 3,000 rows that count as one each
 
 
-def test_probe_says_why_it_cannot_be_run():
+def test_the_check_says_why_it_cannot_be_made():
     rng = np.random.default_rng(2)
     good = rows(50, rng)
     one = LabelledRows(good.x, np.full(50, "a"), good.weight)
-    assert unfit(good, good, good) == ""
-    assert "fewer than two labels" in unfit(one, good, good)
-    assert "only 5 held-out" in unfit(good, LabelledRows(good.x[:5], np.array(list("ababa")), good.weight[:5]), good)
-    assert "synthetic rows" in unfit(good, good, one)
+    assert reason_to_skip(good, good, good) == ""
+    assert "fewer than two labels" in reason_to_skip(one, good, good)
+    assert "only 5 held-out" in reason_to_skip(good, LabelledRows(good.x[:5], np.array(list("ababa")), good.weight[:5]), good)
+    assert "synthetic rows" in reason_to_skip(good, good, one)
     silent = LabelledRows(good.x, good.y, np.where(good.y == "a", 1.0, 0.0))
-    assert "synthetic rows" in unfit(good, good, silent)
+    assert "synthetic rows" in reason_to_skip(good, good, silent)
 
 
 def test_plane_is_that_of_the_singular_vectors():

@@ -98,8 +98,8 @@ def test_texts_in_figures_are_left_alone(findings):
 
 def test_a_run_with_nothing_but_rows_still_has_a_page(findings):
     bare = Findings(
-        run_id="bare", certificate=[], labels=[], weights=None, points=None, coverage=[], solver=[], tried=[], beside=[], generation=Generation(), rejects=[],
-        classifier=None, classifier_skipped="there are no weights yet", highest=[], lowest=[], steps={}, config="",
+        run_id="bare", certificate=[], labels=[], weights=None, points=None, coverage=[], solver=[], strengths=[], mixing_weights=[], generation=Generation(), rejects=[],
+        downstream=None, downstream_skipped="there are no weights yet", highest=[], lowest=[], steps={}, config="",
     )  # fmt: skip
     page = render(bare)
     assert Page(page).wrong == []
@@ -115,7 +115,9 @@ def missing_section(findings):
 
 def test_missing_clusters_are_shown_with_an_escaped_example_each(findings):
     section = missing_section(findings)
-    assert "<b>negative</b>: 31.0% of the real mass was missing before the weights, 12.5% is missing after them" in section
+    assert (
+        "<b>negative</b>: 31.0% of the real distribution over clusters was missing before weighting, 12.5% is missing after it" in section
+    )
     body = section[section.index("<tbody>") :]
     assert re.findall(r'<th scope="row">(\d+)</th><td class="left">(\w+)</td>', body) == [(str(i), "positive") for i in range(3)]
     assert "<td>10.0% (20)</td><td>6.0% → 5.0% (3)</td><td>5.0%</td><td>0.02000 → 0.01000</td>" in body
@@ -126,7 +128,7 @@ def test_missing_clusters_are_shown_with_an_escaped_example_each(findings):
 
 def test_nothing_missing_is_said_in_words(findings):
     none = dataclasses.replace(findings, missing=Missing(findings.missing.totals, []))
-    assert "reach the real share" in missing_section(none)
+    assert "reach the share of the real rows" in missing_section(none)
     assert "<table" not in missing_section(none)
     nameless = {**findings.missing.clusters[0], "label": None, "examples": []}
     shown = missing_section(dataclasses.replace(findings, missing=Missing([], [nameless])))
@@ -142,19 +144,19 @@ def test_one_point_and_many_labels_can_be_drawn(findings):
 
 
 def test_verdict_tells_change_and_effective_rows_in_words(findings):
-    said = sentences(findings)
-    assert said[0] == "The weighted rows are closer. On held-out real rows the distance MMD² went from 0.05000 to 0.02000 (-60%)."
-    assert said[1].startswith("The weighted set is worth 80 of its 120 rows (effective sample size, 67%)")
-    assert "70.0% of cases unweighted and 80.0% weighted: better with the weights (+10.0 points, 95% within ±3.9)" in said[2]
+    found = sentences(findings)
+    assert found[0] == "The weighted rows are closer. On held-out real rows the distance MMD² went from 0.05000 to 0.02000 (-60%)."
+    assert found[1].startswith("The weighted set is worth 80 of its 120 rows (effective sample size, 67%)")
+    assert "70.0% of cases unweighted and 80.0% weighted: better with the weights (+10.0 points, 95% within ±3.9)" in found[2]
     assert (
         "on real rows it reaches 90.0%, on real and synthetic rows 92.0%: no difference beyond chance (+2.0 points, 95% within ±2.9)"
-        in said[2]
+        in found[2]
     )
-    assert said[3] == "120 synthetic rows were accepted (80% of those written), out of 60 calls and 9,000 tokens for 0.25 USD."
-    assert said[4] == "6 picked clusters put 75% to 90% per label of the real rows within reach of a demonstration."
+    assert found[3] == "120 synthetic rows were accepted (80% of those written), out of 60 calls and 9,000 tokens for 0.25 USD."
+    assert found[4] == "6 picked clusters put 75% to 90% per label of the real rows within reach of a demonstration."
 
 
-@pytest.mark.parametrize(("gain", "told"), [(0.01, "no difference beyond chance"), (-0.1, "worse with the weights")])
-def test_verdict_claims_no_gain_within_the_error(findings, gain, told):
-    classifier = dataclasses.replace(findings.classifier, gain=Gain(gain, 0.02))
-    assert told in sentences(dataclasses.replace(findings, classifier=classifier))[2]
+@pytest.mark.parametrize(("gain", "words"), [(0.01, "no difference beyond chance"), (-0.1, "worse with the weights")])
+def test_verdict_claims_no_gain_within_the_error(findings, gain, words):
+    check = dataclasses.replace(findings.downstream, gain=Gain(gain, 0.02))
+    assert words in sentences(dataclasses.replace(findings, downstream=check))[2]

@@ -14,7 +14,7 @@ from synalign_spark.pipeline.context import Context
 from synalign_spark.pipeline.stages import report
 from synalign_spark.progress import Progress
 from synalign_spark.report import measures
-from synalign_spark.report.gather import downstream, gather, held_out, shown_config, spark_fetch, validated
+from synalign_spark.report.gather import checked_downstream, gather, held_out, labels_with_holdout, shown_config, spark_fetch
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.metrics import metric_rows
 from synalign_spark.storage import tables
@@ -71,7 +71,7 @@ def test_weight_spread_agrees_with_numpy(spark, sample, partitions):
     assert spread.ess == pytest.approx(1 / (w**2).sum(), rel=1e-9)
     assert spread.largest == pytest.approx(120 * w.max())
     assert sum(spread.counts) == 119
-    assert sum(spread.mass) == pytest.approx(1.0)
+    assert sum(spread.weight_shares) == pytest.approx(1.0)
     places = np.round(np.log10(w[w > 0] * 120) * 4)
     np.testing.assert_array_equal(spread.counts, np.bincount((places - places.min()).astype(int)))
 
@@ -85,12 +85,12 @@ def test_uniform_weights_fall_in_one_bin_around_one(spark):
 
 
 def test_generation_counts_calls_tokens_cost_and_refusals(spark, sample):
-    made = measures.generation(sample.frame(spark, tables.CALLS), sample.frame(spark, tables.REFUSALS), 120)
-    assert made.calls == {("attributes", "ok"): 1, ("rows", "ok"): 4, ("rows", "timeout"): 1}
-    assert (made.attempts, made.prompt_tokens, made.completion_tokens) == (9, 500, 300)
-    assert made.cost_usd == pytest.approx(0.6, abs=1e-12)
-    assert made.refused == {"copied": 29, "empty": 1}
-    assert made.acceptance == 120 / 150
+    generated = measures.generation(sample.frame(spark, tables.CALLS), sample.frame(spark, tables.REFUSALS), 120)
+    assert generated.calls == {("attributes", "ok"): 1, ("rows", "ok"): 4, ("rows", "timeout"): 1}
+    assert (generated.attempts, generated.prompt_tokens, generated.completion_tokens) == (9, 500, 300)
+    assert generated.cost_usd == pytest.approx(0.6, abs=1e-12)
+    assert generated.refused == {"copied": 29, "empty": 1}
+    assert generated.acceptance == 120 / 150
     assert measures.generation(None, None, 0).acceptance is None
 
 
@@ -115,11 +115,11 @@ def test_lineage_ends_at_corpus_rows(lake, sample):
     assert {real["cluster_id"] for real in row["demonstrations"]} == {0}
     last = with_lineage(measures.lightest(lake.read(tables.WEIGHTS), 1), spark_fetch(lake))[0]
     assert last["weight"] == 0.0
-    assert (last["attributes"], last["demonstrations"]) == ({}, []), "a row without a attribute set has neither"
+    assert (last["attributes"], last["demonstrations"]) == ({}, []), "a row without an attribute set has neither"
 
 
 @pytest.mark.parametrize("partitions", [1, 7, 0])
-def test_missing_mass_is_summed_by_label_and_the_largest_clusters_come_first(spark, sample, partitions):
+def test_missing_shares_are_summed_by_label_and_the_largest_clusters_come_first(spark, sample, partitions):
     found = measures.missing(shuffled(sample.frame(spark, tables.WITNESS), partitions), 7)
     # 0.05 + 0.05 + 0.03 + 0.02 + 0.01 after, seven times 0.1 - 0.06 before
     assert [row["label"] for row in found.totals] == ["negative", "positive"]
@@ -157,7 +157,7 @@ def test_report_before_alignment_says_so(spark, lake, cfg):
 
     findings = gather(Early(), cfg, {})
     assert findings.weights is None
-    assert findings.classifier_skipped == "there are no weights yet"
+    assert findings.downstream_skipped == "there are no weights yet"
     assert set(findings.points.relative) == {1.0}
     assert findings.missing is None
 
@@ -173,22 +173,22 @@ def test_shown_configuration_hides_what_looks_like_a_secret(cfg):
 
 def test_held_out_rows_are_those_of_the_alignment(lake, cfg):
     real = lake.read(tables.EMBEDDINGS, origin="real")
-    theirs = {
+    expected = {
         row.doc_id
         for row in real_side(real, None, None, cfg.align, cfg.run.seed).frame.where("split = 'holdout'").select("doc_id").collect()
     }
-    ours = {row.doc_id for row in real.where(held_out(cfg)).select("doc_id").collect()}
-    assert ours == theirs
-    assert 20 < len(ours) < 100
+    found = {row.doc_id for row in real.where(held_out(cfg)).select("doc_id").collect()}
+    assert found == expected
+    assert 20 < len(found) < 100
 
 
-def test_labels_without_held_out_rows_do_not_judge():
+def test_labels_without_held_out_rows_have_none_in_the_downstream_check():
     rows = [{"label": "a", "n_real_holdout": 0}, {"label": "b", "n_real_holdout": 9}, {"label": None, "n_real_holdout": 9}]
-    assert validated(rows) == {"b"}
-    assert validated(rows[2:]) == {None}, "without labels the whole validation rows"
+    assert labels_with_holdout(rows) == {"b"}
+    assert labels_with_holdout(rows[2:]) == {None}, "without labels all rows are one group"
 
 
 def test_downstream_check_can_be_turned_off(cfg):
     off = cfg.model_copy(update={"report": cfg.report.model_copy(update={"downstream": False})})
-    assert downstream(off, pa.table({}), pa.table({}), []) == (None, "report.downstream is off")
-    assert downstream(cfg, pa.table({}), pa.table({}), []) == (None, "there are no weights yet")
+    assert checked_downstream(off, pa.table({}), pa.table({}), []) == (None, "report.downstream is off")
+    assert checked_downstream(cfg, pa.table({}), pa.table({}), []) == (None, "there are no weights yet")

@@ -93,8 +93,8 @@ def test_the_job_encodes_only_what_no_run_has_encoded(spark, tmp_path, monkeypat
     other = context(spark, tmp_path, "r2")
     other.lake.write(CORPUS, corpus(spark, TEXTS[:5]))
     monkeypatch.setattr(synalign_spark.pipeline.stages.embed, "SMALL", 0)
-    told = synalign_spark.pipeline.stages.embed.run(other)
-    assert (told["rows_encoded"], told["rows_reused"]) == (2, 3)
+    summary = synalign_spark.pipeline.stages.embed.run(other)
+    assert (summary["rows_encoded"], summary["rows_reused"]) == (2, 3)
     got, before = vectors(other.lake.read(EMBEDDINGS, origin="real")), vectors(first.lake.read(EMBEDDINGS))
     assert got.items() > before.items()
     assert synalign_spark.pipeline.stages.embed.run(other)["rows_reused"] == 5

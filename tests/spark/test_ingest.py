@@ -30,7 +30,7 @@ ROWS = [
 ]
 
 
-def judge(spark, rows, source=SOURCE, limits=LIMITS, origin="real"):
+def ingested(spark, rows, source=SOURCE, limits=LIMITS, origin="real"):
     frame = rows if not isinstance(rows, list) else spark.createDataFrame(rows, SCHEMA)
     assert frame.columns == list(SOURCE_COLUMNS)
     with ingest(frame, source, limits, origin) as found:
@@ -42,7 +42,7 @@ def judge(spark, rows, source=SOURCE, limits=LIMITS, origin="real"):
 @pytest.mark.parametrize("partitions", [1, 2, 7])
 def test_every_row_is_accepted_or_rejected_for_its_reason(spark, partitions):
     frame = spark.createDataFrame(ROWS, SCHEMA).repartition(partitions)
-    found, accepted, rejects = judge(spark, frame)
+    found, accepted, rejects = ingested(spark, frame)
     assert sorted((r.text, r.label, r.source_id, r.n_chars) for r in accepted) == [
         ("first text", "a", "0", 10), ("second text", "a", "3", 11), ("\u00e9t\u0301", "b", "8", 3),
     ]  # fmt: skip
@@ -63,13 +63,13 @@ def test_every_row_is_accepted_or_rejected_for_its_reason(spark, partitions):
 def test_ids_are_the_hash_of_the_normal_text_and_unique(spark):
     import hashlib
 
-    _, accepted, _ = judge(spark, ROWS)
+    _, accepted, _ = ingested(spark, ROWS)
     assert [r.doc_id for r in accepted] == sorted({hashlib.sha256(r.text.encode()).hexdigest() for r in accepted})
 
 
 def test_without_labels_equal_texts_are_one_row(spark):
     rows = [("same", None, None, "f", 1.0, None), ("same ", None, None, "f", 2.0, None), ("other", None, None, "f", None, None)]
-    found, accepted, rejects = judge(spark, rows, SourceConfig(path="rows"), origin="synthetic")
+    found, accepted, rejects = ingested(spark, rows, SourceConfig(path="rows"), origin="synthetic")
     assert [(r.text, r.prior_weight) for r in sorted(accepted, key=lambda r: r.text)] == [("other", None), ("same", 1.0)]
     assert [(r.origin, r.reason, r.raw) for r in rejects] == [("synthetic", "duplicate", "same ")]
     assert found.labels == {}
@@ -92,7 +92,7 @@ def test_without_labels_equal_texts_are_one_row(spark):
 )
 def test_sources_that_cannot_be_used(spark, rows, message):
     with pytest.raises(DataError, match=message):
-        judge(spark, rows)
+        ingested(spark, rows)
 
 
 def test_a_label_column_that_is_no_class_is_refused(spark):
@@ -105,4 +105,4 @@ def test_a_label_column_that_is_no_class_is_refused(spark):
         "cast(null as string) malformed",
     )
     with pytest.raises(DataError, match="more than 1000 values"):
-        judge(spark, rows, SourceConfig(path="rows", label_column="label"))
+        ingested(spark, rows, SourceConfig(path="rows", label_column="label"))

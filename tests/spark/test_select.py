@@ -66,14 +66,14 @@ def selected(labelled):
 def test_picks_per_label_are_those_of_the_tracker(selected):
     _, trace = selected
     for label, counts, quota in (("a", ROWS_A, 4), ("b", ROWS_B, 3)):  # 17 and 14 rows share 7 picks
-        here = np.flatnonzero(np.array(counts) > 0)
-        share = np.array(counts)[here] / sum(counts)
-        tracker = Tracker(CENTRES[here], share, median_length_scale(CENTRES), CONFIG.noise, CONFIG.alpha)
+        held = np.flatnonzero(np.array(counts) > 0)
+        share = np.array(counts)[held] / sum(counts)
+        tracker = Tracker(CENTRES[held], share, median_length_scale(CENTRES), CONFIG.noise, CONFIG.alpha)
         want = tracker.pick(quota)
         curve = tracker.trace(CONFIG.reach_sd)
         got = [row for row in trace if row["label"] == label]
         assert [row["set_rank"] for row in got] == list(range(quota))
-        assert [row["cluster_id"] for row in got] == [int(here[pick.position]) for pick in want]
+        assert [row["cluster_id"] for row in got] == [int(held[pick.position]) for pick in want]
         assert [row["round"] for row in got] == [0] * quota
         np.testing.assert_allclose([row["cluster_share"] for row in got], [share[pick.position] for pick in want])
         np.testing.assert_allclose([row["posterior_sd"] for row in got], [pick.posterior_sd for pick in want])

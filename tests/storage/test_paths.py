@@ -64,7 +64,7 @@ def test_steps_are_recorded_and_the_lock_excludes_rivals_and_is_given_back(lake,
 
 
 @pytest.mark.parametrize(("age", "free"), [(5, False), (61, True)])
-def test_a_holder_elsewhere_is_judged_by_its_heartbeat(lake, age, free, monkeypatch):
+def test_a_holder_elsewhere_is_known_by_its_heartbeat(lake, age, free, monkeypatch):
     monkeypatch.setattr(runs, "SETTLE_S", 0.1)
     store = RunStore(f"{lake}{age}", "r")
     store._replace("lock.json", vars(replace(runs._this_process("t"), host="elsewhere", heartbeat=time.time() - age)))

@@ -108,7 +108,7 @@ def test_of_processes_that_race_exactly_one_holds_the_lock(tmp_path):
 
 
 @pytest.mark.parametrize(("age", "free"), [(5, False), (61, True)])
-def test_a_holder_on_another_host_is_judged_by_its_heartbeat(tmp_path, age, free):
+def test_a_holder_on_another_host_is_known_by_its_heartbeat(tmp_path, age, free):
     store = RunStore(str(tmp_path), "r")
     far = replace(runs._this_process("t"), host="elsewhere", heartbeat=time.time() - age)
     store._replace("lock.json", asdict(far))

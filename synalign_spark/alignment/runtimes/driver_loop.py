@@ -106,8 +106,8 @@ def _moments_partition(batches: Iterable[pa.RecordBatch], features: FeatureMap, 
     for part, group, _, phi in _slices(batches, features):
         log_q = {prior: logs(part, "prior" if prior else "base") for prior in {asked.prior for asked in wanted.values()}}
         for name in sorted(set(group) & set(wanted)):
-            mine, asked = group == name, wanted[name]
-            found = row_moments(phi[mine], log_q[asked.prior][mine], asked.theta)
+            in_group, asked = group == name, wanted[name]
+            found = row_moments(phi[in_group], log_q[asked.prior][in_group], asked.theta)
             sums[name] = merge([sums[name], found]) if name in sums else found
     for name, m in sorted(sums.items()):
         columns = [[name], [m.shift], [m.total], [m.squares], [m.rows], [m.features]]
@@ -118,8 +118,8 @@ def _score(part: pa.RecordBatch, group: npt.NDArray[np.object_], phi: npt.NDArra
            ) -> tuple[Float64Array, Float64Array]:  # fmt: skip
     log_a, log_base = np.empty(len(group)), logs(part, "base")
     for name in sorted(set(group)):
-        mine = group == name
-        log_a[mine] = log_weights(phi[mine], log_base[mine], solved[name].theta)
+        in_group = group == name
+        log_a[in_group] = log_weights(phi[in_group], log_base[in_group], solved[name].theta)
     return in_group_weights(group, log_a, logs(part, "prior"), solved)
 
 

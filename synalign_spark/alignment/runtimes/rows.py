@@ -14,21 +14,12 @@ from synalign_spark.core.solver.device_shard import DeviceShard, row_builder
 from synalign_spark.core.solver.row_shard import RowBuilder, RowShard
 from synalign_spark.core.solver.shard import usable_threads
 from synalign_spark.core.solver.solve import Answer, Problem
+from synalign_spark.storage.tables import WEIGHTS
 from synalign_spark.udfs.arrow import from_matrix, to_matrix
 
 Float64Array = npt.NDArray[np.float64]
 
-WEIGHTED = pa.schema(
-    [
-        ("doc_id", pa.string()),
-        ("label", pa.string()),
-        ("weight", pa.float64()),
-        ("weight_in_label", pa.float64()),
-        ("base_weight", pa.float64()),
-        ("label_confidence", pa.float64()),
-        ("log_density_ratio", pa.float64()),
-    ]
-)
+WEIGHTED = WEIGHTS.arrow
 DRAWN = pa.schema(
     [
         ("grp", pa.string()),
@@ -85,9 +76,9 @@ def in_group_weights(
     """Normalised weights and base weights within the group. All arrays (n,)."""
     w, q = np.zeros(len(group)), np.zeros(len(group))
     for name in sorted(set(group)):
-        mine = group == name
-        w[mine] = np.exp(log_a[mine] - solved[name].log_partition)
-        q[mine] = np.exp(log_q[mine] - solved[name].log_total)
+        in_group = group == name
+        w[in_group] = np.exp(log_a[in_group] - solved[name].log_partition)
+        q[in_group] = np.exp(log_q[in_group] - solved[name].log_total)
     return w, q
 
 
@@ -130,8 +121,8 @@ def add_rows(builder: RowBuilder, table: pa.Table | pa.RecordBatch, group: npt.N
     """Adds rows to a shard under construction; arguments as of ``load``."""
     log_base, log_prior = logs(table, "base"), logs(table, "prior")
     for name in sorted(set(group)):
-        mine = np.flatnonzero(group == name)
-        builder.add(name, x[mine], log_base[mine], log_prior[mine])
+        in_group = np.flatnonzero(group == name)
+        builder.add(name, x[in_group], log_base[in_group], log_prior[in_group])
 
 
 def release(*shards: RowShard) -> None:

@@ -1,4 +1,4 @@
-"""The witness function of the MMD: where real mass is that the synthetic rows lack.
+"""The witness function of the MMD: where the real rows are denser than the synthetic ones.
 
 f(x) = phi(x) . (mu_real - sum_i w_i phi(s_i)) is the difference of the two mean embeddings, read at x
 (Gretton et al. 2012, section 2.3). It is positive where the real rows are denser, negative where the
@@ -18,10 +18,8 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
-PHI_STEPS, DIFFERENCE_STEPS = (
-    2.0**25,
-    2.0**26,
-)  # a product is a multiple of 2^-51; |phi| is 1 and |mean difference| at most 2, so sums stay below 2^53 of them
+# A product is a multiple of 2^-51; |phi| is 1 and |mean difference| at most 2, so sums stay below 2^53 of them.
+PHI_STEPS, DIFFERENCE_STEPS = 2.0**25, 2.0**26
 VALUE_STEPS = 2.0**30  # values are summed as multiples of 2^-30: int64 holds 2^32 rows of a cluster
 LARGEST_DIFFERENCE = 2.01  # norm of the difference of two means of unit vectors, with room for rounding
 
@@ -37,7 +35,7 @@ class MeanDifference:
 
     @classmethod
     def of(cls, real: Float64Array, weighted: Float64Array | None = None, base: Float64Array | None = None) -> "MeanDifference":
-        """From the three mean features, (D,) each; None for a label without synthetic rows: then all real mass is missing."""
+        """From the three mean features, (D,) each; None for a label without synthetic rows: then the difference is the real mean."""
         return cls(real - (0.0 if weighted is None else weighted), real - (0.0 if base is None else base))
 
 

@@ -6,9 +6,8 @@ never rises, a stale value bounds the fresh one and most candidates need no look
 """
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +33,8 @@ class Selected:
 
 @dataclass(frozen=True)
 class Trace:
-    """How uncertainty fell: one entry a pick. mean_sd: cluster share-weighted mean posterior standard deviation of the
-    candidates after the pick, (t,); coverage: cluster share of those whose standard deviation is below the reach, (t,)."""
+    """How uncertainty fell: one entry a pick. mean_sd: mean by cluster share of the candidates' posterior standard
+    deviation after the pick, (t,); coverage: share of the rows in clusters whose standard deviation is below the reach, (t,)."""
 
     mean_sd: Float64Array
     coverage: Float64Array
@@ -114,20 +113,6 @@ class Tracker:
         sd = np.sqrt(np.maximum(1.0 - drop, 0.0))
         share = self.share / self.share.sum()
         return Trace(share @ sd, 1.0 - share @ (sd >= reach_sd))  # exactly 1 once nothing is left out
-
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The whole state as named arrays, for ``numpy.savez`` or a table; :meth:`from_arrays` reads it."""
-        scalars = np.array([self.length_scale, self.noise, self.alpha])
-        state = {"centroids": self.centroids, "share": self.share, "scalars": scalars, "columns": self.columns, "filled": self.filled}
-        return state | {"picked": np.array(self.picked, dtype=np.int64), "evaluations": np.array(self.evaluations)}
-
-    @classmethod
-    def from_arrays(cls, state: Mapping[str, npt.NDArray[Any]]) -> "Tracker":
-        length_scale, noise, alpha = (float(value) for value in state["scalars"])
-        return cls(
-            state["centroids"], state["share"], length_scale, noise, alpha, state["picked"].tolist(),
-            state["columns"].copy(), state["filled"].copy(), int(state["evaluations"]),
-        )  # fmt: skip
 
     def _freshen_top(self, queue: list[tuple[float, int]], weight: Float64Array) -> list[tuple[float, int]]:
         """Pops and updates candidates until no bound left in the queue could win or tie. Returns (value, candidate)."""

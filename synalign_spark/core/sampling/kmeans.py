@@ -51,16 +51,16 @@ class _Shard:
     comm: Communicator
 
     def local(self, positions: IntArray) -> IntArray:
-        """Those of the given global positions that are here, as local row numbers, in the given order."""
-        here = (positions >= self.offset) & (positions < self.offset + len(self.x))
-        found: IntArray = positions[here] - self.offset
+        """Those of the given global positions that this rank holds, as local row numbers, in the given order."""
+        held = (positions >= self.offset) & (positions < self.offset + len(self.x))
+        found: IntArray = positions[held] - self.offset
         return found
 
     def gather(self, positions: IntArray) -> Float64Array:
         """The rows at global positions, on every rank: (len(positions), d); each rank adds its own to zeros."""
         rows = np.zeros((len(positions), self.x.shape[1]))
-        here = (positions >= self.offset) & (positions < self.offset + len(self.x))
-        rows[here] = self.x[positions[here] - self.offset]
+        held = (positions >= self.offset) & (positions < self.offset + len(self.x))
+        rows[held] = self.x[positions[held] - self.offset]
         return self.comm.all_reduce(rows)
 
 

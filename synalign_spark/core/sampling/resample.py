@@ -17,7 +17,6 @@ import numpy.typing as npt
 from synalign_spark.core.sampling.quota import quotas as quotas
 
 Int64Array = npt.NDArray[np.int64]
-Float64Array = npt.NDArray[np.float64]
 
 TICKS = 2**50  # of a label whose weights sum to 1: totals stay below 2^53, so doubles hold them exactly
 ROWS_A_BUCKET = 4096
@@ -57,16 +56,6 @@ def multinomial_copies(ticks: Int64Array, draws: int, seed: Sequence[int]) -> In
     copies: Int64Array = np.zeros(len(ticks), dtype=np.int64)
     copies[: last + 1] = rng.multinomial(draws, p[: last + 1])
     return copies
-
-
-def exponential_keys(weights: npt.NDArray[np.floating], u: Float64Array) -> Float64Array:
-    """Keys for draws without replacement: the rows with the smallest are taken (Efraimidis & Spirakis 2006).
-
-    weights: (n,) >= 0; u: (n,) uniform in (0, 1). -log(u) / weight orders rows as u^(1/weight) does from the top, without
-    underflow; infinity for weight 0, which is never taken."""
-    with np.errstate(divide="ignore"):
-        keys: Float64Array = np.where(weights > 0, -np.log(u) / np.asarray(weights, dtype=np.float64), np.inf)
-    return keys
 
 
 def threshold(counts: Mapping[int, int], draws: int) -> tuple[int, int]:

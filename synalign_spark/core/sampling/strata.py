@@ -120,13 +120,31 @@ def demonstration_sets(clusters: LabelClusters, rule: Rule, earlier: Sequence[Pi
     [0, 2]"""
     picked = sorted(earlier, key=lambda chosen: (chosen.round, chosen.set_rank))
     strata = _strata(clusters, picked)
-    length_scale = median_length_scale(clusters.centroids) if rule.length_scale == "median" else rule.length_scale
+    length_scale = _length_scale(clusters, rule)
     round_number = 1 + max((chosen.round for chosen in picked), default=-1)
     return [
         chosen
         for stratum, quota in zip(strata, _quotas(strata, rule), strict=True)
         for chosen in _pick(stratum, int(quota), length_scale, rule, round_number)
     ]
+
+
+def posterior_sd(clusters: LabelClusters, rule: Rule, sets: Sequence[PickedSet]) -> dict[str | None, Float64Array]:
+    """What is still unknown after the given sets: posterior standard deviation at every centroid, (k,) for each label.
+
+    Clusters without rows of a label have one too: a row that comes later may lie there."""
+    length_scale = _length_scale(clusters, rule)
+    position = {cluster_id: place for place, cluster_id in enumerate(clusters.ids.tolist())}
+    found = {}
+    for label in clusters.labels():
+        tracker = Tracker(clusters.centroids, np.ones(len(clusters.ids)), length_scale, rule.noise)
+        tracker.replay(position[one.cluster_id] for one in sorted(sets, key=lambda one: (one.round, one.set_rank)) if one.label == label)
+        found[label] = tracker.posterior_sd()
+    return found
+
+
+def _length_scale(clusters: LabelClusters, rule: Rule) -> float:
+    return median_length_scale(clusters.centroids) if rule.length_scale == "median" else rule.length_scale
 
 
 def _strata(clusters: LabelClusters, picked: Sequence[PickedSet]) -> list[_Stratum]:

@@ -1,4 +1,4 @@
-"""One lambda for all labels, where real rows are too few to judge by (the ``ess_rule``).
+"""One lambda for all labels, where real rows are too few to validate by (the ``ess_rule``).
 
 A label that is aligned more strongly than another tilts the models trained on both, so all labels step down one path together,
 as far as the rows of all labels keep the floor on the effective sample size and those of each label half of it.

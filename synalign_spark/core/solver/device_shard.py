@@ -1,4 +1,4 @@
-"""The synthetic rows of one process on a torch device, a GPU: the same passes as ``core.shard``, the same numbers to rounding.
+"""The synthetic rows of one process on a torch device, a GPU: the same passes as ``core.solver.shard``, the same numbers to rounding.
 
 Features are made on the device from the embeddings. A pass keeps its running sums there and waits for the device once, at its
 end. torch is imported when a device is first used: it takes seconds that a run without one need not wait.
@@ -87,7 +87,7 @@ def fixed_point(phi: "Tensor", scale: float) -> "Tensor":
 
 
 class DeviceShard:
-    """Rows grouped by label, as ``core.shard.Shard``, on a torch device."""
+    """Rows grouped by label, as ``core.solver.shard.Shard``, on a torch device."""
 
     def __init__(self, groups: dict[str, list[Chunk["Tensor"]]], make: DeviceFeatures, single: bool = False) -> None:
         """single: passes in float32 within SUM_ROWS rows, else in float64."""
@@ -143,10 +143,10 @@ class DeviceShard:
         """(n,) log q_i + theta . phi_i of the rows of a group, in their order."""
         import torch
 
-        there = torch.from_numpy(np.array(theta)).to(self.make.device)
+        on_device = torch.from_numpy(np.array(theta)).to(self.make.device)
         parts = []
         for block in self.groups.get(group, []):
-            parts.append(block.log_base + block.features(self.make).to(torch.float64) @ (there * block.scale))
+            parts.append(block.log_base + block.features(self.make).to(torch.float64) @ (on_device * block.scale))
         found: Float64Array = torch.cat(parts).cpu().numpy() if parts else np.empty(0)
         return found
 
@@ -160,7 +160,7 @@ class DeviceShard:
 
 
 def _logits(x: "Tensor", theta: "Tensor") -> "Tensor":
-    """(n,) float64 products of rows and theta, made in the precision of x; theta in two numbers of it, as in ``core.kernel``."""
+    """(n,) float64 products of rows and theta, made in the precision of x; theta in two numbers of it, as in ``core.solver.fused_pass``."""
     import torch
 
     head = theta.to(x.dtype)
@@ -203,6 +203,11 @@ class DeviceBuilder:
         self._counts: dict[str, int] = {}
         self._groups: dict[str, list[Chunk[Tensor]]] = {}
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows of all groups that wait on the host for their block to be full."""
+        return sum(self._counts.values())
+
     def add(self, group: str, x: Float32Array, log_base: Float64Array, log_prior: Float64Array) -> None:
         """Rows of one group. x: (n, d) embeddings; log_base, log_prior: (n,)."""
         waiting = self._waiting.setdefault(group, [])
@@ -212,7 +217,7 @@ class DeviceBuilder:
             self._counts[group] = self._counts.get(group, 0) + len(x[rows])
             if self._counts[group] >= self._block_rows:
                 self._emit(group)
-        while sum(self._counts.values()) > self._waiting_limit:  # many labels: the fullest block goes as it is
+        while self.waiting_rows > self._waiting_limit:  # many labels: the fullest block goes as it is
             self._emit(max(sorted(self._counts), key=lambda name: self._counts[name]))
 
     def _emit(self, group: str) -> None:

@@ -34,7 +34,7 @@ MAX_TRIALS = 12  # halvings in one line search
 KEPT_PAIRS = 30
 SLOW_PASSES = 40  # of one solve, after which it asks for the covariance
 WIDEST_COVARIANCE = 4_096  # D, above which the covariance takes too much memory and time
-INNER_SHARE = 1e-4  # of the gap: how far a step through the sample solves the sample's problem
+INNER_SHARE = 1e-4  # of the duality gap: how far a step through the sample solves the sample's problem
 STEPS_THROUGH_SAMPLE = 12  # before the passes go on without the sample
 
 
@@ -63,7 +63,7 @@ class Point:
 
     @property
     def relative_gap(self) -> float:
-        """The gap over the dual value; 0 where the gap itself is negligible."""
+        """The duality gap over the dual value; 0 where the gap itself is negligible."""
         return 0.0 if self.gap <= NEGLIGIBLE_GAP else self.gap / max(abs(self.value), 1e-300)
 
     def mmd2(self, mu: Float64Array) -> float:
@@ -86,7 +86,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Solution:
-    """The last point of a solve, the passes that it took over all rows and over the sample, and whether the gap was reached."""
+    """The last point of a solve, the passes that it took over all rows and over the sample, and whether the duality gap was reached."""
 
     point: Point
     passes: int
@@ -157,7 +157,7 @@ def maximise(
 ) -> Search[Solution]:
     """Maximises the dual at one lambda from ``start``, whose moments are reused whatever its lambda was.
 
-    everywhere: with passes over all rows, or over the sample alone; enough_gap: an absolute gap that suffices as well.
+    everywhere: with passes over all rows, or over the sample alone; enough_gap: an absolute duality gap that suffices as well.
     ``curvature`` is used and extended. Raises ValueError if lam is not positive."""
     if not lam > 0:
         raise ValueError(f"lambda must be positive, got {lam}; use 'plain' for lambda -> 0")
@@ -202,9 +202,9 @@ def maximise_through_sample(target: Target, lam: float, theta: Float64Array, cur
     for _ in range(STEPS_THROUGH_SAMPLE):
         if goal.reached(point) or passes >= goal.max_passes:
             return Solution(point, passes, inner, goal.reached(point))
-        here = yield Pass(point.theta, everywhere=False)
-        moved = Target(target.mu + here.mean - point.moments.mean, here.log_partition)
-        start = dual_point(point.theta, lam, here, moved)
+        sample = yield Pass(point.theta, everywhere=False)
+        moved = Target(target.mu + sample.mean - point.moments.mean, sample.log_partition)
+        start = dual_point(point.theta, lam, sample, moved)
         found = yield from maximise(moved, lam, start, curvature, goal, everywhere=False, enough_gap=INNER_SHARE * start.gap)
         inner += found.sample_passes + 1
         new, used = yield from _line_search(target, point, found.point.theta - point.theta, goal.max_passes - passes)

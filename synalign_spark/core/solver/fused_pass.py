@@ -14,7 +14,10 @@ import numpy.typing as npt
 
 Float64Array = npt.NDArray[np.float64]
 
-TILE = 16  # rows that stay in the second-level cache between their logits and their sum
+# A tile is the rows that stay in the second-level cache between their logits and their sum. Reading from memory stops while a tile is
+# summed, so large tiles are better as long as they fit: 256 KiB, which is 32 rows of 2,048 numbers.
+TILE_BYTES = 2**18
+MIN_TILE_ROWS, MAX_TILE_ROWS = 16, 64  # at most: a tile's sum is in the precision of theta
 STRIP = 256  # numbers of a row whose products are added in the precision of theta before they join a float64
 RELAXED = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order, so that they use vector units; infinities stay infinities
 
@@ -46,6 +49,14 @@ def _add(part: Any, a: Any, x: Any) -> None:
 
 
 @_compiled
+def _flush(part: Any, features: Float64Array) -> None:
+    """Adds a tile's sum to that of all rows and clears it; a loop, since numba's array expressions leave the vector units idle."""
+    for j in range(part.size):
+        features[j] += np.float64(part[j])
+        part[j] = 0
+
+
+@_compiled
 def fused(values: Any, log_base: Any, theta: Any, rest: Any, features: Float64Array) -> tuple[float, float, float, int]:
     """(shift, total, squares, rows) of ``Moments``; the weighted sum of the features goes into ``features``.
 
@@ -53,9 +64,10 @@ def fused(values: Any, log_base: Any, theta: Any, rest: Any, features: Float64Ar
     of sums over a tile; rest: (D,) what that precision cannot hold of theta: left out, it would shift all logits alike,
     and no number of rows averages that out; features: (D,) float64, zeros."""
     shift, total, squares, rows = -np.inf, 0.0, 0.0, 0
-    log_a, part = np.empty(TILE), np.empty_like(theta)
-    for start in range(0, values.shape[0], TILE):
-        n = min(TILE, values.shape[0] - start)
+    tile = min(MAX_TILE_ROWS, max(MIN_TILE_ROWS, TILE_BYTES // max(1, theta.size * values.itemsize)))
+    log_a, part = np.empty(tile), np.zeros_like(theta)
+    for start in range(0, values.shape[0], tile):
+        n = min(tile, values.shape[0] - start)
         peak = -np.inf
         for i in range(n):
             log_a[i] = log_base[start + i]
@@ -68,11 +80,10 @@ def fused(values: Any, log_base: Any, theta: Any, rest: Any, features: Float64Ar
             shrink = np.exp(shift - peak)
             total, squares, shift = total * shrink, squares * shrink**2, peak
             features *= shrink
-        part[:] = 0
         for i in range(n):
             if log_a[i] > -np.inf:
                 a = np.exp(log_a[i] - shift)
                 total, squares, rows = total + a, squares + a * a, rows + 1
                 _add(part, part.dtype.type(a), values[start + i])
-        features += part
+        _flush(part, features)
     return shift, total, squares, rows

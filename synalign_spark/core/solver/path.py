@@ -162,7 +162,7 @@ def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: fl
         for fold, (fit, _) in enumerate(folds):
             solved = yield from maximise(Target(fit.mean, start.log_partition), lam, points[fold], path.curvature, goal, everywhere=False)
             points[fold], used = solved.point, used + solved.sample_passes
-        path.points.append(_judge(points, folds, used, row_share))
+        path.points.append(_path_point(points, folds, used, row_share))
         if settings.rule in WITH_FLOOR and not take(path, settings):
             return path
     if settings.rule not in WITH_FLOOR:
@@ -170,7 +170,7 @@ def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: fl
     return path
 
 
-def _judge(points: list[Point], folds: list[tuple[Sample, Sample]], passes: int, row_share: float) -> PathPoint:
+def _path_point(points: list[Point], folds: list[tuple[Sample, Sample]], passes: int, row_share: float) -> PathPoint:
     """The rule's score of a solved lambda: means over the folds."""
     fits, validated, scores = [], [], []
     for point, (fit, validate) in zip(points, folds, strict=True):

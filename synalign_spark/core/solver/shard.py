@@ -162,9 +162,9 @@ class ShardRows:
     def evaluate(self, wanted: Mapping[str, Pass]) -> dict[str, Moments]:
         found: dict[str, Moments] = {}
         for shard, everywhere in ((self._everything, True), (self._sample, False)):
-            mine = {name: asked for name, asked in wanted.items() if asked.everywhere == everywhere}
+            of_shard = {name: asked for name, asked in wanted.items() if asked.everywhere == everywhere}
             for second in (False, True):  # second moments are reduced apart: their size is another
-                batch = {name: asked for name, asked in mine.items() if asked.second == second}
+                batch = {name: asked for name, asked in of_shard.items() if asked.second == second}
                 if batch:
                     found |= reduce_moments(shard.evaluate(batch), self._comm)
         return found

@@ -23,7 +23,7 @@ Kept = dict[str, tuple[Float64Array, Float64Array]]  # of one pass: label to the
 @dataclass(frozen=True)
 class Problem:
     """What one label is aligned to. fit, validation: halves of the real rows that shape the weights and choose lambda;
-    holdout: real rows that only judge; row_share: rows of the solver's sample over all rows of the label."""
+    holdout: real rows that have no part in the solve and are for validation afterwards; row_share: rows of the solver's sample over all rows of the label."""
 
     fit: Sample
     validation: Sample

@@ -18,17 +18,17 @@ def run(ctx: Context) -> Summary:
     place = write_page(ctx.cfg.lake.path, ctx.cfg.run.id, render(findings))
     ctx.lake.write(tables.METRICS, ctx.spark.createDataFrame(pa.Table.from_pylist(rows, tables.METRICS.arrow)))
     summary: Summary = {"report": place, "metrics": len(rows)}
-    if findings.classifier is not None:
-        uniform, weighted, real, both = findings.classifier.arms
+    if findings.downstream is not None:
+        uniform, weighted, real, both = findings.downstream.scores
         summary |= {
             "classifier_accuracy_uniform": round(uniform.accuracy, 4),
             "classifier_accuracy_weighted": round(weighted.accuracy, 4),
             "classifier_accuracy_real": round(real.accuracy, 4),
             "classifier_accuracy_real_and_synthetic": round(both.accuracy, 4),
-            "classifier_gain_standard_error": round(findings.classifier.gain.error, 4),
-            "classifier_gain_beside_real": round(findings.classifier.beside.accuracy, 4),
-            "classifier_gain_beside_real_standard_error": round(findings.classifier.beside.error, 4),
+            "classifier_gain_standard_error": round(findings.downstream.gain.error, 4),
+            "classifier_gain_beside_real": round(findings.downstream.gain_beside_real.accuracy, 4),
+            "classifier_gain_beside_real_standard_error": round(findings.downstream.gain_beside_real.error, 4),
         }
     elif ctx.cfg.report.downstream:
-        summary["classifier_skipped"] = findings.classifier_skipped
+        summary["classifier_skipped"] = findings.downstream_skipped
     return summary

@@ -261,8 +261,8 @@ def plot(found: list[dict], path: Path) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for d in sorted({row["features"] for row in found}):
-        mine = [row for row in found if row["features"] == d]
-        axes.loglog([row["rows"] for row in mine], [row["pass_s"] for row in mine], marker="o", label=f"D = {d:,}")
+        of_width = [row for row in found if row["features"] == d]
+        axes.loglog([row["rows"] for row in of_width], [row["pass_s"] for row in of_width], marker="o", label=f"D = {d:,}")
     axes.set(xlabel="rows", ylabel="seconds a pass")
     axes.legend()
     figure.savefig(path)

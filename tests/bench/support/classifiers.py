@@ -64,11 +64,11 @@ def training_sets(
     drawn = drawn + offset
     used = np.flatnonzero(weighting.weight > 0)
     both = np.concatenate([real, drawn])
-    own, other = sample_weights(len(real), len(drawn), weighting.mixing_weight)
+    real_weight, synthetic_weight = sample_weights(len(real), len(drawn), weighting.mixing_weight)
     return {
         "drawn": TrainingSet(drawn, np.ones(len(drawn))),
         "weighted": TrainingSet(used + offset, weighting.weight[used] * len(used) / weighting.weight[used].sum()),
-        "with_real": TrainingSet(both, np.repeat([own, other], [len(real), len(drawn)])),
+        "with_real": TrainingSet(both, np.repeat([real_weight, synthetic_weight], [len(real), len(drawn)])),
     }
 
 
@@ -79,12 +79,12 @@ def on_embeddings(data: Stack, training: TrainingSet, test: Int64Array) -> Hits:
 
 def on_tfidf(data: Stack, training: TrainingSet, test: Int64Array) -> Hits:
     """The same on TF-IDF; vocabulary and document frequencies are those of the training rows alone."""
-    mine = data.counts[training.rows]
-    frequency = np.asarray(mine.sum(axis=0)).ravel()  # (v,)
+    counts = data.counts[training.rows]
+    frequency = np.asarray(counts.sum(axis=0)).ravel()  # (v,)
     known = np.flatnonzero(frequency)
     kept = np.sort(known[np.argsort(-frequency[known], kind="stable")[:VOCABULARY]])
     tfidf = TfidfTransformer(sublinear_tf=True)
-    x = tfidf.fit_transform(mine[:, kept])
+    x = tfidf.fit_transform(counts[:, kept])
     return _hits(x, tfidf.transform(data.counts[test][:, kept]), data, training, test)
 
 

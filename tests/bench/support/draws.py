@@ -17,11 +17,11 @@ def by_weight(weights: Float64Array, labels: Labels, draws: int, seed: int) -> I
     different samples exist (two of them where every row is wanted half a time), and seeds would repeat each other."""
     rng, parts = np.random.default_rng([seed, 0xD4A]), []
     for label, wanted in _quotas(weights, labels, draws).items():
-        mine = rng.permutation(np.flatnonzero(labels == label))
+        rows = rng.permutation(np.flatnonzero(labels == label))
         u = float(rng.random())
         if wanted:
-            ticks = to_ticks(weights[mine] / weights[mine].sum())
-            parts.append(np.repeat(mine, systematic_copies(ticks, 0, int(ticks.sum()), wanted, u)))
+            ticks = to_ticks(weights[rows] / weights[rows].sum())
+            parts.append(np.repeat(rows, systematic_copies(ticks, 0, int(ticks.sum()), wanted, u)))
     return np.concatenate(parts)
 
 
@@ -32,10 +32,10 @@ def by_keys(log_weights: Float64Array, weights: Float64Array, labels: Labels, dr
     Returns (draws,) places; where a label has fewer rows than it is to give, all of them come once (twice, ...) before the draw."""
     rng, parts = np.random.default_rng([seed, 0x6B1]), []
     for label, wanted in _quotas(weights, labels, draws).items():
-        mine = np.flatnonzero(labels == label)
-        keys = log_weights[mine] + rng.gumbel(size=len(mine))
-        whole, rest = divmod(wanted, len(mine))
-        parts += [np.tile(mine, whole), mine[np.argsort(-keys, kind="stable")[:rest]]]
+        rows = np.flatnonzero(labels == label)
+        keys = log_weights[rows] + rng.gumbel(size=len(rows))
+        whole, rest = divmod(wanted, len(rows))
+        parts += [np.tile(rows, whole), rows[np.argsort(-keys, kind="stable")[:rest]]]
     return np.concatenate(parts)
 
 

@@ -19,12 +19,12 @@ def unpacked(text: str, n: int) -> Hits:
     return np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8), count=n).astype(bool)
 
 
-def paired_error(mine: Sequence[Hits], theirs: Sequence[Hits]) -> float:
+def paired_error(first: Sequence[Hits], second: Sequence[Hits]) -> float:
     """Standard error of the mean difference of two methods' accuracies over seeds and test rows, both taken as drawn by chance.
 
-    mine, theirs: of each seed, the hits on the same test rows. Variances of seed means and of row means add up, which counts
+    first, second: of each seed, the hits on the same test rows. Variances of seed means and of row means add up, which counts
     what is left of chance in both (a little too large an error)."""
-    comparison = np.stack(mine).astype(np.float64) - np.stack(theirs)  # (seeds, rows)
+    comparison = np.stack(first).astype(np.float64) - np.stack(second)  # (seeds, rows)
     return float(
         np.sqrt(sum(means.var(ddof=1) / len(means) for means in (comparison.mean(axis=0), comparison.mean(axis=1)) if len(means) > 1))
     )

@@ -30,7 +30,7 @@ WORD = re.compile(r"\w+|[^\w\s]+")  # as nltk's wordpunct_tokenize, which DSIR u
 
 @dataclass(frozen=True)
 class Weighting:
-    """weight: (n,), summing to 1; log_weight: (n,), on a scale of its own within each label; extra: what else there is to say;
+    """weight: (n,), summing to 1; log_weight: (n,), on a scale of its own within each label; extra: what else in_real is to say;
     mixing_weight: real rows that the synthetic ones count as beside real ones, None where each row counts as one."""
 
     weight: Float64Array
@@ -61,8 +61,8 @@ def normalised(log_weight: Float64Array, real_labels: npt.NDArray[np.str_], labe
     """(n,) weights that sum to 1, each label to its share of the real rows. log_weight: (n,); labels: (n,) of the synthetic rows."""
     weight = np.zeros(len(labels))
     for label in np.intersect1d(real_labels, labels):
-        mine = labels == label
-        weight[mine] = _softmax(log_weight[mine]) * (real_labels == label).mean()
+        of_label = labels == label
+        weight[of_label] = _softmax(log_weight[of_label]) * (real_labels == label).mean()
     if not weight.any():
         raise ValueError(
             f"real and synthetic rows have no label in common: {sorted(set(real_labels))} and {sorted(set(labels))}; rename them"
@@ -96,8 +96,8 @@ def adam(real: Corpus, synthetic: Corpus, seed: int) -> Float64Array:
     median = median_distance(real.x[sample])
     features = draw_feature_map(real.x.shape[1], N_FEATURES, [median * scale for scale in BANDWIDTH_SCALES], seed)
     logits = np.zeros(len(synthetic))
-    for there, mine in _groups(real, synthetic):
-        logits[mine] = _adam_logits(features(synthetic.x[mine]), features(real.x[there]).mean(axis=0, dtype=np.float64))
+    for in_real, in_synthetic in _groups(real, synthetic):
+        logits[in_synthetic] = _adam_logits(features(synthetic.x[in_synthetic]), features(real.x[in_real]).mean(axis=0, dtype=np.float64))
     return logits
 
 
@@ -124,8 +124,10 @@ def dsir(real: Corpus, synthetic: Corpus, seed: int) -> Float64Array:
     )
     counts_real, counts_synthetic = counted.transform(real.texts), counted.transform(synthetic.texts)  # (n, BUCKETS)
     score = np.zeros(len(synthetic))
-    for there, mine in _groups(real, synthetic):
-        score[mine] = counts_synthetic[mine] @ (_log_model(counts_real[there]) - _log_model(counts_synthetic[mine]))
+    for in_real, in_synthetic in _groups(real, synthetic):
+        score[in_synthetic] = counts_synthetic[in_synthetic] @ (
+            _log_model(counts_real[in_real]) - _log_model(counts_synthetic[in_synthetic])
+        )
     return score
 
 
@@ -141,11 +143,11 @@ def density_ratio(real: Corpus, synthetic: Corpus, seed: int) -> Float64Array:
 
     How many rows each side has is a constant of the label and cancels."""
     score = np.zeros(len(synthetic))
-    for there, mine in _groups(real, synthetic):
-        x = np.concatenate([real.x[there], synthetic.x[mine]])
-        y = np.repeat([1, 0], [there.sum(), mine.sum()])
-        odds = LogisticRegression(max_iter=1_000).fit(x, y).decision_function(synthetic.x[mine])
-        score[mine] = np.minimum(odds, np.percentile(odds, CLIP_PERCENTILE))
+    for in_real, in_synthetic in _groups(real, synthetic):
+        x = np.concatenate([real.x[in_real], synthetic.x[in_synthetic]])
+        y = np.repeat([1, 0], [in_real.sum(), in_synthetic.sum()])
+        odds = LogisticRegression(max_iter=1_000).fit(x, y).decision_function(synthetic.x[in_synthetic])
+        score[in_synthetic] = np.minimum(odds, np.percentile(odds, CLIP_PERCENTILE))
     return score
 
 

@@ -60,12 +60,12 @@ def rows(runs: Iterable[Run], test_rows: Mapping[str, int] | None = None) -> lis
 
 
 def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, Any] | None:
-    """The smallest comparison of 'ours' over the best other method, or over ``against``; negative where another method is better.
+    """The smallest mean difference of 'ours' to the best other method, or over ``against``; negative where another method is better.
 
-    The comparison is taken seed by seed, since the methods of a seed share its real rows. None where there is nothing to compare."""
+    The difference is taken seed by seed, since the methods of a seed share its real rows. None where there is nothing to compare."""
     cells = flat(runs)
     worst: dict[str, Any] | None = None
-    for (task, real, method, classifier, training), mine in cells.items():
+    for (task, real, method, classifier, training), ours in cells.items():
         if method != OURS:
             continue
         others = {
@@ -76,12 +76,12 @@ def worst_margin(runs: Iterable[Run], against: str | None = None) -> dict[str, A
             and key[2] not in (OURS, REAL_ALONE)
             and against in (None, key[2])
         }
-        shared = {name: sorted(set(mine) & set(values)) for name, values in others.items()}
+        shared = {name: sorted(set(ours) & set(values)) for name, values in others.items()}
         means = {name: float(np.mean([others[name][seed] for seed in seeds])) for name, seeds in shared.items() if seeds}
         if not means:
             continue
         best = max(means, key=lambda name: means[name])
-        margin, error = mean_and_error([mine[seed] - others[best][seed] for seed in shared[best]])
+        margin, error = mean_and_error([ours[seed] - others[best][seed] for seed in shared[best]])
         if worst is None or margin < worst["margin"]:
             worst = {
                 "margin": _short(margin),
@@ -100,13 +100,13 @@ def losses(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
     with_test_rows: the standard error where the test rows, too, are taken as drawn by chance; absent where seeds are validated by different rows."""
     cells, hits, found = flat(runs), by_cell(runs), []
-    for (task, real, other, classifier, training), theirs in cells.items():
-        mine = cells.get((task, real, OURS, classifier, training), {})
-        seeds = sorted(set(mine) & set(theirs))
-        leads = [mine[seed] - theirs[seed] for seed in seeds]
-        if other in (OURS, REAL_ALONE) or len(leads) < 2:
+    for (task, real, other, classifier, training), scores in cells.items():
+        ours = cells.get((task, real, OURS, classifier, training), {})
+        seeds = sorted(set(ours) & set(scores))
+        differences = [ours[seed] - scores[seed] for seed in seeds]
+        if other in (OURS, REAL_ALONE) or len(differences) < 2:
             continue
-        margin, error = mean_and_error(leads)
+        margin, error = mean_and_error(differences)
         if error is not None and margin < -error:
             place = {"task": task, "real_rows": real, "classifier": classifier, "training": training, "other": other}
             place |= {"margin": _short(margin), "stderr": _short(error)}
@@ -122,13 +122,13 @@ def gains(runs: Iterable[Run]) -> dict[str, float | None]:
 
     Each task counts once, with the mean over the seeds that both methods have."""
     cells, found = flat(runs), {}
-    for (task, real, method, classifier, training), mine in cells.items():
+    for (task, real, method, classifier, training), ours in cells.items():
         before = cells.get((task, real, "uniform", classifier, training), {})
-        shared = sorted(set(mine) & set(before))
+        shared = sorted(set(ours) & set(before))
         if method == OURS and shared:
             kind = f"{training}, {FEW if real <= FEW else 'more'}"
-            found.setdefault(kind, []).append(np.mean([mine[seed] - before[seed] for seed in shared]))
-    return {kind: _short(float(np.mean(leads))) for kind, leads in found.items()}
+            found.setdefault(kind, []).append(np.mean([ours[seed] - before[seed] for seed in shared]))
+    return {kind: _short(float(np.mean(differences))) for kind, differences in found.items()}
 
 
 def report(runs: Sequence[Run], test_rows: Mapping[str, int] | None = None) -> dict[str, Any]:

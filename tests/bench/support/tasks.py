@@ -44,10 +44,10 @@ def known_task(name: str, most: tuple[int | None, int | None, int | None] | None
     """A task on the corpora under SYNALIGN_DATA. Raises SystemExit for a name that is none of KNOWN."""
     if name not in KNOWN:
         raise SystemExit(f"--tasks: {name!r} is not known; choose from {', '.join(KNOWN)}, or give --real, --synthetic and --test")
-    real, synthetic, test, own = KNOWN[name]
+    real, synthetic, test, limit = KNOWN[name]
     folder = data_folder()
     real_file, *synthetic_files, test_file = (folder / f"{path}.jsonl.gz" for path in (real, *synthetic, test))
-    return Task(name, real_file, tuple(synthetic_files), test_file, most or own)
+    return Task(name, real_file, tuple(synthetic_files), test_file, most or limit)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def test_values_by_hand():
     np.testing.assert_array_equal(witness_values(np.eye(3, dtype=np.float32), difference), [[0.5, 0.75], [-0.5, -1.0], [0.0, 0.25]])
 
 
-def test_without_synthetic_rows_all_real_mass_is_missing():
+def test_without_synthetic_rows_the_witness_is_that_of_the_real_mean():
     mean = np.array([0.6, 0.8])
     values = witness_values(np.array([[0.6, 0.8]], dtype=np.float32), MeanDifference.of(mean))
     np.testing.assert_allclose(values, [[1.0, 1.0]], atol=5e-8)

@@ -11,7 +11,6 @@ from synalign_spark.core.sampling.resample import (
     TICKS,
     bucket_draws,
     bucket_starts,
-    exponential_keys,
     multinomial_copies,
     prefix_digits,
     quotas,
@@ -67,15 +66,6 @@ def test_multinomial_copies_have_the_right_mean_and_variance_through_buckets():
         )
     np.testing.assert_allclose(np.mean(runs, axis=0), 40 * w, atol=0.3)
     np.testing.assert_allclose(np.var(runs, axis=0), 40 * w * (1 - w), rtol=0.2)
-
-
-def test_smallest_keys_are_draws_without_replacement():
-    """The first row taken is row i with probability w_i; weight 0 never is."""
-    w, rng = np.array([0.5, 0.3, 0.2, 0.0]), np.random.default_rng(2)
-    first = [int(np.argmin(exponential_keys(w, rng.random(4)))) for _ in range(6000)]
-    np.testing.assert_allclose(np.bincount(first, minlength=4) / 6000, w, atol=0.025)
-    assert np.isinf(exponential_keys(w, np.full(4, 0.5))[3])
-    assert np.isfinite(exponential_keys(np.array([1e-300]), np.array([1e-16]))).all()
 
 
 @given(st.dictionaries(st.integers(-50, 50), st.integers(1, 9), min_size=1), st.data())

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from synalign_spark.core.communicator import LocalCommunicator
@@ -22,6 +22,15 @@ from synalign_spark.core.solver.solve import Problem, solve
 WIDTH, D, BLOCK = 16, 256, 300
 FEATURES = draw_feature_map(WIDTH, D, [1.0, 0.5], 0)
 GROUPS = {"a": 1000, "b": 77, "pinned": 40, "one": 1}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Arrays are small: on a machine under load torch's threads wait for each other far longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def embeddings(seed, n, shift=0.0):
@@ -111,6 +120,7 @@ def test_a_block_is_cut_for_sums_and_products(monkeypatch):
 
 
 @settings(max_examples=25, deadline=None)
+@example(n=10, block=1, step=1, size=28.0, seed=5, second=False)
 @given(
     n=st.integers(1, 40), block=st.integers(1, 41), step=st.integers(1, 41), size=st.floats(0, 50), seed=st.integers(0, 99),
     second=st.booleans(),
@@ -120,7 +130,8 @@ def test_blocks_and_steps_change_nothing(n, block, step, size, seed, second):
     cut = fill(DeviceBuilder(FEATURES, "float32", "cpu", block), {"x": n}, step, seed)
     assert max(len(b.log_base) for b in cut.groups["x"]) <= block
     asked = {"x": Pass(size * np.random.default_rng(seed).standard_normal(D), second=second)}
-    assert_same(cut.evaluate(asked), whole.evaluate(asked), 1e-6)
+    # A product of one row and one of many may differ in the last bit of a feature: a logit moves by that times the size of theta.
+    assert_same(cut.evaluate(asked), whole.evaluate(asked), 1e-6 * max(1.0, size))
 
 
 def test_sums_beyond_a_run_of_rows_are_float64(monkeypatch):
@@ -184,7 +195,7 @@ def test_many_labels_do_not_wait_for_ever(monkeypatch):
     for place in range(30):
         name, nothing = "abc"[place % 3], np.zeros(3)
         builder.add(name, embeddings(place, 3), nothing, nothing)
-        assert sum(len(part[0]) for parts in builder._waiting.values() for part in parts) <= 20
+        assert builder.waiting_rows <= 20
     assert [builder.shard().rows(name) for name in "abc"] == [30, 30, 30]
 
 

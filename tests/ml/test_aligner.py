@@ -1,0 +1,79 @@
+"""The alignment as an estimator: parameters, the weights of ``align``, models that are kept and weigh other rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import synalign_spark as sa
+from synalign_spark.errors import ConfigError, DataError
+from tests.api.test_align import REAL, SMALL, SYNTHETIC, as_spark, by_text
+
+OPTIONS = {"label": "label", "embedding": "vec", **SMALL}
+ONE_COLUMN = ["weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "sample_weight"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return sa.Aligner(**OPTIONS).fit(REAL, SYNTHETIC)
+
+
+def test_parameters_have_getters_setters_and_limits():
+    aligner = sa.Aligner(n_features=2048, regularization="auto").setLabel("label").setRegularization(0.5)
+    assert (aligner.getNFeatures(), aligner.getRegularization(), aligner.getLabel()) == (2048, 0.5, "label")
+    assert "label" in aligner.explainParam("regularization") or aligner.explainParam("regularization").startswith("regularization")
+    with pytest.raises(ConfigError, match="did you mean regularization"):
+        sa.Aligner(regularisation=1.0)
+    with pytest.raises(ConfigError, match="holdout"):
+        aligner.setHoldout(0.9)
+    with pytest.raises(ConfigError, match="give real and synthetic rows, or name the column"):
+        aligner.fit(REAL)
+
+
+def test_the_weights_are_those_of_align(model):
+    expected = sa.align(REAL, SYNTHETIC, **OPTIONS)
+    pd.testing.assert_frame_equal(model.weights, expected.weights)
+    assert model.certificate.verdict == expected.certificate.verdict
+    assert model.real_sample_weight == expected.real_sample_weight
+
+
+def test_a_model_gives_the_rows_it_was_fitted_on_their_weights_again(model):
+    again = model.transform(SYNTHETIC.sample(frac=1, random_state=1)).loc[SYNTHETIC.index]
+    np.testing.assert_allclose(again[ONE_COLUMN], model.weights[ONE_COLUMN], rtol=1e-9)
+    part = model.transform(SYNTHETIC[:30])
+    np.testing.assert_allclose(part["weight"], model.weights["weight"][:30], rtol=1e-9)
+
+
+@pytest.mark.parametrize("settings", [{}, {"cross_validation_rows": 5_000}, {"label": None}])
+def test_spark_rows_get_the_weights_of_pandas_rows_before_and_after_a_disk(spark, tmp_path, settings):
+    options = OPTIONS | settings
+    here = sa.Aligner(**options).fit(REAL, SYNTHETIC)
+    rows = as_spark(spark, SYNTHETIC, 3)
+    there = sa.Aligner(**options).fit(as_spark(spark, REAL, 2), rows)
+    here.write().overwrite().save(str(tmp_path / "model"))
+    loaded = type(here).load(str(tmp_path / "model"))
+    assert loaded.getLabel() == options["label"]
+    assert loaded.certificate.verdict == here.certificate.verdict
+    expected = by_text(here.weights)
+    for found in (there.weights, there.transform(rows), here.transform(rows), loaded.transform(rows)):
+        got = by_text(found.toPandas())
+        np.testing.assert_allclose([got[key] for key in expected], list(expected.values()), rtol=1e-6)
+    np.testing.assert_array_equal(loaded.transform(SYNTHETIC)["sample_weight"], here.transform(SYNTHETIC)["sample_weight"])
+    with pytest.raises(ValueError, match=r"use transform\(rows\)"):
+        _ = loaded.weights
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+def test_one_frame_with_both_sides_and_estimators_on_disk(spark, tmp_path, kind, model):
+    both = pd.concat([REAL.assign(side="real"), SYNTHETIC.assign(side="synthetic")], ignore_index=True)
+    sa.Aligner(origin="side", **OPTIONS).save(str(tmp_path / "aligner"))
+    aligner = sa.Aligner.load(str(tmp_path / "aligner"))
+    found = aligner.fit(both if kind == "pandas" else as_spark(spark, both, 5)).weights
+    expected, got = by_text(model.weights), by_text(found if kind == "pandas" else found.toPandas())
+    np.testing.assert_allclose([got[key] for key in expected], list(expected.values()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+def test_labels_that_were_not_aligned_are_refused(spark, model, kind):
+    rows = SYNTHETIC[:5].assign(label="ugly")
+    with pytest.raises(DataError, match="label: ugly was not among the aligned rows; the model knows bad, good"):
+        model.transform(rows if kind == "pandas" else as_spark(spark, rows))

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from structlog.testing import capture_logs
 
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.sampling.kmeans import fit
 from synalign_spark.distributed.spmd import run_spmd
 from synalign_spark.errors import DataError, DistributedError, PeerLostError
+from synalign_spark.logs import logging_to
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 60.0  # generous: a machine under load; nothing waits this long unless something is wrong
@@ -105,6 +105,11 @@ def kill_self():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def logged(path):
+    """Lines of a log."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def began(folder):
     return {path.name: int(path.read_text()) for path in folder.iterdir()}
 
@@ -120,11 +125,12 @@ def test_a_second_attempt_goes_on_from_the_checkpoint(spark, tmp_path, fail, sch
     notes, state = tmp_path / "notes", tmp_path / "deep" / "state"
     notes.mkdir()
     solve = partial(count_up, folder=str(notes), fail=fail)
-    with capture_logs() as logs:
+    log = tmp_path / "log.jsonl"
+    with logging_to(str(log)):
         found = run_spmd(numbers(spark), "id", 2, load_values, solve, timeout_s=LIMIT_S, checkpoint=f"{scheme}{state}")
     assert json.loads(found) == 10 * 612.5
     assert began(notes) == {"rank0-attempt1": 0, "rank1-attempt1": 0, "rank0-attempt2": 5, "rank1-attempt2": 5}
-    failures = [line for line in logs if line["event"] == "barrier_stage_failed"]
+    failures = [line for line in logged(log) if line["event"] == "barrier_stage_failed"]
     assert [line["attempt"] for line in failures] == [1]
     assert re.search(words, failures[0]["reason"])
     assert list(state.parent.iterdir()) == []  # removed after success, and nothing left beside it
@@ -182,10 +188,11 @@ def test_a_checkpoint_that_cannot_be_written_is_one_warning(spark, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "notes").mkdir()
     solve = partial(count_up, folder=str(tmp_path / "notes"), fail=lambda: None)
-    with capture_logs() as logs:
+    log = tmp_path / "log.jsonl"
+    with logging_to(str(log)):
         found = run_spmd(numbers(spark), "id", 2, load_values, solve, timeout_s=LIMIT_S, checkpoint=str(tmp_path / "file" / "state"))
     assert json.loads(found) == 10 * 612.5
-    warnings = [line["reason"] for line in logs if line["event"] == "checkpoint"]
+    warnings = [line["reason"] for line in logged(log) if line["event"] == "checkpoint"]
     assert [str(tmp_path / "file" / "state") in warning and "cannot be written" in warning for warning in warnings[:1]] == [True]
     assert len(warnings) == 1
 

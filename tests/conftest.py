@@ -22,6 +22,10 @@ settings.load_profile("shared")
 DATA = Path(os.environ.get("SYNALIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
+# Hundreds of small queries, each of which runs once: the second compiler would take the cores and give nothing back.
+QUICK_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     """One Spark session with Delta, two task threads."""
@@ -29,7 +33,7 @@ def spark(tmp_path_factory):
     cfg = Config.model_validate(
         {
             "source": {"path": "unused"},
-            "spark": {"master": "local[2]", "driver_memory": "2g", "conf": {"spark.sql.warehouse.dir": str(warehouse)}},
+            "spark": {"master": "local[2]", "driver_memory": "2g", "conf": {"spark.sql.warehouse.dir": str(warehouse), **QUICK_JVM}},
         }
     )
     session = start_spark(cfg)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "align": "api.align", "Alignment": "api.align", "Certificate": "alignment.certificate", "select": "api.select",
+    "align": "api.align", "Alignment": "api.alignment", "Certificate": "alignment.certificate", "select": "api.select",
     "selection_trace": "api.select", "generate": "api.generate", "run": "api.run", "Run": "api.run",
     "Aligner": "ml.aligner", "AlignerModel": "ml.aligner", "SynAlignKMeans": "ml.kmeans", "SynAlignKMeansModel": "ml.kmeans",
     "ExplorationSelector": "ml.selector", "ExplorationSelectorModel": "ml.selector",
@@ -22,7 +22,6 @@ __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:  # what __getattr__ brings, for editors and type checkers
     from synalign_spark.alignment.certificate import Certificate as Certificate
-    from synalign_spark.api.align import Alignment as Alignment
     from synalign_spark.api.align import align as align
     from synalign_spark.api.generate import generate as generate
     from synalign_spark.api.select import select as select

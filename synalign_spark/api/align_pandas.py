@@ -13,7 +13,7 @@ from synalign_spark.alignment.arrow_side import ArrowSide, real_side, synthetic_
 from synalign_spark.alignment.certificate import Certificate
 from synalign_spark.alignment.procedure import align_sides
 from synalign_spark.alignment.scoring import Scorer
-from synalign_spark.api.align import WEIGHT_COLUMNS, Alignment
+from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import as_labels, as_vectors, encoded
 from synalign_spark.api.vector_ids import vector_id

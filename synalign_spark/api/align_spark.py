@@ -16,7 +16,7 @@ from synalign_spark.alignment.procedure import align_sides
 from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.alignment.sides import Side
 from synalign_spark.alignment.spark_side import SparkSide, real_side, synthetic_side
-from synalign_spark.api.align import WEIGHT_COLUMNS, Alignment
+from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.vector_ids import vector_id
 from synalign_spark.config import AlignConfig, EmbedConfig

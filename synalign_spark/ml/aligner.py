@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 
 from synalign_spark.alignment.certificate import Certificate
 from synalign_spark.alignment.scoring import Scorer
-from synalign_spark.api.align import Alignment, align
+from synalign_spark.api.align import align
+from synalign_spark.api.alignment import Alignment
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import frame_kind
 from synalign_spark.config import EmbedConfig

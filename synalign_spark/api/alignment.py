@@ -1,0 +1,39 @@
+"""What :func:`synalign_spark.align` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from synalign_spark.alignment.certificate import Certificate
+from synalign_spark.alignment.scoring import Scorer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame
+
+Frame = TypeVar("Frame", "pd.DataFrame", "DataFrame")
+
+WEIGHT_COLUMNS = ("weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "sample_weight")
+
+
+@dataclass(frozen=True)
+class Alignment(Generic[Frame]):
+    """What :func:`align` found.
+
+    weights: the synthetic rows as they were given, with the columns of WEIGHT_COLUMNS: ``weight`` (all rows sum to 1), ``weight_in_label``,
+    ``base_weight`` (what the row came with, within its label), ``label_confidence`` (p(label | row), null without labels),
+    ``log_density_ratio`` (of its words, null where they are left out), and ``sample_weight``, for training on all rows beside real ones;
+    certificate: what the weights achieve; real_sample_weight: sample weight of each real row beside them (times the row's own weight);
+    trace: what was tried on the way, rows of the ``solver_trace`` table; scorer, sample_scale: what ``Aligner`` keeps to weigh
+    other rows, and ``sample_weight`` over ``weight``."""
+
+    weights: Frame
+    certificate: Certificate
+    real_sample_weight: float
+    trace: list[dict[str, Any]]
+    scorer: Scorer
+    sample_scale: float
+
+    def __repr__(self) -> str:
+        return f"Alignment(weights={len(WEIGHT_COLUMNS)} columns beside the synthetic rows, certificate={self.certificate!r})"

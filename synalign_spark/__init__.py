@@ -23,9 +23,18 @@ __all__ = sorted(_PUBLIC)
 if TYPE_CHECKING:  # what __getattr__ brings, for editors and type checkers
     from synalign_spark.alignment.certificate import Certificate as Certificate
     from synalign_spark.api.align import align as align
+    from synalign_spark.api.alignment import Alignment as Alignment
     from synalign_spark.api.generate import generate as generate
+    from synalign_spark.api.run import Run as Run
+    from synalign_spark.api.run import run as run
     from synalign_spark.api.select import select as select
     from synalign_spark.api.select import selection_trace as selection_trace
+    from synalign_spark.ml import Aligner as Aligner
+    from synalign_spark.ml import AlignerModel as AlignerModel
+    from synalign_spark.ml import ExplorationSelector as ExplorationSelector
+    from synalign_spark.ml import ExplorationSelectorModel as ExplorationSelectorModel
+    from synalign_spark.ml import SynAlignKMeans as SynAlignKMeans
+    from synalign_spark.ml import SynAlignKMeansModel as SynAlignKMeansModel
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """SynAlign on Spark: synthetic rows that follow the distribution of a real corpus.
 
     >>> import synalign_spark as sa
-    >>> sorted(name for name in dir(sa) if not name.startswith("_"))[:4]
-    ['Aligner', 'Alignment', 'Certificate', 'ExplorationSelector']
+    >>> [name for name in sa.__all__ if name.islower()]
+    ['align', 'generate', 'run', 'select', 'selection_trace']
 
 Nothing heavy is imported before a function is first used: pandas calls need neither Java nor, with vectors given, torch.
 """

@@ -23,7 +23,11 @@ def to_matrix(array: pa.Array | pa.ChunkedArray) -> Float32Array:
 
     array: n lists of numbers (list, large list or fixed-size list; slices and chunks are fine).
     Returns (n, d) float32, read-only where it shares Arrow's memory; (0, 0) for no rows.
-    Raises DataError for a null row or number, rows of different widths, NaN or infinity."""
+    Raises DataError for a null row or number, rows of different widths, NaN or infinity.
+
+    >>> to_matrix(pa.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [[1.0, 2.0], [3.0, 4.0]]
+    """
     flat = _one_chunk(array)
     if not len(flat):
         width = flat.type.list_size if pa.types.is_fixed_size_list(flat.type) else 0
@@ -46,7 +50,11 @@ def from_matrix(x: npt.NDArray[Any], value_type: pa.DataType | None = None) -> p
 
     x: (n, d), any number type; value_type: type of the numbers, float32 by default.
     Returns n lists of d numbers; shares the memory of x where type and layout allow.
-    Raises ValueError if x is not a matrix or holds 2^31 numbers or more (split it into batches)."""
+    Raises ValueError if x is not a matrix or holds 2^31 numbers or more (split it into batches).
+
+    >>> from_matrix(np.eye(2)).to_pylist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
     if x.ndim != 2:
         raise ValueError(f"x must be a matrix (n, d), got shape {x.shape}; reshape it to one row a vector")
     n, d = x.shape
@@ -62,7 +70,11 @@ def vector_widths(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Width of each vector of an Arrow list column, or -1 for a row that cannot be used.
 
     array: n lists of numbers. Returns n int32: the length of the list; -1 where the row is null or
-    holds a null, NaN or infinite number. Never raises on data: it is for finding what is wrong."""
+    holds a null, NaN or infinite number. Never raises on data: it is for finding what is wrong.
+
+    >>> vector_widths(pa.array([[1.0, 2.0], [float("nan")], None])).to_pylist()
+    [2, -1, -1]
+    """
     flat = _one_chunk(array)
     widths = pc.fill_null(pc.list_value_length(flat), 0).to_numpy(zero_copy_only=False).astype(np.int64)  # (n,)
     finite = np.isfinite(_values(flat))  # (sum of widths,)

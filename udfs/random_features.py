@@ -22,7 +22,13 @@ def random_features(array: pa.Array, feature_map: FeatureMap) -> pa.Array:
     """Features of an Arrow list column.
 
     array: n lists of d floats. Returns n lists of D float32, of unit norm. Raises DataError for nulls, NaN or
-    ragged rows and ValueError where the width is not that of the feature map."""
+    ragged rows and ValueError where the width is not that of the feature map.
+
+    >>> from synalign_spark.core.features import draw_feature_map
+    >>> phi = random_features(pa.array([[1.0, 0.0], [0.0, 1.0]]), draw_feature_map(width=2, n_features=8, bandwidths=[1.0], seed=0))
+    >>> len(phi), len(phi[0].as_py())
+    (2, 8)
+    """
     if not len(array):
         return pa.array([], type=pa.list_(pa.float32()))
     return from_matrix(feature_map(to_matrix(array)))

@@ -85,6 +85,7 @@ def selection_trace(demonstrations: Frame) -> Frame:
 
     demonstrations: what :func:`select` returned, of one round or of several, concatenated. A function of that frame
     and not an attribute of it, so that it survives a file, a concatenation and Spark.
+    Raises DataError where columns of a selection are missing.
 
     >>> import pandas as pd
     >>> one = pd.DataFrame({"text": ["a", "b"], "vec": [[1.0], [1.1]]})

@@ -92,7 +92,16 @@ def draw_feature_map(width: int, n_features: int, bandwidths: Sequence[float], s
 
     width: d; n_features: D, a multiple of twice the number of bandwidths; bandwidths: sigma of each
     kernel exp(-|x - y|^2 / (2 sigma^2)), in units of the embeddings.
-    Raises ValueError for a D that cannot be shared evenly or a bandwidth that is not positive and finite."""
+    Raises ValueError for a D that cannot be shared evenly or a bandwidth that is not positive and finite.
+
+    >>> features = draw_feature_map(width=3, n_features=4096, bandwidths=[1.0, 0.5], seed=0)
+    >>> x = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=np.float32)
+    >>> phi = features(x)
+    >>> phi.shape, phi.dtype.name
+    ((2, 4096), 'float32')
+    >>> bool(np.allclose(phi @ phi.T, mixture_kernel(x, x, [1.0, 0.5]), atol=0.05))
+    True
+    """
     unit = 2 * len(bandwidths)
     if not bandwidths or n_features < unit or n_features % unit:
         raise ValueError(
@@ -123,7 +132,11 @@ def median_distance(x: npt.NDArray[np.floating]) -> float:
     """Median Euclidean distance over all pairs of rows: the usual RBF bandwidth.
 
     x: (n, d), a sample of a few thousand rows at most. Where more than half of the pairs coincide
-    it is the median over the other pairs, and 1 where all rows are equal or there is only one."""
+    it is the median over the other pairs, and 1 where all rows are equal or there is only one.
+
+    >>> median_distance(np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]]))  # of 3, 4 and 5
+    4.0
+    """
     x = np.asarray(x, dtype=np.float64)
     x = x - x.mean(axis=0) if len(x) else x
     norms = np.einsum("ij,ij->i", x, x)
@@ -139,7 +152,11 @@ def median_distance(x: npt.NDArray[np.floating]) -> float:
 def mixture_kernel(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], bandwidths: Sequence[float]) -> Float32Array:
     """The kernel that the features approximate: the mean over bandwidths of exp(-|x - y|^2 / (2 sigma^2)).
 
-    x: (n, d); y: (m, d). Returns (n, m) float32, of which every entry is accurate to about 1e-6."""
+    x: (n, d); y: (m, d). Returns (n, m) float32, of which every entry is accurate to about 1e-6.
+
+    >>> mixture_kernel(np.zeros((1, 2)), np.array([[0.0, 0.0], [1.0, 1.0]]), [1.0]).astype(float).round(6).tolist()  # exp(-2 / 2)
+    [[1.0, 0.367879]]
+    """
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     sq = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None, :] - 2.0 * (a @ b.T)
     sq = np.maximum(sq, 0.0).astype(np.float32)  # (n, m)

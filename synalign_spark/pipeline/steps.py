@@ -63,17 +63,19 @@ class Step:
         return functools.partial(importlib.import_module(f"{STAGES}.{self.module}").run, **self.arguments)
 
 
+# Format 2 of cluster, select, generate and align: columns were given the field's terms (cluster share, attribute set, label confidence, ...).
 STEPS: tuple[Step, ...] = (
     Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
     Step("embed", "embed", ("embed",), ("ingest",), (tables.EMBEDDINGS,), {"origin": "real"}),
-    Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS)),
-    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE)),
+    Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS), format=2),
+    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), format=2),
     Step(
         "generate",
         "generate",
         ("generate", "ingest"),
         ("ingest", "select"),
         (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS),
+        format=2,
     ),
     Step("embed-synthetic", "embed", ("embed",), ("generate",), (tables.EMBEDDINGS,), {"origin": "synthetic"}),
     Step(
@@ -82,6 +84,7 @@ STEPS: tuple[Step, ...] = (
         ("align",),
         ("embed", "cluster", "embed-synthetic"),
         (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
+        format=2,
     ),
     Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,)),
     Step("report", "report", ("report",), ("resample",), (tables.METRICS,)),

@@ -164,7 +164,7 @@ def _rows(rows: pa.Table, weight: Any) -> LabelledRows:
 
 
 def held_out(cfg: Config) -> Any:
-    """Whether a real row is held out of the alignment: the split of ``alignment.inputs.real_rows``, by hash of its id."""
+    """Whether a real row is held out of the alignment: the split of ``alignment.spark_side.real_side``, by hash of its id."""
     return unit(cfg.run.seed, "align.split", "doc_id") < F.lit(cfg.align.holdout)
 
 

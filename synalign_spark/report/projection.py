@@ -13,7 +13,12 @@ def principal_plane(real: npt.NDArray[Any], other: npt.NDArray[Any]) -> tuple[Fl
 
     real: (n, d), n >= 1; other: (m, d). Returns (n, 2), (m, 2) and the explained shares of variance (2,).
     The sign of an axis is fixed by its largest loading, so the same rows give the same map.
-    Raises ValueError if there is no real row or the widths differ."""
+    Raises ValueError if there is no real row or the widths differ.
+
+    >>> xy, other, explained = principal_plane(np.array([[-2.0, 0.0, 1.0], [2.0, 0.0, 1.0]]), np.array([[1.0, 5.0, 1.0]]))
+    >>> xy[:, 0].tolist(), other[:, 0].tolist(), explained.tolist()
+    ([-2.0, 2.0], [1.0], [1.0, 0.0])
+    """
     if real.ndim != 2 or other.ndim != 2 or not len(real) or real.shape[1] != other.shape[1]:
         raise ValueError(f"the map needs real rows and one embedding width, got shapes {real.shape} and {other.shape}")
     centre = real.mean(axis=0, dtype=np.float64)

@@ -15,19 +15,9 @@ from synalign_spark.core.sampling.clusters import SAMPLE_KEY, by_number_of_rows,
 from synalign_spark.core.sampling.kmeans import KMeansFit
 from synalign_spark.errors import DataError
 from synalign_spark.spark.keys import unit
+from synalign_spark.storage.tables import CENTROIDS
 from synalign_spark.udfs.arrow import from_matrix, to_matrix, widths_udf
 from synalign_spark.udfs.assign import assign_udf
-
-CENTROIDS_TYPE = pa.schema(
-    [
-        pa.field("cluster_id", pa.int32(), nullable=False),
-        pa.field("centroid", pa.list_(pa.float64()), nullable=False),
-        pa.field("n_rows", pa.int64(), nullable=False),
-        pa.field("share", pa.float64(), nullable=False),
-        pa.field("label_counts", pa.map_(pa.string(), pa.int64()), nullable=False),
-        pa.field("inertia", pa.float64(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,7 @@ def _centroids(embeddings: DataFrame, centroids: npt.NDArray[np.float64], tally:
         pa.array([list(tally.labels[i].items()) for i in order], type=pa.map_(pa.string(), pa.int64())),
         pa.array(tally.inertia[order]),
     ]
-    return embeddings.sparkSession.createDataFrame(pa.Table.from_arrays(columns, schema=CENTROIDS_TYPE))
+    return embeddings.sparkSession.createDataFrame(pa.Table.from_arrays(columns, schema=CENTROIDS.arrow))
 
 
 def _renumbered(assigned: DataFrame, new_id: npt.NDArray[np.int64]) -> DataFrame:

@@ -23,6 +23,7 @@ from pyarrow import fs
 from synalign_spark.errors import LakeError, RunLockedError
 from synalign_spark.storage.paths import MANIFEST, RUNS, STORE_FAULTS, RunPaths, fault_line, filesystem, remedy
 
+LOCK = "lock.json"
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 60.0
 SETTLE_S = 1.0
@@ -140,21 +141,21 @@ class RunStore:
             stop.set()
             beat.join()
             with self._alone():
-                held = self._holder()
+                held = self.holder()
                 if held is not None and held.token == token:
-                    self._files.delete_file(f"{self._root}/lock.json")
+                    self._files.delete_file(f"{self._root}/{LOCK}")
 
     def _acquire(self, token: str) -> None:
         with self._alone():
-            held = self._holder()
+            held = self.holder()
             if held is not None and held.alive:
                 raise self._locked_by(held)
-            self._replace("lock.json", asdict(_this_process(token)))
+            self._replace(LOCK, asdict(this_process(token)))
         if isinstance(self._files, fs.LocalFileSystem):
             return
         # Stores have no exclusive creation through Arrow: wait for rivals that looked at the same time; the last writer has it.
         time.sleep(SETTLE_S)
-        held = self._holder()
+        held = self.holder()
         if held is None or held.token != token:
             raise RunLockedError(
                 f"run.id {self.run_id!r} was started by another process at the same moment; wait for it or choose another run.id"
@@ -176,9 +177,9 @@ class RunStore:
             fcntl.flock(guard, fcntl.LOCK_EX)
             yield
 
-    def _holder(self) -> Holder | None:
+    def holder(self) -> Holder | None:
         """Who holds the lock; None where there is none, or where the file is not a lock (then nobody can be behind it)."""
-        raw = self._get("lock.json")
+        raw = self._get(LOCK)
         try:
             return None if raw is None else Holder(**json.loads(raw))
         except (ValueError, TypeError):
@@ -188,10 +189,10 @@ class RunStore:
         """Rewrites the heartbeat until told to stop, or until the lock is no longer ours."""
         while not stop.wait(HEARTBEAT_S):
             with contextlib.suppress(*STORE_FAULTS), self._alone():  # the store may be away for a while; the next beat tries again
-                held = self._holder()
+                held = self.holder()
                 if held is None or held.token != token:
                     return
-                self._replace("lock.json", asdict(held) | {"heartbeat": time.time()})
+                self._replace(LOCK, asdict(held) | {"heartbeat": time.time()})
 
     def _save(self, steps: dict[str, Any]) -> None:
         try:
@@ -231,7 +232,8 @@ class RunStore:
         os.replace(temporary, path)
 
 
-def _this_process(token: str) -> Holder:
+def this_process(token: str) -> Holder:
+    """This process as a holder; ``token`` tells its locks apart."""
     now = time.time()
     return Holder(socket.gethostname(), os.getpid(), process_started(os.getpid()) or 0, now, now, token)
 

@@ -6,7 +6,7 @@
 The corpora lie under the folder that SYNALIGN_DATA names (tests/bench/support/corpora.py gives their sources); vectors are computed once and
 kept. Two downstream classifiers (logistic regression on embeddings, on TF-IDF) are trained on rows drawn by weight (`drawn`), on all rows with sample
 weights (`weighted`), and on real and drawn rows together (`with_real`). A seed decides which of the real rows are taken, the method's own
-randomness, and the draws. --develop validation rows by real rows that a run does not see, for choosing between ways of weighting without a look at
+randomness, and the draws. --develop validates by real rows that a run does not see, for choosing between ways of weighting without a look at
 test rows. --out with --resume goes on with an interrupted run. The last line is one JSON object.
 """
 
@@ -124,7 +124,7 @@ def validation_rows(data: Dataset, taken: Any = None) -> Any:
         return np.arange(before, before + len(data.test))
     left = np.setdiff1d(np.arange(len(data.real)), taken)
     if not len(left):
-        raise ValueError(f"--develop validation rows by real rows that a run does not take: give --real-rows below {len(data.real):,}")
+        raise ValueError(f"--develop validates by real rows that a run does not take: give --real-rows below {len(data.real):,}")
     return left
 
 

@@ -102,18 +102,25 @@ def test_another_seed_is_another_configuration():
 
 def test_a_newer_release_alone_changes_nothing():
     manifest = finished(config())
-    for entry in manifest.values():  # as the first release wrote it: its version among the settings, no format
-        entry["settings"]["synalign.version"] = "0.0.9"
-        del entry["format"]
+    for entry in manifest.values():
+        entry["release"] = "0.0.9"
+        entry["settings"]["synalign.version"] = "0.0.9"  # where the first release had it
     assert pending(config(), manifest) == []
 
 
-def test_tables_of_another_format_are_done_again_when_asked(monkeypatch):
+def test_entries_of_the_first_release_have_format_1():
     manifest = finished(config())
+    for entry in manifest.values():
+        del entry["format"]
+    assert pending(config(), manifest)[0] == "cluster"  # the first step whose columns were renamed since
+
+
+def test_tables_of_another_format_are_done_again_when_asked(monkeypatch):
+    manifest, before = finished(config()), steps.BY_NAME["select"].format
     newer = tuple(dataclasses.replace(step, format=step.format + 1) if step.name == "select" else step for step in STEPS)
     monkeypatch.setattr(steps, "STEPS", newer)
     assert pending(config(), manifest) == ["select", "generate", "embed-synthetic", "align", "resample", "report"]
-    with pytest.raises(LakeError, match=r"select: format of its tables was 1, is now 2(.|\n)*--redo"):
+    with pytest.raises(LakeError, match=rf"select: format of its tables was {before}, is now {before + 1}(.|\n)*--redo"):
         refuse_foreign_lake(step_states(config(), manifest, {}), config())
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import time
 from dataclasses import replace
 
@@ -39,6 +40,11 @@ def get(address: str) -> bytes:
         return bytes(stream.read())
 
 
+def left_behind(store: RunStore, holder: runs.Holder) -> None:
+    """A lock file as another process wrote it."""
+    put(f"{store.paths.folder}/{runs.LOCK}", json.dumps(vars(holder)).encode())
+
+
 @pytest.fixture
 def lake(bucket, request):
     """An address of its own for each test."""
@@ -55,10 +61,10 @@ def test_steps_are_recorded_and_the_lock_excludes_rivals_and_is_given_back(lake,
         store.record("ingest", {"summary": {"rows": 3}})
         with pytest.raises(RunLockedError, match="run.id 'r' is being executed by process"), RunStore(lake, "r").lock():
             pass
-        first = store._holder().heartbeat
+        first = store.holder().heartbeat
         time.sleep(0.5)
-        assert store._holder().heartbeat > first
-    assert store._holder() is None
+        assert store.holder().heartbeat > first
+    assert store.holder() is None
     assert RunStore(lake, "r", writable=False).manifest() == {"ingest": {"summary": {"rows": 3}}}
     assert store.paths.local_folder is None
 
@@ -67,21 +73,21 @@ def test_steps_are_recorded_and_the_lock_excludes_rivals_and_is_given_back(lake,
 def test_a_holder_elsewhere_is_known_by_its_heartbeat(lake, age, free, monkeypatch):
     monkeypatch.setattr(runs, "SETTLE_S", 0.1)
     store = RunStore(f"{lake}{age}", "r")
-    store._replace("lock.json", vars(replace(runs._this_process("t"), host="elsewhere", heartbeat=time.time() - age)))
+    left_behind(store, replace(runs.this_process("t"), host="elsewhere", heartbeat=time.time() - age))
     if free:
         with store.lock():
-            assert store._holder().host != "elsewhere"
+            assert store.holder().host != "elsewhere"
     else:
         with pytest.raises(RunLockedError, match="on elsewhere"), store.lock():
             pass
 
 
 def test_of_two_that_start_at_the_same_moment_the_last_writer_holds_the_lock(lake, monkeypatch):
-    store, rival = RunStore(lake, "r"), replace(runs._this_process("theirs"), host="elsewhere")
-    monkeypatch.setattr(runs.time, "sleep", lambda _: store._replace("lock.json", vars(rival)))
+    store, rival = RunStore(lake, "r"), replace(runs.this_process("theirs"), host="elsewhere")
+    monkeypatch.setattr(runs.time, "sleep", lambda _: left_behind(store, rival))
     with pytest.raises(RunLockedError, match="at the same moment"), store.lock():
         pass
-    assert store._holder() == rival
+    assert store.holder() == rival
 
 
 def test_stored_answers_come_back_and_every_commit_is_a_file_of_its_own(lake):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,11 @@ except RunLockedError as err:
 
 def start(path, seconds, at=0.0):
     return subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(at), str(seconds)], stdout=subprocess.PIPE, text=True)
+
+
+def left_behind(store, holder):
+    """A lock file as another process wrote it."""
+    (Path(store.paths.folder) / runs.LOCK).write_text(json.dumps(asdict(holder)))
 
 
 def test_steps_are_recorded_in_the_order_they_finished_and_forgotten_by_name(tmp_path):
@@ -100,8 +106,8 @@ def test_a_killed_holder_is_taken_over(tmp_path):
 
 
 def test_of_processes_that_race_exactly_one_holds_the_lock(tmp_path):
-    dead = replace(runs._this_process("t"), pid=2**22 + 1)
-    RunStore(str(tmp_path), "r")._replace("lock.json", asdict(dead))  # all of them must evict first
+    dead = replace(runs.this_process("t"), pid=2**22 + 1)
+    left_behind(RunStore(str(tmp_path), "r"), dead)  # all of them must evict first
     racers = [start(tmp_path, 1.5, at=time.time() + 2.5) for _ in range(3)]
     said = sorted(racer.communicate()[0].split()[0] for racer in racers)
     assert said == ["held", "refused", "refused"]
@@ -110,11 +116,11 @@ def test_of_processes_that_race_exactly_one_holds_the_lock(tmp_path):
 @pytest.mark.parametrize(("age", "free"), [(5, False), (61, True)])
 def test_a_holder_on_another_host_is_known_by_its_heartbeat(tmp_path, age, free):
     store = RunStore(str(tmp_path), "r")
-    far = replace(runs._this_process("t"), host="elsewhere", heartbeat=time.time() - age)
-    store._replace("lock.json", asdict(far))
+    far = replace(runs.this_process("t"), host="elsewhere", heartbeat=time.time() - age)
+    left_behind(store, far)
     if free:
         with store.lock():
-            assert store._holder().pid == os.getpid()
+            assert store.holder().pid == os.getpid()
     else:
         with pytest.raises(RunLockedError, match="on elsewhere"), store.lock():
             pass
@@ -122,10 +128,10 @@ def test_a_holder_on_another_host_is_known_by_its_heartbeat(tmp_path, age, free)
 
 def test_a_reused_pid_holds_nothing(tmp_path):
     store = RunStore(str(tmp_path), "r")
-    mine = runs._this_process("t")
-    store._replace("lock.json", asdict(replace(mine, started=mine.started - 1)))
+    current = runs.this_process("t")
+    left_behind(store, replace(current, started=current.started - 1))
     with store.lock():
-        assert store._holder().started == mine.started
+        assert store.holder().started == current.started
 
 
 def test_the_heartbeat_moves_on_and_damage_to_the_lock_is_no_holder(tmp_path, monkeypatch):
@@ -133,7 +139,7 @@ def test_the_heartbeat_moves_on_and_damage_to_the_lock_is_no_holder(tmp_path, mo
     store = RunStore(str(tmp_path), "r")
     (tmp_path / "_synalign" / "r" / "lock.json").write_text("{")
     with store.lock():
-        first = store._holder().heartbeat
+        first = store.holder().heartbeat
         time.sleep(0.3)
-        assert store._holder().heartbeat > first
+        assert store.holder().heartbeat > first
         assert json.loads((tmp_path / "_synalign" / "r" / "lock.json").read_text())["pid"] == os.getpid()

@@ -57,7 +57,12 @@ def witness_values(phi: Float32Array, difference: MeanDifference) -> Float64Arra
 
     phi: (n, D) features, rows of norm 1; difference: of the rows' label. Returns (n, 2) float64: after, before; within
     2e-8 of the real number, and the same bits whichever rows come with a row.
-    Raises ValueError for a mean difference of another width, or longer than a difference of two means can be."""
+    Raises ValueError for a mean difference of another width, or longer than a difference of two means can be.
+
+    >>> difference = MeanDifference.of(real=np.array([0.75, 0.25]), weighted=np.array([0.5, 0.5]), base=np.array([0.0, 1.0]))
+    >>> witness_values(np.eye(2, dtype=np.float32), difference).tolist()  # after, before: synthetic rows are missing at the first
+    [[0.25, 0.75], [-0.25, -0.75]]
+    """
     differences = np.stack([difference.after, difference.before], axis=1)  # (D, 2)
     if phi.ndim != 2 or phi.shape[1] != len(differences):
         raise ValueError(
@@ -107,7 +112,11 @@ def mean_value(total: int, rows: int) -> float:
 def ranks(totals: Sequence[int]) -> list[int]:
     """Rank of each cluster of a label by its part of the real rows' mean witness, 1 the largest, ties to the earlier.
 
-    totals: sums of the witness over the real rows; share of the label's rows times mean witness, but exact."""
+    totals: sums of the witness over the real rows; share of the label's rows times mean witness, but exact.
+
+    >>> ranks([5, 9, 5])
+    [2, 1, 3]
+    """
     order = sorted(range(len(totals)), key=lambda i: (-totals[i], i))
     places = {cluster: place for place, cluster in enumerate(order, start=1)}
     return [places[i] for i in range(len(totals))]

@@ -28,7 +28,11 @@ FREE_SHARE = 0.9  # of the device's free memory; other processes use it too
 def device_storage(rows: int, n_features: int, width: int, free_bytes: float) -> tuple[str | None, str]:
     """How to keep ``rows`` rows on a device with ``free_bytes`` free, and why; None where not even the embeddings fit.
 
-    n_features: D; width: d of the embeddings."""
+    n_features: D; width: d of the embeddings.
+
+    >>> [device_storage(10_000_000, 2_048, 384, gib * 2**30)[0] for gib in (96, 64, 32, 8)]
+    ['float32', 'int16', 'recompute', None]
+    """
     workspace = 16 * BLOCK_NUMBERS + 24 * n_features**2  # a block in float64 beside its float32 form; second moments
     budget = max(0.0, FREE_SHARE * free_bytes - workspace - 16 * rows)
     storage, shown = choose_storage(rows, n_features, budget)

@@ -89,7 +89,14 @@ def no_rows(n_features: int) -> Moments:
 
 
 def merge(parts: Iterable[Moments]) -> Moments:
-    """Moments of the union of disjoint sets of rows; parts are added in the order given. Raises ValueError without parts."""
+    """Moments of the union of disjoint sets of rows; parts are added in the order given. Raises ValueError without parts.
+
+    >>> phi, log_base, theta = np.eye(3, dtype=np.float32), np.zeros(3), np.array([0.0, 1.0, 2.0])
+    >>> whole = row_moments(phi, log_base, theta)
+    >>> parts = merge([row_moments(phi[:1], log_base[:1], theta), row_moments(phi[1:], log_base[1:], theta)])
+    >>> parts.rows, bool(np.allclose(parts.mean, whole.mean)), bool(np.isclose(parts.log_partition, whole.log_partition))
+    (3, True, True)
+    """
     held = list(parts)
     if not held:
         raise ValueError("merge needs at least one part; use no_rows(n_features) for an empty set")
@@ -113,7 +120,12 @@ def row_moments(values: Stored, log_base: Float64Array, theta: Float64Array, sca
 
     values: (n, D), features over ``scale``; log_base: (n,) log q_i, minus infinity for a row that is pinned
     to weight 0; theta: (D,); kernel: one of KERNELS. In float32 products and short sums are off by some 1e-7, in no direction,
-    which only many rows average out."""
+    which only many rows average out.
+
+    >>> moments = row_moments(np.eye(2, dtype=np.float32), np.zeros(2), np.array([0.0, np.log(3.0)]))
+    >>> moments.mean.round(3).tolist(), round(moments.ess, 3)  # weights 1/4 and 3/4
+    ([0.25, 0.75], 1.6)
+    """
     if kernel != "numpy":
         return _compiled_moments(values, log_base, theta * scale, scale, kernel)
     shift, total, squares, rows = -np.inf, 0.0, 0.0, 0

@@ -6,7 +6,7 @@ A small lambda matches the real sample closely, its noise too, and leaves few ro
     MMD^2 to real rows that shaped nothing  +  (1 - ||sum w phi||^2) * sum w^2
 
 (bias plus sampling variance), over lambda = infinity, 1, 1/2, 1/4, ..., with a floor on the effective sample size.
-The real rows are cross-fitted: each half validation rows the weights that the other half shaped, and the scores add up.
+The real rows are cross-fitted: each half validates the weights that the other half shaped, and the scores add up.
 Infinity keeps the base weights, so the rule can say that aligning does not pay. ``ess_rule`` takes the smallest lambda
 that keeps the floor, down to 2^-6, for real rows too few to validate by; labels choose it together (:mod:`common_lambda`).
 ``fixed`` and ``plain`` are given lambdas.
@@ -42,7 +42,12 @@ class Sample:
         """Squared distance of a weighted mean to the mean that these rows are a sample of, in the RKHS.
 
         Unbiased: rows have norm 1, so their sample mean is off by (1 - ||true mean||^2) / count in the
-        mean square, of which (1 - ||sample mean||^2) / (count - 1) is an unbiased estimate. May be negative; NaN where the split has no rows."""
+        mean square, of which (1 - ||sample mean||^2) / (count - 1) is an unbiased estimate. May be negative; NaN where the split has no rows.
+
+        >>> half = Sample(4, np.array([0.5, 0.0]))
+        >>> half.mmd2(np.array([0.5, 0.0])), half.mmd2(np.array([1.0, 0.0]))  # (1 - 1/4) / 3 is noise
+        (-0.25, 0.0)
+        """
         if self.count == 0:
             return float("nan")
         noise = (1.0 - float(self.mean @ self.mean)) / (self.count - 1) if self.count > 1 else 0.0
@@ -50,7 +55,12 @@ class Sample:
 
 
 def pool(parts: list[Sample]) -> Sample:
-    """All rows of several splits as one sample."""
+    """All rows of several splits as one sample.
+
+    >>> both = pool([Sample(3, np.array([1.0, 0.0])), Sample(1, np.array([0.0, 1.0]))])
+    >>> both.count, both.mean.tolist()
+    (4, [0.75, 0.25])
+    """
     count = sum(part.count for part in parts)
     if not count:
         return parts[0]
@@ -130,7 +140,11 @@ class Finished:
 
 
 def lambdas(settings: Settings) -> Iterator[float]:
-    """The path: infinity, then falling to the lambda wanted, or to the smallest for the rule to stop at."""
+    """The path: infinity, then falling to the lambda wanted, or to the smallest for the rule to stop at.
+
+    >>> list(lambdas(Settings("fixed", 0.1, 0.1, 1e-6, 100)))
+    [inf, 1.0, 0.25, 0.1]
+    """
     yield np.inf
     if settings.rule == "uniform" or np.isinf(settings.lam):
         return

@@ -31,7 +31,11 @@ SINGLE_FROM = 2**27  # numbers of a shard from which products are float32: below
 
 
 def choose_kernel(numbers: int) -> str:
-    """One of KERNELS for a shard of so many numbers, rows x features."""
+    """One of KERNELS for a shard of so many numbers, rows x features.
+
+    >>> choose_kernel(1_000 * 256), choose_kernel(20_000 * 1_024), choose_kernel(1_000_000 * 2_048)
+    ('numpy', 'float64', 'float32')
+    """
     return "float32" if numbers >= SINGLE_FROM else "float64" if numbers >= COMPILED_FROM else "numpy"
 
 
@@ -39,7 +43,11 @@ def choose_storage(rows: int, n_features: int, budget_bytes: float) -> tuple[str
     """How to keep the features of ``rows`` rows within a budget, and why.
 
     int16 changes weights by less than 1e-4 of themselves (a test holds it to that); features that are made again cost
-    each pass a matrix product a row block."""
+    each pass a matrix product a row block.
+
+    >>> choose_storage(1_000_000, 2_048, 4 * 2**30)
+    ('int16', '1,000,000 rows x 2,048 features a process take 7.63 GB as float32, of 4.00 GB allowed')
+    """
     size = rows * n_features * 4
     shown = (
         f"{rows:,} rows x {n_features:,} features a process take {size / 2**30:.2f} GB as float32, of {budget_bytes / 2**30:.2f} GB allowed"

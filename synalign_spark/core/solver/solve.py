@@ -54,7 +54,20 @@ class Checkpoint(Protocol):
 
 
 def solve(problems: Mapping[str, Problem], evaluate: Evaluate, checkpoint: Checkpoint | None = None) -> dict[str, Answer]:
-    """Chooses lambda and solves for every label. Passes over all rows are kept in the checkpoint and not made again."""
+    """Chooses lambda and solves for every label. Passes over all rows are kept in the checkpoint and not made again.
+
+    problems: by label; evaluate: makes the passes that are asked for over the rows of all ranks, see ``ShardRows``.
+
+    >>> from synalign_spark.core.communicator import LocalCommunicator
+    >>> from synalign_spark.core.solver.path import Settings
+    >>> from synalign_spark.core.solver.shard import Shard, ShardRows
+    >>> rows = Shard.of({"cat": (np.eye(2, dtype=np.float32), np.zeros(2))})  # two synthetic rows, alike by base weight
+    >>> real, nobody = Sample(100, np.array([0.2, 0.8])), Sample(0, np.zeros(2))
+    >>> problem = Problem(real, nobody, nobody, Settings("fixed", 1e-4, 0.0, 1e-9, 100), 1.0)
+    >>> end = solve({"cat": problem}, ShardRows(rows, rows, LocalCommunicator()).evaluate)["cat"].finished.solution
+    >>> end.converged, end.point.moments.mean.round(3).tolist()  # the weights of the two rows
+    (True, [0.2, 0.8])
+    """
     passes = evaluate if checkpoint is None else Replay(evaluate, checkpoint).evaluate
     paths = run_together({name: search_path((p.fit, p.validation), p.settings, p.row_share) for name, p in problems.items()}, passes)
     few = {name: paths[name] for name, problem in problems.items() if problem.settings.rule == "ess_rule"}

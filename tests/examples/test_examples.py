@@ -98,20 +98,57 @@ def test_the_readmes_ten_lines_of_python(empty_folder):
     assert pd.read_parquet("weighted.parquet")["weight"].sum() == pytest.approx(1.0)
 
 
-@pytest.mark.slow
-def test_the_readmes_estimator_and_job(empty_folder, spark):
+@pytest.fixture
+def a_job(empty_folder):
+    """In the folder: my.yaml for a small run on imported rows, and its sources. Returns the sources."""
     real, synthetic = reviews(60, 1), reviews(40, 2)
-    real.to_json("real.jsonl", orient="records", lines=True)
-    synthetic.to_json("synthetic.jsonl", orient="records", lines=True)
+    for name, frame in (("real", real), ("synthetic", synthetic)):
+        frame.to_json(f"{name}.jsonl.gz", orient="records", lines=True)
+    source, imported = (f"path: {empty_folder}/{name}.jsonl.gz, label_column: label" for name in ("real", "synthetic"))
     Path("my.yaml").write_text(
-        f"source: {{path: {empty_folder}/real.jsonl, label_column: label}}\n"
-        f"generate: {{strategy: imported, imported: {{path: {empty_folder}/synthetic.jsonl, label_column: label}}}}\n"
+        f"source: {{{source}}}\ngenerate: {{strategy: imported, imported: {{{imported}}}}}\n"
         f"lake: {{path: {empty_folder}/lake}}\ncluster: {{k: 4}}\n"
     )
+    return real, synthetic
+
+
+@pytest.mark.slow
+def test_the_readmes_estimator_and_job(a_job, spark):
+    real, synthetic = a_job
     found = run_code(python_blocks("README.md")[1], sa=sa, real=real, synthetic=synthetic, spark=spark)
     assert found["model"].weights["weight"].sum() == pytest.approx(1.0)
     assert found["run"].tables["augmented"] > 60
     assert spark.range(3).count() == 3, "the session is the caller's"
+
+
+@pytest.mark.slow
+def test_the_guides_to_jobs_and_imported_rows(a_job, spark):
+    found = run_code("\n".join(python_blocks("docs/guide/corpus.md")), spark=spark)
+    assert found["augmented"].count() > 60
+    found = run_code("\n".join(python_blocks("docs/guide/imported.md")))
+    assert len(found["weighted"]) == 40
+
+
+@pytest.mark.slow
+def test_the_guide_to_dataframes(a_job, spark):
+    real, synthetic = a_job
+    spark.createDataFrame(real).createOrReplaceTempView("reviews")
+    with loopback() as server:
+        code = "\n".join(python_blocks("docs/guide/dataframes.md")).replace(ADDRESS, server.base_url).replace("n=5_000", "n=20")
+        found = run_code(code.replace("n=60", "n=12"), real=real, synthetic=synthetic, spark=spark)
+    assert len(found["rows"]) == 20
+    assert not set(found["shown"]["doc_id"]) & set(found["more"]["doc_id"])
+
+
+@pytest.mark.slow
+def test_the_guide_to_estimators(empty_folder, spark):
+    real, synthetic, other = reviews(60, 1), reviews(40, 2), reviews(5, 3)
+    vectors = spark.createDataFrame(real.assign(vec=[[float(i % 7), float(i % 3)] for i in range(len(real))]))
+    code = "\n".join(python_blocks("docs/guide/estimators.md")).replace('"models/', f'"{empty_folder}/models/')
+    found = run_code(code, real=real, synthetic=synthetic, other_rows=other, vectors=vectors, spark=spark)
+    assert len(found["more"]) == 5
+    assert found["again"].transform(other)["weight"].tolist() == found["more"]["weight"].tolist()
+    assert found["reached"].filter("posterior_sd is null").count() == 0
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typer.main import get_command
 import synalign_spark as sa
 from synalign_spark.cli.main import app
 from synalign_spark.config import Config
+from synalign_spark.core import defaults
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -131,6 +132,18 @@ def test_the_readmes_table_is_the_mean_of_the_benchmarks():
 
 def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.replace("*", "").strip("|").split("|")]
+
+
+def test_constants_in_the_concepts_are_those_of_the_code():
+    text = " ".join((DOCS / "concepts.md").read_text(encoding="utf-8").split())
+    usual, mild = defaults.STANDARD_RULE, defaults.MILD_RULE
+    for words in (
+        f"a = {usual.confidence:g}, b = {usual.density_ratio:g} and one lambda",
+        f"an effective sample size of {usual.ess_floor:g} of the rows together",
+        f"(a = {mild.confidence:g}, floor {mild.ess_floor:g})",
+        f"with fewer it is {defaults.MIXING_WEIGHT:,.0f}, or as many",
+    ):
+        assert words in text
 
 
 def test_the_site_is_built_without_the_network(tmp_path):

@@ -13,10 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
-from synalign_spark.alignment.samples import certificate_rows_a_group, held_out_rates
-from synalign_spark.alignment.survey import Survey
+from synalign_spark.alignment.samples import RealSample
 from synalign_spark.alignment.tables import Checks, Outcome
-from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.evaluation.certificate import compare, draw_size
 from synalign_spark.core.groups import ALL
 from synalign_spark.udfs.arrow import to_matrix
@@ -52,26 +50,25 @@ class Drawn:
 
 
 def run_checks(
-    rows: Rows, held_out: pa.Table, solved: Mapping[str, Solved], outcomes: Mapping[str, Outcome], counts: Survey,
-    bandwidths: tuple[float, ...], cfg: AlignConfig, seed: int,
+    rows: Rows, sample: RealSample, solved: Mapping[str, Solved], outcomes: Mapping[str, Outcome], bandwidths: tuple[float, ...],
+    most: int, permutations: int, seed: int,
 ) -> dict[str, Checks]:  # fmt: skip
     """Checks by group, and under 'whole' over all groups where there are several; None for a check without rows enough.
 
-    held_out: of ``samples.RealSample``; bandwidths: of the kernel."""
-    most, rates = certificate_rows_a_group(counts, cfg), held_out_rates(counts, cfg)
-    sizes = {group: _size(outcome, most) for group, outcome in outcomes.items()}
+    sample: of the real rows; bandwidths: of the kernel; most: rows a side of the check over all groups."""
+    sizes = {group: _size(outcome, sample.rows_a_group) for group, outcome in outcomes.items()}
     drawn = Drawn.of(rows.draw({group: replace(solved[group], draws=sizes[group]) for group in solved}))
-    real = Drawn.of_real(held_out)
+    real = Drawn.of_real(sample.held_out())
 
     def both(synthetic: Mask, validating: Mask, name: str) -> Checks:
         key = [seed, zlib.crc32(name.encode())]
         x, y = drawn.x[synthetic], real.x[validating]
         before, after = (np.repeat(x, copies[synthetic], axis=0) for copies in (drawn.before, drawn.after))
-        return compare(before, y, bandwidths, cfg.permutations, key), compare(after, y, bandwidths, cfg.permutations, key)
+        return compare(before, y, bandwidths, permutations, key), compare(after, y, bandwidths, permutations, key)
 
     checks = {group: both(drawn.group == group, real.group == group, group) for group in sorted(outcomes)}
     if list(outcomes) != [ALL]:
-        checks[WHOLE] = both(*_whole(drawn, real, outcomes, sizes, rates, cfg.certificate_rows), WHOLE)
+        checks[WHOLE] = both(*_whole(drawn, real, outcomes, sizes, sample.held_out_rates, most), WHOLE)
     return checks
 
 

@@ -17,7 +17,7 @@ from synalign_spark.alignment.inputs import feature_map, real_means
 from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
 from synalign_spark.alignment.runtimes.device import check_device
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
-from synalign_spark.alignment.samples import draw_real, draw_synthetic, row_share
+from synalign_spark.alignment.samples import draw_real, draw_synthetic, solver_shares
 from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.alignment.sides import SPLITS, Side
 from synalign_spark.alignment.strength import Strength, choose_strength, needs_rows, plan_strength
@@ -71,11 +71,11 @@ def align_sides(
     rebased = with_base_measure(synthetic, strength.base)
     if strength.base.changes and runtime.name != "local":
         rebased = keep(rebased)
-    rows = open_rows(runtime, rebased, features, cfg, checkpoint)
-    outcomes, seconds = _outcomes(rows, means, counts, strength, cfg)
+    rows = open_rows(runtime, rebased, features, checkpoint)
+    outcomes, seconds = _outcomes(rows, means, counts, strength, solver_shares(counts, cfg.warm_start_rows))
     solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
-    checks = run_checks(rows, real_sample.held_out(), solved, outcomes, counts, features.bandwidths, cfg, seed)
-    certificate = certificate_rows(outcomes, checks, features, cfg, seconds, counts.unmatched, strength)
+    checks = run_checks(rows, real_sample, solved, outcomes, features.bandwidths, cfg.certificate_rows, cfg.permutations, seed)
+    certificate = certificate_rows(outcomes, checks, features, cfg.permutations, seconds, counts.unmatched, strength)
     weights = rows.weights(solved)
     rows.close()
     for row in certificate:
@@ -96,12 +96,10 @@ def problem(means: Mapping[str, Sample], settings: Settings, share: float, split
 
 
 def _outcomes(
-    rows: Rows, means: Mapping[str, Mapping[str, Sample]], counts: Survey, strength: Strength, cfg: AlignConfig
+    rows: Rows, means: Mapping[str, Mapping[str, Sample]], counts: Survey, strength: Strength, sampled: Mapping[str, float]
 ) -> tuple[dict[str, Outcome], float]:
-    """Solves every group: problems and answers side by side, and the seconds that it took."""
-    problems = {
-        group: problem(means[group], strength.settings, row_share(counts, group, cfg), counts.is_split(group)) for group in counts.groups
-    }
+    """Solves every group: problems and answers side by side, and the seconds that it took. sampled: share of its rows in the solver's sample."""
+    problems = {group: problem(means[group], strength.settings, sampled[group], counts.is_split(group)) for group in counts.groups}
     started = time.monotonic()
     answers = rows.solve(problems)
     seconds = time.monotonic() - started

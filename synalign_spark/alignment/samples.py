@@ -57,10 +57,13 @@ class SideSample:
 
 @dataclass(frozen=True)
 class RealSample:
-    """The samples of the real rows. rows: all of them, with a boolean column for each; weights: (n,) of those that validate."""
+    """The samples of the real rows. rows: all of them, with a boolean column for each; weights: (n,) of those that validate; held_out_rates:
+    share of each group's held-out rows that the certificate looks at; rows_a_group: so many of them at most."""
 
     rows: pa.Table
     weights: Float64Array
+    held_out_rates: Mapping[str, float]
+    rows_a_group: int
 
     def bandwidth_rows(self) -> Float32Array:
         """The 1,000 rows with the smallest hash, (n, d)."""
@@ -98,9 +101,11 @@ class RealSample:
 def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignConfig) -> RealSample:
     """Every sample of the real rows that is needed. validating: groups whose rows, and their texts, choose the strength."""
     shaping = {group: _validation_rate(counts, group) for group in validating}
+    most = min(cfg.certificate_rows, max(50, MOST_CERTIFICATE_ROWS // len(counts.groups)))
+    held_out = {group: _held_out_rate(counts, group, most) for group in counts.groups}
     draws = {
         "validating": Draw("u", shaping, HALVES, weighted=True),
-        "held_out": Draw("u", held_out_rates(counts, cfg), ("holdout",)),
+        "held_out": Draw("u", held_out, ("holdout",)),
     }
     if cfg.bandwidth == "median":
         draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_real)))
@@ -110,7 +115,7 @@ def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignC
         draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, 1.0))  # hash numbers were uneven, once in 10^9 times
         rows = real.sample(draws, columns)
     rates = np.array([shaping.get(group, 1.0) for group in rows.column("grp").to_pylist()])
-    return RealSample(rows, rows.column("prior").to_numpy() / rates)
+    return RealSample(rows, rows.column("prior").to_numpy() / rates, held_out, most)
 
 
 def _share_for(rows: int, total: int) -> float:
@@ -123,15 +128,9 @@ def _validation_rate(counts: Survey, group: str) -> float:
     return min(1.0, max(2.5 * VALIDATION_ROWS / counts.n_real, RARE_VALIDATION_ROWS / counts.real[group]))
 
 
-def certificate_rows_a_group(counts: Survey, cfg: AlignConfig) -> int:
-    """Rows a side of the certificate's checks, for each group."""
-    return min(cfg.certificate_rows, max(50, MOST_CERTIFICATE_ROWS // len(counts.groups)))
-
-
-def held_out_rates(counts: Survey, cfg: AlignConfig) -> dict[str, float]:
-    """Share of each group's held-out rows that the certificate looks at; 0 for a group that is not split."""
-    most = certificate_rows_a_group(counts, cfg)
-    return {group: min(1.0, most / counts.effective[group]["holdout"]) if counts.is_split(group) else 0.0 for group in counts.groups}
+def _held_out_rate(counts: Survey, group: str, most: int) -> float:
+    """For about ``most`` held-out rows; 0 for a group that is not split."""
+    return min(1.0, most / counts.effective[group]["holdout"]) if counts.is_split(group) else 0.0
 
 
 def draw_synthetic(synthetic: Side, counts: Survey, eligible: Sequence[str], cfg: AlignConfig) -> pa.Table:
@@ -158,10 +157,10 @@ def synthetic_pool(rows: pa.Table, features: FeatureMap) -> Pool:
     return Pool(views, group, features(views.x), log_prior, rows.column("u_draw").to_numpy(), rows.column("half").to_numpy())
 
 
-def row_share(counts: Survey, group: str, cfg: AlignConfig) -> float:
-    """Share of a group's synthetic rows in the solver's sample."""
-    total = counts.n_synthetic
-    return min(1.0, max(sample_rows(total, cfg.warm_start_rows) / total, FEWEST_SAMPLE_ROWS / counts.synthetic[group]))
+def solver_shares(counts: Survey, fewest: int) -> dict[str, float]:
+    """Share of each group's synthetic rows in the solver's sample. fewest: align.warm_start_rows."""
+    share = sample_rows(counts.n_synthetic, fewest) / counts.n_synthetic
+    return {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in counts.groups}
 
 
 def sample_rows(total: int, fewest: int) -> int:

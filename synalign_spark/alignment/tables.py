@@ -10,7 +10,6 @@ import numpy.typing as npt
 from synalign_spark.alignment.base_measure import BaseMeasure
 from synalign_spark.alignment.strength import Strength
 from synalign_spark.alignment.verdicts import strength_in_words, unmatched_in_words
-from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.evaluation.certificate import Check, Findings, verdict
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.groups import ALL, label_of
@@ -79,7 +78,7 @@ def certificate_rows(
     outcomes: Mapping[str, Outcome],
     checks: Mapping[str, Checks],
     features: FeatureMap,
-    cfg: AlignConfig,
+    permutations: int,
     seconds: float,
     unmatched: Sequence[str],
     strength: Strength,
@@ -89,7 +88,7 @@ def certificate_rows(
     checks: by group, and under 'whole' where there are labels; seconds: of the solve; strength: what was chosen;
     unmatched: labels of real rows without synthetic rows, which the verdict on the whole names."""
     common = {
-        "bandwidths": list(features.bandwidths), "n_features": features.n_features, "n_permutations": cfg.permutations, "seconds": seconds,
+        "bandwidths": list(features.bandwidths), "n_features": features.n_features, "n_permutations": permutations, "seconds": seconds,
         "mixing_weight": strength.mixing_weight,
     }  # fmt: skip
     rows = [{**common, "label": label_of(group), **_numbers([outcome], checks[group])} for group, outcome in sorted(outcomes.items())]

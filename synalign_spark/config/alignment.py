@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from synalign_spark.config.section import Positive, Section
+from synalign_spark.core import defaults
 
 
 class AlignConfig(Section):
@@ -22,25 +23,36 @@ class AlignConfig(Section):
     )
     regularization: Annotated[float, Field(gt=0)] | Literal["auto", "mmd_rule", "plain"] = Field(
         "auto",
-        description="Regularisation lambda. auto: chosen by classifiers with labels and enough real rows, else by the effective sample size (labels) or by mmd_rule (none); "
-        "mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
+        description="Strength lambda: a larger one stays nearer to the base measure. auto: by cross-validation with labels and enough real rows, "
+        "else by the effective sample size (labels) or by mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
     )
     label_confidence: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda; with few real rows it is 1.5, or 0.75 where the synthetic rows teach their labels better than they do.",
+        description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda; "
+        f"with few real rows it is {defaults.STANDARD_RULE.confidence:g}, or {defaults.MILD_RULE.confidence:g} where the synthetic rows teach their labels "
+        "better than they do.",
     )
     density_ratio: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word pairs; 0 leaves them out; auto is 1 with labels, where classifiers do not find that rows as they came do better, and 0 without.",
+        description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word "
+        f"pairs; 0 leaves them out; auto is {defaults.STANDARD_RULE.density_ratio:g} with labels, unless cross-validation finds that rows as they came do "
+        "better, and 0 without.",
     )
     mixing_weight: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: chosen by classifiers, 1,500 with few labelled real rows, never more than there are synthetic rows; without labels every drawn row counts as one.",
+        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: by "
+        f"cross-validation, {defaults.MIXING_WEIGHT:,.0f} with few labelled real rows, never more than there are synthetic rows; without labels every "
+        "drawn row counts as one.",
     )
-    cross_validation_rows: Positive = Field(2_000, description="auto: real rows, those held out left aside, from which classifiers choose.")
+    cross_validation_rows: Positive = Field(
+        defaults.CROSS_VALIDATION_ROWS,
+        description="Real rows, those held out left aside, from which on cross-validation chooses the strength.",
+    )
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
-        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is 0.1, or with few labelled real rows 0.4 (0.6 where the synthetic rows teach their labels better than they do), which labels keep together and each by half.",
+        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is "
+        f"{defaults.NO_RULE.ess_floor:g}, or with few labelled real rows {defaults.STANDARD_RULE.ess_floor:g} ({defaults.MILD_RULE.ess_floor:g} where the "
+        "synthetic rows teach their labels better than they do), which labels keep together and each by half.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
@@ -56,7 +68,8 @@ class AlignConfig(Section):
     max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")
     warm_start_rows: Positive = Field(
         20_000,
-        description="Fewest rows of the hash sample on which lambda is sought and most passes go: a tenth of all rows, or five times this, all that there are if fewer.",
+        description="Fewest rows of the hash sample on which lambda is sought and most passes go: "
+        f"{defaults.SAMPLE_SHARE:.0%} of all rows, or {defaults.SAMPLE_LIMIT} times this, all rows if there are fewer.",
     )
     runtime: Literal["auto", "local", "barrier", "driver_loop"] = Field(
         "auto",

@@ -34,9 +34,9 @@ class Exploration:
 def explore(frame: DataFrame, columns: RealColumns, cfg: Config, seed: int, earlier: DataFrame | None = None) -> Exploration:
     """One round of exploration-aware sampling over the rows of a DataFrame.
 
-    columns: see :class:`~synalign_spark.spark.columns.RealColumns`; without an embedding column texts are embedded by ``cfg.embed``. earlier: demonstrations of
-    the rounds before. Rows of one id count once; rows of weight 0 are left out; a null weight counts as 1.
-    Runs here: a check, the embedding (kept on the executors while the call lasts), k-means and the choice of rows.
+    columns: without an embedding column texts are embedded by ``cfg.embed``; earlier: demonstrations of the rounds before.
+    Rows of one id count once; rows of weight 0 are left out; a null weight counts as 1.
+    In this call: a check, the embedding (kept on the executors while the call lasts), k-means and the choice of rows.
     On the driver: the sample that k-means is fitted on, the centroids and the rows shown.
     Raises DataError for rows that cannot be used, ConfigError for an embedder that cannot be."""
     rows = _rows(frame, columns, cfg.embed).persist()

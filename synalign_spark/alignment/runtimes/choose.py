@@ -26,7 +26,8 @@ DEVICES = {  # align.device -> of a barrier stage, in words
 @dataclass(frozen=True)
 class Runtime:
     """name: local, barrier or driver_loop; storage: of the features, see ``core.solver.shard``; tasks: of the barrier stage; device: of
-    the local runtime as torch names it, None for the cores; place: how a barrier task chooses its device and storage."""
+    the local runtime as torch names it, None for the cores; place: how a barrier task chooses its device and storage; peer_timeout_s: how long it waits
+    for the others."""
 
     name: str
     storage: str
@@ -34,6 +35,7 @@ class Runtime:
     reason: str
     device: str | None = None
     place: Place | None = None
+    peer_timeout_s: float = 0.0
 
 
 def choose_runtime(spark: "SparkSession | None", cfg: AlignConfig, rows: int, width: int) -> Runtime:
@@ -68,7 +70,9 @@ def choose_runtime(spark: "SparkSession | None", cfg: AlignConfig, rows: int, wi
     storage, size = choose_storage(-(-rows // wanted), cfg.n_features, cfg.memory_gb * GB)
     place = Place(cfg.device, -(-rows // wanted), width, cfg.n_features, gpus_a_task(spark))
     kept = "" if cfg.device == "cuda" else f"{size}, {_how(storage)}, "
-    return Runtime("barrier", storage, wanted, f"{wanted} tasks ({where}); {kept}{DEVICES[cfg.device]}", place=place)
+    return Runtime(
+        "barrier", storage, wanted, f"{wanted} tasks ({where}); {kept}{DEVICES[cfg.device]}", place=place, peer_timeout_s=cfg.peer_timeout_s
+    )
 
 
 def _in_driver(cfg: AlignConfig, rows: int, width: int) -> Runtime | None:
@@ -100,7 +104,7 @@ def _how(storage: str) -> str:
     return "made again in each pass" if storage == "recompute" else f"kept as {storage}"
 
 
-def open_rows(runtime: Runtime, rows: Side, features: FeatureMap, cfg: AlignConfig, checkpoint: str | None) -> Rows:
+def open_rows(runtime: Runtime, rows: Side, features: FeatureMap, checkpoint: str | None) -> Rows:
     """The synthetic rows in their runtime. checkpoint: file of a barrier stage."""
     if runtime.name == "local":
         return LocalRows(rows.table(), features, runtime.storage, runtime.device)
@@ -111,7 +115,7 @@ def open_rows(runtime: Runtime, rows: Side, features: FeatureMap, cfg: AlignConf
     if runtime.name == "barrier":
         from synalign_spark.alignment.runtimes.barrier import BarrierRows  # brings torch: seconds that the other runtimes need not wait
 
-        return BarrierRows(rows.frame, features, runtime.storage, runtime.tasks, cfg.peer_timeout_s, checkpoint, runtime.place)
+        return BarrierRows(rows.frame, features, runtime.storage, runtime.tasks, runtime.peer_timeout_s, checkpoint, runtime.place)
     from synalign_spark.alignment.runtimes.driver_loop import SparkRows
 
     return SparkRows(rows.frame, features)

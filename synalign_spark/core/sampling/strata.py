@@ -87,7 +87,7 @@ class DemonstrationSet(PickedSet):
 class _Stratum:
     """The candidates of one label: clusters that hold rows of it, by rising id.
 
-    cluster_ids, rows, share, centroids: (k,), (k,), (k,), (k, d); earlier: positions picked in earlier rounds, in order."""
+    cluster_ids, rows, weights, centroids: (k,), (k,), (k,), (k, d); earlier: positions picked in earlier rounds, in order."""
 
     label: str | None
     cluster_ids: IntArray

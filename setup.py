@@ -50,7 +50,10 @@ DEV = [
     "pre-commit>=4",
     "types-PyYAML",
     "types-psutil",
+    "nbclient>=0.10",  # runs the notebooks of examples/
+    "ipykernel>=6",
 ]
+DOCS = ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.29"]
 
 setup(
     name="synalign-spark",
@@ -63,6 +66,6 @@ setup(
     packages=find_packages(include=["synalign_spark*"]),
     package_data={"synalign_spark": ["conf/*.yaml", "conf/*.properties", "report/*.html.j2", "py.typed"]},
     install_requires=CORE + SPARK + READERS + MODELS + LLM + INTERFACE,
-    extras_require={"quickstart": QUICKSTART, "dev": DEV},
+    extras_require={"quickstart": QUICKSTART, "dev": DEV, "docs": DOCS},
     entry_points={"console_scripts": ["synalign = synalign_spark.cli.main:main"]},
 )

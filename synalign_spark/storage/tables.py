@@ -188,7 +188,7 @@ CERTIFICATE = Table(
         Column("n_synthetic", "bigint", "synthetic rows"),
         Column("n_real_fit", "bigint", "real rows that shaped the weights"),
         Column("n_real_holdout", "bigint", "real rows that only validate them"),
-        Column("rule", "string", "how lambda was chosen: classifiers, ess_rule, mmd_rule, fixed, plain, uniform"),
+        Column("rule", "string", "how lambda was chosen: cross_validation, ess_rule, mmd_rule, fixed, plain, uniform"),
         Column("lambda", "double", "regularisation strength; infinity keeps the base measure"),
         Column("label_confidence_exponent", "double", "a: the base measure is the rows' own weight times p(label | row)^a"),
         Column("density_ratio_exponent", "double", "b: and times the density ratio of its words, (p(words | real) / p(words | synthetic))^b"),

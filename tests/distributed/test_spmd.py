@@ -114,6 +114,7 @@ def began(folder):
     return {path.name: int(path.read_text()) for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fail", "scheme", "words"),
     [
@@ -165,6 +166,7 @@ def hang(rows, comm, checkpoint):
     return bytes(comm.all_reduce(np.ones(1)))
 
 
+@pytest.mark.slow
 def test_a_rank_that_hangs_is_a_clear_error_within_the_limit(spark):
     start = time.monotonic()
     with pytest.raises(PeerLostError, match="rank 0 of 2 waited for all_reduce of 1 numbers .* 2 s"):
@@ -179,6 +181,7 @@ def load_slowly(batches):
     return rows
 
 
+@pytest.mark.slow
 def test_a_slow_loader_does_not_count_as_a_lost_rank(spark):
     found = json.loads(run_spmd(numbers(spark), "id", 2, load_slowly, sum_up, timeout_s=2.0, attempts=1))
     assert found["sum"] == 612.5

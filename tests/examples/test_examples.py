@@ -62,6 +62,7 @@ def test_a_notebook_runs(name, empty_folder, monkeypatch):
     assert "of the held-out MMD^2 is left" in text
 
 
+@pytest.mark.slow
 def test_the_script_for_a_language_model_of_ones_own(empty_folder):
     with loopback() as server:
         command = [

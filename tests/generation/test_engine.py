@@ -62,6 +62,7 @@ def test_faults_are_rows_and_a_resume_asks_nothing_again(demonstrations, make_co
     assert max(server.finished[i] for i in server.seen if i) == 1
 
 
+@pytest.mark.slow
 def test_tables_do_not_depend_on_actors_and_concurrency(demonstrations, make_config, quiet, tmp_path):
     results = []
     for actors, concurrency in ((1, 1), (2, 8)):

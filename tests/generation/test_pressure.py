@@ -24,6 +24,7 @@ def test_a_server_with_room_for_a_few_loses_no_call(status, headers, demonstrati
     assert sum(result.summary["requests_failed"].values()) < 0.7 * len(server.log)
 
 
+@pytest.mark.slow
 def test_an_outage_longer_than_all_attempts_loses_no_call(demonstrations, make_config, quiet, tmp_path, monkeypatch):
     """Two attempts a call are burnt in half a second; the server is away for five."""
     monkeypatch.setattr(window_module, "FIRST_PAUSE_S", 0.2)

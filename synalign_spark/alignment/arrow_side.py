@@ -10,6 +10,7 @@ from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.groups import ALL, group_of
 from synalign_spark.core.keys import unit
+from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.udfs.arrow import from_matrix
 
 
@@ -23,6 +24,11 @@ class ArrowSide:
     @property
     def has_texts(self) -> bool:
         return self._texts is not None
+
+    @property
+    def width(self) -> int:
+        """Of the vectors; 0 without rows."""
+        return len(self._table.column("embedding")[0]) if self._table.num_rows else 0
 
     def scan(self, job: Job, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
         return pa.Table.from_batches(job(self._table.select(list(columns)).to_batches()), schema=schema)
@@ -58,7 +64,8 @@ class ArrowSide:
 
 def real_side(doc_ids: Sequence[str], labels: Sequence[str | None], texts: pa.Array | None, prior: npt.NDArray[np.float64],
               embeddings: npt.NDArray[np.float32], cfg: AlignConfig, seed: int) -> ArrowSide:  # fmt: skip
-    """Real rows. doc_ids, labels: (n,); texts: (n,) or None; prior: (n,) weights; embeddings: (n, d)."""
+    """Real rows. doc_ids, labels: (n,); texts: (n,) or None; prior: (n,) weights, of which only the ratios count; embeddings: (n, d)."""
+    prior = prior * power_of_two_scale(float(prior.max(initial=0.0)))
     numbers = {name: unit(seed, purpose, doc_ids) for name, purpose in REAL_NUMBERS.items()}
     u = numbers["u_split"]
     split = np.where(u < cfg.holdout, "holdout", np.where(u < cfg.holdout + cfg.validation, "validation", "fit"))

@@ -8,7 +8,8 @@ from synalign_spark.formatting import number
 
 
 class Certificate:
-    """Rows of the ``certificate`` table. Every figure of the whole is an attribute (``certificate.ess``); its text is the verdict.
+    """Rows of the ``certificate`` table. Every figure of the whole is an attribute (``certificate.ess``) and a key
+    (``certificate["lambda"]``, a word that Python keeps to itself); its text is the verdict.
 
     >>> row = {"label": None, "ess": 412.0, "n_synthetic": 1000, "verdict": "aligned"}
     >>> certificate = Certificate([row])
@@ -25,7 +26,7 @@ class Certificate:
     @property
     def overall(self) -> dict[str, Any]:
         """The figures of all rows together, by the columns of the ``certificate`` table."""
-        return dict(self._rows[0])
+        return dict(self._rows[0]) if self._rows else {}
 
     @property
     def by_label(self) -> dict[str, dict[str, Any]]:
@@ -48,14 +49,17 @@ class Certificate:
             return rows[0][name]
         raise AttributeError(f"a certificate has no figure {name!r}; it has {', '.join(rows[0]) if rows else 'none'}")
 
+    def __getitem__(self, name: str) -> Any:
+        return self.overall[name]
+
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._rows[0]]
+        return [*super().__dir__(), *self.overall]
 
     def __str__(self) -> str:
         return "\n".join(f"{row['label'] or 'all rows'}: {row['verdict']}" for row in self._rows)
 
     def __repr__(self) -> str:
-        shown = {name: number(self._rows[0].get(name)) for name in ("rule", "lambda", "ess", "mmd2_holdout_before", "mmd2_holdout_after")}
+        shown = {name: number(self.overall.get(name)) for name in ("rule", "lambda", "ess", "mmd2_holdout_before", "mmd2_holdout_after")}
         return f"Certificate({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
 

@@ -4,6 +4,7 @@ On the executors, where there are any: checks, mean features of the real rows an
 samples of both sides, the D-vectors of the solver, and in the local runtime the synthetic embeddings.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -71,13 +72,12 @@ def align_sides(
     rebased = with_base_measure(synthetic, strength.base)
     if strength.base.changes and runtime.name != "local":
         rebased = keep(rebased)
-    rows = open_rows(runtime, rebased, features, checkpoint)
-    outcomes, seconds = _outcomes(rows, means, counts, strength, solver_shares(counts, cfg.warm_start_rows))
-    solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
-    checks = run_checks(rows, real_sample, solved, outcomes, features.bandwidths, cfg.certificate_rows, cfg.permutations, seed)
+    with contextlib.closing(open_rows(runtime, rebased, features, checkpoint)) as rows:
+        outcomes, seconds = _outcomes(rows, means, counts, strength, solver_shares(counts, cfg.warm_start_rows))
+        solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
+        checks = run_checks(rows, real_sample, solved, outcomes, features.bandwidths, cfg.certificate_rows, cfg.permutations, seed)
+        weights = rows.weights(solved)
     certificate = certificate_rows(outcomes, checks, features, cfg.permutations, seconds, counts.unmatched, strength)
-    weights = rows.weights(solved)
-    rows.close()
     for row in certificate:
         report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
     differences = {group: _difference(means[group], outcomes.get(group)) for group in means}

@@ -43,13 +43,25 @@ class Scorer:
     def weights(self, rows: Side) -> Any:
         """The columns of ``runtimes.rows.WEIGHTED`` for every row: an Arrow table, or a DataFrame where the rows lie in one.
 
-        The rows that were aligned get their weights; others what they would have had among them, so that theirs need not sum to 1."""
+        The rows that were aligned get their weights; others what they would have had among them, so that theirs need not sum to 1.
+        Raises DataError where the model weighs words and the rows have none."""
+        if self.base.density_ratio is not None and not rows.has_texts:
+            raise DataError(
+                "text: the model weighs words, but these rows have no text column; give the one that it was fitted with, or fit with density_ratio=0"
+            )
         rebased = with_base_measure(rows, self.base)
         if hasattr(rebased, "frame"):
             from synalign_spark.alignment.runtimes.driver_loop import SparkRows
 
             return SparkRows(rebased.frame, self.features).weights(self.solved)
         return LocalRows(rebased.table(), self.features, "recompute").weights(self.solved)
+
+    def check_width(self, width: int) -> None:
+        """Raises DataError for vectors of another width than those that were aligned."""
+        if width != self.features.width:
+            raise DataError(
+                f"embedding: vectors have the width {width}, and the model was fitted on {self.features.width}; embed all rows with one model"
+            )
 
     def check_labels(self, found: set[str | None]) -> None:
         """Raises DataError for labels that were not aligned."""

@@ -11,6 +11,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_NUMBERS, SYNTHETIC_SCHEMA, Draw, Job
 from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.spark.groups import by_group, group_column
 from synalign_spark.spark.keys import unit
 
@@ -56,9 +57,12 @@ def _taken(draw: Draw) -> Column:
 
 
 def real_side(embeddings: DataFrame, texts: DataFrame | None, prior: DataFrame | None, cfg: AlignConfig, seed: int) -> SparkSide:
-    """Real rows. embeddings: doc_id, label, embedding; texts: doc_id and text, or None; prior: doc_id and prior_weight, or None."""
+    """Real rows. embeddings: doc_id, label, embedding; texts: doc_id and text, or None; prior: doc_id and prior_weight, of which
+    only the ratios count, or None for equal ones."""
     if prior is not None:
-        embeddings = embeddings.join(prior.select("doc_id", F.coalesce("prior_weight", F.lit(1.0)).alias("prior")), "doc_id")
+        weight = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
+        largest = prior.agg(F.max(weight).alias("largest")).toArrow().to_pylist()[0]["largest"]  # one number
+        embeddings = embeddings.join(prior.select("doc_id", (weight * power_of_two_scale(largest or 0.0)).alias("prior")), "doc_id")
     else:
         embeddings = embeddings.withColumn("prior", F.lit(1.0))
     numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in REAL_NUMBERS.items()}

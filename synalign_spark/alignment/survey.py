@@ -14,11 +14,10 @@ from synalign_spark.core.groups import group_of, label_of
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import vector_widths
 
-WEIGHT_STEPS = 2.0**20  # weights of the real rows are added up as whole multiples of 2^-20
 SUM_STEPS = 2.0**32  # for sums of features, and of the weights and squared weights behind their means: exact, so no order of rows shows
 NO_WIDTH = 2**31 - 1
 
-COUNTS = ("rows", "bad", "bad_prior", "weighted", "weight", "total", "squares")  # what is summed; see ``_count_part``
+COUNTS = ("rows", "bad", "bad_prior", "weighted", "total", "squares")  # what is summed; see ``_count_part``
 SURVEY = pa.schema(
     [("grp", pa.string()), ("split", pa.string()), *((name, pa.int64()) for name in COUNTS), ("narrow", pa.int64()), ("wide", pa.int64())]
 )
@@ -27,7 +26,7 @@ SURVEY = pa.schema(
 @dataclass(frozen=True)
 class Survey:
     """Rows by group on both sides; weighted: synthetic rows with a positive base weight; real_weight: of the real rows, in steps of
-    2^-20; effective: real rows by group and split, (sum p)^2 / sum p^2 with weights p; width: of the vectors; wanted: shares by group that the user set."""
+    2^-32; effective: real rows by group and split, (sum p)^2 / sum p^2 with weights p; width: of the vectors; wanted: shares by group that the user set."""
 
     real: Mapping[str, int]
     synthetic: Mapping[str, int]
@@ -85,7 +84,7 @@ def survey(real: Side, synthetic: Side, label_shares: Mapping[str, float] | None
     found = Survey(
         {group: sums["rows"] for group, sums in counts["real"].items()}, {group: sums["rows"] for group, sums in counts["synthetic"].items()},
         {group: sums["weighted"] for group, sums in counts["synthetic"].items()},
-        {group: sums["weight"] for group, sums in counts["real"].items()}, _effective(rows), max(row["wide"] for row in rows), wanted,
+        {group: sums["total"] for group, sums in counts["real"].items()}, _effective(rows), max(row["wide"] for row in rows), wanted,
     )  # fmt: skip
     if wanted is not None:
         _check_shares(wanted, found.groups)
@@ -115,13 +114,13 @@ def _count_rows(batches: Batches, split: bool) -> Iterator[pa.RecordBatch]:
 
 
 def _count_part(widths: Any, prior: Any) -> dict[str, int]:
-    """bad: rows without a usable vector; bad_prior: with a weight that is none; weighted: with a positive one; weight, total,
-    squares: sums of the weights in steps of 2^-20 and 2^-32, and of their squares; narrow, wide: of the vectors."""
+    """bad: rows without a usable vector; bad_prior: with a weight that is none; weighted: with a positive one; total,
+    squares: sums of the weights and of their squares, in steps of 2^-32; narrow, wide: of the vectors."""
     usable = np.isfinite(prior) & (prior >= 0)
     p, widths = prior[usable], widths[widths >= 0]
     return {
         "rows": len(prior), "bad": len(prior) - len(widths), "bad_prior": int((~usable).sum()), "weighted": int((p > 0).sum()),
-        "weight": int(np.rint(p * WEIGHT_STEPS).sum()), "total": int(np.rint(p * SUM_STEPS).astype(np.int64).sum()),
+        "total": int(np.rint(p * SUM_STEPS).astype(np.int64).sum()),
         "squares": int(np.rint(p**2 * SUM_STEPS).astype(np.int64).sum()), "narrow": int(widths.min(initial=NO_WIDTH)), "wide": int(widths.max(initial=-1)),
     }  # fmt: skip
 

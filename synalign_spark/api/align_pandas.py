@@ -12,10 +12,11 @@ import pyarrow as pa
 from synalign_spark.alignment.arrow_side import ArrowSide, real_side, synthetic_side
 from synalign_spark.alignment.certificate import Certificate
 from synalign_spark.alignment.procedure import align_sides
+from synalign_spark.alignment.runtimes.rows import WEIGHTED
 from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment
 from synalign_spark.api.columns import AlignColumns
-from synalign_spark.api.frames import as_labels, as_vectors, encoded
+from synalign_spark.api.frames import as_labels, as_vectors, as_weights, encoded, smallest_of
 from synalign_spark.api.vector_ids import vector_id
 from synalign_spark.config import AlignConfig, EmbedConfig
 from synalign_spark.core.keys import content_ids
@@ -24,11 +25,13 @@ from synalign_spark.errors import DataError
 
 Float64Array = npt.NDArray[np.float64]
 MakeSide = Callable[..., ArrowSide]
+NO_VECTORS = np.empty((0, 0), dtype=np.float32)
+BLANKS = " \t\n\x0b\f\r"  # what Java calls white space
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one frame. ids, labels, texts: (n,); prior: (n,) weights; distinct: row of the first of each id, by order;
+    """The rows of one frame. ids, labels, texts: (n,); prior: (n,) weights; distinct: a row of each id;
     code: (n,) place of each row's id in ``distinct``; total: prior of all rows of each distinct id."""
 
     ids: list[str]
@@ -67,7 +70,10 @@ def weigh_pandas(frame: pd.DataFrame, columns: AlignColumns, scorer: Scorer, enc
     """The rows with the weights that an earlier alignment gives them. scale: of ``Alignment.sample_scale``. Raises DataError as align does."""
     rows = rows_of(frame, columns, "synthetic", columns.synthetic_weight)
     scorer.check_labels(set(rows.labels))
+    if not len(frame):
+        return _weighted(frame, rows, WEIGHTED.empty_table(), columns, scorer.per_label, scale)
     side = rows.side(synthetic_side, AlignConfig(per_label=scorer.per_label), encoder, scorer.seed)
+    scorer.check_width(side.width)
     return _weighted(frame, rows, scorer.weights(side), columns, scorer.per_label, scale)
 
 
@@ -85,14 +91,36 @@ def rows_of(frame: pd.DataFrame, columns: AlignColumns, side: str, weight: str |
     """The rows of a frame, checked. Raises DataError naming the column and how many rows."""
     texts = None if columns.text is None else _texts(frame[columns.text], side, columns.text)
     labels: list[str | None] = [None] * len(frame) if columns.label is None else _labels(frame[columns.label], side, columns.label)
-    vectors = None if columns.embedding is None or not len(frame) else as_vectors(frame[columns.embedding].tolist(), columns.embedding)
-    prior = np.ones(len(frame)) if weight is None else frame[weight].astype(np.float64).fillna(1.0).to_numpy()
+    vectors = (
+        None
+        if columns.embedding is None
+        else as_vectors(frame[columns.embedding].tolist(), columns.embedding)
+        if len(frame)
+        else NO_VECTORS
+    )
+    prior = np.ones(len(frame)) if weight is None else _prior(frame[weight], side, weight)
     ids = _ids(frame, columns, side, texts, labels, vectors)
     code, unique = pd.factorize(np.asarray(ids, dtype=object))
-    distinct = np.full(len(unique), len(frame), dtype=np.int64)
-    np.minimum.at(distinct, code, np.arange(len(frame)))
+    distinct = _distinct(code, len(unique), vectors)
     total: Float64Array = np.bincount(code, weights=prior, minlength=len(unique)).astype(np.float64)
     return Rows(ids, labels, texts, prior, distinct, code, total, vectors)
+
+
+def _prior(column: pd.Series, side: str, name: str) -> Float64Array:
+    prior = as_weights(column, name)
+    bad = int((~np.isfinite(prior) | (prior < 0)).sum())
+    if bad:
+        raise DataError(f"weight={name!r}: {bad} of {len(prior)} {side} rows have a negative or infinite weight; give numbers >= 0")
+    return prior
+
+
+def _distinct(code: npt.NDArray[np.int64], n_ids: int, vectors: npt.NDArray[np.float32] | None) -> npt.NDArray[np.int64]:
+    """A row of each id: the first or, of those with vectors, that with the smallest, so that the order of rows does not show. code: (n,)."""
+    rows: list[list[int]] = [[] for _ in range(n_ids)]
+    for row, place in enumerate(code.tolist()):
+        rows[place].append(row)
+    chosen = (same[0] if vectors is None else smallest_of(vectors, same) for same in rows)
+    return np.fromiter(chosen, dtype=np.int64, count=n_ids)
 
 
 def _ids(frame: pd.DataFrame, columns: AlignColumns, side: str, texts: list[str] | None, labels: Sequence[str | None],
@@ -112,16 +140,14 @@ def _ids(frame: pd.DataFrame, columns: AlignColumns, side: str, texts: list[str]
 
 def _texts(column: pd.Series, side: str, name: str) -> list[str]:
     texts: list[Any] = column.tolist()
-    empty = sum(not isinstance(text, str) or not text.strip() for text in texts)
+    empty = sum(not isinstance(text, str) or not text.strip(BLANKS) for text in texts)
     if empty:
         raise DataError(f"text={name!r}: {empty} of {len(texts)} {side} rows hold no text; filter them out")
     return texts
 
 
 def _labels(column: pd.Series, side: str, name: str) -> list[str | None]:
-    if pd.api.types.is_float_dtype(column) and not (column.dropna() == column.dropna().round()).all():
-        raise DataError(f"label={name!r}: holds numbers that are no classes; bin them, or name a column of text, integers or booleans")
-    labels: list[str | None] = as_labels(column.astype("Int64") if pd.api.types.is_float_dtype(column) else column)
+    labels = as_labels(column)
     missing = sum(label is None for label in labels)
     if missing:
         raise DataError(f"label={name!r}: {missing} of {len(labels)} {side} rows have no label; fill them or filter them out")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import pyarrow as pa
 from pyspark import StorageLevel
@@ -24,7 +23,7 @@ from synalign_spark.core.strength.mixing_weight import sample_weights
 from synalign_spark.errors import DataError
 from synalign_spark.spark.embed import encoding_tasks
 from synalign_spark.spark.keys import content_id, labelled_content_id
-from synalign_spark.spark.vectors import vector_column
+from synalign_spark.spark.user_columns import label_column, quoted, user_column, vector_column
 from synalign_spark.storage.tables import WEIGHTS
 from synalign_spark.udfs.arrow import to_matrix
 from synalign_spark.udfs.embed import embed_udf
@@ -90,20 +89,25 @@ def weigh_spark(frame: DataFrame, columns: AlignColumns, scorer: Scorer, encoder
     if columns.label is not None and scorer.per_label:
         scorer.check_labels({row["label"] for row in rows.distinct.select("label").distinct().limit(MOST_LABELS).collect()})
     vectors = _embedded(rows, columns, encoder)
+    first = (
+        vectors.select("embedding").limit(1).toArrow().column("embedding").to_pylist()
+    )  # one vector: all that can be known before the job
+    if first and first[0] is not None:
+        scorer.check_width(len(first[0]))
     prior = rows.distinct.select("doc_id", F.col("prior").alias("prior_weight"))
     texts = None if columns.text is None else rows.distinct.select("doc_id", "text")
     cfg = AlignConfig(per_label=scorer.per_label)
     weights = scorer.weights(synthetic_side(vectors, vectors.join(prior, "doc_id"), texts, cfg, scorer.seed))
-    return _spread(rows, weights if scorer.per_label else within_labels(weights), scale)
+    return _spread(rows, weights if scorer.per_label or columns.label is None else within_labels(weights), scale)
 
 
 def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | None) -> Frame:
     """The rows of a DataFrame, checked in one pass. Raises DataError naming the column and how many rows."""
-    prior = F.lit(1.0) if weight is None else F.coalesce(F.col(weight).cast("double"), F.lit(1.0))
+    prior = F.lit(1.0) if weight is None else F.coalesce(user_column(weight).cast("double"), F.lit(1.0))
     named = _with_id(frame, columns).withColumn(PRIOR, F.when(F.isnan(prior), 1.0).otherwise(prior))
     parts = [F.col(ROW_ID).alias("doc_id"), F.col(PRIOR).alias("prior")]
-    parts += [F.col(columns.text).cast("string").alias("text")] if columns.text else []
-    parts += [F.col(columns.label).cast("string").alias("label")] if columns.label else [F.lit(None).cast("string").alias("label")]
+    parts += [user_column(columns.text).cast("string").alias("text")] if columns.text else []
+    parts += [label_column(frame, columns.label).alias("label")] if columns.label else [F.lit(None).cast("string").alias("label")]
     parts += [vector_column(frame, columns.embedding).alias("embedding")] if columns.embedding else []
     rows = named.select(*parts)
     counted = _check(rows, columns, side)
@@ -113,40 +117,47 @@ def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | N
 
 def _with_id(frame: DataFrame, columns: AlignColumns) -> DataFrame:
     if columns.id is not None:
-        return frame.withColumn(ROW_ID, F.col(columns.id).cast("string"))
+        return frame.withColumn(ROW_ID, user_column(columns.id).cast("string"))
     if columns.text is not None:
-        text = F.col(columns.text).cast("string")
+        text = user_column(columns.text).cast("string")
         typed = frame.withColumn(ROW_ID, text)
         if columns.label is None:
             return typed.withColumn(ROW_ID, content_id(ROW_ID))
-        labelled = typed.withColumn(PRIOR, F.col(columns.label).cast("string"))
+        labelled = typed.withColumn(PRIOR, label_column(frame, columns.label))
         return labelled.withColumn(ROW_ID, labelled_content_id(ROW_ID, PRIOR)).drop(PRIOR)
-    schema = StructType([*frame.schema.fields, StructField(ROW_ID, StringType())])
-    return frame.mapInArrow(partial(_add_vector_ids, embedding=columns.embedding or "", label=columns.label), schema)
+    label = F.lit(None).cast("string") if columns.label is None else label_column(frame, columns.label)
+    typed = frame.withColumn(PRIOR, vector_column(frame, columns.embedding or "")).withColumn(ROW_ID, label)
+    added = typed.mapInArrow(_vector_ids, StructType([*frame.schema.fields, StructField(ROW_ID, StringType())]))
+    return added
 
 
-def _add_vector_ids(batches: Iterator[pa.RecordBatch], embedding: str, label: str | None) -> Iterator[pa.RecordBatch]:
+def _vector_ids(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The label in ROW_ID becomes the id of the row by its vector, which is in PRIOR and left out."""
     for batch in batches:
-        labels = [None] * batch.num_rows if label is None else [None if v is None else str(v) for v in batch.column(label).to_pylist()]
-        ids = [vector_id(row, own) for row, own in zip(to_matrix(batch.column(embedding)), labels, strict=True)]
-        yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(ids, pa.string())], names=[*batch.schema.names, ROW_ID])
+        vectors, labels = to_matrix(batch.column(PRIOR)), batch.column(ROW_ID).to_pylist()
+        ids = pa.array([vector_id(row, label) for row, label in zip(vectors, labels, strict=True)], pa.string())
+        names = [name for name in batch.schema.names if name not in (PRIOR, ROW_ID)]
+        yield pa.RecordBatch.from_arrays([*(batch.column(name) for name in names), ids], names=[*names, ROW_ID])
 
 
 def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, float]:
     """The number of rows and the sum of their prior weights, in one pass."""
     none = F.lit(0)
     counts = {
-        "text": F.count_if(F.coalesce(F.trim("text"), F.lit("")) == "") if columns.text else none,
+        "text": F.count_if(~F.coalesce(F.col("text"), F.lit("")).rlike(r"\S")) if columns.text else none,
         "label": F.count_if(F.col("label").isNull()) if columns.label else none,
         "id": F.count("*") - F.count_distinct("doc_id") if columns.id else none,
+        "weight": F.count_if(~(F.col("prior") >= 0) | (F.col("prior") == float("inf"))),
     }
     sums = {"rows": F.count("*"), "prior": F.coalesce(F.sum("prior"), F.lit(0.0))}
     found = rows.agg(*[column.alias(name) for name, column in (counts | sums).items()]).toArrow().to_pylist()[0]  # one row
-    words = {"text": "hold no text; filter them out", "label": "have no label; fill them or filter them out",
-             "id": "have no id, or that of another row; fill them, or leave id out"}  # fmt: skip
+    words = {"text": "hold no text; filter them out", "label": "have no label, or a number that is not whole; fill them or filter them out",
+             "id": "have no id, or that of another row; fill them, or leave id out",
+             "weight": "have a negative or infinite weight; give numbers >= 0"}  # fmt: skip
     for role, fix in words.items():
         if found[role]:
-            raise DataError(f"{role}={getattr(columns, role)!r}: {found[role]} of {found['rows']} {side} rows {fix}")
+            name = getattr(columns, f"{side}_weight" if role == "weight" else role)
+            raise DataError(f"{role}={name!r}: {found[role]} of {found['rows']} {side} rows {fix}")
     return int(found["rows"]), float(found["prior"])
 
 
@@ -160,10 +171,11 @@ def _embedded(frame: Frame, columns: AlignColumns, encoder: EmbedConfig) -> Data
 
 def _spread(frame: Frame, weights: DataFrame, scale: float) -> DataFrame:
     """The user's rows with the weights of their ids: rows of one id share by their prior weights."""
-    part = F.when(F.col("prior") > 0, F.col(PRIOR) / F.col("prior")).otherwise(F.lit(0.0))
+    own_prior, total = F.col(f"rows.{PRIOR}"), F.col("found.prior")
+    part = F.when(total > 0, own_prior / total).otherwise(F.lit(0.0))
     of_id = weights.join(frame.distinct.select("doc_id", "prior"), "doc_id")
-    own = [F.col(f"rows.`{name}`") for name in frame.named.columns if name not in (ROW_ID, PRIOR, *WEIGHT_COLUMNS)]
+    kept = [F.col(f"rows.{quoted(name)}") for name in frame.named.columns if name not in (ROW_ID, PRIOR, *WEIGHT_COLUMNS)]
     joined = frame.named.alias("rows").join(of_id.alias("found"), F.col(f"rows.{ROW_ID}") == F.col("found.doc_id"))
     shared = [(F.col(f"found.{name}") * part if "weight" in name else F.col(f"found.{name}")).alias(name) for name in WEIGHT_COLUMNS[:-1]]
     sample_weight = (F.col("found.weight") * part * F.lit(scale)).alias("sample_weight")
-    return joined.select(*own, *shared, sample_weight)
+    return joined.select(*kept, *shared, sample_weight)

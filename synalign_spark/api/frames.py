@@ -19,24 +19,37 @@ def frame_kind(frame: Any, name: str) -> str:
     >>> import pandas as pd
     >>> frame_kind(pd.DataFrame(), "real")
     'pandas'"""
-    package = type(frame).__module__.partition(".")[0]
-    if type(frame).__name__ == "DataFrame" and package in ("pandas", "pyspark"):
-        return "pandas" if package == "pandas" else "spark"
+    module = type(frame).__module__
+    if type(frame).__name__ == "DataFrame" and module.startswith(("pandas.", "pyspark.sql.")):
+        return "pandas" if module.startswith("pandas.") else "spark"
     raise DataError(f"{name}: must be a pandas or a Spark DataFrame, got {type(frame).__module__}.{type(frame).__name__}")
 
 
 def as_labels(values: Any) -> list[str | None]:
-    """The labels of a pandas series as Spark casts them to text; None for a missing one.
+    """The labels of a pandas series as Spark has them as text; None for a missing one.
+
+    Numbers that are whole are classes whatever their type is: a column of integers with a gap is one of floats to pandas.
+    Raises DataError for other numbers.
 
     >>> import pandas as pd
-    >>> as_labels(pd.Series([True, None, 3]))
-    ['true', None, '3']"""
+    >>> as_labels(pd.Series([True, None, 3])), as_labels(pd.Series([1.0, None]))
+    (['true', None, '3'], ['1', None])"""
     missing = values.isna().tolist()
-    return [None if null else _as_text(value) for value, null in zip(values.tolist(), missing, strict=True)]
+    return [None if null else as_text(value, values.name) for value, null in zip(values.tolist(), missing, strict=True)]
 
 
-def _as_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def as_text(label: Any, column: Any = "label") -> str:
+    """One label as text. Raises DataError for a number that is not whole.
+
+    >>> as_text(False), as_text(2.0)
+    ('false', '2')"""
+    if isinstance(label, float):
+        if not label.is_integer():
+            raise DataError(
+                f"label={column!r}: holds the number {label:g}, which is no class; bin it, or name a column of text, integers or booleans"
+            )
+        return str(int(label))
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def as_vectors(values: Sequence[Any], column: str) -> npt.NDArray[np.float32]:
@@ -52,6 +65,23 @@ def as_vectors(values: Sequence[Any], column: str) -> npt.NDArray[np.float32]:
         raise DataError(f"embedding={column!r}: holds what is no vector of numbers ({err}); give one list of floats a row") from err
     except DataError as err:
         raise DataError(f"embedding={column!r}: {err}") from err
+
+
+def smallest_of(x: npt.NDArray[np.float32], rows: Sequence[int]) -> int:
+    """Of some rows of x the one with the smallest vector, number by number, so that their order does not show. x: (n, d).
+
+    >>> smallest_of(np.array([[2.0, 0.0], [1.0, 5.0], [1.0, 4.0]]), [0, 1, 2])
+    2"""
+    return rows[0] if len(rows) == 1 else min(rows, key=lambda row: x[row].tolist())
+
+
+def as_weights(values: Any, column: str) -> npt.NDArray[np.float64]:
+    """Weights of a pandas series, (n,); 1 where one is missing. Raises DataError for what is no number."""
+    try:
+        found: npt.NDArray[np.float64] = values.astype(np.float64).fillna(1.0).to_numpy()
+    except (ValueError, TypeError) as err:
+        raise DataError(f"weight={column!r}: holds what is no number ({err}); give numbers >= 0") from err
+    return found
 
 
 def encoded(texts: list[str], cfg: EmbedConfig) -> npt.NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import pyarrow as pa
 
-from synalign_spark.api.frames import frame_kind
+from synalign_spark.api.frames import as_text, frame_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError, DataError
@@ -84,7 +84,11 @@ def generate(
     """
     cfg = make_config({"task": task, **options}, llm, model, n, backend)
     table = _to_arrow(demonstrations)
-    counts = dict(label_counts) if label_counts is not None else dict(Counter(table["label"].to_pylist()))
+    counts = (
+        {None if key is None else as_text(key): n for key, n in label_counts.items()}
+        if label_counts is not None
+        else dict(Counter(table["label"].to_pylist()))
+    )
     from rich.console import Console
 
     from synalign_spark.generation import engine

@@ -1,5 +1,6 @@
 """``select`` on a pandas frame: all in this process, no Spark and no Java."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from synalign_spark.api.frames import as_labels, as_vectors, encoded
+from synalign_spark.api.frames import as_labels, as_vectors, as_weights, encoded, smallest_of
 from synalign_spark.config import Config, EmbedConfig
 from synalign_spark.core.keys import content_ids, unit
 from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY, Clustering, cluster_rows, count_labels, demonstrations
@@ -53,7 +54,7 @@ def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig) -> _R
     """The rows of the frame, one an id, with their vectors."""
     texts: list[Any] = real[columns.text].tolist()
     labels = as_labels(real[columns.label]) if columns.label else [None] * len(real)
-    weights = real[columns.weight].astype(np.float64).fillna(1.0).to_numpy() if columns.weight else np.ones(len(real))
+    weights = as_weights(real[columns.weight], columns.weight) if columns.weight else np.ones(len(real))
     given_ids = real[columns.id] if columns.id else None
     _unusable(texts, given_ids, weights).refuse(columns)
     ids = content_ids(texts, labels) if given_ids is None else given_ids.astype(str).tolist()
@@ -86,12 +87,8 @@ def _vectors(column: pd.Series, places: list[list[int]]) -> npt.NDArray[np.float
     """One vector for each group of rows of one id: the smallest where they differ, so that their order does not show."""
     values = column.tolist()
     x = as_vectors([values[place] for same in places for place in same], str(column.name))
-    starts = np.cumsum([0, *(len(same) for same in places)])
-    chosen = [
-        first if last - first == 1 else first + min(range(last - first), key=lambda i: x[first + i].tolist())
-        for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
-    ]
-    return x[chosen]
+    starts = np.cumsum([0, *(len(same) for same in places)]).tolist()
+    return x[[smallest_of(x, range(first, last)) for first, last in itertools.pairwise(starts)]]
 
 
 def _picked_sets(earlier: pd.DataFrame, rows: _Rows, found: Clustering) -> list[PickedSet]:

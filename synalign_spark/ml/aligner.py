@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
-from pyspark.ml import Model
+from pyspark.ml import Estimator, Model
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.alignment.certificate import Certificate
@@ -35,13 +34,17 @@ class AlignerParams(KeywordParams):
         """The column parameters of ``align``."""
         return {name: self.getOrDefault(name) for name in ("text", "label", "embedding", "id", "weight")}
 
+    def encoder(self) -> dict[str, Any]:
+        """The keys of ``embed``; ``device`` is that of ``align``, as in :func:`synalign_spark.align`."""
+        return {name: value for name, value in self.options("embed").items() if name != "device"}
 
-class Aligner(AlignerParams, DefaultParamsReadable["Aligner"], DefaultParamsWritable):
+
+class Aligner(AlignerParams, Estimator["AlignerModel"], DefaultParamsReadable["Aligner"], DefaultParamsWritable):
     """Weights for synthetic rows, as :func:`synalign_spark.align`, as a model that can be kept and weighs other rows too.
 
     Parameters: text, label, embedding, id, weight (columns), origin, seed, and the keys of the configuration's sections ``align``
-    (regularization, n_features, ...) and ``embed`` (model, ...), each with ``getX`` and ``setX``. ``fit`` takes two DataFrames, or one
-    with both sides and the parameter ``origin``: an alignment has two inputs, where Spark's own estimators have one.
+    (regularization, n_features, ...) and ``embed`` (model, ...), each with ``getX`` and ``setX``. ``fit`` takes two DataFrames: an
+    alignment has two inputs, where Spark's own estimators have one. In a ``Pipeline`` it takes one with both sides, and the parameter ``origin``.
 
     >>> import pandas as pd
     >>> from synalign_spark.ml.aligner import Aligner
@@ -51,16 +54,23 @@ class Aligner(AlignerParams, DefaultParamsReadable["Aligner"], DefaultParamsWrit
     >>> bool(model.transform(synthetic[:1])["weight"][0] > model.transform(synthetic[-1:])["weight"][39])
     True"""
 
-    def fit(self, real: Any, synthetic: Any = None) -> "AlignerModel":
+    def fit(self, real: Any, synthetic: Any = None) -> "AlignerModel":  # type: ignore[override]
         """Aligns the rows of ``synthetic`` to those of ``real``: pandas or Spark DataFrames, both of one kind.
 
-        With the parameter ``origin`` one DataFrame holds both. Raises DataError and ConfigError as ``align`` does."""
-        first, second = (real, synthetic) if synthetic is not None else self._split(real)
-        options = self.options("align") | {name: value for name, value in self.options("embed").items() if name != "device"}
-        found = align(first, second, seed=self.getSeed(), **self.columns(), **options)
+        With the parameter ``origin`` one DataFrame holds both; the second argument may then be a param map, as with Spark's own estimators.
+        Raises DataError and ConfigError as ``align`` does."""
+        if isinstance(synthetic, dict):
+            return self.copy(synthetic).fit(real)
+        if synthetic is None:
+            return self._fit(real)
+        found = align(real, synthetic, seed=self.getSeed(), **self.columns(), **self.options("align"), **self.encoder())
         model = AlignerModel()
         model.take(found)
-        return self._copyValues(model)
+        fitted: AlignerModel = self._copyValues(model)
+        return fitted
+
+    def _fit(self, dataset: Any) -> "AlignerModel":
+        return self.fit(*self._split(dataset))
 
     def _split(self, frame: Any) -> tuple[Any, Any]:
         origin = self.getOrigin()
@@ -103,25 +113,18 @@ class AlignerModel(AlignerParams, Model, TableWritable):
         would have had among those. pandas or Spark DataFrame. Raises DataError for rows that cannot be used or labels that were not aligned."""
         if params:
             return self.copy(params).transform(dataset)
+        return self._transform(dataset)
+
+    def _transform(self, dataset: Any) -> Any:
         columns = AlignColumns.of(dataset.columns, dataset.columns, **self.columns())
-        encoder = EmbedConfig(**self.options("embed"))
+        encoder = EmbedConfig(**self.encoder())
         if frame_kind(dataset, "dataset") == "pandas":
             from synalign_spark.api.align_pandas import weigh_pandas
 
             return weigh_pandas(dataset, columns, self._scorer, encoder, self._sample_scale)
-        return self._transform(dataset)
-
-    def _transform(self, dataset: DataFrame) -> DataFrame:
         from synalign_spark.api.align_spark import weigh_spark
 
-        columns = AlignColumns.of(dataset.columns, dataset.columns, **self.columns())
-        return weigh_spark(dataset, columns, self._scorer, EmbedConfig(**self.options("embed")), self._sample_scale)
-
-    def copy(self, extra: Any = None) -> Self:
-        copied = super().copy(extra)
-        copied.__dict__.update({name: value for name, value in self.__dict__.items() if name in ("alignment", "certificate", "_scorer")})
-        copied.real_sample_weight, copied._sample_scale = self.real_sample_weight, self._sample_scale
-        return copied
+        return weigh_spark(dataset, columns, self._scorer, encoder, self._sample_scale)
 
     def to_tables(self) -> dict[str, pa.Table]:
         figures = {"certificate": self.certificate.rows, "real_sample_weight": self.real_sample_weight, "sample_scale": self._sample_scale}

@@ -15,7 +15,7 @@ from synalign_spark.config import ClusterConfig
 from synalign_spark.ml.shared import KeywordParams, TableWritable, with_columns, with_param, with_section
 from synalign_spark.spark.cluster import cluster
 from synalign_spark.spark.select import label_clusters
-from synalign_spark.spark.vectors import vector_column
+from synalign_spark.spark.user_columns import vector_column
 from synalign_spark.udfs.arrow import from_matrix
 from synalign_spark.udfs.assign import assign_udf
 

@@ -17,7 +17,7 @@ from synalign_spark.ml.kmeans import Clustered, Float64Array
 from synalign_spark.ml.shared import TableWritable, with_columns, with_param, with_section
 from synalign_spark.spark.columns import TRACE_COLUMNS, RealColumns, sets_of
 from synalign_spark.spark.explore import explore
-from synalign_spark.spark.vectors import vector_column
+from synalign_spark.spark.user_columns import vector_column
 from synalign_spark.udfs.arrow import from_matrix
 from synalign_spark.udfs.embed import embed_udf
 from synalign_spark.udfs.encoder import encoder_info

@@ -15,7 +15,7 @@ from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, c
 from synalign_spark.spark.embed import encoding_tasks
 from synalign_spark.spark.keys import content_id, labelled_content_id
 from synalign_spark.spark.select import choose_sets, demonstrations, label_clusters, picked_sets, sets_table
-from synalign_spark.spark.vectors import vector_column
+from synalign_spark.spark.user_columns import label_column, user_column, vector_column
 from synalign_spark.udfs.embed import embed_udf
 from synalign_spark.udfs.encoder import encoder_info
 
@@ -59,14 +59,14 @@ def explore(frame: DataFrame, columns: RealColumns, cfg: Config, seed: int, earl
 def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig) -> DataFrame:
     """doc_id, text, label, embedding and share_steps: one row an id. Checks all rows in one pass."""
     columns.check(frame.columns)
-    text = F.col(columns.text).cast("string")
-    label = F.col(columns.label).cast("string") if columns.label else F.lit(None).cast("string")
-    weight = F.col(columns.weight).cast("double") if columns.weight else F.lit(1.0)
+    text = user_column(columns.text).cast("string")
+    label = label_column(frame, columns.label) if columns.label else F.lit(None).cast("string")
+    weight = user_column(columns.weight).cast("double") if columns.weight else F.lit(1.0)
     named = frame.select(
         text.alias("text"),
         label.alias("label"),
         F.when(weight.isNull() | F.isnan(weight), 1.0).otherwise(weight).alias("weight"),
-        *([F.col(columns.id).cast("string").alias("doc_id")] if columns.id else []),
+        *([user_column(columns.id).cast("string").alias("doc_id")] if columns.id else []),
         *([vector_column(frame, columns.embedding).alias("embedding")] if columns.embedding else []),
     )
     if not columns.id:

@@ -20,6 +20,7 @@ from synalign_spark.config.alignment import ResampleConfig
 from synalign_spark.core.groups import group_of, label_of
 from synalign_spark.core.sampling import resample as core
 from synalign_spark.core.strength.mixing_weight import sample_weights
+from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.errors import DataError
 from synalign_spark.spark.groups import WEIGHT_STEPS, by_group, group_column
 from synalign_spark.spark.keys import unit
@@ -49,7 +50,9 @@ def resample(
     draw from has no weight, or too few rows for topn."""
     rows = weights.select("doc_id", group_column(True).alias("grp"), F.col("weight_in_label").alias("w"))
     counts = {row["grp"]: row for row in _counts(rows)}
-    real = _real(corpus)
+    largest = corpus.agg(F.max(_prior()).alias("largest")).toArrow().to_pylist()[0]["largest"]  # one number
+    scale = power_of_two_scale(largest or 0.0)
+    real = _real(corpus, scale)
     shares = _shares({group: row["weight"] for group, row in real.items()}, counts, label_shares)
     draws = _quotas(cfg, shares, counts)
     if cfg.method == "topn":
@@ -68,9 +71,9 @@ def resample(
         return _rows(drawn.withColumn("sample_weight", F.lit(1.0)), "synthetic")
     n_real = sum(row["n"] for row in real.values())
     own, other = sample_weights(n_real, sum(draws.values()), mixing_weight)
-    scale = own * n_real * WEIGHT_STEPS / sum(row["weight"] for row in real.values())
-    there = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * scale})
-    return _rows(there, "real").unionByName(_rows(drawn.withColumn("sample_weight", F.lit(other)), "synthetic"))
+    unit = own * n_real * scale * WEIGHT_STEPS / sum(row["weight"] for row in real.values())
+    real_rows = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * unit})
+    return _rows(real_rows, "real").unionByName(_rows(drawn.withColumn("sample_weight", F.lit(other)), "synthetic"))
 
 
 def _rows(rows: DataFrame, origin: str) -> DataFrame:
@@ -90,9 +93,9 @@ def _prior() -> Column:
     return F.coalesce("prior_weight", F.lit(1.0))
 
 
-def _real(corpus: DataFrame) -> dict[str, Any]:
-    """n (rows) and weight (their weight, in steps of 1 / WEIGHT_STEPS) of each label of the real rows."""
-    steps = F.rint(_prior() * WEIGHT_STEPS).cast("bigint")  # whole numbers: no order of the sum shows
+def _real(corpus: DataFrame, scale: float) -> dict[str, Any]:
+    """n (rows) and weight (their weight times scale, in steps of 1 / WEIGHT_STEPS) of each label of the real rows."""
+    steps = F.rint(_prior() * (WEIGHT_STEPS * scale)).cast("bigint")  # whole numbers: no order of the sum shows
     found = corpus.groupBy(group_column(True).alias("grp")).agg(F.count("*").alias("n"), F.sum(steps).alias("weight")).toArrow().to_pylist()
     return {row["grp"]: row for row in found}  # a row a label
 

@@ -1,6 +1,7 @@
 """``sa.align``: the same weights for pandas and Spark, duplicates as one row, and clear errors."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -138,11 +139,9 @@ def test_texts_are_embedded_where_there_are_no_vectors():
 
 def test_a_pandas_call_starts_no_java():
     code = """
-import sys, time
+import sys
 import numpy as np, pandas as pd
-start = time.perf_counter()
 import synalign_spark as sa
-assert time.perf_counter() - start < 5, "imports nothing heavy"
 assert not {"pyspark", "torch", "ray", "sklearn", "pydantic"} & set(sys.modules), sorted(sys.modules)
 x = np.random.default_rng(0).standard_normal((400, 8))
 frame = pd.DataFrame({"vec": list(x)})
@@ -152,6 +151,109 @@ assert not {"pyspark", "torch", "sentence_transformers"} & set(sys.modules)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(1.0)
+
+
+def test_the_import_takes_no_time():
+    """Under 0.3 s, as Python's own clock of imports has it; the fastest of three, on a machine that does other things too."""
+    code = [sys.executable, "-X", "importtime", "-c", "import synalign_spark"]
+    runs = [subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True).stderr for _ in range(3)]
+    assert min(int(run.splitlines()[-1].split("|")[1]) for run in runs) < 300_000, "microseconds"
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+def test_only_the_ratios_of_prior_weights_count(spark, kind, factor):
+    prior = np.random.default_rng(4).integers(1, 5, len(REAL)).astype(float)
+    options = {"label": "label", "embedding": "vec", "weight": "prior", "regularization": 0.1, **SMALL}
+    expected = sa.align(REAL.assign(prior=prior), SYNTHETIC, **options)
+    scaled = REAL.assign(prior=prior * factor)
+    found = (
+        sa.align(scaled, SYNTHETIC, **options)
+        if kind == "pandas"
+        else sa.align(as_spark(spark, scaled), as_spark(spark, SYNTHETIC), **options)
+    )
+    got = by_text(found.weights if kind == "pandas" else found.weights.toPandas())
+    np.testing.assert_allclose([got[key] for key in expected.weights["text"]], expected.weights["weight"], rtol=1e-6)
+    assert found.certificate.n_real_fit == expected.certificate.n_real_fit
+    assert found.real_sample_weight * factor == pytest.approx(expected.real_sample_weight)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+def test_of_equal_rows_with_other_vectors_the_order_does_not_show(spark, kind):
+    twice = pd.concat([SYNTHETIC[:60], SYNTHETIC[:20].assign(vec=SYNTHETIC["vec"][60:80].tolist())], ignore_index=True)
+    options = {"label": "label", "embedding": "vec", "regularization": 0.1, **SMALL}
+    expected = sa.align(REAL, twice, **options).weights.groupby("text")["weight"].sum()
+    again = (
+        sa.align(REAL, twice[::-1], **options).weights
+        if kind == "pandas"
+        else sa.align(as_spark(spark, REAL), as_spark(spark, twice), **options).weights
+    )
+    found = (again if kind == "pandas" else again.toPandas()).groupby("text")["weight"].sum()
+    np.testing.assert_allclose(found[expected.index], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [({"bad": 1.0, "good": 2.0}, {"1", "2"}), ({"bad": False, "good": True}, {"false", "true"}), ({"bad": 7, "good": 8}, {"7", "8"})],
+)
+@pytest.mark.parametrize("texts", [True, False])
+def test_numbers_and_booleans_are_classes_in_both_kinds(spark, labels, names, texts):
+    real, synthetic = (
+        frame.assign(label=frame["label"].map(labels)).drop(columns=[] if texts else ["text"]) for frame in (REAL, SYNTHETIC)
+    )
+    here = sa.align(real, synthetic, label="label", embedding="vec", regularization=0.1, **SMALL)
+    spark_result = sa.align(as_spark(spark, real), as_spark(spark, synthetic), label="label", embedding="vec", regularization=0.1, **SMALL)
+    assert set(here.certificate.by_label) == set(spark_result.certificate.by_label) == names
+    np.testing.assert_allclose(np.sort(spark_result.weights.toPandas()["weight"]), np.sort(here.weights["weight"]), rtol=1e-6)
+
+
+def test_names_with_dots_vectors_of_spark_ml_and_names_that_we_use(spark):
+    from pyspark.ml.functions import array_to_vector
+
+    rename = {"text": "the.text", "label": "a label", "vec": "x.y"}
+    frames = [as_spark(spark, frame.assign(prior=2.0, grp="mine", split=1)) for frame in (REAL, SYNTHETIC)]
+    frames = [frame.withColumn("vec", array_to_vector("vec")).withColumnsRenamed(rename) for frame in frames]
+    found = sa.align(*frames, text="the.text", label="a label", embedding="x.y", weight="prior", regularization=0.1, **SMALL)
+    expected = sa.align(REAL, SYNTHETIC, label="label", embedding="vec", regularization=0.1, **SMALL)
+    got = found.weights.toPandas()
+    assert {"prior", "grp", "split"} <= set(got.columns)
+    by_name = dict(zip(got["the.text"], got["weight"], strict=True))
+    np.testing.assert_allclose([by_name[key] for key in SYNTHETIC["text"]], expected.weights["weight"], rtol=1e-6)
+    alone = sa.align(*(frame.select("`x.y`") for frame in frames), text=None, embedding="x.y", **SMALL)
+    assert alone.weights.count() == len(SYNTHETIC)
+
+
+def test_what_is_persisted_is_given_back(spark):
+    """All but the weights, which are the caller's; after an error everything."""
+    frames, options = (as_spark(spark, REAL), as_spark(spark, SYNTHETIC)), {"label": "label", "embedding": "vec", **SMALL}
+    spark.catalog.clearCache()
+    held = spark.sparkContext._jsc.sc().getPersistentRDDs
+    before = held().size()
+    found = sa.align(*frames, regularization=0.1, **options)
+    assert held().size() == before + 1
+    found.weights.unpersist()
+    with pytest.raises(ConfigError, match="names ugly"):
+        sa.align(*frames, label_shares={"ugly": 1.0}, **options)
+    assert held().size() == before
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+@pytest.mark.parametrize(
+    ("prior", "words"),
+    [([-1.0], "weight='w': 1 of 50 synthetic rows have a negative or infinite weight"), ([float("inf")], "1 of 50 synthetic")],
+)
+def test_prior_weights_that_are_none_are_refused(spark, kind, prior, words):
+    rows = SYNTHETIC[:50].assign(w=prior + [1.0] * 49)
+    frames = (REAL, rows) if kind == "pandas" else (as_spark(spark, REAL), as_spark(spark, rows))
+    with pytest.raises(DataError, match=re.escape(words)):
+        sa.align(*frames, label="label", embedding="vec", weight="w", **SMALL)
+
+
+@pytest.mark.parametrize("empty", ["real", "synthetic"])
+def test_an_empty_side_is_said_without_a_model(empty):
+    frames = {"real": REAL, "synthetic": SYNTHETIC} | {empty: REAL[:0]}
+    with pytest.raises(DataError, match=f"there are no {empty} rows"):
+        sa.align(frames["real"], frames["synthetic"], label="label", embedding="vec", **SMALL)
 
 
 @pytest.mark.parametrize(
@@ -167,9 +269,8 @@ assert not {"pyspark", "torch", "sentence_transformers"} & set(sys.modules)
     ],
 )
 def test_what_is_wrong_is_named_with_the_fix(change, error, words):
-    with pytest.raises(error, match="(?s).*") as caught:
+    with pytest.raises(error, match=re.escape(words)):
         sa.align(REAL[:50], SYNTHETIC[:50], **{"label": "label", "embedding": "vec", **SMALL, **change})
-    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "spark"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.ml import Pipeline
 
 import synalign_spark as sa
 from synalign_spark.errors import ConfigError, DataError
@@ -20,7 +21,7 @@ def model():
 def test_parameters_have_getters_setters_and_limits():
     aligner = sa.Aligner(n_features=2048, regularization="auto").setLabel("label").setRegularization(0.5)
     assert (aligner.getNFeatures(), aligner.getRegularization(), aligner.getLabel()) == (2048, 0.5, "label")
-    assert "label" in aligner.explainParam("regularization") or aligner.explainParam("regularization").startswith("regularization")
+    assert "Strength lambda" in aligner.explainParam("regularization")
     with pytest.raises(ConfigError, match="did you mean regularization"):
         sa.Aligner(regularisation=1.0)
     with pytest.raises(ConfigError, match="holdout"):
@@ -69,7 +70,12 @@ def test_one_frame_with_both_sides_and_estimators_on_disk(spark, tmp_path, kind,
     both = pd.concat([REAL.assign(side="real"), SYNTHETIC.assign(side="synthetic")], ignore_index=True)
     sa.Aligner(origin="side", **OPTIONS).save(str(tmp_path / "aligner"))
     aligner = sa.Aligner.load(str(tmp_path / "aligner"))
-    found = aligner.fit(both if kind == "pandas" else as_spark(spark, both, 5)).weights
+    if kind == "pandas":
+        found = aligner.fit(both).weights
+    else:
+        pipeline = Pipeline(stages=[aligner]).fit(as_spark(spark, both, 5))
+        found = pipeline.stages[0].weights.drop("side")
+        assert pipeline.transform(as_spark(spark, SYNTHETIC.assign(side="synthetic"))).count() == len(SYNTHETIC)
     expected, got = by_text(model.weights), by_text(found if kind == "pandas" else found.toPandas())
     np.testing.assert_allclose([got[key] for key in expected], list(expected.values()), rtol=1e-6)
 
@@ -79,3 +85,24 @@ def test_labels_that_were_not_aligned_are_refused(spark, model, kind):
     rows = SYNTHETIC[:5].assign(label="ugly")
     with pytest.raises(DataError, match="label: ugly was not among the aligned rows; the model knows bad, good"):
         model.transform(rows if kind == "pandas" else as_spark(spark, rows))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows.drop(columns="text"), "text: the model weighs words, but these rows have no text column"),
+        (lambda rows: rows.assign(vec=[x[:5] for x in rows["vec"]]), "vectors have the width 5, and the model was fitted on 12"),
+    ],
+)
+def test_rows_that_the_model_cannot_weigh_are_refused(spark, kind, change, words):
+    few = sa.Aligner(**OPTIONS | {"cross_validation_rows": 5_000}).fit(REAL, SYNTHETIC)  # few real rows: words count
+    rows = change(SYNTHETIC[:5])
+    with pytest.raises(DataError, match=words):
+        few.transform(rows if kind == "pandas" else as_spark(spark, rows))
+
+
+def test_no_rows_have_no_weights(model):
+    found = model.transform(SYNTHETIC[:0])
+    assert len(found) == 0
+    assert set(ONE_COLUMN) <= set(found.columns)

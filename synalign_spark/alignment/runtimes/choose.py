@@ -96,6 +96,10 @@ def _in_process(cfg: AlignConfig, rows: int, width: int) -> Runtime:
         raise ConfigError(
             f"align.runtime is {cfg.runtime}, which needs Spark DataFrames; give those, or set align.runtime to local or auto"
         )
+    if cfg.device == "cuda":
+        raise ConfigError(
+            "align.device is cuda, but the rows do not fit: raise align.memory_gb, give Spark DataFrames, or set align.device to auto"
+        )
     storage, size = choose_storage(rows, cfg.n_features, cfg.memory_gb * GB - rows * width * 4)
     return Runtime("local", storage, 1, f"{size}, {_how(storage)}, device cpu")
 

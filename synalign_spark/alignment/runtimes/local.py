@@ -43,7 +43,11 @@ class LocalRows:
             share = np.array([problems[name].row_share for name in self._group])
             kept = np.flatnonzero(self._table.column("u_warm").to_numpy() < share)
             sample = load(self._table.take(pa.array(kept)), self._group[kept], self._x[kept], self._features, "float32", self._device)
-        return solve(problems, ShardRows(self._shard, sample, LocalCommunicator()).evaluate)
+        try:
+            return solve(problems, ShardRows(self._shard, sample, LocalCommunicator()).evaluate)
+        finally:
+            if sample is not self._shard:
+                release(sample)
 
     def _weights(self, solved: Mapping[str, Solved]) -> tuple[Float64Array, Float64Array]:
         parts = [self._shard.log_weights(name, solved[name].theta) for name in sorted(set(self._group))]

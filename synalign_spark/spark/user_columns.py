@@ -1,0 +1,44 @@
+"""Columns of a user's DataFrame, whatever their names and types: names are quoted, labels become text, vectors ``array<float>``."""
+
+from pyspark.ml.functions import vector_to_array
+from pyspark.ml.linalg import VectorUDT
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DecimalType, FractionalType, NumericType
+
+from synalign_spark.errors import DataError
+
+
+def quoted(name: str) -> str:
+    """The name as Spark takes it for one column, with dots and blanks in it.
+
+    >>> quoted("a.b")
+    '`a.b`'"""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def user_column(name: str) -> Column:
+    """A column by its whole name."""
+    return F.col(quoted(name))
+
+
+def label_column(frame: DataFrame, name: str) -> Column:
+    """A column of classes as text: whole numbers without a fraction whatever their type is, null for a number that is not whole."""
+    value = user_column(name)
+    if not isinstance(frame.schema[name].dataType, FractionalType | DecimalType):
+        return value.cast("string")
+    return F.when(value == F.rint(value), value.cast("long").cast("string"))
+
+
+def vector_column(frame: DataFrame, name: str) -> Column:
+    """A column of arrays of numbers or of Spark ML vectors, as ``array<float>``.
+
+    Raises DataError where there is no such column or it holds something else."""
+    if name not in frame.columns:
+        raise DataError(f"embedding column {name!r}: the frame has no such column; it has {', '.join(frame.columns)}")
+    kind = frame.schema[name].dataType
+    if isinstance(kind, VectorUDT):
+        return vector_to_array(user_column(name), "float32")
+    if not (isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType)):
+        raise DataError(f"embedding column {name!r} is of type {kind.simpleString()}; cast it to array<float>")
+    return user_column(name).cast("array<float>")

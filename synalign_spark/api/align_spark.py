@@ -1,13 +1,13 @@
 """``align`` on Spark DataFrames: rows stay on the executors; see :mod:`synalign_spark.alignment.procedure` for what reaches the driver."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
 
 from synalign_spark.alignment.align import within_labels
 from synalign_spark.alignment.certificate import Certificate
@@ -126,18 +126,12 @@ def _with_id(frame: DataFrame, columns: AlignColumns) -> DataFrame:
         labelled = typed.withColumn(PRIOR, label_column(frame, columns.label))
         return labelled.withColumn(ROW_ID, labelled_content_id(ROW_ID, PRIOR)).drop(PRIOR)
     label = F.lit(None).cast("string") if columns.label is None else label_column(frame, columns.label)
-    typed = frame.withColumn(PRIOR, vector_column(frame, columns.embedding or "")).withColumn(ROW_ID, label)
-    added = typed.mapInArrow(_vector_ids, StructType([*frame.schema.fields, StructField(ROW_ID, StringType())]))
-    return added
+    return frame.withColumn(ROW_ID, arrow_udf(_vector_ids, "string")(vector_column(frame, columns.embedding or ""), label))
 
 
-def _vector_ids(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The label in ROW_ID becomes the id of the row by its vector, which is in PRIOR and left out."""
-    for batch in batches:
-        vectors, labels = to_matrix(batch.column(PRIOR)), batch.column(ROW_ID).to_pylist()
-        ids = pa.array([vector_id(row, label) for row, label in zip(vectors, labels, strict=True)], pa.string())
-        names = [name for name in batch.schema.names if name not in (PRIOR, ROW_ID)]
-        yield pa.RecordBatch.from_arrays([*(batch.column(name) for name in names), ids], names=[*names, ROW_ID])
+def _vector_ids(vectors: pa.Array, labels: pa.Array) -> pa.Array:
+    rows = zip(to_matrix(vectors), labels.to_pylist(), strict=True)
+    return pa.array([vector_id(vector, label) for vector, label in rows], pa.string())
 
 
 def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, float]:

@@ -39,11 +39,11 @@ def make_plan(cfg: Config) -> dict[str, Any]:
         plan["embed_minutes"] = round(plan["rows"]["real"] / EMBEDDED_ROWS_PER_CORE_S / cores() / 60, 1)
     if "generate" in todo and cfg.generate.strategy != "imported":
         by_label = {None if label == "" else label: n for label, n in labels.items()}
-        plan["generate"] = estimate(cfg.generate, by_label, demonstration_sets_of(cfg, len(labels)), cfg.select.rows_per_set)
+        plan["generate"] = estimate(cfg.generate, by_label, expected_sets(cfg, len(labels)), cfg.select.rows_per_set)
     return plan
 
 
-def demonstration_sets_of(cfg: Config, n_labels: int) -> int:
+def expected_sets(cfg: Config, n_labels: int) -> int:
     """Demonstration sets to expect before the clusters are known."""
     return cfg.select.demonstration_sets if cfg.select.demonstration_sets != "auto" else 64 * n_labels
 

@@ -36,11 +36,11 @@ FEATURES = draw_feature_map(12, 64, [1.0], 0)
 def device_of(monkeypatch):
     """torch's CPU as a GPU with so many bytes free."""
 
-    def there(free_bytes, model="stand-in"):
+    def one_gpu(free_bytes, model="stand-in"):
         monkeypatch.setattr(align_device, "gpu_count", lambda: 1)
         monkeypatch.setattr(align_device, "gpu", lambda index=0, sharing=1: Gpu("cpu", model, free_bytes / sharing))
 
-    return there
+    return one_gpu
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_a_round_goes_on_from_the_sets_of_earlier_ones():
     held = np.flatnonzero(ROWS["a"] > 0)
     tracker = Tracker(CENTROIDS[held], ROWS["a"][held] / ROWS["a"].sum(), strata.median_length_scale(CENTROIDS), 0.1)
     tracker.replay([int(np.searchsorted(held, cluster_id)) for cluster_id in of_a])
-    assert [one.posterior_sd for one in second if one.label == "a"] == [pick.posterior_sd for pick in tracker.pick(2)]
+    assert [one.posterior_sd for one in second if one.label == "a"] == [candidate.posterior_sd for candidate in tracker.pick(2)]
 
 
 def test_no_set_is_left_once_all_rows_were_shown():

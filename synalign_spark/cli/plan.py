@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from synalign_spark.config import Config
+from synalign_spark.core import defaults
 from synalign_spark.formatting import number
 from synalign_spark.generation.estimate import estimate
 from synalign_spark.pipeline.runner import source_fingerprints, stored_states
@@ -45,7 +46,7 @@ def make_plan(cfg: Config) -> dict[str, Any]:
 
 def expected_sets(cfg: Config, n_labels: int) -> int:
     """Demonstration sets to expect before the clusters are known."""
-    return cfg.select.demonstration_sets if cfg.select.demonstration_sets != "auto" else 64 * n_labels
+    return cfg.select.demonstration_sets if cfg.select.demonstration_sets != "auto" else defaults.SETS_A_LABEL * n_labels
 
 
 def cores() -> int:

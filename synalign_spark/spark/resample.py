@@ -17,12 +17,12 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config.alignment import ResampleConfig
-from synalign_spark.core.groups import group_of, label_of
+from synalign_spark.core.groups import WEIGHT_STEPS, group_of, label_of
 from synalign_spark.core.sampling import resample as core
 from synalign_spark.core.strength.mixing_weight import sample_weights
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.errors import DataError
-from synalign_spark.spark.groups import WEIGHT_STEPS, by_group, group_column
+from synalign_spark.spark.groups import by_group, group_column
 from synalign_spark.spark.keys import unit
 from synalign_spark.storage.tables import AUGMENTED
 

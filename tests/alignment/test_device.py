@@ -18,12 +18,12 @@ from synalign_spark.alignment.runtimes.local import release
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import draw_feature_map
-from synalign_spark.core.solver import devices
 from synalign_spark.core.solver.device_shard import BLOCK_NUMBERS, FREE_SHARE, DeviceShard
-from synalign_spark.core.solver.devices import Gpu, gpu_count, gpu_index, may_have_gpu
 from synalign_spark.core.solver.path import Sample, Settings
 from synalign_spark.core.solver.shard import Shard
 from synalign_spark.core.solver.solve import Problem
+from synalign_spark.distributed import devices
+from synalign_spark.distributed.devices import Gpu, gpu_count, gpu_index, may_have_gpu
 from synalign_spark.distributed.spmd import run_spmd
 from synalign_spark.errors import ConfigError
 from synalign_spark.udfs.arrow import from_matrix

@@ -10,10 +10,10 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.defaults import SETS_A_LABEL
 from synalign_spark.core.sampling.gp import Tracker, median_length_scale
 from synalign_spark.core.sampling.quota import largest_remainder
 
-AUTO_SETS_A_LABEL = 64
 WEIGHT_STEPS = 2**24  # of the largest weight: sums of so many whole steps are exact, in any order, up to 2^29 rows
 
 IntArray = npt.NDArray[np.int64]
@@ -110,7 +110,7 @@ def demonstration_sets(clusters: LabelClusters, rule: Rule, earlier: Sequence[Pi
 
     earlier: the sets of the rounds before, in any order; the new round goes on from the variance that they left.
     Clusters are picked within each label. With ``demonstration_sets`` "auto" each label gets all its clusters,
-    AUTO_SETS_A_LABEL at most; else ``quota`` shares the sets out, at least one a label. Fewer sets come back where a label has no more rows.
+    SETS_A_LABEL at most; else ``quota`` shares the sets out, at least one a label. Fewer sets come back where a label has no more rows.
     Raises ValueError for fewer sets than labels and for an earlier set whose cluster holds no rows of its label.
 
     >>> from types import SimpleNamespace
@@ -169,7 +169,7 @@ def _quotas(strata: list[_Stratum], rule: Rule) -> IntArray:
     """Demonstration sets of each stratum in this round, zero where all its rows have been shown."""
     left = np.array([stratum.capacity(rule.rows_per_set).sum() for stratum in strata])
     if rule.demonstration_sets == "auto":
-        most: IntArray = np.minimum(left, [min(AUTO_SETS_A_LABEL, len(stratum.rows)) for stratum in strata])
+        most: IntArray = np.minimum(left, [min(SETS_A_LABEL, len(stratum.rows)) for stratum in strata])
         return most
     if rule.demonstration_sets < len(strata):
         raise ValueError(

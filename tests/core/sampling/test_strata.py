@@ -1,5 +1,4 @@
 import dataclasses
-import doctest
 
 import numpy as np
 import pytest
@@ -12,10 +11,6 @@ from synalign_spark.core.sampling.strata import LabelClusters, PickedSet, demons
 CENTROIDS = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.2, 0.1], [9.0, 9.0]])
 ROWS = {"b": np.array([2, 1, 6, 0, 5]), "a": np.array([8, 4, 3, 2, 0])}
 CLUSTERS = LabelClusters(np.arange(5), CENTROIDS, ROWS)
-
-
-def test_the_examples():
-    assert doctest.testmod(strata).failed == 0
 
 
 def test_labels_come_in_order_and_share_the_sets_out():

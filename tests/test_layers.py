@@ -52,13 +52,19 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
-        {"api", "config", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
+        {"api", "config", "core.defaults", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": ({"alignment", "api", "ml"}, set()),
 }  # fmt: skip
 JOBS_MAY = {"synalign_spark.cli.submit"}
+OUTSIDE = {"glob", "http", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}  # not for core
+MAY_ASK_OS = {  # what these files of core ask of the operating system
+    "solver/shard.py": {"os", "os.sched_getaffinity", "os.cpu_count"},  # usable_threads: the cores that this process may use
+    "solver/fused_pass.py": {"os", "os.path", "os.path.exists"},  # whether the code lies in an archive, which numba cannot cache beside
+}
+SPARK_CONTEXT = {"rdd", "sparkContext", "SparkContext", "_jvm", "_jdf", "_jsc"}  # what Spark Connect does not have
 
 
 def python_files(place: str) -> list[Path]:
@@ -67,26 +73,30 @@ def python_files(place: str) -> list[Path]:
     return [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else sorted(path.rglob("*.py"))
 
 
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it; of ``from a import b`` both ``a`` and ``a.b``."""
+    """Every module that a file imports, anywhere in it; of ``from a import b`` it is ``a.b``, and a relative one begins with a dot."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names}
     return found
 
 
 def broken(path: Path, layer: str) -> set[str]:
-    """Imports of a file that its layer does not allow."""
+    """Imports of a file that its layer does not allow, and relative ones: they would hide the layer that they lead to."""
     ours, others = ALLOWED[layer]
-    mine = {f"{OURS}.{name}" for name in ours | {layer}} | {f"{OURS}.__version__"}
+    allowed = {f"{OURS}.{name}" for name in ours | {layer}} | {f"{OURS}.__version__"}
     found = set()
     for module in imports(path):
         top = module.split(".")[0]
         if top == OURS:
-            fine = any(module == name or module.startswith(f"{name}.") for name in mine)
+            fine = any(module == name or module.startswith(f"{name}.") for name in allowed)
         else:
             fine = top in others or top in sys.stdlib_module_names
         if not fine:
@@ -102,8 +112,8 @@ def test_a_layer_imports_only_what_it_may(layer):
 
 
 def test_every_file_has_a_layer():
-    there = {path.relative_to(ROOT / OURS).parts[0].removesuffix(".py") for path in (ROOT / OURS).rglob("*.py")} | {"udfs"}
-    assert there == set(ALLOWED)
+    layers = {path.relative_to(ROOT / OURS).parts[0].removesuffix(".py") for path in (ROOT / OURS).rglob("*.py")} | {"udfs"}
+    assert layers == set(ALLOWED)
 
 
 def test_layers_form_no_circle():
@@ -117,9 +127,26 @@ def test_layers_form_no_circle():
 def test_the_rule_finds_a_forbidden_import(tmp_path):
     guilty = tmp_path / "guilty.py"
     guilty.write_text(
-        "def f():\n    from pyspark.sql import functions as F\n    from synalign_spark import storage\n    import numpy\n    return F\n"
+        "def f():\n    from pyspark.sql import functions as F\n    from synalign_spark import storage\n    import numpy\n"
+        "    from . import x\n    from ..storage import lake\n    return F\n"
     )
-    assert broken(guilty, "core") == {"pyspark.sql.functions", "synalign_spark.storage"}
+    assert broken(guilty, "core") == {"pyspark.sql.functions", "synalign_spark.storage", "..x", "..storage.lake"}
+
+
+def outside(path: Path) -> set[str]:
+    """Modules of file system and network that a file uses, ``open``, and what it asks of ``os``."""
+    nodes = list(ast.walk(tree(path)))
+    modules = {module.split(".")[0] for module in imports(path)} & OUTSIDE
+    calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    dotted = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    return modules | (calls & {"open"}) | {name for name in dotted if name.startswith("os.")}
+
+
+def test_the_core_uses_no_file_system_and_no_network():
+    """Mathematics only: what it needs it is given."""
+    core = ROOT / OURS / "core"
+    files = {str(path.relative_to(core)): path for path in core.rglob("*.py")}
+    assert {name: found for name, path in files.items() if (found := outside(path) - MAY_ASK_OS.get(name, set()))} == {}
 
 
 def test_generation_and_the_command_line_need_no_spark_to_be_imported():
@@ -138,14 +165,16 @@ def test_udfs_use_only_the_functions_and_types_of_pyspark():
     assert found == set()
 
 
-@pytest.mark.parametrize("package", ["spark", "alignment"])
+@pytest.mark.parametrize("package", ["alignment", "api", "ml", "spark", "udfs"])
 def test_transformations_use_no_rdd_and_no_spark_context(package):
     """So that Spark Connect works."""
-    words = (".rdd", "sparkContext", "SparkContext", "._jvm", "._jdf", "._jsc")
-    found = [
-        f"{path.name}: {word}" for path in python_files(f"{OURS}/{package}") for word in words if word in path.read_text(encoding="utf-8")
-    ]
-    assert found == []
+    found = {}
+    for path in python_files("udfs" if package == "udfs" else f"{OURS}/{package}"):
+        names = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+        names |= {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
+        if names & SPARK_CONTEXT:
+            found[path.name] = names & SPARK_CONTEXT
+    assert found == {}
 
 
 def test_jobs_are_thin():
@@ -167,5 +196,5 @@ def test_every_package_is_shipped():
     from setuptools import find_packages
 
     shipped = set(find_packages(str(ROOT), include=[f"{OURS}*"]))
-    there = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / OURS).rglob("*.py")} | {f"{OURS}.udfs"}
-    assert there - shipped == set()
+    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / OURS).rglob("*.py")} | {f"{OURS}.udfs"}
+    assert packages - shipped == set()

@@ -1,11 +1,9 @@
 """An error survives being quoted by Spark; what is not ours is not taken for ours. No Spark."""
 
-import doctest
 import pickle
 
 import pytest
 
-from synalign_spark import spark_errors
 from synalign_spark.errors import ContractError, DataError
 from synalign_spark.spark_errors import LONGEST_MESSAGE, carrier, failure_in, marked
 
@@ -21,10 +19,6 @@ class JavaCause:
 
     def getCause(self):  # noqa: N802
         return self._cause
-
-
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(spark_errors).failed == 0
 
 
 @pytest.mark.parametrize("message", ["plain", "two\nlines 'and' \"quotes\"", "ünïcode: 50% of 3", "x" * 10_000])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Column
-from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]
+from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]
 
 from synalign_spark.core.text import FORM, INVISIBLE, SPACE, SPACES_RE2
 
@@ -30,18 +30,6 @@ def normalise_udf() -> object:
     def normalised(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for texts in batches:
             yield normalise(texts)
-
-    return normalised
-
-
-def normalise_pandas_udf() -> object:
-    """The same on pandas series, for older Spark."""
-    import pandas as pd
-
-    @pandas_udf("string")  # type: ignore[untyped-decorator]
-    def normalised(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        for texts in batches:
-            yield normalise(pa.Array.from_pandas(texts, type=pa.string())).to_pandas()
 
     return normalised
 

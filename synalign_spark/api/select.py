@@ -36,8 +36,8 @@ def select(
     """Demonstrations for a language model: rows near the clusters that a Gaussian process knows least about.
 
     Rows are embedded, clustered by k-means, and clusters are picked by the largest posterior standard deviation, which
-    falls around every pick (Ren et al. 2025, arXiv 2502.08661, sec. 3.1). With a label, picks run per label and rows
-    without one are left out.
+    falls around every cluster that is picked (Ren et al. 2025, arXiv 2502.08661, sec. 3.1). With a label, clusters are
+    picked within each label and rows without one are left out.
 
     real: real rows, a pandas or a Spark DataFrame. A pandas frame is worked on in this process, without Java.
     n: demonstrations in all, ``n // rows_per_set`` sets of ``rows_per_set`` (3) each; fewer come back where rows run out.

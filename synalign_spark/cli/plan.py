@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from synalign_spark.config import Config
+from synalign_spark.core import defaults
 from synalign_spark.formatting import number
 from synalign_spark.generation.estimate import estimate
 from synalign_spark.pipeline.runner import source_fingerprints, stored_states
@@ -39,13 +40,13 @@ def make_plan(cfg: Config) -> dict[str, Any]:
         plan["embed_minutes"] = round(plan["rows"]["real"] / EMBEDDED_ROWS_PER_CORE_S / cores() / 60, 1)
     if "generate" in todo and cfg.generate.strategy != "imported":
         by_label = {None if label == "" else label: n for label, n in labels.items()}
-        plan["generate"] = estimate(cfg.generate, by_label, demonstration_sets_of(cfg, len(labels)), cfg.select.rows_per_set)
+        plan["generate"] = estimate(cfg.generate, by_label, expected_sets(cfg, len(labels)), cfg.select.rows_per_set)
     return plan
 
 
-def demonstration_sets_of(cfg: Config, n_labels: int) -> int:
+def expected_sets(cfg: Config, n_labels: int) -> int:
     """Demonstration sets to expect before the clusters are known."""
-    return cfg.select.demonstration_sets if cfg.select.demonstration_sets != "auto" else 64 * n_labels
+    return cfg.select.demonstration_sets if cfg.select.demonstration_sets != "auto" else defaults.SETS_A_LABEL * n_labels
 
 
 def cores() -> int:

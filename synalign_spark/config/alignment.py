@@ -29,8 +29,8 @@ class AlignConfig(Section):
     label_confidence: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda; "
-        f"with few real rows it is {defaults.STANDARD_RULE.confidence:g}, or {defaults.MILD_RULE.confidence:g} where the synthetic rows teach their labels "
-        "better than they do.",
+        f"with few real rows it is {defaults.STANDARD_RULE.confidence:g}, or {defaults.MILD_RULE.confidence:g} where the synthetic rows teach the labels "
+        "of the real rows better than these do.",
     )
     density_ratio: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
@@ -52,7 +52,7 @@ class AlignConfig(Section):
         "auto",
         description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is "
         f"{defaults.NO_RULE.ess_floor:g}, or with few labelled real rows {defaults.STANDARD_RULE.ess_floor:g} ({defaults.MILD_RULE.ess_floor:g} where the "
-        "synthetic rows teach their labels better than they do), which labels keep together and each by half.",
+        "synthetic rows teach the labels of the real rows better than these do), which labels keep together and each by half.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
@@ -60,7 +60,12 @@ class AlignConfig(Section):
     label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         None, description="Target share of each label in `weight` and in the rows drawn; null follows the corpus."
     )
-    holdout: float = Field(0.2, gt=0, lt=0.5, description="Share of the real rows that only validate the weights.")
+    holdout: float = Field(
+        0.2,
+        gt=0,
+        lt=0.5,
+        description="Share of the real rows that are held out: they shape no weight, and the certificate is measured on them.",
+    )
     validation: float = Field(
         0.4, gt=0, lt=0.6, description="Share of the real rows in the second half that chooses lambda; each half validates the other."
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from synalign_spark.config.section import Positive, Section
+from synalign_spark.core import defaults
 
 
 class EmbedConfig(Section):
@@ -24,7 +25,10 @@ class EmbedConfig(Section):
 class ClusterConfig(Section):
     """k-means over the vectors of the real rows."""
 
-    k: Positive | Literal["auto"] = Field("auto", description="Number of clusters; auto is sqrt(rows), between 8 and 1,000.")
+    k: Positive | Literal["auto"] = Field(
+        "auto",
+        description=f"Number of clusters; auto is sqrt(rows), between {defaults.FEWEST_CLUSTERS} and {defaults.MOST_CLUSTERS:,}.",
+    )
     sample_rows: Positive = Field(50_000, description="Rows of the hash sample that k-means is fitted on.")
     batch_rows: Positive = Field(4_096, description="Rows a mini-batch.")
     max_epochs: Positive = Field(20, description="Most passes over the sample.")
@@ -35,7 +39,8 @@ class SelectConfig(Section):
     """Which real rows are shown to the language model, picked by the uncertainty of a Gaussian process."""
 
     demonstration_sets: Positive | Literal["auto"] = Field(
-        "auto", description="Clusters to show rows of, over all labels; auto is all that have rows, at most 64 a label."
+        "auto",
+        description=f"Clusters to show rows of, over all labels; auto is all that have rows, at most {defaults.SETS_A_LABEL} a label.",
     )
     rows_per_set: Positive = Field(3, description="Real rows shown per demonstration set.")
     choice: Literal["nearest", "hash"] = Field("nearest", description="Rows nearest the centroid, or drawn by hash.")

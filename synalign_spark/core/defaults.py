@@ -1,4 +1,4 @@
-"""Every statistical constant of the alignment, and where it comes from. Configuration texts and documents read them from here.
+"""Every statistical constant of selection and alignment, and where it comes from. Configuration texts and documents read them from here.
 
 "Seven tasks" are AG News with rows of Llama-3.1-8B, IMDb with rows of three models, and SST-2 with CTRL (three seeds), GPT-3.5 and a mixture
 of both; "unseen real rows" are labelled training rows that a run did not take (``tests/bench/downstream.py --develop``), never test rows.
@@ -16,6 +16,10 @@ class FewRowsRule:
     ess_floor: float
     density_ratio: float
 
+
+# Clusters and demonstrations, where the configuration says auto
+FEWEST_CLUSTERS, MOST_CLUSTERS = 8, 1_000  # sqrt(rows) between them; a million rows have the most
+SETS_A_LABEL = 64  # demonstration sets at most: each costs a call for its attributes, so these calls do not grow with the corpus
 
 # Base measure and strength
 STANDARD_RULE = FewRowsRule(1.5, 0.4, 1.0)  # on unseen real rows of seven tasks with 300 real rows

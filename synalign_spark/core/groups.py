@@ -3,6 +3,7 @@
 A text and not an optional one, so that a map in Spark may have it as a key and no label can be taken for "none"."""
 
 ALL = ""
+WEIGHT_STEPS = 2.0**20  # weights of the real rows are added up as whole multiples of 2^-20: no order of the sum shows
 
 
 def group_of(label: str | None) -> str:

@@ -95,7 +95,7 @@ class Acceptor:
 
     min_chars, max_chars: limits after normalisation; copy_overlap: share of 5-grams from which a row is a copy.
 
-    >>> Acceptor(10, 100, 0.6).judge("Too short").reason
+    >>> Acceptor(10, 100, 0.6).check("Too short").reason
     'too_short'
     """
 
@@ -104,7 +104,7 @@ class Acceptor:
     copy_overlap: float
     _seen: set[bytes] = field(default_factory=set)
 
-    def judge(self, raw: str, copies: CopyIndex = NO_COPIES, label: str | None = None) -> Verdict:
+    def check(self, raw: str, copies: CopyIndex = NO_COPIES, label: str | None = None) -> Verdict:
         """The verdict on one row of a label. Does not remember it: see ``accept``."""
         text = without_label(normalise(raw), label)
         folded = fold(text)

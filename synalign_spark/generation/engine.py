@@ -226,7 +226,7 @@ class _Run:
     def _take_row(self, slot: Slot, index: int, raw: str) -> None:
         request = slot.request
         copies = slot.demonstration_set.copy_index if slot.demonstration_set else NO_COPIES
-        verdict = self.acceptor.judge(raw, copies, request.label)
+        verdict = self.acceptor.check(raw, copies, request.label)
         if verdict.reason:
             self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
         elif self.rows.accepted[request.label] >= self.quotas[request.label]:

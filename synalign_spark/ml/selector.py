@@ -11,11 +11,12 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from synalign_spark.api.select import selection_trace
 from synalign_spark.config import ClusterConfig, Config, EmbedConfig, SelectConfig, SourceConfig
 from synalign_spark.core.sampling.strata import posterior_sd
 from synalign_spark.ml.kmeans import Clustered, Float64Array
 from synalign_spark.ml.shared import TableWritable, with_columns, with_param, with_section
-from synalign_spark.spark.columns import TRACE_COLUMNS, RealColumns, sets_of
+from synalign_spark.spark.columns import RealColumns, sets_of
 from synalign_spark.spark.explore import explore
 from synalign_spark.spark.user_columns import vector_column
 from synalign_spark.udfs.arrow import from_matrix
@@ -99,7 +100,7 @@ class ExplorationSelectorModel(_Explored, Model, TableWritable):
     @property
     def trace(self) -> DataFrame:
         """How uncertainty fell, one row a demonstration set: the ``selection_trace`` table's columns."""
-        return self.demonstrations.select(*TRACE_COLUMNS).distinct().orderBy("round", "label", "set_rank")
+        return selection_trace(self.demonstrations)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         """Adds the nearest centroid, the squared distance to it, and the posterior standard deviation there: near 1 where no

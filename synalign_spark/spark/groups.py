@@ -7,8 +7,6 @@ from pyspark.sql import functions as F
 
 from synalign_spark.core.groups import ALL
 
-WEIGHT_STEPS = 2.0**20  # weights of the real rows are added up as whole multiples of 2^-20: no order of the sum shows
-
 
 def group_column(per_label: bool) -> Column:
     """The group that a row is matched in."""

@@ -16,7 +16,7 @@ def unit(seed: int, purpose: str, *ids: Column | str) -> Column:
 
 
 def content_id(text: Column | str) -> Column:
-    """The id of a row: sha256 of its normalised text, in hex."""
+    """The id of a row: sha256 of its text as it is given, in hex."""
     return F.sha2(text, 256)
 
 

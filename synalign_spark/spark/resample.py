@@ -2,7 +2,7 @@
 
 Every step is distributed. Rows are told apart by (label, first digits of doc_id): a bucket of about 4,096 rows in
 the order of the id, small enough for one task. One total a bucket reaches the driver, which shares out the
-draws; weights are whole ticks, so that no partitioning changes a sum. See ``core/resample.py``.
+draws; weights are whole ticks, so that no partitioning changes a sum. See ``core/sampling/resample.py``.
 """
 
 import zlib
@@ -17,12 +17,12 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config.alignment import ResampleConfig
-from synalign_spark.core.groups import group_of, label_of
+from synalign_spark.core.groups import WEIGHT_STEPS, group_of, label_of
 from synalign_spark.core.sampling import resample as core
 from synalign_spark.core.strength.mixing_weight import sample_weights
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.errors import DataError
-from synalign_spark.spark.groups import WEIGHT_STEPS, by_group, group_column
+from synalign_spark.spark.groups import by_group, group_column
 from synalign_spark.spark.keys import unit
 from synalign_spark.storage.tables import AUGMENTED
 
@@ -70,10 +70,10 @@ def resample(
     if not cfg.include_real:
         return _rows(drawn.withColumn("sample_weight", F.lit(1.0)), "synthetic")
     n_real = sum(row["n"] for row in real.values())
-    own, other = sample_weights(n_real, sum(draws.values()), mixing_weight)
-    unit = own * n_real * scale * WEIGHT_STEPS / sum(row["weight"] for row in real.values())
-    real_rows = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * unit})
-    return _rows(real_rows, "real").unionByName(_rows(drawn.withColumn("sample_weight", F.lit(other)), "synthetic"))
+    of_real, of_drawn = sample_weights(n_real, sum(draws.values()), mixing_weight)
+    factor = of_real * n_real * scale * WEIGHT_STEPS / sum(row["weight"] for row in real.values())
+    real_rows = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * factor})
+    return _rows(real_rows, "real").unionByName(_rows(drawn.withColumn("sample_weight", F.lit(of_drawn)), "synthetic"))
 
 
 def _rows(rows: DataFrame, origin: str) -> DataFrame:

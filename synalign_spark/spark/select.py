@@ -42,8 +42,8 @@ def select(
 
     centroids, clusters, corpus: the tables of those names. earlier: selection_trace of the rounds before; the new
     round goes on from the variance that they left, and a cluster picked again shows its next rows.
-    Where rows have labels, picks run per label and rows without one are left out. With ``demonstration_sets`` auto each
-    label gets all its clusters, 64 at most; else ``quota`` shares them out, at least one a label. Fewer sets or
+    Where rows have labels, clusters are picked within each label and rows without one are left out. With
+    ``demonstration_sets`` auto each label gets all its clusters, SETS_A_LABEL at most; else ``quota`` shares them out, at least one a label. Fewer sets or
     rows come back where a label or a cluster has no more. On the driver: the centroids and the sets.
     Raises DataError for no clusters or no rows left, ConfigError for fewer sets than labels."""
     sets = choose_sets(label_clusters(centroids), cfg, picked_sets(earlier))

@@ -35,8 +35,8 @@ MANIFEST = "manifest.json"
 class RunPaths:
     """Where a run keeps what is not a table: the folder ``<lake>/_synalign/<run_id>``.
 
-    >>> RunPaths("s3a://bucket/lake/", "first").manifest
-    's3a://bucket/lake/_synalign/first/manifest.json'
+    >>> RunPaths("s3a://bucket/lake/", "first").ledger
+    's3a://bucket/lake/_synalign/first/ledger'
     """
 
     lake: str
@@ -45,11 +45,6 @@ class RunPaths:
     @property
     def folder(self) -> str:
         return f"{self.lake.rstrip('/')}/{RUNS}/{self.run_id}"
-
-    @property
-    def manifest(self) -> str:
-        """What the run has finished, as JSON."""
-        return f"{self.folder}/{MANIFEST}"
 
     @property
     def ledger(self) -> str:

@@ -110,7 +110,7 @@ ATTRIBUTES = Table(
         REQUEST_ID,
         LABEL,
         Column("round", "int", "generation round"),
-        Column("set_rank", "int", "demonstration set that the demonstrations belong to; -1 where the strategy uses none"),
+        Column("set_rank", "int", "rank of the demonstration set; -1 where the strategy uses none"),
         Column("cluster_id", "int", "its cluster; -1 where the strategy uses none"),
         Column("demo_ids", "array<string>", "doc_id of the demonstrations in the prompt"),
         Column("attributes", "map<string,string>", "attribute name to value"),
@@ -187,7 +187,7 @@ CERTIFICATE = Table(
         LABEL,
         Column("n_synthetic", "bigint", "synthetic rows"),
         Column("n_real_fit", "bigint", "real rows that shaped the weights"),
-        Column("n_real_holdout", "bigint", "real rows that only validate them"),
+        Column("n_real_holdout", "bigint", "real rows held out, which shaped no weight"),
         Column("rule", "string", "how lambda was chosen: cross_validation, ess_rule, mmd_rule, fixed, plain, uniform"),
         Column("lambda", "double", "regularisation strength; infinity keeps the base measure"),
         Column("label_confidence_exponent", "double", "a: the base measure is the rows' own weight times p(label | row)^a"),
@@ -231,7 +231,7 @@ SOLVER_TRACE = Table(
         Column("density_ratio_exponent", "double", "b of the base measure"),
         Column("mixing_weight", "double", "real rows that the synthetic ones counted as, for 'mixing_weight'", nullable=True),
         Column("dual_value", "double", "dual objective", nullable=True),
-        Column("duality_gap", "double", "absolute gap", nullable=True),
+        Column("duality_gap", "double", "absolute duality gap", nullable=True),
         Column("mmd2_fit", "double", "MMD^2 to the rows that shaped the weights", nullable=True),
         Column("mmd2_validation", "double", "MMD^2 to rows that did not", nullable=True),
         Column("score", "double", "what the rule minimises: MMD^2 plus variance, or the log-loss of the classifiers", nullable=True),
@@ -243,7 +243,7 @@ SOLVER_TRACE = Table(
 )  # fmt: skip
 
 WITNESS = Table(
-    "witness", "align", "Where real rows' share is still missing: a label's real rows in one cluster.", ("label", "cluster_id"),
+    "witness", "align", "Where real rows are still under-represented: one row a label and cluster.", ("label", "cluster_id"),
     (
         LABEL,
         Column("cluster_id", "int", "cluster of the corpus that holds real rows of the label"),
@@ -254,7 +254,7 @@ WITNESS = Table(
         Column("synthetic_share", "double", "share of the label's weight on them"),
         Column("missing_share", "double", "max(0, real_share - synthetic_share)"),
         Column("witness_mean_before", "double", "mean of the MMD witness over its real rows, base weights"),
-        Column("witness_mean", "double", "the same, weighted; positive where real rows' share is missing"),
+        Column("witness_mean", "double", "the same, weighted; positive where real rows are under-represented"),
         Column("rank", "int", "1 is the largest witness_mean * real_share of the label"),
         Column("example_ids", "array<string>", "doc_id of the real rows with the largest witness, at most 3, largest first"),
         Column("examples", "array<string>", "their texts, the first 500 characters"),

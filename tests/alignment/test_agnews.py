@@ -65,11 +65,11 @@ def embeddings(spark, origin, ids, labels, x, _):
     return spark.createDataFrame(pa.table(columns, names=list(EMBEDDINGS.column_names)), EMBEDDINGS.ddl)
 
 
-def test_rows_drawn_by_weight_train_a_better_student_than_uniform_ones(spark, sets):
+def test_rows_drawn_by_weight_train_a_better_downstream_classifier_than_uniform_ones(spark, sets):
     ids, labels, x, texts = sets["synthetic"]
     frames = [embeddings(spark, name, *sets[name]) for name in ("real", "synthetic")]
-    made = [(key, text, label, "imported", "unknown", *[None] * 6) for key, text, label in zip(ids, texts, labels.tolist(), strict=True)]
-    synthetic = spark.createDataFrame(made, SYNTHETIC.ddl)
+    rows = [(key, text, label, "imported", "unknown", *[None] * 6) for key, text, label in zip(ids, texts, labels.tolist(), strict=True)]
+    synthetic = spark.createDataFrame(rows, SYNTHETIC.ddl)
     real_ids, real_labels, _, real_texts = sets["real"]
     corpus = spark.createDataFrame(
         [(k, text, label, None, len(text), None) for k, text, label in zip(real_ids, real_texts, real_labels.tolist(), strict=True)],

@@ -49,9 +49,9 @@ def tables(spark, real, synthetic, prior=None, partitions=1):
         return spark.createDataFrame(pa.table([*arrays, x], names=list(EMBEDDINGS.column_names)), EMBEDDINGS.ddl).repartition(*partitions)
 
     priors = prior or [None] * len(synthetic)
-    made = [(r[0], "text", r[1], "imported", "unknown", None, None, None, None, None, p) for r, p in zip(synthetic, priors, strict=True)]
+    rows = [(r[0], "text", r[1], "imported", "unknown", None, None, None, None, None, p) for r, p in zip(synthetic, priors, strict=True)]
     corpus = spark.createDataFrame([(r[0], f"text of {r[0]}", r[1], None, 4, None) for r in real], CORPUS.ddl)
-    fake = spark.createDataFrame(made, SYNTHETIC.ddl).repartition(*partitions)
+    fake = spark.createDataFrame(rows, SYNTHETIC.ddl).repartition(*partitions)
     return embeddings(real, "real"), embeddings(synthetic, "synthetic"), corpus, fake
 
 
@@ -83,10 +83,10 @@ def test_weights_sum_to_one_and_follow_the_corpus_shares(whole):
     found, _, _ = whole
     assert len(found) == len(FAKE)
     for label, share in (("cat", 2 / 3), ("dog", 1 / 3)):
-        mine = {key: row for key, row in found.items() if row["label"] == label}
-        assert column(mine, "weight_in_label").sum() == pytest.approx(1.0, abs=1e-9)
-        assert column(mine, "base_weight").sum() == pytest.approx(1.0, abs=1e-9)
-        assert column(mine).sum() == pytest.approx(share, abs=1e-9)
+        in_label = {key: row for key, row in found.items() if row["label"] == label}
+        assert column(in_label, "weight_in_label").sum() == pytest.approx(1.0, abs=1e-9)
+        assert column(in_label, "base_weight").sum() == pytest.approx(1.0, abs=1e-9)
+        assert column(in_label).sum() == pytest.approx(share, abs=1e-9)
 
 
 def test_the_certificate_shows_the_gain_on_rows_that_shaped_nothing(whole):
@@ -113,8 +113,10 @@ def test_weights_recover_the_shares_of_the_real_rows(whole):
     found, _, _ = whole
     nearest = {key: int(np.argmax(CENTRES @ x / np.linalg.norm(CENTRES, axis=1))) for key, _, x in FAKE}
     for label, shares in SHARES.items():
-        mass = [sum(row["weight_in_label"] for key, row in found.items() if row["label"] == label and nearest[key] == k) for k in range(3)]
-        np.testing.assert_allclose(mass, shares, atol=0.1)
+        weight = [
+            sum(row["weight_in_label"] for key, row in found.items() if row["label"] == label and nearest[key] == k) for k in range(3)
+        ]
+        np.testing.assert_allclose(weight, shares, atol=0.1)
 
 
 @pytest.mark.parametrize("partitions", [2, BY_LABEL])
@@ -153,9 +155,9 @@ def test_one_mixture_over_labels_still_sums_to_one_in_each_label(spark):
     found, certificate, _ = run(spark, REAL, FAKE, per_label=False, regularization=0.1)
     assert list(certificate) == [None]
     for label in ("cat", "dog"):
-        mine = [row for row in found.values() if row["label"] == label]
-        assert sum(row["weight_in_label"] for row in mine) == pytest.approx(1.0)
-        assert sum(row["base_weight"] for row in mine) == pytest.approx(1.0)
+        in_label = [row for row in found.values() if row["label"] == label]
+        assert sum(row["weight_in_label"] for row in in_label) == pytest.approx(1.0)
+        assert sum(row["base_weight"] for row in in_label) == pytest.approx(1.0)
     assert column(found).sum() == pytest.approx(1.0)
 
 

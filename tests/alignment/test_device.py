@@ -18,12 +18,12 @@ from synalign_spark.alignment.runtimes.local import release
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import draw_feature_map
-from synalign_spark.core.solver import devices
 from synalign_spark.core.solver.device_shard import BLOCK_NUMBERS, FREE_SHARE, DeviceShard
-from synalign_spark.core.solver.devices import Gpu, gpu_count, gpu_index, may_have_gpu
 from synalign_spark.core.solver.path import Sample, Settings
 from synalign_spark.core.solver.shard import Shard
 from synalign_spark.core.solver.solve import Problem
+from synalign_spark.distributed import devices
+from synalign_spark.distributed.devices import Gpu, gpu_count, gpu_index, may_have_gpu
 from synalign_spark.distributed.spmd import run_spmd
 from synalign_spark.errors import ConfigError
 from synalign_spark.udfs.arrow import from_matrix
@@ -36,11 +36,11 @@ FEATURES = draw_feature_map(12, 64, [1.0], 0)
 def device_of(monkeypatch):
     """torch's CPU as a GPU with so many bytes free."""
 
-    def there(free_bytes, model="stand-in"):
+    def one_gpu(free_bytes, model="stand-in"):
         monkeypatch.setattr(align_device, "gpu_count", lambda: 1)
         monkeypatch.setattr(align_device, "gpu", lambda index=0, sharing=1: Gpu("cpu", model, free_bytes / sharing))
 
-    return there
+    return one_gpu
 
 
 @pytest.fixture

@@ -44,10 +44,10 @@ def run(spark, real, fake, real_prior=None, partitions=1, **cfg):
 
     priors = real_prior or [None] * len(real)
     corpus = spark.createDataFrame([(r[0], r[2], r[1], None, 4, p) for r, p in zip(real, priors, strict=True)], CORPUS.ddl)
-    made = [(r[0], r[2], r[1], "imported", "unknown", *[None] * 6) for r in fake]
+    rows = [(r[0], r[2], r[1], "imported", "unknown", *[None] * 6) for r in fake]
     lines = []
     done = align(
-        embeddings(real, "real"), embeddings(fake, "synthetic"), corpus, spark.createDataFrame(made, SYNTHETIC.ddl),
+        embeddings(real, "real"), embeddings(fake, "synthetic"), corpus, spark.createDataFrame(rows, SYNTHETIC.ddl),
         AlignConfig(**SMALL | cfg), 0, lines.append, real_weights=real_prior is not None,
     )  # fmt: skip
     weights, certificate, trace = (frame.toArrow().to_pylist() for frame in (done.weights, done.certificate, done.trace))

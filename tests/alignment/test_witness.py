@@ -38,11 +38,11 @@ def side(real_counts, fake_counts):
     real, fake = rows_of("real", real_counts, 3), rows_of("fake", fake_counts, 4)
     rng, w, q, differences = np.random.default_rng(5), np.zeros(len(fake.ids)), np.zeros(len(fake.ids)), {}
     for label in real_counts:
-        mine, mean = fake.labels == label, FEATURES(real.x[real.labels == label]).astype(np.float64).mean(axis=0)
-        if mine.any():
-            w[mine], q[mine] = rng.dirichlet(np.ones(mine.sum())), 1 / mine.sum()
-            phi = FEATURES(fake.x[mine]).astype(np.float64)
-            differences["" if label is None else f"={label}"] = MeanDifference.of(mean, w[mine] @ phi, q[mine] @ phi)
+        rows, mean = fake.labels == label, FEATURES(real.x[real.labels == label]).astype(np.float64).mean(axis=0)
+        if rows.any():
+            w[rows], q[rows] = rng.dirichlet(np.ones(rows.sum())), 1 / rows.sum()
+            phi = FEATURES(fake.x[rows]).astype(np.float64)
+            differences["" if label is None else f"={label}"] = MeanDifference.of(mean, w[rows] @ phi, q[rows] @ phi)
         else:
             differences[f"={label}"] = MeanDifference.of(mean)
     return SimpleNamespace(real=real, fake=fake, w=w, q=q, differences=differences)
@@ -82,19 +82,19 @@ def oracle(s, differences=None):
     rows = []
     for label in sorted(set(s.real.labels), key=str):
         difference = (differences or s.differences).get("" if differences or label is None else f"={label}")
-        mine, theirs = s.real.labels == label, s.fake.labels == label
-        phi = FEATURES(s.real.x[mine]).astype(np.float64)
-        after, before, place, ids = phi @ difference.after, phi @ difference.before, s.real.cluster[mine], s.real.ids[mine]
-        at = s.fake.cluster[theirs]
+        of_real, of_fake = s.real.labels == label, s.fake.labels == label
+        phi = FEATURES(s.real.x[of_real]).astype(np.float64)
+        after, before, place, ids = phi @ difference.after, phi @ difference.before, s.real.cluster[of_real], s.real.ids[of_real]
+        at = s.fake.cluster[of_fake]
         clusters = sorted(set(place))
         pull = {c: after[place == c].sum() for c in clusters}
         for c in clusters:
             best = np.flatnonzero(place == c)[np.argsort(-after[place == c])][:3]
-            real_share, share = np.mean(place == c), s.w[theirs][at == c].sum()
+            real_share, share = np.mean(place == c), s.w[of_fake][at == c].sum()
             rows.append(
                 {
                     "label": label, "cluster_id": c, "real_rows": np.sum(place == c), "real_share": real_share, "synthetic_rows": np.sum(at == c),
-                    "synthetic_share_before": s.q[theirs][at == c].sum(), "synthetic_share": share, "missing_share": max(0.0, real_share - share),
+                    "synthetic_share_before": s.q[of_fake][at == c].sum(), "synthetic_share": share, "missing_share": max(0.0, real_share - share),
                     "witness_mean_before": before[place == c].mean(), "witness_mean": after[place == c].mean(),
                     "rank": 1 + sum(other > pull[c] for other in pull.values()), "example_ids": ids[best].tolist(),
                     "examples": [(f"text of {i} " + "x" * 600)[:500] for i in ids[best]],
@@ -105,9 +105,9 @@ def oracle(s, differences=None):
 
 def assert_is(got, want):
     assert [(row["label"], row["cluster_id"]) for row in got] == [(row["label"], row["cluster_id"]) for row in want]
-    for mine, theirs in zip(got, want, strict=True):
-        for name, value in theirs.items():
-            assert mine[name] == (pytest.approx(value, abs=5e-8) if isinstance(value, float) else value), (name, mine)
+    for found, wanted in zip(got, want, strict=True):
+        for name, value in wanted.items():
+            assert found[name] == (pytest.approx(value, abs=5e-8) if isinstance(value, float) else value), (name, found)
 
 
 LABELLED = side({"cat": 400, "dog": 250, "owl": 60}, {"cat": 150, "dog": 90})
@@ -121,9 +121,9 @@ def labelled(spark):
 def test_the_table_is_what_numpy_says(labelled):
     assert_is(labelled, oracle(LABELLED))
     for label in ("cat", "dog"):
-        mine = [row for row in labelled if row["label"] == label]
-        assert sum(row["real_share"] for row in mine) == pytest.approx(1.0)
-        assert sum(row["synthetic_share"] for row in mine) == pytest.approx(1.0)
+        in_label = [row for row in labelled if row["label"] == label]
+        assert sum(row["real_share"] for row in in_label) == pytest.approx(1.0)
+        assert sum(row["synthetic_share"] for row in in_label) == pytest.approx(1.0)
 
 
 def test_the_planted_hole_ranks_first(labelled):

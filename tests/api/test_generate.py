@@ -32,7 +32,7 @@ print(len(rows), [name for name in ("pyspark", "ray", "torch") if name in sys.mo
 
 
 @pytest.fixture
-def picks() -> pd.DataFrame:
+def demonstrations() -> pd.DataFrame:
     """Two labels: two demonstration sets of one row, and one."""
     texts = ["a warm and witty film", "what a fine piece of work", "two hours i will never get back"]
     return pd.DataFrame(
@@ -52,9 +52,9 @@ def test_the_examples_run():
             assert doctest.DocTestRunner().run(example) == doctest.TestResults(failed=0, attempted=len(example.examples))
 
 
-def test_pandas_in_pandas_out_in_the_columns_of_the_contract_and_shares_of_the_demonstrations(picks):
+def test_pandas_in_pandas_out_in_the_columns_of_the_contract_and_shares_of_the_demonstrations(demonstrations):
     with loopback() as server:
-        rows = generate(picks, llm=server.base_url, model="loopback", n=9, progress=False, rows_per_request=3)
+        rows = generate(demonstrations, llm=server.base_url, model="loopback", n=9, progress=False, rows_per_request=3)
     assert tuple(rows.columns) == SYNTHETIC.column_names
     assert rows["label"].value_counts().to_dict() == {"positive": 6, "negative": 3}
     assert rows["doc_id"].is_unique
@@ -67,64 +67,66 @@ def test_what_select_returns_is_taken_as_it_is(label):
     reviews = pd.DataFrame(
         {"text": ["fine", "good", "bad", "dire"], "stars": [5, 5, 1, 1], "vec": [[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]}
     )
-    picks = select(reviews, n=2, label=label, embedding="vec", k=2, rows_per_set=1)
+    demonstrations = select(reviews, n=2, label=label, embedding="vec", k=2, rows_per_set=1)
     with loopback() as server:
-        rows = generate(picks, llm=server.base_url, model="loopback", n=10, progress=False)
+        rows = generate(demonstrations, llm=server.base_url, model="loopback", n=10, progress=False)
     assert rows["label"].fillna("none").value_counts().to_dict() == ({"none": 10} if label is None else {"5": 5, "1": 5})
-    assert set(rows["cluster_id"]) == set(picks["cluster_id"])
+    assert set(rows["cluster_id"]) == set(demonstrations["cluster_id"])
 
 
-def test_rows_without_labels(picks):
+def test_rows_without_labels(demonstrations):
     with loopback() as server:
-        rows = generate(picks.assign(label=None).iloc[:1], llm=server.base_url, model="loopback", n=4, progress=False)
+        rows = generate(demonstrations.assign(label=None).iloc[:1], llm=server.base_url, model="loopback", n=4, progress=False)
     assert rows["label"].isna().all()
     assert len(rows) == 4
 
 
-def test_a_ledger_is_gone_on_with_and_a_limit_is_told(picks, tmp_path):
+def test_a_ledger_is_gone_on_with_and_a_limit_is_reported(demonstrations, tmp_path):
     with loopback() as server:
         arguments = {"llm": server.base_url, "model": "loopback", "n": 12, "ledger": str(tmp_path), "rows_per_request": 2}
         with pytest.warns(UserWarning, match=r"2 of 12 rows were accepted.*limits\.max_requests"):
-            few = generate(picks, progress=False, max_requests=4, **arguments)  # three attribute sets, and one call for rows
-        rows = generate(picks, progress=False, **arguments)
+            few = generate(demonstrations, progress=False, max_requests=4, **arguments)  # three attribute sets, and one call for rows
+        rows = generate(demonstrations, progress=False, **arguments)
     assert (len(few), len(rows)) == (2, 12)
     assert max(n for i, n in server.finished.items() if i) == 1
 
 
-def test_answers_that_were_paid_for_outlive_an_error(picks, tmp_path, monkeypatch):
+def test_answers_that_were_paid_for_outlive_an_error(demonstrations, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with loopback() as server:
         arguments = {"llm": server.base_url, "model": "loopback", "n": 200, "strategy": "simprompt", "progress": False}
         server.behaviour.fault = lambda i, body, n: (401, {}, "") if sum(server.finished.values()) > 8 else None
         with pytest.raises(EndpointError, match="stored answers are kept") as err:
-            generate(picks, **arguments)
+            generate(demonstrations, **arguments)
         (folder,) = tmp_path.iterdir()
         assert f"call generate again with ledger={str(folder)!r}" in err.value.__notes__[0]
         server.behaviour.fault = lambda i, body, n: None
-        assert len(generate(picks, ledger=str(folder), **arguments)) == 200
+        assert len(generate(demonstrations, ledger=str(folder), **arguments)) == 200
         assert max(n for i, n in server.finished.items() if i) == 1
-        generate(picks, **arguments | {"n": 5})
+        generate(demonstrations, **arguments | {"n": 5})
         with pytest.raises(ConfigError, match="label_shares"):
-            generate(picks, label_shares={"ugly": 1.0}, **arguments)
+            generate(demonstrations, label_shares={"ugly": 1.0}, **arguments)
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_the_same_seed_gives_the_same_rows_and_another_one_others(picks):
+def test_the_same_seed_gives_the_same_rows_and_another_one_others(demonstrations):
     with loopback() as server:
-        first, again, other = (generate(picks, llm=server.base_url, model="loopback", n=6, seed=seed, progress=False) for seed in (0, 0, 1))
+        first, again, other = (
+            generate(demonstrations, llm=server.base_url, model="loopback", n=6, seed=seed, progress=False) for seed in (0, 0, 1)
+        )
     pd.testing.assert_frame_equal(first, again)
     assert set(first["text"]).isdisjoint(other["text"])
 
 
-def test_the_key_comes_from_the_environment(picks, monkeypatch):
+def test_the_key_comes_from_the_environment(demonstrations, monkeypatch):
     monkeypatch.setenv("MY_KEY", "right-key")
     with loopback(Behaviour(keys=("right-key",))) as server:
-        assert len(generate(picks, llm=server.base_url, model="loopback", n=3, api_key_env="MY_KEY", progress=False)) == 3
+        assert len(generate(demonstrations, llm=server.base_url, model="loopback", n=3, api_key_env="MY_KEY", progress=False)) == 3
 
 
-def test_pandas_needs_no_spark_no_ray_and_no_torch(picks, tmp_path):
-    picks.to_json(tmp_path / "picks.json")
-    command = [sys.executable, "-c", NO_ENGINES, str(tmp_path / "picks.json"), str(ROOT), str(ROOT / "tests" / "generation")]
+def test_pandas_needs_no_spark_no_ray_and_no_torch(demonstrations, tmp_path):
+    demonstrations.to_json(tmp_path / "demonstrations.json")
+    command = [sys.executable, "-c", NO_ENGINES, str(tmp_path / "demonstrations.json"), str(ROOT), str(ROOT / "tests" / "generation")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "4 []"
 
 
@@ -148,29 +150,29 @@ def test_options_go_where_they_belong():
         ({"n": 0}, "generate.target_rows: got 0"),
     ],
 )
-def test_wrong_options_are_named(options, message, picks):
+def test_wrong_options_are_named(options, message, demonstrations):
     arguments = {"llm": "http://127.0.0.1:9/v1", "model": "m", "n": 5} | options
     with pytest.raises(ConfigError, match=message) as err:
-        generate(picks, **arguments)
+        generate(demonstrations, **arguments)
     assert "sk-secret" not in str(err.value)
 
 
-def test_demonstrations_that_cannot_be_used(picks):
+def test_demonstrations_that_cannot_be_used(demonstrations):
     arguments = {"llm": "http://127.0.0.1:9/v1", "model": "m", "n": 5}
     with pytest.raises(DataError, match=r"lack the columns set_rank, text; give what select\(\) returned"):
-        generate(picks.drop(columns=["text", "set_rank"]), **arguments)
+        generate(demonstrations.drop(columns=["text", "set_rank"]), **arguments)
     with pytest.raises(DataError, match="1 to 100,000 rows, got 0"):
-        generate(picks.iloc[:0], **arguments)
+        generate(demonstrations.iloc[:0], **arguments)
     with pytest.raises(DataError, match="must be a pandas or a Spark DataFrame, got builtins.list"):
         generate([], **arguments)
     with pytest.raises(DataError, match="another type"):
-        generate(picks.assign(set_rank="first"), **arguments)
+        generate(demonstrations.assign(set_rank="first"), **arguments)
 
 
-def test_spark_in_spark_out_with_the_rows_of_pandas(spark, picks):
+def test_spark_in_spark_out_with_the_rows_of_pandas(spark, demonstrations):
     with loopback() as server:
         arguments = {"llm": server.base_url, "model": "loopback", "n": 6, "progress": False}
-        frame = spark.createDataFrame(picks).repartition(3)
-        got, wanted = generate(frame, **arguments), generate(picks, **arguments)
+        frame = spark.createDataFrame(demonstrations).repartition(3)
+        got, wanted = generate(frame, **arguments), generate(demonstrations, **arguments)
     assert tuple(got.columns) == SYNTHETIC.column_names
     assert got.toArrow().sort_by("doc_id")["text"].to_pylist() == list(wanted.sort_values("doc_id")["text"])

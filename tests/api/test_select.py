@@ -1,6 +1,5 @@
 """``select`` on pandas frames: no JVM, no Spark."""
 
-import doctest
 import subprocess
 import sys
 
@@ -20,11 +19,6 @@ def corpus(n=120, seed=0):
     x = 3 * rng.normal(size=(5, 4))[rng.integers(5, size=n)] + rng.normal(size=(n, 4))
     labels = ["good" if i % 3 else "bad" for i in range(n)]
     return pd.DataFrame({"body": [f"text {i}" for i in range(n)], "class": labels, "vec": list(x.astype(np.float32))})
-
-
-@pytest.mark.parametrize("name", ["select", "options", "frames"])
-def test_the_examples(name):
-    assert doctest.testmod(sys.modules[f"synalign_spark.api.{name}"]).failed == 0
 
 
 def test_the_result_has_the_contracts_columns_and_the_index_of_the_rows():
@@ -57,7 +51,8 @@ def test_rounds_go_on_and_show_other_rows():
     assert [set(part["round"]) for part in (first, second, third)] == [{0}, {1}, {2}]
     together = pd.concat([first, second, third])
     assert not together["doc_id"].duplicated().any()
-    assert second["mean_sd_after"].max() < first["mean_sd_after"].min() or second["posterior_sd"].max() < 1
+    least, most = (part.groupby("label")["mean_sd_after"] for part in (first, second))
+    assert (most.max() < least.min()).all()
     assert len(selection_trace(together)) == 9
 
 

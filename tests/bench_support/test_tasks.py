@@ -91,7 +91,7 @@ def test_losses_are_those_beyond_the_standard_error_over_shared_seeds():
 def test_the_worst_margin_is_paired_by_seed_and_the_smallest_over_tasks():
     worst = summary.worst_margin(RUNS + EASY)
     assert (worst["task"], worst["other"]) == ("t", "dsir")
-    assert (worst["margin"], worst["stderr"]) == (0.02, 0.04)  # leads of -0.02 and 0.06
+    assert (worst["margin"], worst["stderr"]) == (0.02, 0.04)  # differences of -0.02 and 0.06
     to_uniform = summary.worst_margin(RUNS + EASY, against="uniform")
     assert (to_uniform["margin"], to_uniform["stderr"]) == (0.04, 0.02)  # 0.06 and 0.02
     assert summary.worst_margin(RUNS[:4]) is None
@@ -115,7 +115,7 @@ def test_the_gain_over_uniform_is_the_mean_over_tasks():
     trainings = [way for ways in RUNS[0]["scores"].values() for way in ways]
     found = summary.gains(few + more)
     assert {kind.split(", ")[0] for kind in found} == set(trainings)
-    assert found[f"{trainings[0]}, 300"] == pytest.approx((0.04 + 0.4) / 2)  # leads of 0.06 and 0.02, and of 0.4 in the easy task
+    assert found[f"{trainings[0]}, 300"] == pytest.approx((0.04 + 0.4) / 2)  # differences of 0.06 and 0.02, and of 0.4 in the easy task
     assert found[f"{trainings[0]}, more"] == pytest.approx(0.04)
 
 
@@ -146,10 +146,10 @@ def test_losses_tell_the_error_of_the_test_rows_too():
 def test_the_error_over_seeds_and_rows_is_that_of_repeated_trials():
     """Two methods that are equally good, on rows and seeds drawn anew: the mean comparison spreads as the error says."""
     rng = np.random.default_rng(1)
-    leads, errors = [], []
+    differences, errors = [], []
     for _ in range(400):
         hard, luck = rng.random((2, 200)), rng.normal(scale=0.05, size=(2, 4, 1))
         sides = [[row < 0.6 for row in hard[i] + luck[i] + rng.normal(scale=0.2, size=(4, 200))] for i in (0, 1)]
-        leads.append(np.mean(sides[0]) - np.mean(sides[1]))
+        differences.append(np.mean(sides[0]) - np.mean(sides[1]))
         errors.append(paired_error(*sides))
-    assert np.mean(errors) == pytest.approx(np.std(leads), rel=0.15)
+    assert np.mean(errors) == pytest.approx(np.std(differences), rel=0.15)

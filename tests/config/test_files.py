@@ -1,6 +1,5 @@
 """Configuration: overlays, settings, and every fault in one message with key, value and fix."""
 
-import doctest
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.config import Config, files
+from synalign_spark.config import Config
 from synalign_spark.config.files import load, overlay, parse_setting, read_yaml, validate
 from synalign_spark.errors import ConfigError
 
@@ -22,10 +21,6 @@ def faults(values: dict) -> str:
     with pytest.raises(ConfigError) as caught:
         validate(values)
     return str(caught.value)
-
-
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(files).failed == 0
 
 
 @pytest.mark.parametrize("name", ["quickstart", "local"])

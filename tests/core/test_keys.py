@@ -1,14 +1,9 @@
-import doctest
 import hashlib
 
 import numpy as np
 import pytest
 
 from synalign_spark.core import keys
-
-
-def test_the_examples():
-    assert doctest.testmod(keys).failed == 0
 
 
 def test_numbers_are_uniform_and_differ_between_seeds_and_purposes():

@@ -72,15 +72,15 @@ def shards(size):
 
 
 def exchange(comm):
-    mine = shards(comm.size)[comm.rank]
-    before = [values.copy() for values in mine]
+    shard = shards(comm.size)[comm.rank]
+    before = [values.copy() for values in shard]
     given = [
-        [comm.all_reduce(values) for values in mine],
-        [comm.all_reduce_max(values) for values in mine],
-        [comm.broadcast(values, root=comm.size - 1) for values in mine],
-        [comm.all_reduce(np.asfortranarray(mine[-1])), comm.all_reduce(mine[-1][::2, ::3]), comm.all_reduce(np.arange(4))],
+        [comm.all_reduce(values) for values in shard],
+        [comm.all_reduce_max(values) for values in shard],
+        [comm.broadcast(values, root=comm.size - 1) for values in shard],
+        [comm.all_reduce(np.asfortranarray(shard[-1])), comm.all_reduce(shard[-1][::2, ::3]), comm.all_reduce(np.arange(4))],
     ]
-    assert all(np.array_equal(a, b) for a, b in zip(mine, before, strict=True)), "an argument was changed"
+    assert all(np.array_equal(a, b) for a, b in zip(shard, before, strict=True)), "an argument was changed"
     return comm.rank, comm.size, given
 
 

@@ -25,7 +25,7 @@ SHOWN = CopyIndex.of(["The quick brown fox jumps over the lazy dog today", "A fi
     ],
 )
 def test_verdicts(text, reason):
-    assert Acceptor(10, 100, 0.4).judge(text, SHOWN).reason == reason
+    assert Acceptor(10, 100, 0.4).check(text, SHOWN).reason == reason
 
 
 @pytest.mark.parametrize(
@@ -49,15 +49,15 @@ def test_an_announced_label_is_no_part_of_the_text(text, left):
 
 
 def test_a_row_that_is_only_its_label_is_empty():
-    assert Acceptor(1, 100, 0.6).judge("Positive Review:", label="positive").reason == "empty"
+    assert Acceptor(1, 100, 0.6).check("Positive Review:", label="positive").reason == "empty"
 
 
 def test_duplicates_but_for_case_and_punctuation():
     acceptor = Acceptor(1, 100, 0.6)
-    acceptor.accept(acceptor.judge("Great film, truly!"))
-    assert acceptor.judge("great FILM... truly").reason == "duplicate"
-    assert acceptor.judge("great film, barely").reason is None
-    assert Acceptor(1, 100, 0.6).judge("great film truly").reason is None
+    acceptor.accept(acceptor.check("Great film, truly!"))
+    assert acceptor.check("great FILM... truly").reason == "duplicate"
+    assert acceptor.check("great film, barely").reason is None
+    assert Acceptor(1, 100, 0.6).check("great film truly").reason is None
 
 
 def test_overlap_by_hand():
@@ -68,4 +68,4 @@ def test_overlap_by_hand():
 
 
 def test_overlap_of_zero_never_refuses():
-    assert Acceptor(1, 100, 0.0).judge("one two three four five six", SHOWN).reason is None
+    assert Acceptor(1, 100, 0.0).check("one two three four five six", SHOWN).reason is None

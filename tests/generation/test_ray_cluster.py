@@ -126,8 +126,8 @@ def test_actors_on_two_nodes_one_of_them_lost(cluster, demonstrations, make_conf
         assert driver.wait(300) == 0
         assert max(n for i, n in server.finished.items() if i) <= 2
         in_process = make_config(server.base_url, target_rows=160)
-        here = generate(demonstrations, COUNTS, in_process, 0, str(tmp_path / "here"), quiet)
-    assert pa.parquet.read_table(tmp_path / "rows.parquet").to_pylist() == here.synthetic.to_pylist()
+        expected = generate(demonstrations, COUNTS, in_process, 0, str(tmp_path / "here"), quiet)
+    assert pa.parquet.read_table(tmp_path / "rows.parquet").to_pylist() == expected.synthetic.to_pylist()
     _wait_for(lambda: not _callers(), "the end of the actors")
     shown = subprocess.run(
         [sys.executable, "-c", WHERE, cluster], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=True

@@ -1,5 +1,3 @@
-import doctest
-
 import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
@@ -10,7 +8,7 @@ from pyspark.sql import functions as F
 from synalign_spark.config import ClusterConfig
 from synalign_spark.core.sampling.neighbours import nearest
 from synalign_spark.errors import ConfigError, DataError
-from synalign_spark.ml import SynAlignKMeans, SynAlignKMeansModel, kmeans
+from synalign_spark.ml import SynAlignKMeans, SynAlignKMeansModel
 
 OPTIONS = {"embedding": "vec", "k": 5, "seed": 3, "sample_rows": 100}
 
@@ -33,10 +31,6 @@ def model(frame):
 
 def found(transformed):
     return {row["name"]: (row["cluster_id"], row["sq_distance"]) for row in transformed.collect()}
-
-
-def test_the_examples(spark):
-    assert doctest.testmod(kmeans, extraglobs={"spark": spark}).failed == 0
 
 
 def test_rows_go_to_the_nearest_centroid(model, frame, x):

@@ -1,5 +1,3 @@
-import doctest
-
 import numpy as np
 import pytest
 from pyspark.sql import functions as F
@@ -7,7 +5,7 @@ from pyspark.sql import functions as F
 from synalign_spark.api.select import select, selection_trace
 from synalign_spark.core.sampling.gp import Tracker, median_length_scale
 from synalign_spark.errors import ConfigError
-from synalign_spark.ml import ExplorationSelector, ExplorationSelectorModel, selector
+from synalign_spark.ml import ExplorationSelector, ExplorationSelectorModel
 
 OPTIONS = {"embedding": "vec", "label": "label", "k": 6, "n": 8, "rows_per_set": 2, "seed": 1}
 
@@ -27,10 +25,6 @@ def model(frame):
 
 def found(transformed):
     return {row["text"]: (row["cluster_id"], row["sq_distance"], row["posterior_sd"]) for row in transformed.collect()}
-
-
-def test_the_examples(spark):
-    assert doctest.testmod(selector, extraglobs={"spark": spark}).failed == 0
 
 
 def test_demonstrations_are_those_of_select(frame, model):

@@ -35,14 +35,14 @@ def no_spark(cfg):
 
 def test_every_table_is_there_and_the_weights_are_a_distribution(finished):
     lake, manifest = finished
-    there = {table.name: parquet(lake, table) for table in tables.TABLES if table.producer != "generate" or table.name == "synthetic"}
-    assert all(set(table.column_names) <= set(there[table.name].column_names) for table in tables.TABLES if table.name in there)
-    weights = there["weights"]
-    assert weights.num_rows == there["synthetic"].num_rows == manifest["generate"]["summary"]["accepted"]
+    stored = {table.name: parquet(lake, table) for table in tables.TABLES if table.producer != "generate" or table.name == "synthetic"}
+    assert all(set(table.column_names) <= set(stored[table.name].column_names) for table in tables.TABLES if table.name in stored)
+    weights = stored["weights"]
+    assert weights.num_rows == stored["synthetic"].num_rows == manifest["generate"]["summary"]["accepted"]
     assert pc.sum(weights["weight"]).as_py() == pytest.approx(1.0, abs=1e-12)
     assert pc.min(weights["weight"]).as_py() >= 0
-    assert there["corpus"].num_rows == 240
-    assert there["augmented"].num_rows == 240 + weights.num_rows
+    assert stored["corpus"].num_rows == 240
+    assert stored["augmented"].num_rows == 240 + weights.num_rows
     assert Path(manifest["report"]["summary"]["report"]).exists()
 
 

@@ -1,6 +1,5 @@
 """``run`` from Python: in the caller's session, which stays as it was, and what the Run tells afterwards."""
 
-import doctest
 import os
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from synalign_spark.api import run as module
 from synalign_spark.api.run import run
 from synalign_spark.config.files import configured
 from synalign_spark.errors import ConfigError, DataError
@@ -18,10 +16,6 @@ from synalign_spark.storage import tables
 from tests.pipeline.films import imported
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
 
 
 def test_a_run_tells_its_tables_certificate_and_summary(finished_run):

@@ -93,9 +93,9 @@ def test_a_folder_of_jars_replaces_the_packages(tmp_path):
 
 
 def test_packages_of_the_user_and_of_s3_stand_beside_deltas():
-    own = "org.apache.hadoop:hadoop-azure:3.5.0"
-    conf = settings(config(lake={"path": "s3a://bucket/x"}, spark={"conf": {"spark.jars.packages": own}}), under_submit=False)
-    assert conf["spark.jars.packages"] == ",".join((own, DELTA_PACKAGE, S3_PACKAGES))
+    azure = "org.apache.hadoop:hadoop-azure:3.5.0"
+    conf = settings(config(lake={"path": "s3a://bucket/x"}, spark={"conf": {"spark.jars.packages": azure}}), under_submit=False)
+    assert conf["spark.jars.packages"] == ",".join((azure, DELTA_PACKAGE, S3_PACKAGES))
     source = settings(validate({"source": {"path": "s3a://bucket/rows.csv"}, "lake": {"format": "parquet"}}), under_submit=False)
     assert source["spark.jars.packages"] == S3_PACKAGES
 

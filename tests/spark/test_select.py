@@ -65,7 +65,7 @@ def selected(labelled):
 
 def test_picks_per_label_are_those_of_the_tracker(selected):
     _, trace = selected
-    for label, counts, quota in (("a", ROWS_A, 4), ("b", ROWS_B, 3)):  # 17 and 14 rows share 7 picks
+    for label, counts, quota in (("a", ROWS_A, 4), ("b", ROWS_B, 3)):  # 17 and 14 rows share 7 sets
         held = np.flatnonzero(np.array(counts) > 0)
         share = np.array(counts)[held] / sum(counts)
         tracker = Tracker(CENTRES[held], share, median_length_scale(CENTRES), CONFIG.noise, CONFIG.alpha)
@@ -73,28 +73,28 @@ def test_picks_per_label_are_those_of_the_tracker(selected):
         curve = tracker.trace(CONFIG.reach_sd)
         got = [row for row in trace if row["label"] == label]
         assert [row["set_rank"] for row in got] == list(range(quota))
-        assert [row["cluster_id"] for row in got] == [int(held[pick.position]) for pick in want]
+        assert [row["cluster_id"] for row in got] == [int(held[candidate.position]) for candidate in want]
         assert [row["round"] for row in got] == [0] * quota
-        np.testing.assert_allclose([row["cluster_share"] for row in got], [share[pick.position] for pick in want])
-        np.testing.assert_allclose([row["posterior_sd"] for row in got], [pick.posterior_sd for pick in want])
-        np.testing.assert_allclose([row["acquisition"] for row in got], [pick.acquisition for pick in want])
+        np.testing.assert_allclose([row["cluster_share"] for row in got], [share[candidate.position] for candidate in want])
+        np.testing.assert_allclose([row["posterior_sd"] for row in got], [candidate.posterior_sd for candidate in want])
+        np.testing.assert_allclose([row["acquisition"] for row in got], [candidate.acquisition for candidate in want])
         np.testing.assert_allclose([row["mean_sd_after"] for row in got], curve.mean_sd)
         np.testing.assert_allclose([row["coverage_after"] for row in got], curve.coverage)
 
 
-def test_demonstrations_are_the_nearest_rows_of_the_pick(labelled, selected):
+def test_demonstrations_are_the_nearest_rows_of_their_cluster(labelled, selected):
     demonstrations, trace = selected
     rows = labelled[1].toArrow().to_pylist()
     times = Counter()
-    for pick in trace:
-        shown = [row for row in demonstrations if (row["label"], row["set_rank"]) == (pick["label"], pick["set_rank"])]
-        inside = [row for row in rows if (row["label"], row["cluster_id"]) == (pick["label"], pick["cluster_id"])]
-        first = 2 * times[pick["label"], pick["cluster_id"]]
-        times[pick["label"], pick["cluster_id"]] += 1
+    for chosen in trace:
+        shown = [row for row in demonstrations if (row["label"], row["set_rank"]) == (chosen["label"], chosen["set_rank"])]
+        inside = [row for row in rows if (row["label"], row["cluster_id"]) == (chosen["label"], chosen["cluster_id"])]
+        first = 2 * times[chosen["label"], chosen["cluster_id"]]
+        times[chosen["label"], chosen["cluster_id"]] += 1
         nearest = sorted(inside, key=lambda row: (row["sq_distance"], row["doc_id"]))[first : first + 2]
         assert [row["doc_id"] for row in shown] == [row["doc_id"] for row in nearest]
         assert [row["rank_in_set"] for row in shown] == list(range(len(nearest)))
-        assert {row["posterior_sd"] for row in shown} == {pick["posterior_sd"]}
+        assert {row["posterior_sd"] for row in shown} == {chosen["posterior_sd"]}
         assert all(row["text"] == f"text of {row['doc_id']}" for row in shown)
 
 
@@ -145,10 +145,10 @@ def test_hash_choice_takes_the_smallest_hash_numbers(labelled):
     demonstrations, trace = results(labelled, cfg, seed=5)
     key = unit(5, "select.demonstrations", "doc_id").alias("key")
     rows = labelled[1].select("doc_id", "label", "cluster_id", key).toArrow().to_pylist()
-    for pick in trace:
-        inside = [row for row in rows if (row["label"], row["cluster_id"]) == (pick["label"], pick["cluster_id"])]
+    for chosen in trace:
+        inside = [row for row in rows if (row["label"], row["cluster_id"]) == (chosen["label"], chosen["cluster_id"])]
         want = [row["doc_id"] for row in sorted(inside, key=lambda row: row["key"])[:3]]
-        assert [row["doc_id"] for row in demonstrations if row["label"] == pick["label"]] == want
+        assert [row["doc_id"] for row in demonstrations if row["label"] == chosen["label"]] == want
 
 
 def test_impossible_requests_are_named(labelled):

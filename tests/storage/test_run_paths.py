@@ -7,7 +7,7 @@ from synalign_spark.storage.runs import RunStore, run_names
 def test_everything_of_a_run_lies_in_its_folder(tmp_path):
     paths = RunPaths(f"{tmp_path}/", "r")
     assert paths.folder == f"{tmp_path}/_synalign/r"
-    assert {paths.manifest, paths.ledger, paths.scratch} == {f"{paths.folder}/{name}" for name in ("manifest.json", "ledger", "doctor")}
+    assert {paths.ledger, paths.scratch} == {f"{paths.folder}/{name}" for name in ("ledger", "doctor")}
     assert paths.local_folder == paths.folder
     assert RunPaths("s3a://bucket/lake", "r").local_folder is None
 

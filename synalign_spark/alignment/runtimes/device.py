@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.solver.device_shard import device_storage
-from synalign_spark.core.solver.devices import Gpu, gpu, gpu_count, gpu_index
 from synalign_spark.core.solver.shard import SINGLE_FROM
+from synalign_spark.distributed.devices import Gpu, gpu, gpu_count, gpu_index
 from synalign_spark.errors import ConfigError
 
 if TYPE_CHECKING:

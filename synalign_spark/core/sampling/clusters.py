@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.communicator import LocalCommunicator
+from synalign_spark.core.defaults import FEWEST_CLUSTERS, MOST_CLUSTERS
 from synalign_spark.core.keys import unit
 from synalign_spark.core.sampling.kmeans import KMeansFit, by_size, fit
 from synalign_spark.core.sampling.neighbours import nearest
 from synalign_spark.core.sampling.strata import DemonstrationSet, LabelClusters
 
-AUTO_SMALLEST, AUTO_LARGEST = 8, 1_000
 SAMPLE_KEY, DEMONSTRATIONS_KEY = "cluster.sample", "select.demonstrations"  # purposes of the random numbers
 
 Float32Array = npt.NDArray[np.float32]
@@ -54,10 +54,10 @@ class Clustering:
 
 
 def n_clusters(rule: KMeansRule, n_rows: int) -> int:
-    """``k``, or the square root of the number of rows between 8 and 1,000. Raises ValueError for more clusters than rows."""
+    """``k``, or the square root of the number of rows between FEWEST_CLUSTERS and MOST_CLUSTERS. Raises ValueError for more clusters than rows."""
     fitted_on = min(n_rows, rule.sample_rows)
     if rule.k == "auto":
-        return min(fitted_on, max(AUTO_SMALLEST, min(AUTO_LARGEST, round(math.sqrt(n_rows)))))
+        return min(fitted_on, max(FEWEST_CLUSTERS, min(MOST_CLUSTERS, round(math.sqrt(n_rows)))))
     if rule.k > n_rows:
         raise ValueError(f"k is {rule.k} but the corpus has {n_rows} rows; set it to at most {n_rows}, or to auto")
     if rule.k > fitted_on:

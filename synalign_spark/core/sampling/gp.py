@@ -1,8 +1,8 @@
 """Exploration-aware sampling: pick the centroids that a Gaussian process knows least about.
 
-The posterior variance after picks S, v(c) = k(c,c) - k(c,S) (K_SS + s^2 I)^-1 k(S,c), needs no targets, so
-the loop is a pivoted Cholesky decomposition of K: pick j adds one column, v falls by its square. Since v
-never rises, a stale value bounds the fresh one and most candidates need no look at most picks.
+The posterior variance with the centroids S known, v(c) = k(c,c) - k(c,S) (K_SS + s^2 I)^-1 k(S,c), needs no targets, so
+the loop is a pivoted Cholesky decomposition of K: the j-th one picked adds one column, v falls by its
+square. Since v never rises, a stale value bounds the fresh one, and most candidates need no look at most steps.
 """
 
 import heapq
@@ -24,7 +24,7 @@ UNLIMITED = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Selected:
-    """One pick. position: row of the candidates; posterior_sd: before the pick; acquisition: the value that won."""
+    """One candidate that was picked. position: its row; posterior_sd: before it was picked; acquisition: the value that won."""
 
     position: int
     posterior_sd: float
@@ -33,8 +33,8 @@ class Selected:
 
 @dataclass(frozen=True)
 class Trace:
-    """How uncertainty fell: one entry a pick. mean_sd: mean by cluster share of the candidates' posterior standard
-    deviation after the pick, (t,); coverage: share of the rows in clusters whose standard deviation is below the reach, (t,)."""
+    """How uncertainty fell: one entry for each candidate picked. mean_sd: mean by cluster share of the candidates' posterior standard
+    deviation afterwards, (t,); coverage: share of the rows in clusters whose standard deviation is below the reach, (t,)."""
 
     mean_sd: Float64Array
     coverage: Float64Array
@@ -42,12 +42,12 @@ class Trace:
 
 @dataclass
 class Tracker:
-    """The state of the Gaussian process over the candidates; picks go on from where the last ones ended.
+    """The state of the Gaussian process over the candidates; each call of ``pick`` goes on from where the last one ended.
 
     centroids: (k, d) float64, in the order that breaks ties (by id); share: (k,) share of the rows, > 0;
     length_scale: of the RBF kernel, in units of distance; noise: standard deviation s; alpha: exponent of cluster share.
     picked: positions so far, in order; columns: (k, >= len(picked)) of the Cholesky factor, row c filled up to
-    filled[c]; evaluations: column entries computed, the cost of the picks."""
+    filled[c]; evaluations: column entries computed, the cost so far."""
 
     centroids: Float64Array
     share: Float64Array
@@ -72,42 +72,42 @@ class Tracker:
             self.columns, self.filled = np.zeros((k, 8)), np.zeros(k, dtype=np.int64)
 
     def pick(self, count: int, capacity: IntArray | None = None) -> list[Selected]:
-        """The next ``count`` picks: each the largest sd * cluster share^alpha, ties to the earlier candidate.
+        """The next ``count`` candidates: each the largest sd * cluster share^alpha, ties to the earlier candidate.
 
-        capacity: (k,) how often each candidate may still be picked, any number of times by default; fewer picks
+        capacity: (k,) how often each candidate may still be picked, any number of times by default; fewer
         are returned where it runs out. A candidate may win again: noise keeps its variance above zero."""
         left = np.full(len(self.share), UNLIMITED) if capacity is None else np.array(capacity, dtype=np.int64)
         weight = self.share**self.alpha
         queue = [(-self._sd(c) * weight[c], c) for c in np.flatnonzero(left > 0).tolist()]  # stale: upper bounds
         heapq.heapify(queue)
-        picks: list[Selected] = []
-        while queue and len(picks) < count:
+        selected: list[Selected] = []
+        while queue and len(selected) < count:
             fresh = self._freshen_top(queue, weight)
             best = max(value for value, _ in fresh)
             value, winner = min(((value, c) for value, c in fresh if value >= best * (1 - TIE)), key=lambda pair: pair[1])
-            picks.append(Selected(winner, self._sd(winner), value))
+            selected.append(Selected(winner, self._sd(winner), value))
             left[winner] -= 1
             self._append(winner)
             for value, c in fresh:
                 if left[c] > 0:
                     heapq.heappush(queue, (-value, c))
-        return picks
+        return selected
 
     def replay(self, positions: Iterable[int]) -> None:
-        """Makes picks that an earlier round made, so that this round goes on from the variance they left."""
+        """Picks what an earlier round picked, so that this round goes on from the variance that it left."""
         for position in positions:
             self._fill(position, len(self.picked))
             self._append(position)
 
     def posterior_sd(self) -> Float64Array:
-        """Posterior standard deviation at every candidate after all picks, (k,)."""
+        """Posterior standard deviation at every candidate, given all that were picked, (k,)."""
         for c in range(len(self.share)):
             self._fill(c, len(self.picked))
         drop: Float64Array = np.square(self.columns[:, : len(self.picked)]).sum(axis=1)
         return np.sqrt(np.maximum(1.0 - drop, 0.0))
 
     def trace(self, reach_sd: float, start: int = 0) -> Trace:
-        """Mean uncertainty and coverage after each pick from number ``start`` on; fills what the queue left out."""
+        """Mean uncertainty and coverage after each candidate picked, from number ``start`` on; fills what the queue left out."""
         self.posterior_sd()
         drop = np.cumsum(np.square(self.columns[:, : len(self.picked)]), axis=1)[:, start:]  # (k, t)
         sd = np.sqrt(np.maximum(1.0 - drop, 0.0))
@@ -139,7 +139,7 @@ class Tracker:
         kernel = np.exp(np.square(self.centroids[pivots] - self.centroids[c]).sum(axis=1) / (-2 * self.length_scale**2))
         row = self.columns[c]
         for j, pivot in enumerate(pivots, start):
-            # The pivot's own row holds its entries up to j at the time of its pick, whatever came later.
+            # The pivot's own row holds its entries up to j from when it was picked, whatever came later.
             above = self.columns[pivot, :j]
             diagonal = 1.0 + self.noise**2 - float(above @ above)
             row[j] = (kernel[j - start] - float(above @ row[:j])) / np.sqrt(diagonal)
@@ -147,7 +147,7 @@ class Tracker:
         self.evaluations += upto - start
 
     def _append(self, position: int) -> None:
-        """Adds an up-to-date candidate to the picks."""
+        """Adds an up-to-date candidate to those picked."""
         self.picked.append(int(position))
         if len(self.picked) > self.columns.shape[1]:
             self.columns = np.concatenate([self.columns, np.zeros_like(self.columns)], axis=1)

@@ -130,21 +130,21 @@ def _plus_plus(rows: Float64Array, k: int, rng: np.random.Generator) -> Float64A
     def sq_dist(chosen: IntArray) -> Float64Array:
         size = norms[:, None] + norms[chosen]  # (m, c)
         found: Float64Array = size - 2 * centred @ centred[chosen].T
-        found[found <= rounding * size] = 0.0  # equal rows must have no chance of a second pick
+        found[found <= rounding * size] = 0.0  # equal rows must have no chance to be drawn twice
         return found
 
-    picks = [int(rng.integers(len(rows)))]
-    closest = sq_dist(np.array(picks))[:, 0]  # (m,)
+    starts = [int(rng.integers(len(rows)))]
+    closest = sq_dist(np.array(starts))[:, 0]  # (m,)
     n_candidates = 2 + int(np.log(k))
-    while len(picks) < k and closest.any():
+    while len(starts) < k and closest.any():
         running = np.cumsum(closest)
         drawn = np.searchsorted(running, rng.random(n_candidates) * running[-1], side="right")
         drawn = np.minimum(drawn, np.flatnonzero(closest)[-1])
         lowered = np.minimum(closest[:, None], sq_dist(drawn))  # (m, c)
         best = int(lowered.sum(axis=0).argmin())
-        picks.append(int(drawn[best]))
+        starts.append(int(drawn[best]))
         closest = lowered[:, best]
-    return rows[picks]
+    return rows[starts]
 
 
 def _mini_batches(

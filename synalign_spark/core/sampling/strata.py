@@ -1,4 +1,4 @@
-"""Which clusters to show next, label by label: quotas of the labels, then picks by the Gaussian process.
+"""Which clusters to show next, label by label: quotas of the labels, then the choice by the Gaussian process.
 
 Pure functions of the clusters' sizes and centroids; the rows themselves stay where they are, in Spark or in memory.
 """
@@ -10,10 +10,10 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.defaults import SETS_A_LABEL
 from synalign_spark.core.sampling.gp import Tracker, median_length_scale
 from synalign_spark.core.sampling.quota import largest_remainder
 
-AUTO_SETS_A_LABEL = 64
 WEIGHT_STEPS = 2**24  # of the largest weight: sums of so many whole steps are exact, in any order, up to 2^29 rows
 
 IntArray = npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class PickedSet:
 class DemonstrationSet(PickedSet):
     """One demonstration set: the cluster that it shows rows of, and what was known when it was picked.
 
-    posterior_sd: before the pick; cluster_share: share of the label's rows (by weight) in the cluster; acquisition: the
+    posterior_sd: before it was picked; cluster_share: share of the label's rows (by weight) in the cluster; acquisition: the
     value that won; mean_sd_after, coverage_after: see :class:`~synalign_spark.core.sampling.gp.Trace`;
     first, last: it shows the rows at these places of the cluster's rows of the label, ``last`` not included."""
 
@@ -109,8 +109,8 @@ def demonstration_sets(clusters: LabelClusters, rule: Rule, earlier: Sequence[Pi
     """The demonstration sets of one round, by label and rank; none where all rows were shown in earlier rounds.
 
     earlier: the sets of the rounds before, in any order; the new round goes on from the variance that they left.
-    Picks run per label. With ``demonstration_sets`` "auto" each label gets all its clusters, 64 at most; else ``quota``
-    shares the sets out, at least one a label. Fewer sets come back where a label has no more rows.
+    Clusters are picked within each label. With ``demonstration_sets`` "auto" each label gets all its clusters,
+    SETS_A_LABEL at most; else ``quota`` shares the sets out, at least one a label. Fewer sets come back where a label has no more rows.
     Raises ValueError for fewer sets than labels and for an earlier set whose cluster holds no rows of its label.
 
     >>> from types import SimpleNamespace
@@ -169,7 +169,7 @@ def _quotas(strata: list[_Stratum], rule: Rule) -> IntArray:
     """Demonstration sets of each stratum in this round, zero where all its rows have been shown."""
     left = np.array([stratum.capacity(rule.rows_per_set).sum() for stratum in strata])
     if rule.demonstration_sets == "auto":
-        most: IntArray = np.minimum(left, [min(AUTO_SETS_A_LABEL, len(stratum.rows)) for stratum in strata])
+        most: IntArray = np.minimum(left, [min(SETS_A_LABEL, len(stratum.rows)) for stratum in strata])
         return most
     if rule.demonstration_sets < len(strata):
         raise ValueError(
@@ -186,16 +186,16 @@ def _pick(stratum: _Stratum, quota: int, length_scale: float, rule: Rule, round_
     share = stratum.weights / stratum.weights.sum()
     tracker = Tracker(stratum.centroids, share, length_scale, rule.noise, rule.alpha)
     tracker.replay(stratum.earlier)
-    picks = tracker.pick(quota, stratum.capacity(rule.rows_per_set))
+    selected = tracker.pick(quota, stratum.capacity(rule.rows_per_set))
     trace = tracker.trace(rule.reach_sd, start=len(stratum.earlier))
     times, sets = stratum.times_picked(), []
-    for rank, pick in enumerate(picks):
-        first = int(times[pick.position]) * rule.rows_per_set
-        times[pick.position] += 1
+    for rank, candidate in enumerate(selected):
+        first = int(times[candidate.position]) * rule.rows_per_set
+        times[candidate.position] += 1
         sets.append(
             DemonstrationSet(
-                round_number, stratum.label, rank, int(stratum.cluster_ids[pick.position]), pick.posterior_sd, float(share[pick.position]),
-                pick.acquisition, float(trace.mean_sd[rank]), float(trace.coverage[rank]), first, first + rule.rows_per_set,
+                round_number, stratum.label, rank, int(stratum.cluster_ids[candidate.position]), candidate.posterior_sd, float(share[candidate.position]),
+                candidate.acquisition, float(trace.mean_sd[rank]), float(trace.coverage[rank]), first, first + rule.rows_per_set,
             )
         )  # fmt: skip
     return sets

@@ -224,8 +224,8 @@ class CrossFitFold:
     def weighted(self, trial: Trial) -> tuple[float, ...]:
         """Accuracies of the downstream classifiers trained on all rows with sample weights."""
         sample_weight, total = np.zeros(len(trial.weights)), sum(self._shares.values())
-        for name, mine in self._groups.items():
-            sample_weight[mine] = trial.weights[mine] * (len(sample_weight) * self._shares[name] / total)
+        for name, rows in self._groups.items():
+            sample_weight[rows] = trial.weights[rows] * (len(sample_weight) * self._shares[name] / total)
         return validate_rows(self._pool.rows, sample_weight, self._validation).accuracy
 
     def mix(self, trial: Trial, mixing_weights: Sequence[float]) -> list[Validation]:
@@ -233,15 +233,15 @@ class CrossFitFold:
         real, drawn = self._shaping.rows, self._drawn(trial.weights)
         rows, prior = together(real, self._pool.rows), real.weight / real.weight.mean()
         pairs = [sample_weights(len(prior), float(drawn.sum()), mixing_weight) for mixing_weight in mixing_weights]
-        return [validate_rows(rows, np.concatenate([prior * own, drawn * other]), self._validation) for own, other in pairs]
+        return [validate_rows(rows, np.concatenate([prior * of_real, drawn * of_drawn]), self._validation) for of_real, of_drawn in pairs]
 
     def _drawn(self, weights: Float64Array) -> npt.NDArray[np.int64]:
         """(n,) copies. All candidates use the same uniform numbers, which takes most of the draws' noise out of the comparison."""
-        rows = quotas(self._shares, min(DRAWN_ROWS, len(weights)))
+        draws = quotas(self._shares, min(DRAWN_ROWS, len(weights)))
         copies = np.zeros(len(weights), dtype=np.int64)
-        for name, mine in self._groups.items():
-            ticks = to_ticks(weights[mine])
-            copies[mine] = systematic_copies(ticks, 0, int(ticks.sum()), rows[name], float(self._pool.u[mine.start]))
+        for name, rows in self._groups.items():
+            ticks = to_ticks(weights[rows])
+            copies[rows] = systematic_copies(ticks, 0, int(ticks.sum()), draws[name], float(self._pool.u[rows.start]))
         return copies
 
 

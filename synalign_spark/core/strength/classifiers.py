@@ -54,8 +54,8 @@ class LabelClassifier:
         """p(label | row) of the label that each row has. x: (n, d); labels: (n,). Returns (n,) in [1e-6, 1]; 1 for a label it never saw."""
         p = self.probabilities(x)
         place = {label: i for i, label in enumerate(self.labels)}
-        own = np.array([place.get(label, -1) for label in labels], dtype=np.int64)
-        found = np.where(own < 0, 1.0, p[np.arange(len(p)), np.maximum(own, 0)]) if len(p) else np.empty(0)
+        column = np.array([place.get(label, -1) for label in labels], dtype=np.int64)
+        found = np.where(column < 0, 1.0, p[np.arange(len(p)), np.maximum(column, 0)]) if len(p) else np.empty(0)
         return np.maximum(found, SMALLEST_PROBABILITY)
 
 
@@ -92,9 +92,9 @@ def fit_shared_classifiers(real: Labelled, synthetic: Labelled, half: npt.NDArra
 
     Both sides weigh the same in the two shared classifiers, however many rows each has. Raises ValueError as ``fit_label_classifier`` does."""
     shared = []
-    for mine in (~half, half):
-        x, labels = (np.concatenate([there, here[mine]]) for there, here in zip(real[:2], synthetic[:2], strict=True))
-        sides = [side / side.sum() for side in (real[2], synthetic[2][mine]) if len(side)]
+    for rows in (~half, half):
+        x, labels = (np.concatenate([r, s[rows]]) for r, s in zip(real[:2], synthetic[:2], strict=True))
+        sides = [side / side.sum() for side in (real[2], synthetic[2][rows]) if len(side)]
         shared.append(_fitted(x, labels.astype(str), np.concatenate(sides) * (len(x) / 2), 1.0))
     return SharedClassifiers(fit_label_classifier(*real), (shared[0], shared[1]))
 
@@ -111,14 +111,14 @@ def _fitted(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: F
 def _best_c(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array) -> float:
     """Of REGULARIZATIONS by the log-loss of three folds over at most CV_ROWS rows; 1 where a label has fewer rows than folds."""
     rows = np.linspace(0, len(x) - 1, min(len(x), CV_ROWS)).astype(np.int64)
-    x, own, weight = x[rows], labels[rows], weight[rows]
-    if np.unique(own, return_counts=True)[1].min() < CV_FOLDS or set(own) != set(labels):
+    x, y, weight = x[rows], labels[rows], weight[rows]
+    if np.unique(y, return_counts=True)[1].min() < CV_FOLDS or set(y) != set(labels):
         return 1.0
-    folds = list(StratifiedKFold(CV_FOLDS).split(x, own))
+    folds = list(StratifiedKFold(CV_FOLDS).split(x, y))
 
     def loss(c: float, seen: Any, unseen: Any) -> float:
-        model = LogisticRegression(max_iter=200, C=c, tol=1e-2).fit(x[seen], own[seen], sample_weight=weight[seen])
-        return float(log_loss(own[unseen], model.predict_proba(x[unseen]), sample_weight=weight[unseen], labels=model.classes_))
+        model = LogisticRegression(max_iter=200, C=c, tol=1e-2).fit(x[seen], y[seen], sample_weight=weight[seen])
+        return float(log_loss(y[unseen], model.predict_proba(x[unseen]), sample_weight=weight[unseen], labels=model.classes_))
 
     with threadpool_limits(1):
         losses = [np.mean([loss(c, seen, unseen) for seen, unseen in folds]) for c in REGULARIZATIONS]
@@ -212,6 +212,6 @@ def _answers(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, valida
     model = LogisticRegression(max_iter=100, tol=1e-3).fit(x, labels, sample_weight=weights)
     p = np.asarray(model.predict_proba(validation))  # (n, C)
     place = {label: i for i, label in enumerate(model.classes_)}
-    own = np.array([place.get(label, -1) for label in truth])
-    likely = np.where(own < 0, 0.0, p[np.arange(len(p)), np.maximum(own, 0)])
+    column = np.array([place.get(label, -1) for label in truth])
+    likely = np.where(column < 0, 0.0, p[np.arange(len(p)), np.maximum(column, 0)])
     return Answers(np.asarray(model.classes_)[p.argmax(axis=1)] == truth, likely)

@@ -1,4 +1,4 @@
-"""Job ``align``: embeddings and texts of both sides in; weights, certificate, solver trace and witness out."""
+"""The ``align`` stage: embeddings, corpus, synthetic, clusters, centroids -> weights, certificate, solver_trace, witness."""
 
 from synalign_spark.alignment.align import align
 from synalign_spark.alignment.witness import witness

@@ -1,4 +1,4 @@
-"""Job embed: corpus or synthetic -> embeddings."""
+"""The ``embed`` stage: corpus or synthetic -> embeddings."""
 
 from typing import Literal
 

@@ -1,4 +1,6 @@
-"""generate: the demonstrations become synthetic rows, written by a language model or brought in from elsewhere."""
+"""The ``generate`` stage: demonstrations, corpus -> attributes, synthetic, refusals, calls.
+
+The rows are written by a language model or brought in from elsewhere; of an imported set also rejects."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Job ingest: source files or table -> corpus, rejects."""
+"""The ``ingest`` stage: source files or table -> corpus, rejects."""
 
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.spark.ingest import ingest

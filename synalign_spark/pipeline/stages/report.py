@@ -1,4 +1,4 @@
-"""Job `report`: one HTML file beside the tables, and the ``metrics`` table."""
+"""The ``report`` stage: the run's tables -> metrics, and one HTML file beside the tables."""
 
 import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Job ``resample``: synthetic rows, weights, certificate and corpus in; the augmented training set out."""
+"""The ``resample`` stage: synthetic, weights, certificate, corpus -> augmented."""
 
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.spark.resample import resample

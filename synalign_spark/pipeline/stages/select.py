@@ -16,11 +16,11 @@ def run(ctx: Context) -> Summary:
     return _summary(trace.toArrow().to_pylist(), ctx.lake.read(tables.DEMONSTRATIONS).count())
 
 
-def _summary(picks: list[dict[str, Any]], n_demonstrations: int) -> Summary:
-    """Picks, and how far they reach: the least covered label speaks for all. picks: the trace's rows."""
-    last = {row["label"]: row for row in sorted(picks, key=lambda row: row["set_rank"])}
+def _summary(trace: list[dict[str, Any]], n_demonstrations: int) -> Summary:
+    """How many demonstration sets there are and how far they reach: the least covered label speaks for all. trace: its rows."""
+    last = {row["label"]: row for row in sorted(trace, key=lambda row: row["set_rank"])}
     return {
-        "picks": len(picks),
+        "demonstration_sets": len(trace),
         "labels": len([label for label in last if label is not None]),
         "demonstrations": n_demonstrations,
         "coverage": min(row["coverage_after"] for row in last.values()),

@@ -8,11 +8,11 @@ import numpy as np
 from synalign_spark.alignment.strength import sample_rows
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.solver.device_shard import BLOCK_NUMBERS, DeviceFeatures, DeviceShard, device_storage, fixed_point
-from synalign_spark.core.solver.devices import gpu, gpu_count
 from synalign_spark.core.solver.dual import Target
 from synalign_spark.core.solver.moments import Pass
 from synalign_spark.core.solver.row_shard import Chunk
 from synalign_spark.core.solver.shard import SINGLE_FROM, ShardRows, choose_storage
+from synalign_spark.distributed.devices import gpu, gpu_count
 from tests.bench.support.align_cases import CENTRES, LAM, WARM_START_ROWS, WIDTH, best, feature_map, solve
 
 REAL_ROWS = 5_000

@@ -1,11 +1,8 @@
-import doctest
-
 import numpy as np
 import pytest
 
 from synalign_spark.config import ClusterConfig, SelectConfig
 from synalign_spark.core.keys import unit
-from synalign_spark.core.sampling import clusters
 from synalign_spark.core.sampling.clusters import cluster_rows, count_labels, demonstrations, n_clusters
 from synalign_spark.core.sampling.neighbours import nearest
 from synalign_spark.core.sampling.strata import demonstration_sets
@@ -25,10 +22,6 @@ def x():
 @pytest.fixture(scope="module")
 def found(x):
     return cluster_rows(IDS, x, CFG, seed=2)
-
-
-def test_the_examples():
-    assert doctest.testmod(clusters).failed == 0
 
 
 def test_every_row_is_at_its_nearest_centroid(x, found):

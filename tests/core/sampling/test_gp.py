@@ -13,7 +13,7 @@ from synalign_spark.core.sampling.gp import TIE, Tracker, median_length_scale
 
 
 def refitted_sd(centroids, picked, length_scale, noise):
-    """Posterior standard deviation by a regressor fitted on the picks; its targets do not matter."""
+    """Posterior standard deviation by a regressor fitted on the candidates picked; its targets do not matter."""
     if not picked:
         return np.ones(len(centroids))
     model = GaussianProcessRegressor(RBF(length_scale), alpha=noise**2, optimizer=None)
@@ -48,33 +48,33 @@ def problems(draw):
 def test_picks_are_those_of_the_refitted_regressor(problem, count):
     centroids, _, length_scale, noise, _ = problem
     tracker = Tracker(*problem)
-    picks = tracker.pick(count)
+    selected = tracker.pick(count)
     want, values = naive_picks(*problem, count)
-    assert [pick.position for pick in picks] == want
-    np.testing.assert_allclose([pick.acquisition for pick in picks], values, atol=1e-8)
+    assert [candidate.position for candidate in selected] == want
+    np.testing.assert_allclose([candidate.acquisition for candidate in selected], values, atol=1e-8)
     np.testing.assert_allclose(tracker.posterior_sd(), refitted_sd(centroids, want, length_scale, noise), atol=1e-8)
-    for j, pick in enumerate(picks):
-        assert pick.posterior_sd == pytest.approx(refitted_sd(centroids, want[:j], length_scale, noise)[pick.position], abs=1e-8)
+    for j, candidate in enumerate(selected):
+        assert candidate.posterior_sd == pytest.approx(refitted_sd(centroids, want[:j], length_scale, noise)[candidate.position], abs=1e-8)
 
 
 @settings(max_examples=25)
 @given(problems(), st.integers(0, 6), st.integers(1, 6))
 def test_a_later_round_goes_on(problem, first, second):
-    whole = [pick.position for pick in Tracker(*problem).pick(first + second)]
+    whole = [candidate.position for candidate in Tracker(*problem).pick(first + second)]
     tracker = Tracker(*problem)
-    earlier = [pick.position for pick in tracker.pick(first)]
+    earlier = [candidate.position for candidate in tracker.pick(first)]
     replayed = Tracker(*problem)
     replayed.replay(earlier)
     for state in (tracker, replayed):
-        assert earlier + [pick.position for pick in state.pick(second)] == whole
+        assert earlier + [candidate.position for candidate in state.pick(second)] == whole
         assert state.picked == whole
 
 
 def test_trace_by_hand():
-    # Two far centroids and noise 1: a pick halves the variance of its own and leaves the other at 1.
+    # Two far centroids and noise 1: to pick one halves its variance and leaves the other at 1.
     tracker = Tracker(np.array([[0.0], [1e6]]), np.array([0.75, 0.25]), 1.0, 1.0)
-    picks = tracker.pick(2)
-    assert [pick.position for pick in picks] == [0, 1]
+    selected = tracker.pick(2)
+    assert [candidate.position for candidate in selected] == [0, 1]
     trace = tracker.trace(reach_sd=0.8)
     half = np.sqrt(0.5)
     np.testing.assert_allclose(trace.mean_sd, [0.75 * half + 0.25, half])
@@ -104,19 +104,19 @@ def test_the_queue_saves_evaluations():
     share = 1 / np.arange(1.0, 301)
     tracker = Tracker(x, share / share.sum(), median_length_scale(x), 0.1, 0.5)
     tracker.pick(64)
-    everything = 300 * 63  # one new column a pick for every candidate
+    everything = 300 * 63  # one new column for every candidate each time
     assert tracker.evaluations < 0.6 * everything
 
 
 def test_capacity_bounds_the_picks():
     tracker = Tracker(np.array([[0.0], [5.0]]), np.array([0.5, 0.5]), 1.0, 0.1)
-    assert [pick.position for pick in tracker.pick(9, np.array([1, 3]))] == [0, 1, 1, 1]
+    assert [candidate.position for candidate in tracker.pick(9, np.array([1, 3]))] == [0, 1, 1, 1]
     assert tracker.pick(3, np.array([0, 0])) == []
 
 
 def test_equal_values_go_to_the_smaller_id():
     corners = np.array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
-    assert [pick.position for pick in Tracker(corners, np.full(4, 0.25), 1.0, 0.1).pick(4)] == [0, 3, 1, 2]
+    assert [candidate.position for candidate in Tracker(corners, np.full(4, 0.25), 1.0, 0.1).pick(4)] == [0, 3, 1, 2]
 
 
 def test_median_length_scale(monkeypatch):

@@ -1,5 +1,4 @@
 import dataclasses
-import doctest
 
 import numpy as np
 import pytest
@@ -12,10 +11,6 @@ from synalign_spark.core.sampling.strata import LabelClusters, PickedSet, demons
 CENTROIDS = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.2, 0.1], [9.0, 9.0]])
 ROWS = {"b": np.array([2, 1, 6, 0, 5]), "a": np.array([8, 4, 3, 2, 0])}
 CLUSTERS = LabelClusters(np.arange(5), CENTROIDS, ROWS)
-
-
-def test_the_examples():
-    assert doctest.testmod(strata).failed == 0
 
 
 def test_labels_come_in_order_and_share_the_sets_out():
@@ -43,7 +38,7 @@ def test_a_round_goes_on_from_the_sets_of_earlier_ones():
     held = np.flatnonzero(ROWS["a"] > 0)
     tracker = Tracker(CENTROIDS[held], ROWS["a"][held] / ROWS["a"].sum(), strata.median_length_scale(CENTROIDS), 0.1)
     tracker.replay([int(np.searchsorted(held, cluster_id)) for cluster_id in of_a])
-    assert [one.posterior_sd for one in second if one.label == "a"] == [pick.posterior_sd for pick in tracker.pick(2)]
+    assert [one.posterior_sd for one in second if one.label == "a"] == [candidate.posterior_sd for candidate in tracker.pick(2)]
 
 
 def test_no_set_is_left_once_all_rows_were_shown():

@@ -229,7 +229,7 @@ def test_features_of_the_device_are_those_of_numpy():
 
 
 def test_importing_does_not_import_torch():
-    code = "import sys, synalign_spark.core.solver.device_shard, synalign_spark.core.solver.devices; sys.exit('torch' in sys.modules)"
+    code = "import sys, synalign_spark.core.solver.device_shard, synalign_spark.distributed.devices; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -33,32 +33,34 @@ def test_the_ratio_of_known_densities_is_found():
 
 
 def test_sides_weigh_the_same_and_rows_by_their_weight():
-    texts, made = drawn(300, REAL, 0), side(drawn(800, FAKE, 1))
-    once, thrice = fit_density_ratio(side(texts), made, ["=a"]), fit_density_ratio(side(texts * 3), made, ["=a"])
+    texts, synthetic = drawn(300, REAL, 0), side(drawn(800, FAKE, 1))
+    once, thrice = fit_density_ratio(side(texts), synthetic, ["=a"]), fit_density_ratio(side(texts * 3), synthetic, ["=a"])
     np.testing.assert_allclose(ratios(once), ratios(thrice), atol=0.02)  # all that differs is how rare the n-grams are
     only = np.array([1.0 if text == "word0" else 0.0 for text in texts])
-    pinned = fit_density_ratio(side(texts, weight=only), made, ["=a"])
+    pinned = fit_density_ratio(side(texts, weight=only), synthetic, ["=a"])
     assert ratios(pinned)[0] > 1 > 0 > ratios(pinned)[1:].max()
 
 
-def test_no_row_is_judged_by_a_classifier_that_learnt_it_as_synthetic():
+def test_no_row_is_scored_by_a_classifier_that_learnt_it_as_synthetic():
     texts = [f"row{i}" for i in range(200)]
-    made = side(texts)
-    found = fit_density_ratio(side(drawn(100, REAL, 0)), made, ["=a"])
-    fair, learnt = ratios_by(found, made, made.half, texts), ratios_by(found, made, ~made.half, texts)
+    synthetic = side(texts)
+    found = fit_density_ratio(side(drawn(100, REAL, 0)), synthetic, ["=a"])
+    fair, learnt = ratios_by(found, synthetic, synthetic.half, texts), ratios_by(found, synthetic, ~synthetic.half, texts)
     assert learnt.mean() < fair.mean() - 0.1
 
 
-def ratios_by(found: DensityRatio, made, half, texts):
-    return found.log_ratio(hashed_ngrams(texts), made.group, half)
+def ratios_by(found: DensityRatio, synthetic, half, texts):
+    return found.log_ratio(hashed_ngrams(texts), synthetic.group, half)
 
 
 def test_groups_have_their_own_classifiers_and_those_that_cannot_have_none_are_left_alone():
     real = [*drawn(300, REAL, 0), *drawn(300, REAL[::-1], 1)]
     group = np.array(["=a"] * 300 + ["=b"] * 300, dtype=object)
     true = Texts(hashed_ngrams(real), group, np.ones(600), np.zeros(600, dtype=bool))
-    made = [*drawn(400, FAKE, 2), *drawn(400, FAKE, 3), "one"]
-    fake = Texts(hashed_ngrams(made), np.array(["=a"] * 400 + ["=b"] * 400 + ["=c"], dtype=object), np.ones(801), np.arange(801) % 2 == 0)
+    synthetic = [*drawn(400, FAKE, 2), *drawn(400, FAKE, 3), "one"]
+    fake = Texts(
+        hashed_ngrams(synthetic), np.array(["=a"] * 400 + ["=b"] * 400 + ["=c"], dtype=object), np.ones(801), np.arange(801) % 2 == 0
+    )
     found = fit_density_ratio(true, fake, ["=a", "=b", "=c"])
     assert found.groups == ("=a", "=b")
     assert ratios(found)[0] > 0.5

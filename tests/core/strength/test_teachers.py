@@ -34,7 +34,7 @@ def test_real_rows_that_know_their_labels_are_trusted():
     assert (found.synthetic_teaches_better, found.rule) == (False, STANDARD_RULE)
 
 
-def test_the_probe_of_the_real_rows_judges_rows_that_it_has_not_seen():
+def test_the_probe_of_the_real_rows_scores_rows_that_it_has_not_seen():
     """Labels by chance in more dimensions than rows: known by heart they would all be right."""
     rng = np.random.default_rng(5)
     real = Views(rng.standard_normal((60, 300)), rows(60, 1, False, True).ngrams, np.array(["a", "b"] * 30, dtype=object), np.ones(60))

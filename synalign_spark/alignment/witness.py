@@ -3,7 +3,7 @@
 On the executors: one pass over the real rows (features and witness, partial sums a label and cluster, merged by
 Spark) and one over the synthetic rows (nearest centroid). On the driver: a row a label and cluster that holds
 real rows, with three ids and three cut texts, so at most 2 KB * labels * clusters; and the centroids.
-All sums are of whole numbers: the same bits for every partitioning. See ``core/witness.py`` for the function.
+All sums are of whole numbers: the same bits for every partitioning. See ``core/evaluation/witness.py`` for the function.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -26,8 +26,10 @@ def reviews(n, seed, shares=(0.5, 0.5), noise=0.0):
     for i in range(n):
         label, topic = ("bad", "good")[i % 2], int(rng.random() > shares[0])
         x = CENTRES[f"{label}{topic}"] + rng.standard_normal(12)
-        told = label if rng.random() >= noise else {"bad": "good", "good": "bad"}[label]
-        rows.append({"text": f"{TOPICS[label][topic]} number {seed} {i}", "label": told, "vec": (x / np.linalg.norm(x)).astype(np.float32)})
+        given = label if rng.random() >= noise else {"bad": "good", "good": "bad"}[label]
+        rows.append(
+            {"text": f"{TOPICS[label][topic]} number {seed} {i}", "label": given, "vec": (x / np.linalg.norm(x)).astype(np.float32)}
+        )
     return pd.DataFrame(rows)
 
 
@@ -53,9 +55,9 @@ def test_weights_stand_beside_the_rows_as_they_were_given(whole):
     pd.testing.assert_frame_equal(frame[list(SYNTHETIC.columns)], SYNTHETIC)
     assert frame["weight"].sum() == pytest.approx(1.0)
     for label in ("bad", "good"):
-        mine = frame[frame["label"] == label]
-        assert mine["weight_in_label"].sum() == pytest.approx(1.0)
-        assert mine["weight"].sum() == pytest.approx((REAL["label"] == label).mean())
+        of_label = frame[frame["label"] == label]
+        assert of_label["weight_in_label"].sum() == pytest.approx(1.0)
+        assert of_label["weight"].sum() == pytest.approx((REAL["label"] == label).mean())
     first_topic = frame["text"].str.contains("dull|warm")
     assert frame.loc[first_topic, "weight"].sum() > 0.65, "real rows have eight in ten of it, synthetic ones five"
 
@@ -80,15 +82,17 @@ def test_the_certificate_speaks_and_has_every_figure(whole):
 @pytest.mark.parametrize("settings", [{}, {"regularization": 0.05}, {"cross_validation_rows": 5_000}])
 def test_pandas_and_spark_give_the_same_weights(spark, settings):
     options = {"label": "label", "embedding": "vec", **SMALL, **settings}
-    here = sa.align(REAL, SYNTHETIC, **options)
-    there = sa.align(as_spark(spark, REAL, 7), as_spark(spark, SYNTHETIC), **options)
-    found = there.weights.toPandas()
-    assert [name for name in found.columns if name not in SYNTHETIC] == [name for name in here.weights.columns if name not in SYNTHETIC]
+    in_pandas = sa.align(REAL, SYNTHETIC, **options)
+    in_spark = sa.align(as_spark(spark, REAL, 7), as_spark(spark, SYNTHETIC), **options)
+    found = in_spark.weights.toPandas()
+    assert [name for name in found.columns if name not in SYNTHETIC] == [
+        name for name in in_pandas.weights.columns if name not in SYNTHETIC
+    ]
     for column in ("weight", "sample_weight", "label_confidence", "log_density_ratio", "base_weight"):
-        expected, got = by_text(here.weights, column), by_text(found, column)
+        expected, got = by_text(in_pandas.weights, column), by_text(found, column)
         np.testing.assert_allclose([got[key] for key in expected], list(expected.values()), rtol=1e-6)
-    assert there.certificate.verdict == here.certificate.verdict
-    assert there.real_sample_weight == pytest.approx(here.real_sample_weight)
+    assert in_spark.certificate.verdict == in_pandas.certificate.verdict
+    assert in_spark.real_sample_weight == pytest.approx(in_pandas.real_sample_weight)
 
 
 def test_the_order_of_rows_changes_nothing(whole):
@@ -201,10 +205,10 @@ def test_numbers_and_booleans_are_classes_in_both_kinds(spark, labels, names, te
     real, synthetic = (
         frame.assign(label=frame["label"].map(labels)).drop(columns=[] if texts else ["text"]) for frame in (REAL, SYNTHETIC)
     )
-    here = sa.align(real, synthetic, label="label", embedding="vec", regularization=0.1, **SMALL)
+    in_pandas = sa.align(real, synthetic, label="label", embedding="vec", regularization=0.1, **SMALL)
     spark_result = sa.align(as_spark(spark, real), as_spark(spark, synthetic), label="label", embedding="vec", regularization=0.1, **SMALL)
-    assert set(here.certificate.by_label) == set(spark_result.certificate.by_label) == names
-    np.testing.assert_allclose(np.sort(spark_result.weights.toPandas()["weight"]), np.sort(here.weights["weight"]), rtol=1e-6)
+    assert set(in_pandas.certificate.by_label) == set(spark_result.certificate.by_label) == names
+    np.testing.assert_allclose(np.sort(spark_result.weights.toPandas()["weight"]), np.sort(in_pandas.weights["weight"]), rtol=1e-6)
 
 
 def test_names_with_dots_vectors_of_spark_ml_and_names_that_we_use(spark):

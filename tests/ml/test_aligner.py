@@ -49,18 +49,18 @@ def test_a_model_gives_the_rows_it_was_fitted_on_their_weights_again(model):
 )
 def test_spark_rows_get_the_weights_of_pandas_rows_before_and_after_a_disk(spark, tmp_path, settings):
     options = OPTIONS | settings
-    here = sa.Aligner(**options).fit(REAL, SYNTHETIC)
+    from_pandas = sa.Aligner(**options).fit(REAL, SYNTHETIC)
     rows = as_spark(spark, SYNTHETIC, 3)
-    there = sa.Aligner(**options).fit(as_spark(spark, REAL, 2), rows)
-    here.write().overwrite().save(str(tmp_path / "model"))
-    loaded = type(here).load(str(tmp_path / "model"))
+    from_spark = sa.Aligner(**options).fit(as_spark(spark, REAL, 2), rows)
+    from_pandas.write().overwrite().save(str(tmp_path / "model"))
+    loaded = type(from_pandas).load(str(tmp_path / "model"))
     assert loaded.getLabel() == options["label"]
-    assert loaded.certificate.verdict == here.certificate.verdict
-    expected = by_text(here.weights)
-    for found in (there.weights, there.transform(rows), here.transform(rows), loaded.transform(rows)):
+    assert loaded.certificate.verdict == from_pandas.certificate.verdict
+    expected = by_text(from_pandas.weights)
+    for found in (from_spark.weights, from_spark.transform(rows), from_pandas.transform(rows), loaded.transform(rows)):
         got = by_text(found.toPandas())
         np.testing.assert_allclose([got[key] for key in expected], list(expected.values()), rtol=1e-6)
-    np.testing.assert_array_equal(loaded.transform(SYNTHETIC)["sample_weight"], here.transform(SYNTHETIC)["sample_weight"])
+    np.testing.assert_array_equal(loaded.transform(SYNTHETIC)["sample_weight"], from_pandas.transform(SYNTHETIC)["sample_weight"])
     with pytest.raises(ValueError, match=r"use transform\(rows\)"):
         _ = loaded.weights
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synalign_spark.alignment.strength import sample_rows
+from synalign_spark.alignment.samples import sample_rows
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import FeatureMap, draw_feature_map, median_distance

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from synalign_spark.alignment.strength import sample_rows
+from synalign_spark.alignment.samples import sample_rows
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.solver.device_shard import BLOCK_NUMBERS, DeviceFeatures, DeviceShard, device_storage, fixed_point
 from synalign_spark.core.solver.dual import Target

@@ -44,7 +44,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "api": (
-        {"alignment", "config", "core", "errors", "formatting", "generation", "pipeline", "progress", "spark", "storage", "udfs"},
+        {"alignment", "config", "core", "errors", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "storage", "udfs"},
         NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
     ),
     "ml": (

@@ -189,7 +189,7 @@ def _check_groups(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None
     if alone:
         raise DataError(
             f"align: synthetic rows have labels without any real row: {', '.join(alone[:10])}; "
-            "rename them (generate.imported.rename_labels), leave them out (generate.imported.labels) or set align.per_label to false"
+            "rename them, leave them out (in a run: generate.imported.rename_labels, generate.imported.labels), or set align.per_label to false"
         )
     dead = sorted(str(label_of(group)) for group in synthetic if not counts["synthetic"][group]["weighted"])
     if dead:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from synalign_spark.api.alignment import Alignment, Frame
+from synalign_spark.api.clear_errors import clear_errors
 from synalign_spark.api.columns import AlignColumns
-from synalign_spark.api.frames import frame_kind
+from synalign_spark.api.frames import check_seed, frame_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.config import AlignConfig, EmbedConfig
 from synalign_spark.errors import DataError
@@ -25,7 +26,7 @@ def align(
     weight: str | None = None,
     id: str | None = None,
     seed: int = 0,
-    report: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Alignment[Frame]:
     """Weights for synthetic rows, by a random-feature MMD to real rows and what real rows say of their labels.
@@ -45,7 +46,7 @@ def align(
     ess_floor, max_weight, label_shares, holdout, ...) and, for the encoder, ``embed`` (model, batch_size, max_tokens).
 
     Raises ConfigError for an unknown option or one out of its limits, DataError for rows that cannot be used: a column that is missing,
-    an empty side, a label without real rows, vectors that are not finite or of different widths, texts that are empty.
+    an empty side, a label without real rows, two columns of one name, vectors that are not finite or of different widths, texts that are empty.
 
     >>> import pandas as pd
     >>> from math import cos, sin
@@ -56,6 +57,7 @@ def align(
     True
     >>> bool(result.certificate.mmd2_holdout_after < result.certificate.mmd2_holdout_before)
     True"""
+    check_seed(seed)
     cfg, encoder = configurations(options)
     kind = frame_kind(real, "real")
     if frame_kind(synthetic, "synthetic") != kind:
@@ -64,10 +66,15 @@ def align(
     if kind == "pandas":
         from synalign_spark.api.align_pandas import align_pandas
 
-        return align_pandas(real, synthetic, columns, cfg, encoder, seed, report)
+        return align_pandas(real, synthetic, columns, cfg, encoder, seed, report or _quiet)
     from synalign_spark.api.align_spark import align_spark
 
-    return align_spark(real, synthetic, columns, cfg, encoder, seed, report)
+    with clear_errors():
+        return align_spark(real, synthetic, columns, cfg, encoder, seed, report or _quiet)
+
+
+def _quiet(line: str) -> None:
+    pass
 
 
 def configurations(options: dict[str, Any]) -> tuple[AlignConfig, EmbedConfig]:

@@ -56,6 +56,9 @@ def align_pandas(
     report: Callable[[str], None],
 ) -> Alignment[pd.DataFrame]:  # fmt: skip
     """:func:`synalign_spark.api.align.align` for pandas. Raises DataError for unusable rows."""
+    for frame, side in ((real, "real"), (synthetic, "synthetic")):
+        if not len(frame):
+            raise DataError(f"{side}: the frame has no rows; give it some")
     sides = rows_of(real, columns, "real", columns.real_weight), rows_of(synthetic, columns, "synthetic", columns.synthetic_weight)
     found = align_sides(sides[0].side(real_side, cfg, encoder, seed), sides[1].side(synthetic_side, cfg, encoder, seed), cfg, seed, report)
     own, other = sample_weights(len(real), len(synthetic), found.mixing_weight)
@@ -142,7 +145,13 @@ def _texts(column: pd.Series, side: str, name: str) -> list[str]:
     texts: list[Any] = column.tolist()
     empty = sum(not isinstance(text, str) or not text.strip(BLANKS) for text in texts)
     if empty:
-        raise DataError(f"text={name!r}: {empty} of {len(texts)} {side} rows hold no text; filter them out")
+        raise DataError(
+            f"text={name!r}: {empty} of {len(texts)} {side} rows hold no text, or something else than text; filter them out, or cast the column"
+        )
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as err:
+        raise DataError(f"text={name!r}: a {side} row holds half of a surrogate pair, which is no text ({err.reason}); clean it") from None
     return texts
 
 

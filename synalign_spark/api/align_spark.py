@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
 
@@ -103,7 +103,9 @@ def weigh_spark(frame: DataFrame, columns: AlignColumns, scorer: Scorer, encoder
 
 def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | None) -> Frame:
     """The rows of a DataFrame, checked in one pass. Raises DataError naming the column and how many rows."""
-    prior = F.lit(1.0) if weight is None else F.coalesce(user_column(weight).cast("double"), F.lit(1.0))
+    if taken := [name for name in frame.columns if name in (ROW_ID, PRIOR)]:
+        raise DataError(f"the {side} frame has a column {taken[0]}, a name that is used here; rename it")
+    prior = F.lit(1.0) if weight is None else _weight(weight)
     named = _with_id(frame, columns).withColumn(PRIOR, F.when(F.isnan(prior), 1.0).otherwise(prior))
     parts = [F.col(ROW_ID).alias("doc_id"), F.col(PRIOR).alias("prior")]
     parts += [user_column(columns.text).cast("string").alias("text")] if columns.text else []
@@ -113,6 +115,12 @@ def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | N
     counted = _check(rows, columns, side)
     same = [F.min(name).alias(name) for name in rows.columns if name not in ("doc_id", "prior")]
     return Frame(named, rows.groupBy("doc_id").agg(*same, F.sum("prior").alias("prior")), *counted)
+
+
+def _weight(name: str) -> Column:
+    """The weights as numbers: 1 where there is none, -1, which the check refuses, where it is no number."""
+    value = user_column(name).cast("string").try_cast("double")
+    return F.when(user_column(name).isNull(), 1.0).otherwise(F.coalesce(value, F.lit(-1.0)))
 
 
 def _with_id(frame: DataFrame, columns: AlignColumns) -> DataFrame:
@@ -147,11 +155,13 @@ def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, floa
     found = rows.agg(*[column.alias(name) for name, column in (counts | sums).items()]).toArrow().to_pylist()[0]  # one row
     words = {"text": "hold no text; filter them out", "label": "have no label, or a number that is not whole; fill them or filter them out",
              "id": "have no id, or that of another row; fill them, or leave id out",
-             "weight": "have a negative or infinite weight; give numbers >= 0"}  # fmt: skip
+             "weight": "have a negative or infinite weight, or none that is a number; give numbers >= 0"}  # fmt: skip
     for role, fix in words.items():
         if found[role]:
             name = getattr(columns, f"{side}_weight" if role == "weight" else role)
             raise DataError(f"{role}={name!r}: {found[role]} of {found['rows']} {side} rows {fix}")
+    if not found["rows"]:
+        raise DataError(f"{side}: the frame has no rows; give it some")
     return int(found["rows"]), float(found["prior"])
 
 
@@ -168,7 +178,11 @@ def _spread(frame: Frame, weights: DataFrame, scale: float) -> DataFrame:
     own_prior, total = F.col(f"rows.{PRIOR}"), F.col("found.prior")
     part = F.when(total > 0, own_prior / total).otherwise(F.lit(0.0))
     of_id = weights.join(frame.distinct.select("doc_id", "prior"), "doc_id")
-    kept = [F.col(f"rows.{quoted(name)}") for name in frame.named.columns if name not in (ROW_ID, PRIOR, *WEIGHT_COLUMNS)]
+    kept = [
+        F.col(f"rows.{quoted(name)}")
+        for name in frame.named.columns
+        if name not in (ROW_ID, PRIOR) and name.casefold() not in WEIGHT_COLUMNS
+    ]
     joined = frame.named.alias("rows").join(of_id.alias("found"), F.col(f"rows.{ROW_ID}") == F.col("found.doc_id"))
     shared = [(F.col(f"found.{name}") * part if "weight" in name else F.col(f"found.{name}")).alias(name) for name in WEIGHT_COLUMNS[:-1]]
     sample_weight = (F.col("found.weight") * part * F.lit(scale)).alias("sample_weight")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from synalign_spark.config import EmbedConfig
-from synalign_spark.errors import DataError
+from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import to_matrix
 from synalign_spark.udfs.encoder import encoder, encoder_info
 
@@ -23,6 +23,12 @@ def frame_kind(frame: Any, name: str) -> str:
     if type(frame).__name__ == "DataFrame" and module.startswith(("pandas.", "pyspark.sql.")):
         return "pandas" if module.startswith("pandas.") else "spark"
     raise DataError(f"{name}: must be a pandas or a Spark DataFrame, got {type(frame).__module__}.{type(frame).__name__}")
+
+
+def check_seed(seed: Any) -> None:
+    """Raises ConfigError unless the seed is a whole number that every engine takes, 0 to 2^31 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise ConfigError(f"seed: must be a whole number from 0 to {2**31 - 1}, got {seed!r}")
 
 
 def as_labels(values: Any) -> list[str | None]:
@@ -62,9 +68,11 @@ def as_vectors(values: Sequence[Any], column: str) -> npt.NDArray[np.float32]:
     try:
         return to_matrix(pa.array(list(values)))
     except pa.ArrowException as err:
-        raise DataError(f"embedding={column!r}: holds what is no vector of numbers ({err}); give one list of floats a row") from err
+        raise DataError(
+            f"embedding={column!r}: holds what is no vector of finite numbers in some row ({err}); give one list of floats a row"
+        ) from err
     except DataError as err:
-        raise DataError(f"embedding={column!r}: {err}") from err
+        raise DataError(f"embedding={column!r}: {str(err).removeprefix('embedding: ')}") from err
 
 
 def smallest_of(x: npt.NDArray[np.float32], rows: Sequence[int]) -> int:

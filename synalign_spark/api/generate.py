@@ -8,11 +8,13 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from numbers import Integral
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import pyarrow as pa
 
-from synalign_spark.api.frames import as_text, frame_kind
+from synalign_spark.api.frames import as_text, check_seed, frame_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError, DataError
@@ -45,7 +47,7 @@ def generate(
     task: str = "a text",
     label_counts: Mapping[str | None, int] | None = None,
     backend: Literal["in_process", "ray"] = "in_process",
-    ledger: str | None = None,
+    ledger: str | PathLike[str] | None = None,
     seed: int = 0,
     progress: bool = True,
     **options: Any,
@@ -82,24 +84,30 @@ def generate(
     >>> rows["label"].value_counts().to_dict()
     {'positive': 4, 'negative': 2}
     """
+    check_seed(seed)
+    if not isinstance(llm, str) or not llm:
+        raise ConfigError(f"generate: llm must be the address of an OpenAI-compatible server or 'embedded', got {llm!r}")
     cfg = make_config({"task": task, **options}, llm, model, n, backend)
     table = _to_arrow(demonstrations)
-    counts = (
-        {None if key is None else as_text(key): n for key, n in label_counts.items()}
-        if label_counts is not None
-        else dict(Counter(table["label"].to_pylist()))
-    )
+    counts = dict(Counter(table["label"].to_pylist())) if label_counts is None else _counts(label_counts)
     from rich.console import Console
 
     from synalign_spark.generation import engine
     from synalign_spark.progress import Progress
 
-    with _stored_answers(ledger) as folder:
+    with _stored_answers(None if ledger is None else str(ledger)) as folder:
         result = engine.generate(table, counts, cfg, seed, folder, Progress() if progress else Progress(Console(quiet=True), live=False))
     if result.synthetic.num_rows < n:
         why = {key: result.summary[key] for key in ("stopped_by", "calls", "refused")}
         warnings.warn(f"generate: {result.synthetic.num_rows} of {n} rows were accepted: {why}", stacklevel=2)
     return cast("Frame", _like(demonstrations, result.synthetic))
+
+
+def _counts(label_counts: Mapping[Any, int]) -> dict[str | None, int]:
+    """Rows by label as text. Raises ConfigError for what is no number of rows."""
+    if not isinstance(label_counts, Mapping) or any(not isinstance(n, Integral) or n < 0 for n in label_counts.values()):
+        raise ConfigError(f"generate: label_counts must map labels to numbers of rows >= 0, got {label_counts!r}")
+    return {None if label is None else as_text(label): int(n) for label, n in label_counts.items()}
 
 
 @contextlib.contextmanager

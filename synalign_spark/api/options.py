@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synalign_spark.config import Config
-from synalign_spark.config.files import overlay, shown_value, validate
+from synalign_spark.config.files import overlay, validate
+from synalign_spark.config.secrets import shown_value
 from synalign_spark.errors import ConfigError
 
 

@@ -106,7 +106,7 @@ def run(
     from synalign_spark.pipeline.runner import run_pipeline
     from synalign_spark.pipeline.session import callers_session, spark_session
 
-    cfg = configured(config, settings)
+    cfg = configured(config, [settings] if isinstance(settings, str) else settings)
     observer = progress if not isinstance(progress, bool) else Terminal() if progress else Silent()
     session = spark_session if spark is None else partial(callers_session, spark)
     return Run(cfg, run_pipeline(cfg, observer, redo=redo, only=stage, session=session), spark)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from synalign_spark.api.frames import frame_kind
+from synalign_spark.api.clear_errors import clear_errors
+from synalign_spark.api.frames import check_seed, frame_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.config import Config
 from synalign_spark.errors import DataError
@@ -64,7 +65,10 @@ def select(
     >>> more = select(reviews, n=2, embedding="vec", k=2, rows_per_set=1, earlier=shown)
     >>> sorted([*shown["text"], *more["text"]])
     ['bad', 'dire', 'fine', 'good']"""
+    check_seed(seed)
     cfg = _configuration(n, options)
+    if not isinstance(text, str):
+        raise DataError(f"text: must name the column with the texts, which a language model is shown; got {text!r}")
     columns = RealColumns(text, label, embedding, id, weight)
     frame: Any = real
     kind = frame_kind(frame, "real")
@@ -77,7 +81,8 @@ def select(
     else:
         from synalign_spark.spark.explore import explore
 
-        shown = frame.sparkSession.createDataFrame(explore(frame, columns, cfg, seed, earlier).shown)
+        with clear_errors():
+            shown = frame.sparkSession.createDataFrame(explore(frame, columns, cfg, seed, earlier).shown)
     return cast("Frame", shown)
 
 

@@ -13,7 +13,7 @@ class AlignConfig(Section):
 
     per_label: bool = Field(True, description="Match the rows of each label to the real rows of that label; false matches one mixture.")
     n_features: int = Field(
-        2_048, ge=4, description="Width D of the random feature map over all bandwidths; a multiple of twice their number."
+        2_048, ge=4, le=2**17, description="Width D of the random feature map over all bandwidths; a multiple of twice their number."
     )
     bandwidth: Annotated[float, Field(gt=0)] | Literal["median"] = Field(
         "median", description="RBF bandwidth; median is the median distance on a hash sample."
@@ -21,7 +21,7 @@ class AlignConfig(Section):
     bandwidth_scales: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=lambda: [1.0, 0.5], min_length=1, description="Factors of the bandwidth; their features are concatenated."
     )
-    regularization: Annotated[float, Field(gt=0)] | Literal["auto", "mmd_rule", "plain"] = Field(
+    regularization: Annotated[float, Field(ge=1e-9)] | Literal["auto", "mmd_rule", "plain"] = Field(
         "auto",
         description="Strength lambda: a larger one stays nearer to the base measure. auto: by cross-validation with labels and enough real rows, "
         "else by the effective sample size (labels) or by mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
@@ -58,7 +58,8 @@ class AlignConfig(Section):
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
     )
     label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
-        None, description="Target share of each label in `weight` and in the rows drawn; null follows the corpus."
+        None,
+        description="Target share of each label in `weight` and in the rows drawn, of which a label that is not named gets none; null follows the corpus.",
     )
     holdout: float = Field(
         0.2,

@@ -14,9 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from synalign_spark.config import Config
+from synalign_spark.config.secrets import is_secret, shown_value
 from synalign_spark.errors import ConfigError
-
-_SECRET = re.compile(r"(^|_)(api_?key|token|secret|password)$", re.IGNORECASE)
 
 
 class _Loader(yaml.SafeLoader):
@@ -165,19 +164,13 @@ def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str
 
 
 def _unknown_key(key: str, name: str, siblings: list[str]) -> str:
-    if _SECRET.search(name):
+    if is_secret(name):
         return (
             f"{key}: secrets do not belong in a configuration; put it in an environment variable and name that in generate.llm.api_key_env"
         )
     close = difflib.get_close_matches(name, siblings, n=1)
     hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(siblings)}"
     return f"{key}: unknown key; {hint}"
-
-
-def shown_value(name: str, value: Any) -> str:
-    """The value of a key as messages show it: cut where it is long, hidden where the key looks like one of a secret."""
-    text = repr(value)
-    return "a hidden value" if _SECRET.search(name) else text if len(text) <= 80 else text[:77] + "..."
 
 
 def _expected(fault: Any, field: FieldInfo | None) -> str:

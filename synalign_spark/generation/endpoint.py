@@ -15,6 +15,7 @@ import openai
 import tenacity
 
 from synalign_spark.config import LlmConfig
+from synalign_spark.config.secrets import public_address
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded
 from synalign_spark.generation.client import (
@@ -51,9 +52,7 @@ class EndpointReport:
 
     def __str__(self) -> str:
         listed = {True: "listed", False: "not in the server's list", None: "no list of models"}[self.model_listed]
-        return (
-            f"{self.base_url} answers in {self.latency_s:.2f} s, model {self.model!r} ({listed}), structured output: {shown(self.dialect)}"
-        )
+        return f"{public_address(self.base_url)} answers in {self.latency_s:.2f} s, model {self.model!r} ({listed}), structured output: {shown(self.dialect)}"
 
 
 def api_key(llm: LlmConfig) -> str:
@@ -110,7 +109,7 @@ def describe(llm: LlmConfig) -> str:
 def unusable(llm: LlmConfig, address: str | None, message: str) -> EndpointError:
     """The error for an endpoint that cannot be used at all."""
     return EndpointError(
-        f"the language model cannot be used: {message}; generate.llm.base_url={address!r}, generate.llm.model={llm.model!r}, "
+        f"the language model cannot be used: {message}; generate.llm.base_url={public_address(address or '')!r}, generate.llm.model={llm.model!r}, "
         f"key from ${llm.api_key_env}: check the address, the model's name and the key; stored answers are kept, start the run again to go on"
     )
 

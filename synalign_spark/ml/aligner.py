@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
+from pydantic import Field
 from pyspark.ml import Estimator, Model
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql import functions as F
 
 from synalign_spark.alignment.certificate import Certificate
 from synalign_spark.alignment.scoring import Scorer
@@ -16,15 +16,16 @@ from synalign_spark.api.alignment import Alignment
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import frame_kind
 from synalign_spark.config import EmbedConfig
-from synalign_spark.errors import ConfigError
+from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.ml.shared import KeywordParams, TableWritable, with_columns, with_param, with_section
+from synalign_spark.spark.user_columns import user_column
 
 SIDES = ("real", "synthetic")
 
 
 @with_section("align")
 @with_section("embed", leave_out=["device"])
-@with_param("seed", "Seed of the features, the splits and the samples.", 0, int)
+@with_param("seed", "Seed of the features, the splits and the samples.", 0, Annotated[int, Field(ge=0, lt=2**31)])
 @with_param("origin", "Column that says 'real' or 'synthetic', for fit() on one DataFrame with both.", None, str | None)
 @with_columns("text", "label", "embedding", "id", "weight", embedding=None)
 class AlignerParams(KeywordParams):
@@ -78,10 +79,12 @@ class Aligner(AlignerParams, Estimator["AlignerModel"], DefaultParamsReadable["A
             raise ConfigError(
                 "Aligner: fit() was given one DataFrame; give real and synthetic rows, or name the column that tells them apart (origin)"
             )
+        if origin not in frame.columns:
+            raise DataError(f"origin={origin!r}: the frame has no such column; it has {', '.join(map(str, frame.columns))}")
         if frame_kind(frame, "real") == "pandas":
             sides = [frame[frame[origin] == side] for side in SIDES]
         else:
-            sides = [frame.where(F.col(origin) == side) for side in SIDES]
+            sides = [frame.where(user_column(origin) == side) for side in SIDES]
         return sides[0], sides[1]
 
 
@@ -116,7 +119,7 @@ class AlignerModel(AlignerParams, Model, TableWritable):
         return self._transform(dataset)
 
     def _transform(self, dataset: Any) -> Any:
-        columns = AlignColumns.of(dataset.columns, dataset.columns, **self.columns())
+        columns = AlignColumns.of_one(dataset.columns, **self.columns())
         encoder = EmbedConfig(**self.encoder())
         if frame_kind(dataset, "dataset") == "pandas":
             from synalign_spark.api.align_pandas import weigh_pandas

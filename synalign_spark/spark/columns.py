@@ -45,6 +45,7 @@ class Unusable:
     null_id: int = 0
     repeated_id: int = 0
     bad_weight: int = 0
+    bad_label: int = 0
 
     def refuse(self, columns: RealColumns) -> None:
         """Raises DataError for the first reason that any row has."""
@@ -56,6 +57,7 @@ class Unusable:
             ),
             (self.repeated_id, f"id={columns.id!r}: {self.repeated_id} rows repeat the id of another; keep one of each"),
             (self.bad_weight, f"weight={columns.weight!r}: {self.bad_weight} rows have a negative or infinite weight; clip it at 0"),
+            (self.bad_label, f"label={columns.label!r}: {self.bad_label} rows hold a number that is not whole, which is no class; bin it"),
         ):
             if count:
                 raise DataError(what)
@@ -74,6 +76,8 @@ def check_earlier(missing: int, total: int) -> None:
 
 def sets_of(n: int, rows_per_set: int) -> int:
     """Demonstration sets that ``n`` demonstrations make. Raises ConfigError for less than one."""
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise ConfigError(f"n: must be a whole number of demonstrations, got {n!r}")
     if n < rows_per_set:
         raise ConfigError(f"n: is {n}, less than the rows_per_set={rows_per_set} rows of one set; raise n or lower rows_per_set")
     return n // rows_per_set

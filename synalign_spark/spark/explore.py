@@ -66,6 +66,7 @@ def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig) -> Data
         text.alias("text"),
         label.alias("label"),
         F.when(weight.isNull() | F.isnan(weight), 1.0).otherwise(weight).alias("weight"),
+        (user_column(columns.label).isNotNull() & label.isNull() if columns.label else F.lit(False)).alias("bad_label"),
         *([user_column(columns.id).cast("string").alias("doc_id")] if columns.id else []),
         *([vector_column(frame, columns.embedding).alias("embedding")] if columns.embedding else []),
     )
@@ -92,6 +93,7 @@ def _check_rows(named: DataFrame, columns: RealColumns) -> tuple[int, float]:
         F.count_if(F.col("doc_id").isNull() & F.col("text").isNotNull()).alias("null_id"),
         repeated.alias("repeated_id"),
         F.count_if(bad_weight).alias("bad_weight"),
+        F.count_if("bad_label").alias("bad_label"),
         F.max("weight").alias("heaviest"),
     )
     seen = found.toArrow().to_pylist()[0]  # one row

@@ -253,10 +253,35 @@ def test_prior_weights_that_are_none_are_refused(spark, kind, prior, words):
         sa.align(*frames, label="label", embedding="vec", weight="w", **SMALL)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**31, 1.5, None, "x"])
+def test_a_seed_that_not_every_engine_takes_is_refused(seed):
+    for call in (lambda: sa.align(REAL, SYNTHETIC, embedding="vec", seed=seed), lambda: sa.select(REAL, n=3, embedding="vec", seed=seed)):
+        with pytest.raises(ConfigError, match="seed: "):
+            call()
+
+
+def test_bad_vectors_and_columns_of_one_name_are_said_by_spark_too(spark):
+    rows = as_spark(spark, SYNTHETIC[:20])
+    with pytest.raises(DataError, match="1 of 20 rows are null|vectors of width"):
+        sa.align(
+            as_spark(spark, REAL),
+            rows.selectExpr("CASE WHEN text LIKE '% 3' THEN array(1f) ELSE vec END AS vec"),
+            text=None,
+            embedding="vec",
+            **SMALL,
+        )
+    with pytest.raises(DataError, match="the synthetic frame has more than one column label"):
+        sa.align(as_spark(spark, REAL), rows.selectExpr("*", "label"), label="label", embedding="vec", **SMALL)
+    with pytest.raises(DataError, match="_synalign_id, a name that is used here"):
+        sa.align(as_spark(spark, REAL), rows.withColumnRenamed("label", "_synalign_id"), embedding="vec", **SMALL)
+    found = sa.align(as_spark(spark, REAL), rows.selectExpr("*", "1 AS Weight"), embedding="vec", **SMALL).weights
+    assert found.select("weight").count() == 20, "a name in another case is the same name to Spark"
+
+
 @pytest.mark.parametrize("empty", ["real", "synthetic"])
 def test_an_empty_side_is_said_without_a_model(empty):
     frames = {"real": REAL, "synthetic": SYNTHETIC} | {empty: REAL[:0]}
-    with pytest.raises(DataError, match=f"there are no {empty} rows"):
+    with pytest.raises(DataError, match=f"{empty}: the frame has no rows"):
         sa.align(frames["real"], frames["synthetic"], label="label", embedding="vec", **SMALL)
 
 

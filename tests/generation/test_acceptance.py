@@ -11,7 +11,9 @@ SHOWN = ["The quick brown fox jumps over the lazy dog today", "A fine film."]
 
 def acceptor(shown=(), labels=("positive", "negative"), **settings):
     """Of the gates that ``settings`` names; the real rows are those that were shown."""
-    cfg = GenerateConfig.model_validate({"min_chars": 10, "max_chars": 100, "copy_overlap": 0.4, "gates": ["copied", "near_duplicate"]} | settings)
+    cfg = GenerateConfig.model_validate(
+        {"min_chars": 10, "max_chars": 100, "copy_overlap": 0.4, "gates": ["copied", "near_duplicate"]} | settings
+    )
     return Acceptor(cfg, labels, RealProfile.of((text, None) for text in shown))
 
 
@@ -69,7 +71,9 @@ def test_duplicates_but_for_case_and_punctuation():
     assert acceptor(min_chars=1).check("great film truly").reason is None
 
 
-@pytest.mark.parametrize(("one", "other"), [("I learnt C++", "I learnt C#"), ("I love this place \U0001f600", "I love this place \U0001f44e")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("I learnt C++", "I learnt C#"), ("I love this place \U0001f600", "I love this place \U0001f44e")]
+)
 def test_symbols_tell_rows_apart(one, other):
     seen = acceptor(min_chars=1)
     seen.accept(seen.check(one))
@@ -83,7 +87,12 @@ def test_overlap_of_zero_never_refuses():
 
 def test_without_gates_only_empty_rows_the_users_limits_and_the_very_same_text_are_refused():
     free = acceptor(SHOWN, gates=[])
-    for text in ("a fine film", "I'm sorry, but I can't help with that request.", "positive_view_of_the_world", "Das ist ein wirklich guter Film."):
+    for text in (
+        "a fine film",
+        "I'm sorry, but I can't help with that request.",
+        "positive_view_of_the_world",
+        "Das ist ein wirklich guter Film.",
+    ):
         assert free.check(text).reason is None
         free.accept(free.check(text))
     assert free.check("A fine film").reason is None

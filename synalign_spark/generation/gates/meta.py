@@ -17,7 +17,7 @@ TEXTS = (
 )
 REFUSAL = (
     rf"(?:(?:i'm|i am|i|so|very|my|we're|we are)? ?(?:sorry|apologi[sz]e|apologies|regret)\b[,.!]? ?(?:but |that |for \S+(?: \S+)?[,.] ?)?i ?{ABLE} ?{DO})"
-    rf"|(?:(?:unfortunately,? )?i ?{ABLE} ?{DO} {ASKED}[.,!]? ?(?:$|as |because |since |but |it |for ))"
+    rf"|(?:(?:unfortunately,? )?i ?{ABLE} ?{DO} {ASKED}[.,!]? ?(?:$|as |because |since |but |it |for |that ))"
     r"|(?:es tut mir leid,? (?:aber )?(?:ich|das) kann)|(?:je suis désolée?,? mais je ne p)|(?:lo siento,? pero no puedo)"
     r"|(?:(?:desculpe|sinto muito),? mas (?:eu )?não posso)|(?:mi dispiace,? ma non posso)|(?:(?:很)?抱歉.{0,4}我(?:无法|不能))|(?:申し訳(?:ありません|ございません)が)"
 )

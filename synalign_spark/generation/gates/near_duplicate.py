@@ -4,6 +4,8 @@ Short rows are found by symmetric deletion (Garbe 2012): two rows that differ in
 Longer ones by MinHash (Broder 1997) in bands of a locality-sensitive hash, and then compared by their exact Jaccard similarity.
 """
 
+from collections import Counter
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,13 +15,19 @@ GATE = "near_duplicate"
 FEWEST_WORDS, FEWEST_CHARACTERS = 6, 12  # a shorter row that differs in one unit is another row
 LONGEST_BY_DELETION = 16  # units; one edit of a longer row leaves a Jaccard similarity above LEAST_SIMILAR or close to it
 SHINGLE = 3
-BANDS, BAND_HASHES = 21, 3  # similarity 0.6 is found with probability 1 - (1 - 0.6^3)^21 = 0.994, 0.1 is looked at with 0.02
+BANDS, BAND_HASHES, BANDS_SHARED = (
+    21,
+    3,
+    2,
+)  # two bands in common: of rows of similarity 0.6 it finds 96 %, 0.65 99 %, and looks at 0.02 % of those of 0.1
 LEAST_SIMILAR = 0.6
 BYTES_A_ROW = 12 * (BANDS + LONGEST_BY_DELETION + 1)  # at most, beside the texts themselves, which the run holds anyway
 INVERSE = np.uint64(pow(MULTIPLIER, -1, 2**64))
 _SEEDS = np.random.default_rng(1997).integers(1, 2**63, size=(2, BANDS * BAND_HASHES), dtype=np.uint64)
 FACTORS, SHIFTS = _SEEDS[0] | np.uint64(1), _SEEDS[1]
 BAND_NUMBERS = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0xD6E8FEB86659FD93)
+_NONE = np.empty(0, dtype=np.uint64)
+_Prepared = tuple[list[str], UInt64Array, UInt64Array]  # units, keys of rows one edit away, band keys
 
 
 class NearDuplicates:
@@ -27,7 +35,8 @@ class NearDuplicates:
 
     def __init__(self) -> None:
         self._texts: list[str] = []
-        self._keys = _KeyTable()
+        self._edits, self._bands = _KeyTable(), _KeyTable()
+        self._last: tuple[str, _Prepared] = ("", ([], _NONE, _NONE))
 
     def find(self, text: str) -> tuple[str, str] | None:
         """(how it is alike, the earliest accepted row that it is alike to), None where there is none.
@@ -37,11 +46,11 @@ class NearDuplicates:
         >>> seen.find("a warm and witty film about growing old")
         ('differs in one word', 'a warm and witty film about growing up')
         """
-        found = units(text)
-        if len(found) < _fewest(found):
+        found, edits, bands = self._prepared(text)
+        if not len(bands):
             return None
-        hashes = unit_hashes(found)
-        for row in self._keys.rows(_keys(hashes)):
+        edited, banded = self._edits.rows(edits), self._bands.rows(bands)
+        for row in sorted(edited.keys() | {row for row, n in banded.items() if n >= BANDS_SHARED}):
             other = self._texts[row]
             if how := _alike(found, units(other)):
                 return how, other
@@ -49,21 +58,30 @@ class NearDuplicates:
 
     def add(self, text: str) -> None:
         """Remembers an accepted row."""
-        found = units(text)
-        self._keys.add(_keys(unit_hashes(found)) if len(found) >= _fewest(found) else np.empty(0, dtype=np.uint64), len(self._texts))
-        self._texts.append(text)
+        _, edits, bands = self._prepared(text)
+        if len(bands):
+            self._edits.add(edits, len(self._texts))
+            self._bands.add(bands, len(self._texts))
+            self._texts.append(text)
+
+    def _prepared(self, text: str) -> _Prepared:
+        """Kept for the next call: a row is looked for, and then remembered."""
+        if self._last[0] != text:
+            found = units(text)
+            self._last = text, (found, *(_keys(unit_hashes(found)) if len(found) >= _fewest(found) else (_NONE, _NONE)))
+        return self._last[1]
 
 
 def _fewest(found: list[str]) -> int:
     return FEWEST_CHARACTERS if by_characters(found) else FEWEST_WORDS
 
 
-def _keys(hashes: UInt64Array) -> UInt64Array:
-    """Rows that are alike share one of these. hashes: (n,) of the units; returns (m,) distinct."""
+def _keys(hashes: UInt64Array) -> tuple[UInt64Array, UInt64Array]:
+    """(keys of which rows that are one edit apart share one, none for a long row; band keys). hashes: (n,) of the units."""
     bands = band_keys(runs(hashes, SHINGLE))
     if len(hashes) > LONGEST_BY_DELETION:
-        return bands
-    return np.unique(np.concatenate([bands, deletions(hashes), np.array([whole(hashes)], dtype=np.uint64)]))
+        return hashes[:0], bands
+    return np.unique(np.append(deletions(hashes), np.uint64(whole(hashes)))), bands
 
 
 def deletions(hashes: UInt64Array) -> UInt64Array:
@@ -125,16 +143,16 @@ class _KeyTable:
         if self._n_new >= self.NEW:
             self._settle()
 
-    def rows(self, keys: UInt64Array) -> list[int]:
-        """The rows that have one of the keys, in their order."""
-        found: set[int] = set()
+    def rows(self, keys: UInt64Array) -> Counter[int]:
+        """The rows that have one of the keys, and how many of them each has."""
+        found: Counter[int] = Counter()
         for key in keys.tolist():
             found.update(self._new.get(key, ()))
         for known, rows in self._sorted:
             first, last = np.searchsorted(known, keys), np.searchsorted(known, keys, side="right")
             for i in np.flatnonzero(last > first):
                 found.update(rows[first[i] : last[i]].tolist())
-        return sorted(found)
+        return found
 
     def _settle(self) -> None:
         keys = np.fromiter((key for key, rows in self._new.items() for _ in rows), np.uint64, self._n_new)

@@ -16,7 +16,7 @@ FILE = re.compile(
 MARKER = re.compile(r"\W*(?:(?:\d{1,3}[.):\]]+\W*)*(?:[a-z]|[ivx]{1,4})|\d{1,3})[.):\]]+\W*", re.IGNORECASE)
 JOINED = re.compile(r"\w_\w|\w\w[/\\=:.]\w|\w[/\\=:.]\w\w|[a-z][A-Z]\w*[a-z][A-Z]|\w\(\)")
 DEBRIS = re.compile(
-    r"""```|\s*[\[{]\s*["'\]}[{]|[\]}"',\s]*$|.{0,20}["']?\s*[\]}]+\s*,?\s*$|.{0,40}\b(?:rows|text|label|texts|review)["']\s*:"""
+    r"""```|\s*[\[{](?:["'](?!\s)|\s*[\]}[{])|[\]}"',\s]*$|.{0,20}["']\s*[\]}]+\s*,?\s*$|.{0,40}\b(?:rows|text|label|texts|review)["']\s*:"""
     r"|\s*def \w+\(|\s*(?:class|import|from|function|const|var|return|public|#include|SELECT)\b[^.]*[(){};=*]+\s*$"
 )
 REPEATED_CHARACTER, REPEATED_UNIT = 12, 5  # in a row

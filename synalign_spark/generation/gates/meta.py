@@ -37,9 +37,10 @@ ANNOUNCEMENT = (
     r"|(?:(?:please )?let me know if (?:you|there|this|that)\b[^.]{0,80}[.!]?$)|(?:i hope (?:this|these|that) (?:helps?|meets?)\b[^.]{0,60}[.!]?$)"
     r"|(?:(?:please|could you|can you) (?:please )?provide (?:me )?(?:with )?(?:the|more|a|some|an|additional) (?:text|context|information|details|example)s?\b)"
 )
+OWNER = "(?:first|last|full|company|movie|film|author|actor|actress|director|product|city|book|brand|customer|recipient|sender)"
 BLANK = (
-    r"\[(?:[^\]]{0,20} )?(?:your|insert|name|company|city|date|title|movie|film|author|actor|actress|director|link|product|location|topic|text|number)"
-    r"(?: [^\]]{0,20})?\]|\{\{[^}]{1,40}\}\}|<(?:your|insert) [^>]{1,30}>|\blorem ipsum\b"
+    rf"\[(?:(?:your|insert)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"
+    r"|\{\{[^}]{1,40}\}\}|<(?:your|insert) [^>]{1,30}>|\blorem ipsum\b"
 )
 WHOLE_BLANK = re.compile(rf"\W*(?:dear )?(?:{BLANK})", re.IGNORECASE)
 CAPITAL_BLANK = re.compile(r"\[(?:(?:Your|Insert|The|Company|Movie|Film|Product|Actor|Director|First|Last|Author|City) ?)+(?:Name|Title|Here|Company|Movie|Film|Product|Link|City|Location|Date)\]")  # fmt: skip

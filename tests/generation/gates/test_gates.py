@@ -19,6 +19,7 @@ FINE = [
     "It rained and rained and rained.", "Very, very, very good", "He said: import it.", "Sign up at Yahoo.com today", "soooo good",
     "Great film!!!!!!!!!!!!!!!!!!!!", "Wait............ what?", "See review.json for the whole story of it", "well-made and self-aware",
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
+    "nice film [laughs]", '[ " take care of my cat " ] is a nice film',
 ]  # fmt: skip
 META = {
     "refusal": [
@@ -38,6 +39,7 @@ NO_META = [
     "As an AI fan I loved it", "Here is a film that knows what it wants: fun.", "Certainly, the film has its moments.", "Sure, it is slow.",
     "Ok, here's the thing with this show.", "Okay, let me break it down.", "Here are the best lines of the year.", "Great!",
     "He said \u201cI'm sorry, but I can't help with that request.\u201d", "The robot says: as an AI language model, I dream.", "[sic] and [laughs]",
+    "[director peter] jackson and his crew", "[city] reminds us how good he can be", "[less a movie than] a mess",
     "Please provide more films like this.", "I will not watch it again.", "Could you be any more boring?",
 ]  # fmt: skip
 PII = {

@@ -69,7 +69,7 @@ class Acceptor:
         self._texts: set[bytes] = set()
         self._wholes: set[int] = set()
         self._near = near_duplicate.NearDuplicates()
-        self._unscanned: list[str] = []
+        self._unscanned: list[tuple[str, Hashable]] = []
 
     def _checks(self, labels: Sequence[Label]) -> list[Check]:
         """The checks that are asked for, the cheapest first."""
@@ -142,22 +142,21 @@ class Acceptor:
             return Verdict(text, near_duplicate.GATE, f"{how} with the accepted row {other[:SHOWN_CHARS]!r}")
         return None
 
-    def accept(self, verdict: Verdict) -> None:
-        """Remembers an accepted row, so that its repetitions are duplicates."""
+    def accept(self, verdict: Verdict, source: Hashable = None) -> None:
+        """Remembers an accepted row, so that its repetitions are duplicates. source: what it was written from, for ``recheck``."""
         self._texts.add(_digest(verdict.text))
         if near_duplicate.GATE in self._gates:
             self._wholes.add(_whole(verdict.text))
             self._near.add(verdict.text)
         if copies.GATE in self._gates and not self._real.copies.in_memory:
-            self._unscanned.append(verdict.text)
+            self._unscanned.append((verdict.text, source))
 
-    def recheck(self) -> list[Verdict]:
-        """The rows accepted since the last call that are copies of real rows after all; none where copies are looked up at once.
-
-        One pass over the corpus, for all of them together: see ``RealRows.in_memory``."""
-        texts, self._unscanned = self._unscanned, []
-        shares = self._real.copies.overlaps(texts) if texts else []
-        return [found for text, share in zip(texts, shares, strict=True) if (found := self._copied(text, share))]
+    def recheck(self) -> list[tuple[Verdict, Hashable]]:
+        """The rows accepted since the last call that are copies of real rows after all, each with its source; none where copies
+        are looked up at once. One pass over the corpus, for all of them together: see ``RealRows.in_memory``."""
+        rows, self._unscanned = self._unscanned, []
+        shares = self._real.copies.overlaps([text for text, _ in rows]) if rows else []
+        return [(found, source) for (text, source), share in zip(rows, shares, strict=True) if (found := self._copied(text, share))]
 
 
 class Yields:
@@ -179,6 +178,11 @@ class Yields:
         """Counts one row of a source. reason: None for an accepted one."""
         if reason not in self.NOT_ITS_FAULT:
             self._rows.setdefault(source, Counter())[reason] += 1
+
+    def take_back(self, source: Hashable, reason: str) -> None:
+        """One of its accepted rows was refused after all."""
+        self._rows[source].subtract([None])
+        self.count(source, reason)
 
     def accepted(self, source: Hashable) -> int:
         """Its accepted rows."""

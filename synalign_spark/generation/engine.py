@@ -239,13 +239,14 @@ class _Run:
         if verdict.reason:
             self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
         else:
-            self.acceptor.accept(verdict)
+            self.acceptor.accept(verdict, slot.demonstration_set)
             self.rows.add_accepted(slot, index, verdict)
 
     def _recheck(self) -> None:
         """At the end of a wave: takes back rows that only a pass over the corpus shows to be copies."""
-        for verdict in self.acceptor.recheck():
+        for verdict, source in self.acceptor.recheck():
             self.rows.take_back(verdict)
+            self.yields.take_back(source, str(verdict.reason))
 
     def _count(self, request: Request, answer: Answer, parsed: Parsed | None) -> None:
         self.rows.add_call(request, answer, parsed)

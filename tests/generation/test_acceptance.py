@@ -147,8 +147,8 @@ def test_rows_that_only_a_pass_over_the_corpus_shows_to_be_copies_are_taken_back
     scanned = Scanned()
     late = Acceptor(GenerateConfig(gates=["copied"]), [None], RealProfile((), scanned))
     for text in ("a row of its own", "a row that is real"):
-        late.accept(late.check(text))
-    assert [(v.text, v.reason) for v in late.recheck()] == [("a row that is real", "copied")]
+        late.accept(late.check(text), "its source")
+    assert [(v.text, v.reason, source) for v, source in late.recheck()] == [("a row that is real", "copied", "its source")]
     assert late.recheck() == []
     assert scanned.passes == 1
 
@@ -159,3 +159,5 @@ def test_yields_leave_surplus_rows_out():
         yields.count("set", reason)
     assert (yields.accepted("set"), yields.refused("set"), yields.share("set")) == (2, 1, 2 / 3)
     assert yields.share("another") == 1.0
+    yields.take_back("set", "copied")
+    assert (yields.accepted("set"), yields.refused("set")) == (1, 2)

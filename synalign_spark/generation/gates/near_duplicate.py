@@ -15,11 +15,8 @@ GATE = "near_duplicate"
 FEWEST_WORDS, FEWEST_CHARACTERS = 6, 12  # a shorter row that differs in one unit is another row
 LONGEST_BY_DELETION = 16  # units; one edit of a longer row leaves a Jaccard similarity above LEAST_SIMILAR or close to it
 SHINGLE = 3
-BANDS, BAND_HASHES, BANDS_SHARED = (
-    21,
-    3,
-    2,
-)  # two bands in common: of rows of similarity 0.6 it finds 96 %, 0.65 99 %, and looks at 0.02 % of those of 0.1
+# Two bands in common: of rows of similarity 0.6 that finds 96 %, of 0.65 99 %, and it looks at 0.02 % of those of 0.1.
+BANDS, BAND_HASHES, BANDS_SHARED = 21, 3, 2
 LEAST_SIMILAR = 0.6
 BYTES_A_ROW = 12 * (BANDS + LONGEST_BY_DELETION + 1)  # at most, beside the texts themselves, which the run holds anyway
 INVERSE = np.uint64(pow(MULTIPLIER, -1, 2**64))

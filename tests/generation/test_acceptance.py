@@ -1,10 +1,13 @@
 """Rows are accepted or refused by rules that can be checked by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.acceptance import Acceptor, Yields, without_label
 from synalign_spark.generation.gates.profile import RealProfile
+from synalign_spark.storage.tables import REFUSALS
 
 SHOWN = ["The quick brown fox jumps over the lazy dog today", "A fine film."]
 
@@ -151,6 +154,20 @@ def test_rows_that_only_a_pass_over_the_corpus_shows_to_be_copies_are_taken_back
     assert [(v.text, v.reason, source) for v, source in late.recheck()] == [("a row that is real", "copied", "its source")]
     assert late.recheck() == []
     assert scanned.passes == 1
+
+
+@given(st.lists(st.text(max_size=60) | st.text(alphabet="ab _.:{}[]\"'1@+-", max_size=40), max_size=6))
+def test_any_text_gets_a_verdict_of_the_contract_and_no_accepted_row_is_accepted_again(texts):
+    codes = next(column.doc for column in REFUSALS.columns if column.name == "reason")
+    judge = Acceptor(GenerateConfig(min_chars=1, pii="mask"), ["good"], RealProfile.of([("a real row of some words that is here", "good")]))
+    for text in texts:
+        verdict = judge.check(text, "good")
+        assert judge.check(text, "good") == verdict
+        assert verdict.reason is None or verdict.reason in codes
+        verdict.text.encode()
+        if verdict.reason is None:
+            judge.accept(verdict)
+            assert judge.check(verdict.text, "good").reason is not None
 
 
 def test_yields_leave_surplus_rows_out():

@@ -12,6 +12,7 @@ IMPROBABLE, PROBABLE = 0.05, 0.5  # of the language asked for, and of another on
 NOT_ISO_NAMES = {"greek": "el", "malay": "ms", "swahili": "sw", "nepali": "ne", "farsi": "fa", "mandarin": "zh", "punjabi": "pa"}
 # Languages that a detector of character runs can hardly tell apart: any of a group counts as the others.
 ALIKE = ({"no", "nn", "nb", "da"}, {"hr", "sr", "bs"}, {"id", "ms", "jv"}, {"zh", "wuu", "yue"}, {"ar", "ary", "arz"}, {"cs", "sk"}, {"gl", "pt"}, {"af", "nl"})  # fmt: skip
+LOOKED_AT = 2_000  # characters of a row: enough to be sure, and a long row takes no milliseconds
 NO_LANGUAGE = "zxx"  # the detector's class for what is no text: that is a matter of form
 
 
@@ -50,7 +51,7 @@ def checks(language: str) -> list[Check]:
     wanted = next((group for group in ALIKE if code in group), {code})
 
     def find(text: str, _label: Label) -> str | None:
-        ranked = _detector().rank(text)
+        ranked = _detector().rank(text[:LOOKED_AT])
         chance = sum(share for found, share in ranked if found in wanted)
         other, share = next((found, share) for found, share in ranked if found not in wanted)
         if chance < IMPROBABLE and share >= PROBABLE and other != NO_LANGUAGE:

@@ -28,7 +28,14 @@ CORE = [
 SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0"]  # 4.4.1's jar is not published; 4.4.x refuses a newer pyspark
 READERS = ["deltalake>=1.0"]  # delta-rs: `synalign show` and tests read tables without a JVM
 MODELS = ["torch>=2.6", "sentence-transformers>=5", "psutil>=5.9"]  # psutil: the network interface that ranks meet on
-LLM = ["ray>=2.50", "openai[aiohttp]>=3,<4", "json-repair>=0.40", "tenacity>=9"]
+LLM = [
+    "ray>=2.50",
+    "openai[aiohttp]>=3,<4",
+    "json-repair>=0.40",
+    "tenacity>=9",
+    "py3langid>=0.4",  # the language of a row; its model is in the package
+    "python-iso639>=2024.10",  # its code by its English name
+]
 INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "jinja2>=3.1", "matplotlib>=3.9"]
 
 QUICKSTART = [

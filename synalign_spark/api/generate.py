@@ -55,7 +55,7 @@ def generate(
     """Has a language model write ``n`` synthetic rows from demonstrations (Ren et al. 2025, sections 3.2 and 3.3).
 
     The model first states the latent attributes of each demonstration set, then writes rows from these attributes; rows
-    that copy a demonstration, repeat another row or break the length limits are refused and written anew.
+    that copy a demonstration, nearly repeat another row, are no text or fail another gate are refused and written anew.
 
     demonstrations: result of ``select``, a pandas or Spark DataFrame with the columns of the DEMONSTRATIONS table (Spark: at
     most 100,000 rows, brought to the driver). llm: base URL of an OpenAI-compatible server, or ``"embedded"`` for the small
@@ -97,6 +97,8 @@ def generate(
 
     with _stored_answers(None if ledger is None else str(ledger)) as folder:
         result = engine.generate(table, counts, cfg, seed, folder, Progress() if progress else Progress(Console(quiet=True), live=False))
+    for note in result.summary["gate_notes"]:
+        warnings.warn(f"generate: {note}", stacklevel=2)
     if result.synthetic.num_rows < n:
         why = {key: result.summary[key] for key in ("stopped_by", "calls", "refused")}
         warnings.warn(f"generate: {result.synthetic.num_rows} of {n} rows were accepted: {why}", stacklevel=2)

@@ -1,11 +1,13 @@
 """How synthetic rows are asked for: the language model, its limits, and what a row is."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
+
+Gate = Literal["form", "meta", "pii", "length", "language", "copied", "near_duplicate"]
 
 
 class LimitsConfig(Section):
@@ -80,7 +82,20 @@ class GenerateConfig(Section):
     label_shares: dict[str, float] | None = Field(None, description="Target share of each label; null follows the corpus.")
     min_chars: Positive = Field(10, description="Shortest accepted row.")
     max_chars: Positive = Field(2_000, description="Longest accepted row.")
-    copy_overlap: Share = Field(0.6, description="Refuse a row when this share of its 5-grams stands in a demonstration.")
+    gates: list[Gate] = Field(
+        default_factory=lambda: list(get_args(Gate)),
+        description="What else a row is refused for, see the guide on gates; [] refuses only empty rows, repetitions of the very same "
+        "text and rows outside of min_chars and max_chars.",
+    )
+    copy_overlap: Share = Field(
+        0.6, description="Gate copied: refuse a row when this share of its n-grams (5 words, or 6 characters) stands in one real row."
+    )
+    pii: Annotated[Literal["off", "refuse", "mask"], BeforeValidator(lambda value: "off" if value is False else value)] = Field(
+        "refuse", description="Gate pii: refuse rows with personal data, or replace it by <EMAIL>, <PHONE>, <CARD>, <IBAN>, <SSN>, <IP>."
+    )
+    label_agreement: Share | None = Field(
+        None, description="Refuse a row when p(its label | text), by a classifier of the real rows, is below this; null asks nobody."
+    )
     imported: SourceConfig = Field(default_factory=SourceConfig, description="The existing synthetic set, for strategy imported.")
     llm: LlmConfig = Field(default_factory=LlmConfig, description="The language model.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="Rate limits and budgets.")

@@ -6,15 +6,18 @@ the order in which answers arrived, so a duplicate is always the later row of th
 
 import hashlib
 import re
-import unicodedata
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
+from synalign_spark.config import GenerateConfig
+from synalign_spark.core.grams import unit_hashes, units, whole
 from synalign_spark.core.text import normalise
+from synalign_spark.generation.gates import copies, form, label_agreement, language, length, meta, near_duplicate, pii
+from synalign_spark.generation.gates.check import Check, Find, Label, calibrated
+from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
 
-NGRAM = 5
-KINDS = "(?:review|text|example|sample|sentence|row)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
-Gram = tuple[str, ...]
+SHOWN_CHARS = 80  # of an accepted row in the reason why another is refused
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,7 @@ class Verdict:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def fold(text: str) -> str:
-    """What makes two rows the same: letters and digits of the case-folded words; everything else separates.
-
-    >>> fold("A Fine, fine FILM!")
-    'a fine fine film'
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join("".join(char if char.isalnum() or unicodedata.category(char).startswith("M") else " " for char in folded).split())
-
-
-def without_label(text: str, label: str | None) -> str:
+def without_label(text: str, label: Label) -> str:
     """The text without the label before it ("Positive: a fine film"): small models like to announce it, and a classifier
     would learn the announcement. Only where a colon, dash, stop or exclamation mark ends the announcement.
 
@@ -50,84 +43,165 @@ def without_label(text: str, label: str | None) -> str:
     """
     if not label:
         return text
-    announced = re.match(rf"\W*(?:label\W+)?{re.escape(label)}(?:\s+{KINDS})?\s*(?:[:.!|]|[-\u2013\u2014](?=\s))+\s*", text, re.IGNORECASE)
+    announced = re.match(
+        rf"\W*(?:label\W+)?{re.escape(label)}(?:\s+{form.KINDS})?\s*(?:[:!|]|\.(?!\w)|[-\u2013\u2014](?=\s))+\s*", text, re.IGNORECASE
+    )
     return text[announced.end() :] if announced else text
 
 
-def ngrams(folded: str) -> set[Gram]:
-    """The word 5-grams of a folded text; empty for fewer than five words."""
-    words = folded.split()
-    return {tuple(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1)}
-
-
-@dataclass(frozen=True)
-class CopyIndex:
-    """The demonstrations that a row must not copy, prepared for the check: folded texts and their word 5-grams."""
-
-    folded: frozenset[str]
-    grams: frozenset[Gram]
-
-    @classmethod
-    def of(cls, demonstrations: Iterable[str]) -> "CopyIndex":
-        folded = frozenset(fold(text) for text in demonstrations)
-        return cls(folded, frozenset(gram for text in folded for gram in ngrams(text)))
-
-
-NO_COPIES = CopyIndex(frozenset(), frozenset())
-
-
-def overlap(folded: str, grams: Collection[Gram]) -> float:
-    """Share of the row's distinct word 5-grams that stand in a demonstration; 0 for fewer than five words.
-
-    A shorter row is a phrase that anybody may write again; it counts as copied only where it equals a
-    whole demonstration.
-
-    >>> overlap("a b c d e f", ngrams("x a b c d e"))
-    0.5
-    """
-    found = ngrams(folded)
-    return sum(gram in grams for gram in found) / len(found) if found else 0.0
-
-
-@dataclass
 class Acceptor:
     """Says of rows, one by one, whether they are accepted, and remembers the accepted ones.
 
-    min_chars, max_chars: limits after normalisation; copy_overlap: share of 5-grams from which a row is a copy.
+    switched_off: the checks that the real rows themselves fail too often, with the share that does; notes: what else a user should know.
 
-    >>> Acceptor(10, 100, 0.6).check("Too short").reason
+    >>> Acceptor(GenerateConfig(min_chars=10), [None], RealProfile.of([])).check("Too short").reason
     'too_short'
     """
 
-    min_chars: int
-    max_chars: int
-    copy_overlap: float
-    _seen: set[bytes] = field(default_factory=set)
+    def __init__(self, cfg: GenerateConfig, labels: Sequence[Label], real: RealProfile) -> None:
+        """labels: of the run; real: what is known of the real rows, which calibrate the gates."""
+        self._cfg, self._real = cfg, real
+        self._gates = frozenset(cfg.gates)
+        self.notes: list[str] = []
+        found = calibrated(self._checks(labels), real.rows[:CALIBRATION_ROWS])
+        self._first, self.switched_off = found.first, dict(found.switched_off)
+        self._disagrees = self._agreement()
+        self._texts: set[bytes] = set()
+        self._wholes: set[int] = set()
+        self._near = near_duplicate.NearDuplicates()
+        self._unscanned: list[tuple[str, Hashable]] = []
 
-    def check(self, raw: str, copies: CopyIndex = NO_COPIES, label: str | None = None) -> Verdict:
+    def _checks(self, labels: Sequence[Label]) -> list[Check]:
+        """The checks that are asked for, the cheapest first."""
+        cfg, found = self._cfg, []
+        if form.GATE in self._gates:
+            found += form.checks(labels)
+        if meta.GATE in self._gates:
+            found += meta.checks()
+        if pii.GATE in self._gates and cfg.pii == "refuse":
+            found += pii.checks()
+        if length.GATE in self._gates:
+            found += length.checks(self._real.rows)
+        if language.GATE in self._gates:
+            found += (known := language.checks(cfg.language))
+            if not known:
+                self.notes.append(
+                    f"generate.language {cfg.language!r} is not one that the detector knows: the gate 'language' is off. "
+                    "Write its English name or its ISO 639 code, or leave 'language' out of generate.gates"
+                )
+        return found
+
+    def _agreement(self) -> Find | None:
+        """Not calibrated: its threshold is the user's, and real rows have wrong labels too."""
+        threshold = self._cfg.label_agreement
+        found = None if threshold is None else label_agreement.finder(self._real.rows, threshold)
+        if threshold is not None and found is None:
+            self.notes.append(
+                f"generate.label_agreement is off: it needs {label_agreement.FEWEST_ROWS} labelled real rows, of two labels at least"
+            )
+        return found
+
+    def check(self, raw: str, label: Label = None) -> Verdict:
         """The verdict on one row of a label. Does not remember it: see ``accept``."""
-        text = without_label(normalise(raw), label)
-        folded = fold(text)
-        if not any(char.isalpha() for char in folded):
+        cfg, text = self._cfg, without_label(normalise(raw), label)
+        if pii.GATE in self._gates and cfg.pii == "mask":
+            text = pii.masked(text)
+        if not any(char.isalpha() for char in text):
             return Verdict(text, "empty", "no letters" if text else "no text")
-        if len(text) < self.min_chars:
-            return Verdict(text, "too_short", f"{len(text)} characters, at least {self.min_chars} are asked for")
-        if len(text) > self.max_chars:
-            return Verdict(text, "too_long", f"{len(text)} characters, at most {self.max_chars} are allowed")
-        if folded in copies.folded:
-            return Verdict(text, "copied", "equals a demonstration")
-        share = overlap(folded, copies.grams)
-        if share > 0 and share >= self.copy_overlap:
-            return Verdict(text, "copied", f"{share:.0%} of its word {NGRAM}-grams stand in a demonstration")
-        if _key(folded) in self._seen:
-            return Verdict(text, "duplicate", "equals an accepted row but for case and punctuation")
+        if len(text) < cfg.min_chars:
+            return Verdict(text, "too_short", f"{len(text)} characters, at least {cfg.min_chars} are asked for")
+        if len(text) > cfg.max_chars:
+            return Verdict(text, "too_long", f"{len(text)} characters, at most {cfg.max_chars} are allowed")
+        if failed := self._first(text, label):
+            return Verdict(text, *failed)
+        if verdict := self._copy(text) or self._duplicate(text):
+            return verdict
+        if self._disagrees and (found := self._disagrees(text, label)):
+            return Verdict(text, label_agreement.GATE, found)
         return Verdict(text)
 
-    def accept(self, verdict: Verdict) -> None:
-        """Remembers an accepted row, so that its repetitions are duplicates."""
-        self._seen.add(_key(fold(verdict.text)))
+    def _copy(self, text: str) -> Verdict | None:
+        if copies.GATE not in self._gates or not self._real.copies.in_memory:
+            return None
+        return self._copied(text, self._real.copies.overlaps([text])[0])
+
+    def _copied(self, text: str, share: float) -> Verdict | None:
+        if share == 0.0 or share < self._cfg.copy_overlap:
+            return None
+        return Verdict(text, copies.GATE, "equals a real row" if share == 1.0 else f"{share:.0%} of its n-grams stand in one real row")
+
+    def _duplicate(self, text: str) -> Verdict | None:
+        if _digest(text) in self._texts:
+            return Verdict(text, "duplicate", "equals an accepted row")
+        if near_duplicate.GATE not in self._gates:
+            return None
+        if _whole(text) in self._wholes:
+            return Verdict(text, "duplicate", "equals an accepted row but for case and punctuation")
+        if found := self._near.find(text):
+            how, other = found
+            return Verdict(text, near_duplicate.GATE, f"{how} with the accepted row {other[:SHOWN_CHARS]!r}")
+        return None
+
+    def accept(self, verdict: Verdict, source: Hashable = None) -> None:
+        """Remembers an accepted row, so that its repetitions are duplicates. source: what it was written from, for ``recheck``."""
+        self._texts.add(_digest(verdict.text))
+        if near_duplicate.GATE in self._gates:
+            self._wholes.add(_whole(verdict.text))
+            self._near.add(verdict.text)
+        if copies.GATE in self._gates and not self._real.copies.in_memory:
+            self._unscanned.append((verdict.text, source))
+
+    def recheck(self) -> list[tuple[Verdict, Hashable]]:
+        """The rows accepted since the last call that are copies of real rows after all, each with its source; none where copies
+        are looked up at once. One pass over the corpus, for all of them together: see ``RealRows.in_memory``."""
+        rows, self._unscanned = self._unscanned, []
+        shares = self._real.copies.overlaps([text for text, _ in rows]) if rows else []
+        return [(found, source) for (text, source), share in zip(rows, shares, strict=True) if (found := self._copied(text, share))]
 
 
-def _key(folded: str) -> bytes:
+class Yields:
+    """What came of the rows that were written from one source (a demonstration set, an attribute set): accepted ones and refused ones.
+
+    >>> yields = Yields()
+    >>> yields.count("a set", None), yields.count("a set", "copied"), yields.count("a set", "surplus")
+    (None, None, None)
+    >>> yields.accepted("a set"), yields.refused("a set"), yields.share("a set")
+    (1, 1, 0.5)
+    """
+
+    NOT_ITS_FAULT = ("surplus",)  # the label had its rows already
+
+    def __init__(self) -> None:
+        self._rows: dict[Hashable, Counter[str | None]] = {}
+
+    def count(self, source: Hashable, reason: str | None) -> None:
+        """Counts one row of a source. reason: None for an accepted one."""
+        if reason not in self.NOT_ITS_FAULT:
+            self._rows.setdefault(source, Counter())[reason] += 1
+
+    def take_back(self, source: Hashable, reason: str) -> None:
+        """One of its accepted rows was refused after all."""
+        self._rows[source].subtract([None])
+        self.count(source, reason)
+
+    def accepted(self, source: Hashable) -> int:
+        """Its accepted rows."""
+        return self._rows.get(source, Counter())[None]
+
+    def refused(self, source: Hashable) -> int:
+        """Its rows that were refused for what they say."""
+        return self._rows.get(source, Counter()).total() - self.accepted(source)
+
+    def share(self, source: Hashable) -> float:
+        """Share of its rows that were accepted; 1 for a source that no row came of yet."""
+        counts = self._rows.get(source, Counter())
+        return counts[None] / counts.total() if counts else 1.0
+
+
+def _digest(text: str) -> bytes:
     """16 bytes a row: a million rows take some 100 MB less than their texts would."""
-    return hashlib.blake2b(folded.encode(), digest_size=16).digest()
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _whole(text: str) -> int:
+    return whole(unit_hashes(units(text)))

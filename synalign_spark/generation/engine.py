@@ -9,17 +9,18 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.errors import EndpointError
-from synalign_spark.generation.acceptance import NO_COPIES, Acceptor
+from synalign_spark.generation.acceptance import Acceptor, Yields
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
+from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_rows
@@ -49,15 +50,16 @@ def generate(
     ledger_dir: str,
     progress: Progress,
     log_dir: str | None = None,
+    real: RealProfile | None = None,
 ) -> GenerateResult:
     """Writes ``cfg.target_rows`` accepted rows, or as many as candidates and budget give.
 
     demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt);
     label_counts: corpus rows by label; ledger_dir: folder of the stored answers, any file system; log_dir: local
-    folder for the embedded model's logs. Raises EndpointError for an endpoint that cannot be used,
+    folder for the embedded model's logs; real: what the gates know of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used,
     ConfigError for label shares that do not fit. A failed call is a row, never an exception."""
     with progress.task("generate", total=cfg.target_rows, unit="rows") as task, open_pool(cfg, ledger_dir, log_dir) as pool:
-        return _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task).finish()
+        return _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task, real).finish()
 
 
 @dataclass
@@ -100,6 +102,7 @@ class _Run:
         ledger_dir: str,
         pool: Pool,
         task: Task,
+        real: RealProfile | None,
     ) -> None:
         self.cfg, self.pool, self.task = cfg, pool, task
         self.started = time.monotonic()
@@ -108,7 +111,9 @@ class _Run:
         n_sets = {label: len(found) for label, found in sets.items()} if self.planner.shows else None
         self.quotas = quotas(label_shares(label_counts, cfg.label_shares, n_sets), cfg.target_rows)
         self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)
-        self.acceptor = Acceptor(cfg.min_chars, cfg.max_chars, cfg.copy_overlap)
+        shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
+        self.acceptor = Acceptor(cfg, sorted(self.quotas, key=str), real or RealProfile.of(shown))
+        self.yields = Yields()
         self.rows = Rows(cfg)
         self.asked: Counter[Label] = Counter()  # candidate rows asked for
         self.answers = read_ledger(ledger_dir)
@@ -164,7 +169,9 @@ class _Run:
         for slot in slots:
             self.asked[slot.request.label] += self.cfg.rows_per_request
         by_id = {slot.request.request_id: slot for slot in slots}
-        return self._ask([slot.request for slot in slots], functools.partial(self._take_rows, by_id))
+        stopped = self._ask([slot.request for slot in slots], functools.partial(self._take_rows, by_id))
+        self._recheck()
+        return stopped
 
     def _ask_attributes(self, sets: Sequence[DemonstrationSet]) -> str:
         """Asks for the attribute sets that are missing, a second time where the first answer was of no use."""
@@ -225,15 +232,21 @@ class _Run:
 
     def _take_row(self, slot: Slot, index: int, raw: str) -> None:
         request = slot.request
-        copies = slot.demonstration_set.copy_index if slot.demonstration_set else NO_COPIES
-        verdict = self.acceptor.check(raw, copies, request.label)
+        verdict = self.acceptor.check(raw, request.label)
+        if verdict.reason is None and self.rows.accepted[request.label] >= self.quotas[request.label]:
+            verdict = replace(verdict, reason="surplus", detail="the label had its rows already")
+        self.yields.count(slot.demonstration_set, verdict.reason)
         if verdict.reason:
             self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
-        elif self.rows.accepted[request.label] >= self.quotas[request.label]:
-            self.rows.add_refusal(request, index, verdict.text, "surplus", "the label had its rows already")
         else:
-            self.acceptor.accept(verdict)
+            self.acceptor.accept(verdict, slot.demonstration_set)
             self.rows.add_accepted(slot, index, verdict)
+
+    def _recheck(self) -> None:
+        """At the end of a wave: takes back rows that only a pass over the corpus shows to be copies."""
+        for verdict, source in self.acceptor.recheck():
+            self.rows.take_back(verdict)
+            self.yields.take_back(source, str(verdict.reason))
 
     def _count(self, request: Request, answer: Answer, parsed: Parsed | None) -> None:
         self.rows.add_call(request, answer, parsed)
@@ -267,6 +280,8 @@ class _Run:
             "target_rows": self.cfg.target_rows,
             "accepted_by_label": {str(label): self.rows.accepted[label] for label in self.quotas},
             "refused": dict(sorted(self.rows.refused.items())),
+            "checks_off": dict(sorted(self.acceptor.switched_off.items())),
+            "gate_notes": self.acceptor.notes,
             "calls": dict(sorted(self.rows.statuses.items())),
             "answers_reused": self.reused,
             "attribute_sets": len(self.rows.attributes),

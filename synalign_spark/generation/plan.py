@@ -3,14 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError, DataError
-from synalign_spark.generation.acceptance import NO_COPIES, CopyIndex
 from synalign_spark.generation.calls import Request, make_request
 from synalign_spark.generation.prompts import Prompt, attributes_prompt, random_attributes, row_chars, rows_prompt
 
@@ -57,7 +56,6 @@ class DemonstrationSet:
     cluster_id: int
     demo_ids: tuple[str, ...]
     texts: tuple[str, ...]
-    copy_index: CopyIndex = field(repr=False, compare=False, default=NO_COPIES)
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def demonstration_sets_of(demonstrations: pa.Table) -> dict[Label, list[Demonstr
     for (round_, rank, label), rows in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1], str(item[0][2]))):
         rows.sort(key=lambda row: row["rank_in_set"])
         texts, ids = tuple(row["text"] for row in rows), tuple(row["doc_id"] for row in rows)
-        sets.setdefault(label, []).append(DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts, CopyIndex.of(texts)))
+        sets.setdefault(label, []).append(DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts))
     return sets
 
 

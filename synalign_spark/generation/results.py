@@ -109,6 +109,15 @@ class Rows:
         }
         self.refusals.append(row | {"text": storable(text), "detail": storable(detail)})
 
+    def take_back(self, verdict: Verdict) -> None:
+        """Refuses an accepted row after all, for the reason of the verdict on it."""
+        row = next(row for row in self.synthetic if row["doc_id"] == verdict.doc_id)
+        self.synthetic.remove(row)
+        self.accepted[row["label"]] -= 1
+        self.refused[str(verdict.reason)] += 1
+        kept = {key: row[key] for key in ("request_id", "row_index", "label")}
+        self.refusals.append(kept | {"text": storable(verdict.text), "reason": verdict.reason, "detail": storable(verdict.detail)})
+
     def result(self, summary: dict[str, Any]) -> GenerateResult:
         def table(contract: tables.Table, rows: list[dict[str, Any]]) -> pa.Table:
             return pa.Table.from_pylist(rows, schema=contract.arrow)

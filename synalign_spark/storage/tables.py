@@ -141,7 +141,12 @@ REFUSALS = Table(
         Column("row_index", "int", "place in the answer; -1 where the whole answer was refused"),
         LABEL,
         Column("text", "string", "what was written", nullable=True),
-        Column("reason", "string", "empty, too_short, too_long, copied, duplicate, surplus (its label is full), truncated, unparsable, content_filter"),
+        Column(
+            "reason",
+            "string",
+            "empty, too_short, too_long, duplicate; a gate: form, meta, pii, length, language, copied, near_duplicate, label_agreement; "
+            "surplus (its label is full); of the answer: truncated, unparsable, content_filter",
+        ),
         Column("detail", "string", "what exactly was wrong", nullable=True),
     ),
 )  # fmt: skip

@@ -1,10 +1,23 @@
 """Rows are accepted or refused by rules that can be checked by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from synalign_spark.generation.acceptance import Acceptor, CopyIndex, ngrams, overlap, without_label
+from synalign_spark.config import GenerateConfig
+from synalign_spark.generation.acceptance import Acceptor, Yields, without_label
+from synalign_spark.generation.gates.profile import RealProfile
+from synalign_spark.storage.tables import REFUSALS
 
-SHOWN = CopyIndex.of(["The quick brown fox jumps over the lazy dog today", "A fine film."])
+SHOWN = ["The quick brown fox jumps over the lazy dog today", "A fine film."]
+
+
+def acceptor(shown=(), labels=("positive", "negative"), **settings):
+    """Of the gates that ``settings`` names; the real rows are those that were shown."""
+    cfg = GenerateConfig.model_validate(
+        {"min_chars": 10, "max_chars": 100, "copy_overlap": 0.4, "gates": ["copied", "near_duplicate"]} | settings
+    )
+    return Acceptor(cfg, labels, RealProfile.of((text, None) for text in shown))
 
 
 @pytest.mark.parametrize(
@@ -19,13 +32,13 @@ SHOWN = CopyIndex.of(["The quick brown fox jumps over the lazy dog today", "A fi
         ("THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG today!", "copied"),
         ("I say the quick brown fox jumps over it", "copied"),  # 2 of 5 five-grams
         ("I say quick brown fox jumps over it all the time", None),  # 1 of 7
-        ("a fine film", "copied"),  # fewer than five words: equal to a demonstration
+        ("a fine film", "copied"),  # fewer than eight words: equal to a real row
         ("a fine film!!", "copied"),
         ("fine old film", None),
     ],
 )
 def test_verdicts(text, reason):
-    assert Acceptor(10, 100, 0.4).check(text, SHOWN).reason == reason
+    assert acceptor(SHOWN).check(text).reason == reason
 
 
 @pytest.mark.parametrize(
@@ -41,6 +54,7 @@ def test_verdicts(text, reason):
         ("A positive film: see it.", "A positive film: see it."),
         ("Positive Review:", ""),
         ("Positive Psychology: a film", "Positive Psychology: a film"),
+        ("positive.txt:negative.txt", "positive.txt:negative.txt"),
     ],
 )
 def test_an_announced_label_is_no_part_of_the_text(text, left):
@@ -49,23 +63,118 @@ def test_an_announced_label_is_no_part_of_the_text(text, left):
 
 
 def test_a_row_that_is_only_its_label_is_empty():
-    assert Acceptor(1, 100, 0.6).check("Positive Review:", label="positive").reason == "empty"
+    assert acceptor(min_chars=1).check("Positive Review:", label="positive").reason == "empty"
 
 
 def test_duplicates_but_for_case_and_punctuation():
-    acceptor = Acceptor(1, 100, 0.6)
-    acceptor.accept(acceptor.check("Great film, truly!"))
-    assert acceptor.check("great FILM... truly").reason == "duplicate"
-    assert acceptor.check("great film, barely").reason is None
-    assert Acceptor(1, 100, 0.6).check("great film truly").reason is None
+    seen = acceptor(min_chars=1)
+    seen.accept(seen.check("Great film, truly!"))
+    assert seen.check("great FILM... truly").reason == "duplicate"
+    assert seen.check("great film, barely").reason is None
+    assert acceptor(min_chars=1).check("great film truly").reason is None
 
 
-def test_overlap_by_hand():
-    grams = ngrams("a b c d e f")
-    assert grams == {("a", "b", "c", "d", "e"), ("b", "c", "d", "e", "f")}
-    assert overlap("a b c d e x", grams) == 0.5
-    assert overlap("a b c d", grams) == 0.0
+@pytest.mark.parametrize(
+    ("one", "other"), [("I learnt C++", "I learnt C#"), ("I love this place \U0001f600", "I love this place \U0001f44e")]
+)
+def test_symbols_tell_rows_apart(one, other):
+    seen = acceptor(min_chars=1)
+    seen.accept(seen.check(one))
+    assert seen.check(other).reason is None
+    assert seen.check(one + "!").reason == "duplicate"
 
 
 def test_overlap_of_zero_never_refuses():
-    assert Acceptor(1, 100, 0.0).check("one two three four five six", SHOWN).reason is None
+    assert acceptor(SHOWN, copy_overlap=0.0).check("one two three four five six seven eight").reason is None
+
+
+def test_without_gates_only_empty_rows_the_users_limits_and_the_very_same_text_are_refused():
+    free = acceptor(SHOWN, gates=[])
+    for text in (
+        "a fine film",
+        "I'm sorry, but I can't help with that request.",
+        "positive_view_of_the_world",
+        "Das ist ein wirklich guter Film.",
+    ):
+        assert free.check(text).reason is None
+        free.accept(free.check(text))
+    assert free.check("A fine film").reason is None
+    assert free.check("a fine film").reason == "duplicate"  # doc_id is the key of the table
+    assert free.check(" ?! ").reason == "empty"
+    assert free.check("x" * 101).reason == "too_long"
+
+
+def test_an_unknown_language_turns_its_gate_off_and_says_so():
+    klingon = acceptor(gates=["language"], language="Klingon")
+    assert klingon.check("Das ist ein wirklich guter Film.").reason is None
+    assert "'Klingon'" in klingon.notes[0]
+    assert acceptor(gates=["language"]).notes == []
+
+
+def test_personal_data_is_refused_masked_or_left():
+    text = "Write to jane@example.org, please."
+    refused = acceptor(gates=["pii"]).check(text)
+    assert (refused.reason, refused.detail) == ("pii", "personal data (email)")
+    assert acceptor(gates=["pii"], pii="mask").check(text).text == "Write to <EMAIL>, please."
+    assert acceptor(gates=["pii"], pii="off").check(text).reason is None
+    assert GenerateConfig.model_validate({"pii": False}).pii == "off"  # what YAML reads of a bare off
+
+
+def test_a_check_that_the_real_rows_fail_is_switched_off():
+    names = [f"read_file_{i}" for i in range(200)]
+    code = acceptor(names, gates=["form", "copied"])
+    assert code.switched_off == {"form.identifier": 1.0}
+    assert code.check("write_file_now").reason is None
+    assert code.check("```python\nprint(1)").reason == "form"
+
+
+def test_label_agreement_asks_a_classifier_of_the_real_rows():
+    real = [(f"{word} film number {i}", label) for i in range(60) for word, label in (("splendid", "positive"), ("dreadful", "negative"))]
+    cfg = GenerateConfig(gates=[], label_agreement=0.3)
+    asked = Acceptor(cfg, ["positive", "negative"], RealProfile.of(real))
+    assert asked.check("a dreadful film", "positive").reason == "label_agreement"
+    assert asked.check("a dreadful film", "negative").reason is None
+    few = Acceptor(cfg, ["positive", "negative"], RealProfile.of(real[:10]))
+    assert few.check("a dreadful film", "positive").reason is None
+    assert "label_agreement" in few.notes[0]
+
+
+def test_rows_that_only_a_pass_over_the_corpus_shows_to_be_copies_are_taken_back_together():
+    class Scanned:
+        in_memory, passes = False, 0
+
+        def overlaps(self, texts):
+            self.passes += 1
+            return [1.0 if "real" in text else 0.2 for text in texts]
+
+    scanned = Scanned()
+    late = Acceptor(GenerateConfig(gates=["copied"]), [None], RealProfile((), scanned))
+    for text in ("a row of its own", "a row that is real"):
+        late.accept(late.check(text), "its source")
+    assert [(v.text, v.reason, source) for v, source in late.recheck()] == [("a row that is real", "copied", "its source")]
+    assert late.recheck() == []
+    assert scanned.passes == 1
+
+
+@given(st.lists(st.text(max_size=60) | st.text(alphabet="ab _.:{}[]\"'1@+-", max_size=40), max_size=6))
+def test_any_text_gets_a_verdict_of_the_contract_and_no_accepted_row_is_accepted_again(texts):
+    codes = next(column.doc for column in REFUSALS.columns if column.name == "reason")
+    judge = Acceptor(GenerateConfig(min_chars=1, pii="mask"), ["good"], RealProfile.of([("a real row of some words that is here", "good")]))
+    for text in texts:
+        verdict = judge.check(text, "good")
+        assert judge.check(text, "good") == verdict
+        assert verdict.reason is None or verdict.reason in codes
+        verdict.text.encode()
+        if verdict.reason is None:
+            judge.accept(verdict)
+            assert judge.check(verdict.text, "good").reason is not None
+
+
+def test_yields_leave_surplus_rows_out():
+    yields = Yields()
+    for reason in (None, None, "copied", "surplus"):
+        yields.count("set", reason)
+    assert (yields.accepted("set"), yields.refused("set"), yields.share("set")) == (2, 1, 2 / 3)
+    assert yields.share("another") == 1.0
+    yields.take_back("set", "copied")
+    assert (yields.accepted("set"), yields.refused("set")) == (1, 2)

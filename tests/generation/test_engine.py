@@ -1,12 +1,14 @@
 """The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has both backends."""
 
 import time
+import zlib
 
 import pytest
 from loopback import Behaviour, loopback, misbehave
 
 from synalign_spark.errors import ConfigError, EndpointError
 from synalign_spark.generation.engine import generate
+from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.storage import tables
 
 COUNTS = {"good": 75, "bad": 25}
@@ -163,6 +165,28 @@ def test_endpoint_that_is_down(demonstrations, make_config, quiet, tmp_path):
     with pytest.raises(EndpointError, match="no connection") as err:
         generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
     assert cfg.llm.base_url in str(err.value)
+
+
+def test_copies_that_only_a_pass_over_the_corpus_shows_are_replaced_by_other_rows(demonstrations, make_config, quiet, tmp_path):
+    class Scanned:
+        in_memory = False
+
+        def overlaps(self, texts):
+            return [float(zlib.crc32(text.encode()) % 4 == 0) for text in texts]
+
+    real = RealProfile((), Scanned())
+    with loopback() as server:
+        cfg = make_config(server.base_url, max_candidates=400)
+        first = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet, real=real)
+        again = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet, real=real)
+    rows = first.synthetic["text"].to_pylist()
+    assert first.summary["accepted_by_label"] == {"bad": 6, "good": 18}
+    assert len(rows) == 24
+    assert sum(real.copies.overlaps(rows)) == 0.0
+    copied = [row["text"] for row in first.refusals.to_pylist() if row["reason"] == "copied"]
+    assert first.summary["refused"]["copied"] == len(copied) > 0
+    assert sum(real.copies.overlaps(copied)) == len(copied)
+    assert content(first) == content(again)
 
 
 def test_label_shares_that_name_an_unknown_label(demonstrations, make_config, quiet, tmp_path):

@@ -85,3 +85,15 @@ def test_llm_strategy_writes_all_tables(make_context, spark):
     assert lineage.count() == 8
     assert ctx.lake.read(tables.CALLS).count() == sum(summary["calls"].values())
     assert list((Path(ctx.cfg.lake.path) / "_synalign" / ctx.cfg.run.id / "ledger").glob("*.jsonl"))
+
+
+def test_held_out_rows_shape_no_gate_and_may_not_be_copied(make_context, spark):
+    ctx = make_context({"strategy": "fewshot"})
+    texts = [f"the film number {i} is about a family that lives by the sea" for i in range(300)]
+    rows = [(f"{i:064x}", text, "good", None, len(text), None) for i, text in enumerate(texts)]
+    ctx.lake.write(tables.CORPUS, spark.createDataFrame(rows, tables.CORPUS.ddl))
+    real = job.real_profile(ctx, len(rows))
+    held_out = ctx.cfg.align.holdout
+    assert (1 - held_out) * 300 - 40 < len(real.rows) < (1 - held_out) * 300 + 40
+    assert {text for text, _ in real.rows} < set(texts)
+    assert real.copies.overlaps(texts) == [1.0] * 300

@@ -2,17 +2,24 @@
 
 The rows are written by a language model or brought in from elsewhere; of an imported set also rejects."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.alignment.sides import REAL_NUMBERS
 from synalign_spark.config import SourceConfig
+from synalign_spark.core.copy_index import CopyIndex
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.spark.keys import unit
+from synalign_spark.spark.real_rows import copy_lookup, sample_rows
 from synalign_spark.storage.paths import RunPaths
 from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, REFUSALS, REJECTS, SYNTHETIC
+
+if TYPE_CHECKING:
+    from synalign_spark.generation.gates.profile import RealProfile
 
 STRATEGIES_WITHOUT_DEMONSTRATIONS = ("simprompt", "attrprompt")
 MAX_LABELS = 10_000
@@ -36,7 +43,12 @@ def run(ctx: Context) -> Summary:
         paths.ledger,
         ctx.progress,
         paths.local_folder,
+        real_profile(ctx, sum(counts.values())),
     )
+    for check, share in result.summary["checks_off"].items():
+        ctx.log.warning("a check of generate.gates is off: the real rows fail it", check=check, share_of_real_rows=share)
+    for note in result.summary["gate_notes"]:
+        ctx.log.warning(note)
     for table, rows in ((ATTRIBUTES, result.attributes), (CALLS, result.calls), (REFUSALS, result.refusals), (SYNTHETIC, result.synthetic)):
         ctx.lake.write(table, _frame(ctx, rows, table))
     return result.summary
@@ -48,6 +60,16 @@ def label_counts(ctx: Context) -> dict[str | None, int]:
     if len(counted) > MAX_LABELS:
         raise DataError(f"source.label_column {ctx.cfg.source.label_column!r} has more than {MAX_LABELS} values; name a column of classes")
     return {row["label"]: row["n"] for row in counted}
+
+
+def real_profile(ctx: Context, n_rows: int) -> "RealProfile":
+    """What the gates are told of the real rows: no text of a held-out row, only that none is to be copied."""
+    from synalign_spark.generation.gates.profile import SAMPLE_ROWS, RealProfile
+
+    corpus = ctx.lake.read(CORPUS)
+    seed, copied = ctx.cfg.run.seed, "copied" in ctx.cfg.generate.gates
+    fit = corpus.where(unit(seed, REAL_NUMBERS["u_split"], "doc_id") >= ctx.cfg.align.holdout)
+    return RealProfile(tuple(sample_rows(fit, n_rows, SAMPLE_ROWS, seed)), copy_lookup(corpus) if copied else CopyIndex.of_texts([]))
 
 
 def import_rows(ctx: Context, counts: dict[str | None, int]) -> Summary:

@@ -1,0 +1,91 @@
+"""Form: what is no text at all (identifiers, file names, list markers, code, a label alone), and one phrase over and over."""
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from synalign_spark.core.grams import units, unspaced
+from synalign_spark.generation.gates.check import Check, Find, Label
+
+GATE = "form"
+KINDS = "(?:review|text|example|sample|sentence|row)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
+FILE = re.compile(
+    r"[\w.-]*\w\.(?:txt|csv|tsv|json|jsonl|xml|ya?ml|md|html?|py|js|java|cpp|sh|sql|log|ini|cfg|pdf|docx?|xlsx?|png|jpe?g|gif|zip|gz)\b",
+    re.IGNORECASE,
+)
+MARKER = re.compile(r"\W*(?:(?:\d{1,3}[.):\]]+\W*)*(?:[a-z]|[ivx]{1,4})|\d{1,3})[.):\]]+\W*", re.IGNORECASE)
+JOINED = re.compile(r"\w_\w|\w\w[/\\=:.]\w|\w[/\\=:.]\w\w|[a-z][A-Z]\w*[a-z][A-Z]|\w\(\)")
+DEBRIS = re.compile(
+    r"""```|\s*[\[{](?:["'](?!\s)|\s*[\]}[{])|[\]}"',\s]*$|.{0,20}["']\s*[\]}]+\s*,?\s*$|.{0,40}\b(?:rows|text|label|texts|review)["']\s*:"""
+    r"|\s*def \w+\(|\s*(?:class|import|from|function|const|var|return|public|#include|SELECT)\b[^.]*[(){};=*]+\s*$"
+)
+REPEATED_CHARACTER, REPEATED_UNIT = 12, 5  # in a row
+CHARACTER_RUN = re.compile(rf"([^\s.\-_=*~!?])\1{{{REPEATED_CHARACTER - 1},}}")
+FEWEST_UNITS, DISTINCT_RUNS, RUN = 8, 0.5, 3
+
+
+def checks(labels: Sequence[Label]) -> list[Check]:
+    """The checks of the gate. labels: all labels of the run.
+
+    >>> [check.name for check in checks(["positive"]) if check.find("positive.txt:negative.txt", None)]
+    ['identifier', 'file_name']
+    """
+    return [
+        Check(GATE, "label_alone", _label_alone(labels)),
+        Check(GATE, "identifier", _identifier),
+        Check(GATE, "file_name", _file_names),
+        Check(GATE, "list_marker", _list_marker),
+        Check(GATE, "debris", _debris),
+        Check(GATE, "repetition", _repetition),
+    ]
+
+
+def _label_alone(labels: Sequence[Label]) -> Find:
+    kind = re.compile(rf"(?:{KINDS}|label|\d+)", re.IGNORECASE)
+    known = {tuple(units(label)): label for label in labels if label}
+
+    def find(text: str, _label: Label) -> str | None:
+        words = tuple(word for word in units(text) if not kind.fullmatch(word))
+        if not words:
+            return "nothing but a name for a text"
+        return f'nothing but the label "{known[words]}"' if words in known else None
+
+    return find
+
+
+def _identifier(text: str, _label: Label) -> str | None:
+    """One piece without a space in it, of parts joined as names in code are; or several of them and nothing else."""
+    pieces = text.strip(" .,;\"'`*").split()
+    joined = [piece for piece in pieces if JOINED.search(piece) and not any(map(unspaced, piece))]
+    return f'a name as in code: "{text[:60]}"' if pieces and len(joined) == len(pieces) else None
+
+
+def _file_names(text: str, _label: Label) -> str | None:
+    left = FILE.sub("", text)
+    found = FILE.search(text)
+    return f'a file name: "{found.group()[:60]}"' if found and sum(map(str.isalpha, left)) <= len("and, or: file") else None
+
+
+def _list_marker(text: str, _label: Label) -> str | None:
+    return "a list marker alone" if MARKER.fullmatch(text) else None
+
+
+def _debris(text: str, _label: Label) -> str | None:
+    return f'JSON or code: "{text[:60]}"' if DEBRIS.match(text) else None
+
+
+def _repetition(text: str, _label: Label) -> str | None:
+    if found := CHARACTER_RUN.search(text):
+        return f'the character "{found.group(1)}" {len(found.group())} times in a row'
+    words = units(text)
+    in_a_row, longest, most = 1, 1, ""
+    for before, after in itertools.pairwise(words):
+        in_a_row = in_a_row + 1 if before == after else 1
+        if in_a_row > longest:
+            longest, most = in_a_row, after
+    if longest >= REPEATED_UNIT or (longest >= RUN and longest == len(words)):
+        return f'"{most}" {longest} times in a row'
+    runs = [tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)]
+    if len(words) >= FEWEST_UNITS and len(set(runs)) <= DISTINCT_RUNS * len(runs):
+        return f"{len(set(runs))} distinct runs of {RUN} words among {len(runs)}"
+    return None

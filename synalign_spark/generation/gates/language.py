@@ -1,0 +1,68 @@
+"""Language: rows in another language than the one that was asked for, by py3langid (a naive Bayes model, no network)."""
+
+import functools
+from typing import Any
+
+import iso639
+
+from synalign_spark.generation.gates.check import Check, Label
+
+GATE = "language"
+IMPROBABLE, PROBABLE = 0.05, 0.5  # of the language asked for, and of another one: both must hold, since short rows are weak evidence
+NOT_ISO_NAMES = {"greek": "el", "malay": "ms", "swahili": "sw", "nepali": "ne", "farsi": "fa", "mandarin": "zh", "punjabi": "pa"}
+# Languages that a detector of character runs can hardly tell apart: any of a group counts as the others.
+ALIKE = ({"no", "nn", "nb", "da"}, {"hr", "sr", "bs"}, {"id", "ms", "jv"}, {"zh", "wuu", "yue"}, {"ar", "ary", "arz"}, {"cs", "sk"}, {"gl", "pt"}, {"af", "nl"})  # fmt: skip
+LOOKED_AT = 2_000  # characters of a row: enough to be sure, and a long row takes no milliseconds
+NO_LANGUAGE = "zxx"  # the detector's class for what is no text: that is a matter of form
+
+
+def code_of(name: str) -> str | None:
+    """The detector's code of a language by its English name or its ISO 639 code; None for one that it does not know.
+
+    >>> code_of("English"), code_of("pt"), code_of("Brazilian Portuguese"), code_of("Klingon")
+    ('en', 'pt', 'pt', None)
+    """
+    known = set(_detector().labels)
+    for tried in (name.strip(), name.strip().split()[-1] if name.strip() else ""):
+        if (code := NOT_ISO_NAMES.get(tried.casefold())) in known:
+            return code
+        try:
+            found = iso639.Language.match(tried, strict_case=False)
+        except iso639.LanguageNotFoundError:
+            continue
+        for code in (found.part1, found.part3):
+            if code in known:
+                return code
+        if found.part1 == "nb":
+            return "no"
+    return None
+
+
+def checks(language: str) -> list[Check]:
+    """The check of the gate; none for a language that the detector does not know.
+
+    >>> check = checks("English")[0]
+    >>> check.find("Der Film ist wirklich gut und ich mag ihn.", None), check.find("a fine film", None)
+    ('probably de (100 %), not English (0 %)', None)
+    """
+    code = code_of(language)
+    if code is None:
+        return []
+    wanted = next((group for group in ALIKE if code in group), {code})
+
+    def find(text: str, _label: Label) -> str | None:
+        ranked = _detector().rank(text[:LOOKED_AT])
+        chance = sum(share for found, share in ranked if found in wanted)
+        other, share = next((found, share) for found, share in ranked if found not in wanted)
+        if chance < IMPROBABLE and share >= PROBABLE and other != NO_LANGUAGE:
+            return f"probably {other} ({share:.0%}), not {language} ({chance:.0%})".replace("%", " %")
+        return None
+
+    return [Check(GATE, "other", find)]
+
+
+@functools.lru_cache(maxsize=1)
+def _detector() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

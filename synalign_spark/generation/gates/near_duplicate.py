@@ -1,0 +1,162 @@
+"""Near-duplicates of accepted rows: one edit away, or alike by most of their runs of three units.
+
+Short rows are found by symmetric deletion (Garbe 2012): two rows that differ in one unit are equal once it is left out of both.
+Longer ones by MinHash (Broder 1997) in bands of a locality-sensitive hash, and then compared by their exact Jaccard similarity.
+"""
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+
+from synalign_spark.core.grams import MULTIPLIER, UInt64Array, by_characters, runs, unit_hashes, units, whole
+
+GATE = "near_duplicate"
+FEWEST_WORDS, FEWEST_CHARACTERS = 6, 12  # a shorter row that differs in one unit is another row
+LONGEST_BY_DELETION = 16  # units; one edit of a longer row leaves a Jaccard similarity above LEAST_SIMILAR or close to it
+SHINGLE = 3
+# Two bands in common: of rows of similarity 0.6 that finds 96 %, of 0.65 99 %, and it looks at 0.02 % of those of 0.1.
+BANDS, BAND_HASHES, BANDS_SHARED = 21, 3, 2
+LEAST_SIMILAR = 0.6
+BYTES_A_ROW = 12 * (BANDS + LONGEST_BY_DELETION + 1)  # at most, beside the texts themselves, which the run holds anyway
+INVERSE = np.uint64(pow(MULTIPLIER, -1, 2**64))
+_SEEDS = np.random.default_rng(1997).integers(1, 2**63, size=(2, BANDS * BAND_HASHES), dtype=np.uint64)
+FACTORS, SHIFTS = _SEEDS[0] | np.uint64(1), _SEEDS[1]
+BAND_NUMBERS = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0xD6E8FEB86659FD93)
+_NONE = np.empty(0, dtype=np.uint64)
+_Prepared = tuple[list[str], UInt64Array, UInt64Array]  # units, keys of rows one edit away, band keys
+
+
+class NearDuplicates:
+    """The accepted rows of a run, in their order. At most BYTES_A_ROW bytes a row."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._edits, self._bands = _KeyTable(), _KeyTable()
+        self._last: tuple[str, _Prepared] = ("", ([], _NONE, _NONE))
+
+    def find(self, text: str) -> tuple[str, str] | None:
+        """(how it is alike, the earliest accepted row that it is alike to), None where there is none.
+
+        >>> seen = NearDuplicates()
+        >>> seen.add("a warm and witty film about growing up")
+        >>> seen.find("a warm and witty film about growing old")
+        ('differs in one word', 'a warm and witty film about growing up')
+        """
+        found, edits, bands = self._prepared(text)
+        if not len(bands):
+            return None
+        edited, banded = self._edits.rows(edits), self._bands.rows(bands)
+        for row in sorted(edited.keys() | {row for row, n in banded.items() if n >= BANDS_SHARED}):
+            other = self._texts[row]
+            if how := _alike(found, units(other)):
+                return how, other
+        return None
+
+    def add(self, text: str) -> None:
+        """Remembers an accepted row."""
+        _, edits, bands = self._prepared(text)
+        if len(bands):
+            self._edits.add(edits, len(self._texts))
+            self._bands.add(bands, len(self._texts))
+            self._texts.append(text)
+
+    def _prepared(self, text: str) -> _Prepared:
+        """Kept for the next call: a row is looked for, and then remembered."""
+        if self._last[0] != text:
+            found = units(text)
+            self._last = text, (found, *(_keys(unit_hashes(found)) if len(found) >= _fewest(found) else (_NONE, _NONE)))
+        return self._last[1]
+
+
+def _fewest(found: list[str]) -> int:
+    return FEWEST_CHARACTERS if by_characters(found) else FEWEST_WORDS
+
+
+def _keys(hashes: UInt64Array) -> tuple[UInt64Array, UInt64Array]:
+    """(keys of which rows that are one edit apart share one, none for a long row; band keys). hashes: (n,) of the units."""
+    bands = band_keys(runs(hashes, SHINGLE))
+    if len(hashes) > LONGEST_BY_DELETION:
+        return hashes[:0], bands
+    return np.unique(np.append(deletions(hashes), np.uint64(whole(hashes)))), bands
+
+
+def deletions(hashes: UInt64Array) -> UInt64Array:
+    """The hash of the row without each of its units. hashes: (n,); returns (n,): what ``whole`` gives for the n - 1 that are left."""
+    n = len(hashes)
+    powers = np.cumprod(np.concatenate([np.ones(1, np.uint64), np.full(n, MULTIPLIER, np.uint64)]))  # MULTIPLIER^0 ... MULTIPLIER^n
+    terms = hashes * powers[:n][::-1]  # (n,)
+    before = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms)])  # (n + 1,)
+    length = powers[max(n - 1, 0) : n] * np.uint64(max(n - 1, 0))  # (1,): of arrays, whose products wrap around in silence
+    without: UInt64Array = before[:n] * INVERSE + (before[n:] - before[1:]) + length
+    return without
+
+
+def band_keys(shingles: UInt64Array) -> UInt64Array:
+    """A key of each band of the MinHash signature. shingles: (n,), n >= 1; returns (BANDS,)."""
+    mixed = shingles[:, None] * FACTORS[None, :] + SHIFTS[None, :]  # (n, BANDS * BAND_HASHES)
+    least = (mixed ^ (mixed >> np.uint64(32))).min(axis=0).reshape(BANDS, BAND_HASHES)
+    keys: UInt64Array = least[:, 0]
+    for column in range(1, BAND_HASHES):
+        keys = keys * np.uint64(MULTIPLIER) + least[:, column]
+    keys = keys ^ BAND_NUMBERS
+    return keys
+
+
+def _alike(a: list[str], b: list[str]) -> str | None:
+    """How two rows are alike, in words."""
+    if _one_edit(a, b):
+        return "differs in one word" if not by_characters(a) else "differs in one character"
+    one, other = (set(zip(*(found[i:] for i in range(SHINGLE)), strict=False)) for found in (a, b))
+    shared = len(one & other) / max(len(one | other), 1)
+    return f"{shared:.0%} of the runs of {SHINGLE} units are shared" if shared >= LEAST_SIMILAR else None
+
+
+def _one_edit(a: list[str], b: list[str]) -> bool:
+    """Whether one unit is put in, left out or replaced."""
+    short, long = sorted((a, b), key=len)
+    if len(long) - len(short) > 1:
+        return False
+    same = next((i for i, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), len(short))
+    return short[same + (len(short) == len(long)) :] == long[same + 1 :]
+
+
+class _KeyTable:
+    """Keys with the numbers of their rows: those that came last in a dict, the others in a few sorted arrays, 12 bytes a key.
+
+    An array is merged into the one before it once it is a quarter as long, so that there are few (a log-structured merge)."""
+
+    NEW, RATIO = 200_000, 4
+
+    def __init__(self) -> None:
+        self._new: dict[int, list[int]] = {}
+        self._n_new = 0
+        self._sorted: list[tuple[UInt64Array, npt.NDArray[np.uint32]]] = []
+
+    def add(self, keys: UInt64Array, row: int) -> None:
+        for key in keys.tolist():
+            self._new.setdefault(key, []).append(row)
+        self._n_new += len(keys)
+        if self._n_new >= self.NEW:
+            self._settle()
+
+    def rows(self, keys: UInt64Array) -> Counter[int]:
+        """The rows that have one of the keys, and how many of them each has."""
+        found: Counter[int] = Counter()
+        for key in keys.tolist():
+            found.update(self._new.get(key, ()))
+        for known, rows in self._sorted:
+            first, last = np.searchsorted(known, keys), np.searchsorted(known, keys, side="right")
+            for i in np.flatnonzero(last > first):
+                found.update(rows[first[i] : last[i]].tolist())
+        return found
+
+    def _settle(self) -> None:
+        keys = np.fromiter((key for key, rows in self._new.items() for _ in rows), np.uint64, self._n_new)
+        rows = np.fromiter((row for rows in self._new.values() for row in rows), np.uint32, self._n_new)
+        self._new, self._n_new = {}, 0
+        while self._sorted and len(self._sorted[-1][0]) < self.RATIO * len(keys):
+            older_keys, older_rows = self._sorted.pop()
+            keys, rows = np.concatenate([older_keys, keys]), np.concatenate([older_rows, rows])
+        order = np.argsort(keys, kind="stable")
+        self._sorted.append((keys[order], rows[order]))

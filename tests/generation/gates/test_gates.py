@@ -1,0 +1,145 @@
+"""Each gate on rows that it must refuse and on such as it must not."""
+
+import pytest
+
+from synalign_spark.generation.gates import form, language, length, meta, pii
+from synalign_spark.generation.gates.check import Check, at_least, calibrated
+
+LABELS = ["positive", "negative", "Sci/Tech"]
+FORM = {
+    "label_alone": ["positive", "Positive review", "negative_text_2", "Sci/Tech.", "rows", "Text 3"],
+    "identifier": ["positive_view_of_the_world", "new_texts.append(new_text)", "myNewVariable", "a_b c_d", "path/to/file"],
+    "file_name": ["positive.txt:negative.txt", "review.json", "Files: a.csv, b.csv"],
+    "list_marker": ["a)", "1.", "- b.", "iv."],
+    "debris": ['{"rows": ["a film"', "```json", '["a", "b"]', 'text": "a', '"text": "a film"', "def f(x):", "import x;", '"}]'],
+    "repetition": ["good good good", "no, no, no, no, no way at all", "s" + "o" * 14 + " good", " ".join(["the film is"] * 5)],
+}
+FINE = [
+    "A fine film.", "bad .", "why ?", "no", "cool ?", "AC/DC rocks", "U.S.", "A positive review of the film.", "Positively good", "3D",
+    "It rained and rained and rained.", "Very, very, very good", "He said: import it.", "Sign up at Yahoo.com today", "soooo good",
+    "Great film!!!!!!!!!!!!!!!!!!!!", "Wait............ what?", "See review.json for the whole story of it", "well-made and self-aware",
+    "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
+    "nice film [laughs]", '[ " take care of my cat " ] is a nice film',
+]  # fmt: skip
+META = {
+    "refusal": [
+        "I'm sorry, but I can't help with that request.", "I apologize, but I am not able to fulfill this request.",
+        "Sorry, I cannot provide a review.", "Unfortunately, I cannot assist with that.", "I cannot create content that is harmful.",
+        "\u201cI\u2019m sorry, I can\u2019t do that\u201d", "Es tut mir leid, aber ich kann das nicht.", "Lo siento, pero no puedo ayudar con eso.",
+    ],
+    "machine": ["As an AI language model, I have no opinions.", "I am an AI assistant.", "As a large language model I cannot watch films"],
+    "announcement": [
+        "Here are five new and different texts:", "Sure! Here is a review.", "Okay, here are three reviews: 1. good", "Text 1:", "Certainly!",
+        "Please provide the text you would like me to use.", "Let me know if you need more.", "Below are the generated headlines:",
+    ],
+    "blank": ["[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
+}  # fmt: skip
+NO_META = [
+    "Sorry, but I can't recommend it.", "I can't help but love this film.", "I cannot provide more praise for it.", "I'm sorry I watched it.",
+    "As an AI fan I loved it", "Here is a film that knows what it wants: fun.", "Certainly, the film has its moments.", "Sure, it is slow.",
+    "Ok, here's the thing with this show.", "Okay, let me break it down.", "Here are the best lines of the year.", "Great!",
+    "He said \u201cI'm sorry, but I can't help with that request.\u201d", "The robot says: as an AI language model, I dream.", "[sic] and [laughs]",
+    "[director peter] jackson and his crew", "[city] reminds us how good he can be", "[less a movie than] a mess",
+    "Please provide more films like this.", "I will not watch it again.", "Could you be any more boring?",
+]  # fmt: skip
+PII = {
+    "email": ["Write to jane.doe+x@mail.example.org."],
+    "phone": ["Call +1 212 555 0187 now", "(212) 555-0187", "212-555-0187", "1-800-555-0199", "+49 30 901820", "+44 (0)20 7946 0958"],
+    "ssn": ["my number is 078-05-1120"],
+    "card": ["4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005", "3782 822463 10005"],
+    "iban": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432"],
+    "ip": ["at 192.168.10.24.", "2001:db8::8a2e:370:7334"],
+}
+NO_PII = [
+    "10-12-2020", "555", "555-1234", "$1,234.50", "2020-10-12", "It cost 1.234.567,89 euros", "a score of 21-14-7", "1234567890123456",
+    "ISBN 978-3-16-148410-0", "version 10.0.1.2", "v1.2.3.4", "12:30:45", "1939-1945", "000-12-3456", "999.1.2.3", "4111 1111 1111 1112",
+    "DE88 3704 0044 0532 0130 00", "3.141592653589793", "@handle and #tag", "at 8 p.m. @ home", "100 000 000 000", "+5 points in 3 games",
+]  # fmt: skip
+
+
+def found(checks, text):
+    return {check.name for check in checks if check.find(text, None)}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in FORM.items() for text in texts])
+def test_form_finds(name, text):
+    assert name in found(form.checks(LABELS), text)
+
+
+@pytest.mark.parametrize("text", FINE)
+def test_form_leaves(text):
+    assert found(form.checks(LABELS), text) == set()
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in META.items() for text in texts])
+def test_meta_finds(name, text):
+    assert name in found(meta.checks(), text)
+
+
+@pytest.mark.parametrize("text", NO_META + FINE)
+def test_meta_leaves(text):
+    assert found(meta.checks(), text) == set()
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in PII.items() for text in texts])
+def test_pii_finds_and_masks(name, text):
+    assert found(pii.checks(), text) == {name}
+    assert found(pii.checks(), pii.masked(text)) == set()
+    assert f"<{name.upper()}>" in pii.masked(text)
+
+
+@pytest.mark.parametrize("text", NO_PII + FINE)
+def test_pii_leaves(text):
+    assert found(pii.checks(), text) == set()
+    assert pii.masked(text) == text
+
+
+def test_what_was_found_names_no_personal_data():
+    assert [check.find("Write to jane@example.org", None) for check in pii.checks() if check.name == "email"] == ["personal data (email)"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Das Essen war kalt und der Kellner unfreundlich.", "La pel\u00edcula es muy aburrida.", "Ce produit ne fonctionne pas.",
+     "\u8fd9\u90e8\u7535\u5f71\u975e\u5e38\u597d\u770b", "\u041e\u0447\u0435\u043d\u044c \u043f\u043b\u043e\u0445\u043e\u0439 \u0444\u0438\u043b\u044c\u043c"],
+)  # fmt: skip
+def test_another_language_is_found(text):
+    assert found(language.checks("English"), text) == {"other"}
+
+
+@pytest.mark.parametrize("text", [*FINE[:10], "wow", "d\u00e9j\u00e0 vu", "a bravura performance", "nosferatu", "schnitzel for two"])
+def test_short_and_odd_english_is_left(text):
+    assert found(language.checks("English"), text) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("English", "en"), ("german", "de"), ("Modern Greek", "el"), ("Swahili", "sw"), ("pt", "pt"), ("Norwegian", "no"), ("British English", "en"),
+     ("Klingon", None), ("", None)],
+)  # fmt: skip
+def test_codes_of_languages(name, code):
+    assert language.code_of(name) == code
+
+
+def test_lengths_follow_the_label_and_few_rows_say_nothing():
+    rows = [("x" * (20 + i % 11), "short") for i in range(200)] + [("x" * (200 + i % 11), "long") for i in range(200)] + [("x" * 5, "rare")]
+    (check,) = length.checks(rows)
+    assert [check.find("x" * n, "short") is None for n in (9, 10, 60, 61)] == [False, True, True, False]
+    assert [check.find("x" * n, "long") is None for n in (60, 300)] == [False, True]
+    assert check.find("x" * 61, "rare") is None  # too few rows of its own: all rows
+    assert length.checks(rows[:99]) == []
+
+
+def test_calibration_switches_off_what_real_rows_fail_and_one_odd_row_does_not():
+    shouts = Check("form", "shouts", lambda text, label: "capitals" if text.isupper() else None)
+    assert calibrated([shouts], [("x", None)] * 29 + [("X", None)]).active == (shouts,)
+    assert calibrated([shouts], [("x", None)] * 98 + [("X", None)] * 2).active == (shouts,)
+    assert calibrated([shouts], [("x", None)] * 95 + [("X", None)] * 5).switched_off == {"form.shouts": 0.05}
+    assert calibrated([shouts], []).active == (shouts,)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 0.3), (2, 0.3), (5, 1.0), (60, 50.0), (220, 200.0)])
+def test_poisson_tail_against_scipy(count, expected):
+    from scipy.stats import poisson
+
+    assert at_least(count, expected) == pytest.approx(poisson.sf(count - 1, expected), abs=1e-12)

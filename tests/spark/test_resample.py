@@ -24,7 +24,7 @@ REAL = [(hashlib.sha256(f"real{i}".encode()).hexdigest(), f"real {i}", "cat" if 
 
 
 def tables(spark, partitions=1, labels=LABELS):
-    synthetic = [(key, f"text {key[:6]}", label, "imported", "unknown", *[None] * 6) for key, label in zip(IDS, labels, strict=True)]
+    synthetic = [(key, f"text {key[:6]}", label, "imported", "unknown", *[None] * 7) for key, label in zip(IDS, labels, strict=True)]
     weights = [(key, label, 0.5 * w, w, 1 / 100, None, None) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
     frames = [spark.createDataFrame(rows, t.ddl) for rows, t in ((synthetic, SYNTHETIC), (weights, WEIGHTS), (REAL, CORPUS))]
     return [frame.repartition(partitions) for frame in frames]

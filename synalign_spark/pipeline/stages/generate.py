@@ -1,4 +1,4 @@
-"""The ``generate`` stage: demonstrations, corpus -> attributes, synthetic, refusals, calls.
+"""The ``generate`` stage: demonstrations, corpus -> attributes, synthetic, refusals, calls, prompts.
 
 The rows are written by a language model or brought in from elsewhere; of an imported set also rejects."""
 
@@ -12,14 +12,14 @@ from synalign_spark.config import SourceConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.storage.paths import RunPaths
-from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, REFUSALS, REJECTS, SYNTHETIC
+from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, PROMPTS, REFUSALS, REJECTS, SYNTHETIC
 
 STRATEGIES_WITHOUT_DEMONSTRATIONS = ("simprompt", "attrprompt")
 MAX_LABELS = 10_000
 
 
 def run(ctx: Context) -> Summary:
-    """Reads demonstrations and label counts; writes attributes, synthetic, refusals and calls."""
+    """Reads demonstrations and label counts; writes attributes, synthetic, refusals, calls and prompts."""
     cfg = ctx.cfg.generate
     counts = label_counts(ctx)
     if cfg.strategy == "imported":
@@ -37,7 +37,14 @@ def run(ctx: Context) -> Summary:
         ctx.progress,
         paths.local_folder,
     )
-    for table, rows in ((ATTRIBUTES, result.attributes), (CALLS, result.calls), (REFUSALS, result.refusals), (SYNTHETIC, result.synthetic)):
+    written = {
+        ATTRIBUTES: result.attributes,
+        PROMPTS: result.prompts,
+        CALLS: result.calls,
+        REFUSALS: result.refusals,
+        SYNTHETIC: result.synthetic,
+    }
+    for table, rows in written.items():
         ctx.lake.write(table, _frame(ctx, rows, table))
     return result.summary
 
@@ -62,7 +69,7 @@ def import_rows(ctx: Context, counts: dict[str | None, int]) -> Summary:
     with ingest(read_source(ctx.spark, source, field), source, ctx.cfg.ingest, "synthetic", field) as found:
         rows = found.accepted.select(*_imported_columns())
         ctx.lake.write(REJECTS, found.rejects, origin="synthetic")
-        for table in (ATTRIBUTES, REFUSALS, CALLS):
+        for table in (ATTRIBUTES, REFUSALS, CALLS, PROMPTS):
             ctx.lake.write(table, _empty(ctx, table))
         ctx.lake.write(SYNTHETIC, rows)
         real = ctx.lake.read(CORPUS).select("doc_id")

@@ -108,7 +108,10 @@ class Planner:
     def __init__(self, cfg: GenerateConfig, seed: int, sets: dict[Label, list[DemonstrationSet]], labels: Iterable[Label]) -> None:
         """labels: all labels of the corpus, for the prompts. Raises ConfigError for templates and descriptions that do not fit."""
         self._cfg, self._seed = cfg, seed
-        self._prompter = Prompter(cfg, labels, (text for found in sets.values() for shown in found for text in shown.texts))
+        # Keywords stand out against the first round, so that sets of later ones change no prompt that was paid for.
+        every = [shown for found in sets.values() for shown in found]
+        first = min((shown.round for shown in every), default=0)
+        self._prompter = Prompter(cfg, labels, (text for shown in every if shown.round == first for text in shown.texts))
         self._usable = {label: list(found) for label, found in sets.items()}
         self._cursor: dict[Label, int] = dict.fromkeys(sets, 0)
         self._sequence: dict[Label, int] = {}

@@ -7,12 +7,14 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError
+from synalign_spark.generation.plan import Planner, demonstration_sets_of
 from synalign_spark.generation.prompts import Length, Prompt, Prompter, length_of, random_attributes, row_chars, rows_schema
 from synalign_spark.generation.prompts.prompt import as_data, as_line, shorten
 
@@ -33,7 +35,10 @@ HOSTILE = st.one_of(
         ]
     ),
 )
-FILMS = {"good": ["a warm and witty film about trains .", "warm , funny trains ."], "bad": ["two hours i will never get back ."]}
+FILMS = {
+    "good": ["a warm and witty film about trains .", "warm , funny trains ."],
+    "bad": ["two hours i will never get back .", "dull .", "a mess .", "no ."],
+}
 
 
 def prompter(completion=False, labels=("bad", "good"), texts=(), **changes) -> Prompter:
@@ -47,7 +52,7 @@ def words(prompt: Prompt) -> str:
 
 def golden_prompts() -> dict[str, Prompt]:
     descriptions = {"label_descriptions": {"good": "praises the film", "bad": "finds fault with it"}}
-    chat = prompter(texts=FILMS["good"] + FILMS["bad"], rows_per_request=3, **descriptions)
+    chat = prompter(texts=[*FILMS["good"], *FILMS["bad"]], rows_per_request=3, **descriptions)
     length, attributes = Length(8, 20), {"topic": "a journey by train", "tone": "warm and amused"}
     shown = prompter(strategy="fewshot", rows_per_request=3, labels=[None], language="German")
     fields = [{"name": "title", "description": "a headline"}, {"name": "body", "description": "the review itself"}]
@@ -55,7 +60,7 @@ def golden_prompts() -> dict[str, Prompt]:
     return {
         "chat_attributes": chat.attributes("good", FILMS["good"], length),
         "chat_rows": chat.rows("good", attributes, FILMS["good"], length, avoid=["a train ride of a film ."]),
-        "chat_rows_from_demonstrations": shown.rows(None, None, FILMS["bad"], Length(7, 7)),
+        "chat_rows_from_demonstrations": shown.rows(None, None, FILMS["bad"][:1], Length(7, 7)),
         "chat_rows_of_fields": prompter(fields=fields).rows("bad", attributes),
         "chat_rows_from_the_label": prompter(strategy="simprompt").rows("bad"),
         "completion_attributes": continued.attributes("good", FILMS["good"], length),
@@ -217,6 +222,20 @@ def test_keywords_are_of_the_set_and_not_of_the_corpus():
     asked = prompter(texts=everywhere).attributes("good", [everywhere[0], everywhere[4]])
     assert 'stand out in them: "trains".' in words(asked)
     assert "stand out" not in words(prompter(texts=everywhere).attributes("good", everywhere))
+
+
+def test_sets_of_a_later_round_change_no_prompt_of_the_first(demonstrations):
+    """Else their answers, which are paid for, would be asked for again."""
+
+    def asked(rows):
+        sets = demonstration_sets_of(rows)
+        planner = Planner(GenerateConfig(), 0, sets, ["bad", "good"])
+        return [planner.attributes_request(shown, 0).request_id for found in sets.values() for shown in found if shown.round == 0]
+
+    words = ["a film of the later round, number 0"] * demonstrations.num_rows
+    later = demonstrations.set_column(0, "round", pa.array([1] * len(words))).set_column(6, "text", pa.array(words))
+    assert demonstrations.column_names[6] == "text"
+    assert asked(pa.concat_tables([demonstrations, later])) == asked(demonstrations)
 
 
 def test_long_demonstrations_are_cut_between_words():

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-MOST, FEWEST_TEXTS, SHORTEST = 5, 2, 3
+MOST, FEWEST_TEXTS, LEAST_TIMES, SHORTEST = 5, 2, 2, 3
 WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -29,21 +29,18 @@ def document_frequencies(texts: Iterable[str]) -> tuple[Counter[str], int]:
 
 
 def keywords(texts: Sequence[str], everywhere: Counter[str], n_everywhere: int) -> list[str]:
-    """At most five words that at least two of the texts have and that are at least twice as common in them as in the rest.
+    """At most five words that at least two of the texts have and that are at least twice as common in them as everywhere.
 
-    everywhere, n_everywhere: document frequencies over all texts, these among them. Best first, ties by the alphabet.
+    everywhere, n_everywhere: document frequencies over the texts to compare with. Best first, ties by the alphabet.
 
     >>> every = ["slow trains", "night trains", "slow food", "night shift"]
     >>> keywords(every[:2], *document_frequencies(every))
     ['trains']
     """
     here, n_here = document_frequencies(texts)
-    n_rest = n_everywhere - n_here
     scored = []
     for word, count in here.items():
-        if count < FEWEST_TEXTS or n_rest <= 0:
-            continue
-        times = (count / n_here) / ((everywhere[word] - count + 0.5) / (n_rest + 1))
-        if times >= 2:
+        times = (count / n_here) / ((everywhere[word] + 0.5) / (n_everywhere + 1))
+        if count >= FEWEST_TEXTS and n_everywhere and times >= LEAST_TIMES:
             scored.append((-count * math.log(times), word))
     return [word for _, word in sorted(scored)[:MOST]]

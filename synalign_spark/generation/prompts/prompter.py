@@ -19,7 +19,7 @@ LINE, PARAGRAPH = "\n", "\n\n"  # where a continuation stops: after one row, or 
 class Prompter:
     """Writes the prompts of a run.
 
-    labels: all labels of the corpus, null for none, or empty where they are not known yet; texts: of all demonstration sets, which
+    labels: all labels of the corpus, null for none, or empty where they are not known yet; texts: of demonstration sets, which
     keywords stand out against; completion: for a model that continues text instead of answering in a chat.
     Raises ConfigError for templates that do not work and for descriptions of labels that the corpus does not have."""
 

@@ -181,7 +181,7 @@ PROMPTS = Table(
         Column("messages", "array<map<string,string>>", "role and content of each message of a chat; empty for a completion"),
         Column("text", "string", "what a completion continues; null for a chat", nullable=True),
         Column("stop", "array<string>", "where a completion ends"),
-        Column("schema", "string", "JSON schema of the answer"),
+        Column("schema", "string", "JSON schema of the answer; {} for a continuation in the form of the text"),
     ),
 )  # fmt: skip
 

@@ -190,7 +190,9 @@ def test_a_model_that_continues_text_chooses_attributes_where_there_is_a_list():
 def test_a_continuation_ends_with_its_row():
     assert prompter(True, rows_per_request=1).rows("good").stop == ("\n",)
     assert prompter(True, rows_per_request=4).rows("good").stop == ("\n\n",)
-    assert prompter(True).rows("good").messages == ()
+    rows = prompter(True).rows("good")
+    assert (rows.messages, rows.schema) == ((), {}), "lines, not JSON"
+    assert prompter(True).attributes("good", ["x"]).schema["required"]
 
 
 def test_fields_and_continuation_do_not_go_together():

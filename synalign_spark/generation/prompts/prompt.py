@@ -22,9 +22,10 @@ LINE_SEPARATOR = re.compile("[\x85\u2028\u2029]")  # line ends that JSON leaves 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What one call sends, and the JSON schema that its answer must follow.
+    """What one call sends, and the form of its answer.
 
-    messages: of a chat; empty for a completion, which continues ``text`` until one of ``stop``."""
+    messages: of a chat; empty for a completion, which continues ``text`` until one of ``stop``. schema: JSON schema that the
+    answer must follow; empty for a continuation in the form of the text. schema_name: 'attributes' or 'rows'."""
 
     messages: tuple[dict[str, str], ...]
     schema: dict[str, Any]

@@ -25,7 +25,7 @@ class Prompter:
 
     def __init__(self, cfg: GenerateConfig, labels: Iterable[str | None], texts: Iterable[str] = (), completion: bool = False) -> None:
         if completion and cfg.fields:
-            raise ConfigError("generate.fields needs a model that answers in JSON; remove them, or ask by chat")
+            raise ConfigError("generate.fields needs a model that answers in JSON; remove them, or set generate.llm.api to chat")
         self._cfg, self._completion = cfg, completion
         labels = list(labels)
         self._labels = _described(labels, cfg.label_descriptions)
@@ -83,9 +83,9 @@ class Prompter:
         values |= {"attributes": self._attributes(given, given), "avoid": [shorten(text) for text in avoid]}
         if not self.shows_in_rows:
             values["demonstrations"] = []
-        schema = rows_schema(n_rows, cfg.min_chars, longest, [field.name for field in cfg.fields])
         if self._completion:
-            return self._continuation("completion_rows.j2", values, schema, "rows", LINE if n_rows == 1 else PARAGRAPH)
+            return self._continuation("completion_rows.j2", values, {}, "rows", LINE if n_rows == 1 else PARAGRAPH)
+        schema = rows_schema(n_rows, cfg.min_chars, longest, [field.name for field in cfg.fields])
         return self._chat("rows.j2", values, schema, "rows")
 
     def _values(self, label: str | None, texts: Sequence[str], length: Length | None, n_rows: int, longest: int) -> dict[str, Any]:

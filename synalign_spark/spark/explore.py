@@ -51,7 +51,8 @@ def explore(frame: DataFrame, columns: RealColumns, cfg: Config, seed: int, earl
             check_n(cfg.select, clusters.labels())
             sets = choose_sets(clusters, cfg.select, picked_sets(earlier))
             table = frame.sparkSession.createDataFrame(sets_table(sets))
-            shown = with_lengths(demonstrations(table, max(one.last for one in sets), assigned, rows, cfg.select, seed), assigned, rows)
+            shown = demonstrations(table, max(one.last for one in sets), assigned, rows, cfg.select, seed)
+            shown = with_lengths(shown, table, assigned, rows)
             return Exploration(clusters, sets, shown.select(*SHOWN_COLUMNS).orderBy("label", "set_rank", "rank_in_set").toArrow())
     finally:
         rows.unpersist()

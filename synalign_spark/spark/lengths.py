@@ -8,12 +8,12 @@ from synalign_spark.core.sampling.lengths import HIGH, LOW
 WORD = r"(?U)[^\s\x1c-\x1f]+"  # as Python parts words
 
 
-def with_lengths(shown: DataFrame, clusters: DataFrame, corpus: DataFrame) -> DataFrame:
+def with_lengths(shown: DataFrame, sets: DataFrame, clusters: DataFrame, corpus: DataFrame) -> DataFrame:
     """The demonstrations with words_p10, words_p90, chars_p10 and chars_p90 of their label's rows in their cluster.
 
-    shown: with label and cluster_id; clusters, corpus: the tables of those names. One aggregation over the rows of the clusters
-    shown; percentiles are exact, of whole numbers, so that no partitioning changes them."""
-    picked = F.broadcast(shown.select(F.col("label").alias("of_label"), F.col("cluster_id").alias("of_cluster")).distinct())
+    shown: with label and cluster_id; sets: the demonstration sets, with the same; clusters, corpus: the tables of those names. One
+    aggregation over the rows of the clusters shown; percentiles are exact, of whole numbers, so that no partitioning changes them."""
+    picked = F.broadcast(sets.select(F.col("label").alias("of_label"), F.col("cluster_id").alias("of_cluster")).distinct())
     same = F.col("label").eqNullSafe(F.col("of_label")) & (F.col("cluster_id") == F.col("of_cluster"))
     held = clusters.join(picked, same).select("doc_id", "of_label", "of_cluster")
     words, chars = F.regexp_count("text", F.lit(WORD)), F.length("text")

@@ -50,7 +50,7 @@ def select(
     sets = choose_sets(label_clusters(centroids), cfg, picked_sets(earlier))
     chosen = centroids.sparkSession.createDataFrame(sets_table(sets))
     shown = demonstrations(chosen, max(one.last for one in sets), clusters, corpus, cfg, seed)
-    shown = with_lengths(shown, clusters, corpus)
+    shown = with_lengths(shown, chosen, clusters, corpus)
     return shown.select(*DEMONSTRATIONS.column_names), chosen.select(*SELECTION_TRACE.column_names)
 
 

@@ -16,12 +16,12 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def frames(spark):
-    """The rows shown (two of one cluster), clusters and corpus."""
+    """The rows shown (two of one cluster), their sets, clusters and corpus."""
     rows = [(f"{label}{cluster}{i}", label, cluster, text) for (label, cluster), texts in TEXTS.items() for i, text in enumerate(texts)]
     clusters = spark.createDataFrame([row[:3] for row in rows], "doc_id string, label string, cluster_id int")
     corpus = spark.createDataFrame([(row[0], row[3]) for row in rows], "doc_id string, text string")
     shown = spark.createDataFrame([("a", 0, 0), ("a", 0, 1), ("b", 0, 0), (None, 1, 0)], "label string, cluster_id int, rank_in_set int")
-    return shown, clusters, corpus
+    return shown, shown.select("label", "cluster_id").distinct(), clusters, corpus
 
 
 @pytest.mark.parametrize("n_partitions", [1, 7])

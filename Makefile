@@ -53,9 +53,10 @@ format: install ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reference: install ## renew the pages that are generated: configuration keys and tables
+reference: install ## renew the pages that are generated: configuration keys, tables and template variables
 	$(BIN)/python -m synalign_spark.config.reference docs/reference/configuration.md
 	$(BIN)/python -m synalign_spark.storage.reference docs/reference/tables.md
+	$(BIN)/python -m synalign_spark.generation.prompts.reference docs/reference/prompts.md
 
 docs: reference ## renew the generated pages and build the site into site/, without the network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build

@@ -71,7 +71,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["synalign_spark*"]),
-    package_data={"synalign_spark": ["conf/*.yaml", "conf/*.properties", "report/*.html.j2", "py.typed"]},
+    package_data={
+        "synalign_spark": ["conf/*.yaml", "conf/*.properties", "report/*.html.j2", "generation/prompts/templates/*.j2", "py.typed"]
+    },
     install_requires=CORE + SPARK + READERS + MODELS + LLM + INTERFACE,
     extras_require={"quickstart": QUICKSTART, "dev": DEV, "docs": DOCS},
     entry_points={"console_scripts": ["synalign = synalign_spark.cli.main:main"]},

@@ -17,6 +17,7 @@ import pyarrow as pa
 from synalign_spark.api.frames import as_text, check_seed, frame_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.config import GenerateConfig
+from synalign_spark.core.sampling.lengths import COLUMNS as LENGTHS
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import DEMONSTRATIONS, SYNTHETIC
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 MAX_DEMONSTRATIONS = 100_000
-NEEDED = {field.name: field.type for field in DEMONSTRATIONS.arrow if field.name != "posterior_sd"}  # columns that generation reads
+READ = {field.name: field.type for field in DEMONSTRATIONS.arrow if field.name != "posterior_sd"}  # columns that generation reads
+NEEDED = [name for name in READ if name not in LENGTHS]
 SECTIONS = ("generate", "generate.llm", "generate.limits")
 FIXED = {
     "target_rows": "give n",
@@ -154,12 +156,13 @@ def _to_arrow(demonstrations: Any) -> pa.Table:
     missing = [name for name in NEEDED if name not in demonstrations.columns]
     if missing:
         raise DataError(f"demonstrations: lack the columns {', '.join(missing)}; give what select() returned")
-    needed = demonstrations.select(*NEEDED) if spark else demonstrations[list(NEEDED)]
+    types = {name: READ[name] for name in READ if name in demonstrations.columns}
+    needed = demonstrations.select(*types) if spark else demonstrations[list(types)]
     found = needed.limit(MAX_DEMONSTRATIONS + 1).toArrow() if spark else pa.Table.from_pandas(needed, preserve_index=False)
     if not 0 < found.num_rows <= MAX_DEMONSTRATIONS:
         raise DataError(f"demonstrations: must have 1 to {MAX_DEMONSTRATIONS:,} rows, got {found.num_rows:,}; give what select() returned")
     try:
-        return found.cast(pa.schema(NEEDED.items()))
+        return found.cast(pa.schema(types.items()))
     except pa.ArrowException as err:
         raise DataError(f"demonstrations: a column has another type than select() gives it ({err})") from err
 

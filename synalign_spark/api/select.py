@@ -52,7 +52,8 @@ def select(
     length_scale, noise, quota, reach_sd, k, sample_rows, model, ...
 
     Returns a frame of the same kind, by label, set and rank: round, label, set_rank, cluster_id, rank_in_set, doc_id, text,
-    posterior_sd (of the cluster, before its set was picked, prior 1), and of the set cluster_share, acquisition,
+    posterior_sd (of the cluster, before its set was picked, prior 1), words_p10, words_p90, chars_p10 and chars_p90 (how long the
+    label's rows in the cluster are), and of the set cluster_share, acquisition,
     mean_sd_after and coverage_after; ``selection_trace`` gives those once a set. The index of a pandas result is that of
     the rows in ``real``. The same rows give the same demonstrations in both kinds, in any order or partitioning.
     Raises ConfigError for an unknown option or one out of its limits, DataError for rows that cannot be used.

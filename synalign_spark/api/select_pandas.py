@@ -1,7 +1,7 @@
 """``select`` on a pandas frame: all in this process, no Spark and no Java."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from synalign_spark.api.frames import as_labels, as_vectors, as_weights, encoded
 from synalign_spark.config import Config, EmbedConfig
 from synalign_spark.core.keys import content_ids, unit
 from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY, Clustering, cluster_rows, count_labels, demonstrations
+from synalign_spark.core.sampling.lengths import COLUMNS, text_lengths
 from synalign_spark.core.sampling.strata import WEIGHT_STEPS, DemonstrationSet, PickedSet, demonstration_sets
 from synalign_spark.errors import DataError
 from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_sets
@@ -47,7 +48,7 @@ def select_pandas(real: pd.DataFrame, columns: RealColumns, cfg: Config, seed: i
     check_sets(sets, before)
     order = found.sq_distance if cfg.select.choice == "nearest" else unit(seed, DEMONSTRATIONS_KEY, rows.ids)
     shown = demonstrations(sets, found, rows.ids, rows.labels, order)
-    return _frame(shown, rows, real.index)
+    return _frame(shown, rows, real.index, _lengths(sets, rows, found))
 
 
 def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig) -> _Rows:
@@ -100,9 +101,26 @@ def _picked_sets(earlier: pd.DataFrame, rows: _Rows, found: Clustering) -> list[
     return [*{PickedSet(int(number), label, int(rank), int(cluster_id)) for number, rank, cluster_id, _, label in shown}]
 
 
-def _frame(shown: Sequence[tuple[DemonstrationSet, int, int]], rows: _Rows, index: pd.Index) -> pd.DataFrame:
+def _lengths(sets: Sequence[DemonstrationSet], rows: _Rows, found: Clustering) -> dict[tuple[str | None, int], dict[str, int]]:
+    """How long the rows of each label are in each cluster that is shown."""
+    texts: dict[tuple[str | None, int], list[str]] = {(chosen.label, chosen.cluster_id): [] for chosen in sets}
+    for text, label, cluster_id in zip(rows.texts, rows.labels, found.cluster_ids.tolist(), strict=True):
+        if (label, cluster_id) in texts:
+            texts[label, cluster_id].append(text)
+    return {place: text_lengths(held) for place, held in texts.items()}
+
+
+def _frame(
+    shown: Sequence[tuple[DemonstrationSet, int, int]],
+    rows: _Rows,
+    index: pd.Index,
+    lengths: Mapping[tuple[str | None, int], dict[str, int]],
+) -> pd.DataFrame:
     """One row a demonstration, with the types of the demonstrations table and the index of the row in ``real``."""
-    records = [{**vars(chosen), "rank_in_set": rank, "doc_id": rows.ids[row], "text": rows.texts[row]} for chosen, rank, row in shown]
-    whole = dict.fromkeys(("round", "set_rank", "cluster_id", "rank_in_set"), np.int32)
+    records = [
+        {**vars(chosen), "rank_in_set": rank, "doc_id": rows.ids[row], "text": rows.texts[row], **lengths[chosen.label, chosen.cluster_id]}
+        for chosen, rank, row in shown
+    ]
+    whole = dict.fromkeys(("round", "set_rank", "cluster_id", "rank_in_set", *COLUMNS), np.int32)
     frame = pd.DataFrame.from_records(records, index=index[[rows.places[row] for _, _, row in shown]])
     return frame[list(SHOWN_COLUMNS)].astype(whole)

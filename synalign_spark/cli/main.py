@@ -1,4 +1,4 @@
-"""The command line ``synalign``: init, doctor, plan, run, show, config."""
+"""The command line ``synalign``: init, prompts, doctor, plan, run, show, config."""
 
 import json
 import os
@@ -59,14 +59,22 @@ def show(
     config: Files = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
     rows: Annotated[int, typer.Option(min=0, help="Rows to show, those of highest weight first.")] = 5,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="ID", help="Show this prompt alone: the first letters of a prompt's hash, or of a row's doc_id.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a run: its tables, the certificate, and rows with their weights and lineage."""
+    from synalign_spark.cli import show_prompt
     from synalign_spark.cli.show import render
     from synalign_spark.cli.show import show as gather
 
     def action() -> None:
         cfg = lake_of(config, settings)
+        if prompt is not None:
+            prompts = show_prompt.find_prompts(cfg.lake.path, cfg.lake.format, cfg.run.id, prompt)
+            print(json.dumps(prompts)) if as_json else show_prompt.render(prompts, Console(highlight=False))
+            return
         found = gather(cfg.lake.path, cfg.lake.format, cfg.run.id, rows)
         print(json.dumps(found, default=str)) if as_json else render(found, Console(highlight=False))
 
@@ -110,6 +118,21 @@ def init(
     from synalign_spark.cli.init import write
 
     exit_with(lambda: print(*write(file, source), sep="\n"))
+
+
+@app.command("prompts")
+def prompts_command(
+    folder: Annotated[str, typer.Argument(help="Where to write them; files that are there are left as they are.")] = "prompts",
+) -> None:
+    """Write the built-in prompt templates into a folder, to be edited and named in generate.prompts."""
+    from synalign_spark.generation.prompts.templates import write_templates
+
+    def action() -> None:
+        for path in write_templates(folder):
+            print(f"wrote {path}")
+        print(f"edit them (those that stay as they are may go) and set generate.prompts: {folder}")
+
+    exit_with(action)
 
 
 @app.command("config")

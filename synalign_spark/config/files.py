@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -150,17 +150,25 @@ def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str
     model: type[BaseModel] | None = Config
     field: FieldInfo | None = None
     names: list[str] = []
+    entry: type[BaseModel] | None = None  # of a list of sections
     for part in loc:
         if model is None:
             if isinstance(part, int):
                 path.append(str(part))
+                model = entry
             continue
         known = {info.alias or name: info for name, info in model.model_fields.items()}
         names, field = list(known), known.get(part)
         path.append(str(part))
         annotation = field.annotation if field else None
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+        entry = section_of(next(iter(get_args(annotation)), None)) if get_origin(annotation) is list else None
+        model = section_of(annotation)
     return path, field, names
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The model of a section, None for any other type."""
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _unknown_key(key: str, name: str, siblings: list[str]) -> str:

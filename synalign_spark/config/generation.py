@@ -1,5 +1,6 @@
 """How synthetic rows are asked for: the language model, its limits, and what a row is."""
 
+import re
 from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -8,6 +9,7 @@ from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
 
 Gate = Literal["form", "meta", "pii", "length", "language", "copied", "near_duplicate"]
+PLACEHOLDER = r"\{(\w+)\}"  # a field in generate.text_template
 
 
 class LimitsConfig(Section):
@@ -61,6 +63,13 @@ class LlmConfig(Section):
     price_output_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a million completion tokens.")
 
 
+class FieldConfig(Section):
+    """One part of a row that consists of several."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Key of the part in an answer and in the table's `fields`.")
+    description: str = Field(min_length=1, description="What stands in it, for the prompts.")
+
+
 class GenerateConfig(Section):
     """How synthetic rows are asked for, and which answers become rows."""
 
@@ -68,7 +77,23 @@ class GenerateConfig(Section):
         "synalign", description="How rows are asked for; imported takes generate.imported and calls no model."
     )
     task: str = Field("a text", min_length=1, description="What one row is, for the prompts: 'a sentence from a movie review'.")
-    language: str = Field("English", min_length=1, description="Language of the rows.")
+    language: str = Field("English", min_length=1, description="Language of the rows, by its English name; the prompts are in English.")
+    prompts: str = Field(
+        "built-in", min_length=1, description="'built-in', or a folder of templates that replace some or all of the built-in ones."
+    )
+    label_descriptions: dict[str, str] = Field(
+        default_factory=dict, description="What a label means, for the prompts: label to text; labels without one stand by their name."
+    )
+    fields: list[FieldConfig] = Field(
+        default_factory=list,
+        description="Parts of a row (name and description of each), such as title and body; a row is then one JSON object of texts.",
+    )
+    text_template: str | None = Field(
+        None, description="How the text of a row is made of its fields, '{title}\\n{body}'; null puts them under each other."
+    )
+    show_demonstrations: bool | None = Field(
+        None, description="Whether step 2 of synalign shows the demonstrations too; null does where a model continues text, not in a chat."
+    )
     target_rows: Positive = Field(1_000, description="Accepted rows to end with.")
     max_candidates: Positive | None = Field(None, description="Stop after this many candidate rows; null is 5 * target_rows.")
     rows_per_request: Positive = Field(5, description="Rows asked for in one call.")
@@ -107,9 +132,29 @@ class GenerateConfig(Section):
             raise ValueError("strategy 'imported' needs generate.imported.path or generate.imported.table")
         if self.strategy != "imported" and given:
             raise ValueError(f"imported is set but strategy is '{self.strategy}'; set strategy to 'imported' or remove it")
+        if self.show_demonstrations and self.strategy not in ("synalign", "fewshot"):
+            raise ValueError(
+                f"show_demonstrations is true but strategy '{self.strategy}' has none; set strategy to 'synalign' or 'fewshot'"
+            )
+        if self.show_demonstrations is False and self.strategy == "fewshot":
+            raise ValueError("show_demonstrations is false but strategy 'fewshot' writes from them alone; set it to null")
+        self._check_fields()
         if self.llm.backend == "in_process" and self.llm.ray_address:
             raise ValueError("llm.ray_address is set but llm.backend is 'in_process'; set llm.backend to 'ray' or remove the address")
         priced = self.llm.price_input_usd is not None and self.llm.price_output_usd is not None
         if self.limits.max_cost_usd is not None and not priced:
             raise ValueError("limits.max_cost_usd needs llm.price_input_usd and llm.price_output_usd")
         return self
+
+    def _check_fields(self) -> None:
+        """Raises ValueError for fields of one name and for a text template that does not fit them."""
+        names = [field.name for field in self.fields]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"fields names {', '.join(twice)} twice; give each field a name of its own")
+        if self.text_template is None:
+            return
+        if not names:
+            raise ValueError("text_template is set but fields is empty; name the fields that it puts together")
+        used = re.findall(PLACEHOLDER, self.text_template)
+        if not used or set(used) - set(names):
+            raise ValueError(f"text_template {self.text_template!r} must hold fields in braces; the fields are {', '.join(names)}")

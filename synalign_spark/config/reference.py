@@ -74,6 +74,8 @@ def _type(annotation: Any) -> str:
         return f"{'list' if origin is list else 'map'} of {_type(args[-1])}"
     if annotation is type(None):
         return "null"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"maps of {' and '.join(f'`{key}`' for key in annotation.model_fields)}"
     return {str: "text", int: "integer", float: "number", bool: "true/false"}.get(annotation, str(annotation))
 
 

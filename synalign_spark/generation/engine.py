@@ -23,7 +23,7 @@ from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
-from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_rows
+from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_objects, parse_rows
 from synalign_spark.generation.plan import (
     ATTRIBUTES_ATTEMPTS,
     DemonstrationSet,
@@ -106,8 +106,9 @@ class _Run:
     ) -> None:
         self.cfg, self.pool, self.task = cfg, pool, task
         self.started = time.monotonic()
+        self.field_names = tuple(field.name for field in cfg.fields)
         sets = demonstration_sets_of(demonstrations)
-        self.planner = Planner(cfg, seed, sets)
+        self.planner = Planner(cfg, seed, sets, label_counts)
         n_sets = {label: len(found) for label, found in sets.items()} if self.planner.shows else None
         self.quotas = quotas(label_shares(label_counts, cfg.label_shares, n_sets), cfg.target_rows)
         self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)
@@ -218,7 +219,10 @@ class _Run:
 
     def _take_rows(self, by_id: Mapping[str, Slot], request: Request, answer: Answer) -> None:
         slot, n_rows = by_id[request.request_id], self.cfg.rows_per_request
-        parsed = parse_rows(answer.answer, answer.finish_reason, n_rows, answer.refusal) if answer.status == "answered" else None
+        parse = (
+            functools.partial(parse_objects, names=self.field_names, template=self.cfg.text_template) if self.field_names else parse_rows
+        )
+        parsed = parse(answer.answer, answer.finish_reason, n_rows, answer.refusal) if answer.status == "answered" else None
         self._count(request, answer, parsed)
         if parsed is None:
             return
@@ -228,9 +232,9 @@ class _Run:
         if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
             self.rows.add_attribute_set(slot.attribute_set)
         for index, raw in enumerate(parsed.rows):
-            self._take_row(slot, index, raw)
+            self._take_row(slot, index, raw, parsed.fields[index] if parsed.fields else None)
 
-    def _take_row(self, slot: Slot, index: int, raw: str) -> None:
+    def _take_row(self, slot: Slot, index: int, raw: str, fields: dict[str, str] | None) -> None:
         request = slot.request
         verdict = self.acceptor.check(raw, request.label)
         if verdict.reason is None and self.rows.accepted[request.label] >= self.quotas[request.label]:
@@ -240,7 +244,7 @@ class _Run:
             self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
         else:
             self.acceptor.accept(verdict, slot.demonstration_set)
-            self.rows.add_accepted(slot, index, verdict)
+            self.rows.add_accepted(slot, index, verdict, fields)
 
     def _recheck(self) -> None:
         """At the end of a wave: takes back rows that only a pass over the corpus shows to be copies."""

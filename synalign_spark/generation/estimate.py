@@ -57,7 +57,7 @@ def _at_yield(cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, rows_p
     most = (cfg.max_candidates or 5 * cfg.target_rows) // cfg.rows_per_request
     row_calls = min(most, sum(math.ceil(quota / (cfg.rows_per_request * share)) for quota in wanted.values()))
     attribute_calls = min(n_sets, row_calls) if cfg.strategy == "synalign" else 0
-    attributes_tokens, rows_tokens = _prompt_tokens(cfg, next(iter(wanted)), rows_per_set)
+    attributes_tokens, rows_tokens = _prompt_tokens(cfg, counts, next(iter(wanted)), rows_per_set)
     answer_tokens = min(TYPICAL_ROW_CHARS, _longest_row(cfg)) / CHARS_A_TOKEN + ROW_OVERHEAD_TOKENS
     prompt = int(attribute_calls * attributes_tokens + row_calls * rows_tokens)
     completion = int(attribute_calls * len(cfg.attributes) * ATTRIBUTE_TOKENS + row_calls * cfg.rows_per_request * answer_tokens)
@@ -84,15 +84,13 @@ def _seconds(cfg: GenerateConfig, calls: int, prompt: int, completion: int) -> f
     return max(seconds)
 
 
-def _prompt_tokens(cfg: GenerateConfig, label: Label, rows_per_set: int) -> tuple[float, float]:
+def _prompt_tokens(cfg: GenerateConfig, counts: dict[Label, int], label: Label, rows_per_set: int) -> tuple[float, float]:
     """Tokens of a prompt for attributes and of one for rows, from prompts like those that will be sent."""
+    prompter = prompts.Prompter(cfg, counts)
     texts = ["x" * TYPICAL_ROW_CHARS] * rows_per_set if cfg.strategy in WITH_DEMONSTRATIONS else []
-    limits = (cfg.min_chars, _longest_row(cfg))
     with_attributes = cfg.strategy in ("synalign", "attrprompt")
     attributes = prompts.random_attributes(cfg.attributes, cfg.attribute_values, "plan") if with_attributes else None
-    shown = texts if cfg.strategy == "fewshot" else ()
-    step1 = prompts.attributes_prompt(texts, label, cfg.task, cfg.language, cfg.attributes, cfg.attribute_values)
-    step2 = prompts.rows_prompt(label, cfg.task, cfg.language, cfg.rows_per_request, limits, attributes, shown)
+    step1, step2 = prompter.attributes(label, texts), prompter.rows(label, attributes, texts)
     return _tokens(cfg, label, step1), _tokens(cfg, label, step2)
 
 

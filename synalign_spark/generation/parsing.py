@@ -9,11 +9,14 @@ comes out of it must still pass validation.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from json_repair import repair_json
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from synalign_spark.config.generation import PLACEHOLDER
 
 COMPLETE = ("stop", "eos", "end_turn", None, "")
 CUT = ("length", "max_tokens")
@@ -24,12 +27,15 @@ ROW_KEYS = ("text", "row", "content", "sentence", "value")
 
 @dataclass(frozen=True)
 class Parsed:
-    """status: ok, refused, truncated or unparsable. Exactly one of ``rows`` and ``attributes`` is filled when ok."""
+    """status: ok, refused, truncated or unparsable. Exactly one of ``rows`` and ``attributes`` is filled when ok.
+
+    fields: of each of ``rows`` its parts by name, where rows have parts."""
 
     status: str
     detail: str | None = None
     rows: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
+    fields: tuple[dict[str, str], ...] = ()
 
 
 class _Rows(BaseModel):
@@ -147,3 +153,47 @@ def _first_error(err: ValidationError) -> str:
     first = err.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}"
+
+
+def parse_objects(
+    answer: str | None,
+    finish_reason: str | None,
+    n_rows: int,
+    refusal: str | None = None,
+    *,
+    names: Sequence[str],
+    template: str | None = None,
+) -> Parsed:
+    """The rows of a step-2 answer where each is an object of texts, at most ``n_rows`` of them: their texts and their fields.
+
+    names: of the fields, all of which a row must have, none of them empty; others are left out. template: how a text is made of
+    them, ``{name}`` for each; None puts them under each other. A field that holds braces is not looked into.
+
+    >>> found = parse_objects('{"rows": [{"Title": "Trains", "body": "They run {title}."}]}', "stop", 5, names=["title", "body"])
+    >>> found.rows, found.fields
+    (('Trains\\nThey run {title}.',), ({'title': 'Trains', 'body': 'They run {title}.'},))
+    """
+    data = _load(answer, finish_reason, refusal)
+    if isinstance(data, Parsed):
+        return data
+    items = data.get("rows", [data]) if isinstance(data, dict) else data
+    if not isinstance(items, list) or not items:
+        return Parsed("unparsable", f"expected {{'rows': [objects]}}, got {type(items).__name__}")
+    found = []
+    for place, item in enumerate(items[:n_rows]):
+        given = {_plain_key(key): _field_of(value) for key, value in item.items()} if isinstance(item, dict) else {}
+        row = {name: given.get(_plain_key(name), "") for name in names}
+        if missing := [name for name, value in row.items() if not value]:
+            return Parsed("unparsable", f"rows.{place}: lacks {', '.join(missing)}")
+        found.append(row)
+    whole = template or "\n".join(f"{{{name}}}" for name in names)
+    return Parsed("ok", rows=tuple(_filled(whole, row) for row in found), fields=tuple(found))
+
+
+def _filled(template: str, fields: dict[str, str]) -> str:
+    return re.sub(PLACEHOLDER, lambda mark: fields[mark[1]], template)
+
+
+def _field_of(value: Any) -> str:
+    """A text as it is, line ends and all; anything else as the value of an attribute."""
+    return value.strip() if isinstance(value, str) else _value_of(value)

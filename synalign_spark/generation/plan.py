@@ -11,7 +11,7 @@ import pyarrow as pa
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.generation.calls import Request, make_request
-from synalign_spark.generation.prompts import Prompt, attributes_prompt, random_attributes, row_chars, rows_prompt
+from synalign_spark.generation.prompts import Length, Prompter, length_of, random_attributes
 
 WITH_DEMONSTRATIONS = ("synalign", "fewshot")
 ATTRIBUTES_ATTEMPTS = 2
@@ -56,6 +56,7 @@ class DemonstrationSet:
     cluster_id: int
     demo_ids: tuple[str, ...]
     texts: tuple[str, ...]
+    length: Length | None = None  # of the real rows of its cluster
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,21 @@ def demonstration_sets_of(demonstrations: pa.Table) -> dict[Label, list[Demonstr
     for (round_, rank, label), rows in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1], str(item[0][2]))):
         rows.sort(key=lambda row: row["rank_in_set"])
         texts, ids = tuple(row["text"] for row in rows), tuple(row["doc_id"] for row in rows)
-        sets.setdefault(label, []).append(DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts))
+        length = length_of(rows[0], texts)
+        sets.setdefault(label, []).append(DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts, length))
     return sets
 
 
 class Planner:
     """Turns demonstration sets, attribute sets and counters into requests. All follows from configuration, seed and sequence numbers."""
 
-    def __init__(self, cfg: GenerateConfig, seed: int, sets: dict[Label, list[DemonstrationSet]]) -> None:
+    def __init__(self, cfg: GenerateConfig, seed: int, sets: dict[Label, list[DemonstrationSet]], labels: Iterable[Label]) -> None:
+        """labels: all labels of the corpus, for the prompts. Raises ConfigError for templates and descriptions that do not fit."""
         self._cfg, self._seed = cfg, seed
+        # Keywords stand out against the first round, so that sets of later ones change no prompt that was paid for.
+        every = [shown for found in sets.values() for shown in found]
+        first = min((shown.round for shown in every), default=0)
+        self._prompter = Prompter(cfg, labels, (text for shown in every if shown.round == first for text in shown.texts))
         self._usable = {label: list(found) for label, found in sets.items()}
         self._cursor: dict[Label, int] = dict.fromkeys(sets, 0)
         self._sequence: dict[Label, int] = {}
@@ -131,7 +138,7 @@ class Planner:
     def attributes_request(self, shown: DemonstrationSet, attempt: int) -> Request:
         """Step 1 for a demonstration set. attempt: from 0; each is a call of its own."""
         cfg = self._cfg
-        prompt = attributes_prompt(shown.texts, shown.label, cfg.task, cfg.language, cfg.attributes, cfg.attribute_values)
+        prompt = self._prompter.attributes(shown.label, shown.texts, shown.length)
         sample = f"{self._seed}:{shown.round}:{shown.set_rank}:{attempt}"
         return make_request("attributes", shown.label, prompt, cfg.llm, sample)
 
@@ -143,13 +150,9 @@ class Planner:
         attributes = attribute_set.attributes if attribute_set else None
         if cfg.strategy == "attrprompt":
             attributes = random_attributes(cfg.attributes, cfg.attribute_values, f"{self._seed}:{label}:{number}")
-        shown = source.texts if source is not None and cfg.strategy == "fewshot" else ()
-        request = make_request("rows", label, self._rows_prompt(label, attributes, shown), cfg.llm, f"{self._seed}:{number}")
+        texts, length = (source.texts, source.length) if source is not None else ((), None)
+        prompt = self._prompter.rows(label, attributes, texts, length)
+        request = make_request("rows", label, prompt, cfg.llm, f"{self._seed}:{number}")
         if cfg.strategy in ("attrprompt", "fewshot"):
             attribute_set = make_attribute_set(request.request_id, label, source, attributes or {})
         return Slot(request, source, attribute_set)
-
-    def _rows_prompt(self, label: Label, attributes: dict[str, str] | None, shown: Iterable[str]) -> Prompt:
-        cfg = self._cfg
-        limits = (cfg.min_chars, row_chars(cfg.rows_per_request, cfg.max_chars, cfg.llm.max_output_tokens))
-        return rows_prompt(label, cfg.task, cfg.language, cfg.rows_per_request, limits, attributes, tuple(shown))

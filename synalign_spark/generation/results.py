@@ -1,5 +1,6 @@
 """The rows that generation leaves: in the order of the plan, as Arrow tables that follow the contracts."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,18 +26,20 @@ class GenerateResult:
     synthetic: pa.Table
     refusals: pa.Table
     calls: pa.Table
+    prompts: pa.Table
     summary: dict[str, Any]
 
 
 @dataclass
 class Rows:
-    """Collects the rows of the four tables."""
+    """Collects the rows of the five tables."""
 
     cfg: GenerateConfig
     attributes: list[dict[str, Any]] = field(default_factory=list)
     synthetic: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by their hash
     accepted: Counter[str | None] = field(default_factory=Counter)  # rows by label
     refused: Counter[str] = field(default_factory=Counter)  # rows by reason
     statuses: Counter[str] = field(default_factory=Counter)  # calls by status
@@ -45,11 +48,12 @@ class Rows:
         """parsed: None for a call without an answer."""
         status = parsed.status if parsed else answer.status
         self.statuses[status] += 1
+        digest = self._keep_prompt(request)
         row = {
             "request_id": request.request_id,
             "step": request.step,
             "label": request.label,
-            "prompt_hash": request.prompt.digest,
+            "prompt_hash": digest,
             "model": request.model,
             "dialect": answer.dialect,
             "status": status,
@@ -65,6 +69,20 @@ class Rows:
         }
         self.calls.append(row)
 
+    def _keep_prompt(self, request: Request) -> str:
+        """Remembers the words of a call, once however often they are sent; returns their hash."""
+        prompt = request.prompt
+        row = {
+            "prompt_hash": prompt.digest,
+            "step": request.step,
+            "messages": [sorted(message.items()) for message in prompt.messages],
+            "text": prompt.text or None,
+            "stop": list(prompt.stop),
+            "schema": json.dumps(prompt.schema, ensure_ascii=False),
+        }
+        self.prompts.setdefault(prompt.digest, row)
+        return prompt.digest
+
     def add_attribute_set(self, attribute_set: AttributeSet) -> None:
         demonstration_set = attribute_set.demonstration_set
         row = {
@@ -79,7 +97,8 @@ class Rows:
         }
         self.attributes.append(row)
 
-    def add_accepted(self, slot: Slot, index: int, verdict: Verdict) -> None:
+    def add_accepted(self, slot: Slot, index: int, verdict: Verdict, fields: dict[str, str] | None = None) -> None:
+        """fields: the parts of the row by name, where it has parts."""
         self.accepted[slot.request.label] += 1
         row = {
             "doc_id": verdict.doc_id,
@@ -93,6 +112,7 @@ class Rows:
             "set_rank": slot.demonstration_set.set_rank if slot.demonstration_set else None,
             "cluster_id": slot.demonstration_set.cluster_id if slot.demonstration_set else None,
             "prior_weight": None,
+            "fields": None if fields is None else [(name, storable(value)) for name, value in fields.items()],
         }
         self.synthetic.append(row)
 
@@ -127,6 +147,7 @@ class Rows:
             table(tables.SYNTHETIC, self.synthetic),
             table(tables.REFUSALS, self.refusals),
             table(tables.CALLS, self.calls),
+            table(tables.PROMPTS, list(self.prompts.values())),
             summary,
         )
 

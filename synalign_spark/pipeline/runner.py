@@ -51,12 +51,16 @@ def run_pipeline(
 
 
 def source_fingerprints(cfg: Config) -> dict[str, str]:
-    """Fingerprints of the files that steps read from outside the lake. Raises DataError where a path is missing."""
+    """Fingerprints of the files that steps read from outside the lake. Raises DataError where a path is missing, ConfigError for
+    a folder that holds no templates."""
+    from synalign_spark.generation.prompts import templates
     from synalign_spark.spark.sources import source_fingerprint
 
     found = {"ingest": source_fingerprint(cfg.source)}
     if cfg.generate.strategy == "imported":
         found["generate"] = source_fingerprint(cfg.generate.imported, "generate.imported")
+    elif cfg.generate.prompts != templates.BUILT_IN:
+        found["generate"] = templates.fingerprint(cfg.generate.prompts)
     return found
 
 
@@ -80,7 +84,7 @@ def _todo(states: Sequence[StepState], only: str | None) -> list[Step]:
 
 
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
-    """Checks what can be checked before Spark starts: the embedder, the language-model endpoint, the Ray cluster."""
+    """Checks what can be checked before Spark starts: the embedder, the prompts, the language-model endpoint, the Ray cluster."""
     names = {step.name for step in todo}
     if names & {"embed", "embed-synthetic"}:
         from synalign_spark.udfs.encoder import encoder_info
@@ -88,7 +92,9 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
         encoder_info(cfg.embed)
     if "generate" in names and cfg.generate.strategy != "imported":
         from synalign_spark.generation.endpoint import require_usable
+        from synalign_spark.generation.prompts import Prompter
 
+        Prompter(cfg.generate, [] if cfg.source.label_column else [None])
         require_usable(cfg.generate.llm)
         if cfg.generate.llm.ray_address:
             from synalign_spark.generation.backends.ray_pool import ray_session

@@ -64,18 +64,19 @@ class Step:
 
 
 # Format 2 of cluster, select, generate and align: columns were given the field's terms (cluster share, attribute set, label confidence, ...).
+# Format 3 of select and generate, 2 of resample: lengths of clusters, fields of rows, prompts.
 STEPS: tuple[Step, ...] = (
     Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
     Step("embed", "embed", ("embed",), ("ingest",), (tables.EMBEDDINGS,), {"origin": "real"}),
     Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS), format=2),
-    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), format=2),
+    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), format=3),
     Step(
         "generate",
         "generate",
         ("generate", "ingest"),
         ("ingest", "select"),
-        (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS),
-        format=2,
+        (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS, tables.PROMPTS),
+        format=3,
     ),
     Step("embed-synthetic", "embed", ("embed",), ("generate",), (tables.EMBEDDINGS,), {"origin": "synthetic"}),
     Step(
@@ -86,7 +87,7 @@ STEPS: tuple[Step, ...] = (
         (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
         format=2,
     ),
-    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,)),
+    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), format=2),
     Step("report", "report", ("report",), ("resample",), (tables.METRICS,)),
 )
 BY_NAME = {step.name: step for step in STEPS}

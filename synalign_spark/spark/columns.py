@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synalign_spark.config import SelectConfig
+from synalign_spark.core.sampling.lengths import COLUMNS
 from synalign_spark.core.sampling.strata import DemonstrationSet, PickedSet
 from synalign_spark.errors import ConfigError, DataError
 
@@ -13,7 +14,7 @@ TRACE_COLUMNS = (
 # The demonstrations table's columns, and with each row what is known of its set.
 SHOWN_COLUMNS = (
     "round", "label", "set_rank", "cluster_id", "rank_in_set", "doc_id", "text",
-    "posterior_sd", "cluster_share", "acquisition", "mean_sd_after", "coverage_after",
+    "posterior_sd", *COLUMNS, "cluster_share", "acquisition", "mean_sd_after", "coverage_after",
 )  # fmt: skip
 EARLIER_COLUMNS = ("round", "label", "set_rank", "cluster_id", "doc_id")
 

@@ -14,6 +14,7 @@ from synalign_spark.spark.cluster import cluster
 from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n
 from synalign_spark.spark.embed import encoding_tasks
 from synalign_spark.spark.keys import content_id, labelled_content_id
+from synalign_spark.spark.lengths import with_lengths
 from synalign_spark.spark.select import choose_sets, demonstrations, label_clusters, picked_sets, sets_table
 from synalign_spark.spark.user_columns import label_column, user_column, vector_column
 from synalign_spark.udfs.embed import embed_udf
@@ -51,6 +52,7 @@ def explore(frame: DataFrame, columns: RealColumns, cfg: Config, seed: int, earl
             sets = choose_sets(clusters, cfg.select, picked_sets(earlier))
             table = frame.sparkSession.createDataFrame(sets_table(sets))
             shown = demonstrations(table, max(one.last for one in sets), assigned, rows, cfg.select, seed)
+            shown = with_lengths(shown, table, assigned, rows)
             return Exploration(clusters, sets, shown.select(*SHOWN_COLUMNS).orderBy("label", "set_rank", "rank_in_set").toArrow())
     finally:
         rows.unpersist()

@@ -61,7 +61,7 @@ def resample(
         copies = _with_replacement(rows, draws, sum(row["n"] for row in counts.values()), cfg.method, seed)
     in_label = by_group({group: float(row["n"]) for group, row in counts.items()})
     drawn = (
-        synthetic.select("doc_id", "text", "label", group_column(True).alias("grp"))
+        synthetic.select("doc_id", "text", "label", "fields", group_column(True).alias("grp"))
         .join(weights.select("doc_id", "weight_in_label"), "doc_id")
         .join(copies, "doc_id")
         .withColumn("draw", F.explode(F.sequence(F.lit(0), (F.col("copies") - 1).cast("int"))))
@@ -72,7 +72,8 @@ def resample(
     n_real = sum(row["n"] for row in real.values())
     of_real, of_drawn = sample_weights(n_real, sum(draws.values()), mixing_weight)
     factor = of_real * n_real * scale * WEIGHT_STEPS / sum(row["weight"] for row in real.values())
-    real_rows = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * factor})
+    no_fields = F.lit(None).cast("map<string,string>")
+    real_rows = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * factor, "fields": no_fields})
     return _rows(real_rows, "real").unionByName(_rows(drawn.withColumn("sample_weight", F.lit(of_drawn)), "synthetic"))
 
 

@@ -15,6 +15,7 @@ from synalign_spark.core.sampling.strata import DemonstrationSet, LabelClusters,
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.spark.columns import check_sets
 from synalign_spark.spark.keys import unit
+from synalign_spark.spark.lengths import with_lengths
 from synalign_spark.storage.tables import DEMONSTRATIONS, SELECTION_TRACE
 
 # What the driver knows of a demonstration set, a column for each field of DemonstrationSet.
@@ -49,6 +50,7 @@ def select(
     sets = choose_sets(label_clusters(centroids), cfg, picked_sets(earlier))
     chosen = centroids.sparkSession.createDataFrame(sets_table(sets))
     shown = demonstrations(chosen, max(one.last for one in sets), clusters, corpus, cfg, seed)
+    shown = with_lengths(shown, chosen, clusters, corpus)
     return shown.select(*DEMONSTRATIONS.column_names), chosen.select(*SELECTION_TRACE.column_names)
 
 

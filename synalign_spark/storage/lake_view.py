@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyarrow import fs
 
@@ -64,6 +65,14 @@ class LakeView:
         with _faults_named(self.path):
             found = self._stored[table.name].to_table(columns=columns, filter=condition)
         return _plain(found)
+
+    def starting_with(self, table: Table, key: str, prefix: str, columns: list[str]) -> list[Row]:
+        """Rows whose text column ``key`` begins with ``prefix`` (which few do); none where the table is missing."""
+        if table.name not in self._stored:
+            return []
+        condition = self._of_run & pc.starts_with(ds.field(key), pattern=prefix)
+        with _faults_named(self.path):
+            return _plain(self._stored[table.name].to_table(columns=columns, filter=condition))
 
     def read(self, table: Table) -> list[Row]:
         """All rows of a table of parameter size (a certificate, metrics); none where it is missing."""

@@ -85,6 +85,10 @@ DEMONSTRATIONS = Table(
         DOC_ID,
         Column("text", "string", "text of the real row"),
         Column("posterior_sd", "double", "GP posterior standard deviation at the centroid when it was picked"),
+        Column("words_p10", "int", "10th percentile of the words (parted by white space) of the label's rows in the cluster", nullable=True),
+        Column("words_p90", "int", "90th percentile of them", nullable=True),
+        Column("chars_p10", "int", "10th percentile of their characters", nullable=True),
+        Column("chars_p90", "int", "90th percentile of their characters", nullable=True),
     ),
 )  # fmt: skip
 
@@ -131,6 +135,7 @@ SYNTHETIC = Table(
         Column("set_rank", "int", "demonstration set behind the attribute set", nullable=True),
         Column("cluster_id", "int", "cluster behind the attribute set", nullable=True),
         Column("prior_weight", "double", "prior weight of an imported row; null counts as 1", nullable=True),
+        Column("fields", "map<string,string>", "the parts that text is made of, by name; null without generate.fields", nullable=True),
     ),
 )  # fmt: skip
 
@@ -157,7 +162,7 @@ CALLS = Table(
         REQUEST_ID,
         Column("step", "string", "'attributes' or 'rows'"),
         LABEL,
-        Column("prompt_hash", "string", "sha256 of the messages"),
+        Column("prompt_hash", "string", "sha256 of the prompt, which stands in prompts"),
         Column("model", "string", "model name in the request"),
         Column("dialect", "string", "json_schema, json_object or text"),
         Column("status", "string", "ok, refused, truncated, unparsable, rate_limited, server_error, timeout, bad_request"),
@@ -170,6 +175,18 @@ CALLS = Table(
         Column("answer", "string", "the raw answer", nullable=True),
         Column("error", "string", "the last error, secrets removed", nullable=True),
         Column("finished_at", "timestamp", "when the answer was stored", nullable=True),
+    ),
+)  # fmt: skip
+
+PROMPTS = Table(
+    "prompts", "generate", "The words of every call, once however often they were sent.", ("prompt_hash",),
+    (
+        Column("prompt_hash", "string", "sha256 of the prompt: of all the other columns"),
+        Column("step", "string", "'attributes' or 'rows'"),
+        Column("messages", "array<map<string,string>>", "role and content of each message of a chat; empty for a completion"),
+        Column("text", "string", "what a completion continues; null for a chat", nullable=True),
+        Column("stop", "array<string>", "where a completion ends"),
+        Column("schema", "string", "JSON schema of the answer; {} for a continuation in the form of the text"),
     ),
 )  # fmt: skip
 
@@ -277,6 +294,7 @@ AUGMENTED = Table(
         LABEL,
         Column("weight", "double", "sampling weight of a synthetic row within its label times its number of rows; 1 for a real row"),
         Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; see align.mixing_weight"),
+        Column("fields", "map<string,string>", "the parts of a synthetic row, by name; null for a real row and without generate.fields", nullable=True),
     ),
 )  # fmt: skip
 
@@ -292,6 +310,6 @@ METRICS = Table(
 
 TABLES: tuple[Table, ...] = (
     CORPUS, REJECTS, EMBEDDINGS, CENTROIDS, CLUSTERS, DEMONSTRATIONS, SELECTION_TRACE, ATTRIBUTES, SYNTHETIC,
-    REFUSALS, CALLS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, WITNESS, AUGMENTED, METRICS,
+    REFUSALS, CALLS, PROMPTS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, WITNESS, AUGMENTED, METRICS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in TABLES}

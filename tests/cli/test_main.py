@@ -31,6 +31,19 @@ def test_the_whole_configuration_can_be_printed_and_read_back():
     assert json.loads(run("config", "--schema").stdout)["properties"]["align"]
 
 
+def test_the_prompts_are_written_once_and_checked_before_a_plan(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: {"negative": 100, "positive": 300})
+    folder = tmp_path / "mine"
+    assert f"generate.prompts: {folder}" in run("prompts", str(folder)).stdout
+    assert run("prompts", str(folder)).exit_code == 2
+    planned = ["plan", *QUICKSTART, "--set", f"lake.path={tmp_path / 'lake'}", "--set", f"generate.prompts={folder}"]
+    assert run(*planned).exit_code == 0
+    (folder / "rows.j2").write_text("{{ lable }}")
+    done = run(*planned)
+    assert done.exit_code == 2
+    assert "rows.j2, line 1: unknown variable 'lable'; did you mean label?" in done.stderr
+
+
 def test_an_unknown_stage_is_named():
     done = run("run", *QUICKSTART, "--stage", "algin")
     assert done.exit_code == 2

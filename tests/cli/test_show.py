@@ -10,8 +10,10 @@ import pytest
 from deltalake import write_deltalake
 from rich.console import Console
 
+from synalign_spark.cli import show_prompt
 from synalign_spark.cli.show import render, show
-from synalign_spark.errors import LakeError
+from synalign_spark.errors import DataError, LakeError
+from synalign_spark.storage import tables
 
 TABLES = {
     "corpus": {"doc_id": ["r1", "r2"], "text": ["one \x1b[31mred", "[bold]two[/bold]"], "label": ["a", "a"], "source_id": ["17", None],
@@ -19,10 +21,16 @@ TABLES = {
     "clusters": {"doc_id": ["r1", "r2"], "label": ["a", "a"], "cluster_id": pa.array([4, 5], pa.int32()), "sq_distance": [0.5, 0.25]},
     "synthetic": {"doc_id": ["s1", "s2", "s3"], "text": ["first", "second", "third"], "label": ["a"] * 3, "strategy": ["synalign"] * 3, "model": ["m"] * 3,
                   "request_id": ["q1"] * 3, "row_index": pa.array([0, 1, 2], pa.int32()), "attribute_set_id": ["c1", "c1", None],
-                  "set_rank": pa.array([0] * 3, pa.int32()), "cluster_id": pa.array([4] * 3, pa.int32()), "prior_weight": pa.array([None] * 3, pa.float64())},
+                  "set_rank": pa.array([0] * 3, pa.int32()), "cluster_id": pa.array([4] * 3, pa.int32()), "prior_weight": pa.array([None] * 3, pa.float64()),
+                  "fields": pa.array([None] * 3, pa.map_(pa.string(), pa.string()))},
     "attributes": {"attribute_set_id": ["c1"], "request_id": ["q0"], "label": ["a"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
                    "cluster_id": pa.array([4], pa.int32()), "demo_ids": [["r2", "r1", "gone"]],
                    "attributes": pa.array([[("tone", "warm")]], pa.map_(pa.string(), pa.string()))},
+    "calls": {name: [0, 0] for name in tables.CALLS.column_names} | {"request_id": ["q0", "q1"], "prompt_hash": ["abc0", "abd1"]},
+    "prompts": {"prompt_hash": ["abc0", "abd1", "abd2"], "step": ["attributes", "rows", "rows"],
+                "messages": pa.array([[[("role", "user"), ("content", "what is [bold]common[/]?")]], [], []],
+                                     pa.list_(pa.map_(pa.string(), pa.string()))),
+                "text": [None, "Each line is ...", "other"], "stop": [[], ["\n"], ["\n"]], "schema": ["{}"] * 3},
     "weights": {"doc_id": ["s3", "s2", "s1"], "label": ["a"] * 3, "weight": [0.25, 0.5, 0.25], "weight_in_label": [0.25, 0.5, 0.25], "base_weight": [1 / 3] * 3,
                 "label_confidence": [0.5] * 3, "log_density_ratio": [0.1] * 3},
     "witness": {"label": ["b", "a", "a", "a", "a"], "cluster_id": pa.array([4, 9, 4, 7, 5], pa.int32()), "real_rows": [5] * 5,
@@ -76,7 +84,17 @@ def stored(request, tmp_path_factory):
 
 def test_show_gathers_tables_steps_certificate_and_lineage(stored):
     found = show(*stored, "007", 2)
-    assert found["tables"] == {"corpus": 2, "clusters": 2, "attributes": 1, "synthetic": 3, "weights": 3, "certificate": 2, "witness": 5}
+    assert found["tables"] == {
+        "corpus": 2,
+        "clusters": 2,
+        "attributes": 1,
+        "synthetic": 3,
+        "calls": 2,
+        "prompts": 3,
+        "weights": 3,
+        "certificate": 2,
+        "witness": 5,
+    }
     assert found["steps"]["ingest"]["summary"] == {"accepted": 2}
     assert "secret" not in json.dumps(found)
     assert [row["label"] for row in found["certificate"]] == [None, "a"]
@@ -130,6 +148,24 @@ def test_no_rows_asked_for_and_runs_without_certificate(stored):
     sink = io.StringIO()
     render(found, Console(file=sink))
     assert "no certificate yet" in sink.getvalue()
+
+
+def test_a_prompt_is_found_by_its_hash_and_by_a_row_that_it_led_to(stored):
+    assert [prompt["text"] for prompt in show_prompt.find_prompts(*stored, "007", "abd2")] == ["other"]
+    behind = show_prompt.find_prompts(*stored, "007", "s1")
+    assert [(prompt["prompt_hash"], prompt["step"]) for prompt in behind] == [("abc0", "attributes"), ("abd1", "rows")]
+    assert [prompt["prompt_hash"] for prompt in show_prompt.find_prompts(*stored, "007", "s3")] == ["abd1"], "without attributes"
+    sink = io.StringIO()
+    show_prompt.render(behind, Console(file=sink, width=160, force_terminal=False))
+    assert "what is [bold]common[/]?" in sink.getvalue()
+    assert "Each line is ..." in sink.getvalue()
+
+
+def test_a_prompt_that_is_not_there_or_not_the_only_one(stored):
+    with pytest.raises(DataError, match="no prompt_hash and no doc_id of run '007' begins so"):
+        show_prompt.find_prompts(*stored, "007", "zzz")
+    with pytest.raises(DataError, match="2 values of prompt_hash begin so .*abd1"):
+        show_prompt.find_prompts(*stored, "007", "abd")
 
 
 def test_missing_run_names_the_runs_there_are(stored):

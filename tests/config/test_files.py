@@ -14,6 +14,7 @@ from synalign_spark.errors import ConfigError
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = st.sampled_from(["a", "b", "c"])
 TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=8)
+FIELD = {"name": "title", "description": "a headline"}
 MAPPINGS = st.dictionaries(KEYS, TREES, max_size=3)
 
 
@@ -63,6 +64,14 @@ def test_a_value_of_a_union_is_reported_once():
         ({"ingest": {"min_chars": 9, "max_chars": 3}}, "min_chars (9) is above max_chars (3)"),
         ({"generate": {"strategy": "imported"}}, "generate.imported.path"),
         ({"generate": {"imported": {"path": "x"}}}, "set strategy to 'imported'"),
+        ({"generate": {"show_demonstrations": True, "strategy": "simprompt"}}, "show_demonstrations is true but strategy 'simprompt'"),
+        ({"generate": {"show_demonstrations": False, "strategy": "fewshot"}}, "show_demonstrations is false"),
+        ({"generate": {"text_template": "{a}"}}, "fields is empty"),
+        ({"generate": {"fields": [FIELD, FIELD]}}, "names title twice"),
+        ({"generate": {"fields": [FIELD], "text_template": "{title}: {body}"}}, "the fields are title"),
+        ({"generate": {"fields": [FIELD], "text_template": "title"}}, "must hold fields in braces"),
+        ({"generate": {"fields": [FIELD | {"name": "a b"}]}}, "generate.fields.0.name: got 'a b'"),
+        ({"generate": {"fields": [FIELD | {"descripton": "x"}]}}, "generate.fields.0.descripton: unknown key; did you mean `description`?"),
         ({"generate": {"limits": {"max_cost_usd": 3}}}, "llm.price_input_usd"),
         ({"source": {"path": "x", "table": "y"}}, "path and table"),
         ({"run": {"id": "a b"}}, "run.id"),

@@ -6,14 +6,16 @@ import pytest
 
 from synalign_spark.config import Config
 from synalign_spark.config import reference as configuration
+from synalign_spark.generation.prompts import reference as prompts
 from synalign_spark.storage import reference as tables
 from synalign_spark.storage.tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 BOTH = pytest.mark.parametrize("generator", [configuration, tables], ids=["configuration", "tables"])
+EVERY_PAGE = pytest.mark.parametrize("generator", [configuration, tables, prompts], ids=["configuration", "tables", "prompts"])
 
 
-@BOTH
+@EVERY_PAGE
 def test_the_committed_page_is_that_of_the_code(generator):
     assert (ROOT / generator.PAGE).read_text(encoding="utf-8") == generator.page(), "run `make reference`"
 

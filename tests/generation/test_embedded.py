@@ -17,7 +17,7 @@ from synalign_spark.generation import embedded
 from synalign_spark.generation.client import response_format
 from synalign_spark.generation.endpoint import check
 from synalign_spark.generation.engine import generate
-from synalign_spark.generation.prompts import rows_prompt
+from synalign_spark.generation.prompts import Prompter
 
 PARENT = """
 import sys, time
@@ -50,7 +50,7 @@ def wait_for_line(log, words, seconds=10.0):
 
 
 def test_answers_by_schema_and_logs_the_request(tmp_path):
-    prompt = rows_prompt("positive", "a short sentence", "English", 2, (5, 40))
+    prompt = Prompter(GenerateConfig(task="a short sentence", rows_per_request=2, min_chars=5, max_chars=40), ["positive"]).rows("positive")
     with embedded.serve("m", str(tmp_path)) as url:
         assert check(GenerateConfig(llm={"model": "m"}).llm, url).model_listed
         client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120)

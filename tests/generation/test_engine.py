@@ -1,5 +1,6 @@
 """The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has both backends."""
 
+import json
 import time
 import zlib
 
@@ -193,3 +194,37 @@ def test_label_shares_that_name_an_unknown_label(demonstrations, make_config, qu
     cfg = make_config("http://127.0.0.1:9/v1", label_shares={"good": 0.5, "ugly": 0.5})
     with pytest.raises(ConfigError, match="ugly"):
         generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+
+
+def test_rows_of_fields_keep_them_beside_their_text(demonstrations, make_config, quiet, tmp_path):
+    fields = [{"name": "question", "description": "what is asked"}, {"name": "answer", "description": "what is said"}]
+    with loopback() as server:
+        cfg = make_config(server.base_url, {"max_output_tokens": 900}, fields=fields, text_template="Q: {question} A: {answer}")
+        rows = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet).synthetic.to_pylist(maps_as_pydicts="strict")
+    assert len(rows) == 24
+    for row in rows:
+        assert set(row["fields"]) == {"question", "answer"}
+        assert row["text"] == "Q: {question} A: {answer}".format(**row["fields"])
+
+
+def test_the_words_of_every_call_are_kept_once(demonstrations, make_config, quiet, tmp_path):
+    with loopback() as server:
+        result = generate(demonstrations, COUNTS, make_config(server.base_url), 0, str(tmp_path), quiet)
+    prompts = {row["prompt_hash"]: row for row in result.prompts.to_pylist(maps_as_pydicts="strict")}
+    assert len(prompts) == result.prompts.num_rows
+    assert set(prompts) == set(result.calls["prompt_hash"].to_pylist())
+    sent = {json.dumps(entry["body"]["messages"], sort_keys=True) for entry in server.log if entry["request_id"]}
+    assert {json.dumps(row["messages"], sort_keys=True) for row in prompts.values()} == sent
+    attributes = {row["attribute_set_id"]: row["attributes"] for row in result.attributes.to_pylist(maps_as_pydicts="strict")}
+    hash_of = {row["request_id"]: row["prompt_hash"] for row in result.calls.to_pylist()}
+    for row in result.synthetic.to_pylist():
+        ask = prompts[hash_of[row["request_id"]]]["messages"][1]["content"]
+        assert all(json.dumps(value) in ask for value in attributes[row["attribute_set_id"]].values())
+
+
+def test_a_description_of_an_unknown_label_ends_it_before_any_call(demonstrations, make_config, quiet, tmp_path):
+    with loopback() as server:
+        cfg = make_config(server.base_url, label_descriptions={"god": "praise"})
+        with pytest.raises(ConfigError, match="describes 'god', but the labels are bad, good"):
+            generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
+        assert server.chat_times() == []

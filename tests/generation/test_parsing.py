@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.generation.parsing import parse_attributes, parse_rows
+from synalign_spark.generation.parsing import parse_attributes, parse_objects, parse_rows
 
 NAMES = ("topic", "sentiment intensity")
 TEXTS = st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=5)
@@ -77,3 +77,37 @@ def test_attributes_are_matched_loosely_and_made_strings():
     assert parse_attributes(answer, "stop", (*NAMES, "tone")).attributes == (("topic", "trains, rails"), ("sentiment intensity", "3"))
     assert parse_attributes('{"attributes": {"topic": "x"}}', "stop", NAMES).attributes == (("topic", "x"),)
     assert parse_attributes('{"colour": "red"}', "stop", NAMES).status == "unparsable"
+
+
+def test_rows_of_fields_are_texts_by_their_template():
+    answer = json.dumps({"rows": [{"Title": " {body} ", "body": "two\nlines", "extra": "x"}, {"title": "b", "body": 3}]})
+    found = parse_objects(answer, "stop", 5, names=["title", "body"], template="{title}: {body}")
+    assert found.rows == ("{body}: two\nlines", "b: 3")
+    assert found.fields == ({"title": "{body}", "body": "two\nlines"}, {"title": "b", "body": "3"})
+    assert parse_objects(answer, "stop", 1, names=["title", "body"]).rows == ("{body}\ntwo\nlines",)
+
+
+def test_one_row_without_its_list_and_a_list_without_its_object():
+    one = json.dumps({"title": "a", "body": "b"})
+    assert parse_objects(one, "stop", 5, names=["title", "body"]).rows == ("a\nb",)
+    assert parse_objects(f"[{one}]", "stop", 5, names=["title", "body"]).rows == ("a\nb",)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"rows": [{"title": "a", "body": "b"}, {"title": "a", "body": " "}]}, "rows.1: lacks body"),
+        ({"rows": ["a text"]}, "rows.0: lacks title, body"),
+        ({"rows": []}, "expected"),
+        ({"rows": "a"}, "expected"),
+        ("a", "expected"),
+    ],
+)
+def test_rows_that_lack_a_field_are_said(answer, said):
+    found = parse_objects(json.dumps(answer), "stop", 5, names=["title", "body"])
+    assert found.status == "unparsable"
+    assert said in found.detail
+
+
+def test_a_truncated_answer_of_fields_is_never_repaired():
+    assert parse_objects('{"rows": [{"title": "a", "body": "b', "length", 5, names=["title", "body"]).status == "truncated"

@@ -20,7 +20,7 @@ from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
-from synalign_spark.generation.prompts import rows_prompt
+from synalign_spark.generation.prompts import Prompter
 
 BACKENDS = ["ray", "in_process"]
 COUNTS = {"good": 75, "bad": 25}
@@ -98,9 +98,9 @@ def test_killed_run_resumes_without_repeating_a_finished_call(backend, demonstra
 
 
 def test_a_pool_that_is_left_early_cancels_its_calls_and_keeps_its_answers(make_config, tmp_path):
-    prompt = rows_prompt("good", "a text", "English", 1, (10, 100))
     with loopback(Behaviour(delay_s=0.05)) as server:
         cfg: GenerateConfig = make_config(server.base_url, {"concurrency": 3})
+        prompt = Prompter(cfg, ["good"]).rows("good")
         requests = [make_request("rows", "good", prompt, cfg.llm, str(i)) for i in range(40)]
         with open_pool(cfg, str(tmp_path)) as pool:
             first = next(iter(pool.run(requests, Budget(cfg.limits, cfg.llm), lambda: None)))

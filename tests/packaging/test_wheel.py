@@ -18,6 +18,12 @@ DATA = {
     "synalign_spark/conf/local.yaml",
     "synalign_spark/conf/log4j2.properties",
     "synalign_spark/conf/quickstart.yaml",
+    "synalign_spark/generation/prompts/templates/_label.j2",
+    "synalign_spark/generation/prompts/templates/attributes.j2",
+    "synalign_spark/generation/prompts/templates/completion_attributes.j2",
+    "synalign_spark/generation/prompts/templates/completion_rows.j2",
+    "synalign_spark/generation/prompts/templates/rows.j2",
+    "synalign_spark/generation/prompts/templates/system.j2",
     "synalign_spark/py.typed",
     "synalign_spark/report/page.html.j2",
 }

@@ -75,7 +75,7 @@ def test_llm_strategy_writes_all_tables(make_context, spark):
     with loopback() as server:
         llm = {"provider": "openai", "base_url": server.base_url, "model": "loopback", "backend": "in_process"}
         ctx = make_context({"target_rows": 8, "rows_per_request": 2, "llm": llm})
-        demos = [(0, label, 0, 3, i, f"{i:064x}", text, 1.0) for i, (text, label) in enumerate(CORPUS)]
+        demos = [(0, label, 0, 3, i, f"{i:064x}", text, 1.0, 2, 4, 8, 20) for i, (text, label) in enumerate(CORPUS)]
         ctx.lake.write(tables.DEMONSTRATIONS, spark.createDataFrame(demos, tables.DEMONSTRATIONS.ddl))
         summary = job.run(ctx)
     synthetic = ctx.lake.read(tables.SYNTHETIC)
@@ -84,6 +84,12 @@ def test_llm_strategy_writes_all_tables(make_context, spark):
     lineage = synthetic.join(ctx.lake.read(tables.ATTRIBUTES).select("attribute_set_id", "demo_ids"), "attribute_set_id")
     assert lineage.count() == 8
     assert ctx.lake.read(tables.CALLS).count() == sum(summary["calls"].values())
+    calls = ctx.lake.read(tables.CALLS).select("prompt_hash").distinct()
+    prompts = ctx.lake.read(tables.PROMPTS)
+    assert prompts.count() == calls.count() == prompts.join(calls, "prompt_hash").count()
+    asked = prompts.where("step = 'rows'").select("messages").first()["messages"]
+    assert [message["role"] for message in asked] == ["system", "user"]
+    assert "2 to 4 words long" in asked[1]["content"]
     assert list((Path(ctx.cfg.lake.path) / "_synalign" / ctx.cfg.run.id / "ledger").glob("*.jsonl"))
 
 

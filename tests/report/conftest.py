@@ -96,6 +96,7 @@ def sample() -> Sample:
             "model": ["tiny-lm"] * N_SYNTHETIC, "request_id": ["req1"] * N_SYNTHETIC, "row_index": pa.array(range(N_SYNTHETIC), pa.int32()),
             "attribute_set_id": ["set1"] * (N_SYNTHETIC - 1) + [None], "set_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
             "cluster_id": pa.array([0] * N_SYNTHETIC, pa.int32()), "prior_weight": pa.array([None] * N_SYNTHETIC, pa.float64()),
+            "fields": pa.array([None] * N_SYNTHETIC, pa.map_(pa.string(), pa.string())),
         }),
         "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight,
                             "label_confidence": [0.5] * N_SYNTHETIC, "log_density_ratio": [0.1] * N_SYNTHETIC}),

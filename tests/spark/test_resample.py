@@ -23,8 +23,18 @@ IN_LABEL[200:] /= IN_LABEL[200:].sum()
 REAL = [(hashlib.sha256(f"real{i}".encode()).hexdigest(), f"real {i}", "cat" if i < 45 else "dog", None, 6, None) for i in range(60)]
 
 
+def test_fields_of_a_row_come_along_and_real_rows_have_none(spark):
+    synthetic, weights, corpus = tables(spark)
+    parts = F.create_map(F.lit("title"), F.col("text"))
+    found = (
+        resample(synthetic.withColumn("fields", parts), weights, corpus, ResampleConfig(), 0).toArrow().to_pylist(maps_as_pydicts="strict")
+    )
+    assert {row["origin"] for row in found} == {"real", "synthetic"}
+    assert all(row["fields"] == (None if row["origin"] == "real" else {"title": row["text"]}) for row in found)
+
+
 def tables(spark, partitions=1, labels=LABELS):
-    synthetic = [(key, f"text {key[:6]}", label, "imported", "unknown", *[None] * 6) for key, label in zip(IDS, labels, strict=True)]
+    synthetic = [(key, f"text {key[:6]}", label, "imported", "unknown", *[None] * 7) for key, label in zip(IDS, labels, strict=True)]
     weights = [(key, label, 0.5 * w, w, 1 / 100, None, None) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
     frames = [spark.createDataFrame(rows, t.ddl) for rows, t in ((synthetic, SYNTHETIC), (weights, WEIGHTS), (REAL, CORPUS))]
     return [frame.repartition(partitions) for frame in frames]

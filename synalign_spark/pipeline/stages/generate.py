@@ -1,4 +1,4 @@
-"""The ``generate`` stage: demonstrations, corpus -> attributes, synthetic, refusals, calls.
+"""The ``generate`` stage: demonstrations, corpus -> attributes, synthetic, refusals, calls, prompts.
 
 The rows are written by a language model or brought in from elsewhere; of an imported set also rejects."""
 
@@ -16,7 +16,7 @@ from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.spark.keys import unit
 from synalign_spark.spark.real_rows import copy_lookup, sample_rows
 from synalign_spark.storage.paths import RunPaths
-from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, REFUSALS, REJECTS, SYNTHETIC
+from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, PROMPTS, REFUSALS, REJECTS, SYNTHETIC
 
 if TYPE_CHECKING:
     from synalign_spark.generation.gates.profile import RealProfile
@@ -26,7 +26,7 @@ MAX_LABELS = 10_000
 
 
 def run(ctx: Context) -> Summary:
-    """Reads demonstrations and label counts; writes attributes, synthetic, refusals and calls."""
+    """Reads demonstrations and label counts; writes attributes, synthetic, refusals, calls and prompts."""
     cfg = ctx.cfg.generate
     counts = label_counts(ctx)
     if cfg.strategy == "imported":
@@ -49,7 +49,14 @@ def run(ctx: Context) -> Summary:
         ctx.log.warning("a check of generate.gates is off: the real rows fail it", check=check, share_of_real_rows=share)
     for note in result.summary["gate_notes"]:
         ctx.log.warning(note)
-    for table, rows in ((ATTRIBUTES, result.attributes), (CALLS, result.calls), (REFUSALS, result.refusals), (SYNTHETIC, result.synthetic)):
+    written = {
+        ATTRIBUTES: result.attributes,
+        PROMPTS: result.prompts,
+        CALLS: result.calls,
+        REFUSALS: result.refusals,
+        SYNTHETIC: result.synthetic,
+    }
+    for table, rows in written.items():
         ctx.lake.write(table, _frame(ctx, rows, table))
     return result.summary
 
@@ -84,7 +91,7 @@ def import_rows(ctx: Context, counts: dict[str | None, int]) -> Summary:
     with ingest(read_source(ctx.spark, source, field), source, ctx.cfg.ingest, "synthetic", field) as found:
         rows = found.accepted.select(*_imported_columns())
         ctx.lake.write(REJECTS, found.rejects, origin="synthetic")
-        for table in (ATTRIBUTES, REFUSALS, CALLS):
+        for table in (ATTRIBUTES, REFUSALS, CALLS, PROMPTS):
             ctx.lake.write(table, _empty(ctx, table))
         ctx.lake.write(SYNTHETIC, rows)
         real = ctx.lake.read(CORPUS).select("doc_id")

@@ -1,0 +1,131 @@
+"""The prompts of one run: what is known of a label, a demonstration set and the rows to write, put into the templates."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from synalign_spark.config import GenerateConfig
+from synalign_spark.errors import ConfigError
+from synalign_spark.generation.prompts import attributes as known_attributes
+from synalign_spark.generation.prompts.keywords import document_frequencies, keywords
+from synalign_spark.generation.prompts.lengths import CHARS_A_WORD, Length
+from synalign_spark.generation.prompts.prompt import Prompt, attributes_schema, row_chars, rows_schema, shorten
+from synalign_spark.generation.prompts.templates import check_templates, render
+from synalign_spark.generation.prompts.variables import Words
+
+MOST_LABELS = 100  # named in a prompt
+LINE, PARAGRAPH = "\n", "\n\n"  # where a continuation stops: after one row, or after several
+
+
+class Prompter:
+    """Writes the prompts of a run.
+
+    labels: all labels of the corpus, null for none, or empty where they are not known yet; texts: of demonstration sets, which
+    keywords stand out against; completion: for a model that continues text instead of answering in a chat.
+    Raises ConfigError for templates that do not work and for descriptions of labels that the corpus does not have."""
+
+    def __init__(self, cfg: GenerateConfig, labels: Iterable[str | None], texts: Iterable[str] = (), completion: bool = False) -> None:
+        if completion and cfg.fields:
+            raise ConfigError("generate.fields needs a model that answers in JSON; remove them, or set generate.llm.api to chat")
+        self._cfg, self._completion = cfg, completion
+        labels = list(labels)
+        self._labels = _described(labels, cfg.label_descriptions)
+        self._templates = check_templates(cfg.prompts)
+        self._frequencies = document_frequencies(texts)
+        self._try(labels)
+
+    def _try(self, labels: Sequence[str | None]) -> None:
+        """Renders both steps for each label as the run will: a template may count on descriptions that this run has.
+
+        Raises ConfigError for a template that this run cannot use."""
+        texts, length = (("a", "b"), Length(1, 2)) if self._cfg.strategy in ("synalign", "fewshot") else ((), None)
+        with_attributes = self._cfg.strategy in ("synalign", "attrprompt")
+        for label in labels[:MOST_LABELS]:
+            if self._cfg.strategy == "synalign":
+                self.attributes(label, texts, length)
+            self.rows(label, dict.fromkeys(self._cfg.attributes, "x") if with_attributes else None, texts, length)
+
+    @property
+    def shows_in_rows(self) -> bool:
+        """Whether step 2 shows the demonstrations too."""
+        shown = self._cfg.show_demonstrations
+        return self._cfg.strategy == "fewshot" or (self._cfg.strategy == "synalign" and (self._completion if shown is None else shown))
+
+    def attributes(self, label: str | None, texts: Sequence[str], length: Length | None = None) -> Prompt:
+        """Step 1: which latent attributes do the rows of a demonstration set share?
+
+        texts: the demonstrations; length: of their cluster."""
+        cfg = self._cfg
+        values = self._values(label, texts, length, cfg.rows_per_request, cfg.max_chars)
+        values |= {"attributes": self._attributes(cfg.attributes, {}), "avoid": []}
+        if self._completion:
+            schema = attributes_schema(cfg.attributes, known_attributes.choices(cfg.attributes, cfg.attribute_values))
+            return self._continuation("completion_attributes.j2", values, schema, "attributes", PARAGRAPH)
+        return self._chat("attributes.j2", values, attributes_schema(cfg.attributes), "attributes")
+
+    def rows(
+        self,
+        label: str | None,
+        attributes: Mapping[str, str] | None = None,
+        texts: Sequence[str] = (),
+        length: Length | None = None,
+        n_rows: int | None = None,
+        avoid: Sequence[str] = (),
+    ) -> Prompt:
+        """Step 2: new rows from attributes (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
+
+        attributes: name to value; texts: the demonstrations of the set, shown where ``shows_in_rows``; length: of their cluster;
+        n_rows: None asks for ``generate.rows_per_request``; avoid: rows written before."""
+        cfg = self._cfg
+        n_rows = n_rows or cfg.rows_per_request
+        longest = row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens)
+        values = self._values(label, texts, length, n_rows, longest)
+        given = attributes or {}
+        values |= {"attributes": self._attributes(given, given), "avoid": [shorten(text) for text in avoid]}
+        if not self.shows_in_rows:
+            values["demonstrations"] = []
+        if self._completion:
+            return self._continuation("completion_rows.j2", values, {}, "rows", LINE if n_rows == 1 else PARAGRAPH)
+        schema = rows_schema(n_rows, cfg.min_chars, longest, [field.name for field in cfg.fields])
+        return self._chat("rows.j2", values, schema, "rows")
+
+    def _values(self, label: str | None, texts: Sequence[str], length: Length | None, n_rows: int, longest: int) -> dict[str, Any]:
+        """What both steps know. longest: characters that a row may have."""
+        cfg, fitting = self._cfg, length.within(longest) if length else None
+        this = [one for one in self._labels if one["name"] == label]
+        others = [one for one in self._labels if one["name"] != label]
+        shown = (this + others)[:MOST_LABELS] if label is not None else []
+        return {
+            "task": Words(cfg.task),
+            "language": Words(cfg.language),
+            "label": label,
+            "description": cfg.label_descriptions.get(label) if label is not None else None,
+            "labels": shown,
+            "other_labels": [one for one in shown if one["name"] != label],
+            "n_rows": n_rows,
+            "length": {"low": fitting.low, "high": fitting.high, "unit": Words(fitting.unit)} if fitting else None,
+            "max_words": max(1, longest // CHARS_A_WORD),
+            "demonstrations": [shorten(text) for text in texts],
+            "keywords": keywords(texts, *self._frequencies),
+            "fields": [{"name": Words(field.name), "description": Words(field.description)} for field in cfg.fields],
+        }
+
+    def _attributes(self, names: Iterable[str], values: Mapping[str, str]) -> list[dict[str, Any]]:
+        hints = {name: known_attributes.hint(name, self._cfg.attribute_values) for name in names}
+        return [{"name": Words(name), "hint": text and Words(text), "value": values.get(name)} for name, text in hints.items()]
+
+    def _chat(self, template: str, values: Mapping[str, Any], schema: dict[str, Any], name: str) -> Prompt:
+        system, user = (render(self._templates, file, values) for file in ("system.j2", template))
+        return Prompt(({"role": "system", "content": system}, {"role": "user", "content": user}), schema, name)
+
+    def _continuation(self, template: str, values: Mapping[str, Any], schema: dict[str, Any], name: str, stop: str) -> Prompt:
+        return Prompt((), schema, name, render(self._templates, template, values), (stop,))
+
+
+def _described(labels: Iterable[str | None], descriptions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The labels by name, each with its description. Raises ConfigError for a description of another label."""
+    given = list(labels)
+    names = sorted(label for label in given if label is not None)
+    if given and (unknown := sorted(set(descriptions) - set(names))):
+        there = f"the labels are {', '.join(names)}" if names else "the corpus has no labels"
+        raise ConfigError(f"generate.label_descriptions describes {', '.join(map(repr, unknown))}, but {there}; correct or remove it")
+    return [{"name": name, "description": descriptions.get(name)} for name in names]

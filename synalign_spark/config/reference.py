@@ -5,7 +5,7 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from synalign_spark.config import Config
@@ -74,6 +74,8 @@ def _type(annotation: Any) -> str:
         return f"{'list' if origin is list else 'map'} of {_type(args[-1])}"
     if annotation is type(None):
         return "null"
+    if annotation is JsonValue:
+        return "any value"
     return {str: "text", int: "integer", float: "number", bool: "true/false"}.get(annotation, str(annotation))
 
 

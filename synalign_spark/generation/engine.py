@@ -22,7 +22,7 @@ from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
-from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_rows
+from synalign_spark.generation.parsing import Parsed, parse_answer, parse_attributes
 from synalign_spark.generation.plan import (
     ATTRIBUTES_ATTEMPTS,
     DemonstrationSet,
@@ -211,7 +211,7 @@ class _Run:
 
     def _take_rows(self, by_id: Mapping[str, Slot], request: Request, answer: Answer) -> None:
         slot, n_rows = by_id[request.request_id], self.cfg.rows_per_request
-        parsed = parse_rows(answer.answer, answer.finish_reason, n_rows, answer.refusal) if answer.status == "answered" else None
+        parsed = parse_answer(request.prompt, answer, n_rows) if answer.status == "answered" else None
         self._count(request, answer, parsed)
         if parsed is None:
             return
@@ -276,6 +276,7 @@ class _Run:
             "requests_failed": dict(sorted(pressure.faults.items())) if pressure else {},
             "fewest_at_once": pressure.smallest if pressure else None,
             "outages": pressure.outages if pressure else 0,
+            "renegotiations": self.pool.renegotiations,
             "waves": waves,
             "stopped_by": stopped,
             "labels_left_out": ", ".join(self.left_out),

@@ -35,16 +35,22 @@ ATTRIBUTE_VALUES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Prompt:
-    """Messages of one call and the JSON schema that its answer must follow."""
+    """What one call says: messages to answer, or a text to continue, with no messages.
+
+    schema: JSON schema that the answer must follow; empty for a continuation in the form of the text. stop: marks that
+    end a continuation."""
 
     messages: tuple[dict[str, str], ...]
     schema: dict[str, Any]
     schema_name: str
+    text: str = ""
+    stop: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """sha256 of the messages, in hex."""
-        return hashlib.sha256(json.dumps(self.messages, sort_keys=True).encode()).hexdigest()
+        """sha256 of the messages, or of the text and its stop marks, in hex."""
+        said: Any = [self.text, self.stop] if self.text else self.messages
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def as_data(text: str) -> str:

@@ -56,6 +56,7 @@ class Rows:
             "attempts": answer.attempts,
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
+            "tokens_estimated": answer.tokens_estimated,
             "cost_usd": answer.cost_usd(self.cfg.llm),
             "latency_s": answer.latency_s,
             "finish_reason": answer.finish_reason,

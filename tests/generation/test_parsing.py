@@ -38,7 +38,6 @@ def test_any_text_is_parsed_or_refused_never_raised(text, reason):
         '["a", "b"]',
         '```json\n{"rows": ["a", "b"]}\n```',
         'Sure! Here you are:\n{"rows": ["a", "b"]}',
-        '{"rows": ["a", "b"]',
         "{'rows': ['a', 'b',]}",
         '{"rows": [{"text": "a"}, {"text": "b"}]}',
         '{"texts": ["a", "b"]}',
@@ -58,7 +57,7 @@ def test_finished_answers_that_hold_no_rows(answer):
 
 def test_an_unknown_finish_reason_takes_whole_json_only():
     assert parse_rows('{"rows": ["a"]}', "tool_calls", 2).status == "ok"
-    assert parse_rows('{"rows": ["a"', "tool_calls", 2).status == "unparsable"
+    assert parse_rows('{"rows": ["a",]}', "tool_calls", 2).status == "unparsable"
 
 
 def test_list_numbers_go_where_every_row_has_its_own():

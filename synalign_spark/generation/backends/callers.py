@@ -11,12 +11,11 @@ from typing import Any
 import openai
 
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
-from synalign_spark.generation.client import Gate, Target, ask
+from synalign_spark.generation.client import Gate, ask
 from synalign_spark.generation.ledger import LedgerWriter
 from synalign_spark.generation.limits import MINUTE_S, Allowance, RateLimiter
+from synalign_spark.generation.target import Target, async_client
 from synalign_spark.generation.window import Pressure, Refusal, Turn, Window
-
-CONNECT_TIMEOUT_S = 15.0
 
 
 class Limiter:
@@ -133,11 +132,15 @@ class Caller:
 
     async def ask(self, request: Request) -> Answer:
         if self._client is None:
-            self._client = make_client(self._target)
+            self._client = async_client(self._target)
         answer = await ask(self._client, request, self._target, self._gate)
         if self._ledger is not None and answer.status == "answered":
             await self._ledger.append(answer)
         return answer
+
+    async def retarget(self, target: Target) -> None:
+        """Sends what comes after on other terms."""
+        self._target = target
 
     async def ready(self) -> bool:
         """Answers where the caller is alive."""
@@ -150,13 +153,3 @@ class Caller:
         if self._ledger is not None:
             await self._ledger.drain()
             self._ledger.close()
-
-
-def make_client(target: Target) -> openai.AsyncOpenAI:
-    """The SDK's client on the aiohttp transport (twice the calls a second of the default one), where that is installed."""
-    timeout = openai.Timeout(target.timeout_s + 5, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
-    try:
-        transport = openai.DefaultAioHttpClient(timeout=timeout)
-    except RuntimeError:
-        return openai.AsyncOpenAI(base_url=target.base_url, api_key=target.api_key, max_retries=0, timeout=timeout)
-    return openai.AsyncOpenAI(base_url=target.base_url, api_key=target.api_key, max_retries=0, timeout=timeout, http_client=transport)

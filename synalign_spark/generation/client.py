@@ -15,6 +15,7 @@ import openai
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import form, shown
 from synalign_spark.generation.faults import NEVER_RETRIED, Fault, backoff, classify
+from synalign_spark.generation.limits import Take
 from synalign_spark.generation.probes import word_request
 from synalign_spark.generation.replies import answer_of
 from synalign_spark.generation.target import Target
@@ -28,11 +29,11 @@ WORD_TIMEOUT_S = 30.0
 class Gate(Protocol):
     """The pool's limiter, as a call sees it."""
 
-    async def acquire(self, tokens: int) -> Turn | Refusal:
-        """Waits for a turn."""
+    async def acquire(self, reserved: Take) -> Turn | Refusal:
+        """Waits for a turn of a request that may take ``reserved``."""
         ...
 
-    async def settle(self, turn: Turn, status: str, reserved: int, used: int) -> None:
+    async def settle(self, turn: Turn, status: str, reserved: Take, used: Take) -> None:
         """Ends a turn. status: as in Answer."""
         ...
 
@@ -66,12 +67,12 @@ class _Spent:
     prompt: int = 0
     completion: int = 0
 
-    def add(self, request: Request, fault: Fault) -> int:
-        """Counts an attempt. Returns its tokens."""
+    def add(self, request: Request, fault: Fault, reserved: Take) -> Take:
+        """Counts an attempt. Returns what it may have taken."""
         if not fault.ran:
-            return 0
+            return Take()
         self.prompt, self.completion = self.prompt + request.prompt_tokens, self.completion + request.max_output_tokens
-        return request.reserved_tokens
+        return reserved
 
     def onto(self, answer: Answer) -> Answer:
         """The answer with the tokens of the attempts before it."""
@@ -86,14 +87,15 @@ async def ask(
 ) -> Answer:
     """The answer to a request, after at most ``target.max_attempts`` HTTP requests. Never raises for a fault of the endpoint."""
     fault, attempt, latency, spent = Fault("not_asked", ""), 0, 0.0, _Spent()
-    reserved, headers = request.reserved_tokens, {REQUEST_ID_HEADER: request.request_id}
+    reserved = target.take(request.prompt_tokens, request.max_output_tokens)
+    headers = {REQUEST_ID_HEADER: request.request_id}
     while attempt < target.max_attempts:
         turn = await gate.acquire(reserved)
         if isinstance(turn, Refusal):
             fault = fault if attempt and turn.status == "not_asked" else Fault(turn.status, turn.error)
             break
         if turn.probe:
-            await gate.settle(turn, await _ask_for_a_word(client, request, target, gate), reserved, 0)
+            await gate.settle(turn, await _ask_for_a_word(client, request, target, gate), reserved, Take())
             continue
         attempt += 1
         started = time.monotonic()
@@ -103,10 +105,10 @@ async def ask(
         except Exception as err:  # every fault of a call becomes a row; classify says which
             fault = classify(err)
         else:
-            await gate.settle(turn, answer.status, reserved, answer.tokens)
+            await gate.settle(turn, answer.status, reserved, target.take(answer.prompt_tokens or 0, answer.completion_tokens or 0))
             return spent.onto(answer)
         latency = time.monotonic() - started
-        await gate.settle(turn, fault.status, reserved, spent.add(request, fault))
+        await gate.settle(turn, fault.status, reserved, spent.add(request, fault, reserved))
         if fault.status in NEVER_RETRIED or attempt == target.max_attempts:
             break
         await sleep(backoff(request.request_id, attempt) + await _asked_to_wait(fault, gate))

@@ -13,6 +13,7 @@ from synalign_spark.config import LlmConfig
 from synalign_spark.config.secrets import public_address
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.dialects import Terms
+from synalign_spark.generation.limits import Take
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 15.0
@@ -33,12 +34,18 @@ class Target:
     max_attempts: int
     api_key: str = field(repr=False)  # empty for none
     headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+    prices_usd: tuple[float, float] = (0.0, 0.0)  # a million tokens of prompts, and of answers
 
     @property
     def request_headers(self) -> dict[str, Any]:
         """Headers of every request, for the SDK: without a key there is none for it either."""
         keyed = self.api_key or "authorization" in {name.lower() for name in self.headers}
         return dict(self.headers) | ({} if keyed else {"Authorization": openai.Omit()})
+
+    def take(self, prompt_tokens: int, completion_tokens: int) -> Take:
+        """So many tokens, with their price."""
+        usd = (prompt_tokens * self.prices_usd[0] + completion_tokens * self.prices_usd[1]) / 1e6
+        return Take(prompt_tokens + completion_tokens, usd)
 
     def scrub(self, text: str) -> str:
         """The text without what is secret, at most 1,000 characters of it."""
@@ -66,7 +73,8 @@ def target_of(llm: LlmConfig, address: str | None, terms: Terms, timeout_s: floa
         raise EndpointError(
             f"generate.llm.api_key_env: {llm.api_key_env} is not set; export {llm.api_key_env}=... or set generate.llm.base_url"
         )
-    return Target(base_url, llm.model, terms, timeout_s or llm.timeout_s, llm.max_attempts, key, headers)
+    prices = (llm.price_input_usd or 0.0, llm.price_output_usd or 0.0)
+    return Target(base_url, llm.model, terms, timeout_s or llm.timeout_s, llm.max_attempts, key, headers, prices)
 
 
 def _headers(llm: LlmConfig) -> dict[str, str]:

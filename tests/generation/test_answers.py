@@ -107,6 +107,21 @@ def test_without_usage_tokens_are_estimated_and_budgets_hold(run):
     assert 0.004 < priced.summary["cost_usd"] <= 0.006
 
 
+@pytest.mark.parametrize("limits", [{"max_tokens": 12_000}, {"max_cost_usd": 0.012}])
+def test_budgets_hold_over_attempts_that_fail(limits, run):
+    """Every second call fails twice after the model may have written: its attempts count, and none goes beyond the budget."""
+    failing = Behaviour(fault=lambda i, body, n: (500, {}, "") if i and int(i[:4], 16) % 2 and n < 3 else None)
+    with loopback(failing) as server:
+        result = run(server, {"price_input_usd": 1.0, "price_output_usd": 1.0, "concurrency": 8}, target_rows=4_000, limits=limits)
+    assert result.summary["stopped_by"] == f"limits.{next(iter(limits))}"
+    calls = result.calls.to_pylist()
+    total = sum((call["prompt_tokens"] or 0) + (call["completion_tokens"] or 0) for call in calls)
+    tries = sum(n for i, n in server.seen.items() if i)
+    assert 8_000 < total <= 12_000
+    assert tries > len(calls)
+    assert any(call["tokens_estimated"] for call in calls)
+
+
 def test_reported_usage_is_not_called_an_estimate(run):
     with loopback() as server:
         result = run(server)

@@ -138,6 +138,7 @@ class CallPool:
         timeout = max(llm.timeout_s, embedded.CALL_TIMEOUT_S) if llm.provider == "embedded" else llm.timeout_s
         self._target = target_of(llm, report.base_url, report.terms, timeout)
         self._stack.callback(self._callers.close)
-        allowance = Allowance(self._cfg.limits, llm.concurrency, budget.requests_left, report.probes, budget.seconds_left)
+        left = (budget.seconds_left, budget.tokens_left, budget.usd_left)
+        allowance = Allowance(self._cfg.limits, llm.concurrency, budget.requests_left, report.probes, *left)
         self._callers.start(self._target, allowance)
         return self._target

@@ -17,7 +17,9 @@ class History:
     one is, those that were forbidden are held back. A dialect is of no use any more where the server refuses it, or where
     one answer after another holds no JSON."""
 
-    def __init__(self) -> None:
+    def __init__(self, continues: bool) -> None:
+        """continues: whether prompts are texts to continue; a dialect is sought for these prompts alone."""
+        self._continues = continues
         self._answered = False
         self._forbidden: list[Answer] = []
         self._unformed = 0
@@ -46,7 +48,8 @@ class History:
 
     def dialect_failed(self, request: Request, answer: Answer, terms: Terms) -> bool:
         """Whether the dialect of ``terms``, in which the call was sent, is to be given up. Counts answers without JSON."""
-        if not request.prompt.schema or terms.of(request.prompt) in UNFORMED:
+        prompt = request.prompt
+        if not prompt.schema or bool(prompt.text) != self._continues or terms.of(prompt) in UNFORMED:
             return False
         if answer.status == "answered":
             holds = holds_json(answer.answer, answer.finish_reason, answer.refusal)

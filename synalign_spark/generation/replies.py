@@ -18,7 +18,7 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
     choice = _choice(reply)
     message = None if request.prompt.text else getattr(choice, "message", None)
     text, note = _text(choice, message, target)
-    thoughts = _string(getattr(message, "reasoning_content", None)) or ""
+    thoughts = _thoughts(message) or ""
     prompt_tokens, completion_tokens = (_count(getattr(reply, "usage", None), name) for name in ("prompt_tokens", "completion_tokens"))
     return Answer(
         request.request_id,
@@ -57,7 +57,7 @@ def _text(choice: Any, message: Any, target: Target) -> tuple[str | None, str | 
     called = _arguments(message)
     if called is not None:
         return called, None
-    content, thoughts = getattr(message, "content", None), _string(getattr(message, "reasoning_content", None))
+    content, thoughts = getattr(message, "content", None), _thoughts(message)
     text = _joined(content)
     if text is not None or not thoughts:
         return text, None if text is not None or content is None else f"content is of type {type(content).__name__}, and holds no text"
@@ -67,6 +67,11 @@ def _text(choice: Any, message: Any, target: Target) -> tuple[str | None, str | 
         f"content is null, and reasoning_content has {len(thoughts):,} characters: this endpoint's answers do not stand there; "
         "a larger generate.llm.max_output_tokens lets the model finish its reasoning"
     )
+
+
+def _thoughts(message: Any) -> str | None:
+    """What a server keeps apart as reasoning, under either name that is in use."""
+    return _string(getattr(message, "reasoning_content", None)) or _string(getattr(message, "reasoning", None))
 
 
 def _arguments(message: Any) -> str | None:

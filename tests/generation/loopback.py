@@ -38,7 +38,13 @@ WORDS = [
     "harbour",
 ]
 HTML = "<!DOCTYPE html><html><body>Sign in</body></html>"
-TEXT_IN_PARTS = [{"type": "thinking", "thinking": '{"rows": ["a thought"]}'}, {"type": "image_url", "image_url": {"url": "data:"}}]
+NO_TEXT = [
+    {"type": "thinking", "thinking": '{"rows": ["a draft of a row"]}'},
+    {"type": "reasoning", "text": '{"rows": ["a draft of a row"]}'},
+    {"type": "image_url", "image_url": {"url": "data:"}},
+    {"type": "text", "text": {"rows": ["a draft of a row"]}},
+    "a draft of a row",
+]
 
 
 @dataclass
@@ -260,13 +266,13 @@ def message_of(content: str, kind: str, text: str, tool_body: dict[str, Any]) ->
         return message | {"content": None, "refusal": "I cannot help with that."}
     if kind == "parts":
         halves = [{"type": "text", "text": text[:20]}, {"type": "text", "text": text[20:]}]
-        return message | {"content": [TEXT_IN_PARTS[0], halves[0], TEXT_IN_PARTS[1], halves[1]]}
+        return message | {"content": [*NO_TEXT[:2], halves[0], *NO_TEXT[2:], halves[1]]}
     if kind == "images":
-        return message | {"content": TEXT_IN_PARTS}
+        return message | {"content": NO_TEXT}
     if kind == "reasoning_content":
         return message | {"content": None, "reasoning_content": text}
     if kind == "still reasoning":
-        return message | {"content": None, "reasoning_content": f"I might answer {text}, or not."}
+        return message | {"content": None, "reasoning": f"I might answer {text}, or not."}
     if tool_body:
         called = {"name": tool_body["tools"][0]["function"]["name"], "arguments": content}
         return message | {"content": None, "tool_calls": [{"id": "c", "type": "function", "function": called}]}

@@ -121,7 +121,11 @@ def test_prompts_that_differ_in_text_or_stop_are_other_calls():
     assert make_request("rows", None, LIST, llm, "s").prompt_tokens > len(LIST.text) / 4
 
 
-def test_the_embedded_model_continues_a_list_and_chooses_by_a_schema(tmp_path):
+def test_the_embedded_model_continues_a_list_and_chooses_by_a_schema(tmp_path, monkeypatch):
+    """With a proxy in the environment that nobody answers for: the embedded model is never asked through one."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
     cfg = GenerateConfig(llm={"max_output_tokens": 40, "backend": "in_process", "temperature": 0.7})
     assert cfg.llm.continues
     found = ask_all(cfg, tmp_path, [LIST, CHOICE])

@@ -46,7 +46,7 @@ class CallPool:
         self._stack = contextlib.ExitStack()
         self._target: Target | None = None
         self._looked = 0.0
-        self._history = History()
+        self._history = History(cfg.llm.continues)
         self._sent: dict[str, Terms] = {}  # of the calls in flight
         self.stopped_by: str | None = None
         self.pressure: Pressure | None = None

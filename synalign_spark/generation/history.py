@@ -46,15 +46,15 @@ class History:
             return self._forbidden[-1].error
         return None
 
-    def dialect_failed(self, request: Request, answer: Answer, terms: Terms) -> bool:
-        """Whether the dialect of ``terms``, in which the call was sent, is to be given up. Counts answers without JSON."""
+    def dialect_failed(self, request: Request, answer: Answer, terms: Terms, now: Terms) -> bool:
+        """Whether the dialect of ``terms``, under which the call was sent, is of no use. Counts answers without JSON under the terms of now."""
         prompt = request.prompt
         if not prompt.schema or bool(prompt.text) != self._continues or terms.of(prompt) in UNFORMED:
             return False
-        if answer.status == "answered":
+        if answer.status == "answered" and terms == now:
             holds = holds_json(answer.answer, answer.finish_reason, answer.refusal)
             self._unformed = 0 if holds else self._unformed + 1
-        return answer.status == "bad_form" or self._unformed >= UNFORMED_IN_A_ROW
+        return answer.status == "bad_form" or (terms == now and self._unformed >= UNFORMED_IN_A_ROW)
 
     def renegotiated(self) -> None:
         """Counts one."""

@@ -82,13 +82,16 @@ class CallPool:
     def _taken(self, request: Request, answer: Answer | None, waiting: list[Request]) -> Iterator[Answer]:
         """What of an ended call goes to the engine; a call that is to be sent again goes to ``waiting``."""
         sent_under = self._sent.pop(request.request_id)
+        now = self._target.terms if self._target else sent_under
         if answer is None:
             waiting.append(request)
         elif answer.status == "not_asked":
             self.stopped_by = answer.error
         elif answer.status == "fatal":
             raise self._unusable(answer.error or "")
-        elif self._history.dialect_failed(request, answer, sent_under) and self._renegotiate(sent_under) and answer.status == "bad_form":
+        elif (
+            self._history.dialect_failed(request, answer, sent_under, now) and self._renegotiate(sent_under) and answer.status == "bad_form"
+        ):
             waiting.append(request)
         else:
             yield from self._history.judge(dataclasses.replace(answer, status="bad_request") if answer.status == "bad_form" else answer)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
@@ -30,24 +30,56 @@ class LimitsConfig(Section):
     )
 
 
+# Keys of a call's body that are sent for other reasons: by keys of the configuration of their own, or because answers are read by them.
+OWN_BODY_KEYS = {
+    **{key: f"set generate.llm.{key}" for key in ("model", "temperature", "top_p")},
+    **dict.fromkeys(("max_tokens", "max_completion_tokens"), "set generate.llm.max_output_tokens and generate.llm.token_parameter"),
+    **dict.fromkeys(("response_format", "tools", "tool_choice", "json_schema"), "set generate.llm.structured_output"),
+    **dict.fromkeys(("messages", "prompt", "stop"), "they are made from generate.task and its neighbours"),
+    **dict.fromkeys(("n", "stream", "stream_options", "best_of", "echo"), "one whole answer a call is read"),
+    "seed": "set generate.llm.send_seed",
+}
+
+
 class LlmConfig(Section):
     """The language model: where it is, how it is asked, and by how many calls at once."""
 
     provider: Literal["embedded", "openai"] = Field(
         "embedded", description="'embedded' starts and stops SmolLM2-135M-Instruct; 'openai' is any OpenAI-compatible endpoint."
     )
-    base_url: str | None = Field(None, pattern=r"^https?://", description="Endpoint address, ending in /v1; null is OpenAI's own.")
+    base_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Endpoint address, mostly ending in /v1; null is OpenAI's own. A query (?api-version=...) is sent with every request.",
+    )
     model: str = Field("SmolLM2-135M-Instruct", min_length=1, description="Model name in the requests.")
     api_key_env: str = Field(
         "OPENAI_API_KEY",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="Environment variable that holds the key; keys are never written in a configuration.",
     )
-    temperature: float = Field(1.0, ge=0, le=2, description="Sampling temperature.")
-    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling.")
+    headers: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = Field(
+        default_factory=dict,
+        description="Further headers of every request, each with the environment variable that holds its value: {api-key: AZURE_KEY}.",
+    )
+    api: Literal["auto", "chat", "completion"] = Field(
+        "auto",
+        description="'chat' asks by messages; 'completion' has the model continue a text (/v1/completions), for base and very small models; "
+        "auto is completion for the embedded model, else chat.",
+    )
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(1.0, description="Sampling temperature; null is not sent.")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(0.95, description="Nucleus sampling; null is not sent.")
+    send_seed: bool = Field(True, description="Whether each call carries a seed of its own; false for servers that refuse one.")
     max_output_tokens: Positive = Field(512, description="Completion tokens a call at most.")
-    structured_output: Literal["auto", "json_schema", "json_object", "text"] = Field(
-        "auto", description="How JSON is asked for; auto tries from left to right and remembers what the server takes."
+    token_parameter: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
+        "auto", description="Name under which max_output_tokens is sent; auto takes the first, or the second where the server asks for it."
+    )
+    extra_body: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Further parameters of every call, as the server knows them: {top_k: 40, min_p: 0.05}."
+    )
+    structured_output: Literal["auto", "json_schema", "json_object", "tool", "text"] = Field(
+        "auto",
+        description="How JSON is asked for ('tool' is a function call); auto tries from left to right and remembers what the server takes.",
     )
     timeout_s: float = Field(120.0, gt=0, description="Seconds a request may take.")
     max_attempts: Positive = Field(5, description="HTTP requests per call at most, over all kinds of fault.")
@@ -61,6 +93,34 @@ class LlmConfig(Section):
         None, description="Price of a million prompt tokens, for costs and budgets."
     )
     price_output_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a million completion tokens.")
+
+    @property
+    def continues(self) -> bool:
+        """Whether the model continues a text, rather than answers messages."""
+        return self.api == "completion" or (self.api == "auto" and self.provider == "embedded")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _no_own_keys(cls, body: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for key in sorted(body.keys() & OWN_BODY_KEYS):
+            raise ValueError(f"{key} is not for extra_body: {OWN_BODY_KEYS[key]}, and remove it here")
+        return body
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_are_names(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                raise ValueError(f"{name} is no name of a header; names have letters, digits and hyphens")
+        return headers
+
+    @model_validator(mode="after")
+    def _askable(self) -> "LlmConfig":
+        if self.api == "completion" and self.structured_output in ("json_object", "tool"):
+            raise ValueError(
+                f"structured_output '{self.structured_output}' needs messages, and api is 'completion'; set it to auto, json_schema or text"
+            )
+        return self
 
 
 class FieldConfig(Section):

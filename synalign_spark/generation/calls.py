@@ -14,27 +14,22 @@ TRANSIENT = ("rate_limited", "server_error", "timeout")  # states of an answer t
 
 @dataclass(frozen=True)
 class Request:
-    """One call. ``sample`` tells apart calls with the same messages; ``seed`` is sent to servers that honour it."""
+    """One call. ``sample`` tells apart calls with the same prompt; sampling: the parameters of the body that are neither prompt, form
+    nor length, by name, the seed among them."""
 
     request_id: str
     step: str  # 'attributes' or 'rows'
     label: str | None
     prompt: Prompt
     model: str
-    temperature: float
-    top_p: float
     max_output_tokens: int
-
-    @property
-    def seed(self) -> int:
-        """The server's sampling seed, in [0, 2^31): follows from the id, so the same call samples the same."""
-        return int(self.request_id[:8], 16) % 2**31
+    sampling: dict[str, Any]
 
     @property
     def prompt_tokens(self) -> int:
         """Rough number of prompt tokens, on the high side; no tokenizer is fetched for it."""
-        chars = sum(len(message["content"].encode()) for message in self.prompt.messages)
-        return int(chars / CHARS_A_TOKEN) + CHAT_OVERHEAD_TOKENS
+        said = [self.prompt.text, *(message["content"] for message in self.prompt.messages)]
+        return estimated_tokens("".join(said)) + CHAT_OVERHEAD_TOKENS
 
     @property
     def reserved_tokens(self) -> int:
@@ -42,27 +37,47 @@ class Request:
         return self.prompt_tokens + self.max_output_tokens
 
 
+def estimated_tokens(text: str) -> int:
+    """Rough number of tokens of a text, on the high side.
+
+    >>> estimated_tokens("a fine film")
+    3
+    """
+    return int(len(text.encode("utf-8", "replace")) / CHARS_A_TOKEN)
+
+
 def make_request(step: str, label: str | None, prompt: Prompt, llm: LlmConfig, sample: str) -> Request:
-    """The call with its id: a hash of messages, model, sampling parameters, schema and sample. A changed setting
-    is a new call; an unchanged one finds its stored answer."""
+    """The call with its id: a hash of prompt, model, sampling parameters, schema and sample. A changed setting
+    is a new call; an unchanged one finds its stored answer.
+
+    The seed is in [0, 2^31) and follows from the id, so the same call samples the same. Parameters that are null are not sent."""
+    given = {"temperature": llm.temperature, "top_p": llm.top_p}
+    sampling: dict[str, Any] = {name: value for name, value in given.items() if value is not None} | llm.extra_body
     identity = {
         "messages": prompt.messages,
+        "text": prompt.text,
+        "stop": prompt.stop,
         "schema": prompt.schema,
         "model": llm.model,
         "provider": llm.provider,
-        "temperature": llm.temperature,
-        "top_p": llm.top_p,
+        "sampling": sampling,
+        "seeded": llm.send_seed,
         "max_output_tokens": llm.max_output_tokens,
         "sample": sample,
     }
     request_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return Request(request_id, step, label, prompt, llm.model, llm.temperature, llm.top_p, llm.max_output_tokens)
+    if llm.send_seed:
+        sampling["seed"] = int(request_id[:8], 16) % 2**31
+    return Request(request_id, step, label, prompt, llm.model, llm.max_output_tokens, sampling)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a call ended. status: 'answered' (the only one that the ledger keeps), 'rate_limited', 'server_error',
-    'timeout', 'bad_request', 'fatal' (the endpoint cannot be used at all) or 'not_asked' (a budget was spent: error is its key)."""
+    """How a call ended. status: 'answered' (the only one that the ledger keeps), 'rate_limited', 'server_error', 'timeout',
+    'bad_request', 'bad_form' (the server refuses the dialect), 'prompt_too_long', 'forbidden' (an HTTP 403), 'fatal' (the endpoint
+    cannot be used at all) or 'not_asked' (a budget was spent: error is its key).
+
+    Tokens are those of all attempts; where a server reported none, they are estimates on the high side, and say so."""
 
     request_id: str
     status: str
@@ -72,6 +87,7 @@ class Answer:
     refusal: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    tokens_estimated: bool = False
     latency_s: float | None = None
     dialect: str = ""
     error: str | None = None

@@ -23,7 +23,7 @@ from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
-from synalign_spark.generation.parsing import Parsed, parse_attributes, parse_objects, parse_rows
+from synalign_spark.generation.parsing import parse_answer, parse_attributes
 from synalign_spark.generation.plan import (
     ATTRIBUTES_ATTEMPTS,
     DemonstrationSet,
@@ -34,6 +34,7 @@ from synalign_spark.generation.plan import (
     label_shares,
     make_attribute_set,
 )
+from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
 from synalign_spark.progress import Progress, Task
 
@@ -219,10 +220,9 @@ class _Run:
 
     def _take_rows(self, by_id: Mapping[str, Slot], request: Request, answer: Answer) -> None:
         slot, n_rows = by_id[request.request_id], self.cfg.rows_per_request
-        parse = (
-            functools.partial(parse_objects, names=self.field_names, template=self.cfg.text_template) if self.field_names else parse_rows
+        parsed = (
+            parse_answer(request.prompt, answer, n_rows, self.field_names, self.cfg.text_template) if answer.status == "answered" else None
         )
-        parsed = parse(answer.answer, answer.finish_reason, n_rows, answer.refusal) if answer.status == "answered" else None
         self._count(request, answer, parsed)
         if parsed is None:
             return
@@ -295,6 +295,7 @@ class _Run:
             "requests_failed": dict(sorted(pressure.faults.items())) if pressure else {},
             "fewest_at_once": pressure.smallest if pressure else None,
             "outages": pressure.outages if pressure else 0,
+            "renegotiations": self.pool.renegotiations,
             "waves": waves,
             "stopped_by": stopped,
             "labels_left_out": ", ".join(self.left_out),

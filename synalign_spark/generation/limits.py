@@ -55,16 +55,52 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Take:
+    """What a request takes, or may take: tokens of prompt and answer, and their price in usd."""
+
+    tokens: int = 0
+    usd: float = 0.0
+
+
+@dataclass(frozen=True)
 class Allowance:
     """What the limiter of a pool may let go: ``concurrency`` requests at once, and what was left of the budget at the start.
 
-    requests_left: HTTP requests, None without a limit; spent: requests made just before, which count against the rate."""
+    requests_left: HTTP requests, None without a limit; spent: requests made just before, which count against the rate;
+    tokens_left, usd_left: infinity without a limit."""
 
     limits: LimitsConfig
     concurrency: int
     requests_left: int | None = None
     spent: int = 0
     seconds_left: float = math.inf
+    tokens_left: float = math.inf
+    usd_left: float = math.inf
+
+
+class Purse:
+    """What is left of the budgets of tokens and money, attempts that failed included: they may have cost, and another one costs again.
+
+    >>> purse = Purse(tokens=100, usd=1.0)
+    >>> purse.take(Take(80)), purse.take(Take(80)), purse.give_back(Take(80), used=Take(10)), purse.take(Take(80))
+    (None, 'limits.max_tokens', None, None)
+    """
+
+    def __init__(self, tokens: float, usd: float) -> None:
+        self._tokens, self._usd = tokens, usd
+
+    def take(self, reserved: Take) -> str | None:
+        """None where it is taken, else the key of the limit that it would break."""
+        if reserved.tokens > self._tokens:
+            return "limits.max_tokens"
+        if reserved.usd > self._usd:
+            return "limits.max_cost_usd"
+        self._tokens, self._usd = self._tokens - reserved.tokens, self._usd - reserved.usd
+        return None
+
+    def give_back(self, reserved: Take, used: Take) -> None:
+        """Puts back what was not used."""
+        self._tokens, self._usd = self._tokens + reserved.tokens - used.tokens, self._usd + reserved.usd - used.usd
 
 
 class RateLimiter:
@@ -126,6 +162,16 @@ class Budget:
     def requests_left(self) -> int | None:
         """HTTP requests that may still be made; None without a limit."""
         return None if self._limits.max_requests is None else max(0, self._limits.max_requests - self.requests)
+
+    @property
+    def tokens_left(self) -> float:
+        """Tokens of the budget that no call has taken; infinity without a limit."""
+        return math.inf if self._limits.max_tokens is None else self._limits.max_tokens - self.tokens
+
+    @property
+    def usd_left(self) -> float:
+        """Money of the budget that no call has taken; infinity without a limit."""
+        return math.inf if self._limits.max_cost_usd is None else self._limits.max_cost_usd - self.cost_usd
 
     @property
     def seconds_left(self) -> float:

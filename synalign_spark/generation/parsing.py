@@ -1,41 +1,23 @@
 """From a raw answer to attributes or rows, or to the reason why not.
 
-``finish_reason`` is looked at before the text: an answer that was cut off is never repaired, because
-repaired JSON of a truncated answer is valid and wrong (a half sentence becomes a row). Rows that stood
-complete before the cut are given up too: keeping them would favour short rows, and the last of them
-cannot be told from a half one in every case. Repair (json-repair) is for finished answers alone; what
-comes out of it must still pass validation.
+Rows that stood complete before an answer was cut are given up too: keeping them would favour short rows, and the last
+of them cannot be told from a half one in every case. Lines of a continued list are whole once another begins.
 """
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from json_repair import repair_json
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from synalign_spark.config.generation import PLACEHOLDER
+from synalign_spark.generation.calls import Answer
+from synalign_spark.generation.prompts import Prompt
+from synalign_spark.generation.reading import COMPLETE, FILTERED, Parsed, as_cut, filtered, load
 
-COMPLETE = ("stop", "eos", "end_turn", None, "")
-CUT = ("length", "max_tokens")
-FILTERED = ("content_filter", "refusal", "safety")
 NUMBER = re.compile(r"^\s*([0-9]{1,3})[.)]\s+")
 ROW_KEYS = ("text", "row", "content", "sentence", "value")
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """status: ok, refused, truncated or unparsable. Exactly one of ``rows`` and ``attributes`` is filled when ok.
-
-    fields: of each of ``rows`` its parts by name, where rows have parts."""
-
-    status: str
-    detail: str | None = None
-    rows: tuple[str, ...] = ()
-    attributes: tuple[tuple[str, str], ...] = ()
-    fields: tuple[dict[str, str], ...] = ()
+LIST_MARK = re.compile(r"^(?:[-*\u2022\u2013]|[0-9]{1,3}[.)])(?:\s+|$)")
 
 
 class _Rows(BaseModel):
@@ -46,6 +28,18 @@ class _Rows(BaseModel):
 _SCALAR: TypeAdapter[str | int | float | bool] = TypeAdapter(str | int | float | bool)
 
 
+def parse_answer(prompt: Prompt, answer: Answer, n_rows: int, fields: Sequence[str] = (), template: str | None = None) -> Parsed:
+    """The rows of an answer to a prompt for rows: as JSON, or as the lines of a continued list.
+
+    fields, template: as ``names`` and ``template`` of :func:`parse_objects`, where rows have parts."""
+    text, reason, refusal = answer.answer, answer.finish_reason, answer.refusal
+    if prompt.text and not prompt.schema:
+        return parse_continuation(text, reason, n_rows, prompt.stop, refusal)
+    if fields:
+        return parse_objects(text, reason, n_rows, refusal, names=fields, template=template)
+    return parse_rows(text, reason, n_rows, refusal)
+
+
 def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refusal: str | None = None) -> Parsed:
     """The texts of a step-2 answer, in their order, at most ``n_rows`` of them.
 
@@ -54,7 +48,7 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
     >>> parse_rows('{"rows": ["a fine film", "a du', "length", 5).status
     'truncated'
     """
-    data = _load(answer, finish_reason, refusal)
+    data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
     items = data.get("rows", next(iter(data.values()), None) if len(data) == 1 else None) if isinstance(data, dict) else data
@@ -75,9 +69,11 @@ def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple
     >>> parse_attributes('{"Tone": "warm", "mood": "x"}', "stop", ("topic", "tone")).attributes
     (('tone', 'warm'),)
     """
-    data = _load(answer, finish_reason, refusal)
+    data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
+    if isinstance(data, list) and data and all(isinstance(part, dict) for part in data):
+        data = {key: value for part in reversed(data) for key, value in part.items()}  # the first of a name counts
     if not isinstance(data, dict):
         return Parsed("unparsable", f"expected an object of attributes, got {type(data).__name__}")
     if len(data) == 1 and isinstance(inner := next(iter(data.values())), dict):
@@ -89,36 +85,33 @@ def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple
     return Parsed("ok", attributes=found)
 
 
-def _load(answer: str | None, finish_reason: str | None, refusal: str | None) -> Any:
-    """The decoded JSON value, or a Parsed that says why there is none."""
+def parse_continuation(
+    answer: str | None, finish_reason: str | None, n_rows: int, stop: tuple[str, ...] = (), refusal: str | None = None
+) -> Parsed:
+    """The rows of a continued list: its lines up to the first stop mark, at most ``n_rows`` of them, without their list marks.
+
+    A line is whole once another begins or the answer has ended by itself; the last line of an answer that was cut is no row.
+
+    >>> parse_continuation(" a fine film\\n- a dull one\\n", "stop", 5).rows
+    ('a fine film', 'a dull one')
+    >>> parse_continuation(" a fine film\\n- a du", "length", 5).rows
+    ('a fine film',)
+    """
     reason = finish_reason.lower() if finish_reason else finish_reason
     if refusal:
         return Parsed("refused", refusal[:500])
     if reason in FILTERED:
-        return Parsed("refused", f"the server filtered the answer (finish_reason {finish_reason})")
-    if reason in CUT:
-        return Parsed("truncated", f"the answer reached its token limit (finish_reason {finish_reason})")
-    if not answer or not answer.strip():
-        return Parsed("unparsable", "the answer is empty")
-    try:
-        return json.loads(answer)
-    except (ValueError, RecursionError) as err:
-        if reason not in COMPLETE:
-            return Parsed("unparsable", f"not JSON, and not finished (finish_reason {finish_reason}): {err}")
-    return _repair(answer)
-
-
-def _repair(answer: str) -> Any:
-    """The JSON value in an answer with a fence, a preface or a slip in it. Never called on a truncated answer."""
-    if not any(bracket in answer for bracket in "{["):
-        return Parsed("unparsable", "no JSON in the answer")
-    try:
-        data = repair_json(answer, return_objects=True, skip_json_loads=True)
-    except (ValueError, RecursionError, IndexError, TypeError) as err:
-        return Parsed("unparsable", f"cannot be repaired: {err}")
-    if isinstance(data, list) and data and all(isinstance(part, dict) for part in data) and any("rows" in part for part in data):
-        data = next(part for part in data if "rows" in part)
-    return data if data not in ("", None, [], {}) else Parsed("unparsable", "no JSON in the answer")
+        return filtered(finish_reason)
+    text, cut = answer or "", reason not in COMPLETE
+    for mark in filter(None, stop):
+        before, found, _ = text.partition(mark)
+        text, cut = before, cut and not found
+    lines = text.split("\n")
+    whole = lines[:-1] if cut else lines
+    rows = tuple(row for row in (LIST_MARK.sub("", line.strip(), count=1).strip() for line in whole) if row)
+    if rows:
+        return Parsed("ok", rows=rows[:n_rows])
+    return as_cut(finish_reason) if cut and text.strip() else Parsed("unparsable", "nothing was written")
 
 
 def _without_numbers(rows: list[str]) -> tuple[str, ...]:
@@ -173,7 +166,7 @@ def parse_objects(
     >>> found.rows, found.fields
     (('Trains\\nThey run {title}.',), ({'title': 'Trains', 'body': 'They run {title}.'},))
     """
-    data = _load(answer, finish_reason, refusal)
+    data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
     items = data.get("rows", [data]) if isinstance(data, dict) else data

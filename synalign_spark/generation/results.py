@@ -11,8 +11,8 @@ import pyarrow as pa
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.acceptance import Verdict
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.parsing import Parsed
 from synalign_spark.generation.plan import AttributeSet, Slot
+from synalign_spark.generation.reading import Parsed
 from synalign_spark.storage import tables
 
 REFUSAL_REASONS = {"refused": "content_filter", "truncated": "truncated", "unparsable": "unparsable"}
@@ -60,6 +60,7 @@ class Rows:
             "attempts": answer.attempts,
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
+            "tokens_estimated": answer.tokens_estimated,
             "cost_usd": answer.cost_usd(self.cfg.llm),
             "latency_s": answer.latency_s,
             "finish_reason": answer.finish_reason,

@@ -73,6 +73,11 @@ class Window:
             return math.inf if self._probing else max(0.0, self._probe_at - now)
         return 0.0 if self._flying.total() < int(self._size) else math.inf
 
+    @property
+    def flying(self) -> int:
+        """Requests in flight."""
+        return self._flying.total()
+
     def given_up(self, now: float) -> bool:
         """Whether the endpoint has been down for too long. One with calls from before in flight may only be slow, and say 429 to the rest."""
         if self._flying.total() > bool(self._probing):

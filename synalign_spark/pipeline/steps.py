@@ -27,6 +27,8 @@ OPERATIONAL = frozenset(
         "generate.llm.timeout_s",
         "generate.llm.max_attempts",
         "generate.llm.api_key_env",
+        "generate.llm.headers",
+        "generate.llm.token_parameter",
         "align.runtime",
         "align.device",
         "align.memory_gb",

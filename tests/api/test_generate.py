@@ -142,7 +142,7 @@ def test_options_go_where_they_belong():
         ({"temprature": 1.0}, r"unknown option temprature=1.0; did you mean temperature\?"),
         ({"api_key": "sk-secret"}, r"unknown option api_key=a hidden value; did you mean api_key_env\?"),
         ({"target_rows": 3}, "target_rows=3 is not an option here; give n"),
-        ({"qqq": 3}, "unknown option qqq=3; known here: actors, api_key_env,"),
+        ({"qqq": 3}, "unknown option qqq=3; known here: actors, api, api_key_env,"),
         ({"temperature": 9}, r"generate.llm.temperature: got 9"),
         ({"strategy": "imported"}, "strategy='imported' writes no rows"),
         ({"model": None}, "model is None; name the model"),

@@ -1,8 +1,8 @@
 """An OpenAI-compatible server of our own on a loopback port, with the faults that real ones have.
 
 Its behaviour is a function of the request, so that runs can be compared: ``Behaviour.fault`` says what the
-n-th HTTP request for a call gets. Every request is logged with its id and time; ``finished`` counts only
-answers that a live caller received.
+n-th HTTP request for a call gets, ``Behaviour.shape`` how its answer looks. Every request is logged with its id, headers and
+time; ``finished`` counts only answers that a live caller received.
 """
 
 import asyncio
@@ -37,18 +37,39 @@ WORDS = [
     "marble",
     "harbour",
 ]
+HTML = "<!DOCTYPE html><html><body>Sign in</body></html>"
+NO_TEXT = [
+    {"type": "thinking", "thinking": '{"rows": ["a draft of a row"]}'},
+    {"type": "reasoning", "text": '{"rows": ["a draft of a row"]}'},
+    {"type": "image_url", "image_url": {"url": "data:"}},
+    {"type": "text", "text": {"rows": ["a draft of a row"]}},
+    "a draft of a row",
+]
 
 
 @dataclass
 class Behaviour:
-    """dialects: accepted response_format types; fault: (request id, body, n-th time) -> (status, headers, kind) or None."""
+    """dialects: forms of answer that are taken (of response_format, 'tool', and 'continued' for the field json_schema of continuations;
+    'ignored': any is, and none is kept to); fault: (request id, body, n-th time) -> (status, headers, kind) or None;
+    refuses: parameters that a body must not have, and of ``together`` not all; shape: kind of answer where no fault is, see ``completion``;
+    header: name and value that a request must bring; query: of the address; context_tokens: longest prompt, 4 characters each."""
 
-    dialects: tuple[str, ...] = ("json_schema", "json_object", "text")
+    dialects: tuple[str, ...] = ("json_schema", "json_object", "text", "continued")
     keys: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     delay_s: float = 0.0
     refuse_limits: bool = False
     fault: Callable[[str, dict[str, Any], int], tuple[int, dict[str, str], str] | None] = lambda request_id, body, n: None
+    refuses: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
+    unnamed: bool = False  # whether its refusals leave out the names
+    shape: str = ""
+    usage: bool = True
+    header: tuple[str, str] | None = None
+    query: dict[str, str] = field(default_factory=dict)
+    listed: tuple[str, ...] | None = None  # models in the list; None lists those that are served
+    context_tokens: int = 1_000_000
+    web_page: bool = False  # every address answers with one
 
 
 @dataclass
@@ -67,8 +88,13 @@ class Loopback:
         """Answers with status 200 that reached a live caller, by request id."""
         return Counter(entry["request_id"] for entry in self.log if entry["status"] == 200 and entry["request_id"])
 
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """Bodies of the calls of a run, without probes."""
+        return [entry["body"] for entry in self.log if entry["request_id"]]
+
     def chat_times(self) -> list[float]:
-        return [entry["arrived"] for entry in self.log if entry["path"].endswith("/chat/completions")]
+        return [entry["arrived"] for entry in self.log if entry["path"].endswith("/completions")]
 
 
 def write_text(rng: random.Random, n: int = 12) -> str:
@@ -77,6 +103,8 @@ def write_text(rng: random.Random, n: int = 12) -> str:
 
 def fill(schema: dict[str, Any], rng: random.Random) -> Any:
     """A value that follows the few schema forms that the prompts use."""
+    if "enum" in schema:
+        return rng.choice(schema["enum"])
     if schema["type"] == "object":
         return {name: fill(part, rng) for name, part in schema["properties"].items()}
     if schema["type"] == "array":
@@ -98,28 +126,34 @@ class _Handler:
         self.state = state
 
     async def models(self, request: web.Request) -> web.Response:
-        refused = self._refuse_key(request)
-        listed = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "loopback"} for name in self.state.behaviour.models or ("loopback",)
-        ]
-        return refused or web.json_response({"object": "list", "data": listed})
+        behaviour = self.state.behaviour
+        names = behaviour.listed if behaviour.listed is not None else behaviour.models or ("loopback",)
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": "loopback"} for name in names]
+        return self._refuse_caller(request) or web.json_response({"object": "list", "data": listed})
 
-    def _refuse_key(self, request: web.Request) -> web.Response | None:
-        keys = self.state.behaviour.keys
+    def _refuse_caller(self, request: web.Request) -> web.Response | None:
+        behaviour = self.state.behaviour
+        if behaviour.web_page:
+            return web.Response(text=HTML, content_type="text/html")
+        if dict(request.query) != behaviour.query:
+            return error(404, f"Resource not found: {request.path_qs}")
+        if behaviour.header and request.headers.get(behaviour.header[0]) != behaviour.header[1]:
+            return error(401, f"wrong header {behaviour.header[0]}: {request.headers.get(behaviour.header[0])}")
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        return None if keys is None or given in keys else error(401, f"Incorrect API key provided: {given}")
+        return None if behaviour.keys is None or given in behaviour.keys else error(401, f"Incorrect API key provided: {given}")
 
-    async def chat(self, request: web.Request) -> web.StreamResponse:
+    async def call(self, request: web.Request) -> web.StreamResponse:
+        """A chat, or a text to continue."""
         state, arrived = self.state, time.monotonic()
         body, request_id = await request.json(), request.headers.get("X-Request-Id", "")
         state.seen[request_id] += 1
         state.flying += 1
         state.most_flying = max(state.most_flying, state.flying)
-        entry = {"request_id": request_id, "path": request.path, "arrived": arrived, "status": 0, "body": body}
+        entry = {"request_id": request_id, "path": request.path, "arrived": arrived, "status": 0, "body": body, "headers": request.headers}
         state.log.append(entry)
         try:
             await asyncio.sleep(state.behaviour.delay_s)
-            reply = self._refuse_key(request) or self._answer(body, request_id, state.seen[request_id])
+            reply = self._refuse_caller(request) or self._answer(body, request_id, state.seen[request_id])
         finally:
             state.flying -= 1
         if request.transport is None or request.transport.is_closing():
@@ -132,45 +166,117 @@ class _Handler:
 
     def _answer(self, body: dict[str, Any], request_id: str, n: int) -> web.Response:
         behaviour = self.state.behaviour
-        wanted = body.get("response_format", {"type": "text"})
         if behaviour.models is not None and body["model"] not in behaviour.models:
             return error(404, f"The model {body['model']} does not exist")
-        if wanted["type"] not in behaviour.dialects:
-            return error(400, f"response_format type {wanted['type']} is not supported")
-        if behaviour.refuse_limits and "maxItems" in json.dumps(wanted):
-            return error(400, "schema keyword maxItems is not permitted")
+        refused = self._refuse_body(body)
+        if refused:
+            return refused
         fault = behaviour.fault(request_id, body, n)
         if fault and fault[0] != 200:
-            return error(fault[0], f"injected {fault[0]}", fault[1])
-        return completion(body, wanted, fault[2] if fault else "")
+            return error(fault[0], f"injected {fault[0]}{fault[2] and ': '}{fault[2]}", fault[1])
+        return completion(body, fault[2] if fault else behaviour.shape, behaviour)
+
+    def _refuse_body(self, body: dict[str, Any]) -> web.Response | None:
+        behaviour = self.state.behaviour
+        named = [name for name in behaviour.refuses if name in body]
+        if behaviour.together and all(name in body for name in behaviour.together):
+            named.append(" and ".join(behaviour.together))
+        if named:
+            return error(400, "Bad request" if behaviour.unnamed else f"Unsupported parameter: {named[0]} is not taken by this model.")
+        wanted, asked = asked_form(body)
+        if "ignored" not in behaviour.dialects and asked not in behaviour.dialects:
+            return error(400, f"response_format type {asked} is not supported")
+        if behaviour.refuse_limits and "maxItems" in json.dumps(wanted):
+            return error(400, "schema keyword maxItems is not permitted")
+        if prompt_tokens(body) > behaviour.context_tokens:
+            return error(400, f"This model's maximum context length is {behaviour.context_tokens} tokens.")
+        return None
 
 
-def completion(body: dict[str, Any], wanted: dict[str, Any], kind: str) -> web.Response:
-    """A chat completion: sound, or 'truncated', 'filtered', 'refusal', 'prose', 'half' (broken JSON, finished) or 'html'."""
+def asked_form(body: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """(schema, kind) of the form that a body asks for."""
+    if "tools" in body:
+        return body["tools"][0]["function"]["parameters"], "tool"
+    if "json_schema" in body:
+        return body["json_schema"], "continued"
+    wanted = body.get("response_format", {"type": "text"})
+    return wanted.get("json_schema", {}).get("schema") or wanted.get("schema"), wanted["type"]
+
+
+def said_in(body: dict[str, Any]) -> str:
+    return body.get("prompt") or "".join(message["content"] for message in body["messages"])
+
+
+def prompt_tokens(body: dict[str, Any]) -> int:
+    return len(said_in(body)) // 4
+
+
+def completion(body: dict[str, Any], kind: str, behaviour: Behaviour) -> web.Response:
+    """A completion: sound, or of a kind: 'truncated', 'filtered', 'refusal', 'prose', 'half' (never closes, finished), 'html',
+    'thinking' (a draft in marks before it), 'endless' (reasoning that does not end), 'parts' (content as a list), 'images' (a list
+    without text), 'reasoning_content' (the answer there), 'still reasoning' (thoughts there, and no answer), 'fenced'."""
     if kind == "html":
         return web.Response(text="<html>proxy error</html>", content_type="text/html")
-    seed = hashlib.sha256(json.dumps([body["messages"], body.get("seed")]).encode()).hexdigest()
+    seed = hashlib.sha256(json.dumps([said_in(body), body.get("seed")]).encode()).hexdigest()
     rng = random.Random(seed)
-    schema = wanted.get("json_schema", {}).get("schema") or wanted.get("schema")
-    text = json.dumps(fill(schema, rng) if schema else plain_answer(body, rng))
-    message: dict[str, Any] = {"role": "assistant", "content": text}
-    reason = "stop"
+    schema, asked = asked_form(body) if "ignored" not in behaviour.dialects else (None, "text")
+    if schema is None and "prompt" in body:
+        text = continued(body, rng)
+    else:
+        text = json.dumps(fill(schema, rng) if schema else plain_answer(body, rng))
+    content, reason = shaped(text, kind)
+    usage = {"prompt_tokens": prompt_tokens(body), "completion_tokens": len(text) // 4}
+    reply = {"id": "x", "object": "text_completion" if "prompt" in body else "chat.completion", "created": 0, "model": body["model"]}
+    if behaviour.usage:
+        reply["usage"] = usage | {"total_tokens": sum(usage.values())}
+    if "prompt" in body:
+        choice = {"index": 0, "text": content, "finish_reason": reason}
+    else:
+        choice = {"index": 0, "message": message_of(content, kind, text, body if asked == "tool" else {}), "finish_reason": reason}
+    return web.json_response(reply | {"choices": [choice]})
+
+
+def continued(body: dict[str, Any], rng: random.Random) -> str:
+    """Lines of a list, up to a stop mark if there is one."""
+    text = "".join(f" {write_text(rng)}\n-" for _ in range(6))
+    for stop in body.get("stop", []):
+        text = text.partition(stop)[0]
+    return text
+
+
+def shaped(text: str, kind: str) -> tuple[str, str]:
+    """(content, finish reason) of an answer whose sound form is ``text``."""
     if kind == "truncated":
-        message["content"], reason = text[: len(text) // 2], "length"
-    elif kind == "filtered":
-        message["content"], reason = "", "content_filter"
-    elif kind == "refusal":
-        message |= {"content": None, "refusal": "I cannot help with that."}
-    elif kind == "prose":
-        message["content"] = "I would rather not write JSON today."
-    elif kind == "half":
-        message["content"] = text[:-1]
-    prompt = sum(len(m["content"]) for m in body["messages"]) // 4
-    usage = {"prompt_tokens": prompt, "completion_tokens": len(text) // 4, "total_tokens": prompt + len(text) // 4}
-    choice = {"index": 0, "message": message, "finish_reason": reason}
-    return web.json_response(
-        {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [choice], "usage": usage}
-    )
+        return text[: len(text) // 2], "length"
+    if kind == "filtered":
+        return "", "content_filter"
+    contents = {
+        "prose": "I would rather not write JSON today.",
+        "half": text[:-4],
+        "thinking": f'<think>I could say {{"rows": ["a draft of a row"]}}</think>{text}',
+        "endless": f'<think>I could say {{"rows": ["a draft of a row"]}} {text}',
+        "fenced": f"Here you are:\n```json\n{text}\n```",
+    }
+    return contents.get(kind, text), "stop"
+
+
+def message_of(content: str, kind: str, text: str, tool_body: dict[str, Any]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": content}
+    if kind == "refusal":
+        return message | {"content": None, "refusal": "I cannot help with that."}
+    if kind == "parts":
+        halves = [{"type": "text", "text": text[:20]}, {"type": "text", "text": text[20:]}]
+        return message | {"content": [*NO_TEXT[:2], halves[0], *NO_TEXT[2:], halves[1]]}
+    if kind == "images":
+        return message | {"content": NO_TEXT}
+    if kind == "reasoning_content":
+        return message | {"content": None, "reasoning_content": text}
+    if kind == "still reasoning":
+        return message | {"content": None, "reasoning": f"I might answer {text}, or not."}
+    if tool_body:
+        called = {"name": tool_body["tools"][0]["function"]["name"], "arguments": content}
+        return message | {"content": None, "tool_calls": [{"id": "c", "type": "function", "function": called}]}
+    return message
 
 
 def error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
@@ -190,18 +296,20 @@ def misbehave(request_id, body, n):
 
 
 @contextlib.contextmanager
-def loopback(behaviour: Behaviour | None = None) -> Iterator[Loopback]:
-    """Serves in a thread of this process for the length of the block."""
+def loopback(behaviour: Behaviour | None = None, path: str = "/v1") -> Iterator[Loopback]:
+    """Serves in a thread of this process for the length of the block. path: of the address, before a query."""
     state, started, loop = Loopback(behaviour or Behaviour()), threading.Event(), asyncio.new_event_loop()
 
     async def start() -> web.AppRunner:
-        handler, app = _Handler(state), web.Application()
-        app.router.add_get("/v1/models", handler.models)
-        app.router.add_post("/v1/chat/completions", handler.chat)
+        handler, app = _Handler(state), web.Application(client_max_size=2**24)
+        app.router.add_get(f"{path}/models", handler.models)
+        app.router.add_post(f"{path}/chat/completions", handler.call)
+        app.router.add_post(f"{path}/completions", handler.call)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        state.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        query = "&".join(f"{name}={value}" for name, value in state.behaviour.query.items())
+        state.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}{path}" + (f"?{query}" if query else "")
         return runner
 
     def serve() -> None:

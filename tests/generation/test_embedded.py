@@ -14,7 +14,7 @@ import pytest
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import InstallationError
 from synalign_spark.generation import embedded
-from synalign_spark.generation.client import response_format
+from synalign_spark.generation.dialects import form
 from synalign_spark.generation.endpoint import check
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.prompts import Prompter
@@ -59,7 +59,7 @@ def test_answers_by_schema_and_logs_the_request(tmp_path):
             messages=list(prompt.messages),
             max_tokens=120,
             seed=1,
-            response_format=response_format("json_schema", prompt),
+            **form("json_schema", prompt),
             extra_headers={"X-Request-Id": "id-1"},
         )
         wait_for_line(tmp_path / "llm-server.log", "id-1")

@@ -6,7 +6,7 @@ import pytest
 from loopback import Behaviour, loopback
 
 from synalign_spark.errors import EndpointError
-from synalign_spark.generation import endpoint
+from synalign_spark.generation import endpoint, negotiation
 
 
 def test_a_busy_server_is_asked_again_when_it_says(make_config):
@@ -19,29 +19,30 @@ def test_a_busy_server_is_asked_again_when_it_says(make_config):
 
 
 def test_a_server_that_stays_busy_is_an_error_after_four_probes(make_config, monkeypatch):
-    monkeypatch.setattr(endpoint, "backoff", lambda key, attempt: 0.01)
+    monkeypatch.setattr(negotiation, "backoff", lambda key, attempt: 0.01)
     message = "the language model cannot be used.*injected 503"
     with loopback(Behaviour(fault=lambda i, body, n: (503, {}, ""))) as server, pytest.raises(EndpointError, match=message):
         endpoint.check(make_config(server.base_url).llm)
-    assert len(server.log) == endpoint.PROBE_ATTEMPTS
+    assert len(server.log) == negotiation.PROBE_ATTEMPTS
 
 
 def test_a_request_that_the_server_refuses_is_not_sent_twice(make_config):
     with loopback(Behaviour(dialects=("text",))) as server:
         report = endpoint.check(make_config(server.base_url).llm)
     assert (report.dialect, report.probes) == ("text", len(server.log))
-    assert len({str(entry["body"].get("response_format")) for entry in server.log}) == len(server.log) == 5
+    forms = {str((entry["body"].get("response_format"), "tools" in entry["body"])) for entry in server.log}
+    assert len(forms) == len(server.log) == 6
 
 
 def test_an_answer_that_is_no_completion_is_asked_for_again(make_config, monkeypatch):
-    monkeypatch.setattr(endpoint, "backoff", lambda key, attempt: 0.01)
+    monkeypatch.setattr(negotiation, "backoff", lambda key, attempt: 0.01)
     with loopback(Behaviour(fault=lambda i, body, n: (200, {}, "html") if n == 1 else None)) as server:
         assert endpoint.check(make_config(server.base_url).llm).probes == 2
 
 
 def test_a_server_that_is_down_is_tried_three_times(make_config, monkeypatch):
     tried = []
-    monkeypatch.setattr(endpoint, "backoff", lambda key, attempt: tried.append((key, attempt)) or 0.01)
+    monkeypatch.setattr(negotiation, "backoff", lambda key, attempt: tried.append((key, attempt)) or 0.01)
     with loopback() as server:
         llm = make_config(server.base_url).llm
     started = time.monotonic()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.generation.parsing import parse_attributes, parse_objects, parse_rows
+from synalign_spark.generation.parsing import parse_attributes, parse_continuation, parse_objects, parse_rows
 
 NAMES = ("topic", "sentiment intensity")
 TEXTS = st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=5)
@@ -23,9 +23,75 @@ def test_a_cut_answer_gives_no_rows_wherever_it_was_cut(texts, at):
     assert (parsed.status, parsed.rows) == ("truncated", ())
 
 
+@given(TEXTS, st.data(), st.sampled_from(["stop", None, "eos", "tool_calls"]))
+def test_a_cut_answer_gives_no_rows_whatever_the_server_says(texts, data, reason):
+    whole = json.dumps({"rows": texts})
+    parsed = parse_rows(whole[: data.draw(st.integers(1, len(whole) - 1))], reason, 10)
+    assert (parsed.status, parsed.rows) == ("truncated", ())
+
+
+@given(TEXTS, st.text(max_size=40), st.sampled_from(["think", "THINK", "thinking", "reasoning"]))
+def test_only_what_stands_after_the_last_reasoning_is_the_answer(texts, thought, tag):
+    answer = f'{thought}</{tag}><{tag}>{{"rows": ["draft"]}}</{tag}>\n{json.dumps({"rows": texts})}'
+    assert parse_rows(answer, "stop", 10).rows == tuple(texts)
+    assert parse_rows(f"<{tag}>{thought}{json.dumps({'rows': texts})}", "stop", 10).status == "truncated"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '<think>{"rows": ["draft"]}</think>{"rows": ["final a", "final b"]}',
+        '<think>I answer with {"rows": ...}.</think>{"rows": ["final a", "final b"]}',
+        'begun by the template: {"rows": ["draft"]}</think>```json\n{"rows": ["final a", "final b"]}\n```',
+        '[THINK]["draft"][/THINK]["final a", "final b"]',
+        '\u25c1think\u25b7["draft"]\u25c1/think\u25b7["final a", "final b"]',
+        '<|channel|>analysis<|message|>["draft"]<|end|><|start|>assistant<|channel|>final<|message|>["final a", "final b"]',
+    ],
+)
+def test_drafts_are_no_rows(answer):
+    assert parse_rows(answer, "stop", 5).rows == ("final a", "final b")
+
+
+def test_a_mark_of_reasoning_within_a_row_is_text():
+    rows = ("it says </think> here", "and <think> there")
+    assert parse_rows(json.dumps({"rows": rows}), "stop", 5).rows == rows
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "status", "rows"),
+    [
+        (" a fine film\n- a dull one\n", "stop", "ok", ("a fine film", "a dull one")),
+        (" a fine film\n- a du", "length", "ok", ("a fine film",)),
+        (" a fi", "length", "truncated", ()),
+        (" a fine film\n", "length", "ok", ("a fine film",)),
+        (" a fine film\n###\n- a du", "length", "ok", ("a fine film",)),  # the mark came before the limit
+        ("1. a fine film\n2) a dull one\n\u2022 a third", "stop", "ok", ("a fine film", "a dull one", "a third")),
+        (" 12 angry men - a play\n-3 points", "stop", "ok", ("12 angry men - a play", "-3 points")),  # these are no marks of a list
+        ("\n-\n- \n", "stop", "unparsable", ()),
+        ("", "stop", "unparsable", ()),
+        (None, "stop", "unparsable", ()),
+        ("a film", "content_filter", "refused", ()),
+        ("a\nb\nc\nd", None, "ok", ("a", "b", "c")),
+    ],
+)
+def test_a_continued_list(answer, reason, status, rows):
+    parsed = parse_continuation(answer, reason, 3, ("###",))
+    assert (parsed.status, parsed.rows) == (status, rows)
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\n#", exclude_categories=["C", "Z"]), min_size=3), min_size=1, max_size=4), st.data()
+)
+def test_a_continued_list_that_is_cut_keeps_whole_lines_only(texts, data):
+    text = "\n".join(f"- {row}" for row in texts)
+    cut = text[: data.draw(st.integers(0, len(text)))]
+    parsed = parse_continuation(cut, "length", 9)
+    assert parsed.rows == tuple(texts[: cut.count("\n")])
+
+
 @given(st.text(max_size=200), st.sampled_from(["stop", "length", "content_filter", None, "weird"]))
 def test_any_text_is_parsed_or_refused_never_raised(text, reason):
-    for parsed in (parse_rows(text, reason, 3), parse_attributes(text, reason, NAMES)):
+    for parsed in (parse_rows(text, reason, 3), parse_attributes(text, reason, NAMES), parse_continuation(text, reason, 3)):
         assert parsed.status in ("ok", "refused", "truncated", "unparsable")
         assert (parsed.status == "ok") == bool(parsed.rows or parsed.attributes)
         assert all(isinstance(row, str) for row in parsed.rows)
@@ -38,7 +104,6 @@ def test_any_text_is_parsed_or_refused_never_raised(text, reason):
         '["a", "b"]',
         '```json\n{"rows": ["a", "b"]}\n```',
         'Sure! Here you are:\n{"rows": ["a", "b"]}',
-        '{"rows": ["a", "b"]',
         "{'rows': ['a', 'b',]}",
         '{"rows": [{"text": "a"}, {"text": "b"}]}',
         '{"texts": ["a", "b"]}',
@@ -58,7 +123,7 @@ def test_finished_answers_that_hold_no_rows(answer):
 
 def test_an_unknown_finish_reason_takes_whole_json_only():
     assert parse_rows('{"rows": ["a"]}', "tool_calls", 2).status == "ok"
-    assert parse_rows('{"rows": ["a"', "tool_calls", 2).status == "unparsable"
+    assert parse_rows('{"rows": ["a",]}', "tool_calls", 2).status == "unparsable"
 
 
 def test_list_numbers_go_where_every_row_has_its_own():
@@ -77,6 +142,10 @@ def test_attributes_are_matched_loosely_and_made_strings():
     assert parse_attributes(answer, "stop", (*NAMES, "tone")).attributes == (("topic", "trains, rails"), ("sentiment intensity", "3"))
     assert parse_attributes('{"attributes": {"topic": "x"}}', "stop", NAMES).attributes == (("topic", "x"),)
     assert parse_attributes('{"colour": "red"}', "stop", NAMES).status == "unparsable"
+    assert parse_attributes('[{"topic": "x"}, {"tone": "y", "topic": "z"}]', "stop", ("topic", "tone")).attributes == (
+        ("topic", "x"),
+        ("tone", "y"),
+    )
 
 
 def test_rows_of_fields_are_texts_by_their_template():

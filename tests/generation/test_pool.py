@@ -43,8 +43,8 @@ def content(result):
 @pytest.mark.usefixtures("ray_runtime")
 def test_both_backends_give_the_same_tables(demonstrations, make_config, quiet, tmp_path):
     results = {}
-    with loopback(Behaviour(fault=misbehave)) as server:
-        for backend in BACKENDS:
+    for backend in BACKENDS:
+        with loopback(Behaviour(fault=misbehave)) as server:  # one each: a fault that a retry mends costs tokens
             cfg = make_config(server.base_url, {"backend": backend, "actors": 2, "concurrency": 6}, target_rows=40)
             results[backend] = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / backend), quiet)
             assert server.most_flying <= 6

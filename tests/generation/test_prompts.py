@@ -41,8 +41,8 @@ FILMS = {
 }
 
 
-def prompter(completion=False, labels=("bad", "good"), texts=(), **changes) -> Prompter:
-    return Prompter(GenerateConfig.model_validate({"task": "a sentence from a film review"} | changes), labels, texts, completion)
+def prompter(api="chat", labels=("bad", "good"), texts=(), **changes) -> Prompter:
+    return Prompter(GenerateConfig.model_validate({"task": "a sentence from a film review", "llm": {"api": api}} | changes), labels, texts)
 
 
 def words(prompt: Prompt) -> str:
@@ -56,7 +56,7 @@ def golden_prompts() -> dict[str, Prompt]:
     length, attributes = Length(8, 20), {"topic": "a journey by train", "tone": "warm and amused"}
     shown = prompter(strategy="fewshot", rows_per_request=3, labels=[None], language="German")
     fields = [{"name": "title", "description": "a headline"}, {"name": "body", "description": "the review itself"}]
-    continued = prompter(completion=True, rows_per_request=1)
+    continued = prompter(api="completion", rows_per_request=1)
     return {
         "chat_attributes": chat.attributes("good", FILMS["good"], length),
         "chat_rows": chat.rows("good", attributes, FILMS["good"], length, avoid=["a train ride of a film ."]),
@@ -98,7 +98,7 @@ def skeleton(prompt: Prompt) -> str:
 
 
 CHAT = prompter(labels=[], strategy="fewshot")
-CONTINUED = prompter(completion=True, labels=[], rows_per_request=1)
+CONTINUED = prompter(api="completion", labels=[], rows_per_request=1)
 
 
 @given(HOSTILE)
@@ -160,13 +160,13 @@ def test_lengths_are_those_of_the_cluster_and_fit_into_the_answer():
 def test_step_two_shows_demonstrations_where_it_should():
     text = "never seen before"
 
-    def shows(completion, **changes):
-        return text in words(prompter(completion, **changes).rows("good", {"tone": "warm"}, [text]))
+    def shows(api, **changes):
+        return text in words(prompter(api, **changes).rows("good", {"tone": "warm"}, [text]))
 
-    assert [shows(False), shows(True)] == [False, True]
-    assert [shows(False, show_demonstrations=True), shows(True, show_demonstrations=False)] == [True, False]
-    assert shows(False, strategy="fewshot")
-    assert not shows(True, strategy="simprompt")
+    assert [shows("chat"), shows("completion")] == [False, True]
+    assert [shows("chat", show_demonstrations=True), shows("completion", show_demonstrations=False)] == [True, False]
+    assert shows("chat", strategy="fewshot")
+    assert not shows("completion", strategy="simprompt")
 
 
 def test_schemas_bound_everything():
@@ -180,7 +180,7 @@ def test_schemas_bound_everything():
 
 
 def test_a_model_that_continues_text_chooses_attributes_where_there_is_a_list():
-    asked = prompter(True, attributes=["topic", "tone", "weather"], attribute_values={"weather": ["rain", "sun"]})
+    asked = prompter("completion", attributes=["topic", "tone", "weather"], attribute_values={"weather": ["rain", "sun"]})
     properties = asked.attributes("good", ["x"]).schema["properties"]
     assert properties["weather"] == {"type": "string", "enum": ["rain", "sun"]}
     assert "warm" in properties["tone"]["enum"]
@@ -188,16 +188,16 @@ def test_a_model_that_continues_text_chooses_attributes_where_there_is_a_list():
 
 
 def test_a_continuation_ends_with_its_row():
-    assert prompter(True, rows_per_request=1).rows("good").stop == ("\n",)
-    assert prompter(True, rows_per_request=4).rows("good").stop == ("\n\n",)
-    rows = prompter(True).rows("good")
+    assert prompter("completion", rows_per_request=1).rows("good").stop == ("\n",)
+    assert prompter("completion", rows_per_request=4).rows("good").stop == ("\n\n",)
+    rows = prompter("completion").rows("good")
     assert (rows.messages, rows.schema) == ((), {}), "lines, not JSON"
-    assert prompter(True).attributes("good", ["x"]).schema["required"]
+    assert prompter("completion").attributes("good", ["x"]).schema["required"]
 
 
 def test_fields_and_continuation_do_not_go_together():
     with pytest.raises(ConfigError, match=r"generate\.fields"):
-        prompter(True, fields=[{"name": "title", "description": "a headline"}])
+        prompter("completion", fields=[{"name": "title", "description": "a headline"}])
 
 
 def test_the_digest_covers_all_that_is_sent():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from synalign_spark.config import LimitsConfig
 from synalign_spark.generation.backends.callers import Limiter
-from synalign_spark.generation.limits import Allowance
+from synalign_spark.generation.limits import Allowance, Take
 from synalign_spark.generation.window import Refusal, Turn, Window
 
 
@@ -122,8 +122,8 @@ def test_a_server_that_is_slow_and_refuses_the_rest_at_once_is_not_given_up():
 def test_a_caller_that_died_while_it_waited_takes_no_turn():
     async def both():
         limiter = Limiter(Allowance(LimitsConfig(), 1))
-        assert isinstance(await limiter.acquire("dead", 1), Turn)
-        waiting = [asyncio.ensure_future(limiter.acquire(name, 1)) for name in ("dead", "alive")]
+        assert isinstance(await limiter.acquire("dead", Take(1)), Turn)
+        waiting = [asyncio.ensure_future(limiter.acquire(name, Take(1))) for name in ("dead", "alive")]
         await asyncio.sleep(0)
         await limiter.lost("dead")
         return await asyncio.gather(*waiting)

@@ -148,7 +148,7 @@ def _parameters() -> dict[str, pa.Table]:
         "calls": _typed(tables.CALLS, [
             {"request_id": f"req{i}", "step": "rows" if i else "attributes", "label": "positive", "prompt_hash": f"hash{i}", "model": "tiny-lm",
              "dialect": "json_schema", "status": "ok" if i < 5 else "timeout", "attempts": 1 + i % 2, "prompt_tokens": 100 if i < 5 else None,
-             "completion_tokens": 50, "cost_usd": 0.1} for i in range(6)
+             "completion_tokens": 50, "tokens_estimated": False, "cost_usd": 0.1} for i in range(6)
         ]),
         "refusals": _typed(tables.REFUSALS, [
             {"request_id": "req1", "row_index": i, "label": None, "text": HOSTILE, "reason": "copied" if i else "empty"} for i in range(30)

@@ -11,12 +11,11 @@ from typing import Any
 import openai
 
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
-from synalign_spark.generation.client import Gate, Target, ask
+from synalign_spark.generation.client import Gate, ask
 from synalign_spark.generation.ledger import LedgerWriter
-from synalign_spark.generation.limits import MINUTE_S, Allowance, RateLimiter
+from synalign_spark.generation.limits import MINUTE_S, Allowance, Purse, RateLimiter, Take
+from synalign_spark.generation.target import Target, async_client
 from synalign_spark.generation.window import Pressure, Refusal, Turn, Window
-
-CONNECT_TIMEOUT_S = 15.0
 
 
 class Limiter:
@@ -25,16 +24,17 @@ class Limiter:
     def __init__(self, allowance: Allowance) -> None:
         self._closes = time.monotonic() + allowance.seconds_left
         self._rates = RateLimiter(allowance.limits, allowance.requests_left, allowance.spent, self._closes)
+        self._purse = Purse(allowance.tokens_left, allowance.usd_left)
         self._outage_minutes = allowance.limits.max_outage_minutes
         self._dead: set[str] = set()
         self._window = Window(allowance.concurrency, self._outage_minutes * MINUTE_S)
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
-    async def acquire(self, caller: str, tokens: int) -> Turn | Refusal:
-        """Waits for the turn of a request with ``tokens`` reserved; refuses at once where nobody will get one any more."""
+    async def acquire(self, caller: str, reserved: Take) -> Turn | Refusal:
+        """Waits for the turn of a request that may take ``reserved``; refuses at once where nobody will get one any more."""
         async with self._turn:
-            while not isinstance(wait := self._reserve(caller, tokens, time.monotonic()), Refusal):
+            while not isinstance(wait := self._reserve(caller, reserved, time.monotonic()), Refusal):
                 if wait == 0.0:
                     return self._window.enter(caller)
                 # Requests that end, and tokens that come back, may shorten the wait.
@@ -45,7 +45,7 @@ class Limiter:
                     continue
             return wait
 
-    def _reserve(self, caller: str, tokens: int, now: float) -> float | Refusal:
+    def _reserve(self, caller: str, reserved: Take, now: float) -> float | Refusal:
         """0 when the request may go now and is counted, else the seconds to wait."""
         if caller in self._dead:  # it asked before it died: its turn would never come back
             return Refusal("not_asked", "the caller has died")
@@ -56,18 +56,28 @@ class Limiter:
                            f"{self._outage_minutes:g} (a minute before the first answer); requests that failed: {faults}")  # fmt: skip
         wait = self._window.wait(now)
         if wait == 0.0:
-            reserved = self._rates.reserve(tokens, now)
-            return Refusal("not_asked", reserved) if isinstance(reserved, str) else reserved
+            return self._pay(reserved, now)
         return wait if now < self._closes else Refusal("not_asked", "limits.max_minutes")
+
+    def _pay(self, reserved: Take, now: float) -> float | Refusal:
+        """The same by rates and budgets. Requests in flight may give back what a budget lacks, so that is waited for."""
+        broken = self._purse.take(reserved)
+        if broken is not None:
+            return math.inf if self._window.flying and now < self._closes else Refusal("not_asked", broken)
+        wait = self._rates.reserve(reserved.tokens, now)
+        if wait != 0.0:
+            self._purse.give_back(reserved, Take())
+        return Refusal("not_asked", wait) if isinstance(wait, str) else wait
 
     def _at_most(self, wait: float) -> float | None:
         """The seconds to wait, none beyond the last moment; None for no end."""
         wait = min(wait, max(0.0, self._closes - time.monotonic()))
         return None if math.isinf(wait) else wait
 
-    async def settle(self, caller: str, turn: Turn, status: str, reserved: int, used: int) -> None:
+    async def settle(self, caller: str, turn: Turn, status: str, reserved: Take, used: Take) -> None:
         """Takes a request back that has ended. status: as in Answer."""
-        self._rates.settle(reserved, used)
+        self._rates.settle(reserved.tokens, used.tokens)
+        self._purse.give_back(reserved, used)
         if status in TRANSIENT:
             self._window.pressed(caller, turn, status, time.monotonic())
         else:
@@ -94,10 +104,10 @@ class LocalGate(Gate):
         """name: of the caller; no other one has it."""
         self._limiter, self._name = limiter, name
 
-    async def acquire(self, tokens: int) -> Turn | Refusal:
-        return await self._limiter.acquire(self._name, tokens)
+    async def acquire(self, reserved: Take) -> Turn | Refusal:
+        return await self._limiter.acquire(self._name, reserved)
 
-    async def settle(self, turn: Turn, status: str, reserved: int, used: int) -> None:
+    async def settle(self, turn: Turn, status: str, reserved: Take, used: Take) -> None:
         await self._limiter.settle(self._name, turn, status, reserved, used)
 
     async def pause(self, seconds: float) -> None:
@@ -111,11 +121,11 @@ class RemoteGate(Gate):
         """limiter: handle of the actor; name: of the caller; no other one has it."""
         self._limiter, self._name = limiter, name
 
-    async def acquire(self, tokens: int) -> Turn | Refusal:
-        turn: Turn | Refusal = await self._limiter.acquire.remote(self._name, tokens)
+    async def acquire(self, reserved: Take) -> Turn | Refusal:
+        turn: Turn | Refusal = await self._limiter.acquire.remote(self._name, reserved)
         return turn
 
-    async def settle(self, turn: Turn, status: str, reserved: int, used: int) -> None:
+    async def settle(self, turn: Turn, status: str, reserved: Take, used: Take) -> None:
         self._limiter.settle.remote(self._name, turn, status, reserved, used)
 
     async def pause(self, seconds: float) -> None:
@@ -133,11 +143,15 @@ class Caller:
 
     async def ask(self, request: Request) -> Answer:
         if self._client is None:
-            self._client = make_client(self._target)
+            self._client = async_client(self._target)
         answer = await ask(self._client, request, self._target, self._gate)
         if self._ledger is not None and answer.status == "answered":
             await self._ledger.append(answer)
         return answer
+
+    async def retarget(self, target: Target) -> None:
+        """Sends what comes after on other terms."""
+        self._target = target
 
     async def ready(self) -> bool:
         """Answers where the caller is alive."""
@@ -150,13 +164,3 @@ class Caller:
         if self._ledger is not None:
             await self._ledger.drain()
             self._ledger.close()
-
-
-def make_client(target: Target) -> openai.AsyncOpenAI:
-    """The SDK's client on the aiohttp transport (twice the calls a second of the default one), where that is installed."""
-    timeout = openai.Timeout(target.timeout_s + 5, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
-    try:
-        transport = openai.DefaultAioHttpClient(timeout=timeout)
-    except RuntimeError:
-        return openai.AsyncOpenAI(base_url=target.base_url, api_key=target.api_key, max_retries=0, timeout=timeout)
-    return openai.AsyncOpenAI(base_url=target.base_url, api_key=target.api_key, max_retries=0, timeout=timeout, http_client=transport)

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from synalign_spark.config import LlmConfig
 from synalign_spark.generation.backends.callers import Caller, Limiter, LocalGate
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.client import Target
 from synalign_spark.generation.limits import Allowance
+from synalign_spark.generation.target import Target
 from synalign_spark.generation.window import Pressure
 
 POLL_S = 0.5
@@ -51,6 +51,11 @@ class InProcessCallers:
 
     def send(self, request: Request) -> None:
         self._flying[self._submit(self._ask(request))] = request
+
+    def retarget(self, target: Target) -> None:
+        if self._caller is None:
+            raise RuntimeError("start the callers before their target changes")
+        self._submit(self._caller.retarget(target)).result()
 
     def arrived(self) -> Iterator[tuple[Request, Answer | None]]:
         done, _ = concurrent.futures.wait(list(self._flying), POLL_S, concurrent.futures.FIRST_COMPLETED)

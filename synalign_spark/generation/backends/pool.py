@@ -4,15 +4,19 @@ What sends them is a backend's business: see ``ray_pool`` and ``in_process``.
 """
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded, endpoint
 from synalign_spark.generation.backends.protocol import Callers, Pool
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.client import Target
+from synalign_spark.generation.dialects import Terms
+from synalign_spark.generation.history import History
 from synalign_spark.generation.limits import Allowance, Budget
+from synalign_spark.generation.target import Target, target_of, unusable
 from synalign_spark.generation.window import Pressure
 
 LOOK_S = 2.0  # between two looks at the pressure
@@ -42,8 +46,14 @@ class CallPool:
         self._stack = contextlib.ExitStack()
         self._target: Target | None = None
         self._looked = 0.0
+        self._history = History(cfg.llm.continues)
+        self._sent: dict[str, Terms] = {}  # of the calls in flight
         self.stopped_by: str | None = None
         self.pressure: Pressure | None = None
+
+    @property
+    def renegotiations(self) -> int:
+        return self._history.renegotiations
 
     def __enter__(self) -> "CallPool":
         return self
@@ -62,16 +72,44 @@ class CallPool:
             self._look(notify)
             for request, answer in self._callers.arrived():
                 budget.spend(answer or Answer(request.request_id, "not_asked"))
-                if answer is None:
-                    waiting.append(request)
-                elif answer.status == "not_asked":
-                    self.stopped_by = answer.error
-                elif answer.status == "fatal":
-                    raise endpoint.unusable(self._cfg.llm, self._target.base_url if self._target else None, answer.error or "")
-                else:
-                    yield answer
+                yield from self._taken(request, answer, waiting)
+            locked_out = self._history.locked_out(not self._callers.in_flight and (not waiting or self.stopped_by is not None))
+            if locked_out is not None:
+                raise self._unusable(locked_out)
         if requests and self._target is not None:
             self.pressure = self._callers.pressure()
+
+    def _taken(self, request: Request, answer: Answer | None, waiting: list[Request]) -> Iterator[Answer]:
+        """What of an ended call goes to the engine; a call that is to be sent again goes to ``waiting``."""
+        sent_under = self._sent.pop(request.request_id)
+        now = self._target.terms if self._target else sent_under
+        if answer is None:
+            waiting.append(request)
+        elif answer.status == "not_asked":
+            self.stopped_by = answer.error
+        elif answer.status == "fatal":
+            raise self._unusable(answer.error or "")
+        elif (
+            self._history.dialect_failed(request, answer, sent_under, now) and self._renegotiate(sent_under) and answer.status == "bad_form"
+        ):
+            waiting.append(request)
+        else:
+            yield from self._history.judge(dataclasses.replace(answer, status="bad_request") if answer.status == "bad_form" else answer)
+
+    def _renegotiate(self, sent_under: Terms) -> bool:
+        """Whether calls go under other terms from now on than those that failed."""
+        if self._target is None or sent_under != self._target.terms:
+            return True
+        terms = endpoint.renegotiate(self._cfg.llm, self._target, self._ledger_dir) if self._history.may_renegotiate else None
+        self._history.renegotiated()
+        if terms is None:
+            return False
+        self._target = dataclasses.replace(self._target, terms=terms)
+        self._callers.retarget(self._target)
+        return True
+
+    def _unusable(self, message: str) -> EndpointError:
+        return unusable(self._cfg.llm, self._target.base_url if self._target else None, message)
 
     def _send(self, waiting: list[Request], budget: Budget) -> None:
         """Sends the last of ``waiting``, and on, as far as concurrency and budget go."""
@@ -81,8 +119,10 @@ class CallPool:
                 # Calls in flight may use less than they reserved, so this is final only when none is left.
                 self.stopped_by = None if self._callers.in_flight else broken
                 return
-            self._open(budget)
-            self._callers.send(waiting.pop())
+            target = self._open(budget)
+            request = waiting.pop()
+            self._sent[request.request_id] = target.terms
+            self._callers.send(request)
 
     def _look(self, notify: Callable[[], None]) -> None:
         """Renews ``pressure`` now and then."""
@@ -90,17 +130,18 @@ class CallPool:
             self._looked, self.pressure = time.monotonic(), self._callers.pressure()
             notify()
 
-    def _open(self, budget: Budget) -> None:
+    def _open(self, budget: Budget) -> Target:
         """Starts the embedded model, checks the endpoint, starts the callers: once."""
         if self._target is not None:
-            return
+            return self._target
         llm = self._cfg.llm
         base_url = self._stack.enter_context(embedded.serve(llm.model, self._log_dir)) if llm.provider == "embedded" else None
         report = endpoint.check(llm, base_url, self._ledger_dir)
         # On a busy machine the embedded model is slow, and asking again would only make it slower.
         timeout = max(llm.timeout_s, embedded.CALL_TIMEOUT_S) if llm.provider == "embedded" else llm.timeout_s
-        key = endpoint.api_key(llm)
-        self._target = Target(report.base_url, llm.model, report.dialect, report.token_parameter, timeout, llm.max_attempts, key)
+        self._target = target_of(llm, report.base_url, report.terms, timeout)
         self._stack.callback(self._callers.close)
-        allowance = Allowance(self._cfg.limits, llm.concurrency, budget.requests_left, report.probes, budget.seconds_left)
+        left = (budget.seconds_left, budget.tokens_left, budget.usd_left)
+        allowance = Allowance(self._cfg.limits, llm.concurrency, budget.requests_left, report.probes, *left)
         self._callers.start(self._target, allowance)
+        return self._target

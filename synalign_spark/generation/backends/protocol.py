@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, Self
 
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.client import Target
 from synalign_spark.generation.limits import Allowance, Budget
+from synalign_spark.generation.target import Target
 from synalign_spark.generation.window import Pressure
 
 
@@ -14,6 +14,11 @@ class Pool(Protocol):
 
     stopped_by: str | None  # key of the budget that ended the last ``run`` early
     pressure: Pressure | None  # what the endpoint bears, a moment ago; None before the first call
+
+    @property
+    def renegotiations(self) -> int:
+        """Times that a dialect was given up and another one sought."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -40,6 +45,10 @@ class Callers(Protocol):
         ...
 
     def send(self, request: Request) -> None: ...
+
+    def retarget(self, target: Target) -> None:
+        """Sends what comes after on other terms."""
+        ...
 
     def arrived(self) -> Iterable[tuple[Request, Answer | None]]:
         """Waits a moment for requests in flight to end; None for one that was lost and must be sent again."""

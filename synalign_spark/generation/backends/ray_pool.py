@@ -17,9 +17,9 @@ from pyarrow import fs
 from synalign_spark.config import LlmConfig
 from synalign_spark.errors import DistributedError, EndpointError
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.client import Target
 from synalign_spark.generation.ledger import LedgerWriter, read_ledger
 from synalign_spark.generation.limits import Allowance
+from synalign_spark.generation.target import Target
 from synalign_spark.generation.window import Pressure
 from synalign_spark.storage.paths import filesystem
 
@@ -122,6 +122,11 @@ class RayCallers:
         busy = [caller for _, caller in self._flying.values()]
         caller = min(self._callers, key=busy.count)
         self._flying[caller.ask.remote(request)] = (request, caller)
+
+    def retarget(self, target: Target) -> None:
+        self._target = target
+        for caller in self._callers:
+            caller.retarget.remote(target)
 
     def arrived(self) -> Iterator[tuple[Request, Answer | None]]:
         """Calls that have ended; None for one whose actor died before its answer was stored."""

@@ -20,13 +20,13 @@ class Prompter:
     """Writes the prompts of a run.
 
     labels: all labels of the corpus, null for none, or empty where they are not known yet; texts: of demonstration sets, which
-    keywords stand out against; completion: for a model that continues text instead of answering in a chat.
+    keywords stand out against. A model that continues text gets other prompts than one that answers in a chat.
     Raises ConfigError for templates that do not work and for descriptions of labels that the corpus does not have."""
 
-    def __init__(self, cfg: GenerateConfig, labels: Iterable[str | None], texts: Iterable[str] = (), completion: bool = False) -> None:
-        if completion and cfg.fields:
+    def __init__(self, cfg: GenerateConfig, labels: Iterable[str | None], texts: Iterable[str] = ()) -> None:
+        if cfg.llm.continues and cfg.fields:
             raise ConfigError("generate.fields needs a model that answers in JSON; remove them, or set generate.llm.api to chat")
-        self._cfg, self._completion = cfg, completion
+        self._cfg, self._completion = cfg, cfg.llm.continues
         labels = list(labels)
         self._labels = _described(labels, cfg.label_descriptions)
         self._templates = check_templates(cfg.prompts)

@@ -1,0 +1,122 @@
+"""What a failed request means, and how long to wait before the next one.
+
+Which fault is retried is said in one place, ``classify``.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import openai
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+NEVER_RETRIED = "fatal", "bad_request", "bad_form", "prompt_too_long", "moderated", "forbidden"
+# Parameters that a server may be asked without, the least missed first.
+DROPPABLE = ("seed", "top_p", "temperature")
+FORM_WORDS = re.compile(
+    r"response_format|json_schema|json_object|json mode|structured output|tool_choice|\btools?\b|grammar|schema", re.IGNORECASE
+)
+TOO_LONG = re.compile(
+    r"context.?(length|window|size)|maximum context|prompt is too long|too many tokens|exceed\w* the (available )?context", re.IGNORECASE
+)
+MODERATED = re.compile(
+    r"content.?filter|content.?(management )?policy|content_policy_violation|responsibleai|flagged|moderation", re.IGNORECASE
+)
+
+
+class NotACompletionError(ValueError):
+    """A body with status 200 that is no completion: some proxies answer errors so."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """status: as in Answer, or 'bad_form' (the server refuses the way in which JSON was asked for), 'moderated' (it refuses this
+    prompt) or 'forbidden' (which of both, or the key, its history tells). retry_after: seconds that the server asked to wait,
+    or None. ran: whether the model may have written an answer, so that the request may be billed. code: HTTP status, 0 without one."""
+
+    status: str
+    message: str
+    retry_after: float | None = None
+    ran: bool = False
+    code: int = 0
+
+
+def classify(err: Exception) -> Fault:
+    """What an exception of the SDK means. Unknown kinds count as the server's fault and are retried."""
+    message = " ".join(str(err).split())
+    if isinstance(err, openai.APITimeoutError | TimeoutError):
+        return Fault("timeout", message or "no answer in time", ran=True)
+    if isinstance(err, openai.APIConnectionError):
+        cause = err.__cause__ or err
+        never_arrived = "connect" in type(cause).__name__.lower()
+        return Fault("server_error", f"no connection: {str(cause) or type(cause).__name__}", ran=not never_arrived)
+    if isinstance(err, openai.APIStatusError):
+        return _of_status(err, message)
+    return Fault("server_error", message if isinstance(err, NotACompletionError) else f"{type(err).__name__}: {message}", ran=True)
+
+
+def _of_status(err: openai.APIStatusError, message: str) -> Fault:
+    code, wait = err.status_code, retry_after(err.response.headers)
+    if code == 429:
+        return Fault("fatal" if "insufficient_quota" in message else "rate_limited", message, wait, code=code)
+    if code in (408, 409, 425) or code >= 500:
+        # Overloaded servers say 503 before they begin; any other of these may come after the answer was written.
+        return Fault("timeout" if code in (408, 504) else "server_error", message, wait, ran=code not in (409, 425, 501, 503), code=code)
+    if code in (401, 402, 404):
+        return Fault("fatal", message, code=code)
+    return Fault(_refusal(code, message), message, code=code)
+
+
+def _refusal(code: int, message: str) -> str:
+    """Status of a request that the server does not take, by what it says."""
+    if code == 403:
+        return "forbidden"
+    if code == 413 or TOO_LONG.search(message):
+        return "prompt_too_long"
+    if MODERATED.search(message):
+        return "moderated"
+    return "bad_form" if FORM_WORDS.search(message) else "bad_request"
+
+
+def named(message: str, sent: tuple[str, ...]) -> str | None:
+    """The first of the parameters ``sent`` that a message names; None where it names none.
+
+    >>> named("`temperature` and `top_p` cannot both be specified", ("seed", "top_p", "temperature"))
+    'top_p'
+    """
+    return next((name for name in sent if re.search(rf"(?<![A-Za-z_]){re.escape(name)}(?![A-Za-z_])", message)), None)
+
+
+def retry_after(headers: Any) -> float | None:
+    """Seconds in a Retry-After (or retry-after-ms) header; None where there is none that can be read.
+
+    >>> retry_after({"retry-after": "7"}), retry_after({"retry-after-ms": "250"}), retry_after({})
+    (7.0, 0.25, None)
+    """
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        value = headers.get("retry-after")
+        if value is None:
+            return None
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        return max(0.0, seconds)
+    except (ValueError, TypeError):
+        return None
+
+
+def backoff(request_id: str, attempt: int) -> float:
+    """Seconds before the next attempt: doubles each time, with a jitter that follows from the request.
+
+    >>> [0.25 <= backoff("id", 1) <= 0.75, 2.0 <= backoff("id", 4) <= 6.0]
+    [True, True]
+    """
+    draw = hashlib.sha256(f"{request_id}:{attempt}".encode()).digest()
+    jitter = 0.5 + int.from_bytes(draw[:4], "big") / 2**32
+    return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (attempt - 1)) * jitter

@@ -1,0 +1,171 @@
+"""Finds out how an endpoint is asked, by a few tiny calls with the very parameters of the run.
+
+One malformed answer says little of a dialect: the best of three counts. A parameter that the server refuses by name is left out
+from then on, each once at most.
+"""
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import openai
+import tenacity
+
+from synalign_spark.config import LlmConfig
+from synalign_spark.generation.client import send
+from synalign_spark.generation.dialects import UNFORMED, Terms
+from synalign_spark.generation.faults import DROPPABLE, NEVER_RETRIED, Fault, backoff, classify, named
+from synalign_spark.generation.probes import probe_request
+from synalign_spark.generation.reading import cut_off, reasons, strict_json
+from synalign_spark.generation.replies import answer_of
+from synalign_spark.generation.target import Target, unusable
+
+PROBE_ATTEMPTS, DIALECT_ATTEMPTS, ANSWERS = 4, 2, 3
+LONGEST_WAIT_S = 60.0
+NO_CHAT = re.compile(r"chat.?template|not a chat model|chat/completions", re.IGNORECASE)
+OF_THE_DIALECT = (404, 405, 500, 501)  # a server may have these for one dialect only
+
+
+class Negotiation:
+    """One finding out. probes: requests sent so far; latency_s: seconds of the last one."""
+
+    def __init__(self, client: openai.OpenAI, target: Target, llm: LlmConfig) -> None:
+        """target: with the terms to begin from."""
+        self._client, self._target, self._llm = client, target, llm
+        self.probes, self.latency_s = 0, 0.0
+
+    def find(self, dialects: Sequence[str]) -> Terms:
+        """The terms with the first of the dialects that gives what it promises. Raises EndpointError where none does."""
+        terms, refusal = self._target.terms, Fault("bad_form", "")
+        for dialect in dialects:
+            terms, fault = self._settle(self._speaking(terms, dialect))
+            if fault is None:
+                return terms
+            refusal = fault
+        message = f"no way to ask works (tried {', '.join(dialects)}); {self._target.scrub(refusal.message)}{self._advice(terms, refusal)}"
+        raise unusable(self._llm, self._target.base_url, message)
+
+    def _speaking(self, terms: Terms, dialect: str) -> Terms:
+        return dataclasses.replace(terms, continuation=dialect) if self._llm.continues else dataclasses.replace(terms, dialect=dialect)
+
+    def _dialect(self, terms: Terms) -> str:
+        return terms.continuation if self._llm.continues else terms.dialect
+
+    def _settle(self, terms: Terms) -> tuple[Terms, Fault | None]:
+        """The terms without what the server refuses by name, and None where the dialect works."""
+        while True:
+            found = self._best_of_three(terms)
+            if isinstance(found, Terms):
+                return found, None
+            mended = self._mended(terms, found)
+            if mended is None:
+                return terms, found
+            terms = mended
+
+    def _mended(self, terms: Terms, fault: Fault) -> Terms | None:
+        """The terms with one change that the server's refusal asks for; None where it asks for none."""
+        if fault.code not in (400, 422):
+            return None
+        lengths = named(fault.message, ("max_completion_tokens", "max_tokens"))
+        if lengths and self._llm.token_parameter == "auto" and terms.token_parameter == "max_tokens" and not self._llm.continues:
+            return dataclasses.replace(terms, token_parameter="max_completion_tokens")
+        name = named(fault.message, tuple(name for name in self._sent(terms) if name in DROPPABLE))
+        return None if name is None else dataclasses.replace(terms, dropped=(*terms.dropped, name))
+
+    def _sent(self, terms: Terms) -> tuple[str, ...]:
+        """The sampling parameters that go with a call, those that are missed least first."""
+        given = probe_request(self._llm, self._dialect(terms), 0).sampling
+        return tuple(name for name in (*DROPPABLE, *self._llm.extra_body) if name in given and name not in terms.dropped)
+
+    def _best_of_three(self, terms: Terms) -> Terms | Fault:
+        """The terms where one of three answers has the promised form. Raises EndpointError for anything beyond repair."""
+        for number in range(ANSWERS):
+            found = self._probe(terms, number)
+            if found is not None:
+                return found
+        return Fault("bad_form", f"none of {ANSWERS} answers had the form that {self._dialect(terms)} promises")
+
+    def _probe(self, terms: Terms, number: int) -> Terms | Fault | None:
+        """The terms where the answer has the promised form, else None; a Fault where the server refuses the request."""
+        target, dialect = dataclasses.replace(self._target, terms=terms), self._dialect(terms)
+        request = probe_request(self._llm, dialect, number)
+
+        def once() -> Terms | None:
+            self.probes, started = self.probes + 1, time.monotonic()
+            reply = send(self._client, request, target)
+            self.latency_s = time.monotonic() - started
+            return kept(reply, terms, dialect, lambda with_: answer_of(reply, request, dataclasses.replace(target, terms=with_), 1, 0.0))
+
+        try:
+            return retrying(dialect, _attempts, lambda err: classify(err).status not in NEVER_RETRIED)(once)
+        except Exception as err:  # every fault of a call is one of the endpoint; classify says which
+            fault = classify(err)
+            if fault.status not in ("bad_request", "bad_form") and fault.code not in OF_THE_DIALECT:
+                raise unusable(self._llm, target.base_url, target.scrub(fault.message)) from None
+            return fault
+
+    def _advice(self, terms: Terms, refusal: Fault) -> str:
+        """What to change: the parameter without which the server answers, where there is one."""
+        if not self._llm.continues and (refusal.code == 404 or NO_CHAT.search(refusal.message)):
+            return "; a model without a chat form is asked with generate.llm.api: completion"
+        if refusal.code not in (400, 422):
+            return ""
+        sent = self._sent(terms)
+        for left_out in [*((name,) for name in sent), sent]:
+            if left_out and isinstance(self._probe(dataclasses.replace(terms, dropped=(*terms.dropped, *left_out)), 0), Terms):
+                return f"; it answers without {' and '.join(left_out)}: {', '.join(map(self._remedy, left_out))}"
+        return f"; parameters that a server does not take can be left out: {', '.join(map(self._remedy, sent))}" if sent else ""
+
+    def _remedy(self, name: str) -> str:
+        if name == "seed":
+            return "set generate.llm.send_seed to false"
+        return f"remove {name} from generate.llm.extra_body" if name in self._llm.extra_body else f"set generate.llm.{name} to null"
+
+
+def kept(reply: Any, terms: Terms, dialect: str, read: Callable[[Terms], Any]) -> Terms | None:
+    """The terms under which a reply gives what its dialect promises; None where it does not. An answer cut off proves nothing against it.
+
+    read: the stored form of the reply under given terms."""
+    answer = read(terms)
+    if answer.answer is None and _has_form(read(dataclasses.replace(terms, reasoning=True)).answer, "json_schema"):
+        return dataclasses.replace(terms, reasoning=True)
+    if dialect in UNFORMED or (cut_off(answer.finish_reason) and _may_have_form(answer.answer)):
+        return terms
+    return terms if _has_form(answer.answer, dialect) else None
+
+
+def _has_form(text: str | None, dialect: str) -> bool:
+    try:
+        data = strict_json(text)
+    except ValueError:
+        return False
+    return isinstance(data, dict) and (dialect == "json_object" or isinstance(data.get("rows"), list))
+
+
+def _may_have_form(text: str | None) -> bool:
+    """Whether a cut answer may have become what was asked for."""
+    return not text or reasons(text) or text.lstrip().startswith("{")
+
+
+def _attempts(state: tenacity.RetryCallState) -> bool:
+    """Whether to stop: sooner where another dialect may help."""
+    err = state.outcome.exception() if state.outcome else None
+    most = DIALECT_ATTEMPTS if isinstance(err, Exception) and classify(err).code in OF_THE_DIALECT else PROBE_ATTEMPTS
+    return state.attempt_number >= most
+
+
+def retrying(key: str, stop: Callable[[tenacity.RetryCallState], bool], mended: Callable[[Exception], bool]) -> tenacity.Retrying:
+    """Tries again where ``mended`` says that this may help; waits as the calls of a run do, and as long as the server asks for on top.
+
+    key: what the jitter follows from. The last error is raised as it is."""
+
+    def seconds(state: tenacity.RetryCallState) -> float:
+        err = state.outcome.exception() if state.outcome else None
+        asked = classify(err).retry_after if isinstance(err, Exception) else None
+        return min(LONGEST_WAIT_S, asked or 0.0) + backoff(key, state.attempt_number)
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda err: isinstance(err, Exception) and mended(err)), stop=stop, wait=seconds, reraise=True
+    )

@@ -1,0 +1,132 @@
+"""From a raw answer to its JSON value, or to the reason why there is none.
+
+``finish_reason`` is looked at before the text: an answer that was cut off is never repaired, because
+repaired JSON of a truncated answer is valid and wrong (a half sentence becomes a row). Servers say "stop" of
+answers that were cut, too: JSON that never closes was cut, whatever they say. Repair (json-repair) is for finished
+answers alone. Of a model that reasons, only what stands after its last reasoning is an answer.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from json_repair import repair_json
+
+COMPLETE = ("stop", "eos", "end_turn", None, "")
+CUT = ("length", "max_tokens")
+FILTERED = ("content_filter", "refusal", "safety")
+# Around the reasoning of DeepSeek, Qwen and their kin, of Mistral's and of Kimi's models; gpt-oss ends it where its final channel begins.
+REASONING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|\[THINK\]|\u25c1think\u25b7|<\|channel\|>analysis", re.IGNORECASE)
+REASONING_ENDS = re.compile(
+    r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|\u25c1/think\u25b7|<\|channel\|>final<\|message\|>", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """status: ok, refused, truncated or unparsable. Exactly one of ``rows`` and ``attributes`` is filled when ok.
+
+    fields: of each of ``rows`` its parts by name, where rows have parts."""
+
+    status: str
+    detail: str | None = None
+    rows: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
+    fields: tuple[dict[str, str], ...] = ()
+
+
+def strict_json(answer: str | None) -> Any:
+    """The JSON value that an answer is, its reasoning aside. Raises ValueError where it is anything else."""
+    try:
+        return json.loads(answer or "")
+    except RecursionError as err:
+        raise ValueError("nested too deep") from err
+    except ValueError:
+        rest = _after_reasoning(answer or "")
+        if rest is None or rest == answer:
+            raise
+        return json.loads(rest)
+
+
+def cut_off(finish_reason: str | None) -> bool:
+    """Whether a server says that an answer reached its token limit."""
+    return (finish_reason or "").lower() in CUT
+
+
+def reasons(answer: str) -> bool:
+    """Whether an answer begins a reasoning that it does not end."""
+    return _after_reasoning(answer) is None
+
+
+def holds_json(answer: str | None, finish_reason: str | None, refusal: str | None) -> bool:
+    """Whether an answer that came whole holds JSON; refused and cut ones count as if they did."""
+    data = load(answer, finish_reason, refusal)
+    return not isinstance(data, Parsed) or data.status != "unparsable"
+
+
+def load(answer: str | None, finish_reason: str | None, refusal: str | None) -> Any:
+    """The decoded JSON value, or a Parsed that says why there is none."""
+    reason = finish_reason.lower() if finish_reason else finish_reason
+    if refusal:
+        return Parsed("refused", refusal[:500])
+    if reason in FILTERED:
+        return filtered(finish_reason)
+    if reason in CUT:
+        return as_cut(finish_reason)
+    if not answer or not answer.strip():
+        return Parsed("unparsable", "the answer is empty")
+    try:
+        return strict_json(answer)
+    except ValueError as err:
+        rest = _after_reasoning(answer)
+        if rest is None:
+            return Parsed("truncated", "the model's reasoning never ends")
+        if not any(bracket in rest for bracket in "{["):
+            return Parsed("unparsable", "no JSON in the answer")
+        if not _closes(rest):
+            return Parsed("truncated", f"the answer never closes (finish_reason {finish_reason})")
+        if reason not in COMPLETE:
+            return Parsed("unparsable", f"not JSON, and not finished (finish_reason {finish_reason}): {err}")
+    return _repair(rest)
+
+
+def filtered(finish_reason: str | None) -> Parsed:
+    return Parsed("refused", f"the server filtered the answer (finish_reason {finish_reason})")
+
+
+def as_cut(finish_reason: str | None) -> Parsed:
+    return Parsed("truncated", f"the answer reached its token limit (finish_reason {finish_reason})")
+
+
+def _after_reasoning(answer: str) -> str | None:
+    """What stands after the last end of reasoning; None where reasoning begins that never ends.
+
+    A server's template may have begun the reasoning, so its end alone is enough."""
+    *_, rest = REASONING_ENDS.split(answer)
+    return None if REASONING_BEGINS.search(rest) else rest.strip()
+
+
+def _closes(answer: str) -> bool:
+    """Whether every bracket outside of double quotes, and every double quote, closes. Where quotes are not escaped this may say no
+    of a whole answer: that costs an answer, the other error a wrong row.
+
+    >>> _closes('Here: {"rows": ["a [", "b"]}'), _closes('{"rows": ["a]}')
+    (True, False)
+    """
+    outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", answer, flags=re.DOTALL)
+    open_ = 0
+    for char in outside:
+        open_ = max(0, open_ + (char in "{[") - (char in "}]"))
+    return open_ == 0 and '"' not in outside
+
+
+def _repair(answer: str) -> Any:
+    """The JSON value in an answer with a fence, a preface or a slip in it. Never called on a truncated answer."""
+    try:
+        data = repair_json(answer, return_objects=True, skip_json_loads=True)
+    except (ValueError, RecursionError, IndexError, TypeError) as err:
+        return Parsed("unparsable", f"cannot be repaired: {err}")
+    if isinstance(data, list) and data and all(isinstance(part, dict) for part in data) and any("rows" in part for part in data):
+        data = next(part for part in data if "rows" in part)
+    return data if data not in ("", None, [], {}) else Parsed("unparsable", "no JSON in the answer")

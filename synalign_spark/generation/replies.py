@@ -1,0 +1,104 @@
+"""From the body of a reply to a stored answer: its text wherever the server put it, and what it took.
+
+The SDK does not check what it reads: a field may have any type. Only text enters an answer."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from synalign_spark.generation.calls import Answer, Request, estimated_tokens
+from synalign_spark.generation.dialects import shown
+from synalign_spark.generation.faults import NotACompletionError
+from synalign_spark.generation.target import Target
+
+TEXT_PARTS = ("text", "output_text")
+
+
+def answer_of(reply: Any, request: Request, target: Target, attempts: int, latency: float) -> Answer:
+    """The answer in a reply to the last of ``attempts`` HTTP requests. Raises NotACompletionError for a body that is none."""
+    choice = _choice(reply)
+    message = None if request.prompt.text else getattr(choice, "message", None)
+    text, note = _text(choice, message, target)
+    thoughts = _thoughts(message) or ""
+    prompt_tokens, completion_tokens = (_count(getattr(reply, "usage", None), name) for name in ("prompt_tokens", "completion_tokens"))
+    return Answer(
+        request.request_id,
+        "answered",
+        attempts,
+        answer=text,
+        finish_reason=_string(getattr(choice, "finish_reason", None)),
+        refusal=_string(getattr(message, "refusal", None)),
+        prompt_tokens=request.prompt_tokens if prompt_tokens is None else prompt_tokens,
+        completion_tokens=estimated_tokens((text or "") + thoughts) if completion_tokens is None else completion_tokens,
+        tokens_estimated=prompt_tokens is None or completion_tokens is None,
+        latency_s=round(latency, 4),
+        dialect=shown(target.terms.of(request.prompt)),
+        error=note,
+        finished_at=datetime.now(UTC).isoformat(),
+    )
+
+
+def _choice(reply: Any) -> Any:
+    choices = getattr(reply, "choices", None)
+    if isinstance(choices, list) and choices:
+        return choices[0]
+    if isinstance(reply, str) and reply.lstrip()[:1] == "<":
+        raise NotACompletionError(
+            "the server answers with a web page (HTML) where a completion should be; "
+            f"generate.llm.base_url is to be the API's address, mostly ending in /v1: {reply[:80]!r}"
+        )
+    raise NotACompletionError(f"the server's answer has no choices: {str(reply)[:200]}")
+
+
+def _text(choice: Any, message: Any, target: Target) -> tuple[str | None, str | None]:
+    """(the answer's text, why there is none)."""
+    if message is None:
+        text = _string(getattr(choice, "text", None))
+        return text, None if text is not None else "the answer has no text"
+    called = _arguments(message)
+    if called is not None:
+        return called, None
+    content, thoughts = getattr(message, "content", None), _thoughts(message)
+    text = _joined(content)
+    if text is not None or not thoughts:
+        return text, None if text is not None or content is None else f"content is of type {type(content).__name__}, and holds no text"
+    if target.terms.reasoning:
+        return thoughts, None
+    return None, (
+        f"content is null, and reasoning_content has {len(thoughts):,} characters: this endpoint's answers do not stand there; "
+        "a larger generate.llm.max_output_tokens lets the model finish its reasoning"
+    )
+
+
+def _thoughts(message: Any) -> str | None:
+    """What a server keeps apart as reasoning, under either name that is in use."""
+    return _string(getattr(message, "reasoning_content", None)) or _string(getattr(message, "reasoning", None))
+
+
+def _arguments(message: Any) -> str | None:
+    """The arguments of the first function call of a message."""
+    calls = getattr(message, "tool_calls", None)
+    first = calls[0] if isinstance(calls, list) and calls else None
+    return _string(_field(_field(first, "function"), "arguments"))
+
+
+def _joined(content: Any) -> str | None:
+    """Content as text: a string, or the text parts of a list, joined; parts of other types are left out."""
+    if not isinstance(content, list):
+        return _string(content)
+    texts = [_string(_field(part, "text")) for part in content if _field(part, "type") in TEXT_PARTS]
+    found = [text for text in texts if text is not None]
+    return "".join(found) if found else None
+
+
+def _field(part: Any, name: str) -> Any:
+    return part.get(name) if isinstance(part, dict) else getattr(part, name, None)
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(usage: Any, name: str) -> int | None:
+    """A number of tokens that a server reports; None where it reports none that can be one."""
+    value = _field(usage, name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

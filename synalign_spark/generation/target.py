@@ -1,0 +1,141 @@
+"""Where calls go: the address, its secrets, and the SDK's clients for it."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+import openai
+
+from synalign_spark.config import LlmConfig
+from synalign_spark.config.secrets import public_address
+from synalign_spark.errors import EndpointError
+from synalign_spark.generation.dialects import Terms
+from synalign_spark.generation.limits import Take
+
+OPENAI_URL = "https://api.openai.com/v1"
+CONNECT_TIMEOUT_S = 15.0
+SHORTEST_SECRET, LONGEST_MESSAGE = 5, 1_000  # characters
+HIDDEN = "[hidden]"
+NO_KEY = "none"
+HARMLESS_QUERY = frozenset({"api-version", "version", "deployment", "model"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how to ask. Secrets stay in memory: key, headers and address are left out of ``repr``."""
+
+    base_url: str = field(repr=False)
+    model: str
+    terms: Terms
+    timeout_s: float
+    max_attempts: int
+    api_key: str = field(repr=False)  # empty for none
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+    prices_usd: tuple[float, float] = (0.0, 0.0)  # a million tokens of prompts, and of answers
+
+    @property
+    def request_headers(self) -> dict[str, Any]:
+        """Headers of every request, for the SDK: without a key there is none for it either."""
+        keyed = self.api_key or "authorization" in {name.lower() for name in self.headers}
+        return dict(self.headers) | ({} if keyed else {"Authorization": openai.Omit()})
+
+    def take(self, prompt_tokens: int, completion_tokens: int) -> Take:
+        """So many tokens, with their price."""
+        usd = (prompt_tokens * self.prices_usd[0] + completion_tokens * self.prices_usd[1]) / 1e6
+        return Take(prompt_tokens + completion_tokens, usd)
+
+    def scrub(self, text: str) -> str:
+        """The text without what is secret, at most 1,000 characters of it."""
+        for secret in self._secrets():
+            text = text.replace(secret, HIDDEN)
+        return text[:LONGEST_MESSAGE]
+
+    def _secrets(self) -> list[str]:
+        """Key, values of headers, and the user's part and query values of the address; longest first, since one may hold another."""
+        parts = urlsplit(self.base_url)
+        in_query = [value for name, value in parse_qsl(parts.query) if name.lower() not in HARMLESS_QUERY]
+        in_address = [unquote(part) for part in (parts.username, parts.password) if part]
+        found = {self.api_key, *self.headers.values(), *in_query, *in_address}
+        found |= {word for value in self.headers.values() for word in value.split()}  # 'Bearer ...' is told without its first word
+        return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def target_of(llm: LlmConfig, address: str | None, terms: Terms, timeout_s: float | None = None) -> Target:
+    """The target of a configuration, with its secrets from the environment. address: instead of the configured one.
+
+    Raises EndpointError where a variable is not set that must be."""
+    base_url, headers = address or llm.base_url or OPENAI_URL, _headers(llm)
+    key = os.environ.get(llm.api_key_env, "").strip()
+    if not key and llm.provider == "openai" and llm.base_url is None:
+        raise EndpointError(
+            f"generate.llm.api_key_env: {llm.api_key_env} is not set; export {llm.api_key_env}=... or set generate.llm.base_url"
+        )
+    prices = (llm.price_input_usd or 0.0, llm.price_output_usd or 0.0)
+    return Target(base_url, llm.model, terms, timeout_s or llm.timeout_s, llm.max_attempts, key, headers, prices)
+
+
+def _headers(llm: LlmConfig) -> dict[str, str]:
+    values = {name: os.environ.get(variable, "").strip() for name, variable in llm.headers.items()}
+    for name, value in values.items():
+        if not value:
+            raise EndpointError(
+                f"generate.llm.headers: {name} is to come from {llm.headers[name]}, which is not set; export {llm.headers[name]}=..."
+            )
+        if not value.isascii() or not value.isprintable():
+            raise EndpointError(
+                f"generate.llm.headers: the value of {name} in {llm.headers[name]} cannot be sent; it must be one line of ASCII"
+            )
+    return values
+
+
+def unusable(llm: LlmConfig, address: str | None, message: str) -> EndpointError:
+    """The error for an endpoint that cannot be used at all."""
+    return EndpointError(
+        f"the language model cannot be used: {message}; generate.llm.base_url={public_address(address or '')!r}, generate.llm.model={llm.model!r}, "
+        f"key from ${llm.api_key_env}: check the address, the model's name and the key; stored answers are kept, start the run again to go on"
+    )
+
+
+def sync_client(target: Target) -> openai.OpenAI:
+    """The SDK's client for the calls before the work."""
+    timeout = openai.Timeout(target.timeout_s, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
+    transport = openai.DefaultHttpxClient(timeout=timeout, trust_env=not on_loopback(target.base_url))
+    return openai.OpenAI(http_client=transport, timeout=timeout, **_connection(target))
+
+
+def async_client(target: Target) -> openai.AsyncOpenAI:
+    """The SDK's client on the aiohttp transport (twice the calls a second of the default one), where that is installed."""
+    timeout = openai.Timeout(target.timeout_s + 5, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
+    options: dict[str, Any] = {"timeout": timeout, "trust_env": not on_loopback(target.base_url)}
+    try:
+        transport = openai.DefaultAioHttpClient(**options)
+    except RuntimeError:
+        transport = openai.DefaultAsyncHttpxClient(**options)
+    return openai.AsyncOpenAI(http_client=transport, timeout=timeout, **_connection(target))
+
+
+def on_loopback(address: str) -> bool:
+    """Whether an address is this machine's own: proxies of the environment are not asked for it.
+
+    >>> on_loopback("http://127.0.0.1:8000/v1"), on_loopback("http://llm.example/v1")
+    (True, False)
+    """
+    host = urlsplit(address).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _connection(target: Target) -> dict[str, Any]:
+    """What both clients are made with. The address's query stays behind the path of every request."""
+    parts = urlsplit(target.base_url)
+    return {
+        "base_url": urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
+        "default_query": dict(parse_qsl(parts.query, keep_blank_values=True)),
+        "api_key": target.api_key or NO_KEY,
+        "max_retries": 0,
+    }

@@ -1,0 +1,89 @@
+"""Where calls go: secrets that stay hidden, and addresses that keep their query."""
+
+import pytest
+
+from synalign_spark.config import LlmConfig
+from synalign_spark.config.files import validate
+from synalign_spark.errors import ConfigError, EndpointError
+from synalign_spark.generation.dialects import Terms
+from synalign_spark.generation.target import on_loopback, target_of
+
+
+@pytest.fixture
+def target(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-key-secret")
+    monkeypatch.setenv("MY_HEADER", "ab cd efg")
+    monkeypatch.setenv("MY_TOKEN", "Bearer token-secret")
+    llm = LlmConfig(
+        provider="openai",
+        base_url="http://user-secret:pass%2Dsecret@host/v1?api-version=2024-06-01&key=query-secret",
+        api_key_env="MY_KEY",
+        headers={"x-one": "MY_HEADER", "Authorization": "MY_TOKEN"},
+    )
+    return target_of(llm, None, Terms())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sk-key-secret",
+        "ab cd efg",
+        "token-secret",
+        "Bearer token-secret",
+        "user-secret",
+        "pass-secret",
+        "query-secret",
+        "?key=query-secret",
+    ],
+)
+def test_what_is_secret_is_cut_out_of_errors(said, target):
+    scrubbed = target.scrub(f"the server repeats {said} and api-version 2024-06-01")
+    assert "secret" not in scrubbed
+    assert "ab cd" not in scrubbed
+    assert "[hidden]" in scrubbed
+    assert "2024-06-01" in scrubbed
+
+
+def test_secrets_are_not_in_the_representation(target):
+    assert "secret" not in repr(target)
+    assert "efg" not in repr(target)
+
+
+@pytest.mark.parametrize("value", ["", "  ", "two\nlines", "ümlaut"])
+def test_a_header_without_a_value_that_can_be_sent_is_an_error(value, monkeypatch):
+    monkeypatch.setenv("MY_HEADER", value)
+    with pytest.raises(EndpointError, match="generate.llm.headers: .*x-one.*MY_HEADER") as err:
+        target_of(LlmConfig(headers={"x-one": "MY_HEADER"}), None, Terms())
+    assert not value.strip() or value not in str(err.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://127.9.9.9/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://localhost/v1", True),
+        ("http://10.0.0.1/v1", False),
+        ("https://localhost.example.com/v1", False),
+    ],
+)
+def test_addresses_of_this_machine(address, own):
+    assert on_loopback(address) == own
+
+
+@pytest.mark.parametrize(
+    ("llm", "message"),
+    [
+        ({"extra_body": {"top_k": 1, "top_p": 0.5}}, "generate.llm.extra_body.top_p is not for extra_body: set generate.llm.top_p"),
+        ({"extra_body": {"stream": True}}, "generate.llm.extra_body.stream is not for extra_body: one whole answer a call is read"),
+        ({"headers": {"api key": "KEY"}}, "generate.llm.headers.api key is no name of a header"),
+        ({"headers": {"api-key": "sk-SECRET-1"}}, "generate.llm.headers: got a hidden value"),
+        ({"api": "completion", "structured_output": "tool"}, "generate.llm.structured_output 'tool' needs messages"),
+        ({"token_parameter": "tokens"}, "generate.llm.token_parameter: got 'tokens'"),
+    ],
+)
+def test_settings_that_cannot_be_meant(llm, message):
+    with pytest.raises(ConfigError, match=message) as err:
+        validate({"source": {"path": "x"}, "generate": {"llm": llm}})
+    assert "SECRET" not in str(err.value)

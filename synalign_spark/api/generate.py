@@ -98,7 +98,7 @@ def generate(
     with _stored_answers(None if ledger is None else str(ledger)) as folder:
         result = engine.generate(table, counts, cfg, seed, folder, Progress() if progress else Progress(Console(quiet=True), live=False))
     if result.synthetic.num_rows < n:
-        why = {key: result.summary[key] for key in ("stopped_by", "calls", "refused")}
+        why = {key: result.summary[key] for key in ("stopped_by", "missing_by_label", "labels_given_up", "calls", "refused")}
         warnings.warn(f"generate: {result.synthetic.num_rows} of {n} rows were accepted: {why}", stacklevel=2)
     return cast("Frame", _like(demonstrations, result.synthetic))
 

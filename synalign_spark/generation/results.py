@@ -40,14 +40,20 @@ class Rows:
     accepted: Counter[str | None] = field(default_factory=Counter)  # rows by label
     refused: Counter[str] = field(default_factory=Counter)  # rows by reason
     statuses: Counter[str] = field(default_factory=Counter)  # calls by status
+    _refused_of: Counter[tuple[str | None, str]] = field(default_factory=Counter)  # rows by label and reason
 
-    def add_call(self, request: Request, answer: Answer, parsed: Parsed | None) -> None:
-        """parsed: None for a call without an answer."""
+    def refused_of(self, label: str | None) -> Counter[str]:
+        """Refused rows of a label by reason."""
+        return Counter({reason: n for (of, reason), n in self._refused_of.items() if of == label})
+
+    def add_call(self, request: Request, answer: Answer, parsed: Parsed | None, reask_of: str | None = None) -> None:
+        """parsed: None for a call without an answer; reask_of: id of the call whose answer was of no use."""
         status = parsed.status if parsed else answer.status
         self.statuses[status] += 1
         row = {
             "request_id": request.request_id,
             "step": request.step,
+            "reask_of": reask_of,
             "label": request.label,
             "prompt_hash": request.prompt.digest,
             "model": request.model,
@@ -99,6 +105,7 @@ class Rows:
     def add_refusal(self, request: Request, index: int, text: str | None, reason: str, detail: str | None) -> None:
         """index: place of the row in its answer; -1 for a whole answer."""
         self.refused[reason] += 1
+        self._refused_of[request.label, reason] += 1
         row = {
             "request_id": request.request_id,
             "row_index": index,

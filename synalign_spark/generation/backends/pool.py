@@ -5,14 +5,15 @@ What sends them is a backend's business: see ``ray_pool`` and ``in_process``.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation import embedded, endpoint
 from synalign_spark.generation.backends.protocol import Callers, Pool
-from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.client import Target
 from synalign_spark.generation.limits import Allowance, Budget
+from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
 
 LOOK_S = 2.0  # between two looks at the pressure
@@ -51,9 +52,8 @@ class CallPool:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def run(self, requests: Sequence[Request], budget: Budget, notify: Callable[[], None]) -> Iterator[Answer]:
+    def run(self, waiting: Waiting, budget: Budget, notify: Callable[[], None]) -> Iterator[Answer]:
         """Answers in the order of arrival, at most ``llm.concurrency`` requests in flight: see ``Pool.run``."""
-        waiting = list(reversed(requests))
         self.stopped_by = None
         while waiting or self._callers.in_flight:
             self._send(waiting, budget)
@@ -63,26 +63,26 @@ class CallPool:
             for request, answer in self._callers.arrived():
                 budget.spend(answer or Answer(request.request_id, "not_asked"))
                 if answer is None:
-                    waiting.append(request)
+                    waiting.put_back(request)
                 elif answer.status == "not_asked":
                     self.stopped_by = answer.error
                 elif answer.status == "fatal":
                     raise endpoint.unusable(self._cfg.llm, self._target.base_url if self._target else None, answer.error or "")
                 else:
                     yield answer
-        if requests and self._target is not None:
+        if self._target is not None:
             self.pressure = self._callers.pressure()
 
-    def _send(self, waiting: list[Request], budget: Budget) -> None:
-        """Sends the last of ``waiting``, and on, as far as concurrency and budget go."""
+    def _send(self, waiting: Waiting, budget: Budget) -> None:
+        """Sends the first of ``waiting``, and on, as far as concurrency and budget go."""
         while waiting and not self.stopped_by and self._callers.in_flight < self._cfg.llm.concurrency:
-            broken = budget.admit(waiting[-1])
+            broken = budget.admit(waiting.first())
             if broken:
                 # Calls in flight may use less than they reserved, so this is final only when none is left.
                 self.stopped_by = None if self._callers.in_flight else broken
                 return
             self._open(budget)
-            self._callers.send(waiting.pop())
+            self._callers.send(waiting.take())
 
     def _look(self, notify: Callable[[], None]) -> None:
         """Renews ``pressure`` now and then."""

@@ -6,8 +6,7 @@ from pydantic import Field, model_validator
 
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
-
-ROWS_A_SET = 10  # candidate rows of a demonstration set where the user names no number; more of them repeat each other
+from synalign_spark.core import defaults
 
 
 class LimitsConfig(Section):
@@ -74,7 +73,7 @@ class GenerateConfig(Section):
     rows_per_request: Positive = Field(5, description="Rows asked for in one call.")
     max_rows_per_set: Positive | None = Field(
         None,
-        description="Candidate rows asked for from one demonstration set at most; null is 10, or rows_per_request where that is more. "
+        description=f"Candidate rows asked for from one demonstration set at most; null is {defaults.ROWS_A_SET}, or rows_per_request where that is more. "
         "A larger number may send the same prompt again.",
     )
     max_reasks: int = Field(
@@ -98,7 +97,7 @@ class GenerateConfig(Section):
     @property
     def rows_a_set(self) -> int:
         """Candidate rows asked for from one demonstration set at most."""
-        return self.max_rows_per_set or max(ROWS_A_SET, self.rows_per_request)
+        return self.max_rows_per_set or max(defaults.ROWS_A_SET, self.rows_per_request)
 
     @property
     def calls_a_set(self) -> int:

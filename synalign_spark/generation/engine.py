@@ -22,12 +22,11 @@ from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHe
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.parsing import Parsed
-from synalign_spark.generation.plan import Label, Planner, Slot, demonstration_sets_of, label_shares
+from synalign_spark.generation.plan import FIRST_WAVE_CALLS, Label, Planner, Slot, demonstration_sets_of, label_shares
 from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
 from synalign_spark.generation.wave import Asked, Job, Planned, Wave
 from synalign_spark.progress import Progress, Task
 
-FIRST_WAVE_CALLS = 20  # each wave may be twice as large as the one before: it rests on twice as many results
 MAX_WAVE_CALLS = 5_000
 LEAST_YIELD = 0.2  # share of rows accepted that the next wave counts on, at least
 REMEDIES = {

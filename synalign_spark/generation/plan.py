@@ -18,6 +18,7 @@ from synalign_spark.generation.prompts import Prompt, attributes_prompt, random_
 from synalign_spark.generation.reask import asked_again
 
 WITH_DEMONSTRATIONS = ("synalign", "fewshot")
+FIRST_WAVE_CALLS = 20  # each wave may be twice as large as the one before: it rests on twice as many results
 TRUSTED_YIELD = 0.5  # share of a label's rows accepted from which a fresh set is not first tried with one call
 MOST_DRAWS = 20  # of attributes, until they differ from those of earlier calls
 Label = str | None

@@ -104,6 +104,10 @@ def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
     flat = {"run.seed": dumped["run"]["seed"]}
     for section in step.sections:
         flat |= _flatten(dumped[section], section)
+    if "select" in step.sections:  # auto stands for what the generation needs
+        flat["select.demonstration_sets"] = cfg.demonstration_sets
+        if cfg.select.demonstration_sets == "auto" and cfg.generate.label_shares is not None:
+            flat["generate.label_shares"] = cfg.generate.label_shares
     return flat
 
 

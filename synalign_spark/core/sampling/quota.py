@@ -66,7 +66,7 @@ def interleaved(have: npt.ArrayLike, targets: npt.ArrayLike, gain: npt.ArrayLike
     much as one turn away from its share while all have turns left. Ties go to the earlier entry.
 
     >>> interleaved([0, 0], [3, 1], [5, 5], [3, 1], 10)
-    [0, 0, 1, 0]
+    [0, 0, 0, 1]
     """
     held, wanted, step = (np.array(values, dtype=np.float64) for values in (have, targets, gain))
     left = np.array(turns, dtype=np.int64)

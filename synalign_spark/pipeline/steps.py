@@ -64,6 +64,7 @@ class Step:
 
 
 # Format 2 of cluster, select, generate and align: columns were given the field's terms (cluster share, attribute set, label confidence, ...).
+# Format 3 of generate: calls.reask_of.
 STEPS: tuple[Step, ...] = (
     Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
     Step("embed", "embed", ("embed",), ("ingest",), (tables.EMBEDDINGS,), {"origin": "real"}),
@@ -75,7 +76,7 @@ STEPS: tuple[Step, ...] = (
         ("generate", "ingest"),
         ("ingest", "select"),
         (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS),
-        format=2,
+        format=3,
     ),
     Step("embed-synthetic", "embed", ("embed",), ("generate",), (tables.EMBEDDINGS,), {"origin": "synthetic"}),
     Step(

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from synalign_spark.cli import plan
+from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,3 +75,16 @@ def test_a_plan_in_words_says_that_nothing_was_called(tmp_path, monkeypatch):
     assert "real rows: 50 (no labels" in done.stdout
     assert "row chars from: assumed" in done.stdout
     assert "no call to the language model was made" in done.stdout
+
+
+def test_an_interrupt_says_how_far_it_was(capsys):
+    def action():
+        err = KeyboardInterrupt()
+        err.add_note("generate: with 120 of 200 rows; missing: bad 60, good 20")
+        raise err
+
+    with pytest.raises(SystemExit) as ended:
+        exit_with(action)
+    assert ended.value.code == 130
+    assert "missing: bad 60, good 20" in (said := capsys.readouterr().err)
+    assert "start it again with the same command" in said

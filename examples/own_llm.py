@@ -35,7 +35,7 @@ def main() -> None:
     given = parser.parse_args()
 
     real = film_reviews(given.real_rows)
-    demonstrations = sa.select(real, text="text", label="label", n=min(60, given.real_rows // 2))
+    demonstrations = sa.select(real, text="text", label="label", n=max(60, given.rows))
     synthetic = sa.generate(
         demonstrations,
         llm=given.llm,

@@ -102,7 +102,7 @@ def generate(
     for note in result.summary["gate_notes"]:
         warnings.warn(f"generate: {note}", stacklevel=2)
     if result.synthetic.num_rows < n:
-        why = {key: result.summary[key] for key in ("stopped_by", "calls", "refused")}
+        why = {key: result.summary[key] for key in ("stopped_by", "missing_by_label", "labels_given_up", "calls", "refused")}
         warnings.warn(f"generate: {result.synthetic.num_rows} of {n} rows were accepted: {why}", stacklevel=2)
     return cast("Frame", _like(demonstrations, result.synthetic))
 

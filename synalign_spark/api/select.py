@@ -41,19 +41,20 @@ def select(
     picked within each label and rows without one are left out.
 
     real: real rows, a pandas or a Spark DataFrame. A pandas frame is worked on in this process, without Java.
-    n: demonstrations in all, ``n // rows_per_set`` sets of ``rows_per_set`` (3) each; fewer come back where rows run out.
+    n: demonstrations in all, ``n // rows_per_set`` sets of ``rows_per_set`` (3) each. A cluster that is picked again shows its
+    next rows; once all were shown, others of its sets of rows, never one twice; fewer come back where there are no more.
     text, label, embedding, id, weight: column names. embedding: a vector a row, of one width (then no model is needed);
     id: unique ids, by default the sha256 of the text, or of label and text; weight: how much a row counts in the
     share of its cluster, null is 1, rows of weight 0 are left out. Rows of one text (and label) count as one row.
     seed: of the k-means sample, its start, and the choice of rows by hash.
     earlier: what earlier calls returned for the same rows and options, concatenated: this call goes on from the
-    variance that they left, and shows other rows.
+    variance that they left, and shows other rows, or other sets of rows once all were shown.
     options: any key of the configuration's sections ``select``, ``cluster`` and ``embed``: rows_per_set, choice, alpha,
     length_scale, noise, quota, reach_sd, k, sample_rows, model, ...
 
-    Returns a frame of the same kind, by label, set and rank: round, label, set_rank, cluster_id, rank_in_set, doc_id, text,
-    posterior_sd (of the cluster, before its set was picked, prior 1), words_p10, words_p90, chars_p10 and chars_p90 (how long the
-    label's rows in the cluster are), and of the set cluster_share, acquisition,
+    Returns a frame of the same kind, by label, round, set and rank: round (a label's rounds have a set a cluster at most), label,
+    set_rank, cluster_id, rank_in_set, doc_id, text, posterior_sd (of the cluster, before its set was picked, prior 1), words_p10,
+    words_p90, chars_p10 and chars_p90 (how long the label's rows in the cluster are), and of the set cluster_share, acquisition,
     mean_sd_after and coverage_after; ``selection_trace`` gives those once a set. The index of a pandas result is that of
     the rows in ``real``. The same rows give the same demonstrations in both kinds, in any order or partitioning.
     Raises ConfigError for an unknown option or one out of its limits, DataError for rows that cannot be used.

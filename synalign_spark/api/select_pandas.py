@@ -41,8 +41,8 @@ def select_pandas(real: pd.DataFrame, columns: RealColumns, cfg: Config, seed: i
         found = cluster_rows(rows.ids, rows.vectors, cfg.cluster, seed)
         before = [] if earlier is None else _picked_sets(earlier, rows, found)
         clusters = count_labels(found, rows.labels, rows.weights)
-        check_n(cfg.select, clusters.labels())
-        sets = demonstration_sets(clusters, cfg.select, before)
+        check_n(cfg.demonstration_sets, cfg.select.rows_per_set, clusters.labels())
+        sets = demonstration_sets(clusters, cfg.select, cfg.demonstration_sets, before, seed)
     except ValueError as err:
         raise DataError(f"select: {err}") from err
     check_sets(sets, before)

@@ -16,6 +16,9 @@ def exit_with(action: Callable[[], Any]) -> None:
     except SynalignError as err:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red bold]{type(err).__name__}[/]: {escape(str(err))}")
         raise SystemExit(2 if isinstance(err, ConfigError) else 1) from None
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; start it again with the same command and it goes on where it was")
+    except KeyboardInterrupt as err:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        for note in getattr(err, "__notes__", ()):
+            console.print(escape(note))
+        console.print("stopped; start it again with the same command and it goes on where it was")
         raise SystemExit(130) from None

@@ -1,5 +1,6 @@
 """``synalign plan``: what a run would do, in rows, requests, tokens, cost and time, without a single call."""
 
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,14 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from synalign_spark.config import Config
-from synalign_spark.core import defaults
 from synalign_spark.formatting import number
-from synalign_spark.generation.estimate import estimate
+from synalign_spark.generation.estimate import TYPICAL_ROW_CHARS, estimate
 from synalign_spark.pipeline.runner import source_fingerprints, stored_states
+from synalign_spark.storage.lake_view import LakeView
 from synalign_spark.storage.runs import RunStore
+from synalign_spark.storage.tables import CORPUS
 
 # Rows a second and core of the embedder at some 30 tokens a row, as measured on a 2.6 GHz server core; a guess elsewhere.
 EMBEDDED_ROWS_PER_CORE_S = 60.0
+LOOKED_AT = 10_000  # rows of the corpus in the lake, for their length
+MAX_LABELS = 10_000
 
 
 def make_plan(cfg: Config) -> dict[str, Any]:
@@ -26,9 +30,10 @@ def make_plan(cfg: Config) -> dict[str, Any]:
     states = stored_states(cfg, manifest, source_fingerprints(cfg), store)
     todo = [state.step.name for state in states if not state.done]
     known = manifest["ingest"]["summary"] if "ingest" in manifest and "ingest" not in todo else None
-    labels, counted = (
-        (known["labels"] or {"": known["rows_accepted"]}, "manifest") if known else (count_rows(cfg), "source, before validation")
-    )
+    if known:
+        labels, counted, row_chars = known["labels"] or {"": known["rows_accepted"]}, "manifest", typical_chars(cfg)
+    else:
+        (labels, row_chars), counted = count_rows(cfg), "source, before validation"
     plan: dict[str, Any] = {
         "run_id": cfg.run.id,
         "lake": cfg.lake.path,
@@ -40,13 +45,17 @@ def make_plan(cfg: Config) -> dict[str, Any]:
         plan["embed_minutes"] = round(plan["rows"]["real"] / EMBEDDED_ROWS_PER_CORE_S / cores() / 60, 1)
     if "generate" in todo and cfg.generate.strategy != "imported":
         by_label = {None if label == "" else label: n for label, n in labels.items()}
-        plan["generate"] = estimate(cfg.generate, by_label, expected_sets(cfg, len(labels)), cfg.select.rows_per_set)
+        selected = manifest["select"]["summary"]["demonstration_sets"] if "select" in manifest and "select" not in todo else None
+        n_sets = selected or max(cfg.demonstration_sets, len(labels))
+        found = estimate(cfg.generate, by_label, n_sets, cfg.select.rows_per_set, row_chars or TYPICAL_ROW_CHARS)
+        plan["generate"] = found | {"row_chars_from": "the real rows" if row_chars else "assumed: no real row could be looked at"}
     return plan
 
 
-def expected_sets(cfg: Config, n_labels: int) -> int:
-    """Demonstration sets to expect before the clusters are known."""
-    return cfg.select.demonstration_sets if cfg.select.demonstration_sets != "auto" else defaults.SETS_A_LABEL * n_labels
+def typical_chars(cfg: Config) -> int | None:
+    """Median length of the first rows of the corpus in the lake, in characters; None where there are none."""
+    rows = LakeView(cfg.lake.path, cfg.lake.format, cfg.run.id).head(CORPUS, LOOKED_AT, ["n_chars"])
+    return round(statistics.median(row["n_chars"] for row in rows)) if rows else None
 
 
 def cores() -> int:
@@ -56,8 +65,8 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def count_rows(cfg: Config) -> dict[str, int]:
-    """Source rows by label ('' without one), by one Spark job."""
+def count_rows(cfg: Config) -> tuple[dict[str, int], int | None]:
+    """Source rows by label ('' without one) and the typical length of a row in characters, by one Spark job."""
     from pyspark.sql import functions as F
 
     from synalign_spark.pipeline.session import spark_session
@@ -65,8 +74,12 @@ def count_rows(cfg: Config) -> dict[str, int]:
 
     with spark_session(cfg) as spark:
         rows = read_source(spark, cfg.source)
-        found = rows.groupBy(F.coalesce("label", F.lit("")).alias("label")).count().orderBy("label").limit(10_000).collect()
-    return {row["label"]: row["count"] for row in found}
+        by_label = rows.groupBy(F.coalesce("label", F.lit("")).alias("label"))
+        counted = by_label.agg(F.count("*").alias("n"), F.percentile_approx(F.length("text"), 0.5).alias("chars"))
+        found = counted.orderBy("label").limit(MAX_LABELS).collect()
+    measured = [(row["n"], row["chars"]) for row in found if row["chars"]]
+    chars = round(sum(n * chars for n, chars in measured) / sum(n for n, _ in measured)) if measured else None
+    return {row["label"]: row["n"] for row in found}, chars
 
 
 def render(plan: Mapping[str, Any], console: Console) -> None:

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_v
 
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
+from synalign_spark.core import defaults
 
 Gate = Literal["form", "meta", "pii", "length", "language", "copied", "near_duplicate"]
 PLACEHOLDER = r"\{(\w+)\}"  # a field in generate.text_template
@@ -157,6 +158,14 @@ class GenerateConfig(Section):
     target_rows: Positive = Field(1_000, description="Accepted rows to end with.")
     max_candidates: Positive | None = Field(None, description="Stop after this many candidate rows; null is 5 * target_rows.")
     rows_per_request: Positive = Field(5, description="Rows asked for in one call.")
+    max_rows_per_set: Positive | None = Field(
+        None,
+        description=f"Candidate rows asked for from one demonstration set at most; null is {defaults.ROWS_A_SET}, or rows_per_request where that is more. "
+        "A larger number may send the same prompt again.",
+    )
+    max_reasks: int = Field(
+        1, ge=0, description="How often a call is asked again whose answer does not parse (the fault is said) or was cut off (fewer rows)."
+    )
     attributes: list[str] = Field(
         default_factory=lambda: ["topic", "tone", "style", "formality", "sentiment intensity", "perspective", "length"],
         min_length=1, description="Latent attributes of stage 1.",
@@ -185,6 +194,16 @@ class GenerateConfig(Section):
     llm: LlmConfig = Field(default_factory=LlmConfig, description="The language model.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="Rate limits and budgets.")
 
+    @property
+    def rows_a_set(self) -> int:
+        """Candidate rows asked for from one demonstration set at most."""
+        return self.max_rows_per_set or max(defaults.ROWS_A_SET, self.rows_per_request)
+
+    @property
+    def calls_a_set(self) -> int:
+        """Calls for rows made from one demonstration set at most."""
+        return self.rows_a_set // self.rows_per_request
+
     @model_validator(mode="after")
     def _consistent(self) -> "GenerateConfig":
         given = self.imported.path or self.imported.table or self.imported.package
@@ -201,6 +220,11 @@ class GenerateConfig(Section):
         self._check_fields()
         if self.llm.backend == "in_process" and self.llm.ray_address:
             raise ValueError("llm.ray_address is set but llm.backend is 'in_process'; set llm.backend to 'ray' or remove the address")
+        if self.max_rows_per_set is not None and self.max_rows_per_set < self.rows_per_request:
+            raise ValueError(
+                f"max_rows_per_set is {self.max_rows_per_set}, less than the rows_per_request={self.rows_per_request} of one call; "
+                "raise max_rows_per_set or lower rows_per_request"
+            )
         priced = self.llm.price_input_usd is not None and self.llm.price_output_usd is not None
         if self.limits.max_cost_usd is not None and not priced:
             raise ValueError("limits.max_cost_usd needs llm.price_input_usd and llm.price_output_usd")

@@ -1,5 +1,7 @@
 """The whole configuration, and the few keys of the report."""
 
+import math
+
 from pydantic import Field, model_validator
 
 from synalign_spark.config.alignment import AlignConfig, ResampleConfig
@@ -8,6 +10,7 @@ from synalign_spark.config.generation import GenerateConfig
 from synalign_spark.config.section import Positive, Section
 from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectConfig
 from synalign_spark.config.source import IngestConfig, SourceConfig
+from synalign_spark.core import defaults
 
 
 class ReportConfig(Section):
@@ -35,6 +38,14 @@ class Config(Section):
     align: AlignConfig = Field(default_factory=AlignConfig)
     resample: ResampleConfig = Field(default_factory=ResampleConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
+
+    @property
+    def demonstration_sets(self) -> int:
+        """Sets of real rows to show: as configured, or as many as the rows to generate need."""
+        if self.select.demonstration_sets != "auto":
+            return self.select.demonstration_sets
+        needed = math.ceil(defaults.SETS_MARGIN * self.generate.target_rows / self.generate.rows_a_set)
+        return min(needed, defaults.MOST_SETS)
 
     @model_validator(mode="after")
     def _source_given(self) -> "Config":

@@ -40,7 +40,8 @@ class SelectConfig(Section):
 
     demonstration_sets: Positive | Literal["auto"] = Field(
         "auto",
-        description=f"Clusters to show rows of, over all labels; auto is all that have rows, at most {defaults.SETS_A_LABEL} a label.",
+        description="Sets of real rows to show, over all labels; auto is what generate.target_rows and generate.max_rows_per_set need, "
+        f"times {defaults.SETS_MARGIN:g} for rows that are refused, at most {defaults.MOST_SETS:,}.",
     )
     rows_per_set: Positive = Field(3, description="Real rows shown per demonstration set.")
     choice: Literal["nearest", "hash"] = Field("nearest", description="Rows nearest the centroid, or drawn by hash.")

@@ -6,8 +6,7 @@ the order in which answers arrived, so a duplicate is always the later row of th
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from synalign_spark.config import GenerateConfig
@@ -16,6 +15,7 @@ from synalign_spark.core.text import normalise
 from synalign_spark.generation.gates import copies, form, label_agreement, language, length, meta, near_duplicate, pii
 from synalign_spark.generation.gates.check import Check, Find, Label, calibrated
 from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
+from synalign_spark.generation.plan import DemonstrationSet
 
 SHOWN_CHARS = 80  # of an accepted row in the reason why another is refused
 
@@ -66,10 +66,11 @@ class Acceptor:
         found = calibrated(self._checks(labels), real.rows[:CALIBRATION_ROWS])
         self._first, self.switched_off = found.first, dict(found.switched_off)
         self._disagrees = self._agreement()
+        self._masks = pii.GATE in self._gates and cfg.pii == "mask"
         self._texts: set[bytes] = set()
         self._wholes: set[int] = set()
         self._near = near_duplicate.NearDuplicates()
-        self._unscanned: list[tuple[str, Hashable]] = []
+        self._unscanned: list[tuple[str, DemonstrationSet | None]] = []
 
     def _checks(self, labels: Sequence[Label]) -> list[Check]:
         """The checks that are asked for, the cheapest first."""
@@ -104,7 +105,7 @@ class Acceptor:
     def check(self, raw: str, label: Label = None) -> Verdict:
         """The verdict on one row of a label. Does not remember it: see ``accept``."""
         cfg, text = self._cfg, without_label(normalise(raw), label)
-        if pii.GATE in self._gates and cfg.pii == "mask":
+        if self._masks:
             text = pii.masked(text)
         if not any(char.isalpha() for char in text):
             return Verdict(text, "empty", "no letters" if text else "no text")
@@ -119,6 +120,10 @@ class Acceptor:
         if self._disagrees and (found := self._disagrees(text, label)):
             return Verdict(text, label_agreement.GATE, found)
         return Verdict(text)
+
+    def parts(self, fields: Mapping[str, str]) -> dict[str, str]:
+        """The parts of a row as they may be stored: masked where the text is."""
+        return {name: pii.masked(value) if self._masks else value for name, value in fields.items()}
 
     def _copy(self, text: str) -> Verdict | None:
         if copies.GATE not in self._gates or not self._real.copies.in_memory:
@@ -142,7 +147,7 @@ class Acceptor:
             return Verdict(text, near_duplicate.GATE, f"{how} with the accepted row {other[:SHOWN_CHARS]!r}")
         return None
 
-    def accept(self, verdict: Verdict, source: Hashable = None) -> None:
+    def accept(self, verdict: Verdict, source: DemonstrationSet | None = None) -> None:
         """Remembers an accepted row, so that its repetitions are duplicates. source: what it was written from, for ``recheck``."""
         self._texts.add(_digest(verdict.text))
         if near_duplicate.GATE in self._gates:
@@ -151,51 +156,12 @@ class Acceptor:
         if copies.GATE in self._gates and not self._real.copies.in_memory:
             self._unscanned.append((verdict.text, source))
 
-    def recheck(self) -> list[tuple[Verdict, Hashable]]:
+    def recheck(self) -> list[tuple[Verdict, DemonstrationSet | None]]:
         """The rows accepted since the last call that are copies of real rows after all, each with its source; none where copies
         are looked up at once. One pass over the corpus, for all of them together: see ``RealRows.in_memory``."""
         rows, self._unscanned = self._unscanned, []
         shares = self._real.copies.overlaps([text for text, _ in rows]) if rows else []
         return [(found, source) for (text, source), share in zip(rows, shares, strict=True) if (found := self._copied(text, share))]
-
-
-class Yields:
-    """What came of the rows that were written from one source (a demonstration set, an attribute set): accepted ones and refused ones.
-
-    >>> yields = Yields()
-    >>> yields.count("a set", None), yields.count("a set", "copied"), yields.count("a set", "surplus")
-    (None, None, None)
-    >>> yields.accepted("a set"), yields.refused("a set"), yields.share("a set")
-    (1, 1, 0.5)
-    """
-
-    NOT_ITS_FAULT = ("surplus",)  # the label had its rows already
-
-    def __init__(self) -> None:
-        self._rows: dict[Hashable, Counter[str | None]] = {}
-
-    def count(self, source: Hashable, reason: str | None) -> None:
-        """Counts one row of a source. reason: None for an accepted one."""
-        if reason not in self.NOT_ITS_FAULT:
-            self._rows.setdefault(source, Counter())[reason] += 1
-
-    def take_back(self, source: Hashable, reason: str) -> None:
-        """One of its accepted rows was refused after all."""
-        self._rows[source].subtract([None])
-        self.count(source, reason)
-
-    def accepted(self, source: Hashable) -> int:
-        """Its accepted rows."""
-        return self._rows.get(source, Counter())[None]
-
-    def refused(self, source: Hashable) -> int:
-        """Its rows that were refused for what they say."""
-        return self._rows.get(source, Counter()).total() - self.accepted(source)
-
-    def share(self, source: Hashable) -> float:
-        """Share of its rows that were accepted; 1 for a source that no row came of yet."""
-        counts = self._rows.get(source, Counter())
-        return counts[None] / counts.total() if counts else 1.0
 
 
 def _digest(text: str) -> bytes:

@@ -4,43 +4,39 @@ A wave's plan follows from the results of the waves before it, never from the or
 arrive; so a run that was killed and resumed from its ledger ends with the tables of an undisturbed one.
 """
 
-import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.core.sampling.quota import quotas
+from synalign_spark.core.sampling.quota import interleaved, quotas
 from synalign_spark.errors import EndpointError
-from synalign_spark.generation.acceptance import Acceptor, Yields
+from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
-from synalign_spark.generation.calls import TRANSIENT, Answer, Request
+from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.gates.profile import RealProfile
+from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHealth, describe
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
-from synalign_spark.generation.parsing import parse_answer, parse_attributes
-from synalign_spark.generation.plan import (
-    ATTRIBUTES_ATTEMPTS,
-    DemonstrationSet,
-    Label,
-    Planner,
-    Slot,
-    demonstration_sets_of,
-    label_shares,
-    make_attribute_set,
-)
+from synalign_spark.generation.plan import FIRST_WAVE_CALLS, Label, Planner, Slot, demonstration_sets_of, label_shares
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
+from synalign_spark.generation.wave import Asked, Job, Planned, Wave
 from synalign_spark.progress import Progress, Task
 
 MAX_WAVE_CALLS = 5_000
 LEAST_YIELD = 0.2  # share of rows accepted that the next wave counts on, at least
-HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9
+REMEDIES = {
+    "max_candidates": "raise generate.max_candidates, or see in the refusals table why so many rows were refused",
+    "demonstration_sets": "the demonstration sets are used up: give more (select.demonstration_sets), or let each bring more rows "
+    "(generate.max_rows_per_set)",
+    "labels_given_up": "see generate.task and generate.llm",
+}
 
 
 def generate(
@@ -60,35 +56,17 @@ def generate(
     folder for the embedded model's logs; real: what the gates know of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used,
     ConfigError for label shares that do not fit. A failed call is a row, never an exception."""
     with progress.task("generate", total=cfg.target_rows, unit="rows") as task, open_pool(cfg, ledger_dir, log_dir) as pool:
-        return _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task, real).finish()
-
-
-@dataclass
-class _Health:
-    """Tells a hopeless endpoint from a bad patch. describe: what went wrong so far, in words."""
-
-    limit: int
-    describe: Callable[[], str]
-    calls: int = 0
-    failed: int = 0
-    streak: int = 0
-
-    def arrived(self, answer: Answer) -> None:
-        """Counts faults in the order of arrival. Raises EndpointError when call after call fails for good."""
-        self.streak = self.streak + 1 if answer.status in TRANSIENT else 0
-        if self.streak >= self.limit:
-            raise EndpointError(
-                f"{self.streak} calls in a row failed, all retries included (last: {answer.status}: {answer.error}); {self.describe()} "
-                "stored answers are kept, start the run again to go on"
-            )
-
-    def taken(self, usable: bool) -> None:
-        """Counts answers without use in the order of the plan. Raises EndpointError when nearly every call gives one."""
-        self.calls, self.failed = self.calls + 1, self.failed + (not usable)
-        if self.calls >= HOPELESS_CALLS and self.failed > HOPELESS_SHARE * self.calls:
-            raise EndpointError(
-                f"{self.failed} of the first {self.calls} calls gave nothing usable; {self.describe()} see generate.llm and generate.task"
-            )
+        run = _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task, real)
+        try:
+            result = run.finish()
+        except KeyboardInterrupt as err:
+            err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
+            raise
+    if result.summary["missing_by_label"]:
+        stopped = result.summary["stopped_by"]
+        remedy = REMEDIES.get(stopped, f"raise generate.{stopped} and start it again: it goes on where it was")
+        progress.console.print(f"  generate: stopped by {stopped}, {run.state()}; {remedy}", style="yellow", markup=False, soft_wrap=True)
+    return result
 
 
 class _Run:
@@ -107,7 +85,6 @@ class _Run:
     ) -> None:
         self.cfg, self.pool, self.task = cfg, pool, task
         self.started = time.monotonic()
-        self.field_names = tuple(field.name for field in cfg.fields)
         sets = demonstration_sets_of(demonstrations)
         self.planner = Planner(cfg, seed, sets, label_counts)
         n_sets = {label: len(found) for label, found in sets.items()} if self.planner.shows else None
@@ -115,28 +92,26 @@ class _Run:
         self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)
         shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
         self.acceptor = Acceptor(cfg, sorted(self.quotas, key=str), real or RealProfile.of(shown))
-        self.yields = Yields()
         self.rows = Rows(cfg)
-        self.asked: Counter[Label] = Counter()  # candidate rows asked for
         self.answers = read_ledger(ledger_dir)
         self.reused = 0
         self.budget = Budget(cfg.limits, cfg.llm)
         for answer in self.answers.values():
             self.budget.spend(answer)
-        self.health = _Health(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency), self._describe_faults)
-        self.errors: Counter[str] = Counter()
+        self.health = PoolHealth(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency), self._describe_faults)
+        self.labels = {label: LabelHealth() for label in self.quotas}
+        self.given_up: dict[Label, str] = {}
 
     def finish(self) -> GenerateResult:
-        """Wave after wave until the target, the candidates or the budget end it."""
+        """Wave after wave until the target, the candidates, the demonstration sets or the budget end it."""
         stopped, waves = "", 0
-        while not stopped and (wanted := self._wanted()):
+        while not stopped and (planned := self._plan(waves)):
             waves += 1
-            stopped = self._wave(wanted)
-        accepted = self.rows.accepted.total()
-        if not stopped:
-            dry = any(self.planner.exhausted(label) for label, quota in self.quotas.items() if self.rows.accepted[label] < quota)
-            stopped = "target" if accepted >= self.cfg.target_rows else "no_attribute_sets" if dry else "max_candidates"
-        if accepted == 0:
+            stopped = self._ask(Wave(planned, self.planner, self.cfg, self.answers))
+            self._recheck()
+            self._judge()
+        stopped = stopped or self._why_ended()
+        if self.rows.accepted.total() == 0:
             raise EndpointError(
                 f"generate: no row was accepted ({self._describe_faults()}); stopped by {stopped}. "
                 "See generate.task, generate.llm and generate.limits"
@@ -144,127 +119,137 @@ class _Run:
         self._report()
         return self.rows.result(self._summary(stopped, waves))
 
-    def _wanted(self) -> dict[Label, int]:
-        """Calls for rows per label in the next wave: what is missing over the share of rows accepted so far."""
+    def missing(self, label: Label) -> int:
+        """Rows that the label still lacks."""
+        return self.quotas[label] - self.rows.accepted[label]
+
+    def state(self) -> str:
+        """How far it is, in words.
+
+        'with 120 of 200 rows; missing: bad 60, good 20'"""
+        missing = ", ".join(f"{'rows' if label is None else label} {n:,}" for label in self.quotas if (n := self.missing(label)) > 0)
+        given_up = "".join(f"; label {label!r} was given up: {reason}" for label, reason in self.given_up.items())
+        return f"with {self.rows.accepted.total():,} of {self.cfg.target_rows:,} rows; missing: {missing or 'none'}{given_up}"
+
+    def _plan(self, waves: int) -> list[Planned]:
+        """The calls for rows of the next wave, so that the labels fill up evenly. waves: so far."""
+        n_rows = self.cfg.rows_per_request
         most = self.cfg.max_candidates or 5 * self.cfg.target_rows
-        left = min(MAX_WAVE_CALLS, (most - self.asked.total()) // self.cfg.rows_per_request)
-        wanted: dict[Label, int] = {}
-        for label, quota in self.quotas.items():
-            missing = quota - self.rows.accepted[label]
-            if missing <= 0 or left <= 0 or self.planner.exhausted(label):
-                continue
-            rate = self.rows.accepted[label] / self.asked[label] if self.asked[label] else 1.0
-            calls = math.ceil(missing / (self.cfg.rows_per_request * max(rate, LEAST_YIELD)))
-            wanted[label] = min(calls, left)
-            left -= wanted[label]
-        return wanted
+        asked = sum(health.asked for health in self.labels.values())
+        room = min(FIRST_WAVE_CALLS << min(waves, 20), MAX_WAVE_CALLS, (most - asked) // n_rows)
+        open_ = [label for label in self.quotas if self._is_open(label)]
+        if not open_ or room <= 0:
+            return []
+        gain = [n_rows * max(self._accepted_share(label) or 0.0, LEAST_YIELD) if self.labels[label].asked else n_rows for label in open_]
+        calls = [self._calls_at_most(label, math.ceil(self.missing(label) / per_call)) for label, per_call in zip(open_, gain, strict=True)]
+        have, targets = [self.rows.accepted[label] for label in open_], [self.quotas[label] for label in open_]
+        order = [open_[place] for place in interleaved(have, targets, gain, calls, room)]
+        picks = {label: iter(self.planner.next_sets(label, n, self._accepted_share(label))) for label, n in Counter(order).items()}
+        return [(label, *next(picks[label])) for label in order]
 
-    def _wave(self, wanted: dict[Label, int]) -> str:
-        """Attribute sets, then rows. Returns the limit that stopped it, or an empty string."""
-        planned = [(label, shown) for label, n in wanted.items() for shown in self.planner.next_sets(label, n)]
-        if self.cfg.strategy == "synalign":
-            stopped = self._ask_attributes([shown for _, shown in planned if shown is not None])
-            if stopped:
-                return stopped
-            planned = [(label, shown) for label, shown in planned if shown in self.planner.attribute_sets]
-        slots = [self.planner.slot(label, shown) for label, shown in planned]
-        for slot in slots:
-            self.asked[slot.request.label] += self.cfg.rows_per_request
-        by_id = {slot.request.request_id: slot for slot in slots}
-        stopped = self._ask([slot.request for slot in slots], functools.partial(self._take_rows, by_id))
-        self._recheck()
-        return stopped
+    def _is_open(self, label: Label) -> bool:
+        return self.missing(label) > 0 and label not in self.given_up and self.planner.calls_left(label) != 0
 
-    def _ask_attributes(self, sets: Sequence[DemonstrationSet]) -> str:
-        """Asks for the attribute sets that are missing, a second time where the first answer was of no use."""
-        missing = list(dict.fromkeys(sets))
-        for attempt in range(ATTRIBUTES_ATTEMPTS):
-            missing = [shown for shown in missing if shown not in self.planner.attribute_sets]
-            requests = [self.planner.attributes_request(shown, attempt) for shown in missing]
-            by_id = {request.request_id: shown for request, shown in zip(requests, missing, strict=True)}
-            stopped = self._ask(requests, functools.partial(self._take_attributes, by_id))
-            if stopped:
-                return stopped
-        for shown in missing:
-            if shown not in self.planner.attribute_sets:
-                self.planner.give_up(shown)
-        return ""
+    def _accepted_share(self, label: Label) -> float | None:
+        """Of the label's candidate rows; None before there are any."""
+        asked = self.labels[label].asked
+        return self.rows.accepted[label] / asked if asked else None
 
-    def _ask(self, requests: Sequence[Request], take: Callable[[Request, Answer], None]) -> str:
-        """Gets every answer and takes them in the order of ``requests``, as soon as those before have come.
+    def _calls_at_most(self, label: Label, wanted: int) -> int:
+        bounds = (wanted, self.planner.calls_left(label), self.labels[label].calls_on_trial(self.rows.accepted[label]))
+        return min(bound for bound in bounds if bound is not None)
+
+    def _ask(self, wave: Wave) -> str:
+        """Gets every answer and takes them in the order of the plan, as soon as those before have come.
 
         Returns the limit that stopped it, or an empty string."""
-        stored = {r.request_id: self.answers[r.request_id] for r in requests if r.request_id in self.answers}
-        self.reused += len(stored)
-        arrived, next_ = dict(stored), 0
-        for answer in self.pool.run([r for r in requests if r.request_id not in stored], self.budget, self._report):
+        self._take_all(wave.ready())
+        for answer in self.pool.run(wave.waiting, self.budget, self._report):
             self.health.arrived(answer)
-            arrived[answer.request_id] = answer
-            while next_ < len(requests) and requests[next_].request_id in arrived:
-                take(requests[next_], arrived[requests[next_].request_id])
-                next_ += 1
+            wave.arrived(answer)
+            self._take_all(wave.ready())
             self._report()
-        for request in requests[next_:]:
-            if request.request_id in arrived:
-                take(request, arrived[request.request_id])
-        return "" if len(arrived) == len(requests) else self.pool.stopped_by or "limits"
+        done = wave.done
+        self._take_all(wave.rest())
+        self.reused += wave.reused
+        return "" if done else self.pool.stopped_by or "limits"
 
-    def _take_attributes(self, by_id: Mapping[str, DemonstrationSet], request: Request, answer: Answer) -> None:
-        shown, names = by_id[request.request_id], tuple(self.cfg.attributes)
-        parsed = parse_attributes(answer.answer, answer.finish_reason, names, answer.refusal) if answer.status == "answered" else None
-        self._count(request, answer, parsed)
-        if parsed and parsed.status == "ok":
-            attribute_set = make_attribute_set(request.request_id, shown.label, shown, dict(parsed.attributes))
-            self.planner.attribute_sets[shown] = attribute_set
-            self.rows.add_attribute_set(attribute_set)
+    def _take_all(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            for asked in job.asked:
+                if asked.answer is not None:
+                    self._take(asked, asked.answer)
 
-    def _take_rows(self, by_id: Mapping[str, Slot], request: Request, answer: Answer) -> None:
-        slot, n_rows = by_id[request.request_id], self.cfg.rows_per_request
-        parsed = (
-            parse_answer(request.prompt, answer, n_rows, self.field_names, self.cfg.text_template) if answer.status == "answered" else None
-        )
-        self._count(request, answer, parsed)
-        if parsed is None:
-            return
+    def _take(self, asked: Asked, answer: Answer) -> None:
+        request, parsed = asked.request, asked.parsed
+        self.rows.add_call(request, answer, parsed, asked.reask_of)
+        self.labels[request.label].taken(answer, parsed)
+        if asked.attribute_set is not None:
+            self.rows.add_attribute_set(asked.attribute_set)
+        if isinstance(asked.purpose, Slot):
+            if asked.reask_of is None:
+                self.labels[request.label].asked += self.cfg.rows_per_request
+            if parsed is not None:
+                self._take_rows(asked.purpose, answer, parsed)
+
+    def _take_rows(self, slot: Slot, answer: Answer, parsed: Parsed) -> None:
+        request = slot.request
         if parsed.status != "ok":
             self.rows.add_refusal(request, -1, answer.answer, REFUSAL_REASONS[parsed.status], parsed.detail)
             return
         if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
             self.rows.add_attribute_set(slot.attribute_set)
+        before = self.rows.accepted[request.label] + self.rows.refused["surplus"]
         for index, raw in enumerate(parsed.rows):
             self._take_row(slot, index, raw, parsed.fields[index] if parsed.fields else None)
+        self.planner.taken(slot.demonstration_set, self.rows.accepted[request.label] + self.rows.refused["surplus"] - before)
 
     def _take_row(self, slot: Slot, index: int, raw: str, fields: dict[str, str] | None) -> None:
         request = slot.request
         verdict = self.acceptor.check(raw, request.label)
         if verdict.reason is None and self.rows.accepted[request.label] >= self.quotas[request.label]:
             verdict = replace(verdict, reason="surplus", detail="the label had its rows already")
-        self.yields.count(slot.demonstration_set, verdict.reason)
         if verdict.reason:
             self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
         else:
             self.acceptor.accept(verdict, slot.demonstration_set)
-            self.rows.add_accepted(slot, index, verdict, fields)
+            self.rows.add_accepted(slot, index, verdict, None if fields is None else self.acceptor.parts(fields))
 
     def _recheck(self) -> None:
         """At the end of a wave: takes back rows that only a pass over the corpus shows to be copies."""
-        for verdict, source in self.acceptor.recheck():
-            self.rows.take_back(verdict)
-            self.yields.take_back(source, str(verdict.reason))
+        found = self.acceptor.recheck()
+        self.rows.take_back(verdict for verdict, _ in found)
+        for _, source in found:
+            self.planner.taken(source, -1)
 
-    def _count(self, request: Request, answer: Answer, parsed: Parsed | None) -> None:
-        self.rows.add_call(request, answer, parsed)
-        usable = parsed is not None and parsed.status == "ok"
-        if not usable:
-            self.errors[f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"] += 1
-        self.health.taken(usable)
+    def _judge(self) -> None:
+        """Gives up the labels of which nothing came. Raises EndpointError when no label is left."""
+        for label in self.quotas:
+            reason = self._hopeless(label) if label not in self.given_up and self.missing(label) > 0 else None
+            if reason:
+                self.given_up[label] = reason
+        if set(self.given_up) == set(self.quotas):
+            reasons = "; ".join(reason if label is None else f"label {label!r}: {reason}" for label, reason in self.given_up.items())
+            raise EndpointError(f"generate: {reasons} stored answers are kept; see generate.llm and generate.task")
+
+    def _hopeless(self, label: Label) -> str | None:
+        health = self.labels[label]
+        if self.planner.calls_left(label) == 0 and not self.rows.accepted[label]:
+            return f"its demonstration sets are used up and gave no row; {describe(health.errors, self.rows.refused_of(label))}"
+        return health.hopeless(self.rows.accepted[label], self.rows.refused_of(label))
+
+    def _why_ended(self) -> str:
+        lacking = [label for label in self.quotas if self.missing(label) > 0]
+        waiting = [label for label in lacking if label not in self.given_up]
+        if not lacking:
+            return "target"
+        if not waiting:
+            return "labels_given_up"
+        return "demonstration_sets" if any(self.planner.calls_left(label) == 0 for label in waiting) else "max_candidates"
 
     def _describe_faults(self) -> str:
         """The commonest error and the refused rows, in words."""
-        common = self.errors.most_common(1)
-        parts = [f"the commonest error: {common[0][0][:400]} ({common[0][1]} calls)"] if common else []
-        refused = ", ".join(f"{reason} {n}" for reason, n in self.rows.refused.most_common())
-        return "; ".join(parts + ([f"rows refused: {refused}"] if refused else [])) + ("." if parts or refused else "")
+        return describe(sum((health.errors for health in self.labels.values()), Counter()), self.rows.refused)
 
     def _report(self) -> None:
         """Renews the line of progress."""
@@ -283,10 +268,15 @@ class _Run:
             "accepted": self.rows.accepted.total(),
             "target_rows": self.cfg.target_rows,
             "accepted_by_label": {str(label): self.rows.accepted[label] for label in self.quotas},
+            "missing_by_label": {str(label): n for label in self.quotas if (n := self.missing(label)) > 0},
+            "labels_given_up": {str(label): reason for label, reason in self.given_up.items()},
             "refused": dict(sorted(self.rows.refused.items())),
             "checks_off": dict(sorted(self.acceptor.switched_off.items())),
             "gate_notes": self.acceptor.notes,
             "calls": dict(sorted(self.rows.statuses.items())),
+            "reasks": sum(call["reask_of"] is not None for call in calls),
+            "reasks_usable": sum(call["reask_of"] is not None and call["status"] == "ok" for call in calls),
+            "prompts_distinct": len({call["prompt_hash"] for call in calls}),
             "answers_reused": self.reused,
             "attribute_sets": len(self.rows.attributes),
             "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in calls),

@@ -8,36 +8,54 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.generation import prompts
 from synalign_spark.generation.calls import make_request
-from synalign_spark.generation.plan import WITH_DEMONSTRATIONS, Label, label_shares
+from synalign_spark.generation.plan import FIRST_WAVE_CALLS, TRUSTED_YIELD, WITH_DEMONSTRATIONS, Label, label_shares
 from synalign_spark.generation.prompts import Prompt
 
 CHARS_A_TOKEN = 4.0  # typical of English; requests reserve by a more cautious figure
-TYPICAL_ROW_CHARS = 120
+TYPICAL_ROW_CHARS = 120  # where nobody has looked at the corpus
 ROW_OVERHEAD_TOKENS = 4  # quotes, comma and number around a row of an answer
 ATTRIBUTE_TOKENS = 10  # name and value
 HIGH_YIELD, LOW_YIELD = 1.0, 0.4
+REASK_SHARE = 0.1  # of the calls, where few rows are accepted
 EMBEDDED_TOKENS_A_SECOND = 50.0  # completion tokens a core: 17,930 in 182 s on two 2.6 GHz cores
 CALL_S = 3.0  # a typical hosted model, a call
 
 
-def estimate(cfg: GenerateConfig, label_counts: dict[Label, int], n_sets: int, rows_per_set: int) -> dict[str, Any]:
-    """Ranges (low: every row is accepted; high: four in ten are) of calls, tokens, cost and minutes. No call is made.
+def estimate(
+    cfg: GenerateConfig, label_counts: dict[Label, int], n_sets: int, rows_per_set: int, row_chars: int = TYPICAL_ROW_CHARS
+) -> dict[str, Any]:
+    """Ranges (low: every row is accepted; high: four in ten are, and one call in ten is asked again) of calls, tokens, cost and
+    minutes. No call is made.
 
-    label_counts: corpus rows by label; n_sets: demonstration sets over all labels; rows_per_set: demonstrations in each,
-    taken to have 120 characters. ``minutes`` counts the rates and the concurrency; ``budgets`` names the limits that would,
+    label_counts: corpus rows by label; n_sets: demonstration sets over all labels; rows_per_set: demonstrations in each;
+    row_chars: of a typical row, real or written. ``minutes`` counts the rates and the concurrency; ``budgets`` names what would,
     or may, end the generation before its last row.
 
-    >>> estimate(GenerateConfig(target_rows=100, rows_per_request=5), {None: 50}, n_sets=8, rows_per_set=3)["calls"]
-    [28, 58]
+    >>> estimate(GenerateConfig(target_rows=100, rows_per_request=5), {None: 50}, n_sets=20, rows_per_set=3)["calls"]
+    [40, 66]
     """
     if cfg.strategy == "imported":
         nothing = {"calls": [0, 0], "tokens": [0, 0], "cost_usd": [0.0, 0.0], "minutes": [0.0, 0.0]}
         return {"strategy": "imported", "rows": None, **nothing, "budgets": []}
-    low, high = (_at_yield(cfg, label_counts, n_sets, rows_per_set, share) for share in (HIGH_YIELD, LOW_YIELD))
+    low, high = (_at_yield(cfg, label_counts, n_sets, rows_per_set, row_chars, share) for share in (HIGH_YIELD, LOW_YIELD))
     span = {key: [low[key], high[key]] for key in ("calls", "prompt_tokens", "completion_tokens", "tokens", "minutes")}
     cost = None if low["cost_usd"] is None else [low["cost_usd"], high["cost_usd"]]
     found = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
-    return found | {"budgets": _short_budgets(cfg, found)}
+    if cfg.strategy in WITH_DEMONSTRATIONS:
+        found |= {"demonstration_sets": n_sets}
+    return found | {"row_chars": row_chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets)}
+
+
+def _short_sets(cfg: GenerateConfig, n_sets: int) -> list[str]:
+    """The demonstration sets, where they bring too few rows, in words."""
+    most = n_sets * cfg.calls_a_set * cfg.rows_per_request
+    if cfg.strategy not in WITH_DEMONSTRATIONS or most * LOW_YIELD >= cfg.target_rows:
+        return []
+    verb = "end" if most < cfg.target_rows else "may end"
+    return [
+        f"{n_sets:,} demonstration sets, of at most {cfg.rows_a_set} candidate rows each, {verb} it before {cfg.target_rows:,} rows are there; "
+        "see select.demonstration_sets and generate.max_rows_per_set"
+    ]
 
 
 def _short_budgets(cfg: GenerateConfig, found: dict[str, Any]) -> list[str]:
@@ -51,14 +69,20 @@ def _short_budgets(cfg: GenerateConfig, found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _at_yield(cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, rows_per_set: int, share: float) -> dict[str, Any]:
+def _at_yield(
+    cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, rows_per_set: int, row_chars: int, share: float
+) -> dict[str, Any]:
     """The figures where ``share`` of the rows are accepted."""
     wanted = quotas(label_shares(counts or {None: 1}, cfg.label_shares, None), cfg.target_rows)
     most = (cfg.max_candidates or 5 * cfg.target_rows) // cfg.rows_per_request
     row_calls = min(most, sum(math.ceil(quota / (cfg.rows_per_request * share)) for quota in wanted.values()))
-    attribute_calls = min(n_sets, row_calls) if cfg.strategy == "synalign" else 0
-    attributes_tokens, rows_tokens = _prompt_tokens(cfg, counts, next(iter(wanted)), rows_per_set)
-    answer_tokens = min(TYPICAL_ROW_CHARS, _longest_row(cfg)) / CHARS_A_TOKEN + ROW_OVERHEAD_TOKENS
+    if cfg.strategy in WITH_DEMONSTRATIONS:
+        row_calls = min(row_calls, n_sets * cfg.calls_a_set)
+    attribute_calls = min(n_sets, _sets_used(cfg, row_calls, share)) if cfg.strategy == "synalign" else 0
+    asked_again = 1 + REASK_SHARE * (cfg.max_reasks > 0) * (share < HIGH_YIELD)
+    attribute_calls, row_calls = math.ceil(attribute_calls * asked_again), math.ceil(row_calls * asked_again)
+    attributes_tokens, rows_tokens = _prompt_tokens(cfg, counts, next(iter(wanted)), rows_per_set, row_chars)
+    answer_tokens = min(row_chars, _longest_row(cfg)) / CHARS_A_TOKEN + ROW_OVERHEAD_TOKENS
     prompt = int(attribute_calls * attributes_tokens + row_calls * rows_tokens)
     completion = int(attribute_calls * len(cfg.attributes) * ATTRIBUTE_TOKENS + row_calls * cfg.rows_per_request * answer_tokens)
     llm, calls = cfg.llm, attribute_calls + row_calls
@@ -74,6 +98,11 @@ def _at_yield(cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, rows_p
     }
 
 
+def _sets_used(cfg: GenerateConfig, row_calls: int, share: float) -> int:
+    """Demonstration sets that so many calls are spread over: while few rows are accepted a fresh set is tried with one call."""
+    return row_calls if share < TRUSTED_YIELD else max(math.ceil(row_calls / cfg.calls_a_set), min(row_calls, FIRST_WAVE_CALLS))
+
+
 def _seconds(cfg: GenerateConfig, calls: int, prompt: int, completion: int) -> float:
     """By the slowest of the model, the concurrency and the rates."""
     llm, limits = cfg.llm, cfg.limits
@@ -84,10 +113,10 @@ def _seconds(cfg: GenerateConfig, calls: int, prompt: int, completion: int) -> f
     return max(seconds)
 
 
-def _prompt_tokens(cfg: GenerateConfig, counts: dict[Label, int], label: Label, rows_per_set: int) -> tuple[float, float]:
+def _prompt_tokens(cfg: GenerateConfig, counts: dict[Label, int], label: Label, rows_per_set: int, row_chars: int) -> tuple[float, float]:
     """Tokens of a prompt for attributes and of one for rows, from prompts like those that will be sent."""
     prompter = prompts.Prompter(cfg, counts)
-    texts = ["x" * TYPICAL_ROW_CHARS] * rows_per_set if cfg.strategy in WITH_DEMONSTRATIONS else []
+    texts = ["x" * row_chars] * rows_per_set if cfg.strategy in WITH_DEMONSTRATIONS else []
     with_attributes = cfg.strategy in ("synalign", "attrprompt")
     attributes = prompts.random_attributes(cfg.attributes, cfg.attribute_values, "plan") if with_attributes else None
     step1, step2 = prompter.attributes(label, texts), prompter.rows(label, attributes, texts)

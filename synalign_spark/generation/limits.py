@@ -150,7 +150,7 @@ class RateLimiter:
 
 class Budget:
     """Requests, tokens and money of the whole run, earlier processes included; and the time since this process began to generate.
-    Calls in flight count as what they may take."""
+    Calls in flight count as what they may take, and a call for attributes as one for rows besides: without it there is no use for them."""
 
     def __init__(self, limits: LimitsConfig, llm: LlmConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits, self._llm, self._clock = limits, llm, clock
@@ -187,7 +187,7 @@ class Budget:
 
     def admit(self, request: Request) -> str | None:
         """None and a reservation where the request fits, else the key of the limit that it would break."""
-        flying = [*self._flying.values(), request]
+        flying = [one for one in (*self._flying.values(), request) for _ in range(2 if one.step == "attributes" else 1)]
         prompt, output = sum(r.prompt_tokens for r in flying), sum(r.max_output_tokens for r in flying)
         limits = self._limits
         if limits.max_requests is not None and self.requests + len(flying) > limits.max_requests:

@@ -2,20 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.generation.calls import Request, make_request
-from synalign_spark.generation.prompts import Length, Prompter, length_of, random_attributes
+from synalign_spark.generation.prompts import Length, Prompt, Prompter, length_of, random_attributes
+from synalign_spark.generation.reading import Parsed
+from synalign_spark.generation.reask import asked_again
 
 WITH_DEMONSTRATIONS = ("synalign", "fewshot")
-ATTRIBUTES_ATTEMPTS = 2
+FIRST_WAVE_CALLS = 20  # each wave may be twice as large as the one before: it rests on twice as many results
+TRUSTED_YIELD = 0.5  # share of a label's rows accepted from which a fresh set is not first tried with one call
+MOST_DRAWS = 20  # of attributes, until they differ from those of earlier calls
 Label = str | None
+Item = TypeVar("Item")
 
 
 def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None, n_sets: Mapping[Label, int] | None) -> dict[Label, float]:
@@ -72,11 +78,23 @@ class AttributeSet:
 
 @dataclass(frozen=True)
 class Slot:
-    """One call for rows, and what it is written from."""
+    """One call for rows, and what it is written from. n_rows: rows asked for; attributes, shown: what stands in the prompt."""
 
     request: Request
     demonstration_set: DemonstrationSet | None
     attribute_set: AttributeSet | None
+    n_rows: int
+    attributes: dict[str, str] | None
+    shown: tuple[str, ...]
+
+
+@dataclass
+class _Use:
+    """How far a demonstration set was used. calls: planned so far; rows: accepted from them."""
+
+    source: DemonstrationSet
+    calls: int = 0
+    rows: int = 0
 
 
 def make_attribute_set(request_id: str, label: Label, source: DemonstrationSet | None, attributes: dict[str, str]) -> AttributeSet:
@@ -99,6 +117,19 @@ def demonstration_sets_of(demonstrations: pa.Table) -> dict[Label, list[Demonstr
     return sets
 
 
+def ordering(items: Sequence[Item], number: int) -> tuple[Item, ...]:
+    """The items in another order for each number below len(items)!; 0 leaves them as they are, the first numbers turn them round.
+
+    >>> ordering("abc", 1), ordering("abc", 3)
+    (('b', 'c', 'a'), ('a', 'c', 'b'))
+    """
+    if len(items) < 2:
+        return tuple(items)
+    number, turn = divmod(number, len(items))
+    base = (items[0], *ordering(items[1:], number))
+    return base[turn:] + base[:turn]
+
+
 class Planner:
     """Turns demonstration sets, attribute sets and counters into requests. All follows from configuration, seed and sequence numbers."""
 
@@ -109,9 +140,10 @@ class Planner:
         every = [shown for found in sets.values() for shown in found]
         first = min((shown.round for shown in every), default=0)
         self._prompter = Prompter(cfg, labels, (text for shown in every if shown.round == first for text in shown.texts))
-        self._usable = {label: list(found) for label, found in sets.items()}
-        self._cursor: dict[Label, int] = dict.fromkeys(sets, 0)
+        self._uses = {label: [_Use(source) for source in found] for label, found in sets.items()}
+        self._use_of = {use.source: use for uses in self._uses.values() for use in uses}
         self._sequence: dict[Label, int] = {}
+        self._drawn: set[tuple[Label, tuple[tuple[str, str], ...]]] = set()  # attributes of attrprompt
         self.attribute_sets: dict[DemonstrationSet, AttributeSet] = {}
 
     @property
@@ -119,40 +151,105 @@ class Planner:
         """Whether the strategy shows demonstrations."""
         return self._cfg.strategy in WITH_DEMONSTRATIONS
 
-    def exhausted(self, label: Label) -> bool:
-        """Whether nothing is left to write from."""
-        return self.shows and not self._usable.get(label)
+    @property
+    def states_attributes(self) -> bool:
+        """Whether the model states attributes of a demonstration set before it writes rows."""
+        return self._cfg.strategy == "synalign"
 
-    def next_sets(self, label: Label, n: int) -> list[DemonstrationSet | None]:
-        """The demonstration sets of the next n calls of a label: in turn, best first, over and over; None where none is shown."""
-        if not self.shows:
-            return [None] * n
-        usable, start = self._usable[label], self._cursor[label]
-        self._cursor[label] = start + n
-        return [usable[(start + i) % len(usable)] for i in range(n)]
+    def calls_left(self, label: Label) -> int | None:
+        """Calls for rows that the label's demonstration sets still allow; None for no limit."""
+        return sum(self._left(use) for use in self._uses.get(label, ())) if self.shows else None
 
-    def give_up(self, shown: DemonstrationSet) -> None:
-        """Uses a demonstration set no more: the model stated no attributes for it."""
-        self._usable[shown.label].remove(shown)
-
-    def attributes_request(self, shown: DemonstrationSet, attempt: int) -> Request:
-        """Step 1 for a demonstration set. attempt: from 0; each is a call of its own."""
+    def _left(self, use: _Use) -> int:
         cfg = self._cfg
-        prompt = self._prompter.attributes(shown.label, shown.texts, shown.length)
-        sample = f"{self._seed}:{shown.round}:{shown.set_rank}:{attempt}"
-        return make_request("attributes", shown.label, prompt, cfg.llm, sample)
+        most = cfg.calls_a_set
+        if cfg.max_rows_per_set is None:  # only who asked for more is given the same prompt twice
+            most = min(most, math.factorial(len(use.source.texts) if cfg.strategy == "fewshot" else len(cfg.attributes)))
+        return most - use.calls
 
-    def slot(self, label: Label, source: DemonstrationSet | None) -> Slot:
-        """Step 2: the label's next call for rows. With synalign the demonstration set must have its attribute set."""
-        cfg, number = self._cfg, self._sequence.get(label, 0)
-        self._sequence[label] = number + 1
-        attribute_set = self.attribute_sets[source] if source is not None and cfg.strategy == "synalign" else None
-        attributes = attribute_set.attributes if attribute_set else None
-        if cfg.strategy == "attrprompt":
-            attributes = random_attributes(cfg.attributes, cfg.attribute_values, f"{self._seed}:{label}:{number}")
-        texts, length = (source.texts, source.length) if source is not None else ((), None)
-        prompt = self._prompter.rows(label, attributes, texts, length)
-        request = make_request("rows", label, prompt, cfg.llm, f"{self._seed}:{number}")
+    def next_sets(self, label: Label, n: int, accepted_share: float | None) -> list[tuple[DemonstrationSet | None, int]]:
+        """What the next n calls for rows are written from, fewer where the sets do not allow so many: (demonstration set, number of
+        the call among those of the set), or (None, number among the label's).
+
+        First the sets that brought rows, then fresh ones, best first; those that brought none come when no other is left.
+        accepted_share: of the label's rows so far, None before the first; while it is low a fresh set is tried with one call."""
+        if not self.shows:
+            start = self._sequence.get(label, 0)
+            self._sequence[label] = start + n
+            return [(None, start + i) for i in range(n)]
+        uses = [use for use in self._uses[label] if self._left(use) > 0]
+        proven, fresh = [use for use in uses if use.rows], [use for use in uses if not use.calls]
+        barren = [use for use in uses if use.calls and not use.rows]
+        trusted = accepted_share is not None and accepted_share >= TRUSTED_YIELD
+        found: list[tuple[DemonstrationSet | None, int]] = []
+        for group, at_once in ((proven, True), (fresh, trusted), (fresh, True), (barren, True)):
+            for use in group:
+                for _ in range(min(self._left(use) if at_once else 1, n - len(found))):
+                    found.append((use.source, use.calls))
+                    use.calls += 1
+        return found
+
+    def taken(self, source: DemonstrationSet | None, rows: int) -> None:
+        """Tells what a call for rows brought. rows: those that were accepted, or would have been, had they not been too many."""
+        if source is not None:
+            self._use_of[source].rows += rows
+
+    def give_up(self, source: DemonstrationSet) -> None:
+        """Uses a demonstration set no more: the model stated no attributes for it."""
+        self._uses[source.label].remove(self._use_of[source])
+
+    def attributes_request(self, shown: DemonstrationSet) -> Request:
+        """Step 1 for a demonstration set."""
+        prompt = self._prompter.attributes(shown.label, shown.texts, shown.length)
+        return make_request("attributes", shown.label, prompt, self._cfg.llm, f"{self._seed}:{shown.label}:{shown.round}:{shown.set_rank}")
+
+    def slot(self, label: Label, source: DemonstrationSet | None, number: int) -> Slot:
+        """Step 2: a call for rows. number: as ``next_sets`` gave it. With synalign the demonstration set must have its attribute set."""
+        cfg, attribute_set, attributes = self._cfg, None, None
+        shown: tuple[str, ...] = ()
+        sample = f"{self._seed}:{label}:{number}"
+        if source is not None:
+            sample = f"{self._seed}:{label}:{source.round}:{source.set_rank}:{number}"
+            shown = source.texts
+            if cfg.strategy == "fewshot":
+                shown = ordering(source.texts, number)
+            else:
+                attribute_set = self.attribute_sets[source]
+                # Each set starts elsewhere: weak models state the same attributes of several.
+                start = int(hashlib.sha256(sample.rpartition(":")[0].encode()).hexdigest()[:8], 16)
+                attributes = dict(ordering(tuple(attribute_set.attributes.items()), start + number))
+        elif cfg.strategy == "attrprompt":
+            attributes = self._drawn_attributes(label, sample)
+        request = make_request("rows", label, self._rows_prompt(label, source, attributes, shown, cfg.rows_per_request), cfg.llm, sample)
         if cfg.strategy in ("attrprompt", "fewshot"):
             attribute_set = make_attribute_set(request.request_id, label, source, attributes or {})
-        return Slot(request, source, attribute_set)
+        return Slot(request, source, attribute_set, cfg.rows_per_request, attributes, shown)
+
+    def _drawn_attributes(self, label: Label, sample: str) -> dict[str, str]:
+        """Attributes that no earlier call of the label was given, as far as there are any."""
+        for draw in range(MOST_DRAWS):
+            attributes = random_attributes(self._cfg.attributes, self._cfg.attribute_values, f"{sample}:{draw}" if draw else sample)
+            if (label, tuple(attributes.items())) not in self._drawn:
+                break
+        self._drawn.add((label, tuple(attributes.items())))
+        return attributes
+
+    def attributes_request_again(self, shown: DemonstrationSet, before: Request, parsed: Parsed) -> Request:
+        """Step 1 once more, after an answer of no use: with the fault said, and more tokens where the answer was cut off."""
+        return self._again(before, self.attributes_request(shown).prompt, parsed, longer=parsed.status == "truncated")
+
+    def slot_again(self, slot: Slot, parsed: Parsed) -> Slot:
+        """Step 2 once more: with the fault said, and half the rows where the answer was cut off (a single one: more tokens)."""
+        cut = parsed.status == "truncated"
+        n_rows = max(1, slot.n_rows // 2) if cut else slot.n_rows
+        prompt = self._rows_prompt(slot.request.label, slot.demonstration_set, slot.attributes, slot.shown, n_rows)
+        return replace(slot, request=self._again(slot.request, prompt, parsed, longer=cut and slot.n_rows == 1), n_rows=n_rows)
+
+    def _again(self, before: Request, prompt: Prompt, parsed: Parsed, longer: bool) -> Request:
+        llm = self._cfg.llm.model_copy(update={"max_output_tokens": before.max_output_tokens * (2 if longer else 1)})
+        return make_request(before.step, before.label, asked_again(prompt, parsed), llm, f"{before.request_id}:again")
+
+    def _rows_prompt(
+        self, label: Label, source: DemonstrationSet | None, attributes: dict[str, str] | None, shown: Sequence[str], n_rows: int
+    ) -> Prompt:
+        return self._prompter.rows(label, attributes, shown, source.length if source else None, n_rows)

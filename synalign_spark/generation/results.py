@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -43,15 +44,21 @@ class Rows:
     accepted: Counter[str | None] = field(default_factory=Counter)  # rows by label
     refused: Counter[str] = field(default_factory=Counter)  # rows by reason
     statuses: Counter[str] = field(default_factory=Counter)  # calls by status
+    _refused_of: Counter[tuple[str | None, str]] = field(default_factory=Counter)  # rows by label and reason
 
-    def add_call(self, request: Request, answer: Answer, parsed: Parsed | None) -> None:
-        """parsed: None for a call without an answer."""
+    def refused_of(self, label: str | None) -> Counter[str]:
+        """Refused rows of a label by reason."""
+        return Counter({reason: n for (of, reason), n in self._refused_of.items() if of == label})
+
+    def add_call(self, request: Request, answer: Answer, parsed: Parsed | None, reask_of: str | None = None) -> None:
+        """parsed: None for a call without an answer; reask_of: id of the call whose answer was of no use."""
         status = parsed.status if parsed else answer.status
         self.statuses[status] += 1
         digest = self._keep_prompt(request)
         row = {
             "request_id": request.request_id,
             "step": request.step,
+            "reask_of": reask_of,
             "label": request.label,
             "prompt_hash": digest,
             "model": request.model,
@@ -119,7 +126,7 @@ class Rows:
 
     def add_refusal(self, request: Request, index: int, text: str | None, reason: str, detail: str | None) -> None:
         """index: place of the row in its answer; -1 for a whole answer."""
-        self.refused[reason] += 1
+        self._refused(request.label, reason)
         row = {
             "request_id": request.request_id,
             "row_index": index,
@@ -130,14 +137,20 @@ class Rows:
         }
         self.refusals.append(row | {"text": storable(text), "detail": storable(detail)})
 
-    def take_back(self, verdict: Verdict) -> None:
-        """Refuses an accepted row after all, for the reason of the verdict on it."""
-        row = next(row for row in self.synthetic if row["doc_id"] == verdict.doc_id)
-        self.synthetic.remove(row)
-        self.accepted[row["label"]] -= 1
-        self.refused[str(verdict.reason)] += 1
-        kept = {key: row[key] for key in ("request_id", "row_index", "label")}
-        self.refusals.append(kept | {"text": storable(verdict.text), "reason": verdict.reason, "detail": storable(verdict.detail)})
+    def take_back(self, verdicts: Iterable[Verdict]) -> None:
+        """Refuses accepted rows after all, each for the reason of the verdict on it."""
+        by_id = {verdict.doc_id: verdict for verdict in verdicts}
+        taken = [row for row in self.synthetic if row["doc_id"] in by_id]
+        self.synthetic = [row for row in self.synthetic if row["doc_id"] not in by_id]
+        for row in taken:
+            verdict, kept = by_id[row["doc_id"]], {key: row[key] for key in ("request_id", "row_index", "label")}
+            self.accepted[row["label"]] -= 1
+            self._refused(row["label"], str(verdict.reason))
+            self.refusals.append(kept | {"text": storable(verdict.text), "reason": verdict.reason, "detail": storable(verdict.detail)})
+
+    def _refused(self, label: str | None, reason: str) -> None:
+        self.refused[reason] += 1
+        self._refused_of[label, reason] += 1
 
     def result(self, summary: dict[str, Any]) -> GenerateResult:
         def table(contract: tables.Table, rows: list[dict[str, Any]]) -> pa.Table:

@@ -66,7 +66,7 @@ class Step:
 
 
 # Format 2 of cluster, select, generate and align: columns were given the field's terms (cluster share, attribute set, label confidence, ...).
-# Format 3 of select and generate, 2 of resample: lengths of clusters, fields of rows, prompts.
+# Format 3 of select and generate, 2 of resample: lengths of clusters, fields of rows, prompts, calls.reask_of.
 STEPS: tuple[Step, ...] = (
     Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
     Step("embed", "embed", ("embed",), ("ingest",), (tables.EMBEDDINGS,), {"origin": "real"}),
@@ -107,6 +107,10 @@ def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
     flat = {"run.seed": dumped["run"]["seed"]}
     for section in step.sections:
         flat |= _flatten(dumped[section], section)
+    if "select" in step.sections:  # auto stands for what the generation needs
+        flat["select.demonstration_sets"] = cfg.demonstration_sets
+        if cfg.select.demonstration_sets == "auto" and cfg.generate.label_shares is not None:
+            flat["generate.label_shares"] = cfg.generate.label_shares
     return flat
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synalign_spark.config import SelectConfig
 from synalign_spark.core.sampling.lengths import COLUMNS
 from synalign_spark.core.sampling.strata import DemonstrationSet, PickedSet
 from synalign_spark.errors import ConfigError, DataError
@@ -84,12 +83,12 @@ def sets_of(n: int, rows_per_set: int) -> int:
     return n // rows_per_set
 
 
-def check_n(cfg: SelectConfig, labels: Sequence[str | None]) -> None:
+def check_n(n_sets: int, rows_per_set: int, labels: Sequence[str | None]) -> None:
     """Raises ConfigError where ``n`` gives fewer sets than there are labels."""
-    if cfg.demonstration_sets != "auto" and cfg.demonstration_sets < len(labels):
+    if n_sets < len(labels):
         raise ConfigError(
-            f"n: gives {cfg.demonstration_sets} sets of rows_per_set={cfg.rows_per_set} rows, but the rows have {len(labels)} labels; "
-            f"set n to at least {len(labels) * cfg.rows_per_set}"
+            f"n: gives {n_sets} sets of rows_per_set={rows_per_set} rows, but the rows have {len(labels)} labels; "
+            f"set n to at least {len(labels) * rows_per_set}"
         )
 
 
@@ -97,4 +96,4 @@ def check_sets(sets: Sequence[DemonstrationSet], earlier: Sequence[PickedSet]) -
     """Raises DataError where a round has nothing to show."""
     if not sets:
         rounds = 1 + max(one.round for one in earlier)
-        raise DataError(f"select: all rows of all clusters were shown in rounds before {rounds}; lower select.rows_per_set")
+        raise DataError(f"select: every set of rows of every cluster was shown in rounds before {rounds}; lower select.rows_per_set")

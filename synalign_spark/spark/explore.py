@@ -15,7 +15,7 @@ from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, c
 from synalign_spark.spark.embed import encoding_tasks
 from synalign_spark.spark.keys import content_id, labelled_content_id
 from synalign_spark.spark.lengths import with_lengths
-from synalign_spark.spark.select import choose_sets, demonstrations, label_clusters, picked_sets, sets_table
+from synalign_spark.spark.select import choose_sets, demonstrations, label_clusters, most_places, picked_sets, sets_table
 from synalign_spark.spark.user_columns import label_column, user_column, vector_column
 from synalign_spark.udfs.embed import embed_udf
 from synalign_spark.udfs.encoder import encoder_info
@@ -48,12 +48,12 @@ def explore(frame: DataFrame, columns: RealColumns, cfg: Config, seed: int, earl
                 clusters = replace(clusters, weights=_weights(rows, assigned, clusters))
             if earlier is not None:
                 _check_earlier(earlier, assigned)
-            check_n(cfg.select, clusters.labels())
-            sets = choose_sets(clusters, cfg.select, picked_sets(earlier))
+            check_n(cfg.demonstration_sets, cfg.select.rows_per_set, clusters.labels())
+            sets = choose_sets(clusters, cfg.select, cfg.demonstration_sets, picked_sets(earlier), seed)
             table = frame.sparkSession.createDataFrame(sets_table(sets))
-            shown = demonstrations(table, max(one.last for one in sets), assigned, rows, cfg.select, seed)
+            shown = demonstrations(table, most_places(sets), assigned, rows, cfg.select, seed)
             shown = with_lengths(shown, table, assigned, rows)
-            return Exploration(clusters, sets, shown.select(*SHOWN_COLUMNS).orderBy("label", "set_rank", "rank_in_set").toArrow())
+            return Exploration(clusters, sets, shown.select(*SHOWN_COLUMNS).orderBy("label", "round", "set_rank", "rank_in_set").toArrow())
     finally:
         rows.unpersist()
 

@@ -1,7 +1,7 @@
 """Picks the clusters that the language model should see next, and the real rows that stand for them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,26 +30,32 @@ SETS_TYPE = pa.schema(
         ("acquisition", pa.float64()),
         ("mean_sd_after", pa.float64()),
         ("coverage_after", pa.float64()),
-        ("first", pa.int32()),
-        ("last", pa.int32()),
+        ("places", pa.list_(pa.int32())),
     ]
 )
 
 
 def select(
-    centroids: DataFrame, clusters: DataFrame, corpus: DataFrame, cfg: SelectConfig, seed: int, earlier: DataFrame | None = None
+    centroids: DataFrame,
+    clusters: DataFrame,
+    corpus: DataFrame,
+    cfg: SelectConfig,
+    seed: int,
+    n_sets: int,
+    earlier: DataFrame | None = None,
+    shares: Mapping[str, float] | None = None,
 ) -> tuple[DataFrame, DataFrame]:
-    """``demonstrations`` and ``selection_trace`` of one round, by their table contracts.
+    """``demonstrations`` and ``selection_trace`` of ``n_sets`` demonstration sets, by their table contracts.
 
     centroids, clusters, corpus: the tables of those names. earlier: selection_trace of the rounds before; the new
-    round goes on from the variance that they left, and a cluster picked again shows its next rows.
-    Where rows have labels, clusters are picked within each label and rows without one are left out. With
-    ``demonstration_sets`` auto each label gets all its clusters, SETS_A_LABEL at most; else ``quota`` shares them out, at least one a label. Fewer sets or
-    rows come back where a label or a cluster has no more. On the driver: the centroids and the sets.
+    ones go on from the variance that they left, and a cluster picked again shows other rows.
+    Where rows have labels, clusters are picked within each label and rows without one are left out. The sets are shared out by
+    ``shares`` of the labels, or by ``quota``, at least one a label. Fewer come back where there are no more different
+    sets of rows. On the driver: the centroids and the sets, each a few numbers.
     Raises DataError for no clusters or no rows left, ConfigError for fewer sets than labels."""
-    sets = choose_sets(label_clusters(centroids), cfg, picked_sets(earlier))
+    sets = choose_sets(label_clusters(centroids), cfg, n_sets, picked_sets(earlier), seed, shares)
     chosen = centroids.sparkSession.createDataFrame(sets_table(sets))
-    shown = demonstrations(chosen, max(one.last for one in sets), clusters, corpus, cfg, seed)
+    shown = demonstrations(chosen, most_places(sets), clusters, corpus, cfg, seed)
     shown = with_lengths(shown, chosen, clusters, corpus)
     return shown.select(*DEMONSTRATIONS.column_names), chosen.select(*SELECTION_TRACE.column_names)
 
@@ -71,19 +77,31 @@ def label_clusters(centroids: DataFrame) -> LabelClusters:
     )
 
 
-def choose_sets(clusters: LabelClusters, cfg: SelectConfig, earlier: Sequence[PickedSet] = ()) -> list[DemonstrationSet]:
+def choose_sets(
+    clusters: LabelClusters,
+    cfg: SelectConfig,
+    n_sets: int,
+    earlier: Sequence[PickedSet] = (),
+    seed: int = 0,
+    shares: Mapping[str, float] | None = None,
+) -> list[DemonstrationSet]:
     """:func:`~synalign_spark.core.sampling.strata.demonstration_sets` with errors in the words of the configuration."""
     n_labels = len(clusters.labels())
-    if cfg.demonstration_sets != "auto" and cfg.demonstration_sets < n_labels:
+    if n_sets < n_labels and cfg.demonstration_sets != "auto":
         raise ConfigError(
-            f"select.demonstration_sets is {cfg.demonstration_sets} but the corpus has {n_labels} labels; set it to at least {n_labels}, or to auto"
+            f"select.demonstration_sets is {n_sets} but the corpus has {n_labels} labels; set it to at least {n_labels}, or to auto"
         )
     try:
-        sets = demonstration_sets(clusters, cfg, earlier)
+        sets = demonstration_sets(clusters, cfg, max(n_sets, n_labels), earlier, seed, shares)
     except ValueError as err:
         raise DataError(f"select: {err}") from err
     check_sets(sets, earlier)
     return sets
+
+
+def most_places(sets: Sequence[DemonstrationSet]) -> int:
+    """Rows of one cluster that have to be put in order for the sets."""
+    return 1 + max(max(one.places) for one in sets)
 
 
 def picked_sets(earlier: DataFrame | None) -> list[PickedSet]:
@@ -102,19 +120,20 @@ def sets_table(sets: Sequence[DemonstrationSet]) -> pa.Table:
 def demonstrations(sets: DataFrame, shown: int, clusters: DataFrame, corpus: DataFrame, cfg: SelectConfig, seed: int) -> DataFrame:
     """The rows of each set with their text, and all columns of the set: one row a demonstration.
 
-    sets: SETS_TYPE rows; shown: most rows of one cluster that any set reaches."""
+    sets: SETS_TYPE rows; shown: rows of a cluster that have to be put in order: see ``most_places``."""
     order = F.col("sq_distance") if cfg.choice == "nearest" else unit(seed, DEMONSTRATIONS_KEY, "doc_id")
     within = Window.partitionBy("label", "cluster_id").orderBy("order", "doc_id")
     # The bound is a literal, so that Spark cuts each group before it shuffles (window group limit).
     ranked = (
         clusters.select("label", "cluster_id", "doc_id", order.alias("order"))
-        .withColumn("place", F.row_number().over(within))
-        .where(F.col("place") <= F.lit(shown))
-        .select(F.col("label").alias("of_label"), F.col("cluster_id").alias("of_cluster"), "doc_id", "place")
+        .withColumn("rank", F.row_number().over(within))
+        .where(F.col("rank") <= F.lit(shown))
+        .select(F.col("label").alias("of_label"), F.col("cluster_id").alias("of_cluster"), "doc_id", (F.col("rank") - 1).alias("of_place"))
     )
-    same = F.col("label").eqNullSafe(F.col("of_label")) & (F.col("cluster_id") == F.col("of_cluster"))
-    reached = (F.col("place") > F.col("first")) & (F.col("place") <= F.col("last"))
-    chosen = ranked.join(F.broadcast(sets), same & reached).withColumn("rank_in_set", (F.col("place") - F.col("first") - 1).cast("int"))
-    chosen = chosen.select("doc_id", "rank_in_set", *SETS_TYPE.names)
+    wanted = sets.select("*", F.posexplode("places").alias("rank_in_set", "place"))
+    same = (
+        F.col("label").eqNullSafe(F.col("of_label")) & (F.col("cluster_id") == F.col("of_cluster")) & (F.col("place") == F.col("of_place"))
+    )
+    chosen = ranked.join(F.broadcast(wanted), same).select("doc_id", "rank_in_set", *SETS_TYPE.names)
     # sets * rows_per_set rows: small against the corpus, whose texts stay where they are.
     return corpus.select("doc_id", "text").join(F.broadcast(chosen), "doc_id")

@@ -85,6 +85,13 @@ class LakeView:
         with _faults_named(self.path):
             return self._stored[table.name].to_table(columns=list(table.column_names), filter=self._of_run)
 
+    def head(self, table: Table, n: int, columns: list[str]) -> list[Row]:
+        """Some n rows, whichever come first; fewer where there are fewer, none where the table is missing."""
+        if table.name not in self._stored:
+            return []
+        with _faults_named(self.path):
+            return _plain(self._stored[table.name].head(n, columns=columns, filter=self._of_run))
+
     def largest(self, table: Table, by: str, n: int, columns: list[str], ties: Sequence[str] = ("doc_id",)) -> list[Row]:
         """The n rows with the largest ``by``, ties by rising ``ties``. One pass over the file batches; n rows are kept."""
         if table.name not in self._stored or n < 1:

@@ -161,6 +161,7 @@ CALLS = Table(
     (
         REQUEST_ID,
         Column("step", "string", "'attributes' or 'rows'"),
+        Column("reask_of", "string", "the request whose answer was of no use, where this one asks again", nullable=True),
         LABEL,
         Column("prompt_hash", "string", "sha256 of the prompt, which stands in prompts"),
         Column("model", "string", "model name in the request"),

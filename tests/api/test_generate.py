@@ -84,10 +84,10 @@ def test_rows_without_labels(demonstrations):
 def test_a_ledger_is_gone_on_with_and_a_limit_is_reported(demonstrations, tmp_path):
     with loopback() as server:
         arguments = {"llm": server.base_url, "model": "loopback", "n": 12, "ledger": str(tmp_path), "rows_per_request": 2}
-        with pytest.warns(UserWarning, match=r"2 of 12 rows were accepted.*limits\.max_requests"):
-            few = generate(demonstrations, progress=False, max_requests=4, **arguments)  # three attribute sets, and one call for rows
+        with pytest.warns(UserWarning, match=r"4 of 12 rows were accepted.*limits\.max_requests.*missing_by_label.*positive"):
+            few = generate(demonstrations, progress=False, max_requests=4, **arguments)  # two attribute sets, and a call for rows from each
         rows = generate(demonstrations, progress=False, **arguments)
-    assert (len(few), len(rows)) == (2, 12)
+    assert (len(few), len(rows)) == (4, 12)
     assert max(n for i, n in server.finished.items() if i) == 1
 
 

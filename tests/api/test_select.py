@@ -64,7 +64,7 @@ def test_earlier_rounds_of_other_rows_are_refused():
     with pytest.raises(DataError, match="earlier: lacks the columns round"):
         select(real, n=6, earlier=real, **OPTIONS)
     with pytest.raises(DataError, match=r"shown in rounds before 1; lower select\.rows_per_set"):
-        select(real[:4], n=6, earlier=select(real[:4], n=6, **OPTIONS | {"k": 2}), **OPTIONS | {"k": 2})
+        select(real[:2], n=6, earlier=select(real[:2], n=6, **OPTIONS | {"k": 2}), **OPTIONS | {"k": 2})
 
 
 def test_rows_of_one_text_count_once_and_their_weights_add_up():

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from synalign_spark.cli import plan
+from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ def test_every_command_has_help(command):
 def test_the_whole_configuration_can_be_printed_and_read_back():
     shown = json.loads(run("config", *QUICKSTART, "--set", "align.regularization=.inf").stdout)
     assert shown["align"]["regularization"] == "Infinity"
-    assert shown["select"]["demonstration_sets"] == 24
+    assert shown["cluster"]["k"] == 64
     assert json.loads(run("config", "--schema").stdout)["properties"]["align"]
 
 
@@ -57,30 +58,46 @@ def test_show_names_a_lake_that_is_not_there(tmp_path):
 
 
 def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: {"negative": 100, "positive": 300})
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
     done = run("plan", *QUICKSTART, "--set", f"lake.path={tmp_path / 'lake'}", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["rows"] == {"real": 400, "by_label": {"negative": 100, "positive": 300}, "counted_from": "source, before validation"}
     assert [stage["will_run"] for stage in found["stages"]] == [True] * 9
     low, high = found["generate"]["calls"]
-    assert 24 + 60 == low < high  # an attribute set for each demonstration set, and 300 rows at 5 a call
+    assert 30 + 60 == low < high  # 300 rows at 5 a call, and an attribute set for every two calls
+    assert found["generate"]["demonstration_sets"] == 60
+    assert found["generate"]["row_chars_from"] == "the real rows"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):
-    """Two more of 120 characters in each of 24 sets: `4. "..."` with a line end, 126 characters, 31.5 tokens."""
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: {"negative": 100, "positive": 300})
+    """Two more of 120 characters in each of 30 sets: `4. "..."` with a line end, 126 characters, 31.5 tokens."""
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
     tokens = []
     for rows in (3, 5):
         settings = ["--set", f"lake.path={tmp_path / 'lake'}", "--set", f"select.rows_per_set={rows}"]
         found = json.loads(run("plan", *QUICKSTART, *settings, "--json").stdout)
         tokens.append(found["generate"]["prompt_tokens"][0])
-    assert tokens[1] - tokens[0] == 24 * 2 * 31.5
+    assert tokens[1] - tokens[0] == 30 * 2 * 31.5
 
 
 def test_a_plan_in_words_says_that_nothing_was_called(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: {"": 50})
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"": 50}, None))
     done = run("plan", *QUICKSTART, "--set", f"lake.path={tmp_path / 'lake'}")
     assert "real rows: 50 (no labels" in done.stdout
+    assert "row chars from: assumed" in done.stdout
     assert "no call to the language model was made" in done.stdout
+
+
+def test_an_interrupt_says_how_far_it_was(capsys):
+    def action():
+        err = KeyboardInterrupt()
+        err.add_note("generate: with 120 of 200 rows; missing: bad 60, good 20")
+        raise err
+
+    with pytest.raises(SystemExit) as ended:
+        exit_with(action)
+    assert ended.value.code == 130
+    assert "missing: bad 60, good 20" in (said := capsys.readouterr().err)
+    assert "start it again with the same command" in said

@@ -11,7 +11,9 @@ from deltalake import write_deltalake
 from rich.console import Console
 
 from synalign_spark.cli import show_prompt
+from synalign_spark.cli.plan import typical_chars
 from synalign_spark.cli.show import render, show
+from synalign_spark.config import Config
 from synalign_spark.errors import DataError, LakeError
 from synalign_spark.storage import tables
 
@@ -194,3 +196,10 @@ def test_show_needs_no_spark(stored):
     code = f"import sys; from synalign_spark.cli.show import show; show({stored[0]!r}, {stored[1]!r}, '007', 1); print('pyspark' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_plan_takes_the_length_of_rows_from_the_corpus_of_its_run(stored):
+    path, stored_as = stored
+    settings = {"source": {"path": "x"}, "lake": {"path": path, "format": stored_as}}
+    assert typical_chars(Config.model_validate(settings | {"run": {"id": "007"}})) == 3
+    assert typical_chars(Config.model_validate(settings | {"run": {"id": "other"}})) is None

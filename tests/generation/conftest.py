@@ -59,6 +59,7 @@ def make_config() -> Callable[..., GenerateConfig]:
     def make(base_url: str, llm: dict | None = None, **changes) -> GenerateConfig:
         server = {"provider": "openai", "base_url": base_url, "model": "loopback", "backend": "in_process"}
         endpoint = server | {"max_output_tokens": 400, "timeout_s": 10} | (llm or {})
-        return GenerateConfig.model_validate({"target_rows": 24, "rows_per_request": 4, "llm": endpoint} | changes)
+        few_sets = {"rows_per_request": 4, "max_rows_per_set": 400}
+        return GenerateConfig.model_validate({"target_rows": 24, "llm": endpoint} | few_sets | changes)
 
     return make

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.generation.acceptance import Acceptor, Yields, without_label
+from synalign_spark.generation.acceptance import Acceptor, without_label
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.storage.tables import REFUSALS
 
@@ -168,13 +168,3 @@ def test_any_text_gets_a_verdict_of_the_contract_and_no_accepted_row_is_accepted
         if verdict.reason is None:
             judge.accept(verdict)
             assert judge.check(verdict.text, "good").reason is not None
-
-
-def test_yields_leave_surplus_rows_out():
-    yields = Yields()
-    for reason in (None, None, "copied", "surplus"):
-        yields.count("set", reason)
-    assert (yields.accepted("set"), yields.refused("set"), yields.share("set")) == (2, 1, 2 / 3)
-    assert yields.share("another") == 1.0
-    yields.take_back("set", "copied")
-    assert (yields.accepted("set"), yields.refused("set")) == (1, 2)

@@ -11,15 +11,21 @@ COUNTS = {"good": 75, "bad": 25}
 HOSTED = {"provider": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m", "price_input_usd": 1.0, "price_output_usd": 2.0}
 
 
+SETS = 100
+
+
 def config(limits=None, **changes):
     return GenerateConfig.model_validate({"target_rows": 100, "rows_per_request": 5, "llm": HOSTED, "limits": limits or {}} | changes)
 
 
 def test_calls_and_costs_by_hand():
-    found = estimate(config(strategy="simprompt"), COUNTS, 0, 3)
+    found = estimate(config(strategy="simprompt", max_reasks=0), COUNTS, 0, 3)
     assert found["calls"] == [20, 51]  # 75 / 5 + 25 / 5; at a yield of 0.4: 37.5 and 12.5, each rounded up
-    assert estimate(config(), COUNTS, 8, 3)["calls"] == [28, 59]  # and one attribute set a demonstration set
-    assert estimate(config(max_candidates=150), COUNTS, 0, 3)["calls"] == [20, 30]
+    assert estimate(config(strategy="simprompt"), COUNTS, 0, 3)["calls"] == [20, 57]  # one in ten asked again
+    # Two calls a set; the first twenty, and all where few rows are accepted, are of a set each.
+    assert estimate(config(max_reasks=0), COUNTS, SETS, 3)["calls"] == [40, 102]
+    assert estimate(config(max_reasks=0, target_rows=400), COUNTS, SETS, 3)["calls"] == [80 + 40, 200 + 100]
+    assert estimate(config(max_candidates=150, strategy="simprompt", max_reasks=0), COUNTS, 0, 3)["calls"] == [20, 30]
     for end in (0, 1):
         assert found["tokens"][end] == found["prompt_tokens"][end] + found["completion_tokens"][end]
         paid = (found["prompt_tokens"][end] + 2 * found["completion_tokens"][end]) / 1e6
@@ -28,17 +34,30 @@ def test_calls_and_costs_by_hand():
 
 
 @pytest.mark.parametrize("strategy", ["synalign", "fewshot", "attrprompt", "simprompt"])
-def test_a_demonstration_more_costs_its_tokens_wherever_demonstrations_are_shown(strategy):
+@pytest.mark.parametrize("row_chars", [120, 480])
+def test_a_demonstration_more_costs_its_tokens_wherever_demonstrations_are_shown(strategy, row_chars):
     """One of 120 characters stands in a prompt as `4. "..."` with a line end: 126 characters, 31.5 tokens of 4 characters."""
-    three, five = (estimate(config(strategy=strategy), COUNTS, 8, rows)["prompt_tokens"] for rows in (3, 5))
-    shown_in = {"synalign": [8, 8], "fewshot": [20, 51]}.get(strategy, [0, 0])  # calls for attributes, or for rows
-    assert [more - few for few, more in zip(three, five, strict=True)] == [2 * 31.5 * calls for calls in shown_in]
+    plain = config(strategy=strategy, max_reasks=0)
+    one, three, eight = (estimate(plain, COUNTS, SETS, rows, row_chars)["prompt_tokens"] for rows in (1, 3, 8))
+    shown_in = {"synalign": [20, 51], "fewshot": [20, 51]}.get(strategy, [0, 0])  # calls for attributes, or for rows
+    each = (row_chars + 6) / 4
+    assert [more - few for few, more in zip(one, three, strict=True)] == [int(2 * each * calls) for calls in shown_in]
+    assert [more - few for few, more in zip(three, eight, strict=True)] == [int(5 * each * calls) for calls in shown_in]
+
+
+def test_sets_that_bring_too_few_rows_are_named():
+    assert estimate(config(target_rows=400), COUNTS, 100, 3)["budgets"] == []
+    (may,) = estimate(config(target_rows=401), COUNTS, 100, 3)["budgets"]
+    assert may.startswith("100 demonstration sets, of at most 10 candidate rows each, may end it before 401 rows are there")
+    (ends,) = estimate(config(target_rows=1001), COUNTS, 100, 3)["budgets"]
+    assert " end it before 1,001 rows " in ends
+    assert estimate(config(target_rows=1001, strategy="simprompt"), COUNTS, 100, 3)["budgets"] == []
 
 
 def test_minutes_follow_from_the_slowest_of_rates_and_concurrency(monkeypatch):
     simple = {"strategy": "simprompt"}
     assert estimate(config(llm=HOSTED | {"concurrency": 2}, **simple), COUNTS, 0, 3)["minutes"][0] == pytest.approx(20 * CALL_S / 2 / 60)
-    assert estimate(config({"requests_per_minute": 4}, **simple), COUNTS, 0, 3)["minutes"] == [5.0, 12.8]  # 20 and 51 calls
+    assert estimate(config({"requests_per_minute": 4}, **simple), COUNTS, 0, 3)["minutes"] == [5.0, 14.2]  # 20 and 57 calls
     slow = estimate(config({"tokens_per_minute": 1000}, **simple), COUNTS, 0, 3)
     assert slow["minutes"][0] == pytest.approx(slow["tokens"][0] / 1000, abs=0.06)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
@@ -48,9 +67,9 @@ def test_minutes_follow_from_the_slowest_of_rates_and_concurrency(monkeypatch):
 
 def test_budgets_that_are_too_small_are_named():
     asked = {"strategy": "simprompt"}
-    assert estimate(config({"max_requests": 51, "max_minutes": 60}, **asked), COUNTS, 0, 3)["budgets"] == []
-    (may,) = estimate(config({"max_requests": 50}, **asked), COUNTS, 0, 3)["budgets"]
-    assert may == "limits.max_requests = 50 may end it before 100 rows are there"
+    assert estimate(config({"max_requests": 57, "max_minutes": 60}, **asked), COUNTS, 0, 3)["budgets"] == []
+    (may,) = estimate(config({"max_requests": 56}, **asked), COUNTS, 0, 3)["budgets"]
+    assert may == "limits.max_requests = 56 may end it before 100 rows are there"
     short = estimate(config({"max_requests": 19, "max_tokens": 10, "max_cost_usd": 1e-5, "max_minutes": 0.01}, **asked), COUNTS, 0, 3)
     assert [line.split(" = ")[0] for line in short["budgets"]] == [
         f"limits.{key}" for key in ("max_requests", "max_tokens", "max_cost_usd", "max_minutes")

@@ -21,6 +21,7 @@ from synalign_spark.generation.engine import generate
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.prompts import Prompter
+from synalign_spark.generation.waiting import Waiting
 
 BACKENDS = ["ray", "in_process"]
 COUNTS = {"good": 75, "bad": 25}
@@ -103,7 +104,7 @@ def test_a_pool_that_is_left_early_cancels_its_calls_and_keeps_its_answers(make_
         prompt = Prompter(cfg, ["good"]).rows("good")
         requests = [make_request("rows", "good", prompt, cfg.llm, str(i)) for i in range(40)]
         with open_pool(cfg, str(tmp_path)) as pool:
-            first = next(iter(pool.run(requests, Budget(cfg.limits, cfg.llm), lambda: None)))
+            first = next(iter(pool.run(Waiting(requests), Budget(cfg.limits, cfg.llm), lambda: None)))
         _wait_until_quiet(server)
         assert len(server.finished) < 12
     assert first.request_id in read_ledger(str(tmp_path))

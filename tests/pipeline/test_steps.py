@@ -54,6 +54,16 @@ def test_a_changed_setting_concerns_its_step_and_those_after_it():
     assert pending(changed, finished(config())) == ["align", "resample", "report"]
 
 
+def test_automatic_demonstration_sets_follow_the_rows_to_generate():
+    after_select = ["generate", "embed-synthetic", "align", "resample", "report"]
+    for more in ({"target_rows": 2000}, {"max_rows_per_set": 5}, {"label_shares": {"a": 1.0}}):
+        assert pending(config(generate=more), finished(config())) == ["select", *after_select]
+        fixed = {"demonstration_sets": 50}
+        assert pending(config(generate=more, select=fixed), finished(config(select=fixed))) == after_select
+    assert settings_of(steps.BY_NAME["select"], config())["select.demonstration_sets"] == 200  # 1,000 rows, ten a set, twice over
+    assert config(generate={"target_rows": 10**6}).demonstration_sets == 10_000
+
+
 def test_a_step_that_ran_anew_makes_the_later_ones_stale():
     manifest = finished(config())
     manifest["embed"]["produced"] = "another"

@@ -16,7 +16,8 @@ from synalign_spark.udfs.arrow import from_matrix
 CENTRES = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [0.2, 0.1], [9.0, 9.0]])
 # Rows of label a and of label b in each cluster; the last has none of a.
 ROWS_A, ROWS_B = [8, 4, 3, 2, 0], [2, 1, 6, 0, 5]
-CONFIG = SelectConfig(demonstration_sets=7, rows_per_set=2, alpha=0.5)
+CONFIG = SelectConfig(rows_per_set=2, alpha=0.5)
+SETS = 7
 
 
 def tables_of(spark, rows_a, rows_b=None):
@@ -47,9 +48,9 @@ def tables_of(spark, rows_a, rows_b=None):
     return tuple(spark.createDataFrame(table) for table in (centroids, clusters, corpus))
 
 
-def results(frames, cfg=CONFIG, seed=0, **options):
-    demonstrations, trace = select(*frames, cfg, seed, **options)
-    by_pick = ["label", "set_rank"]
+def results(frames, cfg=CONFIG, n_sets=SETS, seed=0, **options):
+    demonstrations, trace = select(*frames, cfg, seed, n_sets, **options)
+    by_pick = ["label", "round", "set_rank"]
     return demonstrations.orderBy(*by_pick, "rank_in_set").toArrow().to_pylist(), trace.orderBy(*by_pick).toArrow().to_pylist()
 
 
@@ -99,12 +100,12 @@ def test_demonstrations_are_the_nearest_rows_of_their_cluster(labelled, selected
 
 
 def test_groups_are_cut_before_the_shuffle(labelled):
-    plan = select(*labelled, CONFIG, 0)[0]._jdf.queryExecution().executedPlan().toString()
+    plan = select(*labelled, CONFIG, 0, SETS)[0]._jdf.queryExecution().executedPlan().toString()
     assert "WindowGroupLimit" in plan
 
 
 def test_types_are_those_of_the_contracts(spark, labelled):
-    for df, contract in zip(select(*labelled, CONFIG, 0), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), strict=True):
+    for df, contract in zip(select(*labelled, CONFIG, 0, SETS), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), strict=True):
         wanted = spark.createDataFrame([], contract.ddl).schema
         assert [(f.name, f.dataType.simpleString()) for f in df.schema] == [(f.name, f.dataType.simpleString()) for f in wanted]
 
@@ -113,36 +114,40 @@ def test_types_are_those_of_the_contracts(spark, labelled):
 def test_partitioning_changes_nothing(labelled, selected, n_partitions):
     spread = [df.repartition(n_partitions).union(df.where(F.lit(False))) for df in labelled]
     assert results(spread) == selected
+    assert results(spread, n_sets=40) == results(labelled, n_sets=40)  # later rounds
 
 
 def test_without_labels_cluster_shares_are_shares_of_all_rows(spark):
-    demonstrations, trace = results(tables_of(spark, [6, 3, 1]), SelectConfig(rows_per_set=3))
+    demonstrations, trace = results(tables_of(spark, [6, 3, 1]), SelectConfig(rows_per_set=3), 3)
     assert sorted(row["cluster_id"] for row in trace) == [0, 1, 2]
     assert {row["cluster_id"]: row["cluster_share"] for row in trace} == pytest.approx({0: 0.6, 1: 0.3, 2: 0.1})
     assert {row["label"] for row in trace + demonstrations} == {None}
     assert len(demonstrations) == 3 + 3 + 1  # the last cluster has but one row
 
 
-def test_a_cluster_picked_again_shows_its_next_rows(spark):
-    demonstrations, trace = results(tables_of(spark, [5]), SelectConfig(demonstration_sets=9, rows_per_set=2))
-    assert [row["cluster_id"] for row in trace] == [0, 0, 0]  # then its rows are used up
-    assert [row["doc_id"][-2:] for row in demonstrations] == ["04", "02", "03", "00", "01"]
-    assert trace[0]["posterior_sd"] == 1 > trace[1]["posterior_sd"] > trace[2]["posterior_sd"]
+def test_a_cluster_picked_again_shows_its_next_rows_and_then_others(spark):
+    demonstrations, trace = results(tables_of(spark, [5]), SelectConfig(rows_per_set=2), 20)
+    assert [(row["round"], row["set_rank"], row["cluster_id"]) for row in trace] == [(number, 0, 0) for number in range(11)]
+    shown = [tuple(row["doc_id"][-2:] for row in demonstrations if row["round"] == number) for number in range(11)]
+    assert shown[:3] == [("04", "02"), ("03", "00"), ("01",)]  # nearest first, each row once
+    pairs = {frozenset(pair) for pair in shown if len(pair) == 2}
+    assert len(pairs) == 10  # all that there are of five rows, none twice
+    assert (np.diff([row["posterior_sd"] for row in trace]) < 0).all()
 
 
 def test_a_second_round_goes_on(spark, labelled):
-    whole, _ = results(labelled, SelectConfig(demonstration_sets=10, rows_per_set=2, quota="equal"))
-    half = SelectConfig(demonstration_sets=4, rows_per_set=2, quota="equal")
-    _, first_trace = select(*labelled, half, 0)
-    first, _ = results(labelled, half)
-    second, trace = results(labelled, SelectConfig(demonstration_sets=6, rows_per_set=2, quota="equal"), earlier=first_trace)
+    cfg = SelectConfig(rows_per_set=2, quota="equal")
+    whole, _ = results(labelled, cfg, 10)
+    _, first_trace = select(*labelled, cfg, 0, 4)
+    first, _ = results(labelled, cfg, 4)
+    second, trace = results(labelled, cfg, 6, earlier=first_trace)
     assert {row["round"] for row in second + trace} == {1}
     assert sorted(row["doc_id"] for row in first + second) == sorted(row["doc_id"] for row in whole)
 
 
 def test_hash_choice_takes_the_smallest_hash_numbers(labelled):
-    cfg = SelectConfig(demonstration_sets=2, rows_per_set=3, choice="hash")
-    demonstrations, trace = results(labelled, cfg, seed=5)
+    cfg = SelectConfig(rows_per_set=3, choice="hash")
+    demonstrations, trace = results(labelled, cfg, 2, seed=5)
     key = unit(5, "select.demonstrations", "doc_id").alias("key")
     rows = labelled[1].select("doc_id", "label", "cluster_id", key).toArrow().to_pylist()
     for chosen in trace:
@@ -153,9 +158,10 @@ def test_hash_choice_takes_the_smallest_hash_numbers(labelled):
 
 def test_impossible_requests_are_named(labelled):
     with pytest.raises(ConfigError, match=r"select.demonstration_sets is 1 but the corpus has 2 labels; set it to at least 2"):
-        select(*labelled, SelectConfig(demonstration_sets=1), 0)
-    other = select(*labelled, SelectConfig(demonstration_sets=2), 0)[1].withColumn("cluster_id", F.lit(77))
+        select(*labelled, SelectConfig(demonstration_sets=1), 0, 1)
+    assert len(results(labelled, SelectConfig(), 1)[1]) == 2  # auto: each label has one
+    other = select(*labelled, CONFIG, 0, 2)[1].withColumn("cluster_id", F.lit(77))
     with pytest.raises(DataError, match="earlier rounds picked cluster 77"):
-        select(*labelled, CONFIG, 0, earlier=other)
+        select(*labelled, CONFIG, 0, SETS, earlier=other)
     with pytest.raises(DataError, match="run `cluster` first"):
-        select(labelled[0].where(F.lit(False)), *labelled[1:], CONFIG, 0)
+        select(labelled[0].where(F.lit(False)), *labelled[1:], CONFIG, 0, SETS)

@@ -135,8 +135,4 @@ def demonstrations(
             groups[key].append(row)
     for rows in groups.values():
         rows.sort(key=lambda row: (order[row], ids[row]))
-    return [
-        (chosen, rank, row)
-        for chosen in sets
-        for rank, row in enumerate(groups[chosen.label, chosen.cluster_id][chosen.first : chosen.last])
-    ]
+    return [(chosen, rank, groups[chosen.label, chosen.cluster_id][place]) for chosen in sets for rank, place in enumerate(chosen.places)]

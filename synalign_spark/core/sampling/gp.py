@@ -153,6 +153,51 @@ class Tracker:
             self.columns = np.concatenate([self.columns, np.zeros_like(self.columns)], axis=1)
 
 
+@dataclass
+class DenseTracker:
+    """The same Gaussian process with the posterior covariance of all candidates at hand: a pick costs O(k^2), however many came before.
+
+    covariance: (k, k); share: (k,) share of the rows; noise, alpha: as of the :class:`Tracker` that it goes on from."""
+
+    covariance: Float64Array
+    share: Float64Array
+    noise: float
+    alpha: float
+
+    @classmethod
+    def after(cls, tracker: Tracker) -> "DenseTracker":
+        """The state that a tracker's picks have left."""
+        tracker.posterior_sd()  # fills its columns
+        columns = tracker.columns[:, : len(tracker.picked)]
+        square = np.square(tracker.centroids).sum(axis=1)
+        distance = np.maximum(square[:, None] + square - 2 * tracker.centroids @ tracker.centroids.T, 0.0)  # (k, k), squared
+        np.fill_diagonal(distance, 0.0)
+        prior = np.exp(distance / (-2 * tracker.length_scale**2))
+        return cls(prior - columns @ columns.T, tracker.share, tracker.noise, tracker.alpha)
+
+    def posterior_sd(self) -> Float64Array:
+        """Posterior standard deviation at every candidate, (k,)."""
+        return np.sqrt(np.maximum(self.covariance.diagonal(), 0.0))
+
+    def pick(self, capacity: IntArray) -> Selected | None:
+        """The next candidate, by the rule of :meth:`Tracker.pick`, or None. capacity: (k,) how often each may still be picked."""
+        sd = self.posterior_sd()
+        value = np.where(capacity > 0, sd * self.share**self.alpha, -1.0)
+        if value.max() < 0:
+            return None
+        winner = int(np.argmax(value >= value.max() * (1 - TIE)))
+        selected = Selected(winner, float(sd[winner]), float(value[winner]))
+        # One observation more of the winner (Rasmussen & Williams 2006, eq. 2.26, for a single point).
+        column = self.covariance[:, winner].copy()
+        self.covariance -= np.outer(column, column / (column[winner] + self.noise**2))
+        return selected
+
+    def reached(self, reach_sd: float) -> tuple[float, float]:
+        """(mean by cluster share of the posterior standard deviations, share of the rows in clusters where it is below ``reach_sd``)."""
+        sd, share = self.posterior_sd(), self.share / self.share.sum()
+        return float(share @ sd), float(1.0 - share @ (sd >= reach_sd))
+
+
 def median_length_scale(centroids: Float64Array) -> float:
     """Median distance between centroids, (k, d); 1 where there are no two different ones.
 

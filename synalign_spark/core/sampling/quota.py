@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
 Label = TypeVar("Label", bound=str | None)
+EVEN = 1e-9  # of what a turn brings: shares that differ by less are even
 
 
 def quotas(shares: Mapping[Label, float], rows: int) -> dict[Label, int]:
@@ -53,3 +55,28 @@ def largest_remainder(weights: npt.ArrayLike, total: int, caps: npt.ArrayLike, f
     by_remainder = np.flatnonzero(free)[np.argsort(-(share - np.floor(share)), kind="stable")]
     result[by_remainder[:left]] += 1
     return result
+
+
+def interleaved(have: npt.ArrayLike, targets: npt.ArrayLike, gain: npt.ArrayLike, turns: npt.ArrayLike, most: int) -> list[int]:
+    """The order of turns for which, wherever it is broken off, what each has stays in proportion to its target.
+
+    have: (m,) what each has already; targets: (m,) positive; gain: (m,) positive, what a turn brings; turns: (m,) of each;
+    most: turns in all. Returns positions, sum(turns) or ``most`` of them. Who has less than its share of the sum takes part, and the one goes first that would fall
+    behind the soonest (Balinski & Young 1975, the quota method): with equal gains and shares kept so far nobody is ever as
+    much as one turn away from its share while all have turns left. Ties go to the earlier entry.
+
+    >>> interleaved([0, 0], [3, 1], [5, 5], [3, 1], 10)
+    [0, 0, 0, 1]
+    """
+    held, wanted, step = (np.array(values, dtype=np.float64) for values in (have, targets, gain))
+    left = np.array(turns, dtype=np.int64)
+    order: list[int] = []
+    while len(order) < most and (open_ := np.flatnonzero(left > 0)).size:
+        share = wanted[open_] / wanted[open_].sum()
+        due = held[open_] < share * (held[open_].sum() + step[open_]) - EVEN * step[open_]
+        behind_at: Float64Array = np.where(due, (held[open_] + step[open_]) / share, np.inf)
+        turn = int(open_[behind_at.argmin()])
+        held[turn] += step[turn]
+        left[turn] -= 1
+        order.append(turn)
+    return order

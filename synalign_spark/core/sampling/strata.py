@@ -3,6 +3,7 @@
 Pure functions of the clusters' sizes and centroids; the rows themselves stay where they are, in Spark or in memory.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -10,10 +11,13 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.defaults import SETS_A_LABEL
-from synalign_spark.core.sampling.gp import Tracker, median_length_scale
+from synalign_spark.core.defaults import MOST_DENSE_CLUSTERS, SPARSE_PICKS
+from synalign_spark.core.sampling.gp import DenseTracker, Selected, Tracker, median_length_scale
+from synalign_spark.core.sampling.places import Places, n_sets
 from synalign_spark.core.sampling.quota import largest_remainder
 
+MOST_CAPACITY = 2**31  # sets of one cluster that are counted
+SMALLEST_SHARE = 1e-9  # of a label that the user wants no rows of: it has one set all the same
 WEIGHT_STEPS = 2**24  # of the largest weight: sums of so many whole steps are exact, in any order, up to 2^29 rows
 
 IntArray = npt.NDArray[np.int64]
@@ -23,8 +27,6 @@ Float64Array = npt.NDArray[np.float64]
 class Rule(Protocol):
     """How demonstration sets are chosen; the configuration's ``select`` section has these attributes and says what they mean."""
 
-    @property
-    def demonstration_sets(self) -> int | Literal["auto"]: ...
     @property
     def rows_per_set(self) -> int: ...
     @property
@@ -72,15 +74,14 @@ class DemonstrationSet(PickedSet):
 
     posterior_sd: before it was picked; cluster_share: share of the label's rows (by weight) in the cluster; acquisition: the
     value that won; mean_sd_after, coverage_after: see :class:`~synalign_spark.core.sampling.gp.Trace`;
-    first, last: it shows the rows at these places of the cluster's rows of the label, ``last`` not included."""
+    places: of the rows shown, among the cluster's rows of the label."""
 
     posterior_sd: float
     cluster_share: float
     acquisition: float
     mean_sd_after: float
     coverage_after: float
-    first: int
-    last: int
+    places: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -96,36 +97,43 @@ class _Stratum:
     centroids: Float64Array
     earlier: tuple[int, ...]
 
-    def times_picked(self) -> IntArray:
-        return np.bincount(np.array(self.earlier, dtype=np.int64), minlength=len(self.rows))
-
     def capacity(self, rows_per_set: int) -> IntArray:
-        """How often each cluster may still be picked before its rows have all been shown, (k,)."""
-        left: IntArray = np.maximum(-(-self.rows // rows_per_set) - self.times_picked(), 0)
+        """How often each cluster may still be picked before every set of its rows has been shown, (k,)."""
+        times = np.bincount(np.array(self.earlier, dtype=np.int64), minlength=len(self.rows))
+        most = np.array([min(n_sets(n, rows_per_set), MOST_CAPACITY) for n in self.rows.tolist()], dtype=np.int64)
+        left: IntArray = np.maximum(most - times, 0)
         return left
 
 
-def demonstration_sets(clusters: LabelClusters, rule: Rule, earlier: Sequence[PickedSet] = ()) -> list[DemonstrationSet]:
-    """The demonstration sets of one round, by label and rank; none where all rows were shown in earlier rounds.
+def demonstration_sets(
+    clusters: LabelClusters,
+    rule: Rule,
+    total: int,
+    earlier: Sequence[PickedSet] = (),
+    seed: int = 0,
+    shares: Mapping[str, float] | None = None,
+) -> list[DemonstrationSet]:
+    """``total`` demonstration sets, by label, round and rank; fewer where a label has no more; none where every set of rows was shown before.
 
-    earlier: the sets of the rounds before, in any order; the new round goes on from the variance that they left.
-    Clusters are picked within each label. With ``demonstration_sets`` "auto" each label gets all its clusters,
-    SETS_A_LABEL at most; else ``quota`` shares the sets out, at least one a label. Fewer sets come back where a label has no more rows.
+    earlier: the sets of the rounds before, in any order; the new ones go on from the variance that they left.
+    Clusters are picked within each label, at least one a label; ``shares`` of the labels, or ``quota``, share the sets out. A
+    round of a label has as many sets as the label has clusters at most; then the next one begins. Which rows a set shows:
+    see :class:`~synalign_spark.core.sampling.places.Places`; seed: of those that are drawn.
     Raises ValueError for fewer sets than labels and for an earlier set whose cluster holds no rows of its label.
 
     >>> from types import SimpleNamespace
-    >>> rule = SimpleNamespace(demonstration_sets=2, rows_per_set=3, alpha=0.0, length_scale=1.0, noise=0.1, quota="equal", reach_sd=0.7)
+    >>> rule = SimpleNamespace(rows_per_set=3, alpha=0.0, length_scale=1.0, noise=0.1, quota="equal", reach_sd=0.7)
     >>> far_apart = LabelClusters(np.arange(3), np.array([[0.0], [0.1], [9.0]]), {None: np.array([5, 4, 2])})
-    >>> [chosen.cluster_id for chosen in demonstration_sets(far_apart, rule)]
-    [0, 2]"""
+    >>> [(chosen.round, chosen.cluster_id, chosen.places) for chosen in demonstration_sets(far_apart, rule, 4)]
+    [(0, 0, (0, 1, 2)), (0, 2, (0, 1)), (0, 1, (0, 1, 2)), (1, 0, (3, 4))]"""
     picked = sorted(earlier, key=lambda chosen: (chosen.round, chosen.set_rank))
     strata = _strata(clusters, picked)
     length_scale = _length_scale(clusters, rule)
-    round_number = 1 + max((chosen.round for chosen in picked), default=-1)
+    first_round = 1 + max((chosen.round for chosen in picked), default=-1)
     return [
         chosen
-        for stratum, quota in zip(strata, _quotas(strata, rule), strict=True)
-        for chosen in _pick(stratum, int(quota), length_scale, rule, round_number)
+        for stratum, quota in zip(strata, _quotas(strata, rule, total, shares), strict=True)
+        for chosen in _pick(stratum, int(quota), length_scale, rule, first_round, seed)
     ]
 
 
@@ -165,37 +173,53 @@ def _strata(clusters: LabelClusters, picked: Sequence[PickedSet]) -> list[_Strat
     return strata
 
 
-def _quotas(strata: list[_Stratum], rule: Rule) -> IntArray:
-    """Demonstration sets of each stratum in this round, zero where all its rows have been shown."""
-    left = np.array([stratum.capacity(rule.rows_per_set).sum() for stratum in strata])
-    if rule.demonstration_sets == "auto":
-        most: IntArray = np.minimum(left, [min(SETS_A_LABEL, len(stratum.rows)) for stratum in strata])
-        return most
-    if rule.demonstration_sets < len(strata):
-        raise ValueError(
-            f"demonstration_sets is {rule.demonstration_sets} but the corpus has {len(strata)} labels; set it to at least {len(strata)}, or to auto"
-        )
-    weights = np.array([stratum.weights.sum() if rule.quota == "proportional" else 1 for stratum in strata])
+def _quotas(strata: list[_Stratum], rule: Rule, total: int, shares: Mapping[str, float] | None) -> IntArray:
+    """Demonstration sets of each stratum, zero where every set of its rows has been shown."""
+    if total < len(strata):
+        raise ValueError(f"{total} demonstration sets are too few for the corpus's {len(strata)} labels; ask for at least {len(strata)}")
+    left = np.minimum([stratum.capacity(rule.rows_per_set).sum() for stratum in strata], total)
+    if shares is not None:
+        weights = np.array([max(shares.get(str(stratum.label), 0.0), SMALLEST_SHARE) for stratum in strata])
+    else:
+        weights = np.array([stratum.weights.sum() if rule.quota == "proportional" else 1 for stratum in strata])
     quotas, open_ = np.zeros(len(strata), dtype=np.int64), left > 0
-    quotas[open_] = largest_remainder(weights[open_], rule.demonstration_sets, left[open_])
+    quotas[open_] = largest_remainder(weights[open_], total, left[open_])
     return quotas
 
 
-def _pick(stratum: _Stratum, quota: int, length_scale: float, rule: Rule, round_number: int) -> list[DemonstrationSet]:
+def _pick(stratum: _Stratum, quota: int, length_scale: float, rule: Rule, first_round: int, seed: int) -> list[DemonstrationSet]:
     """The demonstration sets of one stratum."""
     share = stratum.weights / stratum.weights.sum()
     tracker = Tracker(stratum.centroids, share, length_scale, rule.noise, rule.alpha)
     tracker.replay(stratum.earlier)
-    selected = tracker.pick(quota, stratum.capacity(rule.rows_per_set))
-    trace = tracker.trace(rule.reach_sd, start=len(stratum.earlier))
-    times, sets = stratum.times_picked(), []
-    for rank, candidate in enumerate(selected):
-        first = int(times[candidate.position]) * rule.rows_per_set
-        times[candidate.position] += 1
-        sets.append(
-            DemonstrationSet(
-                round_number, stratum.label, rank, int(stratum.cluster_ids[candidate.position]), candidate.posterior_sd, float(share[candidate.position]),
-                candidate.acquisition, float(trace.mean_sd[rank]), float(trace.coverage[rank]), first, first + rule.rows_per_set,
-            )
-        )  # fmt: skip
-    return sets
+    places = [
+        Places(seed, f"{stratum.label}:{cluster_id}", int(n), rule.rows_per_set)
+        for cluster_id, n in zip(stratum.cluster_ids.tolist(), stratum.rows, strict=True)
+    ]
+    for position in stratum.earlier:
+        places[position].next()
+    return [
+        DemonstrationSet(
+            first_round + number // len(share), stratum.label, number % len(share), int(stratum.cluster_ids[one.position]), one.posterior_sd,
+            float(share[one.position]), one.acquisition, mean_sd, coverage, places[one.position].next(),
+        )
+        for number, (one, mean_sd, coverage) in enumerate(_picks(tracker, quota, stratum.capacity(rule.rows_per_set), rule.reach_sd))
+    ]  # fmt: skip
+
+
+def _picks(tracker: Tracker, quota: int, capacity: IntArray, reach_sd: float) -> list[tuple[Selected, float, float]]:
+    """The next candidates, each with the mean standard deviation and the coverage after it. The first by the queue, which looks at few
+    candidates; where there are many, the others with all covariances at hand."""
+    start, dense = len(tracker.picked), len(tracker.share) <= MOST_DENSE_CLUSTERS
+    selected = tracker.pick(min(quota, SPARSE_PICKS) if dense else min(quota, len(tracker.share)), capacity)
+    trace = tracker.trace(reach_sd, start)
+    found = list(zip(selected, trace.mean_sd.tolist(), trace.coverage.tolist(), strict=True))
+    if len(found) == quota or not dense:
+        return found
+    times = Counter(one.position for one in selected)
+    left = capacity - np.array([times[position] for position in range(len(capacity))])
+    whole = DenseTracker.after(tracker)
+    while len(found) < quota and (one := whole.pick(left)) is not None:
+        left[one.position] -= 1
+        found.append((one, *whole.reached(reach_sd)))
+    return found

@@ -6,7 +6,7 @@ What sends them is a backend's business: see ``ray_pool`` and ``in_process``.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import EndpointError
@@ -17,6 +17,7 @@ from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.history import History
 from synalign_spark.generation.limits import Allowance, Budget
 from synalign_spark.generation.target import Target, target_of, unusable
+from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
 
 LOOK_S = 2.0  # between two looks at the pressure
@@ -61,9 +62,8 @@ class CallPool:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def run(self, requests: Sequence[Request], budget: Budget, notify: Callable[[], None]) -> Iterator[Answer]:
+    def run(self, waiting: Waiting, budget: Budget, notify: Callable[[], None]) -> Iterator[Answer]:
         """Answers in the order of arrival, at most ``llm.concurrency`` requests in flight: see ``Pool.run``."""
-        waiting = list(reversed(requests))
         self.stopped_by = None
         while waiting or self._callers.in_flight:
             self._send(waiting, budget)
@@ -76,15 +76,15 @@ class CallPool:
             locked_out = self._history.locked_out(not self._callers.in_flight and (not waiting or self.stopped_by is not None))
             if locked_out is not None:
                 raise self._unusable(locked_out)
-        if requests and self._target is not None:
+        if self._target is not None:
             self.pressure = self._callers.pressure()
 
-    def _taken(self, request: Request, answer: Answer | None, waiting: list[Request]) -> Iterator[Answer]:
+    def _taken(self, request: Request, answer: Answer | None, waiting: Waiting) -> Iterator[Answer]:
         """What of an ended call goes to the engine; a call that is to be sent again goes to ``waiting``."""
         sent_under = self._sent.pop(request.request_id)
         now = self._target.terms if self._target else sent_under
         if answer is None:
-            waiting.append(request)
+            waiting.put_back(request)
         elif answer.status == "not_asked":
             self.stopped_by = answer.error
         elif answer.status == "fatal":
@@ -92,7 +92,7 @@ class CallPool:
         elif (
             self._history.dialect_failed(request, answer, sent_under, now) and self._renegotiate(sent_under) and answer.status == "bad_form"
         ):
-            waiting.append(request)
+            waiting.put_back(request)
         else:
             yield from self._history.judge(dataclasses.replace(answer, status="bad_request") if answer.status == "bad_form" else answer)
 
@@ -111,16 +111,16 @@ class CallPool:
     def _unusable(self, message: str) -> EndpointError:
         return unusable(self._cfg.llm, self._target.base_url if self._target else None, message)
 
-    def _send(self, waiting: list[Request], budget: Budget) -> None:
-        """Sends the last of ``waiting``, and on, as far as concurrency and budget go."""
+    def _send(self, waiting: Waiting, budget: Budget) -> None:
+        """Sends the first of ``waiting``, and on, as far as concurrency and budget go."""
         while waiting and not self.stopped_by and self._callers.in_flight < self._cfg.llm.concurrency:
-            broken = budget.admit(waiting[-1])
+            broken = budget.admit(waiting.first())
             if broken:
                 # Calls in flight may use less than they reserved, so this is final only when none is left.
                 self.stopped_by = None if self._callers.in_flight else broken
                 return
             target = self._open(budget)
-            request = waiting.pop()
+            request = waiting.take()
             self._sent[request.request_id] = target.terms
             self._callers.send(request)
 

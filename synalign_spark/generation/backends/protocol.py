@@ -1,11 +1,12 @@
 """What the engine needs of a pool of callers, and what a backend must bring for one."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, Self
 
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.limits import Allowance, Budget
 from synalign_spark.generation.target import Target
+from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
 
 
@@ -24,10 +25,11 @@ class Pool(Protocol):
 
     def __exit__(self, *error: object) -> None: ...
 
-    def run(self, requests: Sequence[Request], budget: Budget, notify: Callable[[], None]) -> Iterator[Answer]:
+    def run(self, waiting: Waiting, budget: Budget, notify: Callable[[], None]) -> Iterator[Answer]:
         """Answers in the order of arrival, each stored in the ledger before it is seen.
 
-        Stops sending at the first request that ``budget`` does not admit: that one and those after it get no answer.
+        Sends in the order of ``waiting``, to which requests may be added at every answer. Stops sending at the first
+        request that ``budget`` does not admit: that one and those after it get no answer.
         notify: called when ``pressure`` was renewed. Raises EndpointError when the endpoint turns out to be unusable."""
         ...
 

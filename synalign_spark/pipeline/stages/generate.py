@@ -36,7 +36,7 @@ def run(ctx: Context) -> Summary:
     demonstrations = ctx.lake.read(DEMONSTRATIONS) if cfg.strategy not in STRATEGIES_WITHOUT_DEMONSTRATIONS else _empty(ctx, DEMONSTRATIONS)
     paths = RunPaths(ctx.cfg.lake.path, ctx.cfg.run.id)
     result = generate(
-        demonstrations.toArrow(),  # demonstration sets x select.rows_per_set rows: some hundreds
+        demonstrations.toArrow(),  # demonstration sets x select.rows_per_set rows: thousands, MOST_SETS sets by default at most
         counts,
         cfg,
         ctx.cfg.run.seed,

@@ -10,15 +10,16 @@ from synalign_spark.storage import tables
 def run(ctx: Context) -> Summary:
     """Picks clusters and their demonstrations and writes both tables."""
     centroids, clusters, corpus = (ctx.lake.read(table) for table in (tables.CENTROIDS, tables.CLUSTERS, tables.CORPUS))
-    demonstrations, trace = select(centroids, clusters, corpus, ctx.cfg.select, ctx.cfg.run.seed)
+    shares = ctx.cfg.generate.label_shares if ctx.cfg.select.demonstration_sets == "auto" else None
+    demonstrations, trace = select(centroids, clusters, corpus, ctx.cfg.select, ctx.cfg.run.seed, ctx.cfg.demonstration_sets, shares=shares)
     ctx.lake.write(tables.DEMONSTRATIONS, demonstrations)
     ctx.lake.write(tables.SELECTION_TRACE, trace)
     return _summary(trace.toArrow().to_pylist(), ctx.lake.read(tables.DEMONSTRATIONS).count())
 
 
 def _summary(trace: list[dict[str, Any]], n_demonstrations: int) -> Summary:
-    """How many demonstration sets there are and how far they reach: the least covered label speaks for all. trace: its rows."""
-    last = {row["label"]: row for row in sorted(trace, key=lambda row: row["set_rank"])}
+    """How many demonstration sets there are and how far they reach: the least covered label speaks for all. trace: its rows, MOST_SETS at most where their number is not configured."""
+    last = {row["label"]: row for row in sorted(trace, key=lambda row: (row["round"], row["set_rank"]))}
     return {
         "demonstration_sets": len(trace),
         "labels": len([label for label in last if label is not None]),

@@ -57,14 +57,14 @@ def test_rows_are_counted_by_label(found):
 
 
 def test_a_set_shows_the_rows_at_its_places(found):
-    cfg = SelectConfig(demonstration_sets=30, rows_per_set=3)
-    sets = demonstration_sets(count_labels(found, LABELS), cfg)
+    sets = demonstration_sets(count_labels(found, LABELS), SelectConfig(rows_per_set=3), 60)
     shown = demonstrations(sets, found, IDS, LABELS, found.sq_distance)
-    assert len({row for _, _, row in shown}) == len(shown)
+    assert {one.round for one in sets} >= {0, 1, 2}
+    assert len({(one.label, one.cluster_id, one.places) for one in sets}) == len(sets)
     for chosen in sets:
         inside = [i for i in range(N) if LABELS[i] == chosen.label and found.cluster_ids[i] == chosen.cluster_id]
         inside.sort(key=lambda i: (found.sq_distance[i], IDS[i]))
-        assert [(rank, row) for one, rank, row in shown if one == chosen] == list(enumerate(inside[chosen.first : chosen.last]))
+        assert [(rank, row) for one, rank, row in shown if one == chosen] == list(enumerate(inside[place] for place in chosen.places))
 
 
 @pytest.mark.parametrize(("n_rows", "k"), [(3, 3), (30, 8), (8_530, 92), (10**9, 1_000)])

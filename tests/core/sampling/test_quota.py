@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.core.sampling.quota import largest_remainder, quotas
+from synalign_spark.core.sampling.quota import interleaved, largest_remainder, quotas
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,29 @@ def test_quotas_of_labels_by_hand():
     assert list(quotas({"b": 0.5, "a": 0.5}, 3)) == ["b", "a"]
     assert quotas({None: 1.0}, 5) == {None: 5}
     assert quotas({"a": 1.0, "b": 0.0}, 5) == {"a": 5, "b": 0}
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=9), st.integers(1, 60))
+def test_turns_keep_every_share_within_one_turn(targets, most):
+    order = interleaved([0] * len(targets), targets, [5] * len(targets), [most] * len(targets), most)
+    held, share = np.zeros(len(targets)), np.array(targets) / sum(targets)
+    assert len(order) == most
+    for turn in order:
+        held[turn] += 5
+        assert (abs(held - share * held.sum()) < 5 + 1e-6).all()
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.sampled_from([1.0, 2.5, 5.0])), min_size=2, max_size=9), st.integers(1, 60))
+def test_turns_that_bring_unlike_much_keep_shares_within_the_largest(entries, most):
+    targets, gain = np.array(entries).T
+    held, share = np.zeros(len(targets)), targets / targets.sum()
+    for turn in interleaved(held, targets, gain, [most] * len(targets), most):
+        held[turn] += gain[turn]
+        assert (held - share * held.sum() < 5 + 1e-6).all()
+        assert (share * held.sum() - held < 2 * 5 + 1e-6).all()
+
+
+def test_who_is_behind_comes_first_and_who_has_no_turn_left_is_passed_over():
+    assert interleaved([10, 0], [1, 1], [5, 5], [4, 4], 4) == [1, 1, 0, 1]
+    assert interleaved([0, 0], [1, 1], [5, 5], [1, 4], 9) == [0, 1, 1, 1, 1]
+    assert interleaved([0], [1], [1], [0], 5) == []

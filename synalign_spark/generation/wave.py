@@ -1,0 +1,147 @@
+"""One wave of calls: what it asks for follows from the plan alone, when it asks from what has arrived.
+
+A call for attributes goes just ahead of the first call for rows that needs them, and an answer of no use is asked for
+again at the place of the call that it answers. Results are handed on in the order of the plan.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from synalign_spark.config import GenerateConfig
+from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.parsing import parse_answer, parse_attributes
+from synalign_spark.generation.plan import AttributeSet, DemonstrationSet, Label, Planner, Slot, make_attribute_set
+from synalign_spark.generation.reading import Parsed
+from synalign_spark.generation.reask import MENDABLE
+from synalign_spark.generation.waiting import Waiting
+
+Planned = tuple[Label, DemonstrationSet | None, int]  # a call for rows: its label, what it is written from, and its number there
+
+
+@dataclass
+class Asked:
+    """One call. purpose: what its rows are written from, or the demonstration set whose attributes it asks for;
+    reask_of: id of the call that it repeats; parsed: None for a call without an answer; attribute_set: what it gave."""
+
+    request: Request
+    purpose: Slot | DemonstrationSet
+    reask_of: str | None = None
+    answer: Answer | None = None
+    parsed: Parsed | None = None
+    attribute_set: AttributeSet | None = None
+
+
+@dataclass
+class Job:
+    """One place of the plan, with its calls so far: the first one and those that ask again. done: no further call will come."""
+
+    place: int
+    asked: list[Asked] = field(default_factory=list)
+    done: bool = False
+
+
+class Wave:
+    """The calls of a wave: ``waiting`` holds what can be sent, ``arrived`` takes the answers, ``ready`` hands finished jobs on."""
+
+    def __init__(self, planned: Sequence[Planned], planner: Planner, cfg: GenerateConfig, stored: Mapping[str, Answer]) -> None:
+        """stored: answers of earlier processes; they count as arrived."""
+        self._planner, self._cfg, self._stored = planner, cfg, stored
+        self._fields = tuple(field.name for field in cfg.fields)
+        self._jobs: list[Job] = []
+        self._next = 0  # the first job that was not handed on
+        self._open: dict[str, tuple[Job, Asked]] = {}
+        self._writers: dict[DemonstrationSet, list[tuple[Job, Planned]]] = {}  # what waits for the attributes of a set
+        self.waiting = Waiting()
+        self.reused = 0
+        for job, purpose in self._schedule(planned):
+            self._start(job, purpose)
+
+    @property
+    def done(self) -> bool:
+        """Whether every job is."""
+        return all(job.done for job in self._jobs[self._next :])
+
+    def arrived(self, answer: Answer) -> None:
+        """Takes an answer, from which further calls may follow."""
+        job, asked = self._open.pop(answer.request_id)
+        parsed = self._parse(asked.purpose, answer)
+        asked.answer, asked.parsed = answer, parsed
+        if parsed is not None and parsed.status in MENDABLE and len(job.asked) <= self._cfg.max_reasks:
+            self._ask(job, self._again(asked, parsed))
+            return
+        job.done = True
+        if isinstance(asked.purpose, DemonstrationSet):
+            self._attributes_known(asked, asked.purpose, parsed)
+
+    def ready(self) -> Iterator[Job]:
+        """The finished jobs whose predecessors in the plan are finished too, each once."""
+        while self._next < len(self._jobs) and self._jobs[self._next].done:
+            self._next += 1
+            yield self._jobs[self._next - 1]
+
+    def rest(self) -> Iterator[Job]:
+        """After a stop: the jobs that ``ready`` did not hand on, with what has arrived of them."""
+        yield from self._jobs[self._next :]
+        self._next = len(self._jobs)
+
+    def _schedule(self, planned: Sequence[Planned]) -> list[tuple[Job, DemonstrationSet | Planned]]:
+        """A job for each call and for the attributes that it needs; returns those that can start."""
+        starts: list[tuple[Job, DemonstrationSet | Planned]] = []
+        for call in planned:
+            source = call[1]
+            if source is None or not self._planner.states_attributes or source in self._planner.attribute_sets:
+                starts.append((self._add(), call))
+                continue
+            if source not in self._writers:
+                starts.append((self._add(), source))
+            self._writers.setdefault(source, []).append((self._add(), call))
+        return starts
+
+    def _add(self) -> Job:
+        self._jobs.append(Job(len(self._jobs)))
+        return self._jobs[-1]
+
+    def _start(self, job: Job, purpose: DemonstrationSet | Planned) -> None:
+        if isinstance(purpose, DemonstrationSet):
+            self._ask(job, Asked(self._planner.attributes_request(purpose), purpose))
+        else:
+            slot = self._planner.slot(*purpose)
+            self._ask(job, Asked(slot.request, slot))
+
+    def _ask(self, job: Job, asked: Asked) -> None:
+        request_id = asked.request.request_id
+        job.asked.append(asked)
+        self._open[request_id] = (job, asked)
+        if request_id in self._stored:
+            self.reused += 1
+            self.arrived(self._stored[request_id])
+        else:
+            self.waiting.add(job.place, asked.request)
+
+    def _again(self, before: Asked, parsed: Parsed) -> Asked:
+        reask_of = before.request.request_id
+        if isinstance(before.purpose, DemonstrationSet):
+            request = self._planner.attributes_request_again(before.purpose, before.request, parsed)
+            return Asked(request, before.purpose, reask_of)
+        slot = self._planner.slot_again(before.purpose, parsed)
+        return Asked(slot.request, slot, reask_of)
+
+    def _parse(self, purpose: Slot | DemonstrationSet, answer: Answer) -> Parsed | None:
+        if answer.status != "answered":
+            return None
+        if isinstance(purpose, DemonstrationSet):
+            return parse_attributes(answer.answer, answer.finish_reason, tuple(self._cfg.attributes), answer.refusal)
+        return parse_answer(purpose.request.prompt, answer, purpose.n_rows, self._fields, self._cfg.text_template)
+
+    def _attributes_known(self, asked: Asked, source: DemonstrationSet, parsed: Parsed | None) -> None:
+        """Starts the calls for rows that have waited, or ends them where the model stated no attributes."""
+        writers = self._writers.pop(source)
+        if parsed is None or parsed.status != "ok":
+            self._planner.give_up(source)
+            for job, _ in writers:
+                job.done = True
+            return
+        asked.attribute_set = make_attribute_set(asked.request.request_id, source.label, source, dict(parsed.attributes))
+        self._planner.attribute_sets[source] = asked.attribute_set
+        for job, call in writers:
+            self._start(job, call)

@@ -1,0 +1,231 @@
+"""What a buyer would want of the order of the calls: even labels at every stop, nothing paid twice that brings nothing, no prompt sent twice."""
+
+import _thread
+import json
+import re
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from loopback import Behaviour, loopback
+
+from synalign_spark.errors import EndpointError
+from synalign_spark.generation.engine import generate
+from synalign_spark.generation.ledger import read_ledger
+
+SHARES = {"Business": 40, "Sci/Tech": 30, "Sports": 20, "World": 10}
+AGAIN = "Your last answer"
+
+
+def sets_of(labels, n_sets, rows=2):
+    """Demonstration sets of every label; each text names its set."""
+    return pa.Table.from_pylist(
+        [
+            {"round": 0, "label": label, "set_rank": rank, "cluster_id": rank, "rank_in_set": place, "doc_id": f"{label}-{rank}-{place}",
+             "text": f"{label} text {place} of set <{rank}> alpha beta gamma delta", "posterior_sd": 1.0}
+            for label in labels for rank in range(n_sets) for place in range(rows)
+        ]
+    )  # fmt: skip
+
+
+def asked_of(body):
+    return body["messages"][-1]["content"]
+
+
+def assert_even(accepted, shares, one_call):
+    """No label is further from its share of the rows than the rows of one call."""
+    total, whole = sum(accepted.values()), sum(shares.values())
+    off = {label: accepted[label] - total * share / whole for label, share in shares.items()}
+    assert all(abs(rows) <= one_call for rows in off.values()), (accepted, off)
+
+
+@pytest.mark.parametrize("strategy", ["synalign", "fewshot", "simprompt"])
+@pytest.mark.parametrize(
+    ("changes", "stopped_by"),
+    [
+        ({"limits": {"max_requests": 61}}, "limits.max_requests"),
+        ({"limits": {"max_tokens": 12_000}}, "limits.max_tokens"),
+        ({"limits": {"max_cost_usd": 0.012}}, "limits.max_cost_usd"),
+        ({"max_candidates": 87}, "max_candidates"),
+    ],
+)
+def test_any_stop_leaves_the_labels_even(changes, stopped_by, strategy, make_config, quiet, tmp_path):
+    with loopback() as server:
+        llm = {"price_input_usd": 1.0, "price_output_usd": 1.0, "concurrency": 4}
+        cfg = make_config(server.base_url, llm, target_rows=1000, rows_per_request=5, strategy=strategy, **changes)
+        summary = generate(sets_of(SHARES, 60), SHARES, cfg, 0, str(tmp_path), quiet).summary
+    assert summary["stopped_by"] == stopped_by
+    assert 60 <= summary["accepted"] < 1000
+    assert_even(summary["accepted_by_label"], SHARES, 5)
+    assert summary["missing_by_label"] == {label: share * 10 - summary["accepted_by_label"][label] for label, share in SHARES.items()}
+
+
+def test_a_time_limit_leaves_the_labels_even(make_config, quiet, tmp_path):
+    with loopback(Behaviour(delay_s=0.05)) as server:
+        cfg = make_config(server.base_url, {"concurrency": 2}, target_rows=1000, rows_per_request=5, limits={"max_minutes": 1.2 / 60})
+        summary = generate(sets_of(SHARES, 60), SHARES, cfg, 0, str(tmp_path), quiet).summary
+    assert summary["stopped_by"] == "limits.max_minutes"
+    assert 20 <= summary["accepted"] < 1000
+    assert_even(summary["accepted_by_label"], SHARES, 5)
+
+
+def test_the_money_goes_to_rows_not_to_attributes_alone(make_config, quiet, tmp_path):
+    """The case of the report: four even labels and 150 requests left one with 100 rows and two with none."""
+    even = dict.fromkeys(SHARES, 25)
+    with loopback() as server:
+        cfg = make_config(server.base_url, target_rows=1000, rows_per_request=5, max_rows_per_set=10, limits={"max_requests": 150})
+        result = generate(sets_of(SHARES, 60), even, cfg, 0, str(tmp_path), quiet)
+    steps = Counter(result.calls["step"].to_pylist())
+    assert steps["rows"] >= 90
+    assert steps["attributes"] <= steps["rows"]
+    assert_even(result.summary["accepted_by_label"], even, 5)
+    assert min(result.summary["accepted_by_label"].values()) >= 110
+
+
+def test_an_interrupted_run_says_what_is_missing_and_goes_on(make_config, quiet, tmp_path):
+    presses = []
+
+    def interrupt(request_id, body, n):
+        if request_id and len(server.seen) >= 50 and not presses:
+            presses.append(_thread.interrupt_main())
+
+    sets = sets_of(SHARES, 40)
+    with loopback(Behaviour(fault=interrupt, delay_s=0.01)) as server:
+        cfg = make_config(server.base_url, target_rows=300, rows_per_request=5)
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            generate(sets, SHARES, cfg, 0, str(tmp_path), quiet)
+        (note,) = stopped.value.__notes__
+        missing = {label: int(n) for label, n in re.findall(r"([\w/]+) (\d+)(?=[,;])", note.partition("missing: ")[2])}
+        assert_even({label: share * 3 - missing[label] for label, share in SHARES.items()}, SHARES, 5)
+        assert len(read_ledger(str(tmp_path))) >= 40
+        resumed = generate(sets, SHARES, cfg, 0, str(tmp_path), quiet)
+        assert max(n for i, n in server.finished.items() if i) == 1  # nothing stored is paid for twice
+    with loopback() as server:
+        cfg = make_config(server.base_url, target_rows=300, rows_per_request=5)
+        undisturbed = generate(sets, SHARES, cfg, 0, str(tmp_path / "again"), quiet)
+    assert resumed.synthetic.to_pylist() == undisturbed.synthetic.to_pylist()
+    assert resumed.calls["request_id"].to_pylist() == undisturbed.calls["request_id"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ((400, {}, ""), "injected 400"),
+        ((200, {}, "filtered"), "the server filtered the answer"),
+        ((200, {}, "prose"), "no JSON in the answer"),
+    ],
+)
+def test_a_label_that_fails_is_left_and_the_others_finish(fault, reason, make_config, quiet, tmp_path):
+    behaviour = Behaviour(fault=lambda i, body, n: fault if i and "Sports" in asked_of(body) else None)
+    with loopback(behaviour) as server:
+        cfg = make_config(server.base_url, target_rows=200, rows_per_request=5)
+        summary = generate(sets_of(SHARES, 30), SHARES, cfg, 0, str(tmp_path), quiet).summary
+        useless = sum("Sports" in asked_of(entry["body"]) for entry in server.log)
+    assert summary["accepted_by_label"] == {"Business": 80, "Sci/Tech": 60, "Sports": 0, "World": 20}
+    assert summary["missing_by_label"] == {"Sports": 40}
+    assert summary["stopped_by"] == "labels_given_up"
+    assert reason in summary["labels_given_up"]["Sports"]
+    assert 20 <= useless <= 45  # judged by its first twenty calls, and those sent meanwhile
+
+
+def test_a_label_of_which_no_row_is_accepted_is_left(make_config, quiet, tmp_path):
+    with loopback() as server:
+        cfg = make_config(server.base_url, strategy="simprompt", target_rows=40, min_chars=10_000, max_chars=20_000)
+        with pytest.raises(EndpointError, match=r"label 'bad': no row of its first 2\d calls was accepted; rows refused: too_short"):
+            generate(sets_of(["bad"], 1), {"bad": 1, "good": 1}, cfg, 0, str(tmp_path), quiet)
+
+
+@pytest.mark.parametrize("strategy", ["synalign", "fewshot", "attrprompt"])
+def test_no_prompt_is_sent_twice_by_default(strategy, make_config, quiet, tmp_path):
+    with loopback() as server:
+        cfg = make_config(server.base_url, strategy=strategy, target_rows=120, rows_per_request=5, max_rows_per_set=None)
+        result = generate(sets_of(["bad", "good"], 6), {"bad": 1, "good": 1}, cfg, 0, str(tmp_path), quiet)
+    assert result.summary["accepted"] == 120
+    assert result.summary["prompts_distinct"] == result.calls.num_rows
+    assert len({json.dumps(entry["body"]["messages"]) for entry in server.log if entry["request_id"]}) == result.calls.num_rows
+
+
+def test_sets_that_are_used_up_end_the_run_with_the_fix(make_config, tmp_path, capsys):
+    from rich.console import Console
+
+    from synalign_spark.progress import Progress
+
+    with loopback() as server:
+        cfg = make_config(server.base_url, target_rows=100, rows_per_request=5, max_rows_per_set=10)
+        loud = Progress(Console(stderr=True), live=False)
+        result = generate(sets_of(["bad", "good"], 3), {"bad": 1, "good": 1}, cfg, 0, str(tmp_path), loud)
+    assert result.summary["stopped_by"] == "demonstration_sets"
+    assert result.summary["accepted_by_label"] == {"bad": 30, "good": 30}
+    said = " ".join(capsys.readouterr().err.split())
+    assert "missing: bad 20, good 20" in said
+    assert "select.demonstration_sets" in said
+    assert "generate.max_rows_per_set" in said
+    single = sets_of(["bad", "good"], 3, rows=1)
+    with loopback() as server:  # one demonstration has one order: a second call would send the same prompt
+        cfg = make_config(server.base_url, strategy="fewshot", target_rows=100, rows_per_request=5, max_rows_per_set=None)
+        assert generate(single, {"bad": 1, "good": 1}, cfg, 0, str(tmp_path / "1"), Progress(live=False)).summary["accepted"] == 30
+
+
+def test_a_set_of_which_nothing_comes_is_not_asked_again(make_config, quiet, tmp_path):
+    behaviour = Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i and re.search(r"<[0-3]>|u003[0-3]", asked_of(body)) else None)
+    with loopback(behaviour) as server:
+        cfg = make_config(server.base_url, strategy="fewshot", target_rows=300, rows_per_request=5, max_rows_per_set=20, max_reasks=0)
+        result = generate(sets_of(["one"], 20, rows=4), {"one": 1}, cfg, 0, str(tmp_path), quiet)
+        calls = Counter(re.search(r"set <(\d+)>", asked_of(entry["body"]))[1] for entry in server.log if entry["request_id"])
+    assert result.summary["accepted"] == 300
+    assert [calls[str(rank)] for rank in range(4)] == [1, 1, 1, 1]
+    assert min(calls.values()) == 1
+    assert max(calls.values()) == 4
+
+
+@pytest.mark.parametrize(("kind", "said", "n_rows"), [("prose", "no JSON in the answer", 4), ("truncated", "was cut off", 2)])
+def test_an_answer_of_no_use_is_asked_again_once_with_the_fault_said(kind, said, n_rows, demonstrations, make_config, quiet, tmp_path):
+    behaviour = Behaviour(fault=lambda i, body, n: (200, {}, kind) if i and AGAIN not in asked_of(body) else None)
+    with loopback(behaviour) as server:
+        cfg = make_config(server.base_url)
+        result = generate(demonstrations, {"good": 75, "bad": 25}, cfg, 0, str(tmp_path), quiet)
+        again = generate(demonstrations, {"good": 75, "bad": 25}, cfg, 0, str(tmp_path), quiet)
+    calls = {row["request_id"]: row for row in result.calls.to_pylist()}
+    repeated = [row for row in calls.values() if row["reask_of"]]
+    assert result.summary["accepted"] == 24
+    assert result.summary["reasks"] == result.summary["reasks_usable"] == len(repeated) == len(calls) / 2
+    assert {row["status"] for row in repeated} == {"ok"}
+    assert {calls[row["reask_of"]]["status"] for row in repeated} == {"unparsable" if kind == "prose" else "truncated"}
+    assert again.calls["request_id"].to_pylist() == result.calls["request_id"].to_pylist()
+    assert max(server.finished[i] for i in server.seen if i) == 1
+    bodies = {entry["request_id"]: entry["body"] for entry in server.log}
+    for row in repeated:
+        first, second = bodies[row["reask_of"]], bodies[row["request_id"]]
+        assert said in asked_of(second)
+        assert [message["role"] for message in second["messages"]] == [message["role"] for message in first["messages"]]
+        if row["step"] == "rows":
+            assert f"list of {n_rows} texts" in asked_of(second)
+            assert second["max_tokens"] == first["max_tokens"]
+        else:
+            assert second["max_tokens"] == first["max_tokens"] * (2 if kind == "truncated" else 1)
+
+
+def test_asking_again_is_bounded(make_config, quiet, tmp_path):
+    behaviour = Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i and "good" in asked_of(body) else None)
+    for reasks in (0, 1, 2):
+        with loopback(behaviour) as server:
+            cfg = make_config(server.base_url, strategy="simprompt", target_rows=8, max_candidates=8, max_reasks=reasks)
+            result = generate(sets_of(["good"], 1), {"good": 1, "bad": 1}, cfg, 0, str(tmp_path / str(reasks)), quiet)
+        assert Counter(result.calls["label"].to_pylist()) == {"bad": 1, "good": 1 + reasks}
+        assert result.summary["reasks"] == reasks
+        assert result.summary["reasks_usable"] == 0
+
+
+def test_a_single_row_that_was_cut_off_gets_more_tokens(make_config, quiet, tmp_path):
+    behaviour = Behaviour(fault=lambda i, body, n: (200, {}, "truncated") if i and body["max_tokens"] == 400 else None)
+    with loopback(behaviour) as server:
+        cfg = make_config(server.base_url, strategy="simprompt", target_rows=2, rows_per_request=1)
+        result = generate(sets_of(["good"], 1), {"good": 1}, cfg, 0, str(tmp_path), quiet)
+    assert result.summary["accepted"] == 2
+    assert Counter(entry["body"]["max_tokens"] for entry in server.log if entry["request_id"]) == {400: 2, 800: 2}
+
+
+def test_settings_that_do_not_fit(make_config):
+    with pytest.raises(ValueError, match="max_rows_per_set is 3, less than the rows_per_request=4 of one call; raise max_rows_per_set"):
+        make_config("http://127.0.0.1:1/v1", max_rows_per_set=3)
+    assert make_config("http://127.0.0.1:1/v1", rows_per_request=25, max_rows_per_set=None).calls_a_set == 1

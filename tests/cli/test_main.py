@@ -33,7 +33,7 @@ def test_the_whole_configuration_can_be_printed_and_read_back():
 
 
 def test_the_prompts_are_written_once_and_checked_before_a_plan(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: {"negative": 100, "positive": 300})
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
     folder = tmp_path / "mine"
     assert f"generate.prompts: {folder}" in run("prompts", str(folder)).stdout
     assert run("prompts", str(folder)).exit_code == 2
@@ -76,7 +76,7 @@ def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
     tokens = []
     for rows in (3, 5):
-        settings = ["--set", f"lake.path={tmp_path / 'lake'}", "--set", f"select.rows_per_set={rows}"]
+        settings = ["--set", f"lake.path={tmp_path / 'lake'}", "--set", f"select.rows_per_set={rows}", "--set", "generate.llm.api=chat"]
         found = json.loads(run("plan", *QUICKSTART, *settings, "--json").stdout)
         tokens.append(found["generate"]["prompt_tokens"][0])
     assert tokens[1] - tokens[0] == 30 * 2 * 31.5

@@ -14,6 +14,7 @@ from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.prompts import Prompter
+from synalign_spark.generation.waiting import Waiting
 
 COUNTS = {"good": 75, "bad": 25}
 SIMPLE = {"strategy": "simprompt"}
@@ -157,7 +158,7 @@ def ask_one(cfg, tmp_path):
     prompt = Prompter(cfg, ["good"]).rows("good", n_rows=2)
     request = make_request("rows", "good", prompt, cfg.llm, "one")
     with open_pool(cfg, str(tmp_path)) as pool:
-        (answer,) = pool.run([request], Budget(cfg.limits, cfg.llm), lambda: None)
+        (answer,) = pool.run(Waiting([request]), Budget(cfg.limits, cfg.llm), lambda: None)
     return answer, request
 
 

@@ -50,7 +50,8 @@ def wait_for_line(log, words, seconds=10.0):
 
 
 def test_answers_by_schema_and_logs_the_request(tmp_path):
-    prompt = Prompter(GenerateConfig(task="a short sentence", rows_per_request=2, min_chars=5, max_chars=40), ["positive"]).rows("positive")
+    chat = {"task": "a short sentence", "rows_per_request": 2, "min_chars": 5, "max_chars": 40, "llm": {"api": "chat"}}
+    prompt = Prompter(GenerateConfig.model_validate(chat), ["positive"]).rows("positive")
     with embedded.serve("m", str(tmp_path)) as url:
         assert check(GenerateConfig(llm={"model": "m"}).llm, url).model_listed
         client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120)

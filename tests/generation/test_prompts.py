@@ -232,7 +232,7 @@ def test_sets_of_a_later_round_change_no_prompt_of_the_first(demonstrations):
     def asked(rows):
         sets = demonstration_sets_of(rows)
         planner = Planner(GenerateConfig(), 0, sets, ["bad", "good"])
-        return [planner.attributes_request(shown, 0).request_id for found in sets.values() for shown in found if shown.round == 0]
+        return [planner.attributes_request(shown).request_id for found in sets.values() for shown in found if shown.round == 0]
 
     words = ["a film of the later round, number 0"] * demonstrations.num_rows
     later = demonstrations.set_column(0, "round", pa.array([1] * len(words))).set_column(6, "text", pa.array(words))

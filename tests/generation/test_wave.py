@@ -116,11 +116,11 @@ def test_an_interrupted_run_says_what_is_missing_and_goes_on(make_config, quiet,
     ],
 )
 def test_a_label_that_fails_is_left_and_the_others_finish(fault, reason, make_config, quiet, tmp_path):
-    behaviour = Behaviour(fault=lambda i, body, n: fault if i and "Sports" in asked_of(body) else None)
+    behaviour = Behaviour(fault=lambda i, body, n: fault if i and 'label "Sports"' in asked_of(body) else None)
     with loopback(behaviour) as server:
         cfg = make_config(server.base_url, target_rows=200, rows_per_request=5)
         summary = generate(sets_of(SHARES, 30), SHARES, cfg, 0, str(tmp_path), quiet).summary
-        useless = sum("Sports" in asked_of(entry["body"]) for entry in server.log)
+        useless = sum('label "Sports"' in asked_of(entry["body"]) for entry in server.log)
     assert summary["accepted_by_label"] == {"Business": 80, "Sci/Tech": 60, "Sports": 0, "World": 20}
     assert summary["missing_by_label"] == {"Sports": 40}
     assert summary["stopped_by"] == "labels_given_up"
@@ -206,7 +206,7 @@ def test_an_answer_of_no_use_is_asked_again_once_with_the_fault_said(kind, said,
 
 
 def test_asking_again_is_bounded(make_config, quiet, tmp_path):
-    behaviour = Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i and "good" in asked_of(body) else None)
+    behaviour = Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i and 'label "good"' in asked_of(body) else None)
     for reasks in (0, 1, 2):
         with loopback(behaviour) as server:
             cfg = make_config(server.base_url, strategy="simprompt", target_rows=8, max_candidates=8, max_reasks=reasks)

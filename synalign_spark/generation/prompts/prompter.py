@@ -8,11 +8,12 @@ from synalign_spark.errors import ConfigError
 from synalign_spark.generation.prompts import attributes as known_attributes
 from synalign_spark.generation.prompts.keywords import document_frequencies, keywords
 from synalign_spark.generation.prompts.lengths import CHARS_A_WORD, Length
-from synalign_spark.generation.prompts.prompt import Prompt, attributes_schema, row_chars, rows_schema, shorten
+from synalign_spark.generation.prompts.prompt import Prompt, as_data, as_line, attributes_schema, row_chars, rows_schema, shorten
 from synalign_spark.generation.prompts.templates import check_templates, render
 from synalign_spark.generation.prompts.variables import Words
 
 MOST_LABELS = 100  # named in a prompt
+LABEL_MARK = "{label}"  # in generate.task
 LINE, PARAGRAPH = "\n", "\n\n"  # where a continuation stops: after one row, or after several
 
 
@@ -28,6 +29,8 @@ class Prompter:
             raise ConfigError("generate.fields needs a model that answers in JSON; remove them, or set generate.llm.api to chat")
         self._cfg, self._completion = cfg, cfg.llm.continues
         labels = list(labels)
+        if LABEL_MARK in cfg.task and None in labels:
+            raise ConfigError(f"generate.task {cfg.task!r} has {LABEL_MARK} in it, but the corpus has no labels; take it out")
         self._labels = _described(labels, cfg.label_descriptions)
         self._templates = check_templates(cfg.prompts)
         self._frequencies = document_frequencies(texts)
@@ -95,7 +98,8 @@ class Prompter:
         others = [one for one in self._labels if one["name"] != label]
         shown = (this + others)[:MOST_LABELS] if label is not None else []
         return {
-            "task": Words(cfg.task),
+            "task": self._task(label),
+            "task_names_label": LABEL_MARK in cfg.task,
             "language": Words(cfg.language),
             "label": label,
             "description": cfg.label_descriptions.get(label) if label is not None else None,
@@ -108,6 +112,10 @@ class Prompter:
             "keywords": keywords(texts, *self._frequencies),
             "fields": [{"name": Words(field.name), "description": Words(field.description)} for field in cfg.fields],
         }
+
+    def _task(self, label: str | None) -> Words:
+        """What one row is; with the label where the task has a place for it, as data."""
+        return Words(self._cfg.task.replace(LABEL_MARK, (as_line if self._completion else as_data)(label or "")))
 
     def _attributes(self, names: Iterable[str], values: Mapping[str, str]) -> list[dict[str, Any]]:
         hints = {name: known_attributes.hint(name, self._cfg.attribute_values) for name in names}

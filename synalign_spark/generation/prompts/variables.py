@@ -13,6 +13,7 @@ VARIABLES: dict[str, str] = {
     "task": "what one row is, from `generate.task`",
     "language": "language of the rows, from `generate.language`",
     "label": "the label to write, or none where the corpus has no labels",
+    "task_names_label": "whether `task` names the label already, where `generate.task` has `{label}` in it",
     "description": "what `generate.label_descriptions` says of the label, or none",
     "labels": "all labels, each with `name` and `description` (or none); at most 100",
     "other_labels": "those of `labels` that are not to be written",
@@ -41,6 +42,7 @@ def example(step: str) -> dict[str, Any]:
     tone = {"name": Words("tone"), "hint": Words("the writer's mood"), "value": "warm"}
     full: dict[str, Any] = {
         "task": Words("a sentence from a film review"),
+        "task_names_label": False,
         "language": Words("English"),
         "label": label["name"],
         "description": label["description"],

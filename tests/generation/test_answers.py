@@ -347,7 +347,7 @@ def test_a_tool_call_where_nothing_else_is_taken(run):
     assert choice == {"type": "function", "function": {"name": server.bodies[0]["tools"][0]["function"]["name"]}}
 
 
-@pytest.mark.parametrize("backend", ["in_process", "ray"])
+@pytest.mark.parametrize("backend", ["in_process", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_dialect_that_the_server_refuses_later_is_renegotiated(backend, request, run):
     if backend == "ray":
         request.getfixturevalue("ray_runtime")

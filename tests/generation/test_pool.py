@@ -24,6 +24,7 @@ from synalign_spark.generation.prompts import Prompter
 from synalign_spark.generation.waiting import Waiting
 
 BACKENDS = ["ray", "in_process"]
+EACH = ["ray", pytest.param("in_process", marks=pytest.mark.slow)]
 COUNTS = {"good": 75, "bad": 25}
 CHILD = """
 import sys, pyarrow as pa
@@ -55,7 +56,7 @@ def test_both_backends_give_the_same_tables(demonstrations, make_config, quiet, 
 
 
 @pytest.mark.usefixtures("ray_runtime")
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EACH)
 def test_one_rate_limit_over_all_callers(backend, demonstrations, make_config, quiet, tmp_path):
     """240 requests a minute: no window of the server's log sees more than the bucket and its refill."""
     with loopback() as server:
@@ -70,7 +71,7 @@ def test_one_rate_limit_over_all_callers(backend, demonstrations, make_config, q
             assert last - first + 1 <= burst + per_second * (times[last] - start) + late
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EACH)
 def test_killed_run_resumes_without_repeating_a_finished_call(backend, demonstrations, make_config, quiet, tmp_path):
     with pa.ipc.new_file(str(tmp_path / "demos.arrow"), demonstrations.schema) as sink:
         sink.write_table(demonstrations)

@@ -12,7 +12,7 @@ from synalign_spark.generation.engine import generate
 COUNTS = {"good": 75, "bad": 25}
 
 
-@pytest.mark.parametrize(("status", "headers"), [(429, {"Retry-After": "0.05"}), (503, {})])
+@pytest.mark.parametrize(("status", "headers"), [(429, {"Retry-After": "0.05"}), pytest.param(503, {}, marks=pytest.mark.slow)])
 def test_a_server_with_room_for_a_few_loses_no_call(status, headers, demonstrations, make_config, quiet, tmp_path):
     with loopback(Behaviour(delay_s=0.03)) as server:
         server.behaviour.fault = lambda i, body, n: (status, headers, "") if i and server.flying >= 4 else None

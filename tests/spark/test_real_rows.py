@@ -23,7 +23,7 @@ def corpus(spark):
     return spark.createDataFrame(rows, "doc_id string, text string, label string")
 
 
-@pytest.mark.parametrize("n_partitions", [1, 7, 100])  # the last with empty ones
+@pytest.mark.parametrize("n_partitions", [1, 7, pytest.param(100, marks=pytest.mark.slow)])  # the last with empty ones
 def test_in_memory_and_scanned_give_what_one_process_gives(corpus, n_partitions):
     expected = CopyIndex.of_texts(TEXTS).overlaps(ASKED)
     assert expected[:2] == [1.0, 1.0]

@@ -183,7 +183,9 @@ class GenerateConfig(Section):
         min_length=1, description="Latent attributes of stage 1.",
     )  # fmt: skip
     attribute_values: dict[str, list[str]] = Field(
-        default_factory=dict, description="Values that attrprompt draws from; attributes without an entry use built-in lists."
+        default_factory=dict,
+        description="Values of an attribute: attrprompt draws from them, a model that continues text chooses among them, a chat is told "
+        "the first as hints; attributes without an entry use built-in lists (in a chat: a description).",
     )
     label_shares: dict[str, float] | None = Field(None, description="Target share of each label; null follows the corpus.")
     min_chars: Positive = Field(10, description="Shortest accepted row.")
@@ -218,6 +220,10 @@ class GenerateConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "GenerateConfig":
+        if self.pii == "mask" and "pii" not in self.gates:
+            raise ValueError(
+                "pii is 'mask', but gates leaves pii out, so that nothing would be masked; add pii to gates, or set pii to 'off'"
+            )
         given = self.imported.path or self.imported.table or self.imported.package
         if self.strategy == "imported" and not given:
             raise ValueError("strategy 'imported' needs generate.imported.path or generate.imported.table")

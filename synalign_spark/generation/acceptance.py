@@ -65,6 +65,10 @@ class Acceptor:
         self.notes: list[str] = []
         found = calibrated(self._checks(labels), real.rows[:CALIBRATION_ROWS])
         self._first, self.switched_off = found.first, dict(found.switched_off)
+        self.notes += [
+            f"a check of generate.gates is off: {share:.1%} of the real rows fail {check!r}"
+            for check, share in sorted(found.switched_off.items())
+        ]
         self._disagrees = self._agreement()
         self._masks = pii.GATE in self._gates and cfg.pii == "mask"
         self._texts: set[bytes] = set()

@@ -116,6 +116,9 @@ def test_personal_data_is_refused_masked_or_left():
     refused = acceptor(gates=["pii"]).check(text)
     assert (refused.reason, refused.detail) == ("pii", "personal data (email)")
     assert acceptor(gates=["pii"], pii="mask").check(text).text == "Write to <EMAIL>, please."
+    assert acceptor(gates=["pii"], pii="mask").parts({"title": text}) == {"title": "Write to <EMAIL>, please."}
+    with pytest.raises(ValueError, match="pii is 'mask', but gates leaves pii out"):
+        GenerateConfig(gates=[], pii="mask")
     assert acceptor(gates=["pii"], pii="off").check(text).reason is None
     assert GenerateConfig.model_validate({"pii": False}).pii == "off"  # what YAML reads of a bare off
 

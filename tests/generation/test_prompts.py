@@ -59,7 +59,7 @@ def golden_prompts() -> dict[str, Prompt]:
     continued = prompter(api="completion", rows_per_request=1)
     return {
         "chat_attributes": chat.attributes("good", FILMS["good"], length),
-        "chat_rows": chat.rows("good", attributes, FILMS["good"], length, avoid=["a train ride of a film ."]),
+        "chat_rows": chat.rows("good", attributes, FILMS["good"], length),
         "chat_rows_from_demonstrations": shown.rows(None, None, FILMS["bad"][:1], Length(7, 7)),
         "chat_rows_of_fields": prompter(fields=fields).rows("bad", attributes),
         "chat_rows_from_the_label": prompter(strategy="simprompt").rows("bad"),
@@ -106,7 +106,7 @@ def test_no_text_changes_the_rest_of_a_chat_prompt(text):
     """Wherever it stands, what is left without the literals is what a harmless text leaves."""
     for ask in (
         lambda value: CHAT.attributes(value, [value]),
-        lambda value: CHAT.rows(value, {"topic": value}, [value], avoid=[value]),
+        lambda value: CHAT.rows(value, {"topic": value}, [value]),
     ):
         found = skeleton(ask(text))
         assert re.sub(r"\d+", "", found) == re.sub(r"\d+", "", skeleton(ask("harmless")))

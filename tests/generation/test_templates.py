@@ -81,7 +81,7 @@ def test_a_folder_replaces_some_and_the_others_stay(write):
 
 
 def test_a_part_may_be_replaced_and_may_use_what_its_template_sets(write):
-    folder = write("{% for text in avoid %}{% include '_one.j2' %}{% endfor %}{{ n_rows }}")
+    folder = write("{% for text in keywords %}{% include '_one.j2' %}{% endfor %}{{ n_rows }}")
     write("[{{ text }}]", "_one.j2")
     assert rows(folder) == "5"
 

@@ -59,7 +59,7 @@ class Prompter:
         texts: the demonstrations; length: of their cluster."""
         cfg = self._cfg
         values = self._values(label, texts, length, cfg.rows_per_request, cfg.max_chars)
-        values |= {"attributes": self._attributes(cfg.attributes, {}), "avoid": []}
+        values |= {"attributes": self._attributes(cfg.attributes, {})}
         if self._completion:
             schema = attributes_schema(cfg.attributes, known_attributes.choices(cfg.attributes, cfg.attribute_values))
             return self._continuation("completion_attributes.j2", values, schema, "attributes", PARAGRAPH)
@@ -72,18 +72,17 @@ class Prompter:
         texts: Sequence[str] = (),
         length: Length | None = None,
         n_rows: int | None = None,
-        avoid: Sequence[str] = (),
     ) -> Prompt:
         """Step 2: new rows from attributes (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
 
         attributes: name to value; texts: the demonstrations of the set, shown where ``shows_in_rows``; length: of their cluster;
-        n_rows: None asks for ``generate.rows_per_request``; avoid: rows written before."""
+        n_rows: None asks for ``generate.rows_per_request``."""
         cfg = self._cfg
         n_rows = n_rows or cfg.rows_per_request
         longest = row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens)
         values = self._values(label, texts, length, n_rows, longest)
         given = attributes or {}
-        values |= {"attributes": self._attributes(given, given), "avoid": [shorten(text) for text in avoid]}
+        values |= {"attributes": self._attributes(given, given)}
         if not self.shows_in_rows:
             values["demonstrations"] = []
         if self._completion:

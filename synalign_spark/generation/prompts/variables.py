@@ -27,7 +27,6 @@ VARIABLES: dict[str, str] = {
     "demonstrations": "the real rows to show, in step 2 none unless `generate.show_demonstrations` or the strategy says so",
     "keywords": "at most five words that are much commoner in the demonstrations than in all of the first round",
     "fields": "what one row consists of, each with `name` and `description`, from `generate.fields`; none where a row is one text",
-    "avoid": "rows that were written before, for the model not to write again",
 }
 FILTERS: dict[str, str] = {
     "data": "a JSON string literal, as a text is printed anyway; for names that are keys",
@@ -55,8 +54,7 @@ def example(step: str) -> dict[str, Any]:
         "demonstrations": ["a fine film", "one of the year's best"],
         "keywords": ["film"],
         "fields": [{"name": Words("title"), "description": Words("a headline")}],
-        "avoid": ["a film like no other"],
     }
     if step == "rows":
         return full
-    return full | {"attributes": [known | {"value": None} for known in full["attributes"]], "avoid": []}
+    return full | {"attributes": [known | {"value": None} for known in full["attributes"]]}

@@ -147,7 +147,7 @@ def test_failed_attempts_count_what_they_may_have_cost(status, kind, counted, ma
 
 def test_a_timeout_counts_what_it_may_have_cost(make_config, tmp_path):
     with loopback() as server:
-        server.behaviour.fault = lambda i, body, n: setattr(server.behaviour, "delay_s", 5.0)
+        server.behaviour.fault = lambda i, body, n: setattr(server.behaviour, "delay_s", 1.0)
         answer, request = ask_one(make_config(server.base_url, {"timeout_s": 0.3, "max_attempts": 2}), tmp_path)
     assert (answer.status, answer.attempts, answer.tokens) == ("timeout", 2, 2 * request.reserved_tokens)
     assert answer.tokens_estimated

@@ -1,5 +1,6 @@
 """How synthetic rows are asked for: the language model, its limits, and what a row is."""
 
+import math
 import re
 from typing import Annotated, Literal, get_args
 
@@ -173,7 +174,7 @@ class GenerateConfig(Section):
     max_rows_per_set: Positive | None = Field(
         None,
         description=f"Candidate rows asked for from one demonstration set at most; null is {defaults.ROWS_A_SET}, or rows_per_request where that is more. "
-        "A larger number may send the same prompt again.",
+        "No prompt is sent twice for it, unless the number is larger than that.",
     )
     max_reasks: int = Field(
         1, ge=0, description="How often a call is asked again whose answer does not parse (the fault is said) or was cut off (fewer rows)."
@@ -206,15 +207,25 @@ class GenerateConfig(Section):
     llm: LlmConfig = Field(default_factory=LlmConfig, description="The language model.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="Rate limits and budgets.")
 
-    @property
-    def rows_a_set(self) -> int:
-        """Candidate rows asked for from one demonstration set at most."""
-        return self.max_rows_per_set or max(defaults.ROWS_A_SET, self.rows_per_request)
+    def calls_a_set(self, n_shown: int) -> int:
+        """Calls for rows that one demonstration set allows. n_shown: demonstrations in it.
 
-    @property
-    def calls_a_set(self) -> int:
-        """Calls for rows made from one demonstration set at most."""
-        return self.rows_a_set // self.rows_per_request
+        Each call shows what it is written from in another order, and there are no more calls than orders, unless
+        max_rows_per_set is larger than its default.
+
+        >>> fewshot = GenerateConfig(strategy="fewshot", rows_per_request=1)
+        >>> fewshot.calls_a_set(2), fewshot.calls_a_set(5)
+        (2, 10)
+        """
+        default = max(defaults.ROWS_A_SET, self.rows_per_request)
+        calls = (self.max_rows_per_set or default) // self.rows_per_request
+        if self.max_rows_per_set is not None and self.max_rows_per_set > default:  # who asks for more is given the same prompt twice
+            return calls
+        return min(calls, math.factorial(n_shown if self.strategy == "fewshot" else len(self.attributes)))
+
+    def rows_a_set(self, n_shown: int) -> int:
+        """Candidate rows that one demonstration set brings at most. n_shown: demonstrations in it."""
+        return self.calls_a_set(n_shown) * self.rows_per_request
 
     @model_validator(mode="after")
     def _consistent(self) -> "GenerateConfig":

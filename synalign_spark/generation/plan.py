@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -161,11 +160,7 @@ class Planner:
         return sum(self._left(use) for use in self._uses.get(label, ())) if self.shows else None
 
     def _left(self, use: _Use) -> int:
-        cfg = self._cfg
-        most = cfg.calls_a_set
-        if cfg.max_rows_per_set is None:  # only who asked for more is given the same prompt twice
-            most = min(most, math.factorial(len(use.source.texts) if cfg.strategy == "fewshot" else len(cfg.attributes)))
-        return most - use.calls
+        return self._cfg.calls_a_set(len(use.source.texts)) - use.calls
 
     def next_sets(self, label: Label, n: int, accepted_share: float | None) -> list[tuple[DemonstrationSet | None, int]]:
         """What the next n calls for rows are written from, fewer where the sets do not allow so many: (demonstration set, number of

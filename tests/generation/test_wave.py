@@ -228,4 +228,4 @@ def test_a_single_row_that_was_cut_off_gets_more_tokens(make_config, quiet, tmp_
 def test_settings_that_do_not_fit(make_config):
     with pytest.raises(ValueError, match="max_rows_per_set is 3, less than the rows_per_request=4 of one call; raise max_rows_per_set"):
         make_config("http://127.0.0.1:1/v1", max_rows_per_set=3)
-    assert make_config("http://127.0.0.1:1/v1", rows_per_request=25, max_rows_per_set=None).calls_a_set == 1
+    assert make_config("http://127.0.0.1:1/v1", rows_per_request=25, max_rows_per_set=None).calls_a_set(2) == 1

@@ -207,8 +207,15 @@ class GenerateConfig(Section):
     llm: LlmConfig = Field(default_factory=LlmConfig, description="The language model.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="Rate limits and budgets.")
 
-    def calls_a_set(self, n_shown: int) -> int:
-        """Calls for rows that one demonstration set allows. n_shown: demonstrations in it.
+    @property
+    def shows_in_rows(self) -> bool:
+        """Whether step 2 shows the demonstrations too."""
+        shown = self.show_demonstrations
+        return self.strategy == "fewshot" or (self.strategy == "synalign" and (self.llm.continues if shown is None else shown))
+
+    def calls_a_set(self, n_shown: int, n_stated: int | None = None) -> int:
+        """Calls for rows that one demonstration set allows. n_shown: demonstrations in it; n_stated: attributes that step 1 stated
+        of it, None where it was not asked yet, for all that it will be asked for.
 
         Each call shows what it is written from in another order, and there are no more calls than orders, unless
         max_rows_per_set is larger than its default.
@@ -216,12 +223,17 @@ class GenerateConfig(Section):
         >>> fewshot = GenerateConfig(strategy="fewshot", rows_per_request=1)
         >>> fewshot.calls_a_set(2), fewshot.calls_a_set(5)
         (2, 10)
+        >>> GenerateConfig(rows_per_request=1, llm=LlmConfig(api="chat")).calls_a_set(5, n_stated=2)
+        2
         """
         default = max(defaults.ROWS_A_SET, self.rows_per_request)
         calls = (self.max_rows_per_set or default) // self.rows_per_request
         if self.max_rows_per_set is not None and self.max_rows_per_set > default:  # who asks for more is given the same prompt twice
             return calls
-        return min(calls, math.factorial(n_shown if self.strategy == "fewshot" else len(self.attributes)))
+        orders = math.factorial(n_shown) if self.shows_in_rows else 1
+        if self.strategy != "fewshot":
+            orders *= math.factorial(len(self.attributes) if n_stated is None else n_stated)
+        return min(calls, orders)
 
     def rows_a_set(self, n_shown: int) -> int:
         """Candidate rows that one demonstration set brings at most. n_shown: demonstrations in it."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -160,7 +161,16 @@ class Planner:
         return sum(self._left(use) for use in self._uses.get(label, ())) if self.shows else None
 
     def _left(self, use: _Use) -> int:
-        return self._cfg.calls_a_set(len(use.source.texts)) - use.calls
+        return max(0, self._calls_of(use.source) - use.calls)
+
+    def _calls_of(self, source: DemonstrationSet) -> int:
+        """Calls for rows that a demonstration set allows, by the attributes stated of it once they are known."""
+        known = self.attribute_sets.get(source)
+        return self._cfg.calls_a_set(len(source.texts), len(known.attributes) if known else None)
+
+    def allows(self, source: DemonstrationSet, number: int) -> bool:
+        """Whether a call that was planned before the set's attributes were known still says something new. number: as in ``slot``."""
+        return number < self._calls_of(source)
 
     def next_sets(self, label: Label, n: int, accepted_share: float | None) -> list[tuple[DemonstrationSet | None, int]]:
         """What the next n calls for rows are written from, fewer where the sets do not allow so many: (demonstration set, number of
@@ -212,7 +222,10 @@ class Planner:
                 attribute_set = self.attribute_sets[source]
                 # Each set starts elsewhere: weak models state the same attributes of several.
                 start = int(hashlib.sha256(sample.rpartition(":")[0].encode()).hexdigest()[:8], 16)
-                attributes = dict(ordering(tuple(attribute_set.attributes.items()), start + number))
+                stated = tuple(attribute_set.attributes.items())
+                attributes = dict(ordering(stated, start + number))
+                if cfg.shows_in_rows:  # the demonstrations change places where the attributes have had all theirs
+                    shown = ordering(source.texts, number // math.factorial(len(stated)))
         elif cfg.strategy == "attrprompt":
             attributes = self._drawn_attributes(label, sample)
         request = make_request("rows", label, self._rows_prompt(label, source, attributes, shown, cfg.rows_per_request), cfg.llm, sample)

@@ -72,7 +72,8 @@ def of_n_demonstrations(n_sets, rows_per_set):
     ("rows_per_set", "needs", "generation"),
     [
         (2, 1000, {"strategy": "fewshot", "rows_per_request": 1}),  # two orders of two demonstrations: two rows a set
-        (3, 2000, {"attributes": ["topic"], "rows_per_request": 1}),  # one order of one attribute
+        (3, 2000, {"attributes": ["topic"], "rows_per_request": 1, "show_demonstrations": False}),  # one order of one attribute
+        (3, 334, {"attributes": ["topic"], "rows_per_request": 1}),  # a model that continues text sees six orders of the demonstrations
         (3, 334, {"rows_per_request": 6}),  # ten rows a set are one call of six
         (3, 200, {"rows_per_request": 5}),
         (3, 667, {"rows_per_request": 1, "max_rows_per_set": 3}),

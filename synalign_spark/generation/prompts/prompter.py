@@ -47,12 +47,6 @@ class Prompter:
                 self.attributes(label, texts, length)
             self.rows(label, dict.fromkeys(self._cfg.attributes, "x") if with_attributes else None, texts, length)
 
-    @property
-    def shows_in_rows(self) -> bool:
-        """Whether step 2 shows the demonstrations too."""
-        shown = self._cfg.show_demonstrations
-        return self._cfg.strategy == "fewshot" or (self._cfg.strategy == "synalign" and (self._completion if shown is None else shown))
-
     def attributes(self, label: str | None, texts: Sequence[str], length: Length | None = None) -> Prompt:
         """Step 1: which latent attributes do the rows of a demonstration set share?
 
@@ -76,7 +70,7 @@ class Prompter:
     ) -> Prompt:
         """Step 2: new rows from attributes (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
 
-        attributes: name to value; texts: the demonstrations of the set, shown where ``shows_in_rows``; length: of their cluster;
+        attributes: name to value; texts: the demonstrations of the set, shown where ``generate.show_demonstrations`` or the strategy says so; length: of their cluster;
         n_rows: None asks for ``generate.rows_per_request``; avoid: rows written before."""
         cfg = self._cfg
         n_rows = n_rows or cfg.rows_per_request
@@ -84,7 +78,7 @@ class Prompter:
         values = self._values(label, texts, length, n_rows, longest)
         given = attributes or {}
         values |= {"attributes": self._attributes(given, given), "avoid": [shorten(text) for text in avoid]}
-        if not self.shows_in_rows:
+        if not cfg.shows_in_rows:
             values["demonstrations"] = []
         if self._completion:
             return self._continuation("completion_rows.j2", values, {}, "rows", LINE if n_rows == 1 else PARAGRAPH)

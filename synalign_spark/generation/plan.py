@@ -13,6 +13,7 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.generation.calls import Request, make_request
 from synalign_spark.generation.prompts import Length, Prompt, Prompter, length_of, random_attributes
+from synalign_spark.generation.prompts.keywords import DocumentFrequencies, keywords
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.reask import asked_again
 
@@ -63,6 +64,7 @@ class DemonstrationSet:
     demo_ids: tuple[str, ...]
     texts: tuple[str, ...]
     length: Length | None = None  # of the real rows of its cluster
+    keywords: tuple[str, ...] = ()  # what stands out in it against the label's sets before it
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,22 @@ def make_attribute_set(request_id: str, label: Label, source: DemonstrationSet |
 
 
 def demonstration_sets_of(demonstrations: pa.Table) -> dict[Label, list[DemonstrationSet]]:
-    """Demonstration sets by label, in the order of their round and rank. demonstrations: the columns of the DEMONSTRATIONS contract."""
+    """Demonstration sets by label, in the order of their round and rank. demonstrations: the columns of the DEMONSTRATIONS contract.
+
+    A set depends on those of its label before it alone, so that more sets change no prompt that was paid for."""
     groups: dict[tuple[int, int, Label], list[dict[str, Any]]] = {}
     for row in demonstrations.to_pylist():
         groups.setdefault((row["round"], row["set_rank"], row["label"]), []).append(row)
     sets: dict[Label, list[DemonstrationSet]] = {}
+    so_far: dict[Label, DocumentFrequencies] = {}
     for (round_, rank, label), rows in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1], str(item[0][2]))):
         rows.sort(key=lambda row: row["rank_in_set"])
         texts, ids = tuple(row["text"] for row in rows), tuple(row["doc_id"] for row in rows)
         length = length_of(rows[0], texts)
-        sets.setdefault(label, []).append(DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts, length))
+        frequencies = so_far.setdefault(label, DocumentFrequencies())
+        frequencies.add(texts)
+        words = tuple(keywords(texts, frequencies))
+        sets.setdefault(label, []).append(DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts, length, words))
     return sets
 
 
@@ -136,10 +144,7 @@ class Planner:
     def __init__(self, cfg: GenerateConfig, seed: int, sets: dict[Label, list[DemonstrationSet]], labels: Iterable[Label]) -> None:
         """labels: all labels of the corpus, for the prompts. Raises ConfigError for templates and descriptions that do not fit."""
         self._cfg, self._seed = cfg, seed
-        # Keywords stand out against the first round, so that sets of later ones change no prompt that was paid for.
-        every = [shown for found in sets.values() for shown in found]
-        first = min((shown.round for shown in every), default=0)
-        self._prompter = Prompter(cfg, labels, (text for shown in every if shown.round == first for text in shown.texts))
+        self._prompter = Prompter(cfg, labels)
         self._uses = {label: [_Use(source) for source in found] for label, found in sets.items()}
         self._use_of = {use.source: use for uses in self._uses.values() for use in uses}
         self._sequence: dict[Label, int] = {}
@@ -205,7 +210,7 @@ class Planner:
 
     def attributes_request(self, shown: DemonstrationSet) -> Request:
         """Step 1 for a demonstration set."""
-        prompt = self._prompter.attributes(shown.label, shown.texts, shown.length)
+        prompt = self._prompter.attributes(shown.label, shown.texts, shown.length, shown.keywords)
         return make_request("attributes", shown.label, prompt, self._cfg.llm, f"{self._seed}:{shown.label}:{shown.round}:{shown.set_rank}")
 
     def slot(self, label: Label, source: DemonstrationSet | None, number: int) -> Slot:
@@ -260,4 +265,5 @@ class Planner:
     def _rows_prompt(
         self, label: Label, source: DemonstrationSet | None, attributes: dict[str, str] | None, shown: Sequence[str], n_rows: int
     ) -> Prompt:
-        return self._prompter.rows(label, attributes, shown, source.length if source else None, n_rows)
+        length, words = (source.length, source.keywords) if source else (None, ())
+        return self._prompter.rows(label, attributes, shown, length, n_rows, words)

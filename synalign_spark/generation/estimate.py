@@ -22,13 +22,19 @@ CALL_S = 3.0  # a typical hosted model, a call
 
 
 def estimate(
-    cfg: GenerateConfig, label_counts: dict[Label, int], n_sets: int, rows_per_set: int, row_chars: int = TYPICAL_ROW_CHARS
+    cfg: GenerateConfig,
+    label_counts: dict[Label, int],
+    n_sets: int,
+    rows_per_set: int,
+    row_chars: int = TYPICAL_ROW_CHARS,
+    auto_sets: bool = False,
 ) -> dict[str, Any]:
     """Ranges (low: every row is accepted; high: four in ten are, and one call in ten is asked again) of calls, tokens, cost and
     minutes. No call is made.
 
     label_counts: corpus rows by label; n_sets: demonstration sets over all labels; rows_per_set: demonstrations in each;
-    row_chars: of a typical row, real or written. ``minutes`` counts the rates and the concurrency; ``budgets`` names what would,
+    row_chars: of a typical row, real or written; auto_sets: whether the number of sets follows from the rows, as it does unless
+    somebody says otherwise: their margin is then no cause for a warning, only sets that cannot do. ``minutes`` counts the rates and the concurrency; ``budgets`` names what would,
     or may, end the generation before its last row.
 
     >>> estimate(GenerateConfig(target_rows=100, rows_per_request=5), {None: 50}, n_sets=20, rows_per_set=3)["calls"]
@@ -43,13 +49,13 @@ def estimate(
     found = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
     if cfg.strategy in WITH_DEMONSTRATIONS:
         found |= {"demonstration_sets": n_sets}
-    return found | {"row_chars": row_chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets, rows_per_set)}
+    return found | {"row_chars": row_chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets, rows_per_set, auto_sets)}
 
 
-def _short_sets(cfg: GenerateConfig, n_sets: int, rows_per_set: int) -> list[str]:
+def _short_sets(cfg: GenerateConfig, n_sets: int, rows_per_set: int, auto: bool) -> list[str]:
     """The demonstration sets, where they bring too few rows, in words."""
     most = n_sets * cfg.rows_a_set(rows_per_set)
-    if cfg.strategy not in WITH_DEMONSTRATIONS or most * LOW_YIELD >= cfg.target_rows:
+    if cfg.strategy not in WITH_DEMONSTRATIONS or most * (HIGH_YIELD if auto else LOW_YIELD) >= cfg.target_rows:
         return []
     verb = "end" if most < cfg.target_rows else "may end"
     return [

@@ -54,6 +54,8 @@ def test_sets_that_bring_too_few_rows_are_named():
     (ends,) = estimate(config(target_rows=1001), COUNTS, 100, 3)["budgets"]
     assert " end it before 1,001 rows " in ends
     assert estimate(config(target_rows=1001, strategy="simprompt"), COUNTS, 100, 3)["budgets"] == []
+    assert estimate(config(target_rows=1000), COUNTS, 100, 3, auto_sets=True)["budgets"] == []
+    assert estimate(config(target_rows=1001), COUNTS, 100, 3, auto_sets=True)["budgets"] == [ends]
 
 
 def of_n_demonstrations(n_sets, rows_per_set):

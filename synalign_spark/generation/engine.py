@@ -183,7 +183,7 @@ class _Run:
     def _take(self, asked: Asked, answer: Answer) -> None:
         request, parsed = asked.request, asked.parsed
         self.rows.add_call(request, answer, parsed, asked.reask_of)
-        self.labels[request.label].taken(answer, parsed)
+        self.labels[request.label].taken(answer, parsed, again=asked.reask_of is not None)
         if asked.attribute_set is not None:
             self.rows.add_attribute_set(asked.attribute_set)
         if isinstance(asked.purpose, Slot):

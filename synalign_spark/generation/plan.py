@@ -48,8 +48,6 @@ def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None
         known = ", ".join(sorted(map(str, usable)))
         raise ConfigError(f"generate.label_shares names {unknown}, which have no rows or no demonstrations; labels are: {known}")
     total_share = sum(wanted.values())
-    if min(wanted.values()) < 0 or total_share <= 0:
-        raise ConfigError(f"generate.label_shares must be shares >= 0 with a sum above 0, got {dict(wanted)}")
     return {label: wanted[label] / total_share for label in sorted(wanted)}
 
 

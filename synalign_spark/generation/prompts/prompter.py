@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.config.generation import LABEL_MARK
 from synalign_spark.errors import ConfigError
 from synalign_spark.generation.prompts import attributes as known_attributes
 from synalign_spark.generation.prompts.lengths import CHARS_A_WORD, Length
@@ -12,7 +13,6 @@ from synalign_spark.generation.prompts.templates import check_templates, render
 from synalign_spark.generation.prompts.variables import Words
 
 MOST_LABELS = 100  # named in a prompt
-LABEL_MARK = "{label}"  # in generate.task
 LINE, PARAGRAPH = "\n", "\n\n"  # where a continuation stops: after one row, or after several
 
 

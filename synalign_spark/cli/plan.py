@@ -47,7 +47,8 @@ def make_plan(cfg: Config) -> dict[str, Any]:
         by_label = {None if label == "" else label: n for label, n in labels.items()}
         selected = manifest["select"]["summary"]["demonstration_sets"] if "select" in manifest and "select" not in todo else None
         n_sets = selected or max(cfg.demonstration_sets, len(labels))
-        found = estimate(cfg.generate, by_label, n_sets, cfg.select.rows_per_set, row_chars or TYPICAL_ROW_CHARS)
+        auto = cfg.select.demonstration_sets == "auto"
+        found = estimate(cfg.generate, by_label, n_sets, cfg.select.rows_per_set, row_chars or TYPICAL_ROW_CHARS, auto)
         plan["generate"] = found | {"row_chars_from": "the real rows" if row_chars else "assumed: no real row could be looked at"}
     return plan
 
@@ -66,7 +67,9 @@ def cores() -> int:
 
 
 def count_rows(cfg: Config) -> tuple[dict[str, int], int | None]:
-    """Source rows by label ('' without one) and the typical length of a row in characters, by one Spark job."""
+    """Source rows by label ('' for a corpus without labels) and the typical length of a row in characters, by one Spark job.
+
+    Where the corpus has labels, rows without one are left out, as ingest will refuse them."""
     from pyspark.sql import functions as F
 
     from synalign_spark.pipeline.session import spark_session
@@ -74,6 +77,8 @@ def count_rows(cfg: Config) -> tuple[dict[str, int], int | None]:
 
     with spark_session(cfg) as spark:
         rows = read_source(spark, cfg.source)
+        if cfg.source.label_column is not None:
+            rows = rows.where(F.col("label").isNotNull())
         by_label = rows.groupBy(F.coalesce("label", F.lit("")).alias("label"))
         counted = by_label.agg(F.count("*").alias("n"), F.percentile_approx(F.length("text"), 0.5).alias("chars"))
         found = counted.orderBy("label").limit(MAX_LABELS).collect()

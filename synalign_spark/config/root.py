@@ -44,7 +44,7 @@ class Config(Section):
         """Sets of real rows to show: as configured, or as many as the rows to generate need."""
         if self.select.demonstration_sets != "auto":
             return self.select.demonstration_sets
-        needed = math.ceil(defaults.SETS_MARGIN * self.generate.target_rows / self.generate.rows_a_set)
+        needed = math.ceil(defaults.SETS_MARGIN * self.generate.target_rows / self.generate.rows_a_set(self.select.rows_per_set))
         return min(needed, defaults.MOST_SETS)
 
     @model_validator(mode="after")

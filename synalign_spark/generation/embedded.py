@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from synalign_spark.config.generation import EMBEDDED_MODELS, SMOLLM
+from synalign_spark.config.language_model import EMBEDDED_MODELS, SMOLLM
 from synalign_spark.errors import ConfigError, EndpointError, InstallationError
 
 SERVER_PACKAGE = "xllamacpp"

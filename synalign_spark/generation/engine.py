@@ -183,7 +183,7 @@ class _Run:
     def _take(self, asked: Asked, answer: Answer) -> None:
         request, parsed = asked.request, asked.parsed
         self.rows.add_call(request, answer, parsed, asked.reask_of)
-        self.labels[request.label].taken(answer, parsed)
+        self.labels[request.label].taken(answer, parsed, again=asked.reask_of is not None)
         if asked.attribute_set is not None:
             self.rows.add_attribute_set(asked.attribute_set)
         if isinstance(asked.purpose, Slot):
@@ -261,6 +261,7 @@ class _Run:
 
     def _summary(self, stopped: str, waves: int) -> dict[str, object]:
         calls, pressure = self.rows.calls, self.pool.pressure
+        first = [call["prompt_hash"] for call in calls if call["step"] == "rows" and call["reask_of"] is None]
         costs = [call["cost_usd"] for call in calls if call["cost_usd"] is not None]
         return {
             "strategy": self.cfg.strategy,
@@ -276,7 +277,8 @@ class _Run:
             "calls": dict(sorted(self.rows.statuses.items())),
             "reasks": sum(call["reask_of"] is not None for call in calls),
             "reasks_usable": sum(call["reask_of"] is not None and call["status"] == "ok" for call in calls),
-            "prompts_distinct": len({call["prompt_hash"] for call in calls}),
+            "row_prompts": len(first),
+            "prompts_distinct": len(set(first)),
             "answers_reused": self.reused,
             "attribute_sets": len(self.rows.attributes),
             "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in calls),

@@ -22,13 +22,19 @@ CALL_S = 3.0  # a typical hosted model, a call
 
 
 def estimate(
-    cfg: GenerateConfig, label_counts: dict[Label, int], n_sets: int, rows_per_set: int, row_chars: int = TYPICAL_ROW_CHARS
+    cfg: GenerateConfig,
+    label_counts: dict[Label, int],
+    n_sets: int,
+    rows_per_set: int,
+    row_chars: int = TYPICAL_ROW_CHARS,
+    auto_sets: bool = False,
 ) -> dict[str, Any]:
     """Ranges (low: every row is accepted; high: four in ten are, and one call in ten is asked again) of calls, tokens, cost and
     minutes. No call is made.
 
     label_counts: corpus rows by label; n_sets: demonstration sets over all labels; rows_per_set: demonstrations in each;
-    row_chars: of a typical row, real or written. ``minutes`` counts the rates and the concurrency; ``budgets`` names what would,
+    row_chars: of a typical row, real or written; auto_sets: whether the number of sets follows from the rows, as it does unless
+    somebody says otherwise: their margin is then no cause for a warning, only sets that cannot do. ``minutes`` counts the rates and the concurrency; ``budgets`` names what would,
     or may, end the generation before its last row.
 
     >>> estimate(GenerateConfig(target_rows=100, rows_per_request=5), {None: 50}, n_sets=20, rows_per_set=3)["calls"]
@@ -43,17 +49,17 @@ def estimate(
     found = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
     if cfg.strategy in WITH_DEMONSTRATIONS:
         found |= {"demonstration_sets": n_sets}
-    return found | {"row_chars": row_chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets)}
+    return found | {"row_chars": row_chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets, rows_per_set, auto_sets)}
 
 
-def _short_sets(cfg: GenerateConfig, n_sets: int) -> list[str]:
+def _short_sets(cfg: GenerateConfig, n_sets: int, rows_per_set: int, auto: bool) -> list[str]:
     """The demonstration sets, where they bring too few rows, in words."""
-    most = n_sets * cfg.calls_a_set * cfg.rows_per_request
-    if cfg.strategy not in WITH_DEMONSTRATIONS or most * LOW_YIELD >= cfg.target_rows:
+    most = n_sets * cfg.rows_a_set(rows_per_set)
+    if cfg.strategy not in WITH_DEMONSTRATIONS or most * (HIGH_YIELD if auto else LOW_YIELD) >= cfg.target_rows:
         return []
     verb = "end" if most < cfg.target_rows else "may end"
     return [
-        f"{n_sets:,} demonstration sets, of at most {cfg.rows_a_set} candidate rows each, {verb} it before {cfg.target_rows:,} rows are there; "
+        f"{n_sets:,} demonstration sets, of at most {cfg.rows_a_set(rows_per_set)} candidate rows each, {verb} it before {cfg.target_rows:,} rows are there; "
         "see select.demonstration_sets and generate.max_rows_per_set"
     ]
 
@@ -76,9 +82,10 @@ def _at_yield(
     wanted = quotas(label_shares(counts or {None: 1}, cfg.label_shares, None), cfg.target_rows)
     most = (cfg.max_candidates or 5 * cfg.target_rows) // cfg.rows_per_request
     row_calls = min(most, sum(math.ceil(quota / (cfg.rows_per_request * share)) for quota in wanted.values()))
+    a_set = cfg.calls_a_set(rows_per_set)
     if cfg.strategy in WITH_DEMONSTRATIONS:
-        row_calls = min(row_calls, n_sets * cfg.calls_a_set)
-    attribute_calls = min(n_sets, _sets_used(cfg, row_calls, share)) if cfg.strategy == "synalign" else 0
+        row_calls = min(row_calls, n_sets * a_set)
+    attribute_calls = min(n_sets, _sets_used(row_calls, a_set, share)) if cfg.strategy == "synalign" else 0
     asked_again = 1 + REASK_SHARE * (cfg.max_reasks > 0) * (share < HIGH_YIELD)
     attribute_calls, row_calls = math.ceil(attribute_calls * asked_again), math.ceil(row_calls * asked_again)
     attributes_tokens, rows_tokens = _prompt_tokens(cfg, counts, next(iter(wanted)), rows_per_set, row_chars)
@@ -98,9 +105,10 @@ def _at_yield(
     }
 
 
-def _sets_used(cfg: GenerateConfig, row_calls: int, share: float) -> int:
-    """Demonstration sets that so many calls are spread over: while few rows are accepted a fresh set is tried with one call."""
-    return row_calls if share < TRUSTED_YIELD else max(math.ceil(row_calls / cfg.calls_a_set), min(row_calls, FIRST_WAVE_CALLS))
+def _sets_used(row_calls: int, a_set: int, share: float) -> int:
+    """Demonstration sets that so many calls are spread over, a_set of them each: while few rows are accepted a fresh set is tried
+    with one call."""
+    return row_calls if share < TRUSTED_YIELD else max(math.ceil(row_calls / a_set), min(row_calls, FIRST_WAVE_CALLS))
 
 
 def _seconds(cfg: GenerateConfig, calls: int, prompt: int, completion: int) -> float:

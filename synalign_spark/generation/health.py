@@ -1,5 +1,6 @@
 """Tells a hopeless endpoint, or a hopeless label, from a bad patch."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,23 @@ from synalign_spark.generation.calls import TRANSIENT, Answer
 from synalign_spark.generation.reading import Parsed
 
 HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9
+OWN_WORDS = re.compile(r"[\w-]*\d[\w-]*|\b[0-9a-f]{8,}\b")  # ids and numbers, which tell no faults apart
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What was wrong with a call. Faults are equal that differ in ids and numbers alone; example: the message of one of them.
+
+    >>> Counter([Fault.of("500: request 7f3a failed"), Fault.of("500: request 81bc failed")]).most_common(1)
+    [(Fault(example='500: request 7f3a failed'), 2)]
+    """
+
+    kind: str = field(repr=False)
+    example: str = field(compare=False)
+
+    @classmethod
+    def of(cls, message: str) -> "Fault":
+        return cls(OWN_WORDS.sub("", message), message)
 
 
 @dataclass
@@ -33,19 +51,25 @@ class PoolHealth:
 class LabelHealth:
     """What became of a label's calls, in the order of the plan.
 
-    calls: all; useless: those without an answer that could be parsed, whose faults ``errors`` counts; asked: candidate rows."""
+    calls: all but those that ask again; useless: those of them that gave nothing that could be parsed, asked again or not;
+    asked: candidate rows; errors: faults of all calls."""
 
     calls: int = 0
     useless: int = 0
     asked: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
+    errors: Counter[Fault] = field(default_factory=Counter)
 
-    def taken(self, answer: Answer, parsed: Parsed | None) -> None:
-        """Counts a call. parsed: None for one without an answer."""
-        self.calls += 1
-        if parsed is None or parsed.status != "ok":
-            self.useless += 1
-            self.errors[f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"] += 1
+    def taken(self, answer: Answer, parsed: Parsed | None, again: bool = False) -> None:
+        """Counts a call. parsed: None for one without an answer; again: whether it repeats one that was of no use."""
+        usable = parsed is not None and parsed.status == "ok"
+        if not again:
+            self.calls += 1
+            self.useless += not usable
+        elif usable:
+            self.useless -= 1
+        if not usable:
+            message = f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"
+            self.errors[Fault.of(message)] += 1
 
     def calls_on_trial(self, accepted: int) -> int | None:
         """Calls that may be made before the label is judged, at least one; None before its first call and once it has rows."""
@@ -62,12 +86,12 @@ class LabelHealth:
         return None
 
 
-def describe(errors: Counter[str], refused: Counter[str]) -> str:
-    """The commonest error and the refused rows, in words.
+def describe(errors: Counter[Fault], refused: Counter[str]) -> str:
+    """The commonest error, by an example, and the refused rows, in words.
 
-    >>> describe(Counter({"unparsable: no JSON in the answer": 3}), Counter(too_short=2))
+    >>> describe(Counter({Fault.of("unparsable: no JSON in the answer"): 3}), Counter(too_short=2))
     'the commonest error: unparsable: no JSON in the answer (3 calls); rows refused: too_short 2.'
     """
-    parts = [f"the commonest error: {error[:400]} ({n} calls)" for error, n in errors.most_common(1)]
+    parts = [f"the commonest error: {fault.example[:400]} ({n} calls)" for fault, n in errors.most_common(1)]
     parts += ["rows refused: " + ", ".join(f"{reason} {n}" for reason, n in refused.most_common())] if refused else []
     return "; ".join(parts) + ("." if parts else "")

@@ -13,6 +13,7 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.generation.calls import Request, make_request
 from synalign_spark.generation.prompts import Length, Prompt, Prompter, length_of, random_attributes
+from synalign_spark.generation.prompts.keywords import DocumentFrequencies, keywords
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.reask import asked_again
 
@@ -47,8 +48,6 @@ def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None
         known = ", ".join(sorted(map(str, usable)))
         raise ConfigError(f"generate.label_shares names {unknown}, which have no rows or no demonstrations; labels are: {known}")
     total_share = sum(wanted.values())
-    if min(wanted.values()) < 0 or total_share <= 0:
-        raise ConfigError(f"generate.label_shares must be shares >= 0 with a sum above 0, got {dict(wanted)}")
     return {label: wanted[label] / total_share for label in sorted(wanted)}
 
 
@@ -63,6 +62,7 @@ class DemonstrationSet:
     demo_ids: tuple[str, ...]
     texts: tuple[str, ...]
     length: Length | None = None  # of the real rows of its cluster
+    keywords: tuple[str, ...] = ()  # what stands out in it against the label's sets before it
 
 
 @dataclass(frozen=True)
@@ -104,16 +104,22 @@ def make_attribute_set(request_id: str, label: Label, source: DemonstrationSet |
 
 
 def demonstration_sets_of(demonstrations: pa.Table) -> dict[Label, list[DemonstrationSet]]:
-    """Demonstration sets by label, in the order of their round and rank. demonstrations: the columns of the DEMONSTRATIONS contract."""
+    """Demonstration sets by label, in the order of their round and rank. demonstrations: the columns of the DEMONSTRATIONS contract.
+
+    A set depends on those of its label before it alone, so that more sets change no prompt that was paid for."""
     groups: dict[tuple[int, int, Label], list[dict[str, Any]]] = {}
     for row in demonstrations.to_pylist():
         groups.setdefault((row["round"], row["set_rank"], row["label"]), []).append(row)
     sets: dict[Label, list[DemonstrationSet]] = {}
+    so_far: dict[Label, DocumentFrequencies] = {}
     for (round_, rank, label), rows in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1], str(item[0][2]))):
         rows.sort(key=lambda row: row["rank_in_set"])
         texts, ids = tuple(row["text"] for row in rows), tuple(row["doc_id"] for row in rows)
         length = length_of(rows[0], texts)
-        sets.setdefault(label, []).append(DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts, length))
+        frequencies = so_far.setdefault(label, DocumentFrequencies())
+        frequencies.add(texts)
+        words = tuple(keywords(texts, frequencies))
+        sets.setdefault(label, []).append(DemonstrationSet(label, round_, rank, rows[0]["cluster_id"], ids, texts, length, words))
     return sets
 
 
@@ -136,10 +142,7 @@ class Planner:
     def __init__(self, cfg: GenerateConfig, seed: int, sets: dict[Label, list[DemonstrationSet]], labels: Iterable[Label]) -> None:
         """labels: all labels of the corpus, for the prompts. Raises ConfigError for templates and descriptions that do not fit."""
         self._cfg, self._seed = cfg, seed
-        # Keywords stand out against the first round, so that sets of later ones change no prompt that was paid for.
-        every = [shown for found in sets.values() for shown in found]
-        first = min((shown.round for shown in every), default=0)
-        self._prompter = Prompter(cfg, labels, (text for shown in every if shown.round == first for text in shown.texts))
+        self._prompter = Prompter(cfg, labels)
         self._uses = {label: [_Use(source) for source in found] for label, found in sets.items()}
         self._use_of = {use.source: use for uses in self._uses.values() for use in uses}
         self._sequence: dict[Label, int] = {}
@@ -161,11 +164,16 @@ class Planner:
         return sum(self._left(use) for use in self._uses.get(label, ())) if self.shows else None
 
     def _left(self, use: _Use) -> int:
-        cfg = self._cfg
-        most = cfg.calls_a_set
-        if cfg.max_rows_per_set is None:  # only who asked for more is given the same prompt twice
-            most = min(most, math.factorial(len(use.source.texts) if cfg.strategy == "fewshot" else len(cfg.attributes)))
-        return most - use.calls
+        return max(0, self._calls_of(use.source) - use.calls)
+
+    def _calls_of(self, source: DemonstrationSet) -> int:
+        """Calls for rows that a demonstration set allows, by the attributes stated of it once they are known."""
+        known = self.attribute_sets.get(source)
+        return self._cfg.calls_a_set(len(source.texts), len(known.attributes) if known else None)
+
+    def allows(self, source: DemonstrationSet, number: int) -> bool:
+        """Whether a call that was planned before the set's attributes were known still says something new. number: as in ``slot``."""
+        return number < self._calls_of(source)
 
     def next_sets(self, label: Label, n: int, accepted_share: float | None) -> list[tuple[DemonstrationSet | None, int]]:
         """What the next n calls for rows are written from, fewer where the sets do not allow so many: (demonstration set, number of
@@ -200,7 +208,7 @@ class Planner:
 
     def attributes_request(self, shown: DemonstrationSet) -> Request:
         """Step 1 for a demonstration set."""
-        prompt = self._prompter.attributes(shown.label, shown.texts, shown.length)
+        prompt = self._prompter.attributes(shown.label, shown.texts, shown.length, shown.keywords)
         return make_request("attributes", shown.label, prompt, self._cfg.llm, f"{self._seed}:{shown.label}:{shown.round}:{shown.set_rank}")
 
     def slot(self, label: Label, source: DemonstrationSet | None, number: int) -> Slot:
@@ -217,7 +225,10 @@ class Planner:
                 attribute_set = self.attribute_sets[source]
                 # Each set starts elsewhere: weak models state the same attributes of several.
                 start = int(hashlib.sha256(sample.rpartition(":")[0].encode()).hexdigest()[:8], 16)
-                attributes = dict(ordering(tuple(attribute_set.attributes.items()), start + number))
+                stated = tuple(attribute_set.attributes.items())
+                attributes = dict(ordering(stated, start + number))
+                if cfg.shows_in_rows:  # the demonstrations change places where the attributes have had all theirs
+                    shown = ordering(source.texts, number // math.factorial(len(stated)))
         elif cfg.strategy == "attrprompt":
             attributes = self._drawn_attributes(label, sample)
         request = make_request("rows", label, self._rows_prompt(label, source, attributes, shown, cfg.rows_per_request), cfg.llm, sample)
@@ -252,4 +263,5 @@ class Planner:
     def _rows_prompt(
         self, label: Label, source: DemonstrationSet | None, attributes: dict[str, str] | None, shown: Sequence[str], n_rows: int
     ) -> Prompt:
-        return self._prompter.rows(label, attributes, shown, source.length if source else None, n_rows)
+        length, words = (source.length, source.keywords) if source else (None, ())
+        return self._prompter.rows(label, attributes, shown, length, n_rows, words)

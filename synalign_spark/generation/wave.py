@@ -134,7 +134,8 @@ class Wave:
         return parse_answer(purpose.request.prompt, answer, purpose.n_rows, self._fields, self._cfg.text_template)
 
     def _attributes_known(self, asked: Asked, source: DemonstrationSet, parsed: Parsed | None) -> None:
-        """Starts the calls for rows that have waited, or ends them where the model stated no attributes."""
+        """Starts the calls for rows that have waited, or ends them where the model stated no attributes, or so few that the calls would
+        repeat each other."""
         writers = self._writers.pop(source)
         if parsed is None or parsed.status != "ok":
             self._planner.give_up(source)
@@ -144,4 +145,7 @@ class Wave:
         asked.attribute_set = make_attribute_set(asked.request.request_id, source.label, source, dict(parsed.attributes))
         self._planner.attribute_sets[source] = asked.attribute_set
         for job, call in writers:
-            self._start(job, call)
+            if self._planner.allows(source, call[2]):
+                self._start(job, call)
+            else:
+                job.done = True

@@ -30,7 +30,7 @@ import yaml
 import synalign_spark as sa
 from synalign_spark.api.generate import make_config
 from synalign_spark.config import SourceConfig
-from synalign_spark.config.generation import GEMMA, SMOLLM
+from synalign_spark.config.language_model import GEMMA, SMOLLM
 from synalign_spark.core.grams import unit_hashes, units, whole
 from synalign_spark.core.text import normalise
 from synalign_spark.errors import SynalignError

@@ -1,6 +1,7 @@
 """The command line: what it prints, its exit status, and that a plan leaves no trace."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 from synalign_spark.cli import plan
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.main import app
+from synalign_spark.config.files import validate
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ["--config", str(ROOT / "conf" / "quickstart.yaml")]
@@ -77,6 +79,29 @@ def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
     assert found["generate"]["demonstration_sets"] == 60
     assert found["generate"]["row_chars_from"] == "the real rows"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_of_a_plain_configuration_warns_of_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
+    (tmp_path / "x.jsonl").write_text("{}\n")
+    (tmp_path / "plain.yaml").write_text(
+        f"source: {{path: {tmp_path / 'x.jsonl'}, label_column: label}}\nlake: {{path: {tmp_path / 'lake'}}}\n"
+    )
+    for settings, warnings in (([], 0), (["select.demonstration_sets=200"], 1), (["generate.target_rows=100001"], 1)):
+        given = [part for setting in settings for part in ("--set", setting)]
+        found = json.loads(run("plan", "--config", str(tmp_path / "plain.yaml"), *given, "--json").stdout)
+        assert len(found["generate"]["budgets"]) == warnings, settings
+
+
+def test_a_plan_leaves_out_what_ingest_will_refuse_for_its_label(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr("synalign_spark.pipeline.session.spark_session", lambda cfg: nullcontext(spark))
+    path = tmp_path / "corpus.jsonl"
+    path.write_text(
+        "".join(json.dumps({"text": "a text of some length", "label": label}) + "\n" for label in ("good", "bad", " ", "good", None))
+    )
+    source = {"path": str(path), "label_column": "label"}
+    assert plan.count_rows(validate({"source": source}))[0] == {"bad": 1, "good": 2}
+    assert plan.count_rows(validate({"source": source | {"label_column": None}}))[0] == {"": 5}
 
 
 def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):

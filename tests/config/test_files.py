@@ -72,6 +72,27 @@ def test_a_value_of_a_union_is_reported_once():
         ({"generate": {"fields": [FIELD], "text_template": "title"}}, "must hold fields in braces"),
         ({"generate": {"fields": [FIELD | {"name": "a b"}]}}, "generate.fields.0.name: got 'a b'"),
         ({"generate": {"fields": [FIELD | {"descripton": "x"}]}}, "generate.fields.0.descripton: unknown key; did you mean `description`?"),
+        ({"generate": {"fields": [FIELD, FIELD | {"name": "Title"}]}}, "fields names Title, title twice"),
+        ({"generate": {"max_candidates": 4}}, "generate.max_candidates is 4, less than the rows_per_request=5 of one call; raise"),
+        ({"generate": {"min_chars": 30, "max_chars": 20}}, "generate.min_chars (30) is above max_chars (20); lower it"),
+        ({"generate": {"attributes": ["tone", "Tone"]}}, "generate.attributes names Tone, tone twice"),
+        ({"generate": {"attributes": ["tone", " "]}}, "generate.attributes is ['tone', ' '], with a blank name"),
+        ({"generate": {"attribute_values": {"tonne": ["warm"]}}}, "attribute_values has values of 'tonne', which is not among"),
+        ({"generate": {"attribute_values": {"tonne": ["warm"]}}}, "did you mean 'tone'?"),
+        ({"generate": {"attribute_values": {"weather": ["rain"]}}}, "add it there, or remove it here"),
+        ({"generate": {"attribute_values": {"tone": []}}}, "generate.attribute_values.tone is []; give at least one value"),
+        ({"generate": {"attribute_values": {"tone": ["warm", ""]}}}, "generate.attribute_values.tone is ['warm', '']"),
+        ({"generate": {"task": "a {labels} review"}}, "generate.task 'a {labels} review' has {labels} in it; {label} is the one place"),
+        ({"generate": {"task": "a {label review"}}, "has {label review in it"),
+        ({"generate": {"label_shares": {"a": 2, "b": -1}}}, "generate.label_shares is {'a': 2.0, 'b': -1.0}; give finite shares"),
+        ({"generate": {"label_shares": {"a": 0}}}, "with a sum above 0"),
+        ({"generate": {"label_shares": {}}}, "with a sum above 0"),
+        ({"generate": {"label_shares": {"a": float("nan")}}}, "with a sum above 0"),
+        (
+            {"generate": {"llm": {"structured_output": "tool"}}},
+            "generate.llm.structured_output 'tool' needs messages, and the model continues",
+        ),
+        ({"generate": {"llm": {"structured_output": "json_object"}}}, "or set api to chat"),
         ({"generate": {"limits": {"max_cost_usd": 3}}}, "llm.price_input_usd"),
         ({"source": {"path": "x", "table": "y"}}, "path and table"),
         ({"run": {"id": "a b"}}, "run.id"),
@@ -80,6 +101,12 @@ def test_a_value_of_a_union_is_reported_once():
 )
 def test_impossible_combinations_are_refused(section, words):
     assert words in faults(overlay({"source": {"path": "x"}}, section))
+
+
+def test_what_is_near_an_impossible_combination_is_valid():
+    llm = {"structured_output": "tool", "api": "chat"}
+    rows = {"task": "a {label} {label} review", "label_shares": {"a": 0, "b": 3}, "min_chars": 20, "max_chars": 20, "max_candidates": 5}
+    validate({"source": {"path": "x"}, "generate": rows | {"attribute_values": {"tone": ["warm"]}, "llm": llm}})
 
 
 def test_a_secret_in_the_configuration_is_refused_and_not_shown():

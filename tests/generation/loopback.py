@@ -214,7 +214,7 @@ def prompt_tokens(body: dict[str, Any]) -> int:
 def completion(body: dict[str, Any], kind: str, behaviour: Behaviour) -> web.Response:
     """A completion: sound, or of a kind: 'truncated', 'filtered', 'refusal', 'prose', 'half' (never closes, finished), 'html',
     'thinking' (a draft in marks before it), 'endless' (reasoning that does not end), 'parts' (content as a list), 'images' (a list
-    without text), 'reasoning_content' (the answer there), 'still reasoning' (thoughts there, and no answer), 'fenced'."""
+    without text), 'reasoning_content' (the answer there), 'still reasoning' (thoughts there, and no answer), 'fenced', or the answer itself, from its brace on."""
     if kind == "html":
         return web.Response(text="<html>proxy error</html>", content_type="text/html")
     seed = hashlib.sha256(json.dumps([said_in(body), body.get("seed")]).encode()).hexdigest()
@@ -257,7 +257,7 @@ def shaped(text: str, kind: str) -> tuple[str, str]:
         "endless": f'<think>I could say {{"rows": ["a draft of a row"]}} {text}',
         "fenced": f"Here you are:\n```json\n{text}\n```",
     }
-    return contents.get(kind, text), "stop"
+    return contents.get(kind, kind if kind.startswith("{") else text), "stop"
 
 
 def message_of(content: str, kind: str, text: str, tool_body: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.config.generation import EMBEDDED_MODELS, GEMMA, SMOLLM
+from synalign_spark.config.language_model import EMBEDDED_MODELS, GEMMA, SMOLLM
 from synalign_spark.errors import ConfigError, InstallationError
 from synalign_spark.generation import embedded
 from synalign_spark.generation.dialects import form

@@ -4,8 +4,10 @@ import pytest
 from loopback import loopback
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.config.files import validate
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.estimate import CALL_S, EMBEDDED_TOKENS_A_SECOND, estimate
+from synalign_spark.generation.plan import DemonstrationSet, Planner
 
 COUNTS = {"good": 75, "bad": 25}
 HOSTED = {"provider": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m", "price_input_usd": 1.0, "price_output_usd": 2.0}
@@ -52,6 +54,41 @@ def test_sets_that_bring_too_few_rows_are_named():
     (ends,) = estimate(config(target_rows=1001), COUNTS, 100, 3)["budgets"]
     assert " end it before 1,001 rows " in ends
     assert estimate(config(target_rows=1001, strategy="simprompt"), COUNTS, 100, 3)["budgets"] == []
+    assert estimate(config(target_rows=1000), COUNTS, 100, 3, auto_sets=True)["budgets"] == []
+    assert estimate(config(target_rows=1001), COUNTS, 100, 3, auto_sets=True)["budgets"] == [ends]
+
+
+def of_n_demonstrations(n_sets, rows_per_set):
+    """Demonstration sets of one label."""
+    return {
+        "one": [
+            DemonstrationSet(
+                "one", 0, rank, rank, tuple(f"{rank}-{i}" for i in range(rows_per_set)), tuple(f"{rank} {i}" for i in range(rows_per_set))
+            )
+            for rank in range(n_sets)
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows_per_set", "needs", "generation"),
+    [
+        (2, 1000, {"strategy": "fewshot", "rows_per_request": 1}),  # two orders of two demonstrations: two rows a set
+        (3, 2000, {"attributes": ["topic"], "rows_per_request": 1, "show_demonstrations": False}),  # one order of one attribute
+        (3, 334, {"attributes": ["topic"], "rows_per_request": 1}),  # a model that continues text sees six orders of the demonstrations
+        (3, 334, {"rows_per_request": 6}),  # ten rows a set are one call of six
+        (3, 200, {"rows_per_request": 5}),
+        (3, 667, {"rows_per_request": 1, "max_rows_per_set": 3}),
+    ],
+)
+def test_automatic_sets_bring_twice_the_rows_by_the_count_of_the_planner(rows_per_set, needs, generation):
+    cfg = validate({"source": {"path": "x"}, "select": {"rows_per_set": rows_per_set}, "generate": {"target_rows": 1000} | generation})
+    assert cfg.demonstration_sets == needs
+    planner = Planner(cfg.generate, 0, of_n_demonstrations(needs, rows_per_set), ["one"])
+    can = planner.calls_left("one") * cfg.generate.rows_per_request
+    assert 2000 <= can < 2000 + cfg.generate.rows_a_set(rows_per_set)
+    (short,) = estimate(cfg.generate, {"one": 9}, needs // 3, rows_per_set)["budgets"]
+    assert f"of at most {can // needs} candidate rows each, end it before 1,000 rows" in short
 
 
 def test_minutes_follow_from_the_slowest_of_rates_and_concurrency(monkeypatch):

@@ -41,8 +41,8 @@ FILMS = {
 }
 
 
-def prompter(api="chat", labels=("bad", "good"), texts=(), **changes) -> Prompter:
-    return Prompter(GenerateConfig.model_validate({"task": "a sentence from a film review", "llm": {"api": api}} | changes), labels, texts)
+def prompter(api="chat", labels=("bad", "good"), **changes) -> Prompter:
+    return Prompter(GenerateConfig.model_validate({"task": "a sentence from a film review", "llm": {"api": api}} | changes), labels)
 
 
 def words(prompt: Prompt) -> str:
@@ -52,13 +52,13 @@ def words(prompt: Prompt) -> str:
 
 def golden_prompts() -> dict[str, Prompt]:
     descriptions = {"label_descriptions": {"good": "praises the film", "bad": "finds fault with it"}}
-    chat = prompter(texts=[*FILMS["good"], *FILMS["bad"]], rows_per_request=3, **descriptions)
+    chat = prompter(rows_per_request=3, **descriptions)
     length, attributes = Length(8, 20), {"topic": "a journey by train", "tone": "warm and amused"}
     shown = prompter(strategy="fewshot", rows_per_request=3, labels=[None], language="German")
     fields = [{"name": "title", "description": "a headline"}, {"name": "body", "description": "the review itself"}]
     continued = prompter(api="completion", rows_per_request=1)
     return {
-        "chat_attributes": chat.attributes("good", FILMS["good"], length),
+        "chat_attributes": chat.attributes("good", FILMS["good"], length, ["trains", "warm"]),
         "chat_rows": chat.rows("good", attributes, FILMS["good"], length),
         "chat_rows_from_demonstrations": shown.rows(None, None, FILMS["bad"][:1], Length(7, 7)),
         "chat_rows_of_fields": prompter(fields=fields).rows("bad", attributes),
@@ -233,25 +233,41 @@ def test_rows_of_an_answer_fit_into_its_tokens():
     assert row_chars(4, 50, 320) == 50
 
 
-def test_keywords_are_of_the_set_and_not_of_the_corpus():
-    everywhere = [f"a film about {topic} and {topic}" for topic in ("trains", "cats", "war", "food")] + ["trains and more trains"]
-    asked = prompter(texts=everywhere).attributes("good", [everywhere[0], everywhere[4]])
-    assert 'stand out in them: "trains".' in words(asked)
-    assert "stand out" not in words(prompter(texts=everywhere).attributes("good", everywhere))
+def shown_rows(topics, round=0, label="good"):
+    """Demonstration sets of two rows, each about one topic."""
+    return [
+        {"round": round, "label": label, "set_rank": rank, "cluster_id": rank, "rank_in_set": place, "doc_id": f"{round}-{rank}-{place}",
+         "text": f"a film about {topic}, number {place}"}
+        for rank, topic in enumerate(topics) for place in range(2)
+    ]  # fmt: skip
 
 
-def test_sets_of_a_later_round_change_no_prompt_of_the_first(demonstrations):
+def test_keywords_are_of_the_set_and_not_of_those_before_it():
+    sets = demonstration_sets_of(pa.Table.from_pylist(shown_rows(["war", "cats", "trains"])))["good"]
+    assert [shown.keywords for shown in sets] == [(), ("cats",), ("trains",)]
+    planner = Planner(GenerateConfig.model_validate({"llm": {"api": "chat"}}), 0, {"good": sets}, ["good"])
+    assert 'stand out in them: "trains".' in words(planner.attributes_request(sets[2]).prompt)
+    assert "stand out" not in words(planner.attributes_request(sets[0]).prompt)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        shown_rows(["war", "cats", *["trains"] * 6])[6:],  # a first round of eight sets in place of three
+        shown_rows(["war", "war", "cats"], round=1),
+        shown_rows(["trains"] * 8, label="bad"),
+    ],
+)
+def test_more_sets_change_no_prompt_of_those_before(more):
     """Else their answers, which are paid for, would be asked for again."""
 
     def asked(rows):
-        sets = demonstration_sets_of(rows)
-        planner = Planner(GenerateConfig(), 0, sets, ["bad", "good"])
-        return [planner.attributes_request(shown).request_id for found in sets.values() for shown in found if shown.round == 0]
+        sets = demonstration_sets_of(pa.Table.from_pylist(rows))["good"][:3]
+        planner = Planner(GenerateConfig.model_validate({"llm": {"api": "chat"}}), 0, {"good": sets}, ["bad", "good"])
+        return [planner.attributes_request(shown).request_id for shown in sets]
 
-    words = ["a film of the later round, number 0"] * demonstrations.num_rows
-    later = demonstrations.set_column(0, "round", pa.array([1] * len(words))).set_column(6, "text", pa.array(words))
-    assert demonstrations.column_names[6] == "text"
-    assert asked(pa.concat_tables([demonstrations, later])) == asked(demonstrations)
+    few = shown_rows(["war", "cats", "trains"])
+    assert asked(few + more) == asked(few)
 
 
 def test_long_demonstrations_are_cut_between_words():

@@ -14,7 +14,7 @@ from synalign_spark.generation.engine import generate
 from synalign_spark.generation.ledger import read_ledger
 
 SHARES = {"Business": 40, "Sci/Tech": 30, "Sports": 20, "World": 10}
-AGAIN = "Your last answer"
+AGAIN, STEP_1 = "Your last answer", "What do the texts have in common?"
 
 
 def sets_of(labels, n_sets, rows=2):
@@ -141,8 +141,32 @@ def test_no_prompt_is_sent_twice_by_default(strategy, make_config, quiet, tmp_pa
         cfg = make_config(server.base_url, strategy=strategy, target_rows=120, rows_per_request=5, max_rows_per_set=None)
         result = generate(sets_of(["bad", "good"], 6), {"bad": 1, "good": 1}, cfg, 0, str(tmp_path), quiet)
     assert result.summary["accepted"] == 120
-    assert result.summary["prompts_distinct"] == result.calls.num_rows
+    assert result.summary["prompts_distinct"] == result.summary["row_prompts"] == result.calls["step"].to_pylist().count("rows")
     assert len({json.dumps(entry["body"]["messages"]) for entry in server.log if entry["request_id"]}) == result.calls.num_rows
+
+
+@pytest.mark.parametrize("show", [False, True])
+@pytest.mark.parametrize("most", [None, 3, 10])
+def test_fewer_attributes_than_asked_for_bring_fewer_calls(most, show, make_config, quiet, tmp_path):
+    """Two attributes have two orders: the calls beyond them would send the same prompts, or the demonstrations change places."""
+    behaviour = Behaviour(
+        fault=lambda i, body, n: (200, {}, f'{{"topic": "trains of {i}", "tone": "warm"}}') if i and STEP_1 in asked_of(body) else None
+    )
+    with loopback(behaviour) as server:
+        few = {"target_rows": 60, "rows_per_request": 1, "max_rows_per_set": most, "show_demonstrations": show, "gates": []}
+        result = generate(sets_of(["one"], 40, rows=3), {"one": 1}, make_config(server.base_url, **few), 0, str(tmp_path), quiet)
+    per_set = Counter(row["attribute_set_id"] for row in result.synthetic.to_pylist())
+    assert {len(attributes) for attributes in result.attributes["attributes"].to_pylist()} == {2}
+    assert max(per_set.values()) == ((most or 10) if show else 2)
+    assert result.summary["accepted"] == result.summary["row_prompts"] == 60
+    assert result.summary["prompts_distinct"] == 60
+
+
+def test_prompts_that_were_sent_twice_are_seen_in_the_summary(make_config, quiet, tmp_path):
+    with loopback(Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i and AGAIN not in asked_of(body) else None)) as server:
+        cfg = make_config(server.base_url, strategy="simprompt", target_rows=12, rows_per_request=4)
+        summary = generate(sets_of(["one"], 1), {"one": 1}, cfg, 0, str(tmp_path), quiet).summary
+    assert (summary["reasks"], summary["row_prompts"], summary["prompts_distinct"]) == (3, 3, 1)
 
 
 def test_sets_that_are_used_up_end_the_run_with_the_fix(make_config, tmp_path, capsys):
@@ -228,4 +252,4 @@ def test_a_single_row_that_was_cut_off_gets_more_tokens(make_config, quiet, tmp_
 def test_settings_that_do_not_fit(make_config):
     with pytest.raises(ValueError, match="max_rows_per_set is 3, less than the rows_per_request=4 of one call; raise max_rows_per_set"):
         make_config("http://127.0.0.1:1/v1", max_rows_per_set=3)
-    assert make_config("http://127.0.0.1:1/v1", rows_per_request=25, max_rows_per_set=None).calls_a_set == 1
+    assert make_config("http://127.0.0.1:1/v1", rows_per_request=25, max_rows_per_set=None).calls_a_set(2) == 1

@@ -1,9 +1,10 @@
-"""Which words stand out in a demonstration set, against all that are shown."""
+"""Which words stand out in a demonstration set, against others of its label."""
 
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 MOST, FEWEST_TEXTS, LEAST_TIMES, SHORTEST = 5, 2, 2, 3
 WORD = re.compile(r"[^\W\d_]+")
@@ -18,29 +19,35 @@ def words_of(text: str) -> set[str]:
     return {word for word in WORD.findall(text.casefold()) if len(word) >= SHORTEST}
 
 
-def document_frequencies(texts: Iterable[str]) -> tuple[Counter[str], int]:
-    """In how many of the texts each word stands, and how many texts there are."""
-    counts: Counter[str] = Counter()
-    n_texts = 0
-    for text in texts:
-        counts.update(words_of(text))
-        n_texts += 1
-    return counts, n_texts
+@dataclass
+class DocumentFrequencies:
+    """In how many texts each word stands, and how many texts there are."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    n_texts: int = 0
+
+    def add(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.counts.update(words_of(text))
+            self.n_texts += 1
 
 
-def keywords(texts: Sequence[str], everywhere: Counter[str], n_everywhere: int) -> list[str]:
+def keywords(texts: Sequence[str], everywhere: DocumentFrequencies) -> list[str]:
     """At most five words that at least two of the texts have and that are at least twice as common in them as everywhere.
 
-    everywhere, n_everywhere: document frequencies over the texts to compare with. Best first, ties by the alphabet.
+    everywhere: of the texts to compare with, these among them. Best first, ties by the alphabet.
 
     >>> every = ["slow trains", "night trains", "slow food", "night shift"]
-    >>> keywords(every[:2], *document_frequencies(every))
+    >>> frequencies = DocumentFrequencies()
+    >>> frequencies.add(every)
+    >>> keywords(every[:2], frequencies)
     ['trains']
     """
-    here, n_here = document_frequencies(texts)
+    here = DocumentFrequencies()
+    here.add(texts)
     scored = []
-    for word, count in here.items():
-        times = (count / n_here) / ((everywhere[word] + 0.5) / (n_everywhere + 1))
-        if count >= FEWEST_TEXTS and n_everywhere and times >= LEAST_TIMES:
+    for word, count in here.counts.items():
+        times = (count / here.n_texts) / ((everywhere.counts[word] + 0.5) / (everywhere.n_texts + 1))
+        if count >= FEWEST_TEXTS and times >= LEAST_TIMES:
             scored.append((-count * math.log(times), word))
     return [word for _, word in sorted(scored)[:MOST]]

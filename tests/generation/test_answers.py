@@ -4,8 +4,9 @@ import json
 import socket
 import threading
 
+import loopback as loopback_server
 import pytest
-from loopback import HTML, Behaviour, loopback
+from loopback import HTML, Behaviour, loopback, write_text
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import endpoint, negotiation
@@ -385,3 +386,18 @@ def test_what_is_found_is_remembered_without_the_address(run, tmp_path):
     stored = json.loads((tmp_path / "ledger" / "endpoint.json").read_text())
     assert stored["terms"]["dialect"] == "json_schema"
     assert "127.0.0.1" not in str(stored)
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"fields": [{"name": "title", "description": "a title"}, {"name": "body", "description": "a text"}]}]
+)
+def test_half_a_character_in_an_answer_ends_no_run(extra, run, monkeypatch):
+    """JSON can carry half a surrogate pair, and neither a prompt nor a table can."""
+    monkeypatch.setattr(loopback_server, "write_text", lambda rng, n=12: f"{write_text(rng, n)} \ud83d x")
+    with loopback() as server:
+        result = run(server, strategy="synalign", **extra)
+    assert result.summary["accepted"] == 24
+    assert statuses(result) == {"ok"}
+    values = [value for row in result.attributes.to_pylist() for _, value in row["attributes"]]
+    assert values
+    assert all(value.endswith("? x") for value in values)

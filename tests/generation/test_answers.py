@@ -401,3 +401,71 @@ def test_half_a_character_in_an_answer_ends_no_run(extra, run, monkeypatch):
     values = [value for row in result.attributes.to_pylist() for _, value in row["attributes"]]
     assert values
     assert all(value.endswith("? x") for value in values)
+
+
+def moderated(request_id, body, n):
+    """A moderation that refuses one prompt in seven."""
+    return (403, {}, "") if request_id and int(request_id[:4], 16) % 7 == 0 else None
+
+
+def refused_ids(result):
+    return {row["request_id"] for row in result.calls.to_pylist() if row["status"] == "refused"}
+
+
+def test_403_of_prompts_is_stored_and_not_asked_again(run):
+    with loopback(Behaviour(fault=moderated)) as server:
+        first = run(server, target_rows=120)
+        sent = len(server.bodies)
+        again = run(server, target_rows=120)
+        assert len(server.bodies) == sent
+    assert refused_ids(first) == refused_ids(again)
+    assert len(refused_ids(first)) >= 3
+    assert first.synthetic.to_pylist() == again.synthetic.to_pylist()
+
+
+@pytest.mark.parametrize("most", range(8, 24, 3))
+def test_403_of_prompts_and_a_stop_by_a_budget_can_be_resumed(most, run):
+    with loopback(Behaviour(fault=moderated)) as server:
+        assert run(server, target_rows=120, limits={"max_requests": most}).summary["stopped_by"] == "limits.max_requests"
+        resumed = run(server, target_rows=120)
+    assert resumed.summary["accepted"] == 120
+
+
+@pytest.mark.parametrize("key_fits", [True, False])
+def test_403_of_all_that_a_killed_run_still_lacks(key_fits, run, tmp_path):
+    """What was refused just before a kill is not stored, so a start may ask for nothing else: only a look tells prompts from a key."""
+    with loopback(Behaviour(fault=moderated)) as server:
+        first = run(server, target_rows=120)
+        for file in (tmp_path / "ledger").glob("*.jsonl"):
+            kept = [line for line in file.read_text().splitlines() if not json.loads(line)["refusal"]]
+            file.write_text("".join(line + "\n" for line in kept))
+        server.behaviour.fault = moderated if key_fits else (lambda i, body, n: (403, {}, ""))
+        if key_fits:
+            resumed = run(server, target_rows=120)
+            assert refused_ids(resumed) == refused_ids(first)
+            assert resumed.synthetic.to_pylist() == first.synthetic.to_pylist()
+            return
+        before = {path: path.read_text() for path in (tmp_path / "ledger").glob("*.jsonl")}
+        with pytest.raises(EndpointError, match="cannot be used: .*injected 403"):
+            run(server, target_rows=120)
+    after = {path: path.read_text() for path in (tmp_path / "ledger").glob("*.jsonl")}
+    assert {path: text for path, text in after.items() if text} == {path: text for path, text in before.items() if text}
+
+
+def test_a_key_that_fits_no_more_ends_the_run_and_stores_no_refusals(run, tmp_path):
+    """Else every prompt of the rest of the run would count as refused for good."""
+    with loopback() as server:
+        server.behaviour.fault = lambda i, body, n: (403, {}, "") if len(server.finished) >= 8 else None
+        with pytest.raises(EndpointError, match="cannot be used: .*injected 403"):
+            run(server, target_rows=400)
+        assert len(server.bodies) <= 8 + 24 + 4
+        server.behaviour.fault = lambda i, body, n: None
+        assert statuses(run(server, target_rows=120)) == {"ok"}
+
+
+@pytest.mark.parametrize("most", [1, 6])
+def test_403_of_the_key_under_a_small_budget_is_said_to_be_the_key(most, run):
+    with loopback(Behaviour(fault=lambda i, body, n: (403, {}, "") if i else None)) as server:
+        with pytest.raises(EndpointError, match="cannot be used: .*injected 403"):
+            run(server, limits={"max_requests": most})
+        assert len(server.bodies) == most

@@ -24,7 +24,9 @@ class History:
         self._forbidden: list[tuple[int, Answer]] = []  # with the calls that were sent until it arrived
         self._in_a_row = 0
         self._unformed = 0
+        self._tries = 0
         self.renegotiations = 0
+        self.dialect_taken = False  # whether a look showed so, after a refusal that seemed to be of the dialect
 
     def hold(self, answer: Answer, sent: int) -> None:
         """Keeps a forbidden call back. sent: calls that were sent until now."""
@@ -52,19 +54,28 @@ class History:
         return released
 
     def dialect_failed(self, request: Request, answer: Answer, terms: Terms, now: Terms) -> bool:
-        """Whether the dialect of ``terms``, under which the call was sent, is of no use. Counts answers without JSON under the terms of now."""
+        """Whether the dialect of ``terms``, under which the call was sent, is of no use. Counts calls without JSON under the terms of now."""
         prompt = request.prompt
         if not prompt.schema or bool(prompt.text) != self._continues or terms.of(prompt) in UNFORMED:
             return False
         if answer.status == "answered" and terms == now:
             holds = holds_json(answer.answer, answer.finish_reason, answer.refusal)
             self._unformed = 0 if holds else self._unformed + 1
-        return answer.status == "bad_form" or (terms == now and self._unformed >= UNFORMED_IN_A_ROW)
+        elif answer.status == "bad_form" and terms == now:
+            self._unformed += 1
+        return answer.status == "bad_form" or (terms == now and self.formless)
 
-    def renegotiated(self) -> None:
-        """Counts one."""
-        self.renegotiations, self._unformed = self.renegotiations + 1, 0
+    def tried(self, found: bool) -> None:
+        """Counts a try to find another dialect, and where one was found, a renegotiation."""
+        self._tries, self._unformed = self._tries + 1, 0
+        if found:
+            self.renegotiations, self.dialect_taken = self.renegotiations + 1, False
 
     @property
     def may_renegotiate(self) -> bool:
-        return self.renegotiations < MAX_RENEGOTIATIONS
+        return self._tries < MAX_RENEGOTIATIONS
+
+    @property
+    def formless(self) -> bool:
+        """Whether call after call brought no JSON: then a look that shows the dialect to be taken says little."""
+        return self._unformed >= UNFORMED_IN_A_ROW

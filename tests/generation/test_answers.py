@@ -13,6 +13,7 @@ from synalign_spark.generation import endpoint, negotiation
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.engine import generate
+from synalign_spark.generation.history import History
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.prompts import Prompter
 from synalign_spark.generation.waiting import Waiting
@@ -469,3 +470,47 @@ def test_403_of_the_key_under_a_small_budget_is_said_to_be_the_key(most, run):
         with pytest.raises(EndpointError, match="cannot be used: .*injected 403"):
             run(server, limits={"max_requests": most})
         assert len(server.bodies) == most
+
+
+def test_a_refusal_that_speaks_of_the_prompts_schema_is_no_fault_of_the_form(run, tmp_path):
+    """The look at the dialect is one tiny call, however many prompts are refused so."""
+    said = "the prompt asks about a database schema which is not permitted"
+    with loopback(Behaviour(fault=lambda i, body, n: (400, {}, said) if i and int(i[:4], 16) % 7 == 0 else None)) as server:
+        result = run(server, target_rows=120)
+        looks = sum(not entry["request_id"] for entry in server.log)
+    assert result.summary["accepted"] == 120
+    assert result.summary["calls"]["bad_request"] >= 3
+    assert result.summary["renegotiations"] == 0
+    assert set(result.calls["dialect"].to_pylist()) == {"json_schema"}
+    assert json.loads((tmp_path / "ledger" / "endpoint.json").read_text())["terms"]["dialect"] == "json_schema"
+    assert looks == 2  # that of the start, and one
+
+
+def test_a_form_that_only_the_calls_of_the_run_do_not_get_is_given_up_too(run):
+    """The probe's schema is small, and a server may refuse larger ones alone: eight calls in a row tell."""
+    refused = Behaviour(fault=lambda i, body, n: (400, {}, "schema too large") if i and "json_schema" in str(body) else None)
+    with loopback(refused) as server:
+        result = run(server, {"concurrency": 1}, target_rows=40)
+    assert result.summary["accepted"] == 40
+    assert result.summary["calls"]["bad_request"] == 7 + 7  # of either kind of schema, and the eighth is asked again
+
+
+def test_tries_that_find_no_other_dialect_are_no_renegotiations_and_are_bounded(run):
+    def changes(request_id, body, n):
+        if len(server.finished) >= 4:
+            server.behaviour.dialects = ("text",)
+
+    with loopback() as server:
+        server.behaviour.fault = changes
+        with pytest.raises(EndpointError, match="response_format type json_schema is not supported"):
+            run(server, {"structured_output": "json_schema"}, target_rows=400)
+        probes = sum(not entry["request_id"] for entry in server.log)
+    assert probes <= 1 + 3 * 6  # a look, the other kind of schema, and what might be left out
+
+
+def test_only_a_dialect_that_was_found_counts_as_renegotiation():
+    history = History(continues=False)
+    for found in (False, True, False):
+        assert history.may_renegotiate
+        history.tried(found)
+    assert (history.renegotiations, history.may_renegotiate) == (1, False)

@@ -137,13 +137,22 @@ class CallPool:
         """Whether calls go under other terms from now on than those that failed."""
         if self._target is None or sent_under != self._target.terms:
             return True
-        terms = endpoint.renegotiate(self._cfg.llm, self._target, self._ledger_dir) if self._history.may_renegotiate else None
-        self._history.renegotiated()
+        if not self._history.may_renegotiate or (not self._history.formless and self._still_taken(self._target)):
+            return False
+        terms = endpoint.renegotiate(self._cfg.llm, self._target, self._ledger_dir)
+        self._history.tried(terms is not None)
         if terms is None:
             return False
         self._target = dataclasses.replace(self._target, terms=terms)
         self._callers.retarget(self._target)
         return True
+
+    def _still_taken(self, target: Target) -> bool:
+        """Whether the endpoint takes the dialect: a refusal that names a schema may speak of the prompt's. Looks once."""
+        if not self._history.dialect_taken:
+            with contextlib.suppress(EndpointError):
+                self._history.dialect_taken = endpoint.takes(self._cfg.llm, target)
+        return self._history.dialect_taken
 
     def _unusable(self, message: str) -> EndpointError:
         return unusable(self._cfg.llm, self._target.base_url if self._target else None, message)

@@ -276,7 +276,10 @@ def test_the_query_of_an_azure_address_stays_behind_the_path_and_headers_come_fr
         with pytest.raises(EndpointError, match="wrong header api-key") as err:
             endpoint.check(make_config(server.base_url, {"headers": {"api-key": "AZURE_KEY"}}).llm)
         monkeypatch.delenv("AZURE_KEY")
-        with pytest.raises(EndpointError, match="generate.llm.headers: api-key is to come from AZURE_KEY, which is not set"):
+        with pytest.raises(
+            EndpointError,
+            match="generate.llm.headers: api-key is to come from an environment variable, and the one that is named there is not set",
+        ):
             endpoint.check(make_config(server.base_url, {"headers": {"api-key": "AZURE_KEY"}}).llm)
     assert statuses(result) == {"ok"}
     assert "azure-secret" not in report + str(err.value)

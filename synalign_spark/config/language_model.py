@@ -1,10 +1,12 @@
 """The language model: where it is and how it is asked, and what its calls may take."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from synalign_spark.config.secrets import is_secret, looks_like_secret
 from synalign_spark.config.section import Positive, Section
 
 GEMMA, SMOLLM = "gemma-3-270m", "SmolLM2-135M-Instruct"
@@ -38,6 +40,19 @@ OWN_BODY_KEYS = {
     **dict.fromkeys(("n", "stream", "stream_options", "best_of", "echo"), "one whole answer a call is read"),
     "seed": "set generate.llm.send_seed",
 }
+
+
+_NO_VARIABLE = (
+    "is to name an environment variable, and what stands there looks like a key itself; export the key and put the variable's name here"
+)
+
+
+def _names_in(value: JsonValue) -> Iterator[str]:
+    """The names of all parameters in a value, those of nested ones too."""
+    if isinstance(value, dict):
+        yield from value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _names_in(part)
 
 
 class LlmConfig(Section):
@@ -103,6 +118,12 @@ class LlmConfig(Section):
     def _no_own_keys(cls, body: dict[str, JsonValue]) -> dict[str, JsonValue]:
         for key in sorted(body.keys() & OWN_BODY_KEYS):
             raise ValueError(f"{key} is not for extra_body: {OWN_BODY_KEYS[key]}, and remove it here")
+        for key in _names_in(body):
+            if is_secret(key):
+                raise ValueError(
+                    f"{key} looks like a secret, and secrets do not belong in a configuration; put it in an environment variable and name "
+                    "that in generate.llm.api_key_env or generate.llm.headers"
+                )
         return body
 
     @field_validator("headers")
@@ -111,10 +132,14 @@ class LlmConfig(Section):
         for name in headers:
             if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
                 raise ValueError(f"{name} is no name of a header; names have letters, digits and hyphens")
+            if looks_like_secret(headers[name]):
+                raise ValueError(f"{name} {_NO_VARIABLE}")
         return headers
 
     @model_validator(mode="after")
     def _askable(self) -> "LlmConfig":
+        if looks_like_secret(self.api_key_env):
+            raise ValueError(f"api_key_env {_NO_VARIABLE}")
         if self.provider == "embedded" and self.model not in EMBEDDED_MODELS:
             raise ValueError(
                 f"model {self.model!r} is no embedded one ({', '.join(EMBEDDED_MODELS)}); name one of them, or set provider to 'openai' "

@@ -1,11 +1,14 @@
 """What messages, logs and tables may show of values that can hold a secret."""
 
+import hashlib
 import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 HIDDEN = "a hidden value"
 _SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|headers?|authorization|api_key_env)$", re.IGNORECASE)
+_KEY_LIKE = re.compile(r"[0-9a-f]{20,}")
+LONGEST_VARIABLE = 64  # characters of the name of an environment variable
 _ADDRESS = re.compile(r"https?://[^\s'\"]+")
 LONGEST = 80  # characters of a value in a message
 
@@ -24,9 +27,29 @@ def public_address(address: str) -> str:
     return urlunsplit((parts.scheme, f"[{host}]{port}" if ":" in host else f"{host}{port}", parts.path, "", ""))
 
 
+def fingerprinted_address(address: str) -> str:
+    """An address that tells itself from others without showing what it may hold: where it is not public as it is, a hash follows.
+
+    >>> fingerprinted_address("http://host/v1"), fingerprinted_address("http://host/v1?key=sk-1")
+    ('http://host/v1', 'http://host/v1 (sha256 6c35d2511480)')"""
+    public = public_address(address)
+    return public if public == address else f"{public} (sha256 {hashlib.sha256(address.encode()).hexdigest()[:12]})"
+
+
 def is_secret(name: str) -> bool:
-    """Whether a key's name says that its value is a secret, or may be one by mistake."""
-    return bool(_SECRET_NAME.search(name))
+    """Whether a key's name says that its value is a secret, or may be one by mistake.
+
+    >>> is_secret("x-api-key"), is_secret("accessToken"), is_secret("max_tokens")
+    (True, True, False)"""
+    return bool(_SECRET_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])|-", "_", name)))
+
+
+def looks_like_secret(variable: str) -> bool:
+    """Whether what should be the name of an environment variable looks like a key itself.
+
+    >>> looks_like_secret("AZURE_KEY"), looks_like_secret("abcdef0123456789abcdef0123456789")
+    (False, True)"""
+    return len(variable) > LONGEST_VARIABLE or bool(_KEY_LIKE.fullmatch(variable))
 
 
 def shown_value(name: str, value: Any) -> str:

@@ -83,6 +83,12 @@ def renegotiate(llm: LlmConfig, target: Target, folder: str) -> Terms | None:
     return terms
 
 
+def takes(llm: LlmConfig, target: Target) -> bool:
+    """Whether the endpoint takes a tiny call on the terms of ``target``, now. Raises EndpointError where it cannot be used at all."""
+    with sync_client(target) as client:
+        return Negotiation(client, target, llm).taken()
+
+
 def require_usable(llm: LlmConfig) -> None:
     """A quick look before any work: packages, key, connection; no chat call unless what answers looks like a web page.
 

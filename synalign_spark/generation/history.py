@@ -5,7 +5,7 @@ from synalign_spark.generation.client import refused
 from synalign_spark.generation.dialects import UNFORMED, Terms
 from synalign_spark.generation.reading import holds_json
 
-FORBIDDEN_IN_A_ROW = 20  # without one answer before
+FORBIDDEN_IN_A_ROW = 20
 UNFORMED_IN_A_ROW = 8
 MAX_RENEGOTIATIONS = 3
 
@@ -13,53 +13,69 @@ MAX_RENEGOTIATIONS = 3
 class History:
     """Judges answers in the order of their arrival.
 
-    A 403 is of the key where nothing was ever answered, and of the prompt (a moderation's refusal) where other calls are: until
-    one is, those that were forbidden are held back. A dialect is of no use any more where the server refuses it, or where
+    A 403 is of the prompt (a moderation's refusal) where a call that was sent after it is answered, and else may be of the key:
+    until one is, those that were forbidden are held back. A dialect is of no use any more where the server refuses it, or where
     one answer after another holds no JSON."""
 
     def __init__(self, continues: bool) -> None:
         """continues: whether prompts are texts to continue; a dialect is sought for these prompts alone."""
         self._continues = continues
-        self._answered = False
-        self._forbidden: list[Answer] = []
+        self.answered = False  # whether any call was
+        self._forbidden: list[tuple[int, Answer]] = []  # with the calls that were sent until it arrived
+        self._in_a_row = 0
         self._unformed = 0
+        self._tries = 0
         self.renegotiations = 0
+        self.dialect_taken = False  # whether a look showed so, after a refusal that seemed to be of the dialect
 
-    def judge(self, answer: Answer) -> list[Answer]:
-        """The answers that may be handed on now: this one, or those that wait for it too, or none yet."""
-        if answer.status == "forbidden":
-            self._forbidden.append(answer)
-        elif answer.status == "answered":
-            self._answered = True
-        else:
-            return [answer]
-        if not self._answered:
-            return []
-        released, self._forbidden = [refused(held) for held in self._forbidden], []
-        return released if answer.status == "forbidden" else [*released, answer]
+    def hold(self, answer: Answer, sent: int) -> None:
+        """Keeps a forbidden call back. sent: calls that were sent until now."""
+        self._forbidden.append((sent, answer))
+        self._in_a_row += 1
 
-    def locked_out(self, all_back: bool) -> str | None:
-        """The message of a 403 where it holds for every call; None where it does not, or where that is not known yet.
+    def answers(self, number: int) -> list[Answer]:
+        """Takes note of an answer to the number-th call, from 0. Returns the calls held back that it shows to be refusals of prompts."""
+        self.answered, self._in_a_row = True, 0
+        shown = [refused(held) for sent, held in self._forbidden if sent <= number]
+        self._forbidden = [(sent, held) for sent, held in self._forbidden if sent > number]
+        return shown
 
-        all_back: whether no call is in flight or waiting."""
-        if self._forbidden and (all_back or len(self._forbidden) >= FORBIDDEN_IN_A_ROW):
-            return self._forbidden[-1].error
+    def undecided(self, all_back: bool) -> str | None:
+        """The message of the last 403, where no further answer is to be waited for that would tell what it is of.
+
+        all_back: whether no call is in flight or will be sent."""
+        if self._forbidden and (all_back or self._in_a_row >= FORBIDDEN_IN_A_ROW):
+            return self._forbidden[-1][1].error or ""
         return None
 
+    def release(self) -> list[Answer]:
+        """All calls held back, as the refusals of prompts that they turned out to be."""
+        released, self._forbidden, self._in_a_row = [refused(held) for _, held in self._forbidden], [], 0
+        return released
+
     def dialect_failed(self, request: Request, answer: Answer, terms: Terms, now: Terms) -> bool:
-        """Whether the dialect of ``terms``, under which the call was sent, is of no use. Counts answers without JSON under the terms of now."""
+        """Whether the dialect of ``terms``, under which the call was sent, is of no use. Counts calls without JSON under the terms of now."""
         prompt = request.prompt
         if not prompt.schema or bool(prompt.text) != self._continues or terms.of(prompt) in UNFORMED:
             return False
         if answer.status == "answered" and terms == now:
             holds = holds_json(answer.answer, answer.finish_reason, answer.refusal)
             self._unformed = 0 if holds else self._unformed + 1
-        return answer.status == "bad_form" or (terms == now and self._unformed >= UNFORMED_IN_A_ROW)
+        elif answer.status == "bad_form" and terms == now:
+            self._unformed += 1
+        return answer.status == "bad_form" or (terms == now and self.formless)
 
-    def renegotiated(self) -> None:
-        """Counts one."""
-        self.renegotiations, self._unformed = self.renegotiations + 1, 0
+    def tried(self, found: bool) -> None:
+        """Counts a try to find another dialect, and where one was found, a renegotiation."""
+        self._tries, self._unformed = self._tries + 1, 0
+        if found:
+            self.renegotiations, self.dialect_taken = self.renegotiations + 1, False
 
     @property
     def may_renegotiate(self) -> bool:
-        return self.renegotiations < MAX_RENEGOTIATIONS
+        return self._tries < MAX_RENEGOTIATIONS
+
+    @property
+    def formless(self) -> bool:
+        """Whether call after call brought no JSON: then a look that shows the dialect to be taken says little."""
+        return self._unformed >= UNFORMED_IN_A_ROW

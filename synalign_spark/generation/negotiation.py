@@ -47,6 +47,10 @@ class Negotiation:
         message = f"no way to ask works (tried {', '.join(dialects)}); {self._target.scrub(refusal.message)}{self._advice(terms, refusal)}"
         raise unusable(self._llm, self._target.base_url, message)
 
+    def taken(self) -> bool:
+        """Whether the server takes a call on the terms as they are, whatever it answers. Raises EndpointError as ``find`` does."""
+        return not isinstance(self._probe(self._target.terms, 0), Fault)
+
     def _speaking(self, terms: Terms, dialect: str) -> Terms:
         return dataclasses.replace(terms, continuation=dialect) if self._llm.continues else dataclasses.replace(terms, dialect=dialect)
 

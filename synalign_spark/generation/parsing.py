@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from synalign_spark.config.generation import PLACEHOLDER
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.prompts import Prompt
-from synalign_spark.generation.reading import COMPLETE, FILTERED, Parsed, as_cut, filtered, load
+from synalign_spark.generation.reading import COMPLETE, FILTERED, Parsed, as_cut, filtered, load, storable
 
 NUMBER = re.compile(r"^\s*([0-9]{1,3})[.)]\s+")
 ROW_KEYS = ("text", "row", "content", "sentence", "value")
@@ -130,10 +130,11 @@ def _text_of(item: Any) -> Any:
 
 
 def _value_of(value: Any) -> str:
+    """A value on one line. It goes into prompts, so it must be text that can be sent."""
     if isinstance(value, list):
         return ", ".join(filter(None, (_value_of(part) for part in value)))
     try:
-        return " ".join(str(_SCALAR.validate_python(value)).split())
+        return " ".join(storable(str(_SCALAR.validate_python(value))).split())
     except ValidationError:
         return ""
 
@@ -189,4 +190,4 @@ def _filled(template: str, fields: dict[str, str]) -> str:
 
 def _field_of(value: Any) -> str:
     """A text as it is, line ends and all; anything else as the value of an attribute."""
-    return value.strip() if isinstance(value, str) else _value_of(value)
+    return storable(value.strip()) if isinstance(value, str) else _value_of(value)

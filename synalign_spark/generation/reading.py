@@ -36,6 +36,15 @@ class Parsed:
     fields: tuple[dict[str, str], ...] = ()
 
 
+def storable(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates, which JSON can carry, become question marks.
+
+    >>> storable("warm \\ud83d")
+    'warm ?'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def strict_json(answer: str | None) -> Any:
     """The JSON value that an answer is, its reasoning aside. Raises ValueError where it is anything else."""
     try:

@@ -13,7 +13,7 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.acceptance import Verdict
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.plan import AttributeSet, Slot
-from synalign_spark.generation.reading import Parsed
+from synalign_spark.generation.reading import Parsed, storable
 from synalign_spark.storage import tables
 
 REFUSAL_REASONS = {"refused": "content_filter", "truncated": "truncated", "unparsable": "unparsable"}
@@ -70,9 +70,9 @@ class Rows:
             "tokens_estimated": answer.tokens_estimated,
             "cost_usd": answer.cost_usd(self.cfg.llm),
             "latency_s": answer.latency_s,
-            "finish_reason": answer.finish_reason,
-            "answer": storable(answer.answer),
-            "error": storable(answer.error or (parsed.detail if parsed else None)),
+            "finish_reason": _storable(answer.finish_reason),
+            "answer": _storable(answer.answer),
+            "error": _storable(answer.error or (parsed.detail if parsed else None)),
             "finished_at": datetime.fromisoformat(answer.finished_at) if answer.finished_at else None,
         }
         self.calls.append(row)
@@ -83,10 +83,10 @@ class Rows:
         row = {
             "prompt_hash": prompt.digest,
             "step": request.step,
-            "messages": [sorted(message.items()) for message in prompt.messages],
-            "text": prompt.text or None,
-            "stop": list(prompt.stop),
-            "schema": json.dumps(prompt.schema, ensure_ascii=False),
+            "messages": [[(name, storable(said)) for name, said in sorted(message.items())] for message in prompt.messages],
+            "text": storable(prompt.text) or None,
+            "stop": [storable(mark) for mark in prompt.stop],
+            "schema": storable(json.dumps(prompt.schema, ensure_ascii=False)),
         }
         self.prompts.setdefault(prompt.digest, row)
         return prompt.digest
@@ -101,7 +101,7 @@ class Rows:
             "set_rank": demonstration_set.set_rank if demonstration_set else -1,
             "cluster_id": demonstration_set.cluster_id if demonstration_set else -1,
             "demo_ids": list(demonstration_set.demo_ids) if demonstration_set else [],
-            "attributes": sorted(attribute_set.attributes.items()),
+            "attributes": [(name, storable(value)) for name, value in sorted(attribute_set.attributes.items())],
         }
         self.attributes.append(row)
 
@@ -135,7 +135,7 @@ class Rows:
             "reason": reason,
             "detail": detail,
         }
-        self.refusals.append(row | {"text": storable(text), "detail": storable(detail)})
+        self.refusals.append(row | {"text": _storable(text), "detail": _storable(detail)})
 
     def take_back(self, verdicts: Iterable[Verdict]) -> None:
         """Refuses accepted rows after all, each for the reason of the verdict on it."""
@@ -146,7 +146,7 @@ class Rows:
             verdict, kept = by_id[row["doc_id"]], {key: row[key] for key in ("request_id", "row_index", "label")}
             self.accepted[row["label"]] -= 1
             self._refused(row["label"], str(verdict.reason))
-            self.refusals.append(kept | {"text": storable(verdict.text), "reason": verdict.reason, "detail": storable(verdict.detail)})
+            self.refusals.append(kept | {"text": _storable(verdict.text), "reason": verdict.reason, "detail": _storable(verdict.detail)})
 
     def _refused(self, label: str | None, reason: str) -> None:
         self.refused[reason] += 1
@@ -166,6 +166,5 @@ class Rows:
         )
 
 
-def storable(text: str | None) -> str | None:
-    """Text that UTF-8 can hold: lone surrogates, which JSON can carry, become question marks."""
-    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)

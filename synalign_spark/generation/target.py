@@ -82,11 +82,11 @@ def _headers(llm: LlmConfig) -> dict[str, str]:
     for name, value in values.items():
         if not value:
             raise EndpointError(
-                f"generate.llm.headers: {name} is to come from {llm.headers[name]}, which is not set; export {llm.headers[name]}=..."
+                f"generate.llm.headers: {name} is to come from an environment variable, and the one that is named there is not set; export it"
             )
         if not value.isascii() or not value.isprintable():
             raise EndpointError(
-                f"generate.llm.headers: the value of {name} in {llm.headers[name]} cannot be sent; it must be one line of ASCII"
+                f"generate.llm.headers: the value of {name} in its environment variable cannot be sent; it must be one line of ASCII"
             )
     return values
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synalign_spark.config import Config
+from synalign_spark.config.secrets import HIDDEN, fingerprinted_address, is_secret
 from synalign_spark.errors import ConfigError, DataError, LakeError
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
@@ -39,6 +40,7 @@ OPERATIONAL = frozenset(
 
 
 STAGES = "synalign_spark.pipeline.stages"
+ADDRESS = "generate.llm.base_url"
 RELEASE_SETTING = "synalign.version"  # manifests of the first release name it among the settings; it shapes no table
 
 
@@ -124,7 +126,15 @@ def _flatten(value: Any, key: str) -> dict[str, Any]:
         return {}
     if isinstance(value, dict) and value:
         return {k: v for name, inner in value.items() for k, v in _flatten(inner, f"{key}.{name}").items()}
-    return {key: value}
+    return {key: _public(key, value)}
+
+
+def _public(key: str, value: Any) -> Any:
+    """A setting as manifests and messages hold it: an address may hold a secret, and still must tell itself from another.
+    Parameters that are secrets are refused today, and an earlier release left them whole."""
+    if is_secret(key.rpartition(".")[2]):
+        return HIDDEN
+    return fingerprinted_address(value) if key == ADDRESS and isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -154,7 +164,7 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     if entry is None:
         return StepState(step, False, "not run yet")
     now = settings_of(step, cfg)
-    before = {key: value for key, value in entry["settings"].items() if key != RELEASE_SETTING}
+    before = {key: _public(key, value) for key, value in entry["settings"].items() if key != RELEASE_SETTING}
     changed = tuple((key, before.get(key), now.get(key)) for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key))
     if step.format != entry.get("format", 1):
         changed += (("format of its tables", entry.get("format", 1), step.format),)

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.config import Config
+from synalign_spark.config.secrets import public_address
 from synalign_spark.report import downstream, measures
 from synalign_spark.report.downstream import LabelledRows
 from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints, Row
@@ -26,6 +27,7 @@ EXAMPLES = 5
 MISSING_CLUSTERS = 10
 _SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|account[._-]?key|sas", re.IGNORECASE)
 _USERINFO = re.compile(r"://[^/@\s]+@")
+_QUERY = re.compile(r"(://[^\s?#'\"]+)[?#][^\s'\"]+")
 
 
 class Reader(Protocol):
@@ -86,11 +88,14 @@ def spark_fetch(lake: Reader) -> Fetch:
 
 
 def shown_config(cfg: Config) -> str:
-    """The configuration as YAML. Values of Spark settings that look like secrets, and logins in addresses, are hidden."""
+    """The configuration as YAML. Values of Spark settings that look like secrets, and logins and queries in addresses, are hidden."""
     dumped = json.loads(cfg.model_dump_json(by_alias=True))
     conf = dumped["spark"]["conf"]
     dumped["spark"]["conf"] = {key: "(hidden)" if _SECRET.search(key) else value for key, value in conf.items()}
-    return _USERINFO.sub("://(hidden)@", yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True, width=110))
+    if address := dumped["generate"]["llm"]["base_url"]:
+        dumped["generate"]["llm"]["base_url"] = public_address(address)
+    text = yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True, width=110)
+    return _QUERY.sub(r"\1?(hidden)", _USERINFO.sub("://(hidden)@", text))
 
 
 def _maybe(lake: Reader, table: Table) -> DataFrame | None:

@@ -4,14 +4,16 @@ import json
 import socket
 import threading
 
+import loopback as loopback_server
 import pytest
-from loopback import HTML, Behaviour, loopback
+from loopback import HTML, Behaviour, loopback, write_text
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import endpoint, negotiation
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.engine import generate
+from synalign_spark.generation.history import History
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.prompts import Prompter
 from synalign_spark.generation.waiting import Waiting
@@ -274,7 +276,10 @@ def test_the_query_of_an_azure_address_stays_behind_the_path_and_headers_come_fr
         with pytest.raises(EndpointError, match="wrong header api-key") as err:
             endpoint.check(make_config(server.base_url, {"headers": {"api-key": "AZURE_KEY"}}).llm)
         monkeypatch.delenv("AZURE_KEY")
-        with pytest.raises(EndpointError, match="generate.llm.headers: api-key is to come from AZURE_KEY, which is not set"):
+        with pytest.raises(
+            EndpointError,
+            match="generate.llm.headers: api-key is to come from an environment variable, and the one that is named there is not set",
+        ):
             endpoint.check(make_config(server.base_url, {"headers": {"api-key": "AZURE_KEY"}}).llm)
     assert statuses(result) == {"ok"}
     assert "azure-secret" not in report + str(err.value)
@@ -385,3 +390,130 @@ def test_what_is_found_is_remembered_without_the_address(run, tmp_path):
     stored = json.loads((tmp_path / "ledger" / "endpoint.json").read_text())
     assert stored["terms"]["dialect"] == "json_schema"
     assert "127.0.0.1" not in str(stored)
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"fields": [{"name": "title", "description": "a title"}, {"name": "body", "description": "a text"}]}]
+)
+def test_half_a_character_in_an_answer_ends_no_run(extra, run, monkeypatch):
+    """JSON can carry half a surrogate pair, and neither a prompt nor a table can."""
+    monkeypatch.setattr(loopback_server, "write_text", lambda rng, n=12: f"{write_text(rng, n)} \ud83d x")
+    with loopback() as server:
+        result = run(server, strategy="synalign", **extra)
+    assert result.summary["accepted"] == 24
+    assert statuses(result) == {"ok"}
+    values = [value for row in result.attributes.to_pylist() for _, value in row["attributes"]]
+    assert values
+    assert all(value.endswith("? x") for value in values)
+
+
+def moderated(request_id, body, n):
+    """A moderation that refuses one prompt in seven."""
+    return (403, {}, "") if request_id and int(request_id[:4], 16) % 7 == 0 else None
+
+
+def refused_ids(result):
+    return {row["request_id"] for row in result.calls.to_pylist() if row["status"] == "refused"}
+
+
+def test_403_of_prompts_is_stored_and_not_asked_again(run):
+    with loopback(Behaviour(fault=moderated)) as server:
+        first = run(server, target_rows=120)
+        sent = len(server.bodies)
+        again = run(server, target_rows=120)
+        assert len(server.bodies) == sent
+    assert refused_ids(first) == refused_ids(again)
+    assert len(refused_ids(first)) >= 3
+    assert first.synthetic.to_pylist() == again.synthetic.to_pylist()
+
+
+@pytest.mark.parametrize("most", range(8, 24, 3))
+def test_403_of_prompts_and_a_stop_by_a_budget_can_be_resumed(most, run):
+    with loopback(Behaviour(fault=moderated)) as server:
+        assert run(server, target_rows=120, limits={"max_requests": most}).summary["stopped_by"] == "limits.max_requests"
+        resumed = run(server, target_rows=120)
+    assert resumed.summary["accepted"] == 120
+
+
+@pytest.mark.parametrize("key_fits", [True, False])
+def test_403_of_all_that_a_killed_run_still_lacks(key_fits, run, tmp_path):
+    """What was refused just before a kill is not stored, so a start may ask for nothing else: only a look tells prompts from a key."""
+    with loopback(Behaviour(fault=moderated)) as server:
+        first = run(server, target_rows=120)
+        for file in (tmp_path / "ledger").glob("*.jsonl"):
+            kept = [line for line in file.read_text().splitlines() if not json.loads(line)["refusal"]]
+            file.write_text("".join(line + "\n" for line in kept))
+        server.behaviour.fault = moderated if key_fits else (lambda i, body, n: (403, {}, ""))
+        if key_fits:
+            resumed = run(server, target_rows=120)
+            assert refused_ids(resumed) == refused_ids(first)
+            assert resumed.synthetic.to_pylist() == first.synthetic.to_pylist()
+            return
+        before = {path: path.read_text() for path in (tmp_path / "ledger").glob("*.jsonl")}
+        with pytest.raises(EndpointError, match="cannot be used: .*injected 403"):
+            run(server, target_rows=120)
+    after = {path: path.read_text() for path in (tmp_path / "ledger").glob("*.jsonl")}
+    assert {path: text for path, text in after.items() if text} == {path: text for path, text in before.items() if text}
+
+
+def test_a_key_that_fits_no_more_ends_the_run_and_stores_no_refusals(run, tmp_path):
+    """Else every prompt of the rest of the run would count as refused for good."""
+    with loopback() as server:
+        server.behaviour.fault = lambda i, body, n: (403, {}, "") if len(server.finished) >= 8 else None
+        with pytest.raises(EndpointError, match="cannot be used: .*injected 403"):
+            run(server, target_rows=400)
+        assert len(server.bodies) <= 8 + 24 + 4
+        server.behaviour.fault = lambda i, body, n: None
+        assert statuses(run(server, target_rows=120)) == {"ok"}
+
+
+@pytest.mark.parametrize("most", [1, 6])
+def test_403_of_the_key_under_a_small_budget_is_said_to_be_the_key(most, run):
+    with loopback(Behaviour(fault=lambda i, body, n: (403, {}, "") if i else None)) as server:
+        with pytest.raises(EndpointError, match="cannot be used: .*injected 403"):
+            run(server, limits={"max_requests": most})
+        assert len(server.bodies) == most
+
+
+def test_a_refusal_that_speaks_of_the_prompts_schema_is_no_fault_of_the_form(run, tmp_path):
+    """The look at the dialect is one tiny call, however many prompts are refused so."""
+    said = "the prompt asks about a database schema which is not permitted"
+    with loopback(Behaviour(fault=lambda i, body, n: (400, {}, said) if i and int(i[:4], 16) % 7 == 0 else None)) as server:
+        result = run(server, target_rows=120)
+        looks = sum(not entry["request_id"] for entry in server.log)
+    assert result.summary["accepted"] == 120
+    assert result.summary["calls"]["bad_request"] >= 3
+    assert result.summary["renegotiations"] == 0
+    assert set(result.calls["dialect"].to_pylist()) == {"json_schema"}
+    assert json.loads((tmp_path / "ledger" / "endpoint.json").read_text())["terms"]["dialect"] == "json_schema"
+    assert looks == 2  # that of the start, and one
+
+
+def test_a_form_that_only_the_calls_of_the_run_do_not_get_is_given_up_too(run):
+    """The probe's schema is small, and a server may refuse larger ones alone: eight calls in a row tell."""
+    refused = Behaviour(fault=lambda i, body, n: (400, {}, "schema too large") if i and "json_schema" in str(body) else None)
+    with loopback(refused) as server:
+        result = run(server, {"concurrency": 1}, target_rows=40)
+    assert result.summary["accepted"] == 40
+    assert result.summary["calls"]["bad_request"] == 7 + 7  # of either kind of schema, and the eighth is asked again
+
+
+def test_tries_that_find_no_other_dialect_are_no_renegotiations_and_are_bounded(run):
+    def changes(request_id, body, n):
+        if len(server.finished) >= 4:
+            server.behaviour.dialects = ("text",)
+
+    with loopback() as server:
+        server.behaviour.fault = changes
+        with pytest.raises(EndpointError, match="response_format type json_schema is not supported"):
+            run(server, {"structured_output": "json_schema"}, target_rows=400)
+        probes = sum(not entry["request_id"] for entry in server.log)
+    assert probes <= 1 + 3 * 6  # a look, the other kind of schema, and what might be left out
+
+
+def test_only_a_dialect_that_was_found_counts_as_renegotiation():
+    history = History(continues=False)
+    for found in (False, True, False):
+        assert history.may_renegotiate
+        history.tried(found)
+    assert (history.renegotiations, history.may_renegotiate) == (1, False)

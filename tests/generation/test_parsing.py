@@ -180,3 +180,12 @@ def test_rows_that_lack_a_field_are_said(answer, said):
 
 def test_a_truncated_answer_of_fields_is_never_repaired():
     assert parse_objects('{"rows": [{"title": "a", "body": "b', "length", 5, names=["title", "body"]).status == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [("warm \ud83d x", "warm ? x"), (["warm", "\udc00"], "warm, ?"), ("\ud83d\ude00", "\ud83d\ude00")]
+)
+def test_half_characters_are_repaired_since_values_go_into_prompts(value, kept):
+    kept = kept.encode("utf-16", "surrogatepass").decode("utf-16")  # a pair is one character
+    assert parse_attributes(json.dumps({"topic": value}), "stop", NAMES).attributes == (("topic", kept),)
+    assert parse_objects(json.dumps({"rows": [{"topic": value}]}), "stop", 1, names=["topic"]).fields == ({"topic": kept},)

@@ -8,6 +8,8 @@ from synalign_spark.errors import ConfigError, EndpointError
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.target import on_loopback, target_of
 
+HEX_KEY = "abcdef0123456789abcdef0123456789"
+
 
 @pytest.fixture
 def target(monkeypatch):
@@ -52,9 +54,10 @@ def test_secrets_are_not_in_the_representation(target):
 @pytest.mark.parametrize("value", ["", "  ", "two\nlines", "ümlaut"])
 def test_a_header_without_a_value_that_can_be_sent_is_an_error(value, monkeypatch):
     monkeypatch.setenv("MY_HEADER", value)
-    with pytest.raises(EndpointError, match="generate.llm.headers: .*x-one.*MY_HEADER") as err:
+    with pytest.raises(EndpointError, match="generate.llm.headers: .*x-one.*environment variable") as err:
         target_of(LlmConfig(headers={"x-one": "MY_HEADER"}), None, Terms())
     assert not value.strip() or value not in str(err.value)
+    assert "MY_HEADER" not in str(err.value)  # it may be a key, in the place of its variable's name
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,11 @@ def test_addresses_of_this_machine(address, own):
         ({"extra_body": {"stream": True}}, "generate.llm.extra_body.stream is not for extra_body: one whole answer a call is read"),
         ({"headers": {"api key": "KEY"}}, "generate.llm.headers.api key is no name of a header"),
         ({"headers": {"api-key": "sk-SECRET-1"}}, "generate.llm.headers: got a hidden value"),
+        ({"headers": {"api-key": HEX_KEY}}, "generate.llm.headers.api-key is to name an environment variable"),
+        ({"headers": {"api-key": "SECRET" * 11}}, "generate.llm.headers.api-key is to name an environment variable"),
+        ({"api_key_env": HEX_KEY}, "generate.llm.api_key_env is to name an environment variable"),
+        ({"extra_body": {"api_key": "sk-SECRET-1"}}, "generate.llm.extra_body.api_key looks like a secret"),
+        ({"extra_body": {"x": [{"Access-Token": "sk-SECRET-1"}]}}, "generate.llm.extra_body.Access-Token looks like a secret"),
         ({"api": "completion", "structured_output": "tool"}, "generate.llm.structured_output 'tool' needs messages"),
         ({"token_parameter": "tokens"}, "generate.llm.token_parameter: got 'tokens'"),
     ],
@@ -86,4 +94,15 @@ def test_addresses_of_this_machine(address, own):
 def test_settings_that_cannot_be_meant(llm, message):
     with pytest.raises(ConfigError, match=message) as err:
         validate({"source": {"path": "x"}, "generate": {"llm": llm}})
-    assert "SECRET" not in str(err.value)
+    with pytest.raises(ValueError, match=r"^1 validation error") as raw:  # as Python users see it
+        LlmConfig.model_validate(llm)
+    for said in (str(err.value), str(raw.value)):
+        assert "SECRET" not in said
+        assert HEX_KEY not in said
+
+
+@pytest.mark.parametrize(
+    "llm", [{"headers": {"api-key": "AZURE_KEY_2"}}, {"extra_body": {"stop_token_ids": [1], "min_tokens": 2, "x": {"k": 1}}}]
+)
+def test_names_of_variables_and_of_parameters_are_no_secrets(llm):
+    assert LlmConfig.model_validate(llm)

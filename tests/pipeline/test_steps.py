@@ -152,3 +152,29 @@ def test_every_section_shapes_some_step():
     from synalign_spark.config import Config
 
     assert set(Config.model_fields) - {"run", "lake", "spark"} == {section for step in STEPS for section in step.sections}
+
+
+def at(address):
+    return config(generate={"llm": {"provider": "openai", "model": "m", "base_url": address}})
+
+
+def test_secrets_of_an_address_reach_neither_manifest_nor_message():
+    one, other = at("http://u:pw7@h/v1?key=SECRETKEY123"), at("http://u:pw7@h/v1?key=SECRETKEY456")
+    manifest = finished(one)
+    assert manifest["generate"]["settings"]["generate.llm.base_url"].startswith("http://h/v1 (sha256 ")
+    assert pending(one, manifest) == []
+    with pytest.raises(LakeError, match="base_url was 'http://h/v1 .*', is now 'http://h/v1 ") as caught:
+        refuse_foreign_lake(step_states(other, manifest, {}), other)
+    for said in (str(manifest), str(caught.value)):
+        assert "SECRET" not in said
+        assert "pw7" not in said
+
+
+def test_an_address_that_an_earlier_release_left_whole_is_the_same_and_is_not_repeated():
+    cfg = at("http://h/v1?key=SECRETKEY123")
+    manifest = finished(cfg)
+    manifest["generate"]["settings"]["generate.llm.base_url"] = "http://h/v1?key=SECRETKEY123"
+    assert pending(cfg, manifest) == []
+    manifest["generate"]["settings"]["generate.llm.extra_body.api_key"] = "SECRETKEY123"
+    assert "SECRET" not in str(step_states(at("http://h/v1"), manifest, {}))
+    assert settings_of(steps.BY_NAME["generate"], at("http://h/v1"))["generate.llm.base_url"] == "http://h/v1"

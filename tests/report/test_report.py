@@ -164,10 +164,12 @@ def test_report_before_alignment_says_so(spark, lake, cfg):
 
 def test_shown_configuration_hides_what_looks_like_a_secret(cfg):
     conf = {"spark.hadoop.fs.s3a.secret.key": "abc123", "spark.hadoop.fs.s3a.access.key": "abc124", "spark.executor.cores": "7"}
-    llm = {"provider": "openai", "base_url": "http://me:abc125@host/v1", "model": "m"}
-    text = shown_config(Config.model_validate({"source": {"path": "x"}, "spark": {"conf": conf}, "generate": {"llm": llm}}))
+    llm = {"provider": "openai", "base_url": "http://me:abc125@host/v1?key=abc126#abc127", "model": "m"}
+    source = {"path": "https://me:abc128@host/x.csv?sig=abc129"}
+    text = shown_config(Config.model_validate({"source": source, "spark": {"conf": conf}, "generate": {"llm": llm}}))
     assert "abc12" not in text
-    assert "http://(hidden)@host/v1" in text
+    assert "base_url: http://host/v1\n" in text
+    assert "path: https://(hidden)@host/x.csv?(hidden)\n" in text
     assert "spark.executor.cores: '7'" in text
 
 

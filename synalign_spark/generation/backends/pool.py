@@ -15,6 +15,7 @@ from synalign_spark.generation.backends.protocol import Callers, Pool
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.history import History
+from synalign_spark.generation.ledger import LedgerWriter, read_ledger
 from synalign_spark.generation.limits import Allowance, Budget
 from synalign_spark.generation.target import Target, target_of, unusable
 from synalign_spark.generation.waiting import Waiting
@@ -48,7 +49,9 @@ class CallPool:
         self._target: Target | None = None
         self._looked = 0.0
         self._history = History(cfg.llm.continues)
-        self._sent: dict[str, Terms] = {}  # of the calls in flight
+        self._sent: dict[str, tuple[Terms, int]] = {}  # of the calls in flight, with their number
+        self._n_sent = 0
+        self._ledger: LedgerWriter | None = None
         self.stopped_by: str | None = None
         self.pressure: Pressure | None = None
 
@@ -73,15 +76,14 @@ class CallPool:
             for request, answer in self._callers.arrived():
                 budget.spend(answer or Answer(request.request_id, "not_asked"))
                 yield from self._taken(request, answer, waiting)
-            locked_out = self._history.locked_out(not self._callers.in_flight and (not waiting or self.stopped_by is not None))
-            if locked_out is not None:
-                raise self._unusable(locked_out)
+            yield from self._decided(not self._callers.in_flight and not waiting)
+        yield from self._decided(True)  # of a run that a budget has stopped
         if self._target is not None:
             self.pressure = self._callers.pressure()
 
     def _taken(self, request: Request, answer: Answer | None, waiting: Waiting) -> Iterator[Answer]:
         """What of an ended call goes to the engine; a call that is to be sent again goes to ``waiting``."""
-        sent_under = self._sent.pop(request.request_id)
+        sent_under, number = self._sent.pop(request.request_id)
         now = self._target.terms if self._target else sent_under
         if answer is None:
             waiting.put_back(request)
@@ -94,19 +96,63 @@ class CallPool:
         ):
             waiting.put_back(request)
         else:
-            yield from self._history.judge(dataclasses.replace(answer, status="bad_request") if answer.status == "bad_form" else answer)
+            yield from self._judged(dataclasses.replace(answer, status="bad_request") if answer.status == "bad_form" else answer, number)
+
+    def _judged(self, answer: Answer, number: int) -> Iterator[Answer]:
+        """What may be handed on now: this answer to the number-th call, those that wait for it too, or none yet."""
+        if answer.status == "forbidden":
+            self._history.hold(answer, self._n_sent)
+            return
+        if answer.status == "answered":
+            yield from self._stored(self._history.answers(number))
+        yield answer
+
+    def _decided(self, all_back: bool) -> Iterator[Answer]:
+        """Forbidden calls after which none was answered: refusals of their prompts where the endpoint is known to answer, and still does.
+
+        A start that finds all other answers stored asks for nothing but prompts that were refused before. Raises EndpointError where
+        the key may be at fault. A budget that is spent allows no look: then they are handed on and not stored, so the next start asks."""
+        message = self._history.undecided(all_back)
+        if message is None or self._target is None:
+            return
+        if not self._history.answered and not read_ledger(self._ledger_dir):
+            raise self._unusable(message)
+        if self.stopped_by is not None:
+            yield from self._history.release()
+        elif endpoint.takes(self._cfg.llm, self._target):
+            yield from self._stored(self._history.release())
+        else:
+            raise self._unusable(message)
+
+    def _stored(self, refusals: list[Answer]) -> list[Answer]:
+        """The same, once the ledger holds them: callers store what is an answer when it comes, and these were none."""
+        if refusals:
+            if self._ledger is None:
+                self._ledger = LedgerWriter(self._ledger_dir)
+                self._stack.callback(self._ledger.close)
+            self._ledger.commit(refusals)
+        return refusals
 
     def _renegotiate(self, sent_under: Terms) -> bool:
         """Whether calls go under other terms from now on than those that failed."""
         if self._target is None or sent_under != self._target.terms:
             return True
-        terms = endpoint.renegotiate(self._cfg.llm, self._target, self._ledger_dir) if self._history.may_renegotiate else None
-        self._history.renegotiated()
+        if not self._history.may_renegotiate or (not self._history.formless and self._still_taken(self._target)):
+            return False
+        terms = endpoint.renegotiate(self._cfg.llm, self._target, self._ledger_dir)
+        self._history.tried(terms is not None)
         if terms is None:
             return False
         self._target = dataclasses.replace(self._target, terms=terms)
         self._callers.retarget(self._target)
         return True
+
+    def _still_taken(self, target: Target) -> bool:
+        """Whether the endpoint takes the dialect: a refusal that names a schema may speak of the prompt's. Looks once."""
+        if not self._history.dialect_taken:
+            with contextlib.suppress(EndpointError):
+                self._history.dialect_taken = endpoint.takes(self._cfg.llm, target)
+        return self._history.dialect_taken
 
     def _unusable(self, message: str) -> EndpointError:
         return unusable(self._cfg.llm, self._target.base_url if self._target else None, message)
@@ -121,7 +167,8 @@ class CallPool:
                 return
             target = self._open(budget)
             request = waiting.take()
-            self._sent[request.request_id] = target.terms
+            self._sent[request.request_id] = (target.terms, self._n_sent)
+            self._n_sent += 1
             self._callers.send(request)
 
     def _look(self, notify: Callable[[], None]) -> None:

@@ -128,6 +128,20 @@ def test_a_label_that_fails_is_left_and_the_others_finish(fault, reason, make_co
     assert 20 <= useless <= 45  # judged by its first twenty calls, and those sent meanwhile
 
 
+def test_ten_calls_that_fail_twice_are_no_twenty_calls(make_config, quiet, tmp_path):
+    asked = []
+
+    def first_wave(request_id, body, n):
+        """Ten calls of five rows are the whole first wave, each asked again."""
+        asked.extend([request_id] if request_id else [])
+        return (200, {}, "prose") if request_id and len(asked) <= 20 else None
+
+    with loopback(Behaviour(fault=first_wave)) as server:
+        cfg = make_config(server.base_url, strategy="simprompt", target_rows=50, rows_per_request=5)
+        summary = generate(sets_of(["one"], 1), {"one": 1}, cfg, 0, str(tmp_path), quiet).summary
+    assert (summary["accepted"], summary["calls"]["unparsable"]) == (50, 20)
+
+
 def test_a_label_of_which_no_row_is_accepted_is_left(make_config, quiet, tmp_path):
     with loopback() as server:
         cfg = make_config(server.base_url, strategy="simprompt", target_rows=40, min_chars=10_000, max_chars=20_000)

@@ -117,6 +117,7 @@ class Rows:
             "request_id": slot.request.request_id,
             "row_index": index,
             "attribute_set_id": slot.attribute_set.attribute_set_id if slot.attribute_set else None,
+            "round": slot.demonstration_set.round if slot.demonstration_set else None,
             "set_rank": slot.demonstration_set.set_rank if slot.demonstration_set else None,
             "cluster_id": slot.demonstration_set.cluster_id if slot.demonstration_set else None,
             "prior_weight": None,

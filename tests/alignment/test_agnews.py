@@ -68,7 +68,7 @@ def embeddings(spark, origin, ids, labels, x, _):
 def test_rows_drawn_by_weight_train_a_better_downstream_classifier_than_uniform_ones(spark, sets):
     ids, labels, x, texts = sets["synthetic"]
     frames = [embeddings(spark, name, *sets[name]) for name in ("real", "synthetic")]
-    rows = [(key, text, label, "imported", "unknown", *[None] * 7) for key, text, label in zip(ids, texts, labels.tolist(), strict=True)]
+    rows = [(key, text, label, "imported", "unknown", *[None] * 8) for key, text, label in zip(ids, texts, labels.tolist(), strict=True)]
     synthetic = spark.createDataFrame(rows, SYNTHETIC.ddl)
     real_ids, real_labels, _, real_texts = sets["real"]
     corpus = spark.createDataFrame(

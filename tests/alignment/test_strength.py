@@ -59,7 +59,7 @@ def run_on_spark(spark, real, fake, real_prior=None, partitions=1, **cfg):
 
     priors = real_prior or [None] * len(real)
     corpus = spark.createDataFrame([(r[0], r[2], r[1], None, 4, p) for r, p in zip(real, priors, strict=True)], CORPUS.ddl)
-    rows = [(r[0], r[2], r[1], "imported", "unknown", *[None] * 7) for r in fake]
+    rows = [(r[0], r[2], r[1], "imported", "unknown", *[None] * 8) for r in fake]
     lines = []
     done = align(
         embeddings(real, "real"), embeddings(fake, "synthetic"), corpus, spark.createDataFrame(rows, SYNTHETIC.ddl),

@@ -23,7 +23,7 @@ TABLES = {
     "clusters": {"doc_id": ["r1", "r2"], "label": ["a", "a"], "cluster_id": pa.array([4, 5], pa.int32()), "sq_distance": [0.5, 0.25]},
     "synthetic": {"doc_id": ["s1", "s2", "s3"], "text": ["first", "second", "third"], "label": ["a"] * 3, "strategy": ["synalign"] * 3, "model": ["m"] * 3,
                   "request_id": ["q1"] * 3, "row_index": pa.array([0, 1, 2], pa.int32()), "attribute_set_id": ["c1", "c1", None],
-                  "set_rank": pa.array([0] * 3, pa.int32()), "cluster_id": pa.array([4] * 3, pa.int32()), "prior_weight": pa.array([None] * 3, pa.float64()),
+                  "round": pa.array([0] * 3, pa.int32()), "set_rank": pa.array([0] * 3, pa.int32()), "cluster_id": pa.array([4] * 3, pa.int32()), "prior_weight": pa.array([None] * 3, pa.float64()),
                   "fields": pa.array([None] * 3, pa.map_(pa.string(), pa.string()))},
     "attributes": {"attribute_set_id": ["c1"], "request_id": ["q0"], "label": ["a"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
                    "cluster_id": pa.array([4], pa.int32()), "demo_ids": [["r2", "r1", "gone"]],

@@ -33,7 +33,7 @@ def test_the_jobs_fill_their_tables(spark, tmp_path):
     lake.write(CENTROIDS, spark.createDataFrame([(c, [float(c)] * 4, 40, 0.5, {}, 1.0) for c in range(2)], CENTROIDS.ddl))
     lake.write(
         SYNTHETIC,
-        spark.createDataFrame([(key, "made", None, "imported", "unknown", *[None] * 7) for key in ids["synthetic"]], SYNTHETIC.ddl),
+        spark.createDataFrame([(key, "made", None, "imported", "unknown", *[None] * 8) for key in ids["synthetic"]], SYNTHETIC.ddl),
     )
     cfg = Config.model_validate({"source": {"path": "x"}, "align": {"n_features": 32, "permutations": 9}, "resample": {"rows": 25}})
     ctx, lines = SimpleNamespace(cfg=cfg, lake=lake, log=SimpleNamespace(info=lambda line: lines.append(line))), []

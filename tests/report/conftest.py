@@ -94,7 +94,7 @@ def sample() -> Sample:
         "synthetic": pa.table({
             "doc_id": written_ids, "text": [t for t, _ in written], "label": written_labels, "strategy": ["synalign"] * N_SYNTHETIC,
             "model": ["tiny-lm"] * N_SYNTHETIC, "request_id": ["req1"] * N_SYNTHETIC, "row_index": pa.array(range(N_SYNTHETIC), pa.int32()),
-            "attribute_set_id": ["set1"] * (N_SYNTHETIC - 1) + [None], "set_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
+            "attribute_set_id": ["set1"] * (N_SYNTHETIC - 1) + [None], "round": pa.array([0] * N_SYNTHETIC, pa.int32()), "set_rank": pa.array([0] * N_SYNTHETIC, pa.int32()),
             "cluster_id": pa.array([0] * N_SYNTHETIC, pa.int32()), "prior_weight": pa.array([None] * N_SYNTHETIC, pa.float64()),
             "fields": pa.array([None] * N_SYNTHETIC, pa.map_(pa.string(), pa.string())),
         }),

@@ -113,6 +113,8 @@ def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
         flat["select.demonstration_sets"] = cfg.demonstration_sets
         if cfg.select.demonstration_sets == "auto" and cfg.generate.label_shares is not None:
             flat["generate.label_shares"] = cfg.generate.label_shares
+    if step.name == "generate" and cfg.generate.strategy != "imported":  # its gates learn from the rows that are not held out
+        flat["align.holdout"] = cfg.align.holdout
     return flat
 
 

@@ -178,3 +178,10 @@ def test_an_address_that_an_earlier_release_left_whole_is_the_same_and_is_not_re
     manifest["generate"]["settings"]["generate.llm.extra_body.api_key"] = "SECRETKEY123"
     assert "SECRET" not in str(step_states(at("http://h/v1"), manifest, {}))
     assert settings_of(steps.BY_NAME["generate"], at("http://h/v1"))["generate.llm.base_url"] == "http://h/v1"
+
+
+def test_other_held_out_rows_generate_anew():
+    """The gates learn from the rows that are not held out; with another share those that a gate has learned from might be."""
+    manifest = finished(config(align={"holdout": 0.2}))
+    assert pending(config(align={"holdout": 0.2}), manifest) == []
+    assert pending(config(align={"holdout": 0.4}), manifest)[0] == "generate"

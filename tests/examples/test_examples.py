@@ -136,7 +136,7 @@ def test_the_guide_to_dataframes(a_job, spark):
     spark.createDataFrame(real).createOrReplaceTempView("reviews")
     with loopback() as server:
         code = "\n".join(python_blocks("docs/guide/dataframes.md")).replace(ADDRESS, server.base_url).replace("n=5_000", "n=20")
-        found = run_code(code.replace("n=60", "n=12"), real=real, synthetic=synthetic, spark=spark)
+        found = run_code(code.replace("n=3_000", "n=12").replace("n=600", "n=12"), real=real, synthetic=synthetic, spark=spark)
     assert len(found["rows"]) == 20
     assert not set(found["shown"]["doc_id"]) & set(found["more"]["doc_id"])
 

@@ -122,4 +122,4 @@ def test_generates_rows(demonstrations, quiet, tmp_path):
     )
     result = generate(demonstrations, {"good": 1, "bad": 1}, cfg, 0, str(tmp_path / "ledger"), quiet, str(tmp_path))
     assert result.summary["accepted"] > 0
-    assert set(result.calls["dialect"].to_pylist()) == {"json_schema"}
+    assert set(result.calls["dialect"].to_pylist()) == {"completion"}

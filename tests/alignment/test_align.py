@@ -49,9 +49,7 @@ def tables(spark, real, synthetic, prior=None, partitions=1):
         return spark.createDataFrame(pa.table([*arrays, x], names=list(EMBEDDINGS.column_names)), EMBEDDINGS.ddl).repartition(*partitions)
 
     priors = prior or [None] * len(synthetic)
-    rows = [
-        (r[0], "text", r[1], "imported", "unknown", None, None, None, None, None, p, None) for r, p in zip(synthetic, priors, strict=True)
-    ]
+    rows = [(r[0], "text", r[1], "imported", "unknown", *[None] * 6, p, None) for r, p in zip(synthetic, priors, strict=True)]
     corpus = spark.createDataFrame([(r[0], f"text of {r[0]}", r[1], None, 4, None) for r in real], CORPUS.ddl)
     fake = spark.createDataFrame(rows, SYNTHETIC.ddl).repartition(*partitions)
     return embeddings(real, "real"), embeddings(synthetic, "synthetic"), corpus, fake

@@ -106,7 +106,9 @@ def test_impossible_combinations_are_refused(section, words):
 def test_what_is_near_an_impossible_combination_is_valid():
     llm = {"structured_output": "tool", "api": "chat"}
     rows = {"task": "a {label} {label} review", "label_shares": {"a": 0, "b": 3}, "min_chars": 20, "max_chars": 20, "max_candidates": 5}
-    validate({"source": {"path": "x"}, "generate": rows | {"attribute_values": {"tone": ["warm"]}, "llm": llm}})
+    found = validate({"source": {"path": "x"}, "generate": rows | {"attribute_values": {"tone": ["warm"]}, "llm": llm}}).generate
+    assert {key: getattr(found, key) for key in rows} == rows
+    assert (found.llm.structured_output, found.llm.api) == ("tool", "chat")
 
 
 def test_a_secret_in_the_configuration_is_refused_and_not_shown():

@@ -11,6 +11,8 @@ import pytest
 from rich.console import Console
 
 from synalign_spark.config import GenerateConfig, LlmConfig
+from synalign_spark.generation import negotiation
+from synalign_spark.generation.engine import generate
 from synalign_spark.progress import Progress
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the tests' own loopback server
@@ -63,3 +65,19 @@ def make_config() -> Callable[..., GenerateConfig]:
         return GenerateConfig.model_validate({"target_rows": 24, "llm": endpoint} | few_sets | changes)
 
     return make
+
+
+@pytest.fixture
+def run(demonstrations, make_config, quiet, tmp_path):
+    """Runs the engine against a loopback server; runs with the same ledger share their answers."""
+
+    def run(server, llm=None, ledger="ledger", **changes):
+        cfg = make_config(server.base_url, {"concurrency": 4} | (llm or {}), **{"strategy": "simprompt"} | changes)
+        return generate(demonstrations, {"good": 75, "bad": 25}, cfg, 0, str(tmp_path / ledger), quiet)
+
+    return run
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    monkeypatch.setattr(negotiation, "backoff", lambda key, attempt: 0.0)

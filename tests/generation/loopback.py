@@ -328,3 +328,12 @@ def loopback(behaviour: Behaviour | None = None, path: str = "/v1") -> Iterator[
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+
+
+def statuses(result):
+    return set(result.calls["status"].to_pylist())
+
+
+def only_calls(kind):
+    """The kind for calls of the run; probes are answered soundly."""
+    return Behaviour(fault=lambda request_id, body, n: (200, {}, kind) if request_id else None)

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 Frame = TypeVar("Frame", "pd.DataFrame", "DataFrame")
 
-WEIGHT_COLUMNS = ("weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "sample_weight")
+WEIGHT_COLUMNS = (
+    "weight",
+    "weight_in_label",
+    "base_weight",
+    "label_confidence",
+    "log_density_ratio",
+    "log_embedding_ratio",
+    "sample_weight",
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Alignment(Generic[Frame]):
 
     weights: the synthetic rows as they were given, with the columns of WEIGHT_COLUMNS: ``weight`` (all rows sum to 1), ``weight_in_label``,
     ``base_weight`` (what the row came with, within its label), ``label_confidence`` (p(label | row), null without labels),
-    ``log_density_ratio`` (of its words, null where they are left out), and ``sample_weight``, for training on all rows beside real ones;
+    ``log_density_ratio`` and ``log_embedding_ratio`` (of its words and of its embedding, null where left out), and ``sample_weight``, for training on all rows beside real ones;
     certificate: what the weights achieve; real_sample_weight: sample weight of each real row beside them (times the row's own weight);
     trace: what was tried on the way, rows of the ``solver_trace`` table; scorer, sample_scale: what ``Aligner`` keeps to weigh
     other rows, and ``sample_weight`` over ``weight``."""

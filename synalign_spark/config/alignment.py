@@ -23,36 +23,34 @@ class AlignConfig(Section):
     )
     regularization: Annotated[float, Field(ge=1e-9)] | Literal["auto", "mmd_rule", "plain"] = Field(
         "auto",
-        description="Strength lambda: a larger one stays nearer to the base measure. auto: by cross-validation with labels and enough real rows, "
-        "else by the effective sample size (labels) or by mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
+        description="Strength lambda: a larger one stays nearer to the base measure. auto: the smallest that keeps align.ess_floor (labels) or by "
+        "mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
     )
     label_confidence: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda; "
-        f"with few real rows it is {defaults.STANDARD_RULE.confidence:g}, or {defaults.MILD_RULE.confidence:g} where the synthetic rows teach the labels "
-        "of the real rows better than these do.",
+        description="Exponent a: rows start from p(label | row)^a by classifiers of real and synthetic rows; 0 trusts all labels; "
+        f"auto is {defaults.CONFIDENCE_EXPONENT:g} where regularization is auto and there are labels, else 0.",
     )
     density_ratio: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word "
-        f"pairs; 0 leaves them out; auto is {defaults.STANDARD_RULE.density_ratio:g} with labels, unless cross-validation finds that rows as they came do "
-        "better, and 0 without.",
+        f"pairs; 0 leaves them out; auto is {defaults.WORD_RATIO_EXPONENT:g} where regularization is auto and there are labels, else 0.",
+    )
+    embedding_ratio: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Exponent c: the same density ratio by a classifier of embeddings; 0 leaves it out; auto is the average of base measures with "
+        f"{' and '.join(f'{exponent:g}' for exponent in defaults.EMBEDDING_RATIO_EXPONENTS)} where regularization is auto and there are labels, else 0.",
     )
     mixing_weight: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: by "
-        f"cross-validation, {defaults.MIXING_WEIGHT:,.0f} with few labelled real rows, never more than there are synthetic rows; without labels every "
-        "drawn row counts as one.",
-    )
-    cross_validation_rows: Positive = Field(
-        defaults.CROSS_VALIDATION_ROWS,
-        description="Real rows, those held out left aside, from which on cross-validation chooses the strength.",
+        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: as many as "
+        f"there are real rows ({defaults.FEWEST_CENTRE:,.0f} to {defaults.MOST_CENTRE:,.0f}), unless cross-validation on them speaks against it, never more "
+        "than there are synthetic rows; without labels every drawn row counts as one.",
     )
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
         description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is "
-        f"{defaults.NO_RULE.ess_floor:g}, or with few labelled real rows {defaults.STANDARD_RULE.ess_floor:g} ({defaults.MILD_RULE.ess_floor:g} where the "
-        "synthetic rows teach the labels of the real rows better than these do), which labels keep together and each by half.",
+        f"{defaults.UNLABELLED_ESS_FLOOR:g}, or with labels {defaults.ESS_FLOOR:g}, which labels keep together and each by half.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."

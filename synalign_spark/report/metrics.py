@@ -6,7 +6,7 @@ from synalign_spark.report.findings import Findings
 
 # Columns of the certificate that are figures, and their units.
 CERTIFIED = {
-    "n_synthetic": "rows", "n_real_fit": "rows", "n_real_holdout": "rows", "lambda": "1", "label_confidence_exponent": "1", "density_ratio_exponent": "1", "n_features": "1",
+    "n_synthetic": "rows", "n_real_fit": "rows", "n_real_holdout": "rows", "lambda": "1", "label_confidence_exponent": "1", "density_ratio_exponent": "1", "embedding_ratio_exponent": "1", "n_features": "1",
     "mmd2_fit_before": "mmd2", "mmd2_fit_after": "mmd2", "mmd2_holdout_before": "mmd2", "mmd2_holdout_after": "mmd2",
     "exact_mmd2_before": "mmd2", "exact_mmd2_after": "mmd2", "p_value_before": "probability", "p_value_after": "probability",
     "dual_value": "1", "duality_gap": "1", "relative_gap": "1", "ess": "rows", "max_weight": "probability", "passes": "passes",

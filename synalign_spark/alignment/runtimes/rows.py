@@ -87,7 +87,7 @@ def weights_batch(
 ) -> list[pa.Array]:
     """Columns of WEIGHTED; ``weight`` is the weight in the group times the group's share."""
     share = np.array([solved[name].share for name in group], dtype=np.float64)
-    base_measure = [batch.column(name) for name in ("label_confidence", "log_density_ratio")]
+    base_measure = [batch.column(name) for name in ("label_confidence", "log_density_ratio", "log_embedding_ratio")]
     return [batch.column("doc_id"), batch.column("label"), pa.array(w * share), pa.array(w), pa.array(q), *base_measure]
 
 

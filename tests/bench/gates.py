@@ -73,7 +73,7 @@ def refused(rows: Sequence[Row], real: Sequence[Row]) -> dict[str, float]:
     """Percent of the rows that each gate refuses that looks at one row alone. real: rows of the corpus."""
     labels = sorted({label for _, label in real})
     checks = [*form.checks(labels), *meta.checks(), *pii.checks(), *length.checks(real)]
-    found = {gate: 0.0 for gate in (form.GATE, meta.GATE, pii.GATE, length.GATE)} | _share(rows, checks)
+    found = dict.fromkeys((form.GATE, meta.GATE, pii.GATE, length.GATE), 0.0) | _share(rows, checks)
     return found | {language.GATE: 0.0} | _share(rows[:LANGUAGE_ROWS], language.checks("English"))
 
 

@@ -25,14 +25,14 @@ from sklearn.metrics import f1_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script's own folder is on the path, the project's is not
 
-from synalign_spark.errors import ConfigError
+from synalign_spark.errors import ConfigError, SynalignError
 from tests.bench.support import summary
 from tests.bench.support.arguments import names, whole_numbers
 from tests.bench.support.classifiers import STUDENTS, Stack, Student
 from tests.bench.support.corpora import data_folder
 from tests.bench.support.finetune import FINETUNED, WAYS_FINETUNED, by_finetuning
 from tests.bench.support.hits import packed
-from tests.bench.support.methods import METHODS, Weighting, weigh
+from tests.bench.support.methods import METHODS, weigh
 from tests.bench.support.product import ABLATIONS, OURS, check_ablations, options_of, weigh_by_product
 from tests.bench.support.runs import Runs, run_key
 from tests.bench.support.summary import REAL_ALONE
@@ -110,27 +110,31 @@ def stack_of(data: Dataset) -> Stack:
     return Stack(np.concatenate([table.x for table in tables]), [text for table in tables for text in table.texts], labels)
 
 
-def weighted(data: Dataset, places: Any, run: dict[str, Any], settings: dict[str, Any]) -> Weighting:
-    """The synthetic rows weighed by the run's method. settings: of the product."""
+def weighted_sets(
+    data: Dataset, places: Any, run: dict[str, Any], given: argparse.Namespace
+) -> tuple[dict[str, TrainingSet], dict[str, Any]]:
+    """The training sets of the run's method by way, and what it has to say. Raises the product's SynalignError."""
     real = data.real.take(places)
     if run["method"] in ABLATIONS:
-        return weigh_by_product(run["method"], real, data.synthetic, run["seed"], settings)
-    return weigh(run["method"], real, data.synthetic, run["seed"])
+        weighting = weigh_by_product(run["method"], real, data.synthetic, run["seed"], options_of(given.settings))
+    else:
+        weighting = weigh(run["method"], real, data.synthetic, run["seed"])
+    found = training_sets(weighting, data.synthetic.labels, places, len(data.real), run["draws"], run["seed"])
+    extra = {"ess": round(float(1.0 / np.sum(weighting.weight**2)), 1), "certificate": weighting.extra}
+    if data.flipped is not None:
+        extra["weight_on_flipped"] = round(float(weighting.weight[data.flipped].sum()), 5)
+    return {way: found[way] for way in given.ways}, extra
 
 
 def score(data: Dataset, stacked: Stack, places: Any, validation: Any, run: dict[str, Any], given: argparse.Namespace) -> dict[str, Any]:
     """Weighs by one method and trains every student in every way. places: of the real rows that the run may see; validation: of the rows in
     the stack that students are scored on."""
-    started, extra = time.monotonic(), None
-    if run["method"] == REAL_ALONE:
-        sets = {REAL_ALONE: TrainingSet(places, np.ones(len(places)))}
-    else:
-        weighting = weighted(data, places, run, options_of(given.settings))
-        found = training_sets(weighting, data.synthetic.labels, places, len(data.real), run["draws"], run["seed"])
-        sets = {way: found[way] for way in given.ways}
-        extra = {"ess": round(float(1.0 / np.sum(weighting.weight**2)), 1), "certificate": weighting.extra}
-        if data.flipped is not None:
-            extra["weight_on_flipped"] = round(float(weighting.weight[data.flipped].sum()), 5)
+    started, extra, sets = time.monotonic(), None, {REAL_ALONE: TrainingSet(places, np.ones(len(places)))}
+    if run["method"] != REAL_ALONE:
+        try:
+            sets, extra = weighted_sets(data, places, run, given)
+        except SynalignError as err:  # the product takes no such rows: said, and the other runs go on
+            sets, extra = {}, {"refused": str(err)}
     weighed, truth = time.monotonic(), stacked.labels[validation]
     answers = {
         name: {way: student(stacked, rows, validation) for way, rows in sets.items() if name != FINETUNED or way in WAYS_FINETUNED}

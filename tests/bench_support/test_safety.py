@@ -11,7 +11,7 @@ from tests.bench.support.product import Aligned, align
 from tests.bench.support.safety_cases import CASES, Case
 
 SEEDS = 2
-LOST = {"label_without_synthetic", "another_language"}  # cases that the product is known to lose: no other may join them
+LOST = {"label_without_synthetic"}  # the product is known to lose by more than two standard errors: no other case may join it
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,7 @@ def test_real_rows_alone_are_never_lost(base):
 
 
 def test_trust_in_rows_that_are_wrong_is_a_loss(base):
-    found = list(safety.results([safety.SIMULATED], ["as_it_is", "unrelated"], SEEDS, product(10.0)))
-    (loss,) = safety.losses(found)
-    assert loss["case"] == "unrelated"
+    (loss,) = safety.losses(list(safety.results([safety.SIMULATED], ["unrelated"], SEEDS, product(10.0))))
     assert loss["difference"] < -3 * loss["stderr"]
 
 
@@ -57,7 +55,7 @@ def test_rows_that_the_product_refuses_are_said(base):
 def test_the_product_loses_no_other_case_than_those_that_are_known():
     options = safety.options_of(safety.QUICK["settings"])
     found = list(safety.results([safety.SIMULATED], list(CASES), 1, lambda *rows: align(*rows[:3], options, rows[3])))
-    assert {case["case"] for case in safety.losses(found)} <= LOST
+    assert {case["case"] for case in found if case["difference"] < -2 * case["stderr"]} <= LOST
     assert not [case for case in found if "refused" in case]
 
 

@@ -28,7 +28,7 @@ Labels = npt.NDArray[np.str_]
 VOCABULARY = 20_000  # words and pairs of words, the most frequent in the training rows
 MAX_ITER = 1_000
 CHARACTERS, BUCKETS = (2, 4), 2**18  # n-grams of characters within words
-HIDDEN, STEPS, BATCH = 64, 1_500, 200  # of the neural network: as many steps for few rows as for many
+HIDDEN, STEPS, BATCH = 64, 600, 200  # of the neural network: as many steps for few rows as for many
 
 
 @dataclass(frozen=True)

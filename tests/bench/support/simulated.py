@@ -1,6 +1,6 @@
 """A small task without corpora or encoder: texts drawn from word lists, and vectors that follow from the words.
 
-Real rows of a topic take its words; synthetic rows know but half of them, and a share of their labels is wrong.
+A row is of one of the two sides of a topic and takes its words; synthetic rows know but half of them, and a share of their labels is wrong.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from tests.bench.support.corpora import Corpus
 from tests.bench.support.tasks import Dataset
 
-TOPICS, TOPIC_WORDS, COMMON_WORDS = ("arts", "money", "sport"), 40, 200
+TOPICS, SIDES, SIDE_WORDS, COMMON_WORDS = ("arts", "money", "sport"), 2, 8, 200
 WORDS_A_ROW, OWN, OTHER = 12, 0.35, 0.08  # shares of the words that are of the row's own topic, and of each other one
 WRONG = 0.1  # of the synthetic labels
 BUCKETS, WIDTH = 2**12, 32
@@ -22,7 +22,7 @@ BUCKETS, WIDTH = 2**12, 32
 def simulated(real: int, synthetic: int, test: int, seed: int = 0) -> Dataset:
     """The task. real, synthetic, test: rows."""
     rng = np.random.default_rng([seed, 0x51A])
-    tables = [_rows(real, TOPIC_WORDS, 0.0, rng), _rows(synthetic, TOPIC_WORDS // 2, WRONG, rng), _rows(test, TOPIC_WORDS, 0.0, rng)]
+    tables = [_rows(real, SIDE_WORDS, 0.0, rng), _rows(synthetic, SIDE_WORDS // 2, WRONG, rng), _rows(test, SIDE_WORDS, 0.0, rng)]
     return Dataset("simulated", *tables, removed={})
 
 
@@ -44,19 +44,19 @@ def vectors(texts: list[str]) -> npt.NDArray[np.float32]:
 
 
 def _rows(n: int, known: int, wrong: float, rng: np.random.Generator) -> Corpus:
-    """n rows in the order of their ids. known: words of a topic that they take; wrong: share of the labels."""
-    topics = rng.integers(len(TOPICS), size=n)
-    texts = [" ".join(_word(topic, known, rng) for _ in range(WORDS_A_ROW)) for topic in topics.tolist()]
+    """n rows in the order of their ids. known: words of a side that they take; wrong: share of the labels."""
+    topics, sides = rng.integers(len(TOPICS), size=n), rng.integers(SIDES, size=n)
+    texts = [" ".join(_word(*row, known, rng) for _ in range(WORDS_A_ROW)) for row in zip(topics.tolist(), sides.tolist(), strict=True)]
     said = np.where(rng.random(n) < wrong, rng.integers(len(TOPICS), size=n), topics)
     ids = np.array([hashlib.sha256(text.encode()).hexdigest() for text in texts])
-    order = np.argsort(ids, kind="stable")
     table = Corpus(ids, texts, np.array(TOPICS)[said], vectors(texts))
-    return table.take(order)
+    return table.take(np.argsort(ids, kind="stable"))
 
 
-def _word(topic: int, known: int, rng: np.random.Generator) -> str:
-    drawn = rng.random()
-    if drawn < OWN + OTHER * (len(TOPICS) - 1):
+def _word(topic: int, side: int, known: int, rng: np.random.Generator) -> str:
+    """One of the row's own topic, of another one, or of all."""
+    drawn, others = rng.random(), len(TOPICS) - 1
+    if drawn < OWN + OTHER * others:
         of = topic if drawn < OWN else (topic + 1 + int((drawn - OWN) / OTHER)) % len(TOPICS)
-        return f"{TOPICS[of]}{chr(97 + int(rng.integers(known)) % 26)}{int(rng.integers(2))}"
+        return f"{TOPICS[of]}{side * SIDE_WORDS + int(rng.integers(known))}"
     return f"word{int(COMMON_WORDS * rng.random() ** 2)}"

@@ -44,9 +44,7 @@ def test_a_model_gives_the_rows_it_was_fitted_on_their_weights_again(model):
     np.testing.assert_allclose(part["weight"], model.weights["weight"][:30], rtol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, pytest.param({"label": None}, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("settings", [{}, pytest.param({"label": None}, marks=pytest.mark.slow)])
 def test_spark_rows_get_the_weights_of_pandas_rows_before_and_after_a_disk(spark, tmp_path, settings):
     options = OPTIONS | settings
     from_pandas = sa.Aligner(**options).fit(REAL, SYNTHETIC)

@@ -84,11 +84,12 @@ def test_what_held_out_rows_say_changes_no_bandwidth_and_no_weight(spark, kind):
     assert after.exact_mmd2_after != before.exact_mmd2_after
 
 
-def test_sample_weights_have_mean_one_beside_real_rows(whole):
+def test_sample_weights_have_mean_one_beside_real_rows():
+    whole = sa.align(REAL, SYNTHETIC, label="label", embedding="vec", mixing_weight=70.0, **SMALL)
     total = whole.weights["sample_weight"].sum() + whole.real_sample_weight * len(REAL)
     assert total / (len(REAL) + len(SYNTHETIC)) == pytest.approx(1.0)
     counted = whole.weights["sample_weight"].sum() / whole.real_sample_weight
-    assert counted == pytest.approx(whole.certificate.mixing_weight)
+    assert counted == pytest.approx(whole.certificate.mixing_weight) == pytest.approx(70.0)
 
 
 def test_the_certificate_speaks_and_has_every_figure(whole):

@@ -13,6 +13,7 @@ that keeps the floor, down to one over the real rows; labels choose it together 
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -153,7 +154,7 @@ def lambdas(settings: Settings, real_rows: float) -> Iterator[float]:
     last = SMALLEST_LAMBDA.get(settings.rule, PLAIN_LAMBDA if settings.rule == "plain" else settings.lam)
     step = PATH_STEP.get(settings.rule, 2.0)
     if settings.rule == "ess_rule":  # a point of the path that all labels share
-        last = max(last, 2.0 ** (-step * np.floor(np.log2(max(real_rows, 1.0) / NOISE_ROWS) / step)))
+        last = max(last, 2.0 ** (-step * math.floor(math.log2(max(real_rows, NOISE_ROWS) / NOISE_ROWS) / step)))
     first = max(1.0, last)
     for place in itertools.count():
         lam = first * 2.0 ** (-step * place)  # to the bit a power of two times another: a doubled lambda is on the path again

@@ -106,6 +106,7 @@ def _base_arrays(base: BaseMeasure) -> Arrays:
         "log_means": np.array([(base.log_means or {})[group] for group in groups]).reshape(len(groups), -1),
     }
     if base.classifiers is not None:
+        arrays["ratio_of_labels"] = np.array(base.classifiers.ratio)
         for i, part in enumerate((base.classifiers.real, *base.classifiers.shared)):
             arrays |= {f"coef{i}": part.coef, f"intercept{i}": part.intercept, f"labels{i}": np.array(part.labels, dtype=str)}
     return arrays | _ratio_arrays("words", base.words) | _ratio_arrays("embeddings", base.embeddings)
@@ -117,7 +118,7 @@ def _base(arrays: Arrays) -> BaseMeasure:
         real, first, second = (
             LabelClassifier(arrays[f"coef{i}"], arrays[f"intercept{i}"], tuple(map(str, arrays[f"labels{i}"]))) for i in range(3)
         )
-        classifiers = SharedClassifiers(real, (first, second))
+        classifiers = SharedClassifiers(real, (first, second), bool(arrays["ratio_of_labels"]))
     means = {str(group): tuple(map(float, row)) for group, row in zip(arrays["base_groups"], arrays["log_means"], strict=True)}
     components = tuple(Component(*map(float, row)) for row in arrays["components"])
     return BaseMeasure(components, classifiers, _ratio("words", arrays), _ratio("embeddings", arrays), means)
@@ -127,10 +128,12 @@ def _ratio_arrays(name: str, ratio: DensityRatio | None) -> Arrays:
     if ratio is None:
         return {}
     arrays: Arrays = {f"{name}_intercept": ratio.intercept, f"{name}_groups": np.array(ratio.groups, dtype=str)}
-    if ratio.tfidf is None:
+    if not sparse.issparse(ratio.coef):
         return arrays | {f"{name}_coef": ratio.coef}
     coef = sparse.csr_matrix(ratio.coef)
-    parts = {"data": coef.data, "indices": coef.indices, "indptr": coef.indptr, "shape": np.array(coef.shape), "idf": ratio.tfidf.idf_}
+    parts = {"data": coef.data, "indices": coef.indices, "indptr": coef.indptr, "shape": np.array(coef.shape)}
+    if ratio.tfidf is not None:
+        parts["idf"] = ratio.tfidf.idf_
     return arrays | {f"{name}_{part}": values for part, values in parts.items()}
 
 
@@ -140,8 +143,10 @@ def _ratio(name: str, arrays: Arrays) -> DensityRatio | None:
     intercept, groups = arrays[f"{name}_intercept"], tuple(map(str, arrays[f"{name}_groups"]))
     if f"{name}_coef" in arrays:
         return DensityRatio(arrays[f"{name}_coef"], intercept, groups)
-    tfidf = TfidfTransformer(sublinear_tf=True)
-    tfidf.idf_ = arrays[f"{name}_idf"]
+    tfidf = None
+    if f"{name}_idf" in arrays:
+        tfidf = TfidfTransformer(sublinear_tf=True)
+        tfidf.idf_ = arrays[f"{name}_idf"]
     data, indices, indptr = (arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
     coef = sparse.csr_matrix((data, indices, indptr), shape=tuple(arrays[f"{name}_shape"].tolist()))
     return DensityRatio(coef, intercept, groups, tfidf)

@@ -31,6 +31,8 @@ from synalign_spark.errors import ConfigError
 
 Report = Callable[[str], None]
 
+PEERS = {"dsir": (Component(words=1.0),), "density_ratio": (Component(embeddings=1.0),), "imp": (Component(confidence=1.0),)}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -62,6 +64,12 @@ def plan_strength(counts: Survey, cfg: AlignConfig, texts: bool) -> Plan:
     shaping = tuple(group for group in sorted(counts.real) if counts.shaping_rows(group) >= FEWEST_SHAPING_ROWS)
     labelled = len(shaping) > 1 and bool(set(shaping) & set(counts.groups))
     rule = rule_of(cfg, labelled)
+    if cfg.method == "imp" and not labelled:
+        raise ConfigError(
+            f"align.method is imp, but it needs two labels with {FEWEST_SHAPING_ROWS} real rows each; set it to synalign or mmd"
+        )
+    if cfg.method == "dsir" and not texts:
+        raise ConfigError("align.method is dsir, but it reads words, and there are no texts; set it to synalign or density_ratio")
     if not labelled and cfg.label_confidence != "auto" and cfg.label_confidence > 0:
         raise ConfigError(
             f"align.label_confidence is {cfg.label_confidence:g}, but it needs two labels with {FEWEST_SHAPING_ROWS} real rows each; set it to auto or 0"
@@ -73,13 +81,18 @@ def plan_strength(counts: Survey, cfg: AlignConfig, texts: bool) -> Plan:
 
 def rule_of(cfg: AlignConfig, labelled: bool) -> str:
     """ess_rule, mmd_rule, fixed or plain. labelled: whether rows are matched by two labels or more."""
+    if cfg.regularization == "auto" and cfg.method != "synalign":
+        return "plain" if cfg.method == "mmd" else "fixed"
     if cfg.regularization != "auto":
         return cfg.regularization if isinstance(cfg.regularization, str) else "fixed"
     return "ess_rule" if labelled else "mmd_rule"
 
 
 def components_of(cfg: AlignConfig, rule: str, texts: bool) -> tuple[Component, ...]:
-    """Of the base measure. Exponents that are not given are the usual ones under the ess_rule, and 0 under the others."""
+    """Of the base measure. Exponents that are not given are the usual ones under the ess_rule, and 0 under the others; another method
+    than synalign has at most one factor, as it is."""
+    if cfg.method != "synalign":
+        return PEERS.get(cfg.method, ())
 
     def exponent(given: float | str, usual: float) -> float:
         return float(given) if given != "auto" else usual if rule == "ess_rule" else 0.0
@@ -116,7 +129,7 @@ def choose_strength(
 
         def fit(shaping: SideRows, aligned: SideRows) -> BaseMeasure:
             groups = [name for name in plan.shaping if (shaping.group == name).any()]
-            return fit_base_measure(shaping.take(np.isin(shaping.group, groups)), aligned, plan.components, groups, floor)
+            return fit_base_measure(shaping.take(np.isin(shaping.group, groups)), aligned, plan.components, groups, floor, cfg.method)
 
         if plan.components:
             base = fit(real, synthetic)
@@ -168,6 +181,7 @@ def _mixing_in_words(choice: MixingChoice | None) -> str:
 def _settings(cfg: AlignConfig, plan: Plan) -> Settings:
     usual = ESS_FLOOR if plan.rule == "ess_rule" else UNLABELLED_ESS_FLOOR
     floor = usual if cfg.ess_floor == "auto" else cfg.ess_floor
-    fixed = float("nan") if isinstance(cfg.regularization, str) else cfg.regularization
+    usual_lambda = np.inf if plan.rule == "fixed" else float("nan")  # of a method that matches nothing
+    fixed = usual_lambda if isinstance(cfg.regularization, str) else cfg.regularization
     cap = np.inf if cfg.max_weight is None else cfg.max_weight
     return Settings(plan.rule, fixed, floor, cfg.tolerance, cfg.max_passes, cap)

@@ -11,6 +11,12 @@ from synalign_spark.core import defaults
 class AlignConfig(Section):
     """How the weights of the synthetic rows are found."""
 
+    method: Literal["synalign", "mmd", "dsir", "density_ratio", "imp", "uniform"] = Field(
+        "synalign",
+        description="What the weights are: synalign: a base measure, then MMD; mmd: plain MMD (Ren et al. 2025); dsir: importance by bags of n-grams (Xie "
+        "et al. 2023); density_ratio: a classifier of real against synthetic embeddings; imp: p(label | row) by real rows over that by synthetic "
+        "ones (Kuo et al. 2025); uniform: none. All get the same certificate and mixing weight.",
+    )
     per_label: bool = Field(True, description="Match the rows of each label to the real rows of that label; false matches one mixture.")
     n_features: int = Field(
         2_048, ge=4, le=2**17, description="Width D of the random feature map over all bandwidths; a multiple of twice their number."
@@ -101,6 +107,10 @@ class AlignConfig(Section):
             raise ValueError(
                 f"n_features must be a multiple of {unit} (2 x bandwidth_scales), got {self.n_features}; try {max(unit, self.n_features // unit * unit)}"
             )
+        exponents = {name: getattr(self, name) for name in ("label_confidence", "density_ratio", "embedding_ratio")}
+        given = [name for name, exponent in exponents.items() if exponent != "auto"]
+        if given and self.method != "synalign":
+            raise ValueError(f"{given[0]} is part of the method synalign, and method is {self.method}; remove it or set method to synalign")
         if self.label_shares is not None and not self.per_label:
             raise ValueError("label_shares needs per_label; set per_label to true or remove label_shares")
         if self.holdout + self.validation > 0.8:

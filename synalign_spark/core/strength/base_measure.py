@@ -16,7 +16,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import logsumexp
 
-from synalign_spark.core.strength.classifiers import SharedClassifiers, Views, fit_shared_classifiers
+from synalign_spark.core.strength.bag_ratio import fit_bag_ratio
+from synalign_spark.core.strength.classifiers import SharedClassifiers, Views, fit_importance_classifiers, fit_shared_classifiers
 from synalign_spark.core.strength.density_ratio import DensityRatio, RatioRows, fit_density_ratio
 
 Float64Array = npt.NDArray[np.float64]
@@ -122,20 +123,28 @@ def component_logs(components: Sequence[Component], factors: Factors, n: int) ->
 
 
 def fit_base_measure(
-    real: SideRows, synthetic: SideRows, components: Sequence[Component], groups: Sequence[str], ess_floor: float = 0.0
+    real: SideRows,
+    synthetic: SideRows,
+    components: Sequence[Component],
+    groups: Sequence[str],
+    ess_floor: float = 0.0,
+    method: str = "synalign",
 ) -> BaseMeasure:
     """Fits what the components need, flattens and normalises them on the synthetic rows given.
 
     groups: those with real rows enough; rows of other groups keep their weights; ess_floor: on the effective sample size of each
-    component, as a share of that of the rows' own weights. Words are left out where the rows have no texts; a label confidence needs two
-    labels (ValueError otherwise)."""
+    component, as a share of that of the rows' own weights; method: dsir has bag models for the ratio of words, imp a ratio of two
+    classifiers for the label confidence. Words are left out where the rows have no texts; a label confidence needs two labels
+    (ValueError otherwise)."""
     shaped = real.take(np.isin(real.group, list(groups)))
     texts = real.views.ngrams is not None and synthetic.views.ngrams is not None
     confidence, words, embeddings = (any(getattr(one, name) for one in components) for name in ("confidence", "words", "embeddings"))
+    classify = fit_importance_classifiers if method == "imp" else fit_shared_classifiers
+    compare = fit_bag_ratio if method == "dsir" else fit_density_ratio
     base = BaseMeasure(
         tuple(components),
-        fit_shared_classifiers(shaped.views.labelled, synthetic.views.labelled, synthetic.half) if confidence else None,
-        fit_density_ratio(shaped.ratio_rows(True), synthetic.ratio_rows(True), groups) if words and texts else None,
+        classify(shaped.views.labelled, synthetic.views.labelled, synthetic.half) if confidence else None,
+        compare(shaped.ratio_rows(True), synthetic.ratio_rows(True), groups) if words and texts else None,
         fit_density_ratio(shaped.ratio_rows(False), synthetic.ratio_rows(False), groups) if embeddings else None,
     )
     views = synthetic.views

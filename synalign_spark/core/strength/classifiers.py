@@ -58,17 +58,20 @@ class LabelClassifier:
 class SharedClassifiers:
     """The label classifier where real rows are few: one alone has much to be unsure of, so the synthetic rows are asked too.
 
-    real: of the real rows; shared: of the real rows and of one half of the synthetic rows each, the half ``False`` first."""
+    real: of the real rows; shared: of the real rows and of one half of the synthetic rows each, the half ``False`` first; ratio: they are of
+    synthetic rows alone, and the confidence is the importance p_real / p_synthetic of the method imp (Kuo et al. 2025)."""
 
     real: LabelClassifier
     shared: tuple[LabelClassifier, LabelClassifier]
+    ratio: bool = False
 
     def confidence(self, x: npt.NDArray[np.floating], labels: Labels, half: npt.NDArray[np.bool_]) -> Float64Array:
         """The geometric mean of p(label | row) by the classifier of the real rows and by the shared one that did not see the row.
 
-        x: (n, d); labels: (n,); half: (n,) that each row is in. Returns (n,) in [1e-6, 1]."""
+        x: (n, d); labels: (n,); half: (n,) that each row is in. Returns (n,) in [1e-6, 1], a ratio in [1e-6, 1e6]."""
         others = np.where(half, self.shared[0].confidence(x, labels), self.shared[1].confidence(x, labels))
-        return np.sqrt(self.real.confidence(x, labels) * others)
+        real = self.real.confidence(x, labels)
+        return real / others if self.ratio else np.sqrt(real * others)
 
 
 def fit_label_classifier(x: npt.NDArray[np.floating], labels: Labels, weight: Float64Array | None = None) -> LabelClassifier:
@@ -92,6 +95,15 @@ def fit_shared_classifiers(real: Labelled, synthetic: Labelled, half: npt.NDArra
         sides = [side / side.sum() for side in (real[2], synthetic[2][rows]) if len(side)]
         shared.append(_fitted(x, labels.astype(str), np.concatenate(sides) * (len(x) / 2), 1.0))
     return SharedClassifiers(fit_label_classifier(*real), (shared[0], shared[1]))
+
+
+def fit_importance_classifiers(real: Labelled, synthetic: Labelled, half: npt.NDArray[np.bool_]) -> SharedClassifiers:
+    """Classifiers of the real rows and of each half of the synthetic ones, for p_real / p_synthetic; with one half alone that stands for both.
+
+    half: (n,) that each synthetic row is in. Raises ValueError as ``fit_label_classifier`` does."""
+    parts = [np.flatnonzero(rows) if len(set(synthetic[1][rows])) > 1 else np.arange(len(half)) for rows in (~half, half)]
+    first, second = (fit_label_classifier(synthetic[0][rows], synthetic[1][rows], synthetic[2][rows]) for rows in parts)
+    return SharedClassifiers(fit_label_classifier(*real), (first, second), ratio=True)
 
 
 def _fitted(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array, c: float) -> LabelClassifier:

@@ -5,6 +5,7 @@ words and word pairs, the whole text of them, or embeddings, which often see the
 matching the embeddings goes on from there.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ class RatioRows:
 @dataclass(frozen=True)
 class DensityRatio:
     """The fitted classifiers, two a group. coef: (2 * groups, p), by group and half; intercept: (2 * groups,); groups: sorted;
-    tfidf: weighs n-grams, None for embeddings."""
+    tfidf: weighs n-grams, None for embeddings and for counts as they are."""
 
     coef: Features
     intercept: Float64Array
@@ -73,11 +74,10 @@ def fit_density_ratio(real: RatioRows, synthetic: RatioRows, groups: Sequence[st
     words = sparse.issparse(real.features)
     tfidf = TfidfTransformer(sublinear_tf=True).fit(sparse.vstack([real.features, synthetic.features])) if words else None
     rows, intercepts = [], []
-    for name in usable:
-        real_rows = real.take(real.group == name)
-        for half in (False, True):
-            synthetic_rows = synthetic.take((synthetic.group == name) & (synthetic.half != half))
-            coef, intercept = _fitted(tfidf, real_rows, synthetic_rows)
+    with threadpool_limits(1):  # else the number of cores changes the last digits
+        for name, half in itertools.product(usable, (False, True)):
+            others = synthetic.take((synthetic.group == name) & (synthetic.half != half))
+            coef, intercept = _fitted(tfidf, real.take(real.group == name), others)
             rows.append(coef)
             intercepts.append(intercept)
     stacked = sparse.vstack(rows, format="csr") if words else np.concatenate(rows)
@@ -96,8 +96,7 @@ def _fitted(tfidf: TfidfTransformer | None, real: RatioRows, synthetic: RatioRow
     weight = np.concatenate([side.weight * (rows / side.weight.sum()) for side in (real, synthetic)])
     is_real = np.arange(x.shape[0]) < len(real.group)
     met = np.flatnonzero(np.diff(x.tocsc().indptr)) if tfidf else np.arange(x.shape[1])  # the others keep the coefficient 0
-    with threadpool_limits(1):  # else the number of cores changes the last digits
-        model = LogisticRegression(max_iter=1_000, tol=1e-5).fit(x[:, met], is_real, sample_weight=weight)
+    model = LogisticRegression(max_iter=1_000, tol=1e-5).fit(x[:, met], is_real, sample_weight=weight)
     if tfidf is None:
         return np.asarray(model.coef_, dtype=np.float64), float(model.intercept_[0])
     values = model.coef_[0].astype(np.float32)
@@ -106,7 +105,9 @@ def _fitted(tfidf: TfidfTransformer | None, real: RatioRows, synthetic: RatioRow
 
 def _weighed(tfidf: TfidfTransformer | None, features: Features) -> Features:
     """Features as the classifiers read them."""
-    return np.asarray(features, dtype=np.float64) if tfidf is None else tfidf.transform(features)
+    if tfidf is not None:
+        return tfidf.transform(features)
+    return features if sparse.issparse(features) else np.asarray(features, dtype=np.float64)
 
 
 def _dense(scores: Features) -> Float64Array:

@@ -182,6 +182,8 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     stopped_by = str(entry["summary"].get("stopped_by", ""))
     if stopped_by.startswith("limits.") and entry.get("limits") != limits_of(cfg):  # with a larger budget there is more to do
         return StepState(step, False, f"generate.{stopped_by} stopped it, and the limits changed")
+    if stopped_by == "labels_failing":
+        return StepState(step, False, "the endpoint failed call after call of some labels")
     return StepState(step, True, "done")
 
 

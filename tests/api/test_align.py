@@ -72,7 +72,7 @@ def test_sample_weights_have_mean_one_beside_real_rows(whole):
 def test_the_certificate_speaks_and_has_every_figure(whole):
     certificate = whole.certificate
     assert str(certificate).startswith("all rows: ")
-    assert certificate.mmd2_holdout_after < certificate.mmd2_holdout_before
+    assert certificate.mmd2_after < certificate.mmd2_before
     assert certificate.by_label["good"]["n_synthetic"] == 120
     assert json.loads(json.dumps(certificate.to_dict()))["overall"]["verdict"] == certificate.verdict
     with pytest.raises(AttributeError, match="no figure 'essay'"):

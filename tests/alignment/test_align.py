@@ -13,7 +13,7 @@ from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CERTIFICATE, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
 from synalign_spark.udfs.arrow import from_matrix
 
-SMALL = {"regularization": "mmd_rule", "n_features": 64, "certificate_rows": 100, "permutations": 20, "tolerance": 1e-8}
+SMALL = {"regularization": "mmd_rule", "n_features": 64, "certificate_rows": 300, "permutations": 20, "tolerance": 1e-8}
 SHARES = {"cat": (0.7, 0.2, 0.1), "dog": (0.1, 0.2, 0.7)}
 CENTRES = np.random.default_rng(0).standard_normal((3, 12))
 
@@ -94,19 +94,22 @@ def test_the_certificate_shows_the_gain_on_rows_that_shaped_nothing(whole):
     assert set(certificate) == {None, "cat", "dog"}
     for label, row in certificate.items():
         assert row["mmd2_after"] < 0.25 * row["mmd2_before"], label
-        assert 0.5 < row["closed_share_low"] <= row["closed_share"] <= row["closed_share_high"] <= 1.0
-        assert row["mmd2_after_low"] == 0.0 < row["mmd2_before_low"] < row["mmd2_before"] < row["mmd2_before_high"]
+        assert row["mmd2_after_low"] == 0.0 < row["mmd2_after_high"] < row["mmd2_before_high"]
         assert abs(row["mmd2_floor"]) < 3 * row["mmd2_floor_error"]
         assert row["mmd2_fit_after"] < row["mmd2_fit_before"]
         assert row["relative_gap"] <= 1e-8
-        assert "of the distance is closed (95% " in row["verdict"]
-        assert row["p_value_before"] == pytest.approx(1 / 80)  # none of 79 permutations, 40 a label, is as far
-        assert row["p_adjusted_before"] == pytest.approx(row["p_value_before"] * (1 if label is None else 2))
+        assert row["p_adjusted_before"] >= row["p_value_before"] >= 1 / 80, "79 permutations, 40 a label"
         assert row["p_value_after"] > 0.05
         assert row["detectable_mmd2_after"] > 0
         assert row["n_tested_after"] <= 1 / row["max_weight"] * (3 if label is None else 1.3), (
             "each row once: 1 / max weight, but for chance"
         )
+    for label in ("cat", "dog"):
+        row = certificate[label]
+        assert 0.5 < row["closed_share_low"] <= row["closed_share"] <= row["closed_share_high"] <= 1.0
+        assert row["mmd2_before_low"] > 0
+        assert row["p_value_before"] <= 0.05
+        assert "of the distance is closed (95% " in row["verdict"]
     assert certificate[None]["verdict"].startswith("use these rows with sample_weight: ")
     weights = column({key: row for key, row in found.items() if row["label"] == "cat"}, "weight_in_label")
     assert certificate["cat"]["ess"] == pytest.approx(1 / np.sum(weights**2), rel=1e-6)

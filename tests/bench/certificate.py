@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few repetitions, within 45 s on two cores")
     given = parser.parse_args()
-    times, fits, rows, real_rows = (400, 200, 200, 120) if given.quick else (2_000, 1_000, 400, 200)
+    times, fits, rows, real_rows = (250, 120, 150, 100) if given.quick else (1_500, 600, 300, 150)
     started = time.monotonic()
     result: dict[str, object] = {"benchmark": "certificate", "quick": given.quick}
     for kind in cases.WEIGHTS:

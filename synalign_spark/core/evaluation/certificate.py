@@ -112,7 +112,9 @@ def _nearness(found: Findings) -> str:
     if comparison is None:
         return f"their distance is unknown, with fewer than {FEWEST_TEST_ROWS} held-out real rows or synthetic rows of weight"
     if comparison.closed is None:
-        return "before weighting already their distance to real rows is too small for these held-out rows to measure"
+        differ = found.checked.before is not None and found.checked.before.p_value <= TEST_LEVEL
+        seen = "they differ from real rows, but by too little" if differ else "their distance to real rows is too small"
+        return f"before weighting already {seen} for these held-out rows to measure"
     if found.unweighted:
         return "they keep the weights that they came with"
     if comparison.closed.low > 0:
@@ -156,7 +158,7 @@ def _distances(found: Findings) -> list[str]:
         distance += f"; between halves of the real rows {comparison.floor.mmd2:.4f} +- {comparison.floor.error:.4f}"
     closed = comparison.closed
     if closed is None:
-        return [f"{distance}: there was nothing to close"]
+        return [f"{distance}: there was nothing to close that could be measured"]
     if found.unweighted:
         return [distance]
     if closed.share < 0:

@@ -33,6 +33,8 @@ def found(comparison=CLOSER, test=TEST, checked=None, **changes):
         (found(), "use these rows with sample_weight: ", "the weights bring them nearer to the real rows, and no model was trained"),
         (found(FARTHER), "do not use these rows before a test set of your own", "the distance grew by 50% (95% 40% to 60%)"),
         (found(NOTHING), "use these rows with sample_weight: ", "there was nothing to close"),
+        (found(NOTHING), "use these rows with sample_weight: ", "before weighting already their distance to real rows is too small"),
+        (found(checked=Checked(NOTHING, replace(TEST, p_value=0.01), TEST)), "use these rows with", "already they differ from real rows, but by too little"),
         (found(NO_MATTER), "use these rows with sample_weight: ", "the weights make no difference to their distance that can be measured"),
         (found(lam=float("inf"), usefulness=Usefulness()), "use these rows: ", "they keep the weights that they came with"),
         (found(None, None), "use these rows with sample_weight: ", "their distance is unknown, with fewer than 5 held-out real rows"),

@@ -193,8 +193,7 @@ class _Side:
 
     def sums(self, values: Float64Array) -> Float64Array:
         """(n,) sum of the values over the stratum of each row."""
-        found: Float64Array = np.bincount(self.stratum, values)[self.stratum]
-        return found
+        return np.asarray(np.bincount(self.stratum, values)[self.stratum], dtype=np.float64)
 
     def inner(self, kernel: Float64Array) -> tuple[float, Float64Array]:
         """k(A, A) over all strata, and by how much it changes without each row. kernel: (n, n)."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_NUMBERS, SYNTHETIC_SCHEMA, Draw, Job
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.groups import ALL, group_of
+from synalign_spark.core.holdout import splits
 from synalign_spark.core.keys import unit
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.udfs.arrow import from_matrix
@@ -67,9 +68,7 @@ def real_side(doc_ids: Sequence[str], labels: Sequence[str | None], texts: pa.Ar
     """Real rows. doc_ids, labels: (n,); texts: (n,) or None; prior: (n,) weights, of which only the ratios count; embeddings: (n, d)."""
     prior = prior * power_of_two_scale(float(prior.max(initial=0.0)))
     numbers = {name: unit(seed, purpose, doc_ids) for name, purpose in REAL_NUMBERS.items()}
-    u = numbers["u_split"]
-    split = np.where(u < cfg.holdout, "holdout", np.where(u < cfg.holdout + cfg.validation, "validation", "fit"))
-    columns = {"split": split, "prior": prior} | {name: numbers[name] for name in ("u", "u_whole", "u_bandwidth")}
+    columns = {"split": splits(seed, doc_ids, cfg.holdout, cfg.validation), "prior": prior, **numbers}
     return _side(REAL_SCHEMA, doc_ids, labels, texts, embeddings, cfg, columns)
 
 

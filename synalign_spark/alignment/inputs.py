@@ -22,7 +22,7 @@ SUMS = pa.schema([("grp", pa.string()), ("split", pa.string()), ("sums", pa.list
 
 
 def feature_map(real: RealSample, width: int, cfg: AlignConfig, seed: int) -> FeatureMap:
-    """Draws the random features; the median bandwidth is that of the 1,000 real rows with the smallest hash. width: d of the embeddings."""
+    """Draws the random features; the median bandwidth is that of 1,000 real rows that are not held out. width: d of the embeddings."""
     base = median_distance(real.bandwidth_rows()) if cfg.bandwidth == "median" else cfg.bandwidth
     return draw_feature_map(width, cfg.n_features, [float(base) * scale for scale in cfg.bandwidth_scales], seed)
 

@@ -6,7 +6,7 @@ label. Of the synthetic rows: about ``align.warm_start_rows``. Every sample is i
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,7 @@ class RealSample:
     rows_a_group: int
 
     def bandwidth_rows(self) -> Float32Array:
-        """The 1,000 rows with the smallest hash, (n, d)."""
+        """Of the rows that are not held out the 1,000 with the smallest hash, (n, d)."""
         kept = self.rows.filter(self.rows.column("bandwidth"))
         order = sorted(range(kept.num_rows), key=lambda i: (kept.column("u_bandwidth")[i].as_py(), kept.column("doc_id")[i].as_py()))
         rows: Float32Array = to_matrix(kept.column("embedding"))[np.sort(order[:BANDWIDTH_ROWS])]
@@ -108,11 +108,14 @@ def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignC
         "held_out": Draw("u", held_out, ("holdout",)),
     }
     if cfg.bandwidth == "median":
-        draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_real)))
+        splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
+        draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
     columns = ["doc_id", "label", "grp", "split", "u", "u_whole", "u_bandwidth", "prior", "embedding", *(["text"] if validating else [])]
     rows = real.sample(draws, columns)
-    if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_real):
-        draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, 1.0))  # hash numbers were uneven, once in 10^9 times
+    if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):
+        draws["bandwidth"] = replace(
+            draws["bandwidth"], rates=dict.fromkeys(counts.real, 1.0)
+        )  # hash numbers were uneven, once in 10^9 times
         rows = real.sample(draws, columns)
     rates = np.array([shaping.get(group, 1.0) for group in rows.column("grp").to_pylist()])
     return RealSample(rows, rows.column("prior").to_numpy() / rates, held_out, most)
@@ -120,7 +123,7 @@ def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignC
 
 def _share_for(rows: int, total: int) -> float:
     """A share of hash numbers below which there are ``rows`` at least, but for six standard deviations."""
-    return min(1.0, (rows + 6 * math.sqrt(rows) + 36) / total)
+    return min(1.0, (rows + 6 * math.sqrt(rows) + 36) / max(total, 1))
 
 
 def _validation_rate(counts: Survey, group: str) -> float:

@@ -10,14 +10,16 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from synalign_spark.core.holdout import FIT, HOLDOUT, VALIDATION
+
 Batches = Iterable[pa.RecordBatch]
 Job = Callable[[Batches], Iterator[pa.RecordBatch]]
 
-SPLITS = ("fit", "validation", "holdout")
-HALVES = ("fit", "validation")  # of the real rows that shape the weights: each validates what the other shaped
+SPLITS = (FIT, VALIDATION, HOLDOUT)
+HALVES = (FIT, VALIDATION)  # of the real rows that shape the weights: each validates what the other shaped
 
 # What a random number of a row is for; see ``core.keys.unit``. Side -> column -> purpose.
-REAL_NUMBERS = {"u_split": "align.split", "u": "align.check", "u_whole": "align.whole", "u_bandwidth": "align.bandwidth"}
+REAL_NUMBERS = {"u": "align.check", "u_whole": "align.whole", "u_bandwidth": "align.bandwidth"}
 SYNTHETIC_NUMBERS = {
     "u": "align.draw", "u_whole": "align.whole", "u_warm": "align.warm", "u_draw": "align.probe0", "u_half": "align.probe_half",
 }  # fmt: skip

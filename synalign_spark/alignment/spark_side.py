@@ -13,6 +13,7 @@ from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.spark.groups import by_group, group_column
+from synalign_spark.spark.holdout import split
 from synalign_spark.spark.keys import unit
 
 
@@ -66,9 +67,8 @@ def real_side(embeddings: DataFrame, texts: DataFrame | None, prior: DataFrame |
     else:
         embeddings = embeddings.withColumn("prior", F.lit(1.0))
     numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in REAL_NUMBERS.items()}
-    u = numbers.pop("u_split")
-    split = F.when(u < cfg.holdout, "holdout").when(u < cfg.holdout + cfg.validation, "validation").otherwise("fit")
-    return SparkSide(_columns(embeddings, REAL_SCHEMA, cfg, {**numbers, "split": split, "prior": F.col("prior").cast("double")}), texts)
+    columns = {**numbers, "split": split(seed, cfg.holdout, cfg.validation), "prior": F.col("prior").cast("double")}
+    return SparkSide(_columns(embeddings, REAL_SCHEMA, cfg, columns), texts)
 
 
 def synthetic_side(embeddings: DataFrame, synthetic: DataFrame, texts: DataFrame | None, cfg: AlignConfig, seed: int) -> SparkSide:

@@ -26,13 +26,14 @@ SURVEY = pa.schema(
 @dataclass(frozen=True)
 class Survey:
     """Rows by group on both sides; weighted: synthetic rows with a positive base weight; real_weight: of the real rows, in steps of
-    2^-32; effective: real rows by group and split, (sum p)^2 / sum p^2 with weights p; width: of the vectors; wanted: shares by group that the user set."""
+    2^-32; effective: real rows by group and split, (sum p)^2 / sum p^2 with weights p; n_shaping: real rows that are not held out; width: of the vectors; wanted: shares by group that the user set."""
 
     real: Mapping[str, int]
     synthetic: Mapping[str, int]
     weighted: Mapping[str, int]
     real_weight: Mapping[str, int]
     effective: Mapping[str, Mapping[str, float]]
+    n_shaping: int
     width: int
     wanted: Mapping[str, float] | None = None
 
@@ -84,7 +85,8 @@ def survey(real: Side, synthetic: Side, label_shares: Mapping[str, float] | None
     found = Survey(
         {group: sums["rows"] for group, sums in counts["real"].items()}, {group: sums["rows"] for group, sums in counts["synthetic"].items()},
         {group: sums["weighted"] for group, sums in counts["synthetic"].items()},
-        {group: sums["total"] for group, sums in counts["real"].items()}, _effective(rows), max(row["wide"] for row in rows), wanted,
+        {group: sums["total"] for group, sums in counts["real"].items()}, _effective(rows),
+        sum(row["rows"] for row in rows if row["side"] == "real" and row["split"] in HALVES), max(row["wide"] for row in rows), wanted,
     )  # fmt: skip
     if wanted is not None:
         _check_shares(wanted, found.groups)

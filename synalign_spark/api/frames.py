@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from synalign_spark.config import EmbedConfig
+from synalign_spark.core.defaults import MOST_HOLDOUT
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import to_matrix
 from synalign_spark.udfs.encoder import encoder, encoder_info
@@ -29,6 +30,12 @@ def check_seed(seed: Any) -> None:
     """Raises ConfigError unless the seed is a whole number that every engine takes, 0 to 2^31 - 1."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise ConfigError(f"seed: must be a whole number from 0 to {2**31 - 1}, got {seed!r}")
+
+
+def check_holdout(holdout: Any) -> None:
+    """Raises ConfigError unless it is a share that may be held out, or 0 for none."""
+    if isinstance(holdout, bool) or not isinstance(holdout, int | float) or not 0 <= holdout < MOST_HOLDOUT:
+        raise ConfigError(f"holdout: must be a share from 0 (none) to less than {MOST_HOLDOUT:g}, that of align, got {holdout!r}")
 
 
 def as_labels(values: Any) -> list[str | None]:

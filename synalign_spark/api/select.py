@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from synalign_spark.api.clear_errors import clear_errors
-from synalign_spark.api.frames import check_seed, frame_kind
+from synalign_spark.api.frames import check_holdout, check_seed, frame_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.config import Config
+from synalign_spark.core.defaults import HOLDOUT
 from synalign_spark.errors import DataError
 from synalign_spark.spark.columns import EARLIER_COLUMNS, TRACE_COLUMNS, RealColumns, sets_of
 
@@ -30,6 +31,7 @@ def select(
     embedding: str | None = None,
     id: str | None = None,
     weight: str | None = None,
+    holdout: float = HOLDOUT,
     seed: int = 0,
     earlier: Frame | None = None,
     **options: Any,
@@ -46,7 +48,10 @@ def select(
     text, label, embedding, id, weight: column names. embedding: a vector a row, of one width (then no model is needed);
     id: unique ids, by default the sha256 of the text, or of label and text; weight: how much a row counts in the
     share of its cluster, null is 1, rows of weight 0 are left out. Rows of one text (and label) count as one row.
-    seed: of the k-means sample, its start, and the choice of rows by hash.
+    holdout: share of the rows that are not shown and shape no cluster, by hash of their ids: those that ``align`` holds out of the same
+    rows with the same seed and ids (as it does unless it is given vectors alone), whose certificate is then about rows that nobody
+    was shown; 0 leaves none out. A label that loses all its rows by it is named in a warning.
+    seed: of the rows held out, the k-means sample, its start, and the choice of rows by hash.
     earlier: what earlier calls returned for the same rows and options, concatenated: this call goes on from the
     variance that they left, and shows other rows, or other sets of rows once all were shown.
     options: any key of the configuration's sections ``select``, ``cluster`` and ``embed``: rows_per_set, choice, alpha,
@@ -61,13 +66,14 @@ def select(
 
     >>> import pandas as pd
     >>> reviews = pd.DataFrame({"text": ["fine", "good", "bad", "dire"], "vec": [[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]})
-    >>> shown = select(reviews, n=2, embedding="vec", k=2, rows_per_set=1)
+    >>> shown = select(reviews, n=2, embedding="vec", k=2, rows_per_set=1, holdout=0)
     >>> sorted(shown["cluster_id"])
     [0, 1]
-    >>> more = select(reviews, n=2, embedding="vec", k=2, rows_per_set=1, earlier=shown)
+    >>> more = select(reviews, n=2, embedding="vec", k=2, rows_per_set=1, holdout=0, earlier=shown)
     >>> sorted([*shown["text"], *more["text"]])
     ['bad', 'dire', 'fine', 'good']"""
     check_seed(seed)
+    check_holdout(holdout)
     cfg = _configuration(n, options)
     if not isinstance(text, str):
         raise DataError(f"text: must name the column with the texts, which a language model is shown; got {text!r}")
@@ -79,12 +85,12 @@ def select(
     if kind == "pandas":
         from synalign_spark.api.select_pandas import select_pandas
 
-        shown = select_pandas(frame, columns, cfg, seed, earlier)
+        shown = select_pandas(frame, columns, cfg, seed, earlier, holdout)
     else:
         from synalign_spark.spark.explore import explore
 
         with clear_errors():
-            shown = frame.sparkSession.createDataFrame(explore(frame, columns, cfg, seed, earlier).shown)
+            shown = frame.sparkSession.createDataFrame(explore(frame, columns, cfg, seed, earlier, holdout).shown)
     return cast("Frame", shown)
 
 
@@ -97,7 +103,7 @@ def selection_trace(demonstrations: Frame) -> Frame:
 
     >>> import pandas as pd
     >>> one = pd.DataFrame({"text": ["a", "b"], "vec": [[1.0], [1.1]]})
-    >>> selection_trace(select(one, n=2, embedding="vec", k=1, rows_per_set=2))[["cluster_share", "coverage_after"]].to_dict("records")
+    >>> selection_trace(select(one, n=2, embedding="vec", k=1, rows_per_set=2, holdout=0))[["cluster_share", "coverage_after"]].to_dict("records")
     [{'cluster_share': 1.0, 'coverage_after': 1.0}]"""
     if missing := [name for name in TRACE_COLUMNS if name not in demonstrations.columns]:
         raise DataError(f"demonstrations: lack {', '.join(missing)}; give the whole frame that select() returned")

@@ -1,6 +1,7 @@
 """``select`` on a pandas frame: all in this process, no Spark and no Java."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,13 @@ import pandas as pd
 
 from synalign_spark.api.frames import as_labels, as_vectors, as_weights, encoded, smallest_of
 from synalign_spark.config import Config, EmbedConfig
+from synalign_spark.core.holdout import held_out
 from synalign_spark.core.keys import content_ids, unit
 from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY, Clustering, cluster_rows, count_labels, demonstrations
 from synalign_spark.core.sampling.lengths import COLUMNS, text_lengths
 from synalign_spark.core.sampling.strata import WEIGHT_STEPS, DemonstrationSet, PickedSet, demonstration_sets
 from synalign_spark.errors import DataError
-from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_sets
+from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_sets, check_shown
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -33,10 +35,12 @@ class _Rows:
     weights: Float64Array | None
 
 
-def select_pandas(real: pd.DataFrame, columns: RealColumns, cfg: Config, seed: int, earlier: pd.DataFrame | None) -> pd.DataFrame:
-    """:func:`synalign_spark.api.select.select` for pandas; cfg holds the options. Raises DataError for unusable rows."""
+def select_pandas(
+    real: pd.DataFrame, columns: RealColumns, cfg: Config, seed: int, earlier: pd.DataFrame | None, holdout: float
+) -> pd.DataFrame:  # fmt: skip
+    """:func:`synalign_spark.api.select.select` for pandas; cfg holds the options, holdout the share of the rows held out. Raises DataError for unusable rows."""
     columns.check(list(real.columns))
-    rows = _rows(real, columns, cfg.embed)
+    rows = _rows(real, columns, cfg.embed, seed, holdout)
     try:
         found = cluster_rows(rows.ids, rows.vectors, cfg.cluster, seed)
         before = [] if earlier is None else _picked_sets(earlier, rows, found)
@@ -51,8 +55,8 @@ def select_pandas(real: pd.DataFrame, columns: RealColumns, cfg: Config, seed: i
     return _frame(shown, rows, real.index, _lengths(sets, rows, found))
 
 
-def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig) -> _Rows:
-    """The rows of the frame, one an id, with their vectors."""
+def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig, seed: int, holdout: float) -> _Rows:
+    """The rows of the frame that are not held out, one an id, with their vectors."""
     texts: list[Any] = real[columns.text].tolist()
     labels = as_labels(real[columns.label]) if columns.label else [None] * len(real)
     weights = as_weights(real[columns.weight], columns.weight) if columns.weight else np.ones(len(real))
@@ -62,6 +66,7 @@ def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig) -> _R
     places_of: dict[str, list[int]] = {}
     for place in np.flatnonzero(weights > 0).tolist():
         places_of.setdefault(ids[place], []).append(place)
+    places_of = _shown(places_of, labels, seed, holdout)
     places = [same[0] for same in places_of.values()]
     steps = np.maximum(1.0, np.rint(weights / weights.max() * WEIGHT_STEPS))
     return _Rows(
@@ -72,6 +77,15 @@ def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig) -> _R
         _vectors(real[columns.embedding], list(places_of.values())) if columns.embedding else encoded([texts[i] for i in places], embedder),
         np.array([steps[same].sum() for same in places_of.values()]) if columns.weight else None,
     )
+
+
+def _shown(places_of: dict[str, list[int]], labels: Sequence[str | None], seed: int, holdout: float) -> dict[str, list[int]]:
+    """Places of the rows that are not held out, by id. Warns of labels that have none, raises DataError where there is none at all."""
+    held = dict(zip(places_of, held_out(seed, list(places_of), holdout).tolist(), strict=True))
+    n = Counter(labels[place] for same in places_of.values() for place in same)
+    n_held = Counter(labels[place] for key, same in places_of.items() if held[key] for place in same)
+    check_shown({label: (n[label], n_held[label]) for label in n})
+    return {key: places for key, places in places_of.items() if not held[key]}
 
 
 def _unusable(texts: list[Any], ids: pd.Series | None, weights: Float64Array) -> Unusable:

@@ -62,10 +62,11 @@ class AlignConfig(Section):
         description="Target share of each label in `weight` and in the rows drawn, of which a label that is not named gets none; null follows the corpus.",
     )
     holdout: float = Field(
-        0.2,
+        defaults.HOLDOUT,
         gt=0,
-        lt=0.5,
-        description="Share of the real rows that are held out: they shape no weight, and the certificate is measured on them.",
+        lt=defaults.MOST_HOLDOUT,
+        description="Share of the real rows that are held out, by hash of their ids: they are never shown to a language model and shape no "
+        "cluster, bandwidth or weight, and the certificate is measured on them.",
     )
     validation: float = Field(
         0.4, gt=0, lt=0.6, description="Share of the real rows in the second half that chooses lambda; each half validates the other."

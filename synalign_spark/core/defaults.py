@@ -64,6 +64,7 @@ LABEL_FLOOR = {"mmd_rule": 1.0, "ess_rule": 0.5}  # of the floor, for a single l
 WORSE_POINTS = 3  # the path ends after so many points that are worse than the best
 
 # Real rows
+HOLDOUT, MOST_HOLDOUT = 0.2, 0.5  # share held out: a fifth, as is usual, is 60 rows of 300, whose accuracy has an error of 6 points
 FEWEST_REAL_ROWS = 20  # a label with fewer keeps its base weights under a rule that validates, and is not split under any
 FEWEST_SPLIT_ROWS = 3  # the same where a split got fewer: its variance is not known
 BANDWIDTH_ROWS = 1_000  # half a million pairs, in 8 MB

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from synalign_spark.api.select import selection_trace
 from synalign_spark.config import ClusterConfig, Config, EmbedConfig, SelectConfig, SourceConfig
+from synalign_spark.core.defaults import HOLDOUT, MOST_HOLDOUT
 from synalign_spark.core.sampling.strata import posterior_sd
 from synalign_spark.ml.kmeans import Clustered, Float64Array
 from synalign_spark.ml.shared import TableWritable, with_columns, with_param, with_section
@@ -43,7 +44,11 @@ class _Explored(Clustered):
 @with_section("select", leave_out=["demonstration_sets"])
 @with_section("cluster")
 @with_param("n", "Demonstrations in all: n // rows_per_set sets.", 60, Annotated[int, Field(ge=1)])
-@with_param("seed", "Seed of the k-means sample, its start, and of the choice of rows by hash.", 0, int)
+@with_param("seed", "Seed of the rows held out, the k-means sample, its start, and of the choice of rows by hash.", 0, int)
+@with_param(
+    "holdout", "Share of the rows that are not shown and shape no cluster: those that an alignment with this seed holds out.",
+    HOLDOUT, Annotated[float, Field(ge=0, lt=MOST_HOLDOUT)],
+)  # fmt: skip
 @with_columns("id", "weight")
 class ExplorationSelector(
     _Explored, Estimator["ExplorationSelectorModel"], DefaultParamsReadable["ExplorationSelector"], DefaultParamsWritable
@@ -51,12 +56,12 @@ class ExplorationSelector(
     """Picks the clusters that a Gaussian process knows least about, and rows of them as demonstrations.
 
     The same as :func:`synalign_spark.api.select.select`, and a model besides, which tells how far the demonstrations reach.
-    Parameters: n, seed, text, label, embedding, id, weight, cluster_id, sq_distance, posterior_sd (columns), and the keys of
+    Parameters: n, seed, holdout, text, label, embedding, id, weight, cluster_id, sq_distance, posterior_sd (columns), and the keys of
     the configuration's sections ``select``, ``cluster`` and ``embed``.
 
     >>> from synalign_spark.ml import ExplorationSelector
     >>> reviews = spark.createDataFrame([("fine", [1.0, 0.1]), ("good", [1.0, 0.0]), ("bad", [0.0, 1.0])], "text string, vec array<float>")
-    >>> model = ExplorationSelector(embedding="vec", n=1, rows_per_set=1, k=2).fit(reviews)
+    >>> model = ExplorationSelector(embedding="vec", n=1, rows_per_set=1, k=2, holdout=0).fit(reviews)
     >>> [row.cluster_id for row in model.demonstrations.collect()]
     [0]
     >>> {row.text: round(row.posterior_sd, 2) for row in model.transform(reviews).collect()}
@@ -66,7 +71,7 @@ class ExplorationSelector(
         """See :func:`synalign_spark.spark.explore.explore`: what runs where, and what it raises."""
         columns = RealColumns(self.getText(), self.getLabel(), self.getEmbedding(), self.getId(), self.getWeight())
         cfg = self._configuration()
-        found = explore(dataset, columns, cfg, self.getSeed())
+        found = explore(dataset, columns, cfg, self.getSeed(), holdout=self.getHoldout())
         model = ExplorationSelectorModel()
         model.centroids, model.shown = found.clusters.centroids, found.shown
         model.uncertainty = _uncertainty(posterior_sd(found.clusters, cfg.select, found.sets))

@@ -68,12 +68,13 @@ class Step:
 
 
 # Format 2 of cluster, select, generate and align: columns were given the field's terms (cluster share, attribute set, label confidence, ...).
-# Format 3 of select and generate, 2 of resample: lengths of clusters, fields of rows, prompts, calls.reask_of.
+# Format 3 of cluster, 4 of select: rows that are held out shape no cluster and are not shown.
+# Format 3 of generate, 2 of resample: lengths of clusters, fields of rows, prompts, calls.reask_of.
 STEPS: tuple[Step, ...] = (
     Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
     Step("embed", "embed", ("embed",), ("ingest",), (tables.EMBEDDINGS,), {"origin": "real"}),
-    Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS), format=2),
-    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), format=3),
+    Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS), format=3),
+    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), format=4),
     Step(
         "generate",
         "generate",
@@ -113,7 +114,8 @@ def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
         flat["select.demonstration_sets"] = cfg.demonstration_sets
         if cfg.select.demonstration_sets == "auto" and cfg.generate.label_shares is not None:
             flat["generate.label_shares"] = cfg.generate.label_shares
-    if step.name == "generate" and cfg.generate.strategy != "imported":  # its gates learn from the rows that are not held out
+    gates = step.name == "generate" and cfg.generate.strategy != "imported"
+    if step.name in ("cluster", "select") or gates:  # they look at the rows that are not held out
         flat["align.holdout"] = cfg.align.holdout
     return flat
 

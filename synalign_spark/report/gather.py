@@ -17,7 +17,7 @@ from synalign_spark.report.downstream import LabelledRows
 from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
 from synalign_spark.report.projection import principal_plane
-from synalign_spark.spark.keys import unit
+from synalign_spark.spark.holdout import held_out
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 from synalign_spark.udfs.arrow import to_matrix
@@ -113,7 +113,7 @@ def _real_sample(lake: Reader, cfg: Config, total: int) -> pa.Table:
     n = max(cfg.report.map_rows, 2 * CHECK_ROWS if cfg.report.downstream else 0)
     rows = lake.read(tables.EMBEDDINGS, origin="real").select("doc_id", "label", "embedding")
     sample = measures.hash_sample(rows, n, total, cfg.run.seed, "report")
-    return _ordered(sample.withColumn("held_out", held_out(cfg)))
+    return _ordered(sample.withColumn("held_out", held_out(cfg.run.seed, cfg.align.holdout)))
 
 
 def _synthetic_sample(lake: Reader, cfg: Config, total: int, weights: DataFrame | None) -> pa.Table:
@@ -166,11 +166,6 @@ def _rows(rows: pa.Table, weight: Any) -> LabelledRows:
     return LabelledRows(
         to_matrix(rows["embedding"]), np.asarray(rows["label"].to_pylist(), dtype=str), ones if weight is None else weight.to_numpy()
     )
-
-
-def held_out(cfg: Config) -> Any:
-    """Whether a real row is held out of the alignment: the split of ``alignment.spark_side.real_side``, by hash of its id."""
-    return unit(cfg.run.seed, "align.split", "doc_id") < F.lit(cfg.align.holdout)
 
 
 def labels_with_holdout(certificate: list[Row]) -> set[str | None]:

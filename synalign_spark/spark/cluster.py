@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.config import ClusterConfig
 from synalign_spark.core.sampling.clusters import SAMPLE_KEY, by_number_of_rows, fit_sample, n_clusters
 from synalign_spark.core.sampling.kmeans import KMeansFit
 from synalign_spark.errors import DataError
+from synalign_spark.spark.holdout import held_out
 from synalign_spark.spark.keys import unit
 from synalign_spark.storage.tables import CENTROIDS
 from synalign_spark.udfs.arrow import from_matrix, to_matrix, widths_udf
@@ -30,30 +31,33 @@ class _Tally:
 
 
 @contextlib.contextmanager
-def cluster(embeddings: DataFrame, cfg: ClusterConfig, seed: int) -> Iterator[tuple[DataFrame, DataFrame]]:
+def cluster(embeddings: DataFrame, cfg: ClusterConfig, seed: int, holdout: float = 0.0) -> Iterator[tuple[DataFrame, DataFrame]]:
     """Yields ``centroids`` and ``clusters`` by their table contracts: ``with cluster(e, cfg, seed) as (centroids, clusters)``.
 
-    embeddings: doc_id, label, embedding (array<float>) of the real rows, one row a doc_id.
+    embeddings: doc_id, label, embedding (array<float>) of the real rows, one row a doc_id. holdout: share of the rows that shape no
+    cluster; every row gets its nearest centroid, and only rows that are not held out are counted.
     On the driver: at most ``cfg.sample_rows`` vectors, k centroids, k * labels counts. On the executors: the
     assignment, kept (memory, then disk) while the block lasts because it is read twice: to count and to write.
     Raises DataError for no rows, fewer rows than clusters, unusable vectors or vectors of different widths."""
-    n_rows = _check(embeddings)
-    fitted = _fit(embeddings, cfg, seed, n_rows)
+    held = held_out(seed, holdout)
+    n_rows = _check(embeddings, held)
+    fitted = _fit(embeddings.where(~held), cfg, seed, n_rows)  # each of its centroids is the nearest of some row
     assigned = embeddings.select("doc_id", "label", assign_udf(fitted.centroids)("embedding").alias("at"))
     assigned = assigned.select("doc_id", "label", "at.cluster_id", "at.sq_distance").persist()
     try:
-        tally = _tally(assigned, len(fitted.centroids))
+        tally = _tally(assigned.where(~held), len(fitted.centroids))
         kept, renumbered = by_number_of_rows(tally.rows, fitted.centroids)
         yield _centroids(embeddings, fitted.centroids, tally, kept), _renumbered(assigned, renumbered)
     finally:
         assigned.unpersist()
 
 
-def _check(embeddings: DataFrame) -> int:
-    """The number of rows, after one pass that looks at every vector. Raises DataError where k-means could not run."""
+def _check(embeddings: DataFrame, held: Column) -> int:
+    """The number of rows that are not held out, after one pass that looks at every vector. Raises DataError where k-means could not run."""
     width = widths_udf()("embedding").alias("width")
-    found = embeddings.select(width).agg(
+    found = embeddings.select(width, held.alias("held")).agg(
         F.count("*").alias("rows"),
+        F.count_if(~F.col("held")).alias("shown"),
         F.count_if(F.col("width") < 1).alias("unusable"),
         F.min("width").alias("narrow"),
         F.max("width").alias("wide"),
@@ -67,7 +71,9 @@ def _check(embeddings: DataFrame) -> int:
         )
     if seen["narrow"] != seen["wide"]:
         raise DataError(f"cluster: embeddings of width {seen['narrow']} and {seen['wide']} in one table; run `embed` again with one model")
-    return int(seen["rows"])
+    if not seen["shown"]:
+        raise DataError(f"cluster: all {seen['rows']} real rows are held out; add rows, or lower align.holdout")
+    return int(seen["shown"])
 
 
 def _fit(embeddings: DataFrame, cfg: ClusterConfig, seed: int, n_rows: int) -> KMeansFit:

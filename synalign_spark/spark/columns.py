@@ -1,8 +1,10 @@
 """Which columns of a frame hold what, and what its rows must not be. Imports no Spark: calls in process use it too."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from synalign_spark.core.holdout import lost_in_words, lost_labels
 from synalign_spark.core.sampling.lengths import COLUMNS
 from synalign_spark.core.sampling.strata import DemonstrationSet, PickedSet
 from synalign_spark.errors import ConfigError, DataError
@@ -72,6 +74,15 @@ def check_earlier(missing: int, total: int) -> None:
             f"earlier: {missing} of {total} demonstrations are not in the cluster that they were picked from; "
             "give the same rows, seed and clustering options as in the rounds before, or start again without earlier"
         )
+
+
+def check_shown(rows: Mapping[str | None, tuple[int, int]]) -> None:
+    """Raises DataError where every row is held out, and warns of labels of which every row is. rows: by label, (rows, of them held out)."""
+    total, held = (sum(counts) for counts in zip(*rows.values(), strict=True))
+    if total == held:
+        raise DataError(f"holdout: all {total} rows are held out; give more rows, another seed, or holdout=0 to show every row")
+    if lost := lost_labels(rows):
+        warnings.warn(f"select: {lost_in_words(lost)} (holdout)", stacklevel=2)
 
 
 def sets_of(n: int, rows_per_set: int) -> int:

@@ -11,8 +11,9 @@ from pyspark.sql import functions as F
 from synalign_spark.config import Config, EmbedConfig
 from synalign_spark.core.sampling.strata import WEIGHT_STEPS, DemonstrationSet, LabelClusters
 from synalign_spark.spark.cluster import cluster
-from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n
+from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_shown
 from synalign_spark.spark.embed import encoding_tasks
+from synalign_spark.spark.holdout import held_out, held_out_by_label
 from synalign_spark.spark.keys import content_id, labelled_content_id
 from synalign_spark.spark.lengths import with_lengths
 from synalign_spark.spark.select import choose_sets, demonstrations, label_clusters, most_places, picked_sets, sets_table
@@ -32,15 +33,18 @@ class Exploration:
     shown: pa.Table
 
 
-def explore(frame: DataFrame, columns: RealColumns, cfg: Config, seed: int, earlier: DataFrame | None = None) -> Exploration:
+def explore(
+    frame: DataFrame, columns: RealColumns, cfg: Config, seed: int, earlier: DataFrame | None = None, holdout: float = 0.0
+) -> Exploration:
     """One round of exploration-aware sampling over the rows of a DataFrame.
 
-    columns: without an embedding column texts are embedded by ``cfg.embed``; earlier: demonstrations of the rounds before.
+    columns: without an embedding column texts are embedded by ``cfg.embed``; earlier: demonstrations of the rounds before;
+    holdout: share of the rows that are not shown and shape no cluster.
     Rows of one id count once; rows of weight 0 are left out; a null weight counts as 1.
     In this call: a check, the embedding (kept on the executors while the call lasts), k-means and the choice of rows.
     On the driver: the sample that k-means is fitted on, the centroids and the rows shown.
     Raises DataError for rows that cannot be used, ConfigError for an embedder that cannot be."""
-    rows = _rows(frame, columns, cfg.embed).persist()
+    rows = _rows(frame, columns, cfg.embed, seed, holdout).persist()
     try:
         with cluster(rows.select("doc_id", "label", "embedding"), cfg.cluster, seed) as (centroids, assigned):
             clusters = label_clusters(centroids)
@@ -58,8 +62,8 @@ def explore(frame: DataFrame, columns: RealColumns, cfg: Config, seed: int, earl
         rows.unpersist()
 
 
-def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig) -> DataFrame:
-    """doc_id, text, label, embedding and share_steps: one row an id. Checks all rows in one pass."""
+def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig, seed: int, holdout: float) -> DataFrame:
+    """doc_id, text, label, embedding and share_steps of the rows that are not held out: one row an id. Checks all rows."""
     columns.check(frame.columns)
     text = user_column(columns.text).cast("string")
     label = label_column(frame, columns.label) if columns.label else F.lit(None).cast("string")
@@ -78,7 +82,9 @@ def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig) -> Data
     steps = F.greatest(F.lit(1), F.rint(F.col("weight") / F.lit(heaviest) * F.lit(WEIGHT_STEPS))).cast("long")
     # Of one id text and label are the same; where vectors differ the smallest is taken, so that no order shows.
     same = [F.min(name).alias(name) for name in ("text", "label", *(["embedding"] if columns.embedding else []))]
-    rows = named.where(F.col("weight") > 0).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
+    counted = named.where(F.col("weight") > 0)
+    check_shown(held_out_by_label(counted, seed, holdout))
+    rows = counted.where(~held_out(seed, holdout)).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
     if columns.embedding:
         return rows
     spread = rows.repartition(encoding_tasks(frame.sparkSession, n_rows), "doc_id")

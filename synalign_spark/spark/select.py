@@ -47,7 +47,7 @@ def select(
 ) -> tuple[DataFrame, DataFrame]:
     """``demonstrations`` and ``selection_trace`` of ``n_sets`` demonstration sets, by their table contracts.
 
-    centroids, clusters, corpus: the tables of those names. earlier: selection_trace of the rounds before; the new
+    centroids, clusters, corpus: the tables of those names, of clusters the rows that may be shown. earlier: selection_trace of the rounds before; the new
     ones go on from the variance that they left, and a cluster picked again shows other rows.
     Where rows have labels, clusters are picked within each label and rows without one are left out. The sets are shared out by
     ``shares`` of the labels, or by ``quota``, at least one a label. Fewer come back where there are no more different

@@ -52,11 +52,11 @@ EMBEDDINGS = Table(
 )  # fmt: skip
 
 CENTROIDS = Table(
-    "centroids", "cluster", "The k-means centroids.", ("cluster_id",),
+    "centroids", "cluster", "The k-means centroids, and the rows that are not held out.", ("cluster_id",),
     (
         Column("cluster_id", "int", "0 .. k-1, by falling number of rows, ties by coordinates"),
         Column("centroid", "array<double>", "mean of the cluster's embeddings"),
-        Column("n_rows", "bigint", "rows assigned to it"),
+        Column("n_rows", "bigint", "rows assigned to it, those held out left aside, as in the columns below"),
         Column("share", "double", "share of the corpus assigned to it"),
         Column("label_counts", "map<string,bigint>", "rows per label; empty without labels"),
         Column("inertia", "double", "sum of squared distances of its rows"),

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import synalign_spark as sa
+from synalign_spark.core.holdout import held_out
 from synalign_spark.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,27 @@ def test_weights_stand_beside_the_rows_as_they_were_given(whole):
         assert of_label["weight"].sum() == pytest.approx((REAL["label"] == label).mean())
     first_topic = frame["text"].str.contains("dull|warm")
     assert frame.loc[first_topic, "weight"].sum() > 0.65, "real rows have eight in ten of it, synthetic ones five"
+
+
+@pytest.mark.parametrize("kind", ["pandas", pytest.param("spark", marks=pytest.mark.slow)])
+def test_what_held_out_rows_say_changes_no_bandwidth_and_no_weight(spark, kind):
+    real = REAL.assign(id=[f"real {i}" for i in range(len(REAL))])
+    held = held_out(0, real["id"].tolist(), 0.2)
+    other = np.float32([0.6, 0.8, *[0.0] * 10])
+    changed = real.assign(
+        text=real["text"].where(~held, "another"), vec=[other if out else x for x, out in zip(real["vec"], held, strict=True)]
+    )
+    found = []
+    for frame in (real, changed):
+        frames = [frame, SYNTHETIC.assign(id=SYNTHETIC["text"])]
+        result = sa.align(
+            *(frames if kind == "pandas" else [as_spark(spark, one) for one in frames]), label="label", embedding="vec", id="id", **SMALL
+        )
+        found.append((result.certificate, by_text(result.weights if kind == "pandas" else result.weights.toPandas(), "sample_weight")))
+    (before, weights), (after, again) = found
+    assert after.bandwidths == before.bandwidths
+    assert again == weights
+    assert after.exact_mmd2_after != before.exact_mmd2_after
 
 
 def test_sample_weights_have_mean_one_beside_real_rows(whole):

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from synalign_spark.api.select import select, selection_trace
+from synalign_spark.core.holdout import held_out
+from synalign_spark.core.keys import content_ids
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import DEMONSTRATIONS, SELECTION_TRACE
 
@@ -85,6 +87,39 @@ def test_ids_of_the_user_are_kept():
     real = corpus(30).assign(number=np.arange(30) + 500)
     shown = select(real, n=4, id="number", **OPTIONS)
     assert shown["doc_id"].tolist() == real.loc[shown.index, "number"].astype(str).tolist()
+
+
+def test_no_row_that_align_holds_out_is_shown():
+    real = corpus(200).assign(id=[f"row {i}" for i in range(200)])
+    shown = select(real, n=40, label="class", id="id", seed=3, **OPTIONS)
+    assert len(shown) == 40
+    assert not held_out(3, shown["doc_id"].tolist(), 0.2).any()
+    everything = select(real, n=40, label="class", id="id", seed=3, holdout=0, **OPTIONS)
+    assert held_out(3, everything["doc_id"].tolist(), 0.2).any(), "otherwise nothing is shown here"
+
+
+def test_what_held_out_rows_say_changes_nothing():
+    real = corpus(200).assign(id=[f"row {i}" for i in range(200)])
+    held = held_out(0, real["id"].tolist(), 0.2)
+    others = corpus(200, seed=9)
+    changed = real.assign(
+        body=real["body"].where(~held, "something else entirely"), vec=[other if out else x for x, other, out in zip(real["vec"], others["vec"], held, strict=True)]
+    )  # fmt: skip
+    options = OPTIONS | {"k": "auto", "alpha": 1.0, "label": "class", "id": "id", "n": 40}
+    pd.testing.assert_frame_equal(select(changed, **options), select(real, **options))
+
+
+def test_a_label_that_is_held_out_as_a_whole_is_named():
+    real = corpus(60)
+    ids = content_ids(real["body"].tolist(), ["rare"] * 60)
+    lost = real[held_out(0, ids, 0.2)][:2].assign(**{"class": "rare"})
+    with pytest.warns(UserWarning, match=r"every row of label rare \(2\) is held out"):
+        shown = select(pd.concat([real, lost]), n=8, label="class", **OPTIONS)
+    assert set(shown["label"]) == {"good", "bad"}
+    with pytest.raises(DataError, match="all 2 rows are held out; give more rows"):
+        select(lost, n=2, label="class", **OPTIONS)
+    with pytest.raises(ConfigError, match="holdout: must be a share from 0"):
+        select(real, n=8, **OPTIONS, holdout=0.5)
 
 
 def test_texts_are_embedded_where_there_are_no_vectors():

@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from rich.console import Console
 
 from synalign_spark.config.files import load, validate
+from synalign_spark.core.holdout import held_out
 from synalign_spark.errors import DataError, LakeError
 from synalign_spark.pipeline.runner import run_pipeline
 from synalign_spark.pipeline.terminal import Terminal
@@ -50,6 +51,16 @@ def test_the_weights_bring_the_rows_closer_to_held_out_real_ones(finished):
     whole = parquet(finished[0], tables.CERTIFICATE).filter(pc.field("label").is_null()).to_pylist()[0]
     assert whole["mmd2_after"] <= whole["mmd2_before"] + whole["mmd2_before_error"]
     assert whole["relative_gap"] <= 1e-6
+
+
+def test_no_demonstration_is_held_out(finished):
+    lake, manifest = finished
+    shown = parquet(lake, tables.DEMONSTRATIONS)["doc_id"].to_pylist()
+    assert shown
+    assert not held_out(0, shown, 0.2).any()
+    held = held_out(0, parquet(lake, tables.CORPUS)["doc_id"].to_pylist(), 0.2)
+    assert manifest["select"]["summary"]["rows_held_out"] == held.sum() > 0
+    assert pc.sum(parquet(lake, tables.CENTROIDS)["n_rows"]).as_py() == (~held).sum()
 
 
 def test_a_second_run_starts_no_spark(finished, corpora):

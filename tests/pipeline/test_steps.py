@@ -180,8 +180,11 @@ def test_an_address_that_an_earlier_release_left_whole_is_the_same_and_is_not_re
     assert settings_of(steps.BY_NAME["generate"], at("http://h/v1"))["generate.llm.base_url"] == "http://h/v1"
 
 
-def test_other_held_out_rows_generate_anew():
-    """The gates learn from the rows that are not held out; with another share those that a gate has learned from might be."""
+def test_other_held_out_rows_cluster_and_select_anew():
+    """With another share those that were shown, or that a gate has learned from, might be held out."""
     manifest = finished(config(align={"holdout": 0.2}))
     assert pending(config(align={"holdout": 0.2}), manifest) == []
-    assert pending(config(align={"holdout": 0.4}), manifest)[0] == "generate"
+    changed = config(align={"holdout": 0.4})
+    assert pending(changed, manifest) == ["cluster", "select", "generate", "embed-synthetic", "align", "resample", "report"]
+    with pytest.raises(LakeError, match=r"select: align.holdout was 0.2, is now 0.4"):
+        refuse_foreign_lake(step_states(changed, manifest, {}), changed)

@@ -6,6 +6,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from synalign_spark.config import ClusterConfig
+from synalign_spark.core.holdout import held_out
 from synalign_spark.core.sampling.neighbours import nearest
 from synalign_spark.errors import DataError
 from synalign_spark.spark.cluster import cluster
@@ -31,8 +32,8 @@ def frame(spark, x, labels=None):
     )
 
 
-def results(df, cfg=CONFIG, seed=0):
-    with cluster(df, cfg, seed) as (centroids, clusters):
+def results(df, cfg=CONFIG, seed=0, holdout=0.0):
+    with cluster(df, cfg, seed, holdout) as (centroids, clusters):
         return centroids.orderBy("cluster_id").toArrow(), clusters.orderBy("doc_id").toArrow()
 
 
@@ -68,6 +69,28 @@ def test_centroid_rows_add_up(clustered):
     for cluster_id, counts in enumerate(centroids["label_counts"].to_pylist()):
         at = [row["label"] for row in clusters.to_pylist() if row["cluster_id"] == cluster_id]
         assert dict(counts) == {label: at.count(label) for label in set(at)}
+
+
+def test_held_out_rows_have_a_cluster_and_shape_none(spark):
+    x, cfg = vectors(), ClusterConfig(sample_rows=150)
+    held = held_out(0, [hashlib.sha256(str(i).encode()).hexdigest() for i in range(N)], 0.25)
+    centroids, clusters = results(frame(spark, x), cfg, holdout=0.25)
+    assert sum(centroids["n_rows"].to_pylist()) == (~held).sum()
+    assert len(clusters) == N
+    changed = x.copy()
+    changed[held] = 7.0
+    again, moved = results(frame(spark, changed), cfg, holdout=0.25)
+    assert again == centroids
+    assert [row for row in moved.to_pylist() if row in clusters.to_pylist()] == [
+        row for row in clusters.to_pylist() if not held_out(0, [row["doc_id"]], 0.25)[0]
+    ]
+    with pytest.raises(DataError, match=r"all 1 real rows are held out; add rows, or lower align\.holdout"):
+        results(
+            frame(spark, x).where(
+                F.col("doc_id") == next(row["doc_id"] for row in clusters.to_pylist() if held_out(0, [row["doc_id"]], 0.25)[0])
+            ),
+            holdout=0.25,
+        )
 
 
 def test_types_are_those_of_the_contracts(labelled, spark):

@@ -8,9 +8,9 @@ from synalign_spark.storage import tables
 
 
 def run(ctx: Context) -> Summary:
-    """Clusters the real rows and writes both tables."""
+    """Clusters the real rows and writes both tables; rows that are held out shape no cluster and are not counted."""
     embeddings = ctx.lake.read(tables.EMBEDDINGS, origin="real")
-    with cluster(embeddings, ctx.cfg.cluster, ctx.cfg.run.seed) as (centroids, clusters):
+    with cluster(embeddings, ctx.cfg.cluster, ctx.cfg.run.seed, ctx.cfg.align.holdout) as (centroids, clusters):
         ctx.lake.write(tables.CENTROIDS, centroids)
         ctx.lake.write(tables.CLUSTERS, clusters)
         seen = centroids.agg(

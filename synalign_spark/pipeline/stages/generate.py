@@ -8,12 +8,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark.alignment.sides import REAL_NUMBERS
 from synalign_spark.config import SourceConfig
 from synalign_spark.core.copy_index import CopyIndex
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.pipeline.context import Context, Summary
-from synalign_spark.spark.keys import unit
+from synalign_spark.spark.holdout import held_out
 from synalign_spark.spark.real_rows import copy_lookup, sample_rows
 from synalign_spark.storage.paths import RunPaths
 from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, PROMPTS, REFUSALS, REJECTS, SYNTHETIC
@@ -74,7 +73,7 @@ def real_profile(ctx: Context, n_rows: int) -> "RealProfile":
 
     corpus = ctx.lake.read(CORPUS)
     seed, copied = ctx.cfg.run.seed, "copied" in ctx.cfg.generate.gates
-    fit = corpus.where(unit(seed, REAL_NUMBERS["u_split"], "doc_id") >= ctx.cfg.align.holdout)
+    fit = corpus.where(~held_out(seed, ctx.cfg.align.holdout))
     return RealProfile(tuple(sample_rows(fit, n_rows, SAMPLE_ROWS, seed)), copy_lookup(corpus) if copied else CopyIndex.of_texts([]))
 
 

@@ -1,0 +1,45 @@
+"""Which real rows are held out: one rule for selection, prompts, bandwidth, gates, weights and certificate.
+
+A row is held out by a hash of its id and the run's seed. Nothing that is chosen looks at such a row, so that the certificate is
+measured on rows that no language model was shown and no weight was shaped by. The same as column expressions:
+:mod:`synalign_spark.spark.holdout`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from synalign_spark.core.keys import unit
+
+SPLIT_KEY = "align.split"  # purpose of the random numbers
+HOLDOUT, VALIDATION, FIT = "holdout", "validation", "fit"
+
+
+def held_out(seed: int, ids: Sequence[str], holdout: float) -> npt.NDArray[np.bool_]:
+    """Whether each row is held out, (n,). ids: n texts; holdout: share of the rows.
+
+    >>> held_out(0, ["a", "b", "c", "d"], 0.4).tolist()
+    [False, False, True, False]"""
+    found: npt.NDArray[np.bool_] = unit(seed, SPLIT_KEY, ids) < holdout
+    return found
+
+
+def splits(seed: int, ids: Sequence[str], holdout: float, validation: float) -> npt.NDArray[np.str_]:
+    """The split of each row, (n,): HOLDOUT, VALIDATION or FIT. ids: n texts; holdout, validation: shares of the rows."""
+    u = unit(seed, SPLIT_KEY, ids)
+    return np.where(u < holdout, HOLDOUT, np.where(u < holdout + validation, VALIDATION, FIT))
+
+
+def lost_labels(rows: Mapping[str | None, tuple[int, int]]) -> dict[str, int]:
+    """Labels of which every row is held out, and how many rows that is. rows: by label, (rows, of them held out).
+
+    >>> lost_labels({"good": (10, 2), "rare": (1, 1), None: (3, 3)})
+    {'rare': 1}"""
+    return {label: n for label, (n, held) in sorted(rows.items(), key=lambda row: row[0] or "") if label is not None and n and n == held}
+
+
+def lost_in_words(lost: Mapping[str, int]) -> str:
+    """What it means for the selection that every row of some labels is held out, and the fix."""
+    shown = ", ".join(f"{label} ({n})" for label, n in list(lost.items())[:10])
+    return f"every row of label {shown} is held out, so that none is shown; give more rows of it, another seed, or a smaller share held out"

@@ -1,0 +1,24 @@
+"""Which real rows are held out, as column expressions; the rule stands in :mod:`synalign_spark.core.holdout`."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from synalign_spark.core.holdout import FIT, HOLDOUT, SPLIT_KEY, VALIDATION
+from synalign_spark.spark.keys import unit
+
+
+def held_out(seed: int, holdout: float, doc_id: Column | str = "doc_id") -> Column:
+    """Whether a real row is held out. holdout: share of the rows, 0 for none."""
+    return unit(seed, SPLIT_KEY, doc_id) < F.lit(holdout)
+
+
+def split(seed: int, holdout: float, validation: float) -> Column:
+    """The split of a real row: HOLDOUT, VALIDATION or FIT."""
+    u = unit(seed, SPLIT_KEY, "doc_id")
+    return F.when(u < F.lit(holdout), HOLDOUT).when(u < F.lit(holdout + validation), VALIDATION).otherwise(FIT)
+
+
+def held_out_by_label(rows: DataFrame, seed: int, holdout: float) -> dict[str | None, tuple[int, int]]:
+    """Rows, and of them those held out, by label; a row a label reaches the driver. rows: doc_id, label."""
+    counted = rows.groupBy("label").agg(F.count("*").alias("n"), F.count_if(held_out(seed, holdout)).alias("held")).toArrow().to_pylist()
+    return {row["label"]: (row["n"], row["held"]) for row in counted}

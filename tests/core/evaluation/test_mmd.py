@@ -114,7 +114,7 @@ def test_fitted_weights_look_nearer_on_their_own_rows_by_the_optimism():
         said.append(optimism(x, weight, cases.BANDWIDTHS, cases.FITTED_LAMBDA, 1 / squares))
     error = np.std(seen, ddof=1) / np.sqrt(40)
     assert np.mean(seen) > 3 * error
-    assert np.mean(said) == pytest.approx(np.mean(seen), abs=3 * error, rel=0.15)
+    assert 0.7 * np.mean(seen) < np.mean(said) < np.mean(seen) + 3 * error, "nearly all of it, and not more"
 
 
 def test_constant_and_almost_constant_vectors_are_recognised():
@@ -125,3 +125,9 @@ def test_constant_and_almost_constant_vectors_are_recognised():
     mostly = np.where(np.arange(100)[:, None] % 5 == 0, x, 1.0)  # four of five rows are one
     assert nearly_equal(mostly[rng.permutation(100)])
     assert not nearly_equal(np.where(np.arange(100)[:, None] % 5 == 0, 1.0, x))
+
+
+def test_rows_that_no_others_resemble_leave_no_optimism():
+    """In 300 dimensions no weight of other rows can undo the noise of one; a spectrum with the row itself in it would say so."""
+    x = np.random.default_rng(0).standard_normal((60, 300)).astype(np.float32)
+    assert optimism(x, np.ones(60), [24.0], cases.FITTED_LAMBDA, 60.0) < 0.1 * 2 * 0.5 / 60, "a tenth of 2 tr C / ess"

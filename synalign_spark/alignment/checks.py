@@ -16,7 +16,7 @@ import pyarrow as pa
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
 from synalign_spark.alignment.samples import RealSample
 from synalign_spark.alignment.tables import Outcome
-from synalign_spark.core.defaults import FEWEST_TEST_ROWS, PERMUTATIONS_A_TEST
+from synalign_spark.core.defaults import FEWEST_TEST_ROWS, FEWEST_WHOLE_ROWS, PERMUTATIONS_A_TEST
 from synalign_spark.core.evaluation.certificate import Checked
 from synalign_spark.core.evaluation.mmd import Stratified, compare, measurable
 from synalign_spark.core.evaluation.optimism import optimism
@@ -26,7 +26,6 @@ from synalign_spark.core.groups import ALL, label_of
 from synalign_spark.udfs.arrow import to_matrix
 
 WHOLE = "whole"
-FEWEST_WHOLE_ROWS = 25  # of a label in the check over all rows, where it has so many
 
 Mask = npt.NDArray[np.bool_]
 Float64Array = npt.NDArray[np.float64]
@@ -86,6 +85,8 @@ def run_checks(
 
 @dataclass(frozen=True)
 class _Checks:
+    """What all checks of a run have in common."""
+
     outcomes: Mapping[str, Outcome]
     bandwidths: tuple[float, ...]
     permutations: int
@@ -151,9 +152,8 @@ def _real(sample: RealSample) -> Drawn:
     group = np.asarray(table.column("grp").to_pylist(), dtype=object)
     weight, u = table.column("prior").to_numpy(), table.column("u").to_numpy()
     rate = {name: sample.held_out_rates[name] / max(float(weight[group == name].max()), 1e-300) for name in set(group)}
-    kept = u < weight * np.array(
-        [rate[name] for name in group], dtype=np.float64
-    )  # u is uniform below the rate, and each row decides alone
+    likely = weight * np.array([rate[name] for name in group], dtype=np.float64)
+    kept = u < likely  # u is uniform below the rate, and each row decides alone
     return Drawn(to_matrix(table.column("embedding")), group, weight, weight, kept, kept)
 
 

@@ -77,7 +77,7 @@ def align_sides(
         solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
         checks = run_checks(rows, real_sample, solved, outcomes, features.bandwidths, cfg.certificate_rows, cfg.permutations, seed)
         weights = rows.weights(solved)
-    certificate = certificate_rows(outcomes, checks, features, cfg.permutations, seconds, counts.unmatched, strength)
+    certificate = certificate_rows(outcomes, checks, features, seconds, counts.unmatched, strength)
     for row in certificate:
         report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
     differences = {group: _difference(means[group], outcomes.get(group)) for group in means}

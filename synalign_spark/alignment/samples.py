@@ -110,7 +110,7 @@ def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignC
     if cfg.bandwidth == "median":
         splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
         draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
-    columns = ["doc_id", "label", "grp", "split", "u_whole", "u_bandwidth", "prior", "embedding", *(["text"] if validating else [])]
+    columns = ["doc_id", "label", "grp", "split", "u", "u_whole", "u_bandwidth", "prior", "embedding", *(["text"] if validating else [])]
     rows = real.sample(draws, columns)
     if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):
         draws["bandwidth"] = replace(

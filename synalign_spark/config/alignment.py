@@ -93,8 +93,13 @@ class AlignConfig(Section):
     )
     tasks: Positive | Literal["auto"] = Field("auto", description="Barrier tasks; auto is all that can run at once.")
     peer_timeout_s: float = Field(600.0, gt=0, description="Seconds that a barrier task waits for the others before the stage fails.")
-    certificate_rows: Positive = Field(2_000, description="Rows a side of the exact MMD and the permutation test.")
-    permutations: Positive = Field(200, description="Permutations of the test.")
+    certificate_rows: Positive = Field(
+        2_000,
+        description="Rows a side, of a label and over all, that the certificate compares; its tests draw half as many synthetic rows at most.",
+    )
+    permutations: Positive = Field(
+        200, description=f"Permutations of each test; with labels {defaults.PERMUTATIONS_A_TEST} for each of them, if that is more."
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> "AlignConfig":

@@ -77,4 +77,12 @@ FEWEST_SAMPLE_ROWS = 1_000  # of each label
 # The certificate
 TEST_LEVEL = 0.05
 FEWEST_TEST_ROWS = 5  # a side; a test on fewer says nothing
-MOST_CERTIFICATE_ROWS = 40_000  # a side, over all labels, on the driver
+FEWEST_HALF_ROWS = 3  # of a half that the floor compares: without one of them two are left, and no pair otherwise
+LARGEST_ROW_SHARE = 0.5  # of its weight that one row may have where a distance is measured: beyond it there are no two rows to compare
+INTERVAL_ERRORS = 1.959964  # standard errors on each side of a 95% interval
+POWER_ERRORS = 0.841621  # standard errors above the critical value, of a difference that is found with a power of 80%
+FEWEST_WHOLE_ROWS = 25  # of a label in the check over all rows, where it has so many: its weight is its share, however many they are
+MOST_CERTIFICATE_ROWS = 20_000  # a side, over all labels, on the driver: 24 labels of as many rows as it allows take 8 CPU seconds
+PERMUTATIONS_A_TEST = 40  # times the number of tests that Holm's correction looks at: the smallest p-value is half of what it asks for
+OPTIMISM_ROWS = 500  # that the correction for fitted weights looks at: 0.02 s a label
+SAME_VECTOR = 1e-3  # a distance below it, relative to the norm, is none: real sentences are 0.3 apart or more, equal ones 1e-6

@@ -44,18 +44,11 @@ TABLES = {
 
 
 def certificate():
-    figures = ("lambda", "mmd2_fit_before", "mmd2_fit_after", "mmd2_holdout_before", "mmd2_holdout_after", "exact_mmd2_before", "exact_mmd2_after",
-               "p_value_before", "p_value_after", "exact_mmd2_error", "p_value_error", "label_confidence_exponent", "density_ratio_exponent", "mixing_weight", "dual_value", "duality_gap", "relative_gap", "ess", "max_weight", "seconds")  # fmt: skip
-    columns = {name: [0.5, 0.5] for name in figures} | {
-        "lambda": [float("inf"), 0.1],
-        "ess": [2.0, 2.0],
-        "p_value_after": [float("nan")] * 2,
-    }
-    counts = {
-        name: pa.array([3, 3], pa.int64())
-        for name in ("n_synthetic", "n_real_fit", "n_real_holdout", "n_features", "n_permutations", "n_tested", "passes", "sample_passes")
-    }
-    return columns | counts | {"label": ["a", None], "rule": ["mmd_rule"] * 2, "bandwidths": [[1.0]] * 2, "verdict": ["part", "close"]}
+    kinds = {"double": pa.float64(), "int": pa.int64(), "bigint": pa.int64(), "boolean": pa.bool_()}
+    values = {"double": 0.5, "int": 3, "bigint": 3, "boolean": True}
+    columns = {c.name: pa.array([values[c.dtype]] * 2, kinds[c.dtype]) for c in tables.CERTIFICATE.columns if c.dtype in kinds}
+    columns |= {"lambda": [float("inf"), 0.1], "ess": [2.0, 2.0], "p_value_after": [float("nan")] * 2}
+    return columns | {"label": ["a", None], "rule": ["mmd_rule"] * 2, "bandwidths": [[1.0]] * 2, "verdict": ["part", "close"]}
 
 
 @pytest.fixture(scope="module", params=["delta", "parquet"])

@@ -43,7 +43,7 @@ PARTIAL = pa.schema(
     ]
 )
 PARTIAL_DDL = "grp string, shift double, total double, squares double, rows bigint, features array<double>"
-DRAWN_DDL = "grp string, doc_id string, u_whole double, before bigint, after bigint, embedding array<float>"
+DRAWN_DDL = "grp string, doc_id string, u double, u_whole double, base_weight double, weight double, embedding array<float>"
 
 
 class SparkRows:

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from synalign_spark.core.evaluation.certificate import copies_by_weight
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.solver.device_shard import DeviceShard, row_builder
 from synalign_spark.core.solver.row_shard import RowBuilder, RowShard
@@ -24,9 +23,10 @@ DRAWN = pa.schema(
     [
         ("grp", pa.string()),
         ("doc_id", pa.string()),
+        ("u", pa.float64()),
         ("u_whole", pa.float64()),
-        ("before", pa.int64()),
-        ("after", pa.int64()),
+        ("base_weight", pa.float64()),
+        ("weight", pa.float64()),
         ("embedding", pa.list_(pa.float32())),
     ]
 )
@@ -34,7 +34,7 @@ DRAWN = pa.schema(
 
 @dataclass(frozen=True)
 class Solved:
-    """What turns a row of a group into its weight. share: of the group among the labels; draws: rows of the certificate's sample."""
+    """What turns a row of a group into its weight. share: of the group among the labels; draws: rows of the certificate's sample of it, about."""
 
     theta: Float64Array
     log_partition: float
@@ -51,7 +51,7 @@ class Rows(Protocol):
         ...
 
     def draw(self, solved: Mapping[str, Solved]) -> pa.Table:
-        """About ``draws`` rows a group by the weights that they came with and by weight: see DRAWN for the columns."""
+        """About ``draws`` rows a group, each once, by the mean of the weights that they came with and of their weights: see DRAWN for the columns."""
         ...
 
     def weights(self, solved: Mapping[str, Solved]) -> Any:
@@ -93,13 +93,12 @@ def weights_batch(
 
 def drawn_batch(batch: pa.Table | pa.RecordBatch, x: npt.NDArray[np.float32], group: npt.NDArray[np.object_], w: Float64Array, q: Float64Array,
                 solved: Mapping[str, Solved]) -> list[pa.Array]:  # fmt: skip
-    """Columns of DRAWN: the rows that come at least once."""
+    """Columns of DRAWN: a row is there with the probability draws * (w + q) / 2, or 1; every row decides alone, by its own number."""
     u = batch.column("u").to_numpy(zero_copy_only=False)
     draws = np.array([solved[name].draws for name in group], dtype=np.float64)
-    before, after = copies_by_weight(q, draws, u), copies_by_weight(w, draws, u)
-    kept = np.flatnonzero(before + after)
-    names = [batch.column(name).take(pa.array(kept)) for name in ("grp", "doc_id", "u_whole")]
-    return [*names, pa.array(before[kept]), pa.array(after[kept]), from_matrix(x[kept])]
+    kept = np.flatnonzero(u < draws * (w + q) / 2.0)
+    names = [batch.column(name).take(pa.array(kept)) for name in ("grp", "doc_id", "u", "u_whole")]
+    return [*names, pa.array(q[kept]), pa.array(w[kept]), from_matrix(x[kept])]
 
 
 def in_order(table: pa.Table) -> tuple[pa.Table, npt.NDArray[np.object_], npt.NDArray[np.float32]]:

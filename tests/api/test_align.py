@@ -306,7 +306,7 @@ def test_what_is_persisted_is_given_back(spark):
     found = sa.align(*frames, regularization=0.1, **options)
     assert held().size() == before + 1
     found.weights.unpersist()
-    with pytest.raises(ConfigError, match="names ugly"):
+    with pytest.raises(ConfigError, match="cannot be met for label ugly"):
         sa.align(*frames, label_shares={"ugly": 1.0}, **options)
     assert held().size() == before
 

@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WORKERS ?= 2 # each starts a JVM, and takes up to 4 GB
+PARALLEL = --numprocesses $(strip $(WORKERS)) --dist loadfile
 NUMERICAL := tests/core tests/alignment/test_align.py tests/alignment/test_strength.py
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
@@ -30,13 +32,13 @@ $(STAMP): setup.py | java
 quickstart: install ## run the whole pipeline on real text with the embedded models
 	$(BIN)/synalign run --config conf/quickstart.yaml
 
-test: install ## the fast tests
-	$(BIN)/python -m pytest
+test: install ## the fast tests, in WORKERS=2 processes
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-kernels: install ## the numerical tests with the BLAS kernels of other processors
 	@for kernel in Haswell $$(grep -qs avx512f /proc/cpuinfo && echo SkylakeX); do \
 		echo "== OPENBLAS_CORETYPE=$$kernel"; \
-		OPENBLAS_CORETYPE=$$kernel $(BIN)/python -m pytest $(NUMERICAL) || exit 1; \
+		OPENBLAS_CORETYPE=$$kernel $(BIN)/python -m pytest $(PARALLEL) $(NUMERICAL) || exit 1; \
 	done
 
 test-slow: install ## the slow tests alone

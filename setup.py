@@ -49,6 +49,7 @@ DEV = [
     "pytest>=8",
     "setuptools>=68",  # the wheel is built and looked into by a test
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "hypothesis>=6",
     "moto[s3]>=5",  # an S3 server on loopback; with the two below as in moto[server], which is twice as big
     "flask>=3",

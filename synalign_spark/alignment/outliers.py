@@ -1,5 +1,6 @@
 """Rows that must not gain weight: which they are, and what that makes of the solver's weights. See ``core.outliers`` and ``core.weight_caps``."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +15,15 @@ from synalign_spark.alignment.samples import RealSample
 from synalign_spark.alignment.sides import Batches, Side
 from synalign_spark.alignment.tables import Outcome
 from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.core.defaults import MOST_OUTLIERS
+from synalign_spark.core.groups import label_of
 from synalign_spark.core.outliers import OutlierRules, fit_outlier_rules
 from synalign_spark.core.solver.moments import Moments
 from synalign_spark.core.strength.classifiers import hashed_ngrams
 from synalign_spark.core.weight_caps import NO_CAP, find_cap
 from synalign_spark.udfs.arrow import to_matrix
 
+COUNTS = pa.schema([("grp", pa.string()), ("outlier", pa.string()), ("n", pa.int64())])
 Report = Callable[[str], None]
 
 
@@ -63,6 +67,32 @@ def _mark(batches: Batches, rules: OutlierRules) -> Iterator[pa.RecordBatch]:
         names = [name for name in batch.schema.names if name != "text"]
         columns = [pa.array(found.tolist(), pa.string()) if name == "outlier" else batch.column(name) for name in names]
         yield pa.RecordBatch.from_arrays(columns, names=names)
+
+
+def without_common(rules: OutlierRules, marked: Side, report: Report) -> OutlierRules:
+    """The rules less those that most rows of a group would fall under: what most rows are is no exception.
+
+    marked: the rows with ``outlier``; one pass over them, a row a part, group and reason reaches the driver."""
+    counts: Counter[tuple[str, str | None]] = Counter()
+    for row in marked.scan(_count_reasons, COUNTS, ["grp", "outlier"]).to_pylist():
+        counts[row["grp"], row["outlier"]] += row["n"]
+    total = Counter({name: 0 for name, _ in counts})
+    for (name, _), n in counts.items():
+        total[name] += n
+    lifted = sorted((name, reason) for (name, reason), n in counts.items() if reason is not None and n > MOST_OUTLIERS * total[name])
+    for name, reason in lifted:
+        report(
+            f"outliers: {counts[name, reason] / total[name]:.0%} of the rows of label {label_of(name) or '(all)'} are {reason}: none is capped for it"
+        )
+    return replace(rules, lifted=frozenset(lifted))
+
+
+def _count_reasons(batches: Batches) -> Iterator[pa.RecordBatch]:
+    counts: Counter[tuple[str, str | None]] = Counter()
+    for batch in batches:
+        counts.update(zip(batch.column("grp").to_pylist(), batch.column("outlier").to_pylist(), strict=True))
+    listed = [{"grp": name, "outlier": reason, "n": n} for (name, reason), n in counts.items()]
+    yield from pa.Table.from_pylist(listed, schema=COUNTS).to_batches()
 
 
 def capped(rows: Rows, solved: Mapping[str, Solved], outcomes: Mapping[str, Outcome], cfg: AlignConfig, report: Report) -> Capped:

@@ -15,7 +15,7 @@ import numpy as np
 from synalign_spark.alignment.base_measure import with_base_measure
 from synalign_spark.alignment.checks import run_checks
 from synalign_spark.alignment.inputs import feature_map, real_means
-from synalign_spark.alignment.outliers import capped, outlier_rules, with_outliers
+from synalign_spark.alignment.outliers import capped, outlier_rules, with_outliers, without_common
 from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
 from synalign_spark.alignment.runtimes.device import check_device
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
@@ -72,9 +72,13 @@ def align_sides(
     report(f"runtime {runtime.name}: {runtime.reason}")
     texts = real.has_texts and synthetic.has_texts
     rules = outlier_rules(real_sample, strength.base, texts) if cfg.cap_outliers else None
-    rebased = with_outliers(with_base_measure(synthetic, strength.base), rules)
-    if (strength.base.changes or rules is not None) and runtime.name != "local":
-        rebased = keep(rebased)
+    based = with_base_measure(synthetic, strength.base)
+    if rules is None:
+        rebased = keep(based) if strength.base.changes and runtime.name != "local" else based
+    else:
+        rebased = keep(with_outliers(based, rules))
+        rules = without_common(rules, rebased, report)
+        rebased = keep(with_outliers(based, rules)) if rules.lifted else rebased
     with contextlib.closing(open_rows(runtime, rebased, features, checkpoint)) as rows:
         outcomes, seconds = _outcomes(rows, means, counts, strength, solver_shares(counts, cfg.warm_start_rows))
         capped_rows = capped(rows, {group: _solved(outcome) for group, outcome in outcomes.items()}, outcomes, cfg, report)

@@ -153,7 +153,7 @@ def _rule_arrays(rules: OutlierRules | None) -> Arrays:
     names, limited = sorted(rules.neighbourhoods), sorted(rules.largest_ratio)
     arrays: Arrays = {
         "around": np.array(names, dtype=str), "distances": np.array([[rules.neighbourhoods[name].far, rules.neighbourhoods[name].copy] for name in names]),
-        "limited": np.array(limited, dtype=str), "limits": np.array([rules.largest_ratio[name] for name in limited]),
+        "lifted": np.array(sorted(rules.lifted), dtype=str).reshape(-1, 2), "limited": np.array(limited, dtype=str), "limits": np.array([rules.largest_ratio[name] for name in limited]),
     }  # fmt: skip
     arrays |= {f"around{i}": rules.neighbourhoods[name].x for i, name in enumerate(names)}
     return arrays if rules.words is None else arrays | {"words": np.packbits(rules.words.known), "least": np.array(rules.words.least)}
@@ -166,4 +166,5 @@ def _rules(arrays: Arrays) -> OutlierRules | None:
         str(name): Neighbourhood(arrays[f"around{i}"], *map(float, arrays["distances"][i])) for i, name in enumerate(arrays["around"])
     }
     words = KnownWords(np.unpackbits(arrays["words"]).astype(bool), float(arrays["least"])) if "words" in arrays else None
-    return OutlierRules(around, words, {str(name): float(limit) for name, limit in zip(arrays["limited"], arrays["limits"], strict=True)})
+    limits = {str(name): float(limit) for name, limit in zip(arrays["limited"], arrays["limits"], strict=True)}
+    return OutlierRules(around, words, limits, frozenset((str(name), str(reason)) for name, reason in arrays["lifted"]))

@@ -12,6 +12,7 @@ from synalign_spark import __version__
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.config import Config
 from synalign_spark.config.files import load
+from synalign_spark.config.secrets import public_address
 
 app = typer.Typer(
     name="synalign",
@@ -147,9 +148,19 @@ def config_command(
         if schema:
             print(json.dumps(Config.model_json_schema(by_alias=True), indent=2))
         else:
-            print(load(config, settings).model_dump_json(by_alias=True, indent=2))
+            print(_public_configuration(load(config, settings)))
 
     exit_with(action)
+
+
+def _public_configuration(cfg: Config) -> str:
+    """The configuration as JSON. Terminals and logs of a pipeline keep what is printed: no user, password or query of an address."""
+    address = cfg.generate.llm.base_url
+    if address and (shown := public_address(address)) != address:
+        print(f"generate.llm.base_url is printed as {shown}, without what may be a secret", file=sys.stderr)
+        llm = cfg.generate.llm.model_copy(update={"base_url": shown})
+        cfg = cfg.model_copy(update={"generate": cfg.generate.model_copy(update={"llm": llm})})
+    return cfg.model_dump_json(by_alias=True, indent=2)
 
 
 @app.callback(invoke_without_command=True)

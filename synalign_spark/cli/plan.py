@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from synalign_spark.config import Config
-from synalign_spark.formatting import number
+from synalign_spark.formatting import duration, number
 from synalign_spark.generation.estimate import TYPICAL_ROW_CHARS, estimate
 from synalign_spark.pipeline.runner import source_fingerprints, stored_states
 from synalign_spark.storage.lake_view import LakeView
@@ -99,9 +99,11 @@ def render(plan: Mapping[str, Any], console: Console) -> None:
     labels = ", ".join(f"{label} {number(n)}" for label, n in rows["by_label"].items() if label)
     console.print(f"  real rows: {number(rows['real'])} ({escape(labels or 'no labels')}; from the {rows['counted_from']})")
     if "embed_minutes" in plan:
-        console.print(f"  embedding: about {number(plan['embed_minutes'])} min on this machine's {cores()} cores")
+        console.print(f"  embedding: about {duration(60 * plan['embed_minutes'])} on this machine's {cores()} cores")
     generation = dict(plan.get("generate", {}))
     budgets = generation.pop("budgets", [])
+    if "minutes" in generation:
+        generation["time"] = " to ".join(duration(60 * minutes) for minutes in generation.pop("minutes"))
     for key, value in generation.items():
         text = " to ".join(number(v) for v in value) if isinstance(value, list) else "unknown" if value is None else number(value)
         console.print(f"  generate, {key.replace('_', ' ')}: {escape(text)}")

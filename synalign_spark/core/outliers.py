@@ -89,11 +89,12 @@ class KnownWords:
 @dataclass(frozen=True)
 class OutlierRules:
     """What keeps a row from gaining weight. neighbourhoods: by group, ANY for groups that have none of their own; words: None without
-    texts; largest_ratio: by group, the largest log density ratio of a real row."""
+    texts; largest_ratio: by group, the largest log density ratio of a real row; lifted: (group, reason) of which most rows would be outliers."""
 
     neighbourhoods: Mapping[str, Neighbourhood]
     words: KnownWords | None
     largest_ratio: Mapping[str, float]
+    lifted: frozenset[tuple[str, str]] = frozenset()
 
     def reasons(self, x: Float32Array, group: Strings, texts: Sequence[str] | None, log_ratio: Float64Array) -> Strings:
         """Why each row must not gain weight, None for most. x: (n, d); group: (n,); log_ratio: (n,) of densities, NaN where there is none."""
@@ -109,6 +110,8 @@ class OutlierRules:
                 by_distance = around.reasons(x[rows])
                 told = by_distance != None  # noqa: E711  (element by element)
                 found[rows[told]] = by_distance[told]
+        for name, reason in self.lifted:
+            found[(group == name) & (found == reason)] = None
         return found
 
 

@@ -18,6 +18,8 @@ from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfil
 from synalign_spark.generation.plan import DemonstrationSet
 
 SHOWN_CHARS = 80  # of an accepted row in the reason why another is refused
+ANNOUNCES, ENDS_A_SENTENCE = r"[:|]|[-\u2013\u2014](?=\s)", r"!|\.(?!\w)"  # after a label that stands before a row
+LONGEST_EXCLAMATION = 3  # letters of a label that is a sentence of its own as well: "No! I did not like it."
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,13 @@ def without_label(text: str, label: Label) -> str:
     """The text without the label before it ("Positive: a fine film"): small models like to announce it, and a classifier
     would learn the announcement. Only where a colon, dash, stop or exclamation mark ends the announcement.
 
-    >>> without_label("Positive review: a fine film", "positive")
-    'a fine film'
+    >>> without_label("Positive review: a fine film", "positive"), without_label("No! A bore.", "no"), without_label("No: a bore.", "no")
+    ('a fine film', 'No! A bore.', 'a bore.')
     """
     if not label:
         return text
-    announced = re.match(
-        rf"\W*(?:label\W+)?{re.escape(label)}(?:\s+{form.KINDS})?\s*(?:[:!|]|\.(?!\w)|[-\u2013\u2014](?=\s))+\s*", text, re.IGNORECASE
-    )
+    ends = ANNOUNCES if len(label) <= LONGEST_EXCLAMATION else f"{ANNOUNCES}|{ENDS_A_SENTENCE}"
+    announced = re.match(rf"\W*(?:label\W+)?{re.escape(label)}(?:\s+{form.KINDS})?\s*(?:{ends})+\s*", text, re.IGNORECASE)
     return text[announced.end() :] if announced else text
 
 

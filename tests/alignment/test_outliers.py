@@ -112,10 +112,15 @@ def test_the_largest_weight_allowed_holds_after_the_caps():
     assert (base_alone["weight_in_label"] / base_alone["base_weight"]).max() <= 2.5 * (1 + 1e-9)
 
 
-def test_where_all_rows_are_outliers_the_base_weights_stay():
+def test_what_most_rows_are_is_no_outlier():
     far = rows(60, 3, "far").assign(vec=lambda frame: [-x for x in frame["vec"]])
-    found = sa.align(REAL, far, **SMALL, regularization=0.01).weights
-    np.testing.assert_allclose(found["weight_in_label"], found["base_weight"], rtol=1e-9)
+    far.loc[:9, "text"] = "negative_text_2"
+    lines = []
+    found = sa.align(REAL, far, **STRONG, report=lines.append)
+    free = sa.align(REAL, far, **STRONG, cap_outliers=False).weights
+    assert "outliers: 100% of the rows of label bad are far_from_real: none is capped for it" in lines
+    np.testing.assert_allclose(found.weights["weight"], free["weight"], rtol=1e-9)
+    assert Scorer.from_bytes(found.scorer.to_bytes()).rules.lifted == {("=bad", "far_from_real"), ("=good", "far_from_real")}
 
 
 @pytest.mark.slow

@@ -5,7 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.bench.downstream import fewest_validation_rows, shown_name, validation_rows
+from synalign_spark.errors import DataError
+from tests.bench import downstream
+from tests.bench.downstream import compare, fewest_validation_rows, macro_f1, shown_name, validation_rows
+from tests.bench.support import summary
+from tests.bench.support.runs import Runs
+from tests.bench.support.simulated import simulated
 
 DATA = SimpleNamespace(name="t", real=range(6), synthetic=range(4), test=range(3))
 
@@ -22,3 +27,49 @@ def test_results_of_development_are_told_apart(develop, name, fewest):
     given = SimpleNamespace(develop=develop, real_rows=[1, 2])
     assert shown_name(DATA, given) == name
     assert fewest_validation_rows(DATA, given) == fewest
+
+
+def test_macro_f1_is_the_mean_over_the_labels_of_the_test_rows():
+    """Label a: one of two found and nothing else taken for it, F1 2/3; b: found, one a taken for it, F1 2/3; c, said once, is no label there."""
+    assert macro_f1(np.array(["a", "a", "b"]), np.array(["a", "b", "b"])) == pytest.approx(2 / 3)
+    assert macro_f1(np.array(["a", "a", "b"]), np.array(["a", "c", "b"])) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def options(**changed):
+    usual = {
+        "real_rows": [60], "seeds": 2, "develop": False, "methods": ["uniform", "ours"], "settings": ["n_features=64", "permutations=5"], "draws": 100,
+        "students": ["embeddings"], "ways": ["with_real", "each_one"], "finetune": False,
+    }  # fmt: skip
+    return SimpleNamespace(**(usual | changed))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return simulated(120, 150, 100)
+
+
+def test_every_method_is_run_with_every_seed_and_not_again(data, tmp_path):
+    runs = Runs(tmp_path / "runs.jsonl", resume=False)
+    found = list(compare(data, options(), runs))
+    assert [(run["method"], run["seed"]) for run in found] == [(m, s) for s in (0, 1) for m in ("real alone", "uniform", "ours")]
+    assert found[2]["scores"]["embeddings"].keys() == found[2]["macro_f1"]["embeddings"].keys() == {"with_real", "each_one"}
+    kept = Runs(tmp_path / "runs.jsonl", resume=True)
+    assert list(compare(data, options(), kept)) == found
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 6
+
+
+def test_all_real_rows_are_trained_on_once_and_count_for_every_seed(data):
+    runs = Runs(None, resume=False)
+    found = list(compare(data, options(real_rows=[None], methods=["uniform"]), runs))
+    assert len(runs.done) == 3
+    assert [run["seed"] for run in found if run["method"] == "real alone"] == [0, 1]
+
+
+def test_rows_that_the_product_refuses_do_not_end_the_comparison(data, monkeypatch):
+    def refuse(*given):
+        raise DataError("no such rows")
+
+    monkeypatch.setattr(downstream, "weigh_by_product", refuse)
+    found = list(compare(data, options(seeds=1), Runs(None, resume=False)))
+    assert found[-1]["extra"] == {"refused": "no such rows"}
+    assert summary.report(found)["losses"] == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.bench.support.corpora import Corpus
-from tests.bench.support.methods import BUCKETS, METHODS, dsir, weigh
+from tests.bench.support.methods import ADAM_ESS_FLOOR, BUCKETS, METHODS, dsir, imp, weigh
 
 
 def corpus(texts, labels, x=None):
@@ -32,7 +32,7 @@ def test_weights_sum_to_the_label_shares_of_the_real_rows(method):
     weight = weigh(method, real, synthetic, 0).weight
     assert weight.sum() == pytest.approx(1.0)
     assert [weight[synthetic.labels == label].sum() for label in "abc"] == pytest.approx([0.75, 0.25, 0.0])
-    assert (weight[:40] > 0).all()
+    assert (weight[:40] > 0).all() or method == "filter"
 
 
 def test_uniform_weighs_all_rows_of_a_label_alike():
@@ -84,17 +84,41 @@ def test_tables_without_a_common_label_are_refused():
         weigh("uniform", corpus("r", "a"), corpus("s", "b"), 0)
 
 
-def test_the_product_keeps_the_order_of_the_rows_and_the_label_shares(spark):
-    from synalign_spark.config.alignment import AlignConfig
-    from tests.bench.support.product import Product
+def labelled_groups():
+    """400 real rows of two labels far apart, and 100 synthetic rows of which every fourth has the label of the other group."""
+    x_real, first = two_groups(0.5, 400, 1)
+    x, in_first = two_groups(0.5, 100, 2)
+    wrong = np.arange(100) % 4 == 0
+    labels = np.where(in_first != wrong, "a", "b")
+    return corpus(["r"] * 400, np.where(first, "a", "b"), x_real), corpus(["s"] * 100, labels, x), wrong
 
-    x_real, _ = two_groups(0.8, 400, 1)
-    x, first = two_groups(0.5, 200, 2)
-    real = corpus([f"real {i}" for i in range(400)], ["a", "a", "a", "b"] * 100, x_real)
-    labels = ["a", "b"] * 99 + ["c", "c"]  # no real row is a c
-    synthetic = corpus([f"made {i}" for i in range(200)], labels, x)
-    product = Product(spark, AlignConfig(n_features=256, permutations=20))
-    found = weigh("ours", real, synthetic, 0, product)
-    assert [found.weight[synthetic.labels == label].sum() for label in "abc"] == pytest.approx([0.75, 0.25, 0.0])
-    assert found.weight[first].sum() > 0.65  # towards 0.8; in another order the rows would stay near 0.5
-    assert {row["label"] for row in found.extra} == {"a", "b", None}
+
+def test_the_filter_drops_the_rows_whose_label_the_real_rows_dispute():
+    real, synthetic, wrong = labelled_groups()
+    weight = weigh("filter", real, synthetic, 0).weight
+    assert (weight[wrong] == 0).all()
+    assert weight[~wrong] == pytest.approx(np.full(75, 1 / 75), rel=0.05)
+
+
+def test_a_label_that_would_lose_all_its_rows_keeps_them():
+    real, synthetic, wrong = labelled_groups()
+    turned = np.where(synthetic.labels == "a", "b", "a")
+    weight = weigh("filter", real, corpus(["s"] * 100, np.where(wrong, "a", turned), synthetic.x), 0).weight
+    assert weight.sum() == pytest.approx(1.0)
+    assert (weight > 0).sum() >= 20
+
+
+def test_importance_is_the_ratio_of_two_label_posteriors():
+    """Where the synthetic rows are the real ones, every row weighs the same; a wrong label weighs less than a right one."""
+    real, synthetic, wrong = labelled_groups()
+    assert np.ptp(imp(real, real, 0)) == pytest.approx(0.0, abs=1e-9)
+    score = imp(real, synthetic, 0)
+    assert score[wrong].max() < score[~wrong].min()
+
+
+def test_adam_stops_at_the_floor():
+    x_real, _ = two_groups(1.0, 200, 1)
+    x, _ = two_groups(0.2, 200, 2)
+    sides = corpus(["r"] * 200, ["a"] * 200, x_real), corpus(["s"] * 200, ["a"] * 200, x)
+    free, floored = (1 / np.sum(weigh(method, *sides, 0).weight ** 2) / 200 for method in ("adam", "adam_floor"))
+    assert free < ADAM_ESS_FLOOR <= floored < ADAM_ESS_FLOOR + 0.05

@@ -8,7 +8,7 @@ import pytest
 from tests.bench.support import summary
 from tests.bench.support.corpora import Corpus
 from tests.bench.support.hits import packed, paired_error, unpacked
-from tests.bench.support.tasks import clean, merged, real_rows
+from tests.bench.support.tasks import FLIPPED, clean, merged, planted_synthetic, real_rows
 
 
 def corpus(rows):
@@ -47,15 +47,34 @@ def test_real_rows_are_drawn_by_the_seed_with_every_label():
     assert len(real_rows(data, None, 0)) == len(real_rows(data, 5_000, 1)) == 1_000
 
 
-def run(method, seed, accuracy, task="t"):
+def test_planted_synthetic_rows_are_real_rows_with_known_faults():
+    """2,000 rows of two labels: about half are synthetic, a fifth as many of the second label as of the first, 15 % with the other label."""
+    texts = [f"{i:04d}" for i in range(2_000)]
+    labels = np.array(["a", "b"] * 1_000)
+    ids = np.array([f"{i:x}" for i in np.random.default_rng(0).permutation(2_000)])
+    real = Corpus(ids, texts, labels, np.zeros((2_000, 2), dtype=np.float32))
+    data = planted_synthetic("t", real, corpus([("test", "a")]))
+    assert set(data.real.texts).isdisjoint(data.synthetic.texts)
+    assert len(data.real) == 1_000
+    right = dict(zip(texts, labels.tolist(), strict=True))
+    wrong = np.array([right[text] != label for text, label in zip(data.synthetic.texts, data.synthetic.labels.tolist(), strict=True)])
+    np.testing.assert_array_equal(wrong, data.flipped)
+    assert data.flipped.mean() == pytest.approx(FLIPPED, abs=0.001)
+    counts = [sum(right[text] == label for text in data.synthetic.texts) for label in "ab"]
+    assert counts[1] / counts[0] == pytest.approx(0.2, abs=0.06)
+
+
+def run(method, seed, accuracy, task="t", way="drawn"):
     return {
         "task": task,
+        "size": "300",
         "real_rows": 300,
         "seed": seed,
         "method": method,
         "settings": "",
         "extra": None,
-        "scores": {"embeddings": {"drawn": accuracy}},
+        "scores": {"embeddings": {way: accuracy}},
+        "macro_f1": {"embeddings": {way: accuracy / 2}},
     }
 
 
@@ -67,38 +86,39 @@ RUNS = [
     run("ours", 0, 0.76),
     run("ours", 1, 0.82),
 ]
-EASY = [run("uniform", 0, 0.5, "easy"), run("ours", 0, 0.9, "easy")]
 
 
 def test_means_and_standard_errors_are_over_seeds():
     row = next(row for row in summary.rows(RUNS) if row["method"] == "uniform")
     assert (row["accuracy"], row["stderr"], row["seeds"]) == (0.75, 0.05, 2)  # sd of 0.7 and 0.8 is 0.0707, over sqrt 2
+    assert row["macro_f1"] == 0.375
 
 
 def test_losses_are_those_beyond_the_standard_error_over_shared_seeds():
     pairs = {"clear": ([0.6, 0.7], [0.7, 0.82]), "noise": ([0.6, 0.8], [0.7, 0.72]), "alone": ([0.5], [0.9])}
-    runs = []
-    for task, (ours, theirs) in pairs.items():
-        for method, values in ((summary.OURS, ours), ("uniform", theirs)):
-            runs += [
-                {"task": task, "real_rows": 300, "seed": seed, "method": method, "scores": {"tfidf": {"drawn": value}}}
-                for seed, value in enumerate(values)
-            ]
-    (loss,) = summary.losses(runs)
+    runs = [
+        run(method, seed, value, task)
+        for task, (ours, theirs) in pairs.items()
+        for method, values in ((summary.OURS, ours), ("uniform", theirs))
+        for seed, value in enumerate(values)
+    ]
+    (loss,) = summary.losses(runs, "drawn")
     assert (loss["task"], loss["other"], loss["margin"], loss["stderr"]) == ("clear", "uniform", -0.11, 0.01)
+    assert summary.losses(runs) == []  # nothing was trained beside real rows
 
 
-def test_the_worst_margin_is_paired_by_seed_and_the_smallest_over_tasks():
-    worst = summary.worst_margin(RUNS + EASY)
-    assert (worst["task"], worst["other"]) == ("t", "dsir")
-    assert (worst["margin"], worst["stderr"]) == (0.02, 0.04)  # differences of -0.02 and 0.06
-    to_uniform = summary.worst_margin(RUNS + EASY, against="uniform")
-    assert (to_uniform["margin"], to_uniform["stderr"]) == (0.04, 0.02)  # 0.06 and 0.02
-    assert summary.worst_margin(RUNS[:4]) is None
+def test_rows_that_cost_against_the_real_rows_alone_are_a_loss_and_ablations_are_no_other_methods():
+    runs = [run(summary.REAL_ALONE, seed, 0.8 + seed / 100, way=summary.REAL_ALONE) for seed in (0, 1)]
+    runs += [run("ours", seed, 0.7 + seed / 100, way="with_real") for seed in (0, 1)]
+    runs += [run("ours_no_mmd", seed, 0.9, way="with_real") for seed in (0, 1)]
+    (loss,) = summary.losses(runs)
+    assert (loss["other"], loss["margin"], loss["way"]) == ("real alone", -0.1, "with_real")
+    assert summary.gains(runs)["mean_gain_over_real_alone"] == {"300": -0.1}
+    assert summary.gains(runs, of="macro_f1")["mean_gain_over_real_alone"] == {"300": -0.05}
 
 
 def test_the_table_marks_the_best_of_a_line():
-    alone = run(summary.REAL_ALONE, 0, 0.9) | {"scores": {"embeddings": {summary.REAL_ALONE: 0.9}}}
+    alone = run(summary.REAL_ALONE, 0, 0.9, way=summary.REAL_ALONE)
     table = summary.markdown([alone, *RUNS]).splitlines()
     assert table[0] == "| task | real rows | uniform | dsir | ours | real alone |"
     assert table[2] == "| t | 300 | 75.0 / - | 77.0 / - | **79.0** / - | 90.0 / - |"
@@ -110,13 +130,16 @@ def test_the_last_line_is_json():
     assert [row["accuracy"] for row in report["real_alone"]] == [0.9]
 
 
-def test_the_gain_over_uniform_is_the_mean_over_tasks():
-    few, more = [dict(entry, real_rows=300) for entry in RUNS + EASY], [dict(entry, real_rows=301) for entry in RUNS]
-    trainings = [way for ways in RUNS[0]["scores"].values() for way in ways]
-    found = summary.gains(few + more)
-    assert {kind.split(", ")[0] for kind in found} == set(trainings)
-    assert found[f"{trainings[0]}, 300"] == pytest.approx((0.04 + 0.4) / 2)  # differences of 0.06 and 0.02, and of 0.4 in the easy task
-    assert found[f"{trainings[0]}, more"] == pytest.approx(0.04)
+def test_the_mean_gain_is_over_tasks_by_size():
+    easy = [run("uniform", 0, 0.5, "easy"), run("ours", 0, 0.9, "easy")]
+    every = [dict(entry, size="all", real_rows=8_000) for entry in RUNS]
+    found = summary.mean_gains([*RUNS, *easy, *every], "uniform", "drawn")
+    assert found == {"300": pytest.approx((0.04 + 0.4) / 2), "all": pytest.approx(0.04)}  # 0.06 and 0.02, and 0.4 in the easy task
+
+
+def test_the_weight_on_rows_that_are_wrong_is_told_by_method():
+    runs = [dict(run("ours", seed, 0.5), extra={"weight_on_flipped": share}) for seed, share in enumerate((0.1, 0.2))]
+    assert summary.weight_on_flipped([*runs, run("uniform", 0, 0.5)]) == {"t, 300": {"ours": 0.15}}
 
 
 def test_the_error_of_a_finite_test_table_is_said_apart():
@@ -127,14 +150,11 @@ def test_the_error_of_a_finite_test_table_is_said_apart():
 def test_losses_tell_the_error_of_the_test_rows_too():
     rng = np.random.default_rng(0)
     runs = [
-        {
-            "task": "t", "real_rows": 300, "seed": seed, "method": method, "validation": 50, "scores": {"tfidf": {"drawn": float(hits.mean())}},
-            "hits": {"tfidf": {"drawn": packed(hits)}},
-        }
+        run(method, seed, float(hits.mean())) | {"validation": 50, "hits": {"embeddings": {"drawn": packed(hits)}}}
         for seed in range(3)
         for method, hits in ((summary.OURS, np.arange(50) < 30 + seed), ("uniform", np.arange(50)[::-1] < 35 + seed))
-    ]  # fmt: skip
-    (loss,) = summary.losses(runs)
+    ]
+    (loss,) = summary.losses(runs, "drawn")
     comparison = np.stack([(np.arange(50) < 30 + seed).astype(float) - (np.arange(50)[::-1] < 35 + seed) for seed in range(3)])
     assert loss["with_test_rows"] == pytest.approx(
         np.sqrt(comparison.mean(axis=0).var(ddof=1) / 50 + comparison.mean(axis=1).var(ddof=1) / 3), abs=1e-5

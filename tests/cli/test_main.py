@@ -34,6 +34,14 @@ def test_the_whole_configuration_can_be_printed_and_read_back():
     assert json.loads(run("config", "--schema").stdout)["properties"]["align"]
 
 
+def test_an_address_is_printed_without_what_may_be_a_secret():
+    address = "generate.llm.base_url=https://me:hunter2@host:8443/v1?api-version=1"
+    done = run("config", *QUICKSTART, "--set", "generate.llm.provider=openai", "--set", "generate.llm.model=m", "--set", address)
+    assert json.loads(done.stdout)["generate"]["llm"]["base_url"] == "https://host:8443/v1"
+    assert "hunter2" not in done.output
+    assert "generate.llm.base_url" in done.stderr
+
+
 def test_the_prompts_are_written_once_and_checked_before_a_plan(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
     folder = tmp_path / "mine"

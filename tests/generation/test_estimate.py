@@ -6,7 +6,7 @@ from loopback import loopback
 from synalign_spark.config import GenerateConfig
 from synalign_spark.config.files import validate
 from synalign_spark.generation.engine import generate
-from synalign_spark.generation.estimate import CALL_S, EMBEDDED_TOKENS_A_SECOND, estimate
+from synalign_spark.generation.estimate import CALL_S, EMBEDDED_COMPLETION_RATE, EMBEDDED_PROMPT_RATE, estimate
 from synalign_spark.generation.plan import DemonstrationSet, Planner
 
 COUNTS = {"good": 75, "bad": 25}
@@ -99,7 +99,8 @@ def test_minutes_follow_from_the_slowest_of_rates_and_concurrency(monkeypatch):
     assert slow["minutes"][0] == pytest.approx(slow["tokens"][0] / 1000, abs=0.06)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     embedded = estimate(config(llm={}, **simple), COUNTS, 0, 3)
-    assert embedded["minutes"][1] == pytest.approx(embedded["completion_tokens"][1] / (3 * EMBEDDED_TOKENS_A_SECOND) / 60, abs=0.06)
+    core_seconds = embedded["prompt_tokens"][1] / EMBEDDED_PROMPT_RATE + embedded["completion_tokens"][1] / EMBEDDED_COMPLETION_RATE
+    assert embedded["minutes"][1] == pytest.approx(core_seconds / 3 / 60, abs=0.06)
 
 
 def test_budgets_that_are_too_small_are_named():

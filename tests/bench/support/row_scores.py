@@ -13,8 +13,9 @@ import pandas as pd
 import synalign_spark as sa
 from synalign_spark.core.evaluation.certificate import compare
 from synalign_spark.core.features import median_distance
-from tests.bench.support.classifiers import CLASSIFIERS, TrainingSet, stack
+from tests.bench.support.classifiers import CLASSIFIERS, Stack
 from tests.bench.support.corpora import Corpus, embedded
+from tests.bench.support.training import TrainingSet
 
 Float64Array = npt.NDArray[np.float64]
 BANDWIDTH_ROWS = 2_000
@@ -46,14 +47,14 @@ def scores(real: Corpus, synthetic: Corpus, heldout: Corpus, seed: int) -> dict[
     """MMD^2 and the accuracies, in percent, of classifiers trained on the rows as they are and with their weights; top: the rows of highest weight."""
     weight = aligned(real, synthetic, seed)
     n = len(synthetic)
-    stacked = stack(
+    stacked = Stack(
         np.concatenate([synthetic.x, heldout.x]), [*synthetic.texts, *heldout.texts], np.concatenate([synthetic.labels, heldout.labels])
     )
     test = np.arange(n, n + len(heldout))
     ways = {"as_is": TrainingSet(np.arange(n), np.ones(n)), "weighted": TrainingSet(np.arange(n), weight)}
     accuracy = {
-        name: {way: round(100 * float(classifier(stacked, rows, test).mean()), 1) for way, rows in ways.items()}
-        for name, classifier in CLASSIFIERS.items()
+        name: {way: round(100 * float(np.mean(student(stacked, rows, test) == heldout.labels)), 1) for way, rows in ways.items()}
+        for name, student in CLASSIFIERS.items()
     }
     heaviest = np.argsort(-weight, kind="stable")[:10]
     return {

@@ -1,5 +1,6 @@
 """What a comparison runs on: a real, a synthetic and a test table, free of rows that stand in two of them."""
 
+import dataclasses
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from synalign_spark.core.sampling.quota import largest_remainder
 from tests.bench.support.corpora import Corpus, data_folder, load
+from tests.bench.support.planted import class_mix, flipped, kept, relabelled
 
 SST2 = ("sst2/train_sentences", "sst2/dev")
 FEWGEN = tuple(f"sst2_synthetic/fewgen_ctrl_seed{seed}" for seed in (13, 21, 42))
@@ -20,7 +22,8 @@ FUSEGEN = tuple(f"imdb_synthetic/fusegen_{model}" for model in ("gpt-3.5-turbo-i
 
 @dataclass(frozen=True)
 class Task:
-    """Files of a task; most: rows kept of the real file, of each synthetic file and of the test file (None: all)."""
+    """Files of a task; synthetic: none where they are to be planted; most: rows kept of the real file, of each synthetic file and of the
+    test file (None: all)."""
 
     name: str
     real: Path
@@ -37,7 +40,9 @@ KNOWN = {
     "sst2-gpt35": (SST2[0], (GPT35,), SST2[1], (None, None, None)),
     "sst2-mixed": (SST2[0], (*FEWGEN, GPT35), SST2[1], (None, None, None)),
     "imdb": ("imdb/train", FUSEGEN, "imdb/test", (6_000, 5_000, 5_000)),
+    "amazon_24cat": ("amazon_24cat/train", (), "amazon_24cat/test", (None, None, None)),  # no synthetic rows: see planted_synthetic
 }
+FLIPPED, RAREST = 0.15, 0.2  # of planted synthetic rows: share of wrong labels, and rows of the last label to those of the first
 
 
 def known_task(name: str, most: tuple[int | None, int | None, int | None] | None = None) -> Task:
@@ -52,13 +57,15 @@ def known_task(name: str, most: tuple[int | None, int | None, int | None] | None
 
 @dataclass(frozen=True)
 class Dataset:
-    """The three tables of a task after cleaning; removed: rows left out, by reason."""
+    """The three tables of a task after cleaning; removed: rows left out, by reason; flipped: (n,) synthetic rows whose label is known to be
+    wrong, None where nobody knows."""
 
     name: str
     real: Corpus
     synthetic: Corpus
     test: Corpus
     removed: dict[str, int]
+    flipped: npt.NDArray[np.bool_] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -81,9 +88,11 @@ def open_task(task: Task, text_column: str = "text", label_column: str = "label"
             raise ValueError(f"--{option} {path}: rows have no column {err}; name theirs with --text-column and --label-column") from err
 
     real = table(task.real, task.most[0], "real")
-    synthetic = merged([table(path, task.most[1], "synthetic") for path in task.synthetic])
     test = table(task.test, task.most[2], "test")
-    data = clean(task.name, real, synthetic, test)
+    if task.synthetic:
+        data = clean(task.name, real, merged([table(path, task.most[1], "synthetic") for path in task.synthetic]), test)
+    else:
+        data = planted_synthetic(task.name, real, test)
     shown = ", ".join(f"{count} {reason}" for reason, count in data.removed.items())
     print(
         f"{task.name}: {len(data.real):,} real, {len(data.synthetic):,} synthetic, {len(data.test):,} test rows; removed: {shown}",
@@ -116,6 +125,15 @@ def clean(name: str, real: Corpus, synthetic: Corpus, test: Corpus) -> Dataset:
     data = Dataset(name, real.take(np.flatnonzero(~shared)), synthetic.take(np.flatnonzero(~leaked & ~copied)), test, removed)
     _check(data)
     return data
+
+
+def planted_synthetic(name: str, real: Corpus, test: Corpus) -> Dataset:
+    """A task whose synthetic rows are the half of the real ones with an odd hash, in another class mix and some with a wrong label."""
+    odd = np.array([int(key[-1], 16) % 2 == 1 for key in real.ids.tolist()], dtype=bool)
+    data = clean(name, real.take(np.flatnonzero(~odd)), real.take(np.flatnonzero(odd)), test)
+    rows = data.synthetic.take(kept(class_mix(data.synthetic.labels, RAREST), seed=0))
+    labels, wrong = flipped(rows.labels, FLIPPED, seed=0)
+    return dataclasses.replace(data, synthetic=relabelled(rows, labels), flipped=wrong)
 
 
 def _bare(table: Corpus) -> list[str]:

@@ -40,7 +40,8 @@ class AlignConfig(Section):
     )
     mixing_weight: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: by "
+        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`, each label's as its share of them (a label "
+        "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: by "
         f"cross-validation, {defaults.MIXING_WEIGHT:,.0f} with few labelled real rows, never more than there are synthetic rows; without labels every "
         "drawn row counts as one.",
     )
@@ -57,9 +58,14 @@ class AlignConfig(Section):
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
     )
+    cap_outliers: bool = Field(
+        True,
+        description="Rows far from all real rows, nearly equal to one, of words that no real row has, or of a density ratio that none reaches, keep "
+        "at most the weight that they came with; `weights.capped_by` says why.",
+    )
     label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         None,
-        description="Target share of each label in `weight` and in the rows drawn, of which a label that is not named gets none; null follows the corpus.",
+        description="Target share of each label in `weight`, in the rows drawn and in `augmented.sample_weight`; a label that is not named gets none; null follows the corpus.",
     )
     holdout: float = Field(
         defaults.HOLDOUT,
@@ -121,5 +127,9 @@ class ResampleConfig(Section):
     method: Literal["systematic", "multinomial", "topn"] = Field(
         "systematic", description="systematic and multinomial draw with replacement, topn without (Efraimidis-Spirakis)."
     )
-    rows: Positive | Literal["auto"] = Field("auto", description="Synthetic rows to draw; auto is the number of accepted rows.")
+    rows: Positive | Literal["auto"] = Field(
+        "auto",
+        description="Synthetic rows to draw; auto is the number of accepted rows, and for topn the effective sample size of the weights, as far as the "
+        "labels have rows for their shares: all rows drawn once would undo the weights.",
+    )
     include_real: bool = Field(True, description="Put the real rows into `augmented` too.")

@@ -203,6 +203,7 @@ WEIGHTS = Table(
         Column("base_weight", "double", "the weight that the row came with, summing to 1 within the label"),
         Column("label_confidence", "double", "p(label | row) by classifiers of real rows (few: and synthetic ones); null without labels", nullable=True),
         Column("log_density_ratio", "double", "log of p(words | real) / p(words | synthetic) within the label; null where words are left out", nullable=True),
+        Column("capped_by", "string", "why the row was kept from gaining weight: far_from_real, near_copy, unknown_words, density_ratio; null for the others", nullable=True),
     ),
 )  # fmt: skip
 
@@ -323,7 +324,7 @@ AUGMENTED = Table(
         Column("text", "string", "the text"),
         LABEL,
         Column("weight", "double", "sampling weight of a synthetic row within its label times its number of rows; 1 for a real row"),
-        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; see align.mixing_weight"),
+        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; every label has its real (or asked) share; see align.mixing_weight"),
         Column("fields", "map<string,string>", "the parts of a synthetic row, by name; null for a real row and without generate.fields", nullable=True),
     ),
 )  # fmt: skip

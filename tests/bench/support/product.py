@@ -80,7 +80,7 @@ def align(real: Corpus, synthetic: Corpus, seed: int, options: Options, labelled
         of_row["weight"].to_numpy(dtype=np.float64),
         log_weight,
         of_row["sample_weight"].to_numpy(dtype=np.float64),
-        np.broadcast_to(np.asarray(found.real_sample_weight, dtype=np.float64), (len(real),)),
+        found.real["sample_weight"].to_numpy(dtype=np.float64),
         [_plain(row) for row in found.certificate.rows],
     )
 

@@ -89,6 +89,7 @@ def within_labels(weights: DataFrame) -> DataFrame:
         "label_confidence",
         "log_density_ratio",
         "log_embedding_ratio",
+        "capped_by",
     )
 
 

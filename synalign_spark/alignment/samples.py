@@ -19,7 +19,9 @@ from synalign_spark.core.defaults import (
     BANDWIDTH_ROWS,
     FEWEST_SAMPLE_ROWS,
     MOST_CERTIFICATE_ROWS,
+    MOST_REFERENCE_ROWS,
     RARE_SHAPING_ROWS,
+    REFERENCE_ROWS,
     SAMPLE_LIMIT,
     SAMPLE_SHARE,
     SHAPING_ROWS,
@@ -59,6 +61,10 @@ class RealSample:
         rows = self.rows.filter(pa.array(kept))
         return SideRows(_views(rows, self.weights[kept]), _column(rows, "grp"), np.zeros(rows.num_rows, dtype=bool))
 
+    def reference(self) -> pa.Table:
+        """Rows that synthetic ones are compared with."""
+        return self.rows.filter(self.rows.column("reference"))
+
 
 def draw_real(real: Side, counts: Survey, looked_at: Sequence[str], cfg: AlignConfig) -> RealSample:
     """Every sample of the real rows that is needed. looked_at: groups whose rows, and their texts, shape the base measure."""
@@ -71,10 +77,13 @@ def draw_real(real: Side, counts: Survey, looked_at: Sequence[str], cfg: AlignCo
         "unsplit": Draw("u", unsplit, weighted=True),  # of these nothing is held out
         "held_out": Draw("u", held_out, ("holdout",)),
     }
+    if cfg.caps_outliers:
+        draws["reference"] = Draw("u", {group: _reference_rate(counts, group) for group in counts.groups}, HALVES, weighted=True)
     if cfg.bandwidth == "median":
         splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
         draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
-    columns = ["doc_id", "label", "grp", "split", "u_whole", "u_bandwidth", "prior", "embedding", *(["text"] if looked_at else [])]
+    with_texts = ["text"] if looked_at or cfg.caps_outliers else []
+    columns = ["doc_id", "label", "grp", "split", "u", "u_whole", "u_bandwidth", "prior", "embedding", *with_texts]
     rows = real.sample(draws, columns)
     if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):
         draws["bandwidth"] = replace(
@@ -93,6 +102,11 @@ def _share_for(rows: int, total: int) -> float:
 def _shaping_rate(counts: Survey, group: str) -> float:
     """For about SHAPING_ROWS; of a rare label nearly all, which then weigh less."""
     return min(1.0, max(SHAPING_ROWS / counts.n_real, RARE_SHAPING_ROWS / counts.real[group]))
+
+
+def _reference_rate(counts: Survey, group: str) -> float:
+    """For about REFERENCE_ROWS rows of a label."""
+    return min(1.0, min(REFERENCE_ROWS, MOST_REFERENCE_ROWS / len(counts.groups)) / counts.real[group])
 
 
 def _held_out_rate(counts: Survey, group: str, most: int) -> float:

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 
 from synalign_spark.alignment.strength import Strength
+from synalign_spark.core.evaluation.certificate import Usefulness
 from synalign_spark.core.strength.cross_validation import MixingChoice
+
+
+def usefulness(strength: Strength) -> Usefulness:
+    """What the choice of the mixing weight knows of models trained beside real rows: a nested estimate; without one the mixing weight alone."""
+    if strength.choice is None:
+        return Usefulness(mixing_weight=strength.mixing_weight)
+    return Usefulness(strength.choice.gain, strength.choice.gain_error, strength.mixing_weight, chosen_on_these_rows=False)
 
 
 def strength_in_words(strength: Strength) -> list[str]:

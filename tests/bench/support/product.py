@@ -24,8 +24,8 @@ USUAL = "usual"  # a mixing weight: the one that the other methods get
 ABLATIONS: Mapping[str, Options] = {  # the product with a part left out; the names of the settings are the product's
     OURS: {},
     "ours_no_label_confidence": {"label_confidence": 0},
-    "ours_no_density_ratio": {"density_ratio": 0},
-    "ours_no_mmd": {"regularization": math.inf, "label_confidence": 1.5, "density_ratio": 1},
+    "ours_no_density_ratio": {"density_ratio": 0, "embedding_ratio": 0},
+    "ours_no_mmd": {"regularization": math.inf, "label_confidence": 3, "density_ratio": 1, "embedding_ratio": 0.5},
     "ours_usual_mixing": {"mixing_weight": USUAL},
 }
 LEFT_OUT = {  # of the certificate: what the choice of the weights can be understood without

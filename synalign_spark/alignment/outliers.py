@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from synalign_spark.alignment.base_measure import BaseMeasure
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
 from synalign_spark.alignment.samples import RealSample
 from synalign_spark.alignment.sides import Batches, Side
@@ -19,6 +18,7 @@ from synalign_spark.core.defaults import MOST_OUTLIERS
 from synalign_spark.core.groups import label_of
 from synalign_spark.core.outliers import OutlierRules, fit_outlier_rules
 from synalign_spark.core.solver.moments import Moments
+from synalign_spark.core.strength.base_measure import BaseMeasure
 from synalign_spark.core.strength.classifiers import hashed_ngrams
 from synalign_spark.core.weight_caps import NO_CAP, find_cap
 from synalign_spark.udfs.arrow import to_matrix
@@ -45,12 +45,12 @@ def outlier_rules(sample: RealSample, base: BaseMeasure, texts: bool) -> Outlier
 
 def _largest_ratios(base: BaseMeasure, group: npt.NDArray[np.object_], words: list[str] | None) -> dict[str, float]:
     """The largest log density ratio of a real row by either classifier, which have seen it: a higher one is beyond all real rows."""
-    if base.density_ratio is None or not words:
+    if base.words is None or not words:
         return {}
     ngrams = hashed_ngrams(words)
-    sides = [base.density_ratio.log_ratio(ngrams, group, np.full(len(group), half)) for half in (False, True)]
+    sides = [base.words.log_ratio(ngrams, group, np.full(len(group), half)) for half in (False, True)]
     ratio = np.maximum(*sides)
-    return {name: float(ratio[group == name].max()) for name in sorted(set(group) & set(base.density_ratio.groups))}
+    return {name: float(ratio[group == name].max()) for name in sorted(set(group) & set(base.words.groups))}
 
 
 def with_outliers(rows: Side, rules: OutlierRules | None) -> Side:

@@ -22,7 +22,7 @@ from synalign_spark.alignment.runtimes.rows import Rows, Solved
 from synalign_spark.alignment.samples import draw_real, draw_synthetic, solver_shares
 from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.alignment.sides import SPLITS, Side
-from synalign_spark.alignment.strength import Strength, choose_strength, needs_rows, plan_strength
+from synalign_spark.alignment.strength import Strength, choose_strength, looked_at, plan_strength
 from synalign_spark.alignment.survey import Survey, survey
 from synalign_spark.alignment.tables import Outcome, certificate_rows, trace_rows
 from synalign_spark.config.alignment import AlignConfig
@@ -62,12 +62,12 @@ def align_sides(
     check_device(spark, cfg)
     counts = survey(real, synthetic, cfg.label_shares)
     plan = plan_strength(counts, cfg, texts=real.has_texts and synthetic.has_texts)
-    validating = plan.eligible if needs_rows(plan, cfg) else ()
-    real_sample = draw_real(real, counts, validating, cfg)
-    synthetic_sample = draw_synthetic(synthetic, counts, validating, cfg) if validating else None
+    seen = looked_at(plan, counts, cfg)
+    real_sample = draw_real(real, counts, seen, cfg)
+    synthetic_sample = draw_synthetic(synthetic, counts, cfg) if seen else None
     features = feature_map(real_sample, counts.width, cfg, seed)
     means = real_means(real, features)
-    strength = choose_strength(plan, real_sample, synthetic_sample, means, features, counts, cfg, report)
+    strength = choose_strength(plan, real_sample, synthetic_sample, counts, cfg, seed, report)
     runtime = choose_runtime(spark, cfg, counts.n_synthetic, counts.width)
     report(f"runtime {runtime.name}: {runtime.reason}")
     texts = real.has_texts and synthetic.has_texts
@@ -94,20 +94,25 @@ def align_sides(
     return AlignedSides(weights, certificate, trace, features, differences, strength.mixing_weight, scorer)
 
 
-def problem(means: Mapping[str, Sample], settings: Settings, share: float, split: bool) -> Problem:
-    """What a group is aligned to. split: false for few real rows: nothing is held out, and a rule that validates leaves the label alone."""
+def problem(means: Mapping[str, Sample], settings: Settings, share: float, split: bool, shaping: bool) -> Problem:
+    """What a group is aligned to. split: false for few real rows: nothing is held out, and a rule that validates leaves the label alone;
+    shaping: false for so few that any rule but one with a given lambda leaves it alone."""
     fit, validation, holdout = (means[name] for name in SPLITS)
     if split:
         return Problem(fit, validation, holdout, settings, share)
     nobody = Sample(0, np.zeros_like(fit.mean))
-    return Problem(pool([fit, validation, holdout]), nobody, nobody, settings.for_few_rows(), share)
+    enough = shaping and settings.rule == "ess_rule"
+    return Problem(pool([fit, validation, holdout]), nobody, nobody, settings if enough else settings.for_few_rows(), share)
 
 
 def _outcomes(
     rows: Rows, means: Mapping[str, Mapping[str, Sample]], counts: Survey, strength: Strength, sampled: Mapping[str, float]
 ) -> tuple[dict[str, Outcome], float]:
     """Solves every group: problems and answers side by side, and the seconds that it took. sampled: share of its rows in the solver's sample."""
-    problems = {group: problem(means[group], strength.settings, sampled[group], counts.is_split(group)) for group in counts.groups}
+    problems = {
+        group: problem(means[group], strength.settings, sampled[group], counts.is_split(group), group in strength.shaping)
+        for group in counts.groups
+    }
     started = time.monotonic()
     answers = rows.solve(problems)
     seconds = time.monotonic() - started

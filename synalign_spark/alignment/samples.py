@@ -1,6 +1,6 @@
 """The bounded samples of both sides that the driver looks at, drawn by hash in one pass over each side.
 
-Of the real rows: 1,000 for the bandwidth, about 4,000 of each half that validate candidates, and about ``align.certificate_rows`` held-out ones a
+Of the real rows: 1,000 for the bandwidth, about 8,000 that shape the base measure, and about ``align.certificate_rows`` held-out ones a
 label. Of the synthetic rows: about ``align.warm_start_rows``. Every sample is in the order of the ids.
 """
 
@@ -20,17 +20,14 @@ from synalign_spark.core.defaults import (
     FEWEST_SAMPLE_ROWS,
     MOST_CERTIFICATE_ROWS,
     MOST_REFERENCE_ROWS,
-    RARE_VALIDATION_ROWS,
+    RARE_SHAPING_ROWS,
     REFERENCE_ROWS,
     SAMPLE_LIMIT,
     SAMPLE_SHARE,
-    VALIDATION_ROWS,
+    SHAPING_ROWS,
 )
-from synalign_spark.core.features import FeatureMap
-from synalign_spark.core.solver.path import Sample
-from synalign_spark.core.strength.candidates import Half, Pool
-from synalign_spark.core.strength.classifiers import Labelled, Views, hashed_ngrams
-from synalign_spark.core.strength.density_ratio import Texts
+from synalign_spark.core.strength.base_measure import SideRows
+from synalign_spark.core.strength.classifiers import Views, hashed_ngrams
 from synalign_spark.udfs.arrow import to_matrix
 
 Float32Array = npt.NDArray[np.float32]
@@ -38,29 +35,9 @@ Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class SideSample:
-    """Rows of one side that have weight. views: their views, labels and weights; group: (n,); half: (n,), which half of the synthetic
-    rows a row is in: classifiers of one half score the other."""
-
-    views: Views
-    group: npt.NDArray[np.object_]
-    half: npt.NDArray[np.bool_]
-
-    @property
-    def texts(self) -> Texts:
-        """The words of the rows."""
-        return Texts(self.views.ngrams, self.group, self.views.weight, self.half)
-
-    @property
-    def labelled(self) -> Labelled:
-        """Embeddings, labels and weights."""
-        return self.views.x, self.views.labels, self.views.weight
-
-
-@dataclass(frozen=True)
 class RealSample:
-    """The samples of the real rows. rows: all of them, with a boolean column for each; weights: (n,) of those that validate; held_out_rates:
-    share of each group's held-out rows that the certificate looks at; rows_a_group: so many of them at most."""
+    """The samples of the real rows. rows: all of them, with a boolean column for each; weights: (n,) of those that shape the base measure;
+    held_out_rates: share of each group's held-out rows that the certificate looks at; rows_a_group: so many of them at most."""
 
     rows: pa.Table
     weights: Float64Array
@@ -78,39 +55,26 @@ class RealSample:
         """Held-out rows, for the certificate."""
         return self.rows.filter(self.rows.column("held_out"))
 
-    def shaping(self) -> SideSample:
-        """Rows of both halves."""
-        return self._side(self._mask("validating"))
+    def shaping(self) -> SideRows:
+        """Rows that shape the base measure and the choice of the mixing weight: none that is held out."""
+        kept = self.rows.column("shaping").to_numpy() | self.rows.column("unsplit").to_numpy()
+        rows = self.rows.filter(pa.array(kept))
+        return SideRows(_views(rows, self.weights[kept]), _column(rows, "grp"), np.zeros(rows.num_rows, dtype=bool))
 
     def reference(self) -> pa.Table:
         """Rows that synthetic ones are compared with."""
         return self.rows.filter(self.rows.column("reference"))
 
-    def halves(self, means: Mapping[str, Mapping[str, Sample]], groups: Sequence[str]) -> tuple[Half, Half]:
-        """Both halves: means of all rows, vectors and texts of a sample. groups: those that take part."""
-        splits = np.asarray(self.rows.column("split").to_pylist(), dtype=object)
-        first, second = (
-            Half({group: means[group][name] for group in groups}, self._side(self._mask("validating") & (splits == name)).views)
-            for name in HALVES
-        )
-        return first, second
 
-    def _mask(self, draw: str) -> npt.NDArray[np.bool_]:
-        found: npt.NDArray[np.bool_] = self.rows.column(draw).to_numpy()
-        return found
-
-    def _side(self, mask: npt.NDArray[np.bool_]) -> SideSample:
-        rows = self.rows.filter(pa.array(mask))
-        return SideSample(_views(rows, self.weights[mask]), _column(rows, "grp"), np.zeros(rows.num_rows, dtype=bool))
-
-
-def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignConfig) -> RealSample:
-    """Every sample of the real rows that is needed. validating: groups whose rows, and their texts, choose the strength."""
-    shaping = {group: _validation_rate(counts, group) for group in validating}
+def draw_real(real: Side, counts: Survey, looked_at: Sequence[str], cfg: AlignConfig) -> RealSample:
+    """Every sample of the real rows that is needed. looked_at: groups whose rows, and their texts, shape the base measure."""
+    shaping = {group: _shaping_rate(counts, group) for group in looked_at}
+    unsplit = {group: rate for group, rate in shaping.items() if not counts.is_split(group)}
     most = min(cfg.certificate_rows, max(50, MOST_CERTIFICATE_ROWS // len(counts.groups)))
     held_out = {group: _held_out_rate(counts, group, most) for group in counts.groups}
     draws = {
-        "validating": Draw("u", shaping, HALVES, weighted=True),
+        "shaping": Draw("u", shaping, HALVES, weighted=True),
+        "unsplit": Draw("u", unsplit, weighted=True),  # of these nothing is held out
         "held_out": Draw("u", held_out, ("holdout",)),
     }
     if cfg.cap_outliers:
@@ -118,7 +82,7 @@ def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignC
     if cfg.bandwidth == "median":
         splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
         draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
-    with_texts = ["text"] if validating or cfg.cap_outliers else []
+    with_texts = ["text"] if looked_at or cfg.cap_outliers else []
     columns = ["doc_id", "label", "grp", "split", "u", "u_whole", "u_bandwidth", "prior", "embedding", *with_texts]
     rows = real.sample(draws, columns)
     if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):
@@ -135,9 +99,9 @@ def _share_for(rows: int, total: int) -> float:
     return min(1.0, (rows + 6 * math.sqrt(rows) + 36) / max(total, 1))
 
 
-def _validation_rate(counts: Survey, group: str) -> float:
-    """For about VALIDATION_ROWS of each half; of a rare label nearly all, which then weigh less."""
-    return min(1.0, max(2.5 * VALIDATION_ROWS / counts.n_real, RARE_VALIDATION_ROWS / counts.real[group]))
+def _shaping_rate(counts: Survey, group: str) -> float:
+    """For about SHAPING_ROWS; of a rare label nearly all, which then weigh less."""
+    return min(1.0, max(SHAPING_ROWS / counts.n_real, RARE_SHAPING_ROWS / counts.real[group]))
 
 
 def _reference_rate(counts: Survey, group: str) -> float:
@@ -150,28 +114,17 @@ def _held_out_rate(counts: Survey, group: str, most: int) -> float:
     return min(1.0, most / counts.effective[group]["holdout"]) if counts.is_split(group) else 0.0
 
 
-def draw_synthetic(synthetic: Side, counts: Survey, eligible: Sequence[str], cfg: AlignConfig) -> pa.Table:
-    """About ``warm_start_rows`` synthetic rows of the eligible groups, with texts where there are some."""
+def draw_synthetic(synthetic: Side, counts: Survey, cfg: AlignConfig) -> pa.Table:
+    """About ``warm_start_rows`` synthetic rows, with texts where there are some."""
     share = cfg.warm_start_rows / counts.n_synthetic
-    rates = {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in eligible}
-    return synthetic.sample({"taken": Draw("u_warm", rates)}, ["doc_id", "label", "grp", "prior", "embedding", "u_draw", "half", "text"])
+    rates = {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in counts.groups}
+    return synthetic.sample({"taken": Draw("u_warm", rates)}, ["doc_id", "label", "grp", "prior", "embedding", "half", "text"])
 
 
-def synthetic_sample(rows: pa.Table) -> SideSample:
+def synthetic_sample(rows: pa.Table) -> SideRows:
     """The rows with weight, with the weights that they came with. rows: of ``draw_synthetic``."""
     rows = rows.filter(pa.array(rows.column("prior").to_numpy() > 0))
-    return SideSample(_views(rows, rows.column("prior").to_numpy()), _column(rows, "grp"), rows.column("half").to_numpy())
-
-
-def synthetic_pool(rows: pa.Table, features: FeatureMap) -> Pool:
-    """The rows by group and id. rows: of ``draw_synthetic``."""
-    group, ids = _column(rows, "grp"), _column(rows, "doc_id")
-    order = np.lexsort((ids, group))
-    rows, group = rows.take(pa.array(order)), group[order]
-    views = _views(rows, rows.column("prior").to_numpy())
-    with np.errstate(divide="ignore"):
-        log_prior = np.log(views.weight)
-    return Pool(views, group, features(views.x), log_prior, rows.column("u_draw").to_numpy(), rows.column("half").to_numpy())
+    return SideRows(_views(rows, rows.column("prior").to_numpy()), _column(rows, "grp"), rows.column("half").to_numpy())
 
 
 def solver_shares(counts: Survey, fewest: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from synalign_spark.alignment.base_measure import BaseMeasure, with_base_measure
+from synalign_spark.alignment.base_measure import with_base_measure
 from synalign_spark.alignment.outliers import with_outliers
 from synalign_spark.alignment.runtimes.local import LocalRows
 from synalign_spark.alignment.runtimes.rows import Solved
@@ -18,6 +18,7 @@ from synalign_spark.alignment.sides import Side
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.groups import label_of
 from synalign_spark.core.outliers import KnownWords, Neighbourhood, OutlierRules
+from synalign_spark.core.strength.base_measure import BaseMeasure, Component
 from synalign_spark.core.strength.classifiers import LabelClassifier, SharedClassifiers
 from synalign_spark.core.strength.density_ratio import DensityRatio
 from synalign_spark.core.weight_caps import WeightCap
@@ -50,7 +51,7 @@ class Scorer:
         The rows that were aligned get their weights; others what they would have had among them, so that theirs need not sum to 1.
         Raises DataError where the model weighs words and the rows have none."""
         words = self.rules is not None and self.rules.words is not None
-        if (self.base.density_ratio is not None or words) and not rows.has_texts:
+        if (self.base.words is not None or words) and not rows.has_texts:
             raise DataError(
                 "text: the model weighs words, but these rows have no text column; give the one that it was fitted with, or fit without texts (text=None)"
             )
@@ -82,9 +83,8 @@ class Scorer:
             "frequencies": self.features.frequencies, "bandwidths": np.array(self.features.bandwidths), "groups": np.array(groups, dtype=str),
             "thetas": np.stack([self.solved[group].theta for group in groups]), "scalars": np.array(scalars),
             "settings": np.array([self.per_label, self.seed], dtype=np.int64),
-            "exponents": np.array([self.base.confidence_exponent, self.base.density_ratio_exponent]),
         }  # fmt: skip
-        arrays |= _classifier_arrays(self.base.classifier) | _ratio_arrays(self.base.density_ratio) | _rule_arrays(self.rules)
+        arrays |= _base_arrays(self.base) | _rule_arrays(self.rules)
         stream = io.BytesIO()
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
         return stream.getvalue()
@@ -101,50 +101,62 @@ class Scorer:
                 arrays["groups"], arrays["thetas"], arrays["scalars"].tolist(), strict=True
             )
         }
-        a, b = map(float, arrays["exponents"])
         per_label, seed = map(int, arrays["settings"])
-        return cls(features, BaseMeasure(a, _classifier(arrays), _ratio(arrays), b), _rules(arrays), solved, bool(per_label), seed)
+        return cls(features, _base(arrays), _rules(arrays), solved, bool(per_label), seed)
 
 
-def _classifier_arrays(classifier: LabelClassifier | SharedClassifiers | None) -> Arrays:
-    if classifier is None:
-        return {}
-    parts = [classifier.real, *classifier.shared] if isinstance(classifier, SharedClassifiers) else [classifier]
-    arrays: Arrays = {"classifiers": np.array(len(parts))}
-    for i, part in enumerate(parts):
-        arrays |= {f"coef{i}": part.coef, f"intercept{i}": part.intercept, f"labels{i}": np.array(part.labels, dtype=str)}
-    return arrays
+def _base_arrays(base: BaseMeasure) -> Arrays:
+    groups = sorted(base.log_means or {})
+    arrays: Arrays = {
+        "components": np.array([(one.confidence, one.words, one.embeddings) for one in base.components]).reshape(-1, 3),
+        "base_groups": np.array(groups, dtype=str),
+        "log_means": np.array([(base.log_means or {})[group] for group in groups]).reshape(len(groups), -1),
+    }
+    if base.classifiers is not None:
+        arrays["ratio_of_labels"] = np.array(base.classifiers.ratio)
+        for i, part in enumerate((base.classifiers.real, *base.classifiers.shared)):
+            arrays |= {f"coef{i}": part.coef, f"intercept{i}": part.intercept, f"labels{i}": np.array(part.labels, dtype=str)}
+    return arrays | _ratio_arrays("words", base.words) | _ratio_arrays("embeddings", base.embeddings)
 
 
-def _classifier(arrays: Arrays) -> LabelClassifier | SharedClassifiers | None:
-    if "classifiers" not in arrays:
-        return None
-    parts = [
-        LabelClassifier(arrays[f"coef{i}"], arrays[f"intercept{i}"], tuple(map(str, arrays[f"labels{i}"])))
-        for i in range(int(arrays["classifiers"]))
-    ]
-    return parts[0] if len(parts) == 1 else SharedClassifiers(parts[0], (parts[1], parts[2]))
+def _base(arrays: Arrays) -> BaseMeasure:
+    classifiers = None
+    if "coef0" in arrays:
+        real, first, second = (
+            LabelClassifier(arrays[f"coef{i}"], arrays[f"intercept{i}"], tuple(map(str, arrays[f"labels{i}"]))) for i in range(3)
+        )
+        classifiers = SharedClassifiers(real, (first, second), bool(arrays["ratio_of_labels"]))
+    means = {str(group): tuple(map(float, row)) for group, row in zip(arrays["base_groups"], arrays["log_means"], strict=True)}
+    components = tuple(Component(*map(float, row)) for row in arrays["components"])
+    return BaseMeasure(components, classifiers, _ratio("words", arrays), _ratio("embeddings", arrays), means)
 
 
-def _ratio_arrays(ratio: DensityRatio | None) -> Arrays:
+def _ratio_arrays(name: str, ratio: DensityRatio | None) -> Arrays:
     if ratio is None:
         return {}
-    coef = ratio.coef.tocsr()
-    return {
-        "idf": ratio.tfidf.idf_, "ratio_data": coef.data, "ratio_indices": coef.indices, "ratio_indptr": coef.indptr,
-        "ratio_shape": np.array(coef.shape), "ratio_intercept": ratio.intercept, "ratio_groups": np.array(ratio.groups, dtype=str),
-    }  # fmt: skip
+    arrays: Arrays = {f"{name}_intercept": ratio.intercept, f"{name}_groups": np.array(ratio.groups, dtype=str)}
+    if not sparse.issparse(ratio.coef):
+        return arrays | {f"{name}_coef": ratio.coef}
+    coef = sparse.csr_matrix(ratio.coef)
+    parts = {"data": coef.data, "indices": coef.indices, "indptr": coef.indptr, "shape": np.array(coef.shape)}
+    if ratio.tfidf is not None:
+        parts["idf"] = ratio.tfidf.idf_
+    return arrays | {f"{name}_{part}": values for part, values in parts.items()}
 
 
-def _ratio(arrays: Arrays) -> DensityRatio | None:
-    if "idf" not in arrays:
+def _ratio(name: str, arrays: Arrays) -> DensityRatio | None:
+    if f"{name}_groups" not in arrays:
         return None
-    tfidf = TfidfTransformer(sublinear_tf=True)
-    tfidf.idf_ = arrays["idf"]
-    coef = sparse.csr_matrix(
-        (arrays["ratio_data"], arrays["ratio_indices"], arrays["ratio_indptr"]), shape=tuple(arrays["ratio_shape"].tolist())
-    )
-    return DensityRatio(tfidf, coef, arrays["ratio_intercept"], tuple(map(str, arrays["ratio_groups"])))
+    intercept, groups = arrays[f"{name}_intercept"], tuple(map(str, arrays[f"{name}_groups"]))
+    if f"{name}_coef" in arrays:
+        return DensityRatio(arrays[f"{name}_coef"], intercept, groups)
+    tfidf = None
+    if f"{name}_idf" in arrays:
+        tfidf = TfidfTransformer(sublinear_tf=True)
+        tfidf.idf_ = arrays[f"{name}_idf"]
+    data, indices, indptr = (arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+    coef = sparse.csr_matrix((data, indices, indptr), shape=tuple(arrays[f"{name}_shape"].tolist()))
+    return DensityRatio(coef, intercept, groups, tfidf)
 
 
 def _rule_arrays(rules: OutlierRules | None) -> Arrays:

@@ -21,7 +21,7 @@ HALVES = (FIT, VALIDATION)  # of the real rows that shape the weights: each vali
 # What a random number of a row is for; see ``core.keys.unit``. Side -> column -> purpose.
 REAL_NUMBERS = {"u": "align.check", "u_whole": "align.whole", "u_bandwidth": "align.bandwidth"}
 SYNTHETIC_NUMBERS = {
-    "u": "align.draw", "u_whole": "align.whole", "u_warm": "align.warm", "u_draw": "align.probe0", "u_half": "align.probe_half",
+    "u": "align.draw", "u_whole": "align.whole", "u_warm": "align.warm", "u_half": "align.probe_half",
 }  # fmt: skip
 
 REAL_SCHEMA = pa.schema(
@@ -30,8 +30,8 @@ REAL_SCHEMA = pa.schema(
 )  # fmt: skip
 SYNTHETIC_SCHEMA = pa.schema(
     [("doc_id", pa.string()), ("label", pa.string()), ("grp", pa.string()), ("prior", pa.float64()), ("base", pa.float64()),
-     ("label_confidence", pa.float64()), ("log_density_ratio", pa.float64()), ("outlier", pa.string()), ("u", pa.float64()), ("u_whole", pa.float64()),
-     ("u_warm", pa.float64()), ("u_draw", pa.float64()), ("half", pa.bool_()), ("embedding", pa.list_(pa.float32()))]
+     ("label_confidence", pa.float64()), ("log_density_ratio", pa.float64()), ("log_embedding_ratio", pa.float64()), ("outlier", pa.string()),
+     ("u", pa.float64()), ("u_whole", pa.float64()), ("u_warm", pa.float64()), ("half", pa.bool_()), ("embedding", pa.list_(pa.float32()))]
 )  # fmt: skip
 
 

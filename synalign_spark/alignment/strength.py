@@ -1,171 +1,187 @@
-"""How strongly to align: the rule for a run, and the base measure and lambda that it leads to.
+"""How strongly to align: the rule for a run, its base measure, and how much the rows count beside real ones.
 
-Three cases, unless the configuration fixes lambda: labels and enough real rows (cross-validation chooses lambda and how far to trust the
-labels), labels and fewer rows (label confidence by real and synthetic rows, the density ratio of words, and the smallest lambda that keeps
-a floor on the effective sample size), no labels (MMD).
+With labels, one procedure for every size: a base measure of label confidence and density ratios, averaged over components, the smallest lambda
+that keeps a floor on the effective sample size, and the mixing weight by cross-validation on the real rows, kept at its usual value unless
+they speak against it. A label with fewer than five real rows keeps the weights that its rows came with. Without labels: MMD.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from synalign_spark.alignment.base_measure import BaseMeasure
-from synalign_spark.alignment.samples import RealSample, synthetic_pool, synthetic_sample
+from synalign_spark.alignment.samples import RealSample, synthetic_sample
 from synalign_spark.alignment.survey import Survey
 from synalign_spark.config.alignment import AlignConfig
-from synalign_spark.core.defaults import CONFIDENCE_EXPONENTS, DENSITY_RATIO_EXPONENTS, FEWEST_VALIDATION_ROWS, NO_RULE, FewRowsRule
-from synalign_spark.core.features import FeatureMap
-from synalign_spark.core.solver.path import Sample, Settings
-from synalign_spark.core.strength.candidates import Choice, choose_by_cross_validation
-from synalign_spark.core.strength.classifiers import fit_label_classifier, fit_shared_classifiers, together
-from synalign_spark.core.strength.density_ratio import fit_density_ratio, joined
-from synalign_spark.core.strength.mixing_weight import best_mixing_weight, default_mixing_weight, mixing_weights
-from synalign_spark.core.strength.teachers import TeacherComparison, compare_teachers
+from synalign_spark.core.defaults import (
+    CONFIDENCE_EXPONENT,
+    CROSS_VALIDATION_ROWS,
+    EMBEDDING_RATIO_EXPONENTS,
+    ESS_FLOOR,
+    FEWEST_SHAPING_ROWS,
+    UNLABELLED_ESS_FLOOR,
+    WORD_RATIO_EXPONENT,
+)
+from synalign_spark.core.solver.path import Settings
+from synalign_spark.core.strength.base_measure import BaseMeasure, Component, SideRows, fit_base_measure
+from synalign_spark.core.strength.cross_validation import Fit, MixingChoice, choose_mixing_weight
+from synalign_spark.core.strength.mixing_weight import mixing_weights, usual_mixing_weight
 from synalign_spark.errors import ConfigError
 
 Report = Callable[[str], None]
 
+PEERS = {"dsir": (Component(words=1.0),), "density_ratio": (Component(embeddings=1.0),), "imp": (Component(confidence=1.0),)}
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides the strength. rule: see ``rule_of``; eligible: groups with real rows enough to take part; texts: whether there are any."""
+    """What decides the strength. rule: see ``rule_of``; shaping: groups with real rows enough to shape a base measure; labelled: whether two
+    labels of the real rows are among them; components: of the base measure, none where rows keep their weights."""
 
     rule: str
-    eligible: tuple[str, ...]
-    texts: bool
-
-    @property
-    def labelled(self) -> bool:
-        """Whether rows are matched by two labels or more."""
-        return len(self.eligible) > 1
+    shaping: tuple[str, ...]
+    labelled: bool
+    components: tuple[Component, ...]
 
 
 @dataclass(frozen=True)
 class Strength:
-    """The rule of a run and its base measure. choice: what cross-validation found; mixing_weight: of the synthetic rows beside real ones,
-    None without labels; teachers: who teaches the labels better, where real rows are too few to validate by."""
+    """The rule of a run and its base measure. shaping: groups that are aligned by it; choice: what cross-validation found; mixing_weight: of
+    the synthetic rows beside real ones, None without labels."""
 
     settings: Settings
     base: BaseMeasure
-    choice: Choice | None = None
+    shaping: tuple[str, ...]
+    choice: MixingChoice | None = None
     mixing_weight: float | None = None
-    teachers: TeacherComparison | None = None
 
 
 def plan_strength(counts: Survey, cfg: AlignConfig, texts: bool) -> Plan:
     """The rule by the configuration and the counts. texts: whether both sides have them.
 
     Raises ConfigError where label confidence is asked for without labels to learn it from, or a density ratio of words without texts."""
-    enough = [group for group in counts.groups if counts.smaller_half(group) >= FEWEST_VALIDATION_ROWS]
-    eligible = tuple(group for group in enough if counts.shares[group] > 0)
-    rows = sum(counts.effective[group][half] for group in eligible for half in ("fit", "validation"))
-    plan = Plan(rule_of(cfg, len(eligible) > 1, rows), eligible, texts)
-    if not plan.labelled and cfg.label_confidence != "auto" and cfg.label_confidence > 0:
+    shaping = tuple(group for group in sorted(counts.real) if counts.shaping_rows(group) >= FEWEST_SHAPING_ROWS)
+    labelled = len(shaping) > 1 and bool(set(shaping) & set(counts.groups))
+    rule = rule_of(cfg, labelled)
+    if cfg.method == "imp" and not labelled:
         raise ConfigError(
-            f"align.label_confidence is {cfg.label_confidence:g}, but it needs two labels with {2 * FEWEST_VALIDATION_ROWS} real rows each; set it to auto or 0"
+            f"align.method is imp, but it needs two labels with {FEWEST_SHAPING_ROWS} real rows each; set it to synalign or mmd"
+        )
+    if cfg.method == "dsir" and not texts:
+        raise ConfigError("align.method is dsir, but it reads words, and there are no texts; set it to synalign or density_ratio")
+    if not labelled and cfg.label_confidence != "auto" and cfg.label_confidence > 0:
+        raise ConfigError(
+            f"align.label_confidence is {cfg.label_confidence:g}, but it needs two labels with {FEWEST_SHAPING_ROWS} real rows each; set it to auto or 0"
         )
     if not texts and cfg.density_ratio != "auto" and cfg.density_ratio > 0:
         raise ConfigError(f"align.density_ratio is {cfg.density_ratio:g}, but it reads words, and there are no texts; set it to auto or 0")
-    return plan
+    return Plan(rule, shaping, labelled, components_of(cfg, rule, texts))
 
 
-def rule_of(cfg: AlignConfig, labelled: bool, rows: float) -> str:
-    """cross_validation, ess_rule, mmd_rule, fixed or plain. labelled: whether rows are matched by two labels or more; rows: real rows
-    that shape the weights."""
+def rule_of(cfg: AlignConfig, labelled: bool) -> str:
+    """ess_rule, mmd_rule, fixed or plain. labelled: whether rows are matched by two labels or more."""
+    if cfg.regularization == "auto" and cfg.method != "synalign":
+        return "plain" if cfg.method == "mmd" else "fixed"
     if cfg.regularization != "auto":
         return cfg.regularization if isinstance(cfg.regularization, str) else "fixed"
-    if not labelled:
-        return "mmd_rule"
-    return "cross_validation" if rows >= cfg.cross_validation_rows else "ess_rule"
+    return "ess_rule" if labelled else "mmd_rule"
+
+
+def components_of(cfg: AlignConfig, rule: str, texts: bool) -> tuple[Component, ...]:
+    """Of the base measure. Exponents that are not given are the usual ones under the ess_rule, and 0 under the others; another method
+    than synalign has at most one factor, as it is."""
+    if cfg.method != "synalign":
+        return PEERS.get(cfg.method, ())
+
+    def exponent(given: float | str, usual: float) -> float:
+        return float(given) if given != "auto" else usual if rule == "ess_rule" else 0.0
+
+    a = exponent(cfg.label_confidence, CONFIDENCE_EXPONENT)
+    b = exponent(cfg.density_ratio, WORD_RATIO_EXPONENT) if texts else 0.0
+    averaged = cfg.embedding_ratio == "auto" and rule == "ess_rule"
+    of_embeddings = EMBEDDING_RATIO_EXPONENTS if averaged else (exponent(cfg.embedding_ratio, 0.0),)
+    found = tuple(Component(a, b, c) for c in of_embeddings)
+    return () if set(found) == {Component()} else found
 
 
 def needs_rows(plan: Plan, cfg: AlignConfig) -> bool:
     """Whether rows of both sides must be looked at to choose the strength."""
-    asked = any(exponent != "auto" and exponent > 0 for exponent in (cfg.label_confidence, cfg.density_ratio))
-    return bool(plan.eligible) and (plan.rule in ("cross_validation", "ess_rule") or asked)
+    return bool(plan.shaping) and (bool(plan.components) or (plan.labelled and cfg.mixing_weight == "auto"))
+
+
+def looked_at(plan: Plan, counts: Survey, cfg: AlignConfig) -> Sequence[str]:
+    """Groups whose real rows are looked at: with labels all of them, for classifiers are to tell a label from every other."""
+    if not needs_rows(plan, cfg):
+        return ()
+    return tuple(sorted(counts.real)) if plan.labelled else plan.shaping
 
 
 def choose_strength(
-    plan: Plan, real: RealSample, synthetic: pa.Table | None, means: Mapping[str, Mapping[str, Sample]], features: FeatureMap,
-    counts: Survey, cfg: AlignConfig, report: Report,
-) -> Strength:  # fmt: skip
-    """Lambda's settings and the base measure. real, synthetic: samples of both sides, None where ``needs_rows`` is false."""
-    if synthetic is None:
-        return _without_rows(plan, counts, cfg, report)
-    if plan.rule == "cross_validation":
-        return _by_cross_validation(plan, real, synthetic, means, features, counts, cfg, report)
-    return _by_teachers(plan, real, synthetic, counts, cfg, report)
+    plan: Plan, real_rows: RealSample, synthetic_rows: pa.Table | None, counts: Survey, cfg: AlignConfig, seed: int, report: Report
+) -> Strength:
+    """Lambda's settings, the base measure and the mixing weight. real_rows, synthetic_rows: samples of both sides, the latter None where
+    ``needs_rows`` is false; seed: of the folds."""
+    base, choice, mixing, settings = BaseMeasure(), None, _given_mixing_weight(counts, cfg), _settings(cfg, plan)
+    if synthetic_rows is not None:
+        real, synthetic = real_rows.shaping(), synthetic_sample(synthetic_rows)
+        floor = settings.ess_floor if plan.rule == "ess_rule" else 0.0
+
+        def fit(shaping: SideRows, aligned: SideRows) -> BaseMeasure:
+            groups = [name for name in plan.shaping if (shaping.group == name).any()]
+            return fit_base_measure(shaping.take(np.isin(shaping.group, groups)), aligned, plan.components, groups, floor, cfg.method)
+
+        if plan.components:
+            base = fit(real, synthetic)
+        if plan.labelled and cfg.mixing_weight == "auto":
+            choice = _cross_validated(fit, real, synthetic, counts, seed)
+            mixing = choice.mixing_weight
+    report(f"strength: {plan.rule}{_in_words(base)}{_mixing_in_words(choice)}")
+    return Strength(settings, base, plan.shaping, choice, mixing)
 
 
-def _without_rows(plan: Plan, counts: Survey, cfg: AlignConfig, report: Report) -> Strength:
-    report(f"strength: {plan.rule}, without label confidence")
-    return Strength(_settings(cfg, plan.rule, NO_RULE), BaseMeasure(), mixing_weight=_mixing_weight(plan, counts, cfg))
+def _cross_validated(fit: Fit, real: SideRows, synthetic: SideRows, counts: Survey, seed: int) -> MixingChoice:
+    """The mixing weight that bounded samples of both sides choose."""
+    usual = usual_mixing_weight(sum(map(counts.real_rows, counts.real)), counts.n_synthetic)
+    few, made = (_thinned(rows, most, seed) for rows, most in zip((real, synthetic), CROSS_VALIDATION_ROWS, strict=True))
+    return choose_mixing_weight(few, made, fit, mixing_weights(usual), usual, seed)
 
 
-def _by_teachers(plan: Plan, real_rows: RealSample, synthetic_rows: pa.Table, counts: Survey, cfg: AlignConfig, report: Report) -> Strength:
-    """The strength that is given, or that of too few real rows."""
-    real, synthetic = real_rows.shaping(), synthetic_sample(synthetic_rows)
-    few = plan.rule == "ess_rule"
-    teachers = compare_teachers(real.views, synthetic.views) if few else None
-    usual = teachers.rule if teachers else NO_RULE
-    a = usual.confidence if cfg.label_confidence == "auto" else cfg.label_confidence
-    b = usual.density_ratio if cfg.density_ratio == "auto" else cfg.density_ratio
-    density_ratio = fit_density_ratio(real.texts, synthetic.texts, plan.eligible) if b and plan.texts else None
-    base = BaseMeasure(density_ratio=density_ratio, density_ratio_exponent=b if density_ratio else 0.0)
-    words = [", without label confidence"]
-    if plan.labelled and (few or a):
-        classifier = fit_shared_classifiers(real.labelled, synthetic.labelled, synthetic.half)
-        base, words = replace(base, confidence_exponent=a, classifier=classifier), [f" with label confidence to the power of {a:g}"]
-    if density_ratio:
-        words.append(f" and the density ratio of words to the power of {b:g}")
-    report(f"strength: {plan.rule}{''.join(words)}{_in_words(teachers, cfg)}")
-    return Strength(_settings(cfg, plan.rule, usual), base, mixing_weight=_mixing_weight(plan, counts, cfg), teachers=teachers)
+def _thinned(rows: SideRows, most: int, seed: int) -> SideRows:
+    """At most so many of the rows, drawn by the seed; they lie in the order of their ids."""
+    n = len(rows.group)
+    return rows if n <= most else rows.take(np.sort(np.random.default_rng(seed).permutation(n)[:most]))
 
 
-def _in_words(teachers: TeacherComparison | None, cfg: AlignConfig) -> str:
-    """What few real rows know."""
-    if teachers is None:
-        return ""
-    return (
-        f" (classifiers trained on synthetic rows are right on {teachers.synthetic:.0%} of the real ones, one trained on real rows on "
-        f"{teachers.real:.0%}; cross-validation chooses from {cfg.cross_validation_rows:,} real rows on)"
-    )
-
-
-def _by_cross_validation(
-    plan: Plan, real: RealSample, synthetic: pa.Table, means: Mapping[str, Mapping[str, Sample]], features: FeatureMap, counts: Survey,
-    cfg: AlignConfig, report: Report,
-) -> Strength:  # fmt: skip
-    """The strength that downstream classifiers choose."""
-    halves, pool = real.halves(means, plan.eligible), synthetic_pool(synthetic, features)
-    exponents = CONFIDENCE_EXPONENTS if cfg.label_confidence == "auto" else (cfg.label_confidence,)
-    of_words = (0.0,) if not plan.texts else DENSITY_RATIO_EXPONENTS if cfg.density_ratio == "auto" else (cfg.density_ratio,)
-    shares = {group: counts.shares[group] for group in plan.eligible}
-    tried = mixing_weights(counts.n_synthetic) if cfg.mixing_weight == "auto" else sorted({0.0, cfg.mixing_weight})
-    choice = choose_by_cross_validation(halves, pool, shares, exponents, density_ratio_exponents=of_words, mixing_weights=tried)
-    best = choice.best
-    report(f"strength: cross-validation took lambda {best.lam:.3g}, label confidence to the power of {best.confidence:g} and the density ratio of words "
-           f"to the power of {best.density_ratio:g} among {len(choice.tried)} candidates: accuracy {best.accuracy:.1%} on {choice.validation_rows:,} real rows")  # fmt: skip
-    density_ratio = fit_density_ratio(joined([half.texts for half in halves]), pool.texts, plan.eligible) if best.density_ratio else None
-    both = together(halves[0].rows, halves[1].rows)
-    classifier = fit_label_classifier(both.x, both.labels, both.weight)
-    base = BaseMeasure(best.confidence, classifier, density_ratio, best.density_ratio if density_ratio else 0.0)
-    given = cfg.mixing_weight
-    weight = best_mixing_weight(choice.mixing, choice.validation_rows).mixing_weight if given == "auto" else given
-    return Strength(_settings(cfg, plan.rule, NO_RULE, best.lam), base, choice, weight)
-
-
-def _mixing_weight(plan: Plan, counts: Survey, cfg: AlignConfig) -> float | None:
-    """The one that is given, or the usual one where nothing validates it."""
+def _given_mixing_weight(counts: Survey, cfg: AlignConfig) -> float | None:
+    """The one that is given, or the usual one where there are labels; without them every row counts as one."""
     if cfg.mixing_weight != "auto":
         return cfg.mixing_weight
-    return default_mixing_weight(counts.n_synthetic) if plan.labelled else None
+    return usual_mixing_weight(sum(map(counts.real_rows, counts.real)), counts.n_synthetic) if counts.has_labels else None
 
 
-def _settings(cfg: AlignConfig, rule: str, usual: FewRowsRule, lam: float = float("nan")) -> Settings:
-    floor = usual.ess_floor if cfg.ess_floor == "auto" else cfg.ess_floor
-    fixed = lam if isinstance(cfg.regularization, str) else cfg.regularization
+def _in_words(base: BaseMeasure) -> str:
+    means = base.mean_exponents
+    exponents = (
+        ("label confidence", means.confidence),
+        ("the density ratio of words", means.words),
+        ("the density ratio of embeddings", means.embeddings),
+    )
+    named = [f"{name} to the power of {exponent:g}" for name, exponent in exponents if exponent]
+    averaged = f" (means over {len(base.components)} components)" if len(base.components) > 1 else ""
+    return f" with {', '.join(named)}{averaged}" if named else ", rows start from the weights that they came with"
+
+
+def _mixing_in_words(choice: MixingChoice | None) -> str:
+    if choice is None:
+        return ""
+    return f"; beside real rows the synthetic ones count as {choice.mixing_weight:,.0f}, by {choice.validation_rows:,} real rows"
+
+
+def _settings(cfg: AlignConfig, plan: Plan) -> Settings:
+    usual = ESS_FLOOR if plan.rule == "ess_rule" else UNLABELLED_ESS_FLOOR
+    floor = usual if cfg.ess_floor == "auto" else cfg.ess_floor
+    usual_lambda = np.inf if plan.rule == "fixed" else float("nan")  # of a method that matches nothing
+    fixed = usual_lambda if isinstance(cfg.regularization, str) else cfg.regularization
     cap = np.inf if cfg.max_weight is None else cfg.max_weight
-    return Settings(rule, fixed, floor, cfg.tolerance, cfg.max_passes, cap)
+    return Settings(plan.rule, fixed, floor, cfg.tolerance, cfg.max_passes, cap)

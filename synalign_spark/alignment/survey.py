@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from synalign_spark.alignment.sides import HALVES, SPLITS, Batches, Side
 from synalign_spark.core.defaults import FEWEST_REAL_ROWS, FEWEST_SPLIT_ROWS
-from synalign_spark.core.groups import group_of, label_of
+from synalign_spark.core.groups import ALL, group_of, label_of
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import vector_widths
 
@@ -68,9 +68,18 @@ class Survey:
         parts = [self.effective[group][split] for split in SPLITS]
         return sum(parts) >= FEWEST_REAL_ROWS and min(parts) >= FEWEST_SPLIT_ROWS
 
-    def smaller_half(self, group: str) -> float:
-        """Effective real rows in the smaller half of those that shape the weights."""
-        return min(self.effective[group][half] for half in HALVES)
+    @property
+    def has_labels(self) -> bool:
+        """Whether rows are matched by label."""
+        return ALL not in self.real
+
+    def real_rows(self, group: str) -> float:
+        """Effective real rows of a group, those held out too."""
+        return sum(self.effective[group].values())
+
+    def shaping_rows(self, group: str) -> float:
+        """Effective real rows that shape the weights: all of a group that holds none out."""
+        return sum(self.effective[group][split] for split in (HALVES if self.is_split(group) else SPLITS))
 
 
 def survey(real: Side, synthetic: Side, label_shares: Mapping[str, float] | None = None) -> Survey:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.alignment.base_measure import BaseMeasure
 from synalign_spark.alignment.strength import Strength
 from synalign_spark.alignment.verdicts import strength_in_words, unmatched_in_words, usefulness
 from synalign_spark.core.evaluation.certificate import Checked, Findings, Usefulness, verdict
@@ -18,7 +17,8 @@ from synalign_spark.core.groups import ALL, label_of
 from synalign_spark.core.solver.dual import NEGLIGIBLE_GAP
 from synalign_spark.core.solver.path import Finished, pool
 from synalign_spark.core.solver.solve import Answer, Problem
-from synalign_spark.core.strength.candidates import Candidate, Choice
+from synalign_spark.core.strength.base_measure import BaseMeasure
+from synalign_spark.core.strength.cross_validation import MixingChoice
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -43,36 +43,36 @@ def trace_rows(outcomes: Mapping[str, Outcome], strength: Strength) -> list[dict
     """Rows of the solver_trace table: the path of each group, and what cross-validation tried, with the point that was taken."""
     rows = [
         {
-            "mixing_weight": None, "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, "label_confidence_exponent": outcome.base.confidence_exponent, "density_ratio_exponent": outcome.base.density_ratio_exponent,
+            "mixing_weight": None, "kind": "path", "label": label_of(group), "step": step, "lambda": p.point.lam, **_exponents(outcome.base),
             "dual_value": p.point.value, "duality_gap": p.point.gap, "mmd2_fit": p.mmd2_fit, "mmd2_validation": p.mmd2_validation,
             "score": p.score, "accuracy": None, "ess": p.point.moments.ess, "passes": p.passes, "chosen": step == outcome.answer.path.chosen,
         }
         for group, outcome in sorted(outcomes.items())
         for step, p in enumerate(outcome.answer.path.points)
     ]  # fmt: skip
-    return rows + (_validated(strength.choice, strength.mixing_weight) if strength.choice else [])
+    return rows + (_mixing(strength.choice, _exponents(strength.base)) if strength.choice else [])
 
 
-def _validated(choice: Choice, mixing_weight: float | None) -> list[dict[str, Any]]:
-    """What cross-validation tried: candidates by drawn rows, and mixing weights of the one taken."""
-    unknown = dict.fromkeys(("label", "mixing_weight", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation")) | {"passes": 0}
-    rows = [
+def _mixing(choice: MixingChoice, path: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What cross-validation tried beside the real rows. path: columns of the base measure's trace rows."""
+    unknown = dict.fromkeys(("label", "dual_value", "duality_gap", "mmd2_fit", "mmd2_validation", "ess")) | {"passes": 0, "lambda": np.inf}
+    return [
         {
-            **unknown, "kind": "cross_validation", "step": step, **_candidate(c), "score": c.log_loss, "accuracy": c.accuracy, "chosen": c == choice.best,
+            **unknown, **path, "kind": "mixing_weight", "step": step, "score": one.log_loss, "accuracy": one.overall,
+            "mixing_weight": one.mixing_weight, "chosen": one.mixing_weight == choice.mixing_weight,
         }
-        for step, c in enumerate(choice.tried)
-    ]  # fmt: skip
-    return rows + [
-        {
-            **unknown, "kind": "mixing_weight", "step": step, **_candidate(choice.best), "score": one.log_loss, "accuracy": one.overall,
-            "mixing_weight": one.mixing_weight, "chosen": one.mixing_weight == mixing_weight,
-        }
-        for step, one in enumerate(choice.mixing)
+        for step, one in enumerate(choice.tried)
     ]  # fmt: skip
 
 
-def _candidate(c: Candidate) -> dict[str, Any]:
-    return {"lambda": c.lam, "label_confidence_exponent": c.confidence, "density_ratio_exponent": c.density_ratio, "ess": c.ess_share}
+def _exponents(base: BaseMeasure) -> dict[str, float]:
+    """Columns of both tables: means over the components."""
+    means = base.mean_exponents
+    return {
+        "label_confidence_exponent": means.confidence,
+        "density_ratio_exponent": means.words,
+        "embedding_ratio_exponent": means.embeddings,
+    }
 
 
 def certificate_rows(
@@ -118,8 +118,7 @@ def _adjusted(checks: Sequence[Checked], place: str) -> list[float | None]:
 
 
 def _of_models(useful: Usefulness) -> dict[str, Any]:
-    chosen = None if useful.gain is None else useful.chosen_on_these_rows
-    return {"gain": useful.gain, "gain_error": useful.gain_error, "gain_chosen_on_these_rows": chosen}
+    return {"gain": useful.gain, "gain_error": useful.gain_error}
 
 
 def _numbers(
@@ -139,7 +138,7 @@ def _numbers(
     numbers: dict[str, Any] = {
         "n_synthetic": sum(part.n_synthetic for part in parts), "n_real_fit": round(real.count), "n_real_holdout": round(held_out),
         "rule": max(rules, key=lambda rule: rule != "uniform"), "lambda": lams.pop() if len(lams) == 1 else float("nan"),
-        "label_confidence_exponent": parts[0].base.confidence_exponent, "density_ratio_exponent": parts[0].base.density_ratio_exponent,
+        **_exponents(parts[0].base),
         "mmd2_fit_before": float(np.sum((before - real.mean) ** 2)), "mmd2_fit_after": float(np.sum((after - real.mean) ** 2)),
         **_of_distances(checked.comparison), **_of_test(checked.before, adjusted[0], "before"), **_of_test(checked.after, adjusted[1], "after"),
         "n_permutations": checked.after.permutations if checked.after else None,

@@ -11,6 +11,12 @@ from synalign_spark.core import defaults
 class AlignConfig(Section):
     """How the weights of the synthetic rows are found."""
 
+    method: Literal["synalign", "mmd", "dsir", "density_ratio", "imp", "uniform"] = Field(
+        "synalign",
+        description="What the weights are: synalign: a base measure, then MMD; mmd: plain MMD (Ren et al. 2025); dsir: importance by bags of n-grams (Xie "
+        "et al. 2023); density_ratio: a classifier of real against synthetic embeddings; imp: p(label | row) by real rows over that by synthetic "
+        "ones (Kuo et al. 2025); uniform: none. All get the same certificate and mixing weight.",
+    )
     per_label: bool = Field(True, description="Match the rows of each label to the real rows of that label; false matches one mixture.")
     n_features: int = Field(
         2_048, ge=4, le=2**17, description="Width D of the random feature map over all bandwidths; a multiple of twice their number."
@@ -23,37 +29,35 @@ class AlignConfig(Section):
     )
     regularization: Annotated[float, Field(ge=1e-9)] | Literal["auto", "mmd_rule", "plain"] = Field(
         "auto",
-        description="Strength lambda: a larger one stays nearer to the base measure. auto: by cross-validation with labels and enough real rows, "
-        "else by the effective sample size (labels) or by mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
+        description="Strength lambda: a larger one stays nearer to the base measure. auto: the smallest that keeps align.ess_floor (labels) or by "
+        "mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
     )
     label_confidence: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Exponent a: rows start from p(label | row)^a by a classifier of the real rows; 0 trusts all labels, auto chooses with lambda; "
-        f"with few real rows it is {defaults.STANDARD_RULE.confidence:g}, or {defaults.MILD_RULE.confidence:g} where the synthetic rows teach the labels "
-        "of the real rows better than these do.",
+        description="Exponent a: rows start from p(label | row)^a by classifiers of real and synthetic rows; 0 trusts all labels; "
+        f"auto is {defaults.CONFIDENCE_EXPONENT:g} where regularization is auto and there are labels, else 0.",
     )
     density_ratio: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Exponent b: rows start from (p(words | real) / p(words | synthetic))^b within their label, by a classifier of words and word "
-        f"pairs; 0 leaves them out; auto is {defaults.STANDARD_RULE.density_ratio:g} with labels, unless cross-validation finds that rows as they came do "
-        "better, and 0 without.",
+        f"pairs; 0 leaves them out; auto is {defaults.WORD_RATIO_EXPONENT:g} where regularization is auto and there are labels, else 0.",
+    )
+    embedding_ratio: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Exponent c: the same density ratio by a classifier of embeddings; 0 leaves it out; auto is the average of base measures with "
+        f"{' and '.join(f'{exponent:g}' for exponent in defaults.EMBEDDING_RATIO_EXPONENTS)} where regularization is auto and there are labels, else 0.",
     )
     mixing_weight: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Real rows that all synthetic rows together count as in `augmented.sample_weight`, each label's as its share of them (a label "
-        "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: by "
-        f"cross-validation, {defaults.MIXING_WEIGHT:,.0f} with few labelled real rows, never more than there are synthetic rows; without labels every "
-        "drawn row counts as one.",
-    )
-    cross_validation_rows: Positive = Field(
-        defaults.CROSS_VALIDATION_ROWS,
-        description="Real rows, those held out left aside, from which on cross-validation chooses the strength.",
+        "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: as many as there are real rows "
+        f"({defaults.FEWEST_CENTRE:,.0f} to {defaults.MOST_CENTRE:,.0f}), unless cross-validation on them speaks against it, never more "
+        "than there are synthetic rows; without labels every drawn row counts as one.",
     )
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
         description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is "
-        f"{defaults.NO_RULE.ess_floor:g}, or with few labelled real rows {defaults.STANDARD_RULE.ess_floor:g} ({defaults.MILD_RULE.ess_floor:g} where the "
-        "synthetic rows teach the labels of the real rows better than these do), which labels keep together and each by half.",
+        f"{defaults.UNLABELLED_ESS_FLOOR:g}, or with labels {defaults.ESS_FLOOR:g}, which labels keep together and each by half.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
@@ -114,6 +118,10 @@ class AlignConfig(Section):
             raise ValueError(
                 f"n_features must be a multiple of {unit} (2 x bandwidth_scales), got {self.n_features}; try {max(unit, self.n_features // unit * unit)}"
             )
+        exponents = {name: getattr(self, name) for name in ("label_confidence", "density_ratio", "embedding_ratio")}
+        given = [name for name, exponent in exponents.items() if exponent != "auto"]
+        if given and self.method != "synalign":
+            raise ValueError(f"{given[0]} is part of the method synalign, and method is {self.method}; remove it or set method to synalign")
         if self.label_shares is not None and not self.per_label:
             raise ValueError("label_shares needs per_label; set per_label to true or remove label_shares")
         if self.holdout + self.validation > 0.8:

@@ -125,7 +125,6 @@ class Findings:
     points: MapPoints | None
     coverage: list[Row]
     solver: list[Row]
-    strengths: list[Row]  # pairs of base measure and lambda that cross-validation compared
     mixing_weights: list[Row]  # of the synthetic rows beside real ones, that cross-validation compared
     generation: Generation
     rejects: list[Row]

@@ -60,7 +60,6 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         points=_points(real, synthetic, n_synthetic, cfg.report.map_rows),
         coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "set_rank")),
         solver=[row for row in trace if row["kind"] == "path"],
-        strengths=[row for row in trace if row["kind"] == "cross_validation"],
         mixing_weights=[row for row in trace if row["kind"] == "mixing_weight"],
         generation=measures.generation(_maybe(lake, tables.CALLS), _maybe(lake, tables.REFUSALS), n_synthetic),
         rejects=measures.rejected(lake.read(tables.REJECTS)) if lake.has_table(tables.REJECTS) else [],

@@ -6,7 +6,7 @@ from synalign_spark.report.findings import Findings
 
 # Columns of the certificate that are figures, and their units.
 CERTIFIED = {
-    "n_synthetic": "rows", "n_real_fit": "rows", "n_real_holdout": "rows", "lambda": "1", "label_confidence_exponent": "1", "density_ratio_exponent": "1", "n_features": "1",
+    "n_synthetic": "rows", "n_real_fit": "rows", "n_real_holdout": "rows", "lambda": "1", "label_confidence_exponent": "1", "density_ratio_exponent": "1", "embedding_ratio_exponent": "1", "n_features": "1",
     "mmd2_fit_before": "mmd2", "mmd2_fit_after": "mmd2",
     **{f"mmd2_{place}{end}": "mmd2" for place in ("before", "after", "floor") for end in ("", "_error", "_low", "_high")},
     **{f"closed_share{end}": "share" for end in ("", "_low", "_high")}, "n_compared": "rows", "n_compared_real": "rows",

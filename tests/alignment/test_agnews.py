@@ -94,6 +94,6 @@ def test_rows_drawn_by_weight_train_a_better_downstream_classifier_than_uniform_
     print(f"\naccuracy {weighted:.4f} by weight, {np.mean(uniform):.4f} uniform; {whole['verdict']}")
     assert len(drawn) == DRAWS
     assert weighted - np.mean(uniform) >= 0.06
-    assert whole["rule"] == "cross_validation"
+    assert whole["rule"] == "ess_rule"
     assert whole["relative_gap"] <= AlignConfig().tolerance
     assert whole["closed_share_low"] > 0.5

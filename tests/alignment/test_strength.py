@@ -1,4 +1,4 @@
-"""The three cases of choosing the strength, and the options that bend the weights: in this process, and the same on Spark."""
+"""The strength of an alignment at every size, and the options that bend the weights: in this process, and the same on Spark."""
 
 import hashlib
 
@@ -10,15 +10,16 @@ from synalign_spark.alignment.align import align
 from synalign_spark.alignment.arrow_side import real_side, synthetic_side
 from synalign_spark.alignment.procedure import align_sides
 from synalign_spark.alignment.strength import rule_of
-from synalign_spark.alignment.verdicts import choice_in_words, mixing_in_words
+from synalign_spark.alignment.verdicts import mixing_in_words
 from synalign_spark.config.alignment import AlignConfig
-from synalign_spark.core.strength.candidates import Candidate, Choice
+from synalign_spark.core.defaults import ESS_FLOOR
+from synalign_spark.core.strength.cross_validation import MixingChoice
 from synalign_spark.core.strength.mixing_weight import Mixing
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from synalign_spark.udfs.arrow import from_matrix
 
-SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20, "cross_validation_rows": 400}
+SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20}
 CENTRES = 2.0 * np.random.default_rng(0).standard_normal((2, 2, 12))  # label, topic
 NAMES = ("bad", "good")
 
@@ -80,24 +81,24 @@ def validated():
     return run(REAL, FAKE)
 
 
-def test_cross_validation_takes_weight_from_rows_with_wrong_labels(validated):
+def test_rows_with_wrong_labels_lose_their_weight_and_every_figure_is_told(validated):
     weights, certificate, trace, lines = validated
     wrong = np.array([row[4] for row in FAKE])
     w, confidence = (np.array([weights[row[0]][name] for row in FAKE]) for name in ("weight", "label_confidence"))
     assert w.sum() == pytest.approx(1.0)
-    assert w[wrong].sum() < 0.5 * wrong.mean()
-    assert confidence[wrong].mean() < 0.3 < 0.7 < confidence[~wrong].mean()
-    assert certificate["bad"]["rule"] == "cross_validation"
-    assert certificate[None]["label_confidence_exponent"] > 0
-    assert "classifiers trained on the rows: accuracy" in certificate[None]["verdict"]
-    tried = [row for row in trace if row["kind"] == "cross_validation"]
-    assert sum(row["chosen"] for row in tried) == 1
-    assert {0.0, 1.0, 3.0} == {row["label_confidence_exponent"] for row in tried}
-    assert any("cross-validation took lambda" in line for line in lines)
+    assert w[wrong].sum() < 0.1 * wrong.mean()
+    assert confidence[wrong].mean() < 0.4 < 0.7 < confidence[~wrong].mean()
+    assert {row["rule"] for row in certificate.values()} == {"ess_rule"}
+    whole = certificate[None]
+    assert (whole["label_confidence_exponent"], whole["density_ratio_exponent"]) == pytest.approx((1.5, 1.0), rel=0.5)
+    assert 0 < whole["embedding_ratio_exponent"] <= 0.5
+    assert sum(certificate[label]["ess"] for label in NAMES) >= ESS_FLOOR * len(FAKE) * 0.999
+    assert any("ess_rule with label confidence to the power of" in line for line in lines)
     beside = [row for row in trace if row["kind"] == "mixing_weight"]
-    assert [row["mixing_weight"] for row in beside] == [0.0, 400.0]  # no more than there are rows
-    assert [row["mixing_weight"] for row in beside if row["chosen"]] == [certificate["good"]["mixing_weight"]]
-    assert "trained on real rows too: " in certificate[None]["verdict"]
+    assert [row["mixing_weight"] for row in beside] == pytest.approx([0.0, 40.0, 400 / 3, 400.0])  # no more than there are rows
+    assert [row["mixing_weight"] for row in beside if row["chosen"]] == [whole["mixing_weight"]]
+    assert f"the synthetic rows count as {whole['mixing_weight']:,.0f} real ones, by nested cross-validation" in whole["verdict"]
+    assert "beside the real rows models gain" in whole["verdict"]
 
 
 def test_partitions_change_no_choice_and_no_weight(spark, validated):
@@ -107,29 +108,51 @@ def test_partitions_change_no_choice_and_no_weight(spark, validated):
     assert [row["accuracy"] for row in trace] == [row["accuracy"] for row in validated[2]]
 
 
-def test_few_real_rows_trust_label_confidence_and_keep_four_tenths():
-    weights, certificate, _, lines = run(REAL[:200], FAKE)
+def shifted(rows, share, seed):
+    """So many of the rows with one topic as the share says."""
+    rng = np.random.default_rng(seed)
+    return [row for row in rows if rng.random() < (share if "topic0" in row[2] else 1 - share)]
+
+
+def test_a_label_that_grows_from_four_to_sixty_real_rows_sees_no_jump():
+    """How far the weights are from even ones, by real rows of the label: nothing below five, then more and more, nowhere at once."""
+    good = [row for row in shifted(REAL, 0.9, 0) if row[1] == "good"][:60]
+    bad = [row for row in REAL if row[1] == "bad"][:60]
+    moved = {}
+    for n in (4, 5, 8, 12, 19, 20, 30, 45, 60):
+        weights, certificate, _, _ = run([*bad, *good[:n]], FAKE, mixing_weight=100.0)
+        w = np.array([row["weight_in_label"] for row in weights.values() if row["label"] == "good"])
+        moved[n] = 0.5 * np.abs(w - 1 / len(w)).sum()  # total variation
+        assert certificate["good"]["rule"] == ("uniform" if n < 5 else "ess_rule")
+        assert certificate["bad"]["rule"] == ("ess_rule" if n >= 5 else "mmd_rule")
+    assert moved[4] < 1e-12 < moved[5]
+    steps = np.diff([moved[n] for n in sorted(moved)][1:])
+    assert np.abs(steps).max() < 0.15
+    assert moved[60] > 0.2
+
+
+def test_ten_real_rows_in_all_are_aligned_and_the_synthetic_ones_count_as_they_help():
+    few = [row for name in NAMES for row in [row for row in REAL if row[1] == name][:5]]
+    weights, certificate, trace, _ = run(few, FAKE)
     assert certificate["good"]["rule"] == "ess_rule"
-    assert certificate[None]["label_confidence_exponent"] == 1.5
-    assert certificate[None]["mixing_weight"] == 400.0
-    for label in NAMES:
-        assert certificate[label]["ess"] >= 0.4 * certificate[label]["n_synthetic"] * 0.999
-    assert weights[FAKE[0][0]]["label_confidence"] is not None
-    assert any("ess_rule with label confidence" in line for line in lines)
+    assert certificate["good"]["lambda"] >= 0.2  # not closer than the noise of five rows
+    wrong = {row[0] for row in FAKE if row[4]}
+    assert sum(row["weight"] for key, row in weights.items() if key in wrong) < 0.3 < len(wrong) / len(FAKE)
+    assert len([row for row in trace if row["kind"] == "mixing_weight"]) == 4
 
 
-def test_few_real_rows_that_know_less_than_the_synthetic_ones_align_them_mildly():
-    """Words name the label, and vectors of the real rows say nothing of it."""
-    noise = np.random.default_rng(3).standard_normal((200, 12)).astype(np.float32)
-    real = [(*row[:3], x / np.linalg.norm(x), row[4]) for row, x in zip(REAL[:200], noise, strict=True)]
-    _, certificate, _, lines = run(real, FAKE)
-    assert certificate[None]["label_confidence_exponent"] == 0.75
-    assert "aligned mildly: classifiers trained on the synthetic rows as they came are right on " in certificate[None]["verdict"]
-    assert any("one trained on real rows on 5" in line or "one trained on real rows on 4" in line for line in lines)
-    assert sum(certificate[label]["ess"] for label in NAMES) >= 0.6 * len(FAKE) * 0.999
-    _, given, _, _ = run(real, FAKE, label_confidence=1.0, ess_floor=0.5)
-    assert given[None]["label_confidence_exponent"] == 1.0
-    assert sum(given[label]["ess"] for label in NAMES) / len(FAKE) >= 0.5
+def test_rows_of_another_world_get_the_sample_weight_zero():
+    turned = [(row[0], NAMES[row[1] == "bad"], *row[2:]) for row in rows_of("fake", 400)]
+    _, certificate, _, _ = run(REAL[:200], turned, label_confidence=0.0, density_ratio=0.0, embedding_ratio=0.0)
+    assert certificate[None]["mixing_weight"] == 0.0
+    assert "add nothing to the real ones, their sample weight is 0" in certificate[None]["verdict"]
+
+
+def test_exponents_and_floor_as_given():
+    _, given, _, _ = run(REAL[:200], FAKE, label_confidence=0.5, density_ratio=0.0, embedding_ratio=0.25, ess_floor=0.4)
+    exponents = [given[None][f"{name}_exponent"] for name in ("label_confidence", "density_ratio", "embedding_ratio")]
+    assert exponents == pytest.approx([0.5, 0.0, 0.25])
+    assert sum(given[label]["ess"] for label in NAMES) / len(FAKE) >= 0.4 * 0.999
 
 
 def spoken(rows, share):
@@ -144,12 +167,12 @@ def spoken(rows, share):
 def test_few_real_rows_prefer_rows_with_the_words_of_real_ones(spark):
     real, fake = spoken(REAL[:200], 0.9), spoken(FAKE, 0.3)
     weights, certificate, _, lines = run(real, fake)
-    assert certificate[None]["density_ratio_exponent"] == 1.0
-    assert any("the density ratio of words to the power of 1" in line for line in lines)
+    assert certificate[None]["density_ratio_exponent"] > 0.4
+    assert any("the density ratio of words to the power of " in line for line in lines)
     sounds_real = np.array([row[2].startswith("plain") for row in fake])
     w, ratio = (np.array([weights[row[0]][name] for row in fake]) for name in ("weight", "log_density_ratio"))
     assert ratio[sounds_real].min() > 0 > ratio[~sounds_real].max()
-    assert w[sounds_real].sum() > 0.55
+    assert w[sounds_real].sum() > 0.5
     again, _, _, _ = run_on_spark(spark, real[::-1], fake[::-1], partitions=7)
     assert all(again[key]["weight"] == pytest.approx(row["weight"], rel=1e-9) for key, row in weights.items())
     without, certificate, _, _ = run(real, fake, density_ratio=0.0)
@@ -164,9 +187,9 @@ def test_a_density_ratio_as_given_holds_for_every_rule(labelled):
     if not labelled:
         real, fake = ([(r[0], None, *r[2:]) for r in rows] for rows in (real, fake))
     weights, certificate, _, lines = run(real, fake, density_ratio=0.5)
-    assert certificate[None]["rule"] == ("cross_validation" if labelled else "mmd_rule")
-    assert certificate[None]["density_ratio_exponent"] == 0.5
-    assert any("the density ratio of words to the power of 0.5" in line for line in lines)
+    assert certificate[None]["rule"] == ("ess_rule" if labelled else "mmd_rule")
+    assert certificate[None]["density_ratio_exponent"] == (pytest.approx(0.5, rel=0.5) if labelled else 0.5)
+    assert any("the density ratio of words to the power of 0." in line for line in lines)
     assert sum(weights[row[0]]["weight"] for row in fake if row[2].startswith("plain")) > 0.34, "0.3 of the rows"
 
 
@@ -174,8 +197,7 @@ def test_a_density_ratio_as_given_holds_for_every_rule(labelled):
 def test_a_mixing_weight_as_given_is_kept(rule):
     _, certificate, trace, _ = run(REAL, FAKE, mixing_weight=70.0, regularization=rule)
     assert certificate[None]["mixing_weight"] == 70.0
-    tried = [(row["mixing_weight"], row["chosen"]) for row in trace if row["kind"] == "mixing_weight"]
-    assert tried == ([(0.0, False), (70.0, True)] if rule == "auto" else [])
+    assert {row["kind"] for row in trace} == {"path"}
 
 
 def test_no_labels_go_by_mmd():
@@ -188,37 +210,44 @@ def test_no_labels_go_by_mmd():
 
 
 @pytest.mark.parametrize(
-    ("settings", "classes", "rows", "rule"),
+    ("settings", "classes", "rule"),
     [
-        ({}, True, 5000, "cross_validation"),
-        ({}, True, 1999, "ess_rule"),
-        ({}, False, 9000, "mmd_rule"),
-        ({"regularization": "mmd_rule"}, True, 9000, "mmd_rule"),
-        ({"regularization": 0.1, "label_confidence": 2.0}, True, 9000, "fixed"),
-        ({"regularization": "plain"}, True, 9000, "plain"),
-        ({"label_confidence": 0.0}, True, 10, "ess_rule"),
-        ({"label_confidence": 3.0}, True, 9000, "cross_validation"),
+        ({}, True, "ess_rule"),
+        ({}, False, "mmd_rule"),
+        ({"regularization": "mmd_rule"}, True, "mmd_rule"),
+        ({"regularization": 0.1, "label_confidence": 2.0}, True, "fixed"),
+        ({"regularization": "plain"}, True, "plain"),
+        ({"label_confidence": 0.0}, True, "ess_rule"),
     ],
 )
-def test_the_rule_goes_by_labels_rows_and_wishes(settings, classes, rows, rule):
-    assert rule_of(AlignConfig(**settings), classes, rows) == rule
+def test_the_rule_goes_by_labels_and_wishes(settings, classes, rule):
+    assert rule_of(AlignConfig(**settings), classes) == rule
 
 
-def test_a_label_with_a_handful_of_real_rows_takes_no_part_in_the_choice():
-    rare = [(r[0][::-1], "rare", r[2] + " rare", r[3], False) for r in rows_of("rare", 8, seed=5)]
+def test_a_label_with_a_handful_of_real_rows_keeps_its_weights_and_breaks_no_other():
+    rare = [(r[0][::-1], "rare", r[2] + " rare", r[3], False) for r in rows_of("rare", 4, seed=5)]
     fake = [*FAKE, *[(r[0][::-1], "rare", r[2] + " made", r[3], False) for r in rows_of("made", 30, seed=6)]]
     weights, certificate, _, _ = run([*REAL, *rare], fake)
-    assert certificate["bad"]["rule"] == "cross_validation"
+    assert certificate["bad"]["rule"] == "ess_rule"
     assert certificate["rare"]["rule"] == "uniform"
     assert certificate["rare"]["ess"] == pytest.approx(30, rel=1e-6)  # an unseen label agrees with itself
     assert sum(row["weight"] for row in weights.values()) == pytest.approx(1.0)
 
 
+def test_a_label_without_synthetic_rows_has_part_in_the_classifiers_and_the_choice():
+    other = [(r[0][::-1], "other", r[2] + " other", -r[3], False) for r in rows_of("real", 150, seed=9)]
+    weights, certificate, trace, _ = run([*REAL[:300], *other], FAKE)
+    assert len(weights) == len(FAKE)
+    assert "no synthetic rows for label other" in certificate[None]["verdict"]
+    assert min(row["accuracy"] for row in trace if row["kind"] == "mixing_weight") > 0.9  # its rows are known by their own, not lost
+
+
 def test_one_large_label_and_a_handful_of_another_go_by_mmd():
-    real = [row for row in REAL if row[1] == "bad"] + [row for row in REAL if row[1] == "good"][:9]
+    real = [row for row in REAL if row[1] == "bad"] + [row for row in REAL if row[1] == "good"][:4]
     _, certificate, _, _ = run(real, FAKE)
     assert certificate["bad"]["rule"] == "mmd_rule"
     assert certificate["good"]["rule"] == "uniform"
+    assert certificate[None]["mixing_weight"] == len(real)  # as many as the real rows: nothing can be judged
 
 
 def test_target_shares_of_the_labels():
@@ -281,25 +310,12 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
 
 
 @pytest.mark.parametrize(
-    ("taken", "first", "words"),
-    [
-        (0, 0.0, "accuracy 80.0% on real rows, 80.0% without weights: that could not be beaten"),
-        (1, 0.0, "accuracy 79.9% on real rows, 80.0% without weights (-0.1%)"),  # taken for what it does with sample weights
-        (1, 1.5, "accuracy 79.9% on real rows, 80.0% with label confidence alone (-0.1%)"),
-    ],
-)
-def test_the_verdict_names_what_was_compared(taken, first, words):
-    tried = (Candidate(first, np.inf, 1.0, (0.8, 0.8), 0.5, (0.7, 0.7)), Candidate(3.0, 0.1, 0.5, (0.798, 0.8), 0.4, (0.8, 0.8)))
-    assert words in choice_in_words(Choice(tried[taken], tried, 1_000, ()))
-
-
-@pytest.mark.parametrize(
     ("mixing_weight", "words"),
     [
-        (0.0, "real rows too: 80.0%, to which the synthetic rows add nothing"),
-        (500.0, "82.0% (+2.0% on real rows alone) where the synthetic ones count as 500"),
+        (0.0, "trained on real rows too the synthetic rows add nothing, so their sample weight is 0"),
+        (500.0, "the synthetic rows count as 500 real ones, by nested cross-validation on 1,000 real rows, 80.0% by real rows alone"),
     ],
 )
 def test_the_verdict_tells_what_the_rows_add_to_real_ones(mixing_weight, words):
-    choice = Choice(Candidate(0.0, 1.0, 1.0, (0.8,), 0.5), (), 1_000, (Mixing(0.0, (0.8, 0.8), 0.5), Mixing(500.0, (0.8, 0.84), 0.5)))
-    assert words in mixing_in_words(choice, mixing_weight)
+    tried = (Mixing(0.0, (0.8, 0.8), 0.5), Mixing(500.0, (0.9, 0.9), 0.5))
+    assert words in mixing_in_words(MixingChoice(tried, mixing_weight, 1_000, 0.02, 0.007))

@@ -63,7 +63,8 @@ def frames(spark, s, spread=lambda df: df):
     clusters = [(i, label, int(c), 0.1) for i, label, c in zip(r.ids, r.labels, r.cluster, strict=True)]
     centroids = [(i, c.tolist(), 1, 0.25, {}, 0.0) for i, c in enumerate(CENTRES)][::-1]
     weights = [
-        (i, label, float(w) / 2, float(w), float(q), None, None, None) for i, label, w, q in zip(f.ids, f.labels, s.w, s.q, strict=True)
+        (i, label, float(w) / 2, float(w), float(q), None, None, None, None)
+        for i, label, w, q in zip(f.ids, f.labels, s.w, s.q, strict=True)
     ]
     frames = [
         embeddings(r, "real"), spark.createDataFrame(corpus, CORPUS.ddl), spark.createDataFrame(clusters, CLUSTERS.ddl),

@@ -147,13 +147,14 @@ def cells(line: str) -> list[str]:
 
 def test_constants_in_the_concepts_are_those_of_the_code():
     text = " ".join((DOCS / "concepts.md").read_text(encoding="utf-8").split())
-    usual, mild = defaults.STANDARD_RULE, defaults.MILD_RULE
+    low, high = defaults.EMBEDDING_RATIO_EXPONENTS
+    real, synthetic = defaults.CROSS_VALIDATION_ROWS
     for words in (
-        f"a = {usual.confidence:g}, b = {usual.density_ratio:g} and one lambda",
-        f"an effective sample size of {usual.ess_floor:g} of the rows together",
-        f"(a = {mild.confidence:g}, floor {mild.ess_floor:g})",
-        f"with fewer it is {defaults.MIXING_WEIGHT:,.0f}, or as many",
-        f"a label of fewer than {defaults.FEWEST_REAL_ROWS} real rows holds none out",
+        f"a = {defaults.CONFIDENCE_EXPONENT:g}, b = {defaults.WORD_RATIO_EXPONENT:g}, and c = {low:g} and {high:g} in equal parts",
+        f"an effective sample size of {defaults.ESS_FLOOR:g} of the rows together",
+        f"at least {defaults.FEWEST_CENTRE:g} and at most {defaults.MOST_CENTRE:,.0f}",
+        f"(at most {real:,} of them and {synthetic:,} synthetic ones",
+        f"A label of fewer than {defaults.FEWEST_REAL_ROWS} real rows holds none out",
     ):
         assert words in text
 

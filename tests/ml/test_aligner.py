@@ -10,7 +10,7 @@ from synalign_spark.errors import ConfigError, DataError
 from tests.api.test_align import REAL, SMALL, SYNTHETIC, as_spark, by_text
 
 OPTIONS = {"label": "label", "embedding": "vec", **SMALL}
-ONE_COLUMN = ["weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "sample_weight"]
+ONE_COLUMN = ["weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "log_embedding_ratio", "sample_weight"]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,7 @@ def test_a_model_gives_the_rows_it_was_fitted_on_their_weights_again(model):
     np.testing.assert_allclose(part["weight"], model.weights["weight"][:30], rtol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, *(pytest.param(more, marks=pytest.mark.slow) for more in ({"cross_validation_rows": 5_000}, {"label": None}))]
-)
+@pytest.mark.parametrize("settings", [{}, pytest.param({"label": None}, marks=pytest.mark.slow)])
 def test_spark_rows_get_the_weights_of_pandas_rows_before_and_after_a_disk(spark, tmp_path, settings):
     options = OPTIONS | settings
     from_pandas = sa.Aligner(**options).fit(REAL, SYNTHETIC)
@@ -95,11 +93,10 @@ def test_labels_that_were_not_aligned_are_refused(spark, model, kind):
         (lambda rows: rows.assign(vec=[x[:5] for x in rows["vec"]]), "vectors have the width 5, and the model was fitted on 12"),
     ],
 )
-def test_rows_that_the_model_cannot_weigh_are_refused(spark, kind, change, words):
-    few = sa.Aligner(**OPTIONS | {"cross_validation_rows": 5_000}).fit(REAL, SYNTHETIC)  # few real rows: words count
+def test_rows_that_the_model_cannot_weigh_are_refused(spark, kind, change, words, model):
     rows = change(SYNTHETIC[:5])
     with pytest.raises(DataError, match=words):
-        few.transform(rows if kind == "pandas" else as_spark(spark, rows))
+        model.transform(rows if kind == "pandas" else as_spark(spark, rows))
 
 
 def test_no_rows_have_no_weights(model):

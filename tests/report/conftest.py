@@ -99,7 +99,7 @@ def sample() -> Sample:
             "fields": pa.array([None] * N_SYNTHETIC, pa.map_(pa.string(), pa.string())),
         }),
         "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight,
-                            "label_confidence": [0.5] * N_SYNTHETIC, "log_density_ratio": [0.1] * N_SYNTHETIC, "capped_by": pa.array([None] * N_SYNTHETIC, pa.string())}),
+                            "label_confidence": [0.5] * N_SYNTHETIC, "log_density_ratio": [0.1] * N_SYNTHETIC, "log_embedding_ratio": [0.1] * N_SYNTHETIC, "capped_by": pa.array([None] * N_SYNTHETIC, pa.string())}),
         "attributes": pa.table({
             "attribute_set_id": ["set1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
             "cluster_id": pa.array([0], pa.int32()), "demo_ids": [[real_ids[0], real_ids[4]]],
@@ -114,7 +114,7 @@ def _parameters() -> dict[str, pa.Table]:
     i32 = pa.int32()
     certified = [
         {"label": label, "n_synthetic": 60, "n_real_fit": 150, "n_real_holdout": 50, "rule": "mmd_rule", "lambda": lam, "bandwidths": [1.0, 0.5],
-         "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "mixing_weight": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_before": 0.05, "mmd2_after": 0.02,
+         "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "embedding_ratio_exponent": 0.5, "mixing_weight": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_before": 0.05, "mmd2_after": 0.02,
          "mmd2_after_low": 0.011, "mmd2_after_high": 0.029, "mmd2_floor": None, "p_value_before": 0.005, "p_value_after": 0.2, "p_adjusted_after": 0.4, "closed_share": 0.6, "closed_share_low": 0.4, "closed_share_high": 0.8, "detectable_mmd2_after": 0.0123, "n_permutations": 200, "dual_value": 0.1,
          "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "sample_passes": 40, "seconds": 0.5, "verdict": "the weighted rows are closer"}
         for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))
@@ -134,14 +134,11 @@ def _parameters() -> dict[str, pa.Table]:
             "mean_sd_after": [0.4, 0.8, 0.6] * 2, "coverage_after": [0.9, 0.3, 0.6, 0.75, 0.25, 0.5],
         }),
         "solver_trace": _typed(tables.SOLVER_TRACE, [
-            {"kind": "path", "label": "positive", "step": i, "lambda": lam, "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "dual_value": 0.1, "duality_gap": 0.0,
+            {"kind": "path", "label": "positive", "step": i, "lambda": lam, "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "embedding_ratio_exponent": 0.5, "dual_value": 0.1, "duality_gap": 0.0,
              "mmd2_fit": (0.04, 0.02, 0.01)[i], "mmd2_validation": (0.05, 0.03, 0.02)[i], "score": 0.06, "ess": 60.0 - 10 * i, "passes": 1 + i, "chosen": i == 2}
             for i, lam in enumerate((float("inf"), 1e-2, 1e-3))
         ] + [
-            {"kind": "cross_validation", "step": i, "lambda": 1e-2, "label_confidence_exponent": float(i), "density_ratio_exponent": 0.0, "score": 0.5, "accuracy": 0.71 + 0.01 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
-            for i in range(2)
-        ] + [
-            {"kind": "mixing_weight", "step": i, "lambda": 1e-2, "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "score": 0.4, "accuracy": 0.9 + 0.01 * i,
+            {"kind": "mixing_weight", "step": i, "lambda": 1e-2, "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "embedding_ratio_exponent": 0.5, "score": 0.4, "accuracy": 0.9 + 0.01 * i,
              "mixing_weight": 500.0 * i, "ess": 0.5, "passes": 0, "chosen": i == 1}
             for i in range(2)
         ]),
@@ -205,7 +202,6 @@ def findings() -> Findings:
         points=MapPoints(rng.normal(size=(600, 2)), labels, rng.normal(size=(600, 2)) + 1, labels, relative, np.array([0.3, 0.2])),
         coverage=sorted(rows["selection_trace"], key=lambda row: (row["label"], row["set_rank"])),
         solver=[row for row in rows["solver_trace"] if row["kind"] == "path"],
-        strengths=[row for row in rows["solver_trace"] if row["kind"] == "cross_validation"],
         mixing_weights=[row for row in rows["solver_trace"] if row["kind"] == "mixing_weight"],
         generation=Generation({("attributes", "ok"): 10, ("rows", "ok"): 50}, 61, 6000, 3000, 0.25, {"copied": 20, HOSTILE: 10}, 120),
         rejects=[{"origin": "real", "reason": "duplicate", "rows": 3}],

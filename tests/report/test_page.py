@@ -98,7 +98,7 @@ def test_texts_in_figures_are_left_alone(findings):
 
 def test_a_run_with_nothing_but_rows_still_has_a_page(findings):
     bare = Findings(
-        run_id="bare", certificate=[], labels=[], weights=None, points=None, coverage=[], solver=[], strengths=[], mixing_weights=[], generation=Generation(), rejects=[],
+        run_id="bare", certificate=[], labels=[], weights=None, points=None, coverage=[], solver=[], mixing_weights=[], generation=Generation(), rejects=[],
         downstream=None, downstream_skipped="there are no weights yet", highest=[], lowest=[], steps={}, config="",
     )  # fmt: skip
     page = render(bare)

@@ -8,18 +8,19 @@ A small lambda matches the real sample closely, its noise too, and leaves few ro
 (bias plus sampling variance), over lambda = infinity, 1, 1/2, 1/4, ..., with a floor on the effective sample size.
 The real rows are cross-fitted: each half validates the weights that the other half shaped, and the scores add up.
 Infinity keeps the base weights, so the rule can say that aligning does not pay. ``ess_rule`` takes the smallest lambda
-that keeps the floor, down to 2^-6, for real rows too few to validate by; labels choose it together (:mod:`common_lambda`).
+that keeps the floor, down to one over the real rows; labels choose it together (:mod:`common_lambda`).
 ``fixed`` and ``plain`` are given lambdas.
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.defaults import LABEL_FLOOR, PATH_STEP, PLAIN_LAMBDA, SMALLEST_LAMBDA, WORSE_POINTS
+from synalign_spark.core.defaults import LABEL_FLOOR, NOISE_ROWS, PATH_STEP, PLAIN_LAMBDA, SMALLEST_LAMBDA, WORSE_POINTS
 from synalign_spark.core.solver.dual import Curvature, Goal, Point, Search, Solution, Target, dual_point, maximise, maximise_through_sample
 from synalign_spark.core.solver.moments import Moments, Pass
 
@@ -81,7 +82,7 @@ class Settings:
 
     def for_few_rows(self) -> "Settings":
         """The same for a label with too few real rows to validate by: the base weights, unless lambda is given."""
-        return replace(self, rule="uniform") if self.rule in (*WITH_FLOOR, "cross_validation") else self
+        return replace(self, rule="uniform") if self.rule in WITH_FLOOR else self
 
     def allows(self, moments: Moments, rows: int) -> bool:
         """Whether the weights of a label keep its floor and the cap. rows: those with a positive base weight."""
@@ -139,17 +140,21 @@ class Finished:
         return replace(self, passes=self.passes + earlier.passes, sample_passes=inner)
 
 
-def lambdas(settings: Settings) -> Iterator[float]:
-    """The path: infinity, then falling to the lambda wanted, or to the smallest for the rule to stop at.
+def lambdas(settings: Settings, real_rows: float) -> Iterator[float]:
+    """The path: infinity, then falling to the lambda wanted, or to the smallest for the rule to stop at. real_rows: that are matched.
 
-    >>> list(lambdas(Settings("fixed", 0.1, 0.1, 1e-6, 100)))
+    >>> list(lambdas(Settings("fixed", 0.1, 0.1, 1e-6, 100), 300.0))
     [inf, 1.0, 0.25, 0.1]
+    >>> list(lambdas(Settings("ess_rule", float("nan"), 0.4, 1e-6, 100), 4.0))  # a quarter: closer is the noise of four rows
+    [inf, 1.0, 0.7071067811865476, 0.5, 0.3535533905932738, 0.25]
     """
     yield np.inf
     if settings.rule == "uniform" or np.isinf(settings.lam):
         return
     last = SMALLEST_LAMBDA.get(settings.rule, PLAIN_LAMBDA if settings.rule == "plain" else settings.lam)
     step = PATH_STEP.get(settings.rule, 2.0)
+    if settings.rule == "ess_rule":  # a point of the path that all labels share
+        last = max(last, 2.0 ** (-step * math.floor(math.log2(max(real_rows, NOISE_ROWS) / NOISE_ROWS) / step)))
     first = max(1.0, last)
     for place in itertools.count():
         lam = first * 2.0 ** (-step * place)  # to the bit a power of two times another: a doubled lambda is on the path again
@@ -171,7 +176,7 @@ def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: fl
     if settings.rule != "mmd_rule" or not halves[1].count:
         folds = [(pool(list(halves)), halves[1])]
     points = [dual_point(theta, np.inf, start, Target(fit.mean, start.log_partition)) for fit, _ in folds]
-    for lam in lambdas(settings):
+    for lam in lambdas(settings, pool(list(halves)).count):
         used = 0 if path.points else 1
         for fold, (fit, _) in enumerate(folds):
             solved = yield from maximise(Target(fit.mean, start.log_partition), lam, points[fold], path.curvature, goal, everywhere=False)

@@ -1,8 +1,4 @@
-"""Small classifiers that validate weights: how well does a model do on real rows that was trained on rows drawn by them?
-
-Two views of the text, so that weights cannot win by overfitting to one of them: logistic regression on the embeddings,
-the space that the weights were made in, and on hashed words and word pairs, a space that they have not seen.
-"""
+"""p(label | row) by classifiers of embeddings, and the views of the rows that classifiers read: embeddings, and hashed words and word pairs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
@@ -24,7 +20,6 @@ Labels = npt.NDArray[np.object_]
 Labelled = tuple[npt.NDArray[np.floating], Labels, Float64Array]  # embeddings (n, d), labels (n,), sample weights (n,)
 
 NGRAM_BUCKETS = 2**18
-MOST_NGRAMS = 20_000  # of them, for one downstream classifier
 REGULARIZATIONS = (1.0, 10.0)  # inverse regularisation; unit vectors of 384 numbers often want more than the library's 1
 CV_FOLDS, CV_ROWS = 3, 2_000
 
@@ -63,17 +58,20 @@ class LabelClassifier:
 class SharedClassifiers:
     """The label classifier where real rows are few: one alone has much to be unsure of, so the synthetic rows are asked too.
 
-    real: of the real rows; shared: of the real rows and of one half of the synthetic rows each, the half ``False`` first."""
+    real: of the real rows; shared: of the real rows and of one half of the synthetic rows each, the half ``False`` first; ratio: they are of
+    synthetic rows alone, and the confidence is the importance p_real / p_synthetic of the method imp (Kuo et al. 2025)."""
 
     real: LabelClassifier
     shared: tuple[LabelClassifier, LabelClassifier]
+    ratio: bool = False
 
     def confidence(self, x: npt.NDArray[np.floating], labels: Labels, half: npt.NDArray[np.bool_]) -> Float64Array:
         """The geometric mean of p(label | row) by the classifier of the real rows and by the shared one that did not see the row.
 
-        x: (n, d); labels: (n,); half: (n,) that each row is in. Returns (n,) in [1e-6, 1]."""
+        x: (n, d); labels: (n,); half: (n,) that each row is in. Returns (n,) in [1e-6, 1], a ratio in [1e-6, 1e6]."""
         others = np.where(half, self.shared[0].confidence(x, labels), self.shared[1].confidence(x, labels))
-        return np.sqrt(self.real.confidence(x, labels) * others)
+        real = self.real.confidence(x, labels)
+        return real / others if self.ratio else np.sqrt(real * others)
 
 
 def fit_label_classifier(x: npt.NDArray[np.floating], labels: Labels, weight: Float64Array | None = None) -> LabelClassifier:
@@ -97,6 +95,15 @@ def fit_shared_classifiers(real: Labelled, synthetic: Labelled, half: npt.NDArra
         sides = [side / side.sum() for side in (real[2], synthetic[2][rows]) if len(side)]
         shared.append(_fitted(x, labels.astype(str), np.concatenate(sides) * (len(x) / 2), 1.0))
     return SharedClassifiers(fit_label_classifier(*real), (shared[0], shared[1]))
+
+
+def fit_importance_classifiers(real: Labelled, synthetic: Labelled, half: npt.NDArray[np.bool_]) -> SharedClassifiers:
+    """Classifiers of the real rows and of each half of the synthetic ones, for p_real / p_synthetic; with one half alone that stands for both.
+
+    half: (n,) that each synthetic row is in. Raises ValueError as ``fit_label_classifier`` does."""
+    parts = [np.flatnonzero(rows) if len(set(synthetic[1][rows])) > 1 else np.arange(len(half)) for rows in (~half, half)]
+    first, second = (fit_label_classifier(synthetic[0][rows], synthetic[1][rows], synthetic[2][rows]) for rows in parts)
+    return SharedClassifiers(fit_label_classifier(*real), (first, second), ratio=True)
 
 
 def _fitted(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: Float64Array, c: float) -> LabelClassifier:
@@ -142,9 +149,13 @@ class Views:
     weight: Float64Array
 
     @property
-    def ess(self) -> float:
-        """Effective number of rows."""
-        return float(self.weight.sum() ** 2 / np.sum(self.weight**2))
+    def labelled(self) -> Labelled:
+        """Embeddings, labels and weights."""
+        return self.x, self.labels, self.weight
+
+    def take(self, rows: npt.NDArray[Any]) -> "Views":
+        """The rows at these places, or where a mask is true."""
+        return Views(self.x[rows], None if self.ngrams is None else self.ngrams[rows], self.labels[rows], self.weight[rows])
 
 
 def together(first: Views, second: Views) -> Views:
@@ -152,66 +163,3 @@ def together(first: Views, second: Views) -> Views:
     x, labels, weight = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("x", "labels", "weight"))
     texts = first.ngrams is not None and second.ngrams is not None
     return Views(x, sparse.vstack([first.ngrams, second.ngrams], format="csr") if texts else None, labels, weight)
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How downstream classifiers did on real rows. accuracy, log_loss: of the one on embeddings and, where there are texts, of that on words."""
-
-    accuracy: tuple[float, ...]
-    log_loss: tuple[float, ...]
-
-
-def validate_rows(trained_on: Views, sample_weight: npt.NDArray[Any], validation: Views) -> Validation:
-    """Trains the classifiers on weighted rows and scores them on real rows, by the weights of these.
-
-    sample_weight: (n,) >= 0, such as how often each row was drawn; with rows of one label alone the classifiers always answer it."""
-    answers = classifier_answers(trained_on, sample_weight, validation)
-    hits = tuple(float(np.average(answer.hits, weights=validation.weight)) for answer in answers)
-    likely = [np.maximum(answer.likely, SMALLEST_PROBABILITY) for answer in answers]
-    return Validation(hits, tuple(-float(np.average(np.log(p), weights=validation.weight)) for p in likely))
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a downstream classifier says of some rows. hits: (n,) whether it has the label right; likely: (n,) its p(label | row)."""
-
-    hits: npt.NDArray[np.bool_]
-    likely: Float64Array
-
-
-def classifier_answers(trained_on: Views, sample_weight: npt.NDArray[Any], validation: Views) -> tuple[Answers, ...]:
-    """What the classifiers, on embeddings and, where there are texts, on words, say of the validation rows. sample_weight: (n,) >= 0."""
-    rows = np.flatnonzero(sample_weight)
-    weights, labels = sample_weight[rows].astype(np.float64), trained_on.labels[rows].astype(str)
-    truth = validation.labels.astype(str)
-    with threadpool_limits(1):
-        found = [_answers(trained_on.x[rows], labels, weights, validation.x, truth)]
-        if trained_on.ngrams is not None and validation.ngrams is not None:
-            counts = trained_on.ngrams[rows]
-            columns = _frequent(counts)
-            tfidf = TfidfTransformer(sublinear_tf=True).fit(counts[:, columns])
-            words = (tfidf.transform(side[:, columns]) for side in (counts, validation.ngrams))
-            found.append(_answers(next(words), labels, weights, next(words), truth))
-    return tuple(found)
-
-
-def _frequent(counts: sparse.csr_matrix) -> npt.NDArray[np.int64]:
-    """Columns that stand in two rows at least, the most frequent MOST_NGRAMS of them: the rest costs time and tells little."""
-    rows_with = np.bincount(counts.indices, minlength=counts.shape[1])
-    often = np.flatnonzero(rows_with >= 2)
-    kept: npt.NDArray[np.int64] = np.sort(often[np.argsort(-rows_with[often], kind="stable")][:MOST_NGRAMS])
-    return kept if len(kept) else np.zeros(1, dtype=np.int64)  # one column for the library, which tells nothing
-
-
-def _answers(x: Any, labels: npt.NDArray[np.str_], weights: Float64Array, validation: Any, truth: npt.NDArray[np.str_]) -> Answers:
-    """Those of a downstream classifier trained on x. With one label alone it knows nothing else."""
-    classes = sorted(set(labels))
-    if len(classes) < 2:
-        return Answers(truth == classes[0], np.full(len(truth), SMALLEST_PROBABILITY))
-    model = LogisticRegression(max_iter=100, tol=1e-3).fit(x, labels, sample_weight=weights)
-    p = np.asarray(model.predict_proba(validation))  # (n, C)
-    place = {label: i for i, label in enumerate(model.classes_)}
-    column = np.array([place.get(label, -1) for label in truth])
-    likely = np.where(column < 0, 0.0, p[np.arange(len(p)), np.maximum(column, 0)])
-    return Answers(np.asarray(model.classes_)[p.argmax(axis=1)] == truth, likely)

@@ -2,20 +2,23 @@
 
 Rows from elsewhere help few real rows and harm many: their bias does not shrink with their number. So all of them together get a mixing
 weight, in real rows: the weighted empirical error of two sources, whose best share falls as real rows come (Ben-David et al. 2010,
-section 5).
+section 5). Cross-validation on the real rows moves it away from a usual value only where it can tell.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from synalign_spark.core.defaults import MIXING_WEIGHT, MIXING_WEIGHTS, NEGLIGIBLE_ERRORS
+from synalign_spark.core.defaults import FEWEST_CENTRE, MIXING_FACTORS, MOST_CENTRE
+
+Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """How classifiers did that were trained on real and drawn rows together.
+    """How classifiers did that were trained on real and weighted synthetic rows together.
 
     mixing_weight: of the synthetic rows, in real rows; accuracy: of each classifier, on real rows that trained and shaped nothing;
     log_loss: their mean."""
@@ -30,17 +33,21 @@ class Mixing:
         return float(np.mean(self.accuracy))
 
 
-def default_mixing_weight(synthetic: int) -> float:
-    """The mixing weight where nothing validates it: no synthetic row counts more than a real one. synthetic: number of rows."""
-    return min(MIXING_WEIGHT, float(synthetic))
+def usual_mixing_weight(real: float, synthetic: int) -> float:
+    """The mixing weight where nothing speaks against it: as many as the real rows, 300 at least, and no synthetic row counts more than a
+    real one. real: effective rows; synthetic: number of rows.
+
+    >>> usual_mixing_weight(60, 5_000), usual_mixing_weight(1_000, 5_000), usual_mixing_weight(1_000, 400)
+    (300.0, 1000.0, 400.0)"""
+    return float(min(max(real, FEWEST_CENTRE), MOST_CENTRE, synthetic))
 
 
-def mixing_weights(synthetic: int) -> list[float]:
-    """Mixing weights to try, none first, as far as no synthetic row counts more than a real one. synthetic: number of rows.
+def mixing_weights(usual: float) -> list[float]:
+    """Mixing weights to try, none first and the usual one last: beyond it accuracy gained nothing, though log-loss did.
 
-    >>> mixing_weights(1_000)
-    [0.0, 500.0, 1000.0]"""
-    return sorted({min(weight, float(synthetic)) for weight in MIXING_WEIGHTS})
+    >>> mixing_weights(300.0)
+    [0.0, 30.0, 100.0, 300.0]"""
+    return sorted({0.0, *(usual * factor for factor in MIXING_FACTORS)})
 
 
 def sample_weights(real: float, synthetic: float, mixing_weight: float | None) -> tuple[float, float]:
@@ -56,18 +63,23 @@ def sample_weights(real: float, synthetic: float, mixing_weight: float | None) -
     return scale, scale * mixing_weight / synthetic
 
 
-def best_mixing_weight(tried: Sequence[Mixing], validation_rows: int) -> Mixing:
-    """The highest mean accuracy among those that cost no classifier more than a negligible difference against real rows alone, the first.
+def nearest_to_usual(tried: Sequence[float], usual: float, losses: Float64Array, weight: Float64Array) -> int:
+    """Place of the mixing weight that is taken: of those within one standard error of the smallest mean loss (the one-standard-error rule;
+    Breiman et al. 1984, section 3.4.3) the nearest to the usual one, by its logarithm; none at all is the farthest.
 
-    Within a negligible difference of it the smallest log-loss decides. validation_rows: behind an accuracy."""
-    alone = tried[0]
-    allowed = negligible_difference(alone.overall, validation_rows)
-    harmless = [one for one in tried if np.all(np.subtract(one.accuracy, alone.accuracy) >= -allowed)]
-    top = max(harmless, key=lambda one: one.overall)
-    near = top.overall - negligible_difference(top.overall, validation_rows)
-    return min((one for one in harmless if one.overall >= near), key=lambda one: (one.log_loss, one.mixing_weight))
+    tried: (k,); losses: (k, n) of each real row, paired; weight: (n,) > 0 of the rows.
 
-
-def negligible_difference(accuracy: float, validation_rows: int) -> float:
-    """Half a standard error of an accuracy. validation_rows: behind it."""
-    return NEGLIGIBLE_ERRORS * float(np.sqrt(max(accuracy * (1 - accuracy), 1e-12) / max(validation_rows, 1)))
+    >>> by_row = np.array([[0.5, 0.5, 0.5, 0.5], [0.3, 0.4, 0.3, 0.4], [0.1, 0.7, 0.1, 0.4]])  # little noise, then much
+    >>> nearest_to_usual([0.0, 100.0, 300.0], 300.0, by_row[[0, 1, 1]], np.ones(4))
+    2
+    >>> nearest_to_usual([0.0, 100.0, 300.0], 300.0, by_row[[0, 1, 0]], np.ones(4))
+    1
+    """
+    share = weight / weight.sum()
+    best = int(np.argmin(losses @ share))
+    worse = losses - losses[best]  # (k, n)
+    mean = worse @ share
+    stderr = np.sqrt(((worse - mean[:, None]) ** 2) @ share**2)
+    with np.errstate(divide="ignore"):
+        distance = np.abs(np.log(np.asarray(tried)) - np.log(usual))
+    return min(np.flatnonzero(mean <= stderr).tolist(), key=lambda place: (distance[place], mean[place]))

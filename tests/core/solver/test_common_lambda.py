@@ -44,6 +44,17 @@ def test_no_label_goes_beyond_where_it_would_go_alone_and_one_without_lambda_sta
     step_together({}, {}, 0.4)
 
 
+def test_a_label_whose_path_is_short_waits_at_its_end_and_holds_back_no_other():
+    paths = {"few": path(100, 95), "many": path(100, 90, 80, 70, 10)}
+    step_together(paths, {"few": 1.0, "many": 1.0}, 0.8)
+    assert chosen(paths) == [1, 3]  # 95 + 70 of 200 rows, not 95 + 10
+    assert step_back(paths, {"few": end(1.0, 95), "many": end(0.25, 70)}, 0.8) == []
+    assert step_back(paths, {"few": end(1.0, 80), "many": end(0.25, 70)}, 0.8) == ["many"]  # together below the floor on all rows
+    assert chosen(paths) == [1, 2]
+    assert step_back(paths, {"few": end(1.0, 50), "many": end(0.5, 50)}, 0.8) == ["many"]
+    assert chosen(paths) == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("ends", "behind", "then"),
     [

@@ -6,7 +6,7 @@ import pytest
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import draw_feature_map
 from synalign_spark.core.solver.dual import run_together
-from synalign_spark.core.solver.path import PLAIN_LAMBDA, Sample, Settings, finish, lambdas, pool, search_path
+from synalign_spark.core.solver.path import PLAIN_LAMBDA, SMALLEST_LAMBDA, Sample, Settings, finish, lambdas, pool, search_path
 from synalign_spark.core.solver.shard import Shard, ShardRows
 
 
@@ -77,7 +77,7 @@ def test_the_ess_rule_goes_on_to_half_of_its_floor_in_one_label_or_to_its_smalle
     taken = bound.points[bound.chosen]
     assert taken.point.moments.ess >= 0.45 * 900
     assert bound.points[-1].point.moments.ess < 0.45 * 900  # the next one breaks it
-    assert free.points[free.chosen].point.lam == 2.0**-6
+    assert free.points[free.chosen].point.lam == 2.0**-5  # the point of the path next above 1 / 40
     assert end.solution.converged
 
 
@@ -95,12 +95,15 @@ def test_fixed_and_plain_end_where_they_should():
     assert choose([0.7, 0.2, 0.1], settings("fixed", 50.0))[1].solution.point.lam == 50.0
     plain = choose([0.7, 0.2, 0.1], settings("plain"))[1].solution
     assert plain.point.lam == PLAIN_LAMBDA
-    assert list(lambdas(settings("uniform"))) == [np.inf]
-    path = list(lambdas(settings("fixed", 0.1)))
+    assert list(lambdas(settings("uniform"), 64)) == [np.inf]
+    path = list(lambdas(settings("fixed", 0.1), 64))
     assert path == sorted(path, reverse=True)
     assert path[-1] == 0.1
-    path = list(lambdas(settings("ess_rule")))
+    path = list(lambdas(settings("ess_rule"), 64))
     assert len(path) == 14
+    assert list(lambdas(settings("ess_rule"), 1e9))[: len(path)] == path  # labels with more rows go on along the same path
+    assert list(lambdas(settings("ess_rule"), 1e9))[-1] == SMALLEST_LAMBDA["ess_rule"]
+    assert list(lambdas(settings("ess_rule"), 1.0)) == [np.inf, 1.0]
     assert all(2.0 * lam in path for lam in path if lam <= 0.5)  # to the bit: a lambda that is raised stays on the path
 
 

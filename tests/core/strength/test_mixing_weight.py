@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.core.strength.mixing_weight import Mixing, best_mixing_weight, default_mixing_weight, mixing_weights, sample_weights
+from synalign_spark.core.strength.mixing_weight import mixing_weights, nearest_to_usual, sample_weights, usual_mixing_weight
 
 
 def test_weights_by_hand():
@@ -16,11 +16,11 @@ def test_weights_by_hand():
     assert sample_weights(0, 300, 1_000.0) == (1.0, 1.0)
 
 
-def test_no_synthetic_row_counts_more_than_a_real_one_unasked():
-    assert mixing_weights(24_000) == [0.0, 500.0, 1_500.0, 5_000.0]
-    assert mixing_weights(700) == [0.0, 500.0, 700.0]
-    assert mixing_weights(400) == [0.0, 400.0]
-    assert (default_mixing_weight(24_000), default_mixing_weight(400)) == (1_500.0, 400.0)
+def test_the_usual_one_is_the_number_of_real_rows_within_bounds():
+    found = [usual_mixing_weight(real, 24_000) for real in (5, 300, 1_000, 10**6)]
+    assert found == [300.0, 300.0, 1_000.0, 4_000.0]
+    assert usual_mixing_weight(10**6, 700) == 700.0  # no synthetic row counts more than a real one
+    assert mixing_weights(700.0) == pytest.approx([0.0, 70.0, 700 / 3, 700.0])
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9), st.floats(1e-3, 1e9))
@@ -30,9 +30,39 @@ def test_both_sides_have_their_mass_and_the_mean_is_one(real, synthetic, mixing_
     np.testing.assert_allclose((own * real + other * synthetic) / (real + synthetic), 1.0, rtol=1e-9)
 
 
-def test_the_best_mixing_weight_harms_no_classifier_and_near_ties_go_by_the_log_loss():
-    alone = Mixing(0.0, (0.80, 0.70), 0.5)
-    harmful, helpful, as_good = Mixing(500.0, (0.76, 0.90), 0.4), Mixing(1_500.0, (0.81, 0.74), 0.45), Mixing(5_000.0, (0.81, 0.741), 0.47)
-    assert best_mixing_weight([alone, harmful, helpful, as_good], validation_rows=5_000) == helpful
-    assert best_mixing_weight([alone, harmful, helpful, as_good], validation_rows=10) == harmful  # by so few nobody can tell
-    assert best_mixing_weight([alone, Mixing(500.0, (0.70, 0.60), 0.1)], validation_rows=5_000) == alone
+TRIED = [0.0, 30.0, 100.0, 300.0]
+
+
+def losses(means, noise, n=100):
+    """(4, n) of these means, whose paired differences have a spread of ``noise``."""
+    swing = np.where(np.arange(n) % 2, 1.0, -1.0)
+    return np.array([mean + noise * k * swing for k, mean in enumerate(means)])
+
+
+@pytest.mark.parametrize(
+    ("means", "noise", "place"),
+    [
+        ([0.5, 0.5, 0.5, 0.5], 0.0, 3),  # nothing speaks against the usual one
+        ([0.50, 0.51, 0.52, 0.53], 0.2, 3),  # 0.03 with a standard error of 0.06
+        ([0.500, 0.505, 0.520, 0.600], 0.06, 1),  # 0.005 within 0.006 of the best, 0.02 not within 0.012
+        ([0.50, 0.60, 0.70, 0.80], 0.05, 0),  # the synthetic rows harm
+        ([0.60, 0.50, 0.50, 0.60], 0.01, 2),  # of two that are as good the nearer to the usual one
+    ],
+)
+def test_the_usual_one_is_left_only_as_far_as_a_standard_error_asks(means, noise, place):
+    found = losses(means, noise)
+    best = int(np.argmin(found.mean(axis=1)))
+    worse = found - found[best]
+    within = worse.mean(axis=1) <= worse.std(axis=1) / 10  # of a mean over 100 rows
+    assert place == max(np.flatnonzero(within))
+    assert nearest_to_usual(TRIED, 300.0, found, np.ones(100)) == place
+
+
+def test_rows_count_by_their_weight():
+    rng = np.random.default_rng(0)
+    found = 0.5 + 0.2 * rng.standard_normal((4, 60)) + np.array([0.0, 0.1, 0.2, 0.3])[:, None]
+    weight = np.repeat([1.0, 3.0], 30)
+    assert nearest_to_usual(TRIED, 300.0, found, weight) == nearest_to_usual(TRIED, 300.0, found, 7 * weight)
+    ignored = np.concatenate([found, 50.0 * rng.standard_normal((4, 10))], axis=1)
+    light = np.concatenate([weight, np.full(10, 1e-12)])
+    assert nearest_to_usual(TRIED, 300.0, ignored, light) == nearest_to_usual(TRIED, 300.0, found, weight)

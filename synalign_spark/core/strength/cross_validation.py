@@ -1,0 +1,133 @@
+"""The mixing weight by cross-validation on the real rows: what do weighted synthetic rows add to them?
+
+Each fold's real rows shape a base measure for the synthetic rows, both train downstream classifiers, and the real rows left out judge these by
+their log-loss: no row judges what it shaped. What is said of the gain is nested: each fold is judged with the mixing weight that the other
+folds choose.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from synalign_spark.core.defaults import FEW_ROWS_REPEATED, FOLDS, MOST_REPEATS
+from synalign_spark.core.strength.base_measure import BaseMeasure, SideRows
+from synalign_spark.core.strength.downstream import Answers, DownstreamClassifiers
+from synalign_spark.core.strength.mixing_weight import Mixing, nearest_to_usual
+
+Float64Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+Fit = Callable[[SideRows, SideRows], BaseMeasure]  # of real and synthetic rows
+
+
+@dataclass(frozen=True)
+class MixingChoice:
+    """What cross-validation found. tried: real rows alone first; mixing_weight: the one taken; validation_rows: real rows that judged;
+    gain, gain_error: in accuracy over real rows alone, the mean over the classifiers, nested, and its standard error over the rows."""
+
+    tried: tuple[Mixing, ...]
+    mixing_weight: float
+    validation_rows: int
+    gain: float
+    gain_error: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """One fold of one repeat. rows: (m,) places of the rows that judged; answers: for each mixing weight."""
+
+    rows: Places
+    answers: tuple[Answers, ...]
+
+
+def choose_mixing_weight(
+    real: SideRows, synthetic: SideRows, fit: Fit, tried: Sequence[float], usual: float, seed: int
+) -> MixingChoice:  # fmt: skip
+    """Tries mixing weights beside the real rows.
+
+    real: all rows that may be looked at, those of labels without synthetic rows too; fit: fits a base measure by some of them; tried: mixing
+    weights, 0 first; usual: the one that is kept unless the rows speak against it; seed: of the folds."""
+    parts = [
+        Part(unseen, Fold(real.take(seen), synthetic, real.take(unseen), fit).answers(tried, usual))
+        for seen, unseen in folds(real.group, seed)
+    ]
+    weight = real.views.weight
+    losses = _by_row(parts, len(weight))  # (k, n)
+    place = nearest_to_usual(tried, usual, losses, weight)
+    share = weight / weight.sum()
+    found = tuple(
+        Mixing(mixing_weight, _by_classifier(parts, k, weight), float(losses[k] @ share)) for k, mixing_weight in enumerate(tried)
+    )
+    gain = _nested_gain(parts, losses, tried, usual, weight)  # (n,)
+    mean = float(gain @ share)
+    error = float(np.sqrt(np.sum((share * (gain - mean)) ** 2)))
+    ess = float(weight.sum() ** 2 / np.sum(weight**2))
+    return MixingChoice(found, tried[place], round(ess), mean, error)
+
+
+def folds(group: npt.NDArray[np.object_], seed: int) -> Iterator[tuple[Places, Places]]:
+    """Places of the rows seen and unseen, stratified by group and repeated where rows are few. group: (n,)."""
+    repeats = int(np.clip(np.ceil(FEW_ROWS_REPEATED / max(len(group), 1)), 1, MOST_REPEATS))
+    for repeat in range(repeats):
+        order = np.random.default_rng([seed, repeat]).permutation(len(group))
+        fold = np.empty(len(group), dtype=np.int64)
+        by_group = order[np.argsort(group[order].astype(str), kind="stable")]
+        fold[by_group] = np.arange(len(group)) % FOLDS  # goes on from label to label, so folds are of one size
+        for k in range(FOLDS):
+            if (fold == k).any() and (fold != k).any():
+                yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+
+
+class Fold:
+    """Real rows that are seen shape weights and train classifiers; others judge these."""
+
+    def __init__(self, real: SideRows, synthetic: SideRows, unseen: SideRows, fit: Fit) -> None:
+        base, views = fit(real, synthetic), synthetic.views
+        factors = base.factors(views.x, views.ngrams, views.labels, synthetic.group, synthetic.half)
+        weight = views.weight * np.exp(base.log_factor(factors, synthetic.group))
+        own = real.views.weight / real.views.weight.sum()
+        self._matched = np.isin(real.group, sorted(set(synthetic.group)))
+        self._synthetic_share = np.zeros(len(weight))
+        for name in sorted(set(real.group) & set(synthetic.group)):
+            of_group = synthetic.group == name
+            self._synthetic_share[of_group] = weight[of_group] * (own[real.group == name].sum() / max(weight[of_group].sum(), 1e-300))
+        self._own = own * len(own)  # of mean 1
+        self._classifiers = DownstreamClassifiers(real.views, views, unseen.views)
+
+    def answers(self, tried: Sequence[float], usual: float) -> tuple[Answers, ...]:
+        """Of classifiers trained with each mixing weight; all training sets weigh the same, or classifiers would be regularised differently."""
+        total = len(self._own) + usual
+        return tuple(self._classifiers.answers(weights * (total / weights.sum())) for weights in map(self._sample_weights, tried))
+
+    def _sample_weights(self, mixing_weight: float) -> Float64Array:
+        """(real + synthetic,): every label keeps its share, one without synthetic rows by its real rows alone."""
+        more = np.where(self._matched, 1.0, 1.0 + mixing_weight / len(self._own))
+        return np.concatenate([self._own * more, self._synthetic_share * mixing_weight])
+
+
+def _by_row(parts: Sequence[Part], n: int) -> Float64Array:
+    """(k, n) log-loss of each mixing weight and row: means over classifiers and repeats."""
+    total, count = np.zeros((len(parts[0].answers), n)), np.zeros(n)
+    for part in parts:
+        count[part.rows] += 1
+        for k, answers in enumerate(part.answers):
+            total[k, part.rows] += answers.log_loss.mean(axis=0)
+    return total / np.maximum(count, 1)
+
+
+def _by_classifier(parts: Sequence[Part], k: int, weight: Float64Array) -> tuple[float, ...]:
+    """Accuracy of each classifier under the k-th mixing weight."""
+    hits = np.concatenate([part.answers[k].hits for part in parts], axis=1)
+    return tuple(float(value) for value in np.average(hits, axis=1, weights=np.concatenate([weight[part.rows] for part in parts])))
+
+
+def _nested_gain(parts: Sequence[Part], losses: Float64Array, tried: Sequence[float], usual: float, weight: Float64Array) -> Float64Array:
+    """(n,) accuracy of a row under the mixing weight that the rows of other folds choose, less that by real rows alone. losses: (k, n)."""
+    gain, count = np.zeros(len(weight)), np.zeros(len(weight))
+    for part in parts:
+        others = np.setdiff1d(np.arange(len(weight)), part.rows)
+        k = nearest_to_usual(tried, usual, losses[:, others], weight[others])
+        gain[part.rows] += part.answers[k].hits.mean(axis=0) - part.answers[0].hits.mean(axis=0)
+        count[part.rows] += 1
+    return gain / np.maximum(count, 1)

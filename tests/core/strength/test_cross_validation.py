@@ -1,0 +1,106 @@
+"""The choice of the mixing weight: folds, labels that keep their shares, harmful and helpful rows, and honest gains."""
+
+import numpy as np
+import pytest
+
+from synalign_spark.core.strength.base_measure import BaseMeasure, Component, fit_base_measure
+from synalign_spark.core.strength.cross_validation import Fold, choose_mixing_weight, folds
+from synalign_spark.core.strength.mixing_weight import mixing_weights
+from tests.core.strength.planted import rows, side
+
+GROUPS = ["=bad", "=good"]
+TRIED = mixing_weights(300.0)
+
+
+def keep(real, synthetic):
+    """Rows keep the weights that they came with."""
+    return BaseMeasure()
+
+
+def by_confidence(real, synthetic):
+    return fit_base_measure(real, synthetic, (Component(1.5, 1.0, 0.0), Component(1.5, 1.0, 1.0)), GROUPS, 0.3)
+
+
+def choose(n_real, noise, fit=keep, seed=0, spread=2.5, tried=TRIED):
+    real, synthetic = side(*rows(seed, n_real, spread=spread)[:3]), side(*rows(seed + 50, 400, noise=noise, spread=spread)[:3])
+    return choose_mixing_weight(real, synthetic, fit, tried, 300.0, 0)
+
+
+@pytest.mark.parametrize("n", [10, 60, 1_000])
+def test_every_row_is_unseen_once_a_repeat_and_labels_are_spread_over_the_folds(n):
+    group = np.array(["=a", "=b"], dtype=object)[(np.arange(n) % 5 == 0).astype(int)]
+    parts = list(folds(group, 0))
+    repeats = len(parts) // 5
+    assert repeats == (3 if n < 150 else 1)
+    unseen = np.concatenate([part for _, part in parts])
+    np.testing.assert_array_equal(np.bincount(unseen), repeats)
+    for seen, part in parts:
+        assert not set(seen) & set(part)
+        assert len(seen) + len(part) == n
+        assert abs(np.sum(group[part] == "=b") - np.sum(group == "=b") / 5) <= 1
+    assert len({tuple(part) for _, part in parts[::5]}) == repeats  # each repeat has folds of its own
+
+
+@pytest.mark.parametrize("n_real", [12, 300])
+def test_rows_of_wrong_labels_are_left_out_and_good_ones_kept(n_real):
+    assert choose(n_real, noise=1.0).mixing_weight == 0.0
+    assert choose(n_real, noise=0.0).mixing_weight == 300.0
+
+
+def test_the_base_measure_saves_rows_of_which_many_are_wrong():
+    as_they_came, weighed = choose(100, noise=0.6), choose(100, noise=0.6, fit=by_confidence)
+    assert as_they_came.mixing_weight < weighed.mixing_weight
+    assert weighed.tried[-1].log_loss < as_they_came.tried[-1].log_loss - 0.1
+    assert weighed.tried[0].log_loss == pytest.approx(as_they_came.tried[0].log_loss)  # real rows alone are the same
+
+
+def test_every_label_keeps_its_share_one_without_synthetic_rows_too():
+    real, made = side(*rows(0, 90)[:3]), side(*rows(1, 200)[:3])
+    weight = np.where(real.group == "=bad", 3.0, 1.0)
+    real = side(real.views.x, ["some text"] * 90, real.views.labels, weight)
+    share = weight[real.group == "=bad"].sum() / weight.sum()
+    for synthetic in (made, made.take(made.group == "=good")):
+        fold = Fold(real, synthetic, real, keep)
+        for mixing_weight in (0.0, 50.0, 300.0):
+            found = fold._sample_weights(mixing_weight)
+            group = np.concatenate([real.group, synthetic.group])
+            assert found.sum() == pytest.approx(90 + mixing_weight)
+            assert found[group == "=bad"].sum() / found.sum() == pytest.approx(share)
+
+
+def test_no_row_judges_what_it_shaped():
+    """A fit that looks up the labels of its real rows: were the unseen ones among them, it would be told apart."""
+    real, synthetic = side(*rows(0, 50)[:3]), side(*rows(1, 100)[:3])
+    given = []
+
+    def look(shaping, made):
+        given.append(shaping.views.x)
+        return BaseMeasure()
+
+    choose_mixing_weight(real, synthetic, look, TRIED, 300.0, 0)
+    for (seen, _), x in zip(folds(real.group, 0), given, strict=True):
+        np.testing.assert_array_equal(x, real.views.x[seen])
+
+
+def test_no_gain_is_promised_where_nothing_is_to_be_gained():
+    """Labels by chance on both sides: accuracy is one half whatever is mixed in. The best of the candidates seems to gain, the nested gain does not."""
+    gains, seeming = [], []
+    for seed in range(8):
+        sides = [side(*rows(seed + start, n)[:3]) for start, n in ((0, 40), (50, 40))]
+        for one in sides:
+            one.views.labels[:] = np.random.default_rng(seed).permutation(one.views.labels)
+            one.group[:] = [f"={label}" for label in one.views.labels]
+        found = choose_mixing_weight(*sides, keep, TRIED, 300.0, 0)
+        gains.append(found.gain)
+        seeming.append(max(one.overall for one in found.tried) - found.tried[0].overall)
+    error = np.std(gains) / np.sqrt(len(gains))
+    assert np.mean(gains) < 2.5 * error
+    assert np.mean(seeming) > np.mean(gains) + 0.005
+
+
+def test_weights_and_the_order_of_candidates_are_what_they_are():
+    once, again = (choose(40, noise=0.3) for _ in range(2))
+    assert once == again
+    assert [one.mixing_weight for one in once.tried] == TRIED
+    assert all(len(one.accuracy) == 4 for one in once.tried)
+    assert once.validation_rows == 40

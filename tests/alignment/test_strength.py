@@ -90,7 +90,7 @@ def test_rows_with_wrong_labels_lose_their_weight_and_every_figure_is_told(valid
     assert confidence[wrong].mean() < 0.4 < 0.7 < confidence[~wrong].mean()
     assert {row["rule"] for row in certificate.values()} == {"ess_rule"}
     whole = certificate[None]
-    assert (whole["label_confidence_exponent"], whole["density_ratio_exponent"]) == pytest.approx((1.5, 1.0), rel=0.5)
+    assert (whole["label_confidence_exponent"], whole["density_ratio_exponent"]) == pytest.approx((3.0, 1.0), rel=0.7)
     assert 0 < whole["embedding_ratio_exponent"] <= 0.5
     assert sum(certificate[label]["ess"] for label in NAMES) >= ESS_FLOOR * len(FAKE) * 0.999
     assert any("ess_rule with label confidence to the power of" in line for line in lines)
@@ -167,7 +167,7 @@ def spoken(rows, share):
 def test_few_real_rows_prefer_rows_with_the_words_of_real_ones(spark):
     real, fake = spoken(REAL[:200], 0.9), spoken(FAKE, 0.3)
     weights, certificate, _, lines = run(real, fake)
-    assert certificate[None]["density_ratio_exponent"] > 0.4
+    assert certificate[None]["density_ratio_exponent"] > 0.3
     assert any("the density ratio of words to the power of " in line for line in lines)
     sounds_real = np.array([row[2].startswith("plain") for row in fake])
     w, ratio = (np.array([weights[row[0]][name] for row in fake]) for name in ("weight", "log_density_ratio"))

@@ -100,7 +100,7 @@ def capped(rows: Rows, solved: Mapping[str, Solved], outcomes: Mapping[str, Outc
 
     Where no row of a run is lowered, everything stays as the solver left it."""
     most = np.inf if cfg.max_weight is None else cfg.max_weight
-    sums = rows.cap_sums(solved) if cfg.cap_outliers or np.isfinite(most) else {}
+    sums = rows.cap_sums(solved) if cfg.caps_outliers or np.isfinite(most) else {}
     final = {name: replace(one, cap=find_cap(sums[name], most)) if sums else one for name, one in solved.items()}
     if all(one.cap == NO_CAP for one in final.values()):
         return Capped(dict(solved), dict(outcomes))

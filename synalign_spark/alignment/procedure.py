@@ -71,7 +71,7 @@ def align_sides(
     runtime = choose_runtime(spark, cfg, counts.n_synthetic, counts.width)
     report(f"runtime {runtime.name}: {runtime.reason}")
     texts = real.has_texts and synthetic.has_texts
-    rules = outlier_rules(real_sample, strength.base, texts) if cfg.cap_outliers else None
+    rules = outlier_rules(real_sample, strength.base, texts) if cfg.caps_outliers else None
     based = with_base_measure(synthetic, strength.base)
     if rules is None:
         rebased = keep(based) if strength.base.changes and runtime.name != "local" else based

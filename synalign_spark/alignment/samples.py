@@ -77,12 +77,12 @@ def draw_real(real: Side, counts: Survey, looked_at: Sequence[str], cfg: AlignCo
         "unsplit": Draw("u", unsplit, weighted=True),  # of these nothing is held out
         "held_out": Draw("u", held_out, ("holdout",)),
     }
-    if cfg.cap_outliers:
+    if cfg.caps_outliers:
         draws["reference"] = Draw("u", {group: _reference_rate(counts, group) for group in counts.groups}, HALVES, weighted=True)
     if cfg.bandwidth == "median":
         splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
         draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
-    with_texts = ["text"] if looked_at or cfg.cap_outliers else []
+    with_texts = ["text"] if looked_at or cfg.caps_outliers else []
     columns = ["doc_id", "label", "grp", "split", "u", "u_whole", "u_bandwidth", "prior", "embedding", *with_texts]
     rows = real.sample(draws, columns)
     if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):

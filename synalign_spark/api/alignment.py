@@ -33,7 +33,8 @@ class Alignment(Generic[Frame]):
 
     weights: the synthetic rows as they were given, with the columns of WEIGHT_COLUMNS: ``weight`` (all rows sum to 1), ``weight_in_label``,
     ``base_weight`` (what the row came with, within its label), ``label_confidence`` (p(label | row), null without labels),
-    ``log_density_ratio`` and ``log_embedding_ratio`` (of its words and of its embedding, null where left out), ``capped_by`` (why the row may not gain weight, mostly null), and ``sample_weight``, for training on all rows beside real ones;
+    ``log_density_ratio`` and ``log_embedding_ratio`` (of its words and of its embedding, null where left out), ``capped_by`` (why the row may
+    not gain weight, mostly null), and ``sample_weight``, for training on all rows beside real ones;
     real: the real rows as they were given, with their ``sample_weight``. Over both frames these weights have the mean 1, and every label
     has the share of the real rows (or that of ``label_shares``), whatever the synthetic rows are: a label without any is taught by its
     real rows at its full share. certificate: what the weights achieve; trace: what was tried on the way, rows of the ``solver_trace``

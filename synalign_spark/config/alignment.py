@@ -51,8 +51,8 @@ class AlignConfig(Section):
         "auto",
         description="Real rows that all synthetic rows together count as in `augmented.sample_weight`, each label's as its share of them (a label "
         "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: as many as there are real rows "
-        f"({defaults.FEWEST_CENTRE:,.0f} to {defaults.MOST_CENTRE:,.0f}), unless cross-validation on them speaks against it, never more "
-        "than there are synthetic rows; without labels every drawn row counts as one.",
+        f"({defaults.FEWEST_CENTRE:,.0f} to {defaults.MOST_CENTRE:,.0f}), unless cross-validation on them speaks against it, never more than there are "
+        "synthetic rows; without labels every drawn row counts as one.",
     )
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
@@ -110,6 +110,11 @@ class AlignConfig(Section):
     permutations: Positive = Field(
         200, description=f"Permutations of each test; with labels {defaults.PERMUTATIONS_A_TEST} for each of them, if that is more."
     )
+
+    @property
+    def caps_outliers(self) -> bool:
+        """Whether outliers are capped: the weights of other methods stay as their papers have them."""
+        return self.cap_outliers and self.method == "synalign"
 
     @model_validator(mode="after")
     def _divisible(self) -> "AlignConfig":

@@ -85,7 +85,8 @@ def test_what_held_out_rows_say_changes_no_bandwidth_and_no_weight(spark, kind):
     assert after.mmd2_after is None, "one vector is no distribution: held-out rows are what the certificate looks at"
 
 
-def test_sample_weights_have_mean_one_beside_real_rows(whole):
+def test_sample_weights_have_mean_one_beside_real_rows():
+    whole = sa.align(REAL, SYNTHETIC, label="label", embedding="vec", mixing_weight=70.0, **SMALL)
     real, synthetic = whole.real["sample_weight"], whole.weights["sample_weight"]
     assert (real.sum() + synthetic.sum()) / (len(REAL) + len(SYNTHETIC)) == pytest.approx(1.0)
     assert synthetic.sum() / real.mean() == pytest.approx(whole.certificate.mixing_weight)

@@ -154,7 +154,7 @@ def test_constants_in_the_concepts_are_those_of_the_code():
         f"an effective sample size of {defaults.ESS_FLOOR:g} of the rows together",
         f"at least {defaults.FEWEST_CENTRE:g} and at most {defaults.MOST_CENTRE:,.0f}",
         f"(at most {real:,} of them and {synthetic:,} synthetic ones",
-        f"A label of fewer than {defaults.FEWEST_REAL_ROWS} real rows holds none out",
+        f"a label of fewer than {defaults.FEWEST_REAL_ROWS} real rows holds none out",
     ):
         assert words in text
 

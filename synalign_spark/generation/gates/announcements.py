@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from synalign_spark.generation.gates.check import Label
 
 KINDS = "(?:review|text|example|sample|sentence|row)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
-ALONE = "(?:text|review|example|sentence|row|output|answer|response|title|headline|assistant|ai)"  # announces without a number too
+ALONE = (
+    "(?:text|review|example|sentence|row|output|answer|response|title|headline|assistant|ai|user|human)"  # announces without a number too
+)
 NUMBERED = "(?:text|review|example|sample|sentence|row|output|answer|response|title|headline|paragraph|version|variation|option|item|entry|post|tweet|comment)"
 ANNOUNCEMENT = re.compile(
     rf"[*_#\[\s]*(?:(?:[a-z]+ )?{NUMBERED} ?(?:#|no\.? ?)?[0-9]{{1,4}}[\]*_]* ?[:.)\]|\u2013\u2014-][*_]*(?=\s)|{ALONE}[\]*_]* ?:[*_]*(?=\s))\s*",

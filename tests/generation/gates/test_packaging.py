@@ -15,7 +15,7 @@ WRAPPED = {
     "list_number": ["1. {}", "4) {}", "(1) {}", "a) {}", "#2. {}", "12: {}"],
     "bullet": ["- {}", "* {}", "\u2022 {}", "\u2013 {}", "# {}", "### {}", "> {}"],
     "announcement": [
-        "Text 3: {}", "Example 2: {}", "Review #2: {}", "**Review:** {}", "Output: {}", "Row 1: {}", "Title: {}", "Assistant: {}", "text: {}",
+        "Text 3: {}", "Example 2: {}", "Review #2: {}", "**Review:** {}", "Output: {}", "Row 1: {}", "Title: {}", "Assistant: {}", "User: {}", "text: {}",
         "Movie review 12 - {}", "**Sentence 4**: {}", "[Example 1] {}",
     ],
     "label": [

@@ -32,6 +32,15 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def share_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A share with its interval.
+
+    >>> share_interval(0.5, 0.25, 0.75), share_interval(None, None, None)
+    ('50% (25% to 75%)', '–')
+    """
+    return "–" if value is None or low is None or high is None else f"{value:.0%} ({low:.0%} to {high:.0%})"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as '41 s', '3 min 05 s' or '2 h 10 min'."""
     if seconds is None:

@@ -88,6 +88,7 @@ def within_labels(weights: DataFrame) -> DataFrame:
         base.alias("base_weight"),
         "label_confidence",
         "log_density_ratio",
+        "capped_by",
     )
 
 

@@ -59,7 +59,7 @@ class Certificate:
         return "\n".join(f"{row['label'] or 'all rows'}: {row['verdict']}" for row in self._rows)
 
     def __repr__(self) -> str:
-        shown = {name: number(self.overall.get(name)) for name in ("rule", "lambda", "ess", "mmd2_holdout_before", "mmd2_holdout_after")}
+        shown = {name: number(self.overall.get(name)) for name in ("rule", "lambda", "ess", "mmd2_before", "mmd2_after", "closed_share")}
         return f"Certificate({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from synalign_spark.alignment.base_measure import with_base_measure
 from synalign_spark.alignment.checks import run_checks
 from synalign_spark.alignment.inputs import feature_map, real_means
+from synalign_spark.alignment.outliers import capped, outlier_rules, with_outliers, without_common
 from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
 from synalign_spark.alignment.runtimes.device import check_device
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
@@ -69,20 +70,27 @@ def align_sides(
     strength = choose_strength(plan, real_sample, synthetic_sample, means, features, counts, cfg, report)
     runtime = choose_runtime(spark, cfg, counts.n_synthetic, counts.width)
     report(f"runtime {runtime.name}: {runtime.reason}")
-    rebased = with_base_measure(synthetic, strength.base)
-    if strength.base.changes and runtime.name != "local":
-        rebased = keep(rebased)
+    texts = real.has_texts and synthetic.has_texts
+    rules = outlier_rules(real_sample, strength.base, texts) if cfg.cap_outliers else None
+    based = with_base_measure(synthetic, strength.base)
+    if rules is None:
+        rebased = keep(based) if strength.base.changes and runtime.name != "local" else based
+    else:
+        rebased = keep(with_outliers(based, rules))
+        rules = without_common(rules, rebased, report)
+        rebased = keep(with_outliers(based, rules)) if rules.lifted else rebased
     with contextlib.closing(open_rows(runtime, rebased, features, checkpoint)) as rows:
         outcomes, seconds = _outcomes(rows, means, counts, strength, solver_shares(counts, cfg.warm_start_rows))
-        solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
+        capped_rows = capped(rows, {group: _solved(outcome) for group, outcome in outcomes.items()}, outcomes, cfg, report)
+        solved, outcomes = capped_rows.solved, capped_rows.outcomes
         checks = run_checks(rows, real_sample, solved, outcomes, features.bandwidths, cfg.certificate_rows, cfg.permutations, seed)
         weights = rows.weights(solved)
-    certificate = certificate_rows(outcomes, checks, features, cfg.permutations, seconds, counts.unmatched, strength)
+    certificate = certificate_rows(outcomes, checks, features, seconds, counts.unmatched, strength)
     for row in certificate:
         report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
     differences = {group: _difference(means[group], outcomes.get(group)) for group in means}
     trace = trace_rows(outcomes, strength)
-    scorer = Scorer(features, strength.base, solved, cfg.per_label, seed)
+    scorer = Scorer(features, strength.base, rules, solved, cfg.per_label, seed)
     return AlignedSides(weights, certificate, trace, features, differences, strength.mixing_weight, scorer)
 
 

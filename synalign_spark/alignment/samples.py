@@ -19,7 +19,9 @@ from synalign_spark.core.defaults import (
     BANDWIDTH_ROWS,
     FEWEST_SAMPLE_ROWS,
     MOST_CERTIFICATE_ROWS,
+    MOST_REFERENCE_ROWS,
     RARE_VALIDATION_ROWS,
+    REFERENCE_ROWS,
     SAMPLE_LIMIT,
     SAMPLE_SHARE,
     VALIDATION_ROWS,
@@ -80,6 +82,10 @@ class RealSample:
         """Rows of both halves."""
         return self._side(self._mask("validating"))
 
+    def reference(self) -> pa.Table:
+        """Rows that synthetic ones are compared with."""
+        return self.rows.filter(self.rows.column("reference"))
+
     def halves(self, means: Mapping[str, Mapping[str, Sample]], groups: Sequence[str]) -> tuple[Half, Half]:
         """Both halves: means of all rows, vectors and texts of a sample. groups: those that take part."""
         splits = np.asarray(self.rows.column("split").to_pylist(), dtype=object)
@@ -107,10 +113,13 @@ def draw_real(real: Side, counts: Survey, validating: Sequence[str], cfg: AlignC
         "validating": Draw("u", shaping, HALVES, weighted=True),
         "held_out": Draw("u", held_out, ("holdout",)),
     }
+    if cfg.cap_outliers:
+        draws["reference"] = Draw("u", {group: _reference_rate(counts, group) for group in counts.groups}, HALVES, weighted=True)
     if cfg.bandwidth == "median":
         splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
         draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
-    columns = ["doc_id", "label", "grp", "split", "u_whole", "u_bandwidth", "prior", "embedding", *(["text"] if validating else [])]
+    with_texts = ["text"] if validating or cfg.cap_outliers else []
+    columns = ["doc_id", "label", "grp", "split", "u", "u_whole", "u_bandwidth", "prior", "embedding", *with_texts]
     rows = real.sample(draws, columns)
     if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):
         draws["bandwidth"] = replace(
@@ -129,6 +138,11 @@ def _share_for(rows: int, total: int) -> float:
 def _validation_rate(counts: Survey, group: str) -> float:
     """For about VALIDATION_ROWS of each half; of a rare label nearly all, which then weigh less."""
     return min(1.0, max(2.5 * VALIDATION_ROWS / counts.n_real, RARE_VALIDATION_ROWS / counts.real[group]))
+
+
+def _reference_rate(counts: Survey, group: str) -> float:
+    """For about REFERENCE_ROWS rows of a label."""
+    return min(1.0, min(REFERENCE_ROWS, MOST_REFERENCE_ROWS / len(counts.groups)) / counts.real[group])
 
 
 def _held_out_rate(counts: Survey, group: str, most: int) -> float:

@@ -11,13 +11,16 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from synalign_spark.alignment.base_measure import BaseMeasure, with_base_measure
+from synalign_spark.alignment.outliers import with_outliers
 from synalign_spark.alignment.runtimes.local import LocalRows
 from synalign_spark.alignment.runtimes.rows import Solved
 from synalign_spark.alignment.sides import Side
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.groups import label_of
+from synalign_spark.core.outliers import KnownWords, Neighbourhood, OutlierRules
 from synalign_spark.core.strength.classifiers import LabelClassifier, SharedClassifiers
 from synalign_spark.core.strength.density_ratio import DensityRatio
+from synalign_spark.core.weight_caps import WeightCap
 from synalign_spark.errors import DataError
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -27,10 +30,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 class Scorer:
     """w proportional to q exp(theta . phi), with the normaliser of the rows that were aligned.
 
-    features: phi; base: q; solved: theta, normalisers and share by group; per_label, seed: as of the alignment."""
+    features: phi; base: q; rules: which rows must not gain weight; solved: theta, normalisers and share by group; per_label, seed: as of the alignment."""
 
     features: FeatureMap
     base: BaseMeasure
+    rules: OutlierRules | None
     solved: Mapping[str, Solved]
     per_label: bool
     seed: int
@@ -45,11 +49,12 @@ class Scorer:
 
         The rows that were aligned get their weights; others what they would have had among them, so that theirs need not sum to 1.
         Raises DataError where the model weighs words and the rows have none."""
-        if self.base.density_ratio is not None and not rows.has_texts:
+        words = self.rules is not None and self.rules.words is not None
+        if (self.base.density_ratio is not None or words) and not rows.has_texts:
             raise DataError(
-                "text: the model weighs words, but these rows have no text column; give the one that it was fitted with, or fit with density_ratio=0"
+                "text: the model weighs words, but these rows have no text column; give the one that it was fitted with, or fit without texts (text=None)"
             )
-        rebased = with_base_measure(rows, self.base)
+        rebased = with_outliers(with_base_measure(rows, self.base), self.rules)
         if hasattr(rebased, "frame"):
             from synalign_spark.alignment.runtimes.driver_loop import SparkRows
 
@@ -72,14 +77,14 @@ class Scorer:
     def to_bytes(self) -> bytes:
         """Everything as named arrays (numpy's npz)."""
         groups = sorted(self.solved)
-        scalars = [[s.log_partition, s.log_total, s.share] for s in (self.solved[group] for group in groups)]
+        scalars = [[s.log_partition, s.log_total, s.share, s.cap.kappa, s.cap.back] for s in (self.solved[group] for group in groups)]
         arrays: Arrays = {
             "frequencies": self.features.frequencies, "bandwidths": np.array(self.features.bandwidths), "groups": np.array(groups, dtype=str),
             "thetas": np.stack([self.solved[group].theta for group in groups]), "scalars": np.array(scalars),
             "settings": np.array([self.per_label, self.seed], dtype=np.int64),
             "exponents": np.array([self.base.confidence_exponent, self.base.density_ratio_exponent]),
         }  # fmt: skip
-        arrays |= _classifier_arrays(self.base.classifier) | _ratio_arrays(self.base.density_ratio)
+        arrays |= _classifier_arrays(self.base.classifier) | _ratio_arrays(self.base.density_ratio) | _rule_arrays(self.rules)
         stream = io.BytesIO()
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
         return stream.getvalue()
@@ -91,12 +96,14 @@ class Scorer:
             arrays: Arrays = dict(stored)
         features = FeatureMap(arrays["frequencies"], tuple(arrays["bandwidths"].tolist()))
         solved = {
-            str(group): Solved(theta, *map(float, scalars))
-            for group, theta, scalars in zip(arrays["groups"], arrays["thetas"], arrays["scalars"], strict=True)
+            str(group): Solved(theta, log_partition, log_total, share, cap=WeightCap(kappa, back))
+            for group, theta, (log_partition, log_total, share, kappa, back) in zip(
+                arrays["groups"], arrays["thetas"], arrays["scalars"].tolist(), strict=True
+            )
         }
         a, b = map(float, arrays["exponents"])
         per_label, seed = map(int, arrays["settings"])
-        return cls(features, BaseMeasure(a, _classifier(arrays), _ratio(arrays), b), solved, bool(per_label), seed)
+        return cls(features, BaseMeasure(a, _classifier(arrays), _ratio(arrays), b), _rules(arrays), solved, bool(per_label), seed)
 
 
 def _classifier_arrays(classifier: LabelClassifier | SharedClassifiers | None) -> Arrays:
@@ -138,3 +145,26 @@ def _ratio(arrays: Arrays) -> DensityRatio | None:
         (arrays["ratio_data"], arrays["ratio_indices"], arrays["ratio_indptr"]), shape=tuple(arrays["ratio_shape"].tolist())
     )
     return DensityRatio(tfidf, coef, arrays["ratio_intercept"], tuple(map(str, arrays["ratio_groups"])))
+
+
+def _rule_arrays(rules: OutlierRules | None) -> Arrays:
+    if rules is None:
+        return {}
+    names, limited = sorted(rules.neighbourhoods), sorted(rules.largest_ratio)
+    arrays: Arrays = {
+        "around": np.array(names, dtype=str), "distances": np.array([[rules.neighbourhoods[name].far, rules.neighbourhoods[name].copy] for name in names]),
+        "lifted": np.array(sorted(rules.lifted), dtype=str).reshape(-1, 2), "limited": np.array(limited, dtype=str), "limits": np.array([rules.largest_ratio[name] for name in limited]),
+    }  # fmt: skip
+    arrays |= {f"around{i}": rules.neighbourhoods[name].x for i, name in enumerate(names)}
+    return arrays if rules.words is None else arrays | {"words": np.packbits(rules.words.known), "least": np.array(rules.words.least)}
+
+
+def _rules(arrays: Arrays) -> OutlierRules | None:
+    if "around" not in arrays:
+        return None
+    around = {
+        str(name): Neighbourhood(arrays[f"around{i}"], *map(float, arrays["distances"][i])) for i, name in enumerate(arrays["around"])
+    }
+    words = KnownWords(np.unpackbits(arrays["words"]).astype(bool), float(arrays["least"])) if "words" in arrays else None
+    limits = {str(name): float(limit) for name, limit in zip(arrays["limited"], arrays["limits"], strict=True)}
+    return OutlierRules(around, words, limits, frozenset((str(name), str(reason)) for name, reason in arrays["lifted"]))

@@ -84,5 +84,5 @@ def synthetic_side(embeddings: DataFrame, synthetic: DataFrame, texts: DataFrame
 
 def _columns(rows: DataFrame, schema: pa.Schema, cfg: AlignConfig, columns: Mapping[str, Column]) -> DataFrame:
     given = {**columns, "grp": group_column(cfg.per_label)} | {name: F.col(name) for name in ("doc_id", "label", "embedding")}
-    unknown = F.lit(None).cast("double")  # the base measure and what it is made of, before they are known
-    return rows.select(*(given.get(name, unknown).alias(name) for name in schema.names))
+    unknown = {"outlier": F.lit(None).cast("string")}  # as what the base measure is made of, before it is known
+    return rows.select(*(given.get(name, unknown.get(name, F.lit(None).cast("double"))).alias(name) for name in schema.names))

@@ -89,7 +89,7 @@ def survey(real: Side, synthetic: Side, label_shares: Mapping[str, float] | None
         sum(row["rows"] for row in rows if row["side"] == "real" and row["split"] in HALVES), max(row["wide"] for row in rows), wanted,
     )  # fmt: skip
     if wanted is not None:
-        _check_shares(wanted, found.groups)
+        _check_shares(wanted, found)
     return found
 
 
@@ -200,10 +200,18 @@ def _check_groups(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None
         )
 
 
-def _check_shares(wanted: Mapping[str, float], groups: list[str]) -> None:
-    unknown = sorted(str(label_of(group)) for group in set(wanted) - set(groups))
-    if unknown:
-        known = ", ".join(str(label_of(group) or "(none)") for group in groups)
-        raise ConfigError(f"align.label_shares names {', '.join(unknown)}, without rows on both sides; labels are: {known}")
+def _check_shares(wanted: Mapping[str, float], found: Survey) -> None:
+    known = set(found.real) | set(found.synthetic)
+    lacking = sorted(group for group in set(wanted) - set(found.groups) if wanted[group] > 0 or group not in known)
+    if lacking:
+        asked = ", ".join(f"{label_of(group)} ({wanted[group]:g}: no {_lacks(group, found)} rows)" for group in lacking[:10])
+        usable = ", ".join(str(label_of(group) or "(none)") for group in found.groups)
+        raise ConfigError(
+            f"align.label_shares cannot be met for label {asked}; leave it out, or give it rows; labels with rows on both sides: {usable}"
+        )
     if sum(wanted.values()) <= 0:
         raise ConfigError(f"align.label_shares must have a sum above 0, got {dict(wanted)}; give a share to one label at least")
+
+
+def _lacks(group: str, found: Survey) -> str:
+    return "synthetic" if group in found.real else "real" if group in found.synthetic else "real and no synthetic"

@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from synalign_spark.alignment.base_measure import BaseMeasure
 from synalign_spark.alignment.strength import Strength
-from synalign_spark.alignment.verdicts import strength_in_words, unmatched_in_words
-from synalign_spark.core.evaluation.certificate import Check, Findings, verdict
+from synalign_spark.alignment.verdicts import strength_in_words, unmatched_in_words, usefulness
+from synalign_spark.core.evaluation.certificate import Checked, Findings, Usefulness, verdict
+from synalign_spark.core.evaluation.mmd import Comparison
+from synalign_spark.core.evaluation.permutation import Test, holm
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.groups import ALL, label_of
 from synalign_spark.core.solver.dual import NEGLIGIBLE_GAP
@@ -19,7 +21,6 @@ from synalign_spark.core.solver.solve import Answer, Problem
 from synalign_spark.core.strength.candidates import Candidate, Choice
 
 Float64Array = npt.NDArray[np.float64]
-Checks = tuple[Check | None, Check | None]  # base weights, final weights
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,8 @@ def _candidate(c: Candidate) -> dict[str, Any]:
 
 def certificate_rows(
     outcomes: Mapping[str, Outcome],
-    checks: Mapping[str, Checks],
+    checks: Mapping[str, Checked],
     features: FeatureMap,
-    permutations: int,
     seconds: float,
     unmatched: Sequence[str],
     strength: Strength,
@@ -88,52 +88,90 @@ def certificate_rows(
     checks: by group, and under 'whole' where there are labels; seconds: of the solve; strength: what was chosen;
     unmatched: labels of real rows without synthetic rows, which the verdict on the whole names."""
     common = {
-        "bandwidths": list(features.bandwidths), "n_features": features.n_features, "n_permutations": permutations, "seconds": seconds,
-        "mixing_weight": strength.mixing_weight,
+        "bandwidths": list(features.bandwidths), "n_features": features.n_features, "seconds": seconds, "mixing_weight": strength.mixing_weight,
     }  # fmt: skip
-    rows = [{**common, "label": label_of(group), **_numbers([outcome], checks[group])} for group, outcome in sorted(outcomes.items())]
-    if list(outcomes) != [ALL]:
-        rows.append({**common, "label": None, **_numbers([outcomes[group] for group in sorted(outcomes)], checks["whole"])})
+    useful, nothing = usefulness(strength), Usefulness()
+    groups = sorted(outcomes)
+    by_label = list(outcomes) != [ALL]
+    corrected = [_adjusted([checks[group] for group in groups], place) for place in ("before", "after")]
+    rows = [
+        {
+            **common, **_of_models(nothing if by_label else useful), "label": label_of(group),
+            **_numbers([outcomes[group]], checks[group], (before, after), len(groups), None if by_label else useful),
+        }
+        for group, before, after in zip(groups, *corrected, strict=True)
+    ]  # fmt: skip
+    if by_label:
+        whole = checks["whole"]
+        alone = tuple(_adjusted([whole], place)[0] for place in ("before", "after"))
+        numbers = _numbers([outcomes[group] for group in groups], whole, (alone[0], alone[1]), 1, useful)
+        rows.append({**common, **_of_models(useful), "label": None, **numbers})
     rows[-1]["verdict"] = "; ".join([rows[-1]["verdict"], *strength_in_words(strength), *unmatched_in_words(unmatched)])
     return rows
 
 
-def _numbers(parts: list[Outcome], checks: Checks) -> dict[str, Any]:
-    """The figures of one group, or of several as one: means, values and gaps add up by share."""
+def _adjusted(checks: Sequence[Checked], place: str) -> list[float | None]:
+    """p-values by Holm over the tests that there are. place: before or after."""
+    tests: list[Test | None] = [getattr(one, place) for one in checks]
+    adjusted = iter(holm([test.p_value for test in tests if test]))
+    return [next(adjusted) if test else None for test in tests]
+
+
+def _of_models(useful: Usefulness) -> dict[str, Any]:
+    chosen = None if useful.gain is None else useful.chosen_on_these_rows
+    return {"gain": useful.gain, "gain_error": useful.gain_error, "gain_chosen_on_these_rows": chosen}
+
+
+def _numbers(
+    parts: list[Outcome], checked: Checked, adjusted: tuple[float | None, float | None], tests: int, useful: Usefulness | None
+) -> dict[str, Any]:
+    """The figures of one group, or of several as one: means, values and gaps add up by share. adjusted: p-values before and after, by Holm
+    over so many tests."""
     raw = np.array([part.share for part in parts]) if len(parts) > 1 else np.ones(1)  # a label alone may have the share 0
     shares = raw / raw.sum()
     ends = [part.end.solution.point for part in parts]
-    real, holdout = pool([part.problem.real for part in parts]), pool([part.problem.holdout for part in parts])
+    real, held_out = pool([part.problem.real for part in parts]), sum(part.problem.holdout.count for part in parts)
     before = _mix(shares, [part.end.before.mean for part in parts])
     after = _mix(shares, [end.moments.mean for end in ends])
     sum_squares = float(sum(s**2 * end.moments.sum_squared_weights for s, end in zip(shares, ends, strict=True)))
     value, gap = (float(sum(s * x for s, x in zip(shares, xs, strict=True))) for xs in ([e.value for e in ends], [e.gap for e in ends]))
     lams, rules = {end.lam for end in ends}, {part.problem.settings.rule for part in parts}
-    first, last = checks
     numbers: dict[str, Any] = {
-        "n_synthetic": sum(part.n_synthetic for part in parts), "n_real_fit": round(real.count), "n_real_holdout": round(holdout.count),
+        "n_synthetic": sum(part.n_synthetic for part in parts), "n_real_fit": round(real.count), "n_real_holdout": round(held_out),
         "rule": max(rules, key=lambda rule: rule != "uniform"), "lambda": lams.pop() if len(lams) == 1 else float("nan"),
         "label_confidence_exponent": parts[0].base.confidence_exponent, "density_ratio_exponent": parts[0].base.density_ratio_exponent,
         "mmd2_fit_before": float(np.sum((before - real.mean) ** 2)), "mmd2_fit_after": float(np.sum((after - real.mean) ** 2)),
-        "mmd2_holdout_before": holdout.mmd2(before), "mmd2_holdout_after": holdout.mmd2(after),
-        "exact_mmd2_before": first.mmd2 if first else None, "exact_mmd2_after": last.mmd2 if last else None,
-        "exact_mmd2_error": last.mmd2_error if last else None, "p_value_error": last.p_value_error if last else None,
-        "p_value_before": first.p_value if first else None, "p_value_after": last.p_value if last else None,
-        "n_tested": last.rows if last else None,
+        **_of_distances(checked.comparison), **_of_test(checked.before, adjusted[0], "before"), **_of_test(checked.after, adjusted[1], "after"),
+        "n_permutations": checked.after.permutations if checked.after else None,
         "dual_value": value, "duality_gap": gap, "relative_gap": gap / max(abs(value), 1e-300) if gap > NEGLIGIBLE_GAP else 0.0,
         "ess": 1.0 / sum_squares, "max_weight": float(max(s * end.moments.max_weight for s, end in zip(shares, ends, strict=True))),
         "passes": max(part.end.passes for part in parts), "sample_passes": max(part.end.sample_passes for part in parts),
     }  # fmt: skip
-    return numbers | {"verdict": verdict(_findings(numbers, parts, checks))}
-
-
-def _findings(numbers: Mapping[str, Any], parts: list[Outcome], checks: Checks) -> Findings:
-    return Findings(
-        rule=numbers["rule"], lam=numbers["lambda"], holdout_before=numbers["mmd2_holdout_before"], holdout_after=numbers["mmd2_holdout_after"],
-        p_before=numbers["p_value_before"], p_after=numbers["p_value_after"], tested_rows=checks[1].rows if checks[1] else 0,
-        ess_share=numbers["ess"] / numbers["n_synthetic"], converged=all(part.end.solution.converged for part in parts),
-        confidence_exponent=numbers["label_confidence_exponent"], density_ratio_exponent=numbers["density_ratio_exponent"], raised=any(part.end.raised for part in parts),
+    found = Findings(
+        rule=numbers["rule"], lam=numbers["lambda"], checked=checked, ess_share=numbers["ess"] / numbers["n_synthetic"],
+        converged=all(part.end.solution.converged for part in parts), adjusted=adjusted[1], tests=tests,
+        raised=any(part.end.raised for part in parts), confidence_exponent=numbers["label_confidence_exponent"],
+        density_ratio_exponent=numbers["density_ratio_exponent"], usefulness=useful,
     )  # fmt: skip
+    return numbers | {"verdict": verdict(found)}
+
+
+def _of_distances(comparison: Comparison | None) -> dict[str, Any]:
+    names = [f"mmd2_{place}{what}" for place in ("before", "after", "floor") for what in ("", "_error", "_low", "_high")]
+    names += ["closed_share", "closed_share_low", "closed_share_high", "n_compared", "n_compared_real"]
+    if comparison is None:
+        return dict.fromkeys(names)
+    estimates = (comparison.before, comparison.after, comparison.floor)
+    values: list[Any] = [value for one in estimates for value in ((one.mmd2, one.error, *one.interval) if one else (None,) * 4)]
+    closed = comparison.closed
+    values += [closed.share, closed.low, closed.high] if closed else [None, None, None]
+    return dict(zip(names, [*values, comparison.rows, comparison.real_rows], strict=True))
+
+
+def _of_test(test: Test | None, adjusted: float | None, place: str) -> dict[str, Any]:
+    names = ("p_value", "p_value_error", "detectable_mmd2", "n_tested", "n_tested_real")
+    values = (test.p_value, test.p_value_error, test.detectable, test.rows, test.real_rows) if test else (None,) * len(names)
+    return {f"{name}_{place}": value for name, value in zip(names, values, strict=True)} | {f"p_adjusted_{place}": adjusted}
 
 
 def _mix(shares: Float64Array, means: list[Float64Array]) -> Float64Array:

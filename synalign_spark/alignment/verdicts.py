@@ -3,8 +3,19 @@
 from collections.abc import Sequence
 
 from synalign_spark.alignment.strength import Strength
+from synalign_spark.core.evaluation.certificate import Usefulness
 from synalign_spark.core.strength.candidates import Choice
 from synalign_spark.core.strength.teachers import TeacherComparison
+
+
+def usefulness(strength: Strength) -> Usefulness:
+    """What the choice of the strength knows of models trained beside real rows; without one the mixing weight alone."""
+    if strength.choice is None:
+        return Usefulness(mixing_weight=strength.mixing_weight)
+    alone, taken = strength.choice.mixing[0], next(one for one in strength.choice.mixing if one.mixing_weight == strength.mixing_weight)
+    rows = max(strength.choice.validation_rows, 1)
+    error = sum(one.overall * (1.0 - one.overall) / rows for one in (alone, taken)) ** 0.5  # of two accuracies that share no error: at most
+    return Usefulness(taken.overall - alone.overall, error, strength.mixing_weight, chosen_on_these_rows=True)
 
 
 def strength_in_words(strength: Strength) -> list[str]:

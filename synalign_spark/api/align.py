@@ -55,7 +55,7 @@ def align(
     >>> result = align(real, synthetic, embedding="vec", text=None, n_features=64, regularization=0.01)
     >>> bool(result.weights["weight"][:10].sum() > 0.9)
     True
-    >>> bool(result.certificate.mmd2_holdout_after < result.certificate.mmd2_holdout_before)
+    >>> bool(result.certificate.mmd2_after < result.certificate.mmd2_before)
     True"""
     check_seed(seed)
     cfg, encoder = configurations(options)

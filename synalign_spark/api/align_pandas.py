@@ -1,6 +1,6 @@
 """``align`` on pandas frames: all in this process, no Spark and no Java."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import as_labels, as_vectors, as_weights, encoded, smallest_of
 from synalign_spark.api.vector_ids import vector_id
 from synalign_spark.config import AlignConfig, EmbedConfig
+from synalign_spark.core.groups import group_of
 from synalign_spark.core.keys import content_ids
-from synalign_spark.core.strength.mixing_weight import sample_weights
+from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
 from synalign_spark.errors import DataError
 
 Float64Array = npt.NDArray[np.float64]
@@ -61,32 +62,48 @@ def align_pandas(
             raise DataError(f"{side}: the frame has no rows; give it some")
     sides = rows_of(real, columns, "real", columns.real_weight), rows_of(synthetic, columns, "synthetic", columns.synthetic_weight)
     found = align_sides(sides[0].side(real_side, cfg, encoder, seed), sides[1].side(synthetic_side, cfg, encoder, seed), cfg, seed, report)
-    own, other = sample_weights(len(real), len(synthetic), found.mixing_weight)
-    scale = len(synthetic) * other
-    weighted = _weighted(synthetic, sides[1], found.weights, columns, cfg.per_label, scale)
-    return Alignment(
-        weighted, Certificate(found.certificate), own * len(real) / float(sides[0].prior.sum()), found.trace, found.scorer, scale
+    weights = _spread(found.weights, sides[1])
+    of_real, of_synthetic = (
+        _by_group(rows.labels, weight) for rows, weight in zip(sides, (sides[0].prior, weights["weight"]), strict=True)
     )
+    scales = sample_weights_by_label(wanted_shares(of_real, cfg.label_shares), of_real, of_synthetic, found.mixing_weight)
+    taught = real.assign(sample_weight=sides[0].prior * _of_rows(scales.real, sides[0].labels))
+    weighted = _weighted(synthetic, sides[1], weights, columns, cfg.per_label, scales.synthetic)
+    return Alignment(weighted, taught, Certificate(found.certificate), found.trace, found.scorer, scales.synthetic)
 
 
-def weigh_pandas(frame: pd.DataFrame, columns: AlignColumns, scorer: Scorer, encoder: EmbedConfig, scale: float) -> pd.DataFrame:
+def _by_group(labels: Sequence[str | None], weight: Float64Array) -> dict[str, LabelRows]:
+    """Rows and weight of each group. weight: (n,)."""
+    code, names = pd.factorize(np.asarray([group_of(label) for label in labels], dtype=object))
+    rows, total = np.bincount(code, minlength=len(names)), np.bincount(code, weights=weight, minlength=len(names))
+    return {str(name): LabelRows(int(n), float(w)) for name, n, w in zip(names, rows, total, strict=True)}
+
+
+def _of_rows(values: Mapping[str, float], labels: Sequence[str | None]) -> Float64Array:
+    """The value of each row's group, (n,); 0 for a group without one."""
+    return np.array([values.get(group_of(label), 0.0) for label in labels], dtype=np.float64)
+
+
+def weigh_pandas(
+    frame: pd.DataFrame, columns: AlignColumns, scorer: Scorer, encoder: EmbedConfig, scale: Mapping[str, float]
+) -> pd.DataFrame:  # fmt: skip
     """The rows with the weights that an earlier alignment gives them. scale: of ``Alignment.sample_scale``. Raises DataError as align does."""
     rows = rows_of(frame, columns, "synthetic", columns.synthetic_weight)
     scorer.check_labels(set(rows.labels))
     if not len(frame):
-        return _weighted(frame, rows, WEIGHTED.empty_table(), columns, scorer.per_label, scale)
+        return _weighted(frame, rows, _spread(WEIGHTED.empty_table(), rows), columns, scorer.per_label, scale)
     side = rows.side(synthetic_side, AlignConfig(per_label=scorer.per_label), encoder, scorer.seed)
     scorer.check_width(side.width)
-    return _weighted(frame, rows, scorer.weights(side), columns, scorer.per_label, scale)
+    return _weighted(frame, rows, _spread(scorer.weights(side), rows), columns, scorer.per_label, scale)
 
 
-def _weighted(frame: pd.DataFrame, rows: Rows, weights: pa.Table, columns: AlignColumns, per_label: bool, scale: float) -> pd.DataFrame:
-    """The frame with the columns of WEIGHT_COLUMNS, in place of any of that name. weights: of distinct rows."""
-    found = _spread(weights, rows)
+def _weighted(frame: pd.DataFrame, rows: Rows, found: dict[str, Float64Array], columns: AlignColumns, per_label: bool, scale: Mapping[str, float]
+) -> pd.DataFrame:  # fmt: skip
+    """The frame with the columns of WEIGHT_COLUMNS, in place of any of that name. found: of its rows; scale: of sample weights, by group."""
     if columns.label is not None and not per_label:
         _within_labels(found, rows.labels)
     return frame.drop(columns=[name for name in WEIGHT_COLUMNS if name in frame.columns]).assign(
-        **found, sample_weight=found["weight"] * scale
+        **found, sample_weight=found["weight"] * _of_rows(scale, rows.labels)
     )
 
 
@@ -171,6 +188,9 @@ def _spread(weights: pa.Table, rows: Rows) -> dict[str, Float64Array]:
         part = np.where(rows.total[rows.code] > 0, rows.prior / rows.total[rows.code], 0.0)
     found = {}
     for name in WEIGHT_COLUMNS[:-1]:
+        if name == "capped_by":
+            found[name] = np.asarray(weights.column(name).to_pylist(), dtype=object)[of_row]
+            continue
         values = weights.column(name).to_numpy(zero_copy_only=False).astype(np.float64)[of_row]
         found[name] = values * part if "weight" in name else values
     return found

@@ -1,7 +1,7 @@
 """``align`` on Spark DataFrames: rows stay on the executors; see :mod:`synalign_spark.alignment.procedure` for what reaches the driver."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from pyspark import StorageLevel
@@ -19,9 +19,11 @@ from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.vector_ids import vector_id
 from synalign_spark.config import AlignConfig, EmbedConfig
-from synalign_spark.core.strength.mixing_weight import sample_weights
+from synalign_spark.core.groups import ALL, group_of
+from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
 from synalign_spark.errors import DataError
 from synalign_spark.spark.embed import encoding_tasks
+from synalign_spark.spark.groups import by_group, label_group
 from synalign_spark.spark.keys import content_id, labelled_content_id
 from synalign_spark.spark.user_columns import label_column, quoted, user_column, vector_column
 from synalign_spark.storage.tables import WEIGHTS
@@ -37,12 +39,12 @@ MOST_LABELS = 10_000  # that reach the driver
 @dataclass(frozen=True)
 class Frame:
     """The rows of one DataFrame. named: the user's columns with ROW_ID and PRIOR; distinct: doc_id, text, label, embedding and prior of each
-    id, as far as the user named them; rows, prior: their number and the sum of their prior weights."""
+    id, as far as the user named them; rows: their number; groups: by group their number and the sum of their prior weights."""
 
     named: DataFrame
     distinct: DataFrame
     rows: int
-    prior: float
+    groups: Mapping[str, LabelRows]
 
 
 def align_spark(
@@ -70,18 +72,33 @@ def align_spark(
         found = align_sides(first, second, cfg, seed, report, spark, keep=keep)
         weights = spark.createDataFrame(found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
         weights = weights if cfg.per_label else within_labels(weights)
-        own, other = sample_weights(frames[0].rows, frames[1].rows, found.mixing_weight)
-        scale = frames[1].rows * other
-        result = _spread(frames[1], weights, scale).persist(STORAGE)
+        real_rows, share = frames[0].groups, _share_by_group(weights)
+        synthetic_rows = {group: replace(of_group, weight=share[group]) for group, of_group in frames[1].groups.items()}
+        scales = sample_weights_by_label(wanted_shares(real_rows, cfg.label_shares), real_rows, synthetic_rows, found.mixing_weight)
+        result = _spread(frames[1], weights, scales.synthetic).persist(STORAGE)
         result.count()  # before what it is made of is given back
     finally:
         for frame in kept:
             frame.unpersist()
-    real_weight = own * frames[0].rows / frames[0].prior
-    return Alignment(result, Certificate(found.certificate), real_weight, found.trace, found.scorer, scale)
+    taught = (
+        frames[0].named.withColumn("sample_weight", F.col(PRIOR) * _of_group(scales.real, frames[0].named, columns)).drop(ROW_ID, PRIOR)
+    )
+    return Alignment(result, taught, Certificate(found.certificate), found.trace, found.scorer, scales.synthetic)
 
 
-def weigh_spark(frame: DataFrame, columns: AlignColumns, scorer: Scorer, encoder: EmbedConfig, scale: float) -> DataFrame:
+def _share_by_group(weights: DataFrame) -> dict[str, float]:
+    """Sum of the weights of each label's rows; a row a label reaches the driver."""
+    summed = weights.groupBy("label").agg(F.sum("weight").alias("weight")).toArrow().to_pylist()
+    return {group_of(row["label"]): row["weight"] for row in summed}
+
+
+def _of_group(values: Mapping[str, float], frame: DataFrame, columns: AlignColumns) -> Column:
+    """The value of each row's group; 0 for a group without one."""
+    label = label_column(frame, columns.label) if columns.label else F.lit(None).cast("string")
+    return F.coalesce(by_group(values, label_group(label)), F.lit(0.0))
+
+
+def weigh_spark(frame: DataFrame, columns: AlignColumns, scorer: Scorer, encoder: EmbedConfig, scale: Mapping[str, float]) -> DataFrame:
     """The rows with the weights that an earlier alignment gives them. scale: of ``Alignment.sample_scale``.
 
     Checks the rows in one pass; the weights themselves are made when they are asked for. Raises DataError as align does."""
@@ -112,9 +129,16 @@ def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | N
     parts += [label_column(frame, columns.label).alias("label")] if columns.label else [F.lit(None).cast("string").alias("label")]
     parts += [vector_column(frame, columns.embedding).alias("embedding")] if columns.embedding else []
     rows = named.select(*parts)
-    counted = _check(rows, columns, side)
+    n_rows, prior_sum = _check(rows, columns, side)
+    groups = _groups(rows) if columns.label else {ALL: LabelRows(n_rows, prior_sum)}
     same = [F.min(name).alias(name) for name in rows.columns if name not in ("doc_id", "prior")]
-    return Frame(named, rows.groupBy("doc_id").agg(*same, F.sum("prior").alias("prior")), *counted)
+    return Frame(named, rows.groupBy("doc_id").agg(*same, F.sum("prior").alias("prior")), n_rows, groups)
+
+
+def _groups(rows: DataFrame) -> dict[str, LabelRows]:
+    """Rows and their prior weights by label; a row a label reaches the driver."""
+    summed = rows.groupBy("label").agg(F.count("*").alias("rows"), F.sum("prior").alias("prior")).toArrow().to_pylist()
+    return {group_of(row["label"]): LabelRows(row["rows"], row["prior"]) for row in summed}
 
 
 def _weight(name: str) -> Column:
@@ -173,7 +197,7 @@ def _embedded(frame: Frame, columns: AlignColumns, encoder: EmbedConfig) -> Data
     return spread.select("doc_id", "label", embed_udf(encoder_info(encoder))("text").alias("embedding"))
 
 
-def _spread(frame: Frame, weights: DataFrame, scale: float) -> DataFrame:
+def _spread(frame: Frame, weights: DataFrame, scale: Mapping[str, float]) -> DataFrame:
     """The user's rows with the weights of their ids: rows of one id share by their prior weights."""
     own_prior, total = F.col(f"rows.{PRIOR}"), F.col("found.prior")
     part = F.when(total > 0, own_prior / total).otherwise(F.lit(0.0))
@@ -185,5 +209,7 @@ def _spread(frame: Frame, weights: DataFrame, scale: float) -> DataFrame:
     ]
     joined = frame.named.alias("rows").join(of_id.alias("found"), F.col(f"rows.{ROW_ID}") == F.col("found.doc_id"))
     shared = [(F.col(f"found.{name}") * part if "weight" in name else F.col(f"found.{name}")).alias(name) for name in WEIGHT_COLUMNS[:-1]]
-    sample_weight = (F.col("found.weight") * part * F.lit(scale)).alias("sample_weight")
+    sample_weight = (F.col("found.weight") * part * F.coalesce(by_group(scale, label_group(F.col("found.label"))), F.lit(0.0))).alias(
+        "sample_weight"
+    )
     return joined.select(*kept, *shared, sample_weight)

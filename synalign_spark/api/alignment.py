@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 Frame = TypeVar("Frame", "pd.DataFrame", "DataFrame")
 
-WEIGHT_COLUMNS = ("weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "sample_weight")
+WEIGHT_COLUMNS = ("weight", "weight_in_label", "base_weight", "label_confidence", "log_density_ratio", "capped_by", "sample_weight")
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,18 @@ class Alignment(Generic[Frame]):
 
     weights: the synthetic rows as they were given, with the columns of WEIGHT_COLUMNS: ``weight`` (all rows sum to 1), ``weight_in_label``,
     ``base_weight`` (what the row came with, within its label), ``label_confidence`` (p(label | row), null without labels),
-    ``log_density_ratio`` (of its words, null where they are left out), and ``sample_weight``, for training on all rows beside real ones;
-    certificate: what the weights achieve; real_sample_weight: sample weight of each real row beside them (times the row's own weight);
-    trace: what was tried on the way, rows of the ``solver_trace`` table; scorer, sample_scale: what ``Aligner`` keeps to weigh
-    other rows, and ``sample_weight`` over ``weight``."""
+    ``log_density_ratio`` (of its words, null where they are left out), ``capped_by`` (why the row may not gain weight, mostly null), and ``sample_weight``, for training on all rows beside real ones;
+    real: the real rows as they were given, with their ``sample_weight``. Over both frames these weights have the mean 1, and every label
+    has the share of the real rows (or that of ``label_shares``), whatever the synthetic rows are: a label without any is taught by its
+    real rows at its full share. certificate: what the weights achieve; trace: what was tried on the way, rows of the ``solver_trace``
+    table; scorer, sample_scale: what ``Aligner`` keeps to weigh other rows, and ``sample_weight`` over ``weight`` by group."""
 
     weights: Frame
+    real: Frame
     certificate: Certificate
-    real_sample_weight: float
     trace: list[dict[str, Any]]
     scorer: Scorer
-    sample_scale: float
+    sample_scale: Mapping[str, float]
 
     def __repr__(self) -> str:
         return f"Alignment(weights={len(WEIGHT_COLUMNS)} columns beside the synthetic rows, certificate={self.certificate!r})"

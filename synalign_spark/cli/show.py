@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.tree import Tree
 
-from synalign_spark.formatting import cut, duration, number, share
+from synalign_spark.formatting import cut, duration, number, share, share_interval
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.place import page_path
 from synalign_spark.storage import tables
@@ -82,13 +82,18 @@ def _certificate(rows: list[Shown], console: Console) -> None:
         console.print("no certificate yet: the align stage has not run")
         return
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim", title="certificate", title_justify="left")
-    for name in ("label", "MMD² held out", "after", "p-value", "after", "effective rows", "lambda", "relative gap"):
+    columns = ("MMD² held out", "after", "closed (95%)", "p-value", "after", "detectable", "effective rows", "lambda", "relative gap")
+    for name in ("label", *columns):
         grid.add_column(name, justify="left" if name == "label" else "right")
     for row in rows:
         label = "all rows" if row["label"] is None else escape(cut(row["label"], 30))
-        figures = ("mmd2_holdout_before", "mmd2_holdout_after", "p_value_before", "p_value_after")
+        figures = ("p_adjusted_before", "p_adjusted_after", "detectable_mmd2_after")
         effective = f"{number(round(row['ess']))} of {number(row['n_synthetic'])}"
-        grid.add_row(label, *(number(row[name]) for name in figures), effective, _finite(row["lambda"]), number(row["relative_gap"]))
+        distances = [number(row["mmd2_before"]), number(row["mmd2_after"])]
+        distances.append(share_interval(row["closed_share"], row["closed_share_low"], row["closed_share_high"]))
+        grid.add_row(
+            label, *distances, *(number(row[name]) for name in figures), effective, _finite(row["lambda"]), number(row["relative_gap"])
+        )
     console.print(grid)
     for row in rows:
         if row["label"] is None:

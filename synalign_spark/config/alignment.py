@@ -40,7 +40,8 @@ class AlignConfig(Section):
     )
     mixing_weight: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`; 0 trains on real rows alone. auto: by "
+        description="Real rows that all synthetic rows together count as in `augmented.sample_weight`, each label's as its share of them (a label "
+        "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: by "
         f"cross-validation, {defaults.MIXING_WEIGHT:,.0f} with few labelled real rows, never more than there are synthetic rows; without labels every "
         "drawn row counts as one.",
     )
@@ -57,9 +58,14 @@ class AlignConfig(Section):
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
     )
+    cap_outliers: bool = Field(
+        True,
+        description="Rows far from all real rows, nearly equal to one, of words that no real row has, or of a density ratio that none reaches, keep "
+        "at most the weight that they came with; `weights.capped_by` says why.",
+    )
     label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         None,
-        description="Target share of each label in `weight` and in the rows drawn, of which a label that is not named gets none; null follows the corpus.",
+        description="Target share of each label in `weight`, in the rows drawn and in `augmented.sample_weight`; a label that is not named gets none; null follows the corpus.",
     )
     holdout: float = Field(
         defaults.HOLDOUT,
@@ -93,8 +99,13 @@ class AlignConfig(Section):
     )
     tasks: Positive | Literal["auto"] = Field("auto", description="Barrier tasks; auto is all that can run at once.")
     peer_timeout_s: float = Field(600.0, gt=0, description="Seconds that a barrier task waits for the others before the stage fails.")
-    certificate_rows: Positive = Field(2_000, description="Rows a side of the exact MMD and the permutation test.")
-    permutations: Positive = Field(200, description="Permutations of the test.")
+    certificate_rows: Positive = Field(
+        2_000,
+        description="Rows a side, of a label and over all, that the certificate compares; its tests draw half as many synthetic rows at most.",
+    )
+    permutations: Positive = Field(
+        200, description=f"Permutations of each test; with labels {defaults.PERMUTATIONS_A_TEST} for each of them, if that is more."
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> "AlignConfig":
@@ -116,5 +127,9 @@ class ResampleConfig(Section):
     method: Literal["systematic", "multinomial", "topn"] = Field(
         "systematic", description="systematic and multinomial draw with replacement, topn without (Efraimidis-Spirakis)."
     )
-    rows: Positive | Literal["auto"] = Field("auto", description="Synthetic rows to draw; auto is the number of accepted rows.")
+    rows: Positive | Literal["auto"] = Field(
+        "auto",
+        description="Synthetic rows to draw; auto is the number of accepted rows, and for topn the effective sample size of the weights, as far as the "
+        "labels have rows for their shares: all rows drawn once would undo the weights.",
+    )
     include_real: bool = Field(True, description="Put the real rows into `augmented` too.")

@@ -55,7 +55,9 @@ class GenerateConfig(Section):
         None, description="Whether step 2 of synalign shows the demonstrations too; null does where a model continues text, not in a chat."
     )
     target_rows: Positive = Field(1_000, description="Accepted rows to end with.")
-    max_candidates: Positive | None = Field(None, description="Stop after this many candidate rows; null is 5 * target_rows.")
+    max_candidates: Positive | None = Field(
+        None, description="Stop after this many candidate rows; null is 5 * target_rows, or one call's."
+    )
     rows_per_request: Positive = Field(5, description="Rows asked for in one call.")
     max_rows_per_set: Positive | None = Field(
         None,
@@ -122,6 +124,11 @@ class GenerateConfig(Section):
         if self.strategy != "fewshot":
             orders *= math.factorial(len(self.attributes) if n_stated is None else n_stated)
         return min(calls, orders)
+
+    @property
+    def most_candidates(self) -> int:
+        """Candidate rows after which it stops: those of one call at least."""
+        return self.max_candidates or max(5 * self.target_rows, self.rows_per_request)
 
     def rows_a_set(self, n_shown: int) -> int:
         """Candidate rows that one demonstration set brings at most. n_shown: demonstrations in it."""

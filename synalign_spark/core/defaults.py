@@ -69,6 +69,23 @@ FEWEST_REAL_ROWS = 20  # a label with fewer keeps its base weights under a rule 
 FEWEST_SPLIT_ROWS = 3  # the same where a split got fewer: its variance is not known
 BANDWIDTH_ROWS = 1_000  # half a million pairs, in 8 MB
 
+# Rows that must not gain weight: AG News (Llama-3.1-8B) and SST-2 (CTRL), 300 and 1,500 real rows, with junk and copies mixed in
+REFERENCE_ROWS, MOST_REFERENCE_ROWS = 2_000, 20_000  # real rows that rows are compared with, of a label and in all: 30 MB of 384 floats
+FEWEST_REFERENCE_ROWS = 50  # for the quantiles below
+FAR_QUANTILE = (
+    0.95  # of the distance of a real row to the nearest other: 15 of 21 junk rows are farther, and 3 to 9 % of the synthetic ones
+)
+COPY_QUANTILE, COPY_COSINE = (
+    0.01,
+    0.9,
+)  # real rows with a word or two appended had cosines of 0.98 to 0.999, other rows below 0.8 but for few
+UNKNOWN_WORDS_QUANTILE = 0.01  # of the share of a real row's words that another has: names and formulas near other rows have none
+MOST_KNOWN_WORDS = 0.5  # that this quantile asks for: with 1,200 rows of AG News it would be two thirds, and 2 % of good rows have less
+MOST_OUTLIERS = (
+    0.5  # of a label's rows: what most rows are is no exception, and capping all would undo the weights (rows of another language)
+)
+MOST_GROWTH = 2.0  # factor by which other rows may grow in their place: where most rows are unusual, the rest must not take all the weight
+
 # The solver's sample of the synthetic rows
 SAMPLE_SHARE = 0.1  # of many rows, so that a pass over the sample costs little beside one over all
 SAMPLE_LIMIT = 5  # times align.warm_start_rows; so many rows are all taken: at small lambda a sample of few rows misleads
@@ -77,4 +94,12 @@ FEWEST_SAMPLE_ROWS = 1_000  # of each label
 # The certificate
 TEST_LEVEL = 0.05
 FEWEST_TEST_ROWS = 5  # a side; a test on fewer says nothing
-MOST_CERTIFICATE_ROWS = 40_000  # a side, over all labels, on the driver
+FEWEST_HALF_ROWS = 3  # of a half that the floor compares: without one of them two are left, and no pair otherwise
+LARGEST_ROW_SHARE = 0.5  # of its weight that one row may have where a distance is measured: beyond it there are no two rows to compare
+INTERVAL_ERRORS = 1.959964  # standard errors on each side of a 95% interval
+POWER_ERRORS = 0.841621  # standard errors above the critical value, of a difference that is found with a power of 80%
+FEWEST_WHOLE_ROWS = 25  # of a label in the check over all rows, where it has so many: its weight is its share, however many they are
+MOST_CERTIFICATE_ROWS = 20_000  # a side, over all labels, on the driver: 24 labels of as many rows as it allows take 8 CPU seconds
+PERMUTATIONS_A_TEST = 40  # times the number of tests that Holm's correction looks at: the smallest p-value is half of what it asks for
+OPTIMISM_ROWS = 500  # that the correction for fitted weights looks at: 0.02 s a label
+SAME_VECTOR = 1e-3  # a distance below it, relative to the norm, is none: real sentences are 0.3 apart or more, equal ones 1e-6

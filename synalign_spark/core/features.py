@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.defaults import SAME_VECTOR
+
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
@@ -147,6 +149,22 @@ def median_distance(x: npt.NDArray[np.floating]) -> float:
         return 1.0
     median = float(np.median(pairs))
     return float(np.sqrt(median if median >= apart.min() else np.median(apart)))
+
+
+def nearly_equal(x: npt.NDArray[np.floating]) -> bool:
+    """Whether more than half of the pairs of rows are equal, to a thousandth of their norm: then no distance says anything.
+
+    x: (n, d), in an order that has nothing to do with the rows; neighbours in it are the pairs that are looked at.
+
+    >>> nearly_equal(np.ones((9, 4))), nearly_equal(np.eye(9))
+    (True, False)
+    """
+    if len(x) < 2:
+        return False
+    wide = np.asarray(x, dtype=np.float64)
+    norm = float(np.sqrt(np.mean(np.square(wide).sum(axis=1))))
+    apart = [np.sqrt(np.square(wide - np.roll(wide, shift, axis=0)).sum(axis=1)) for shift in range(1, min(len(wide), 9))]
+    return bool(np.mean(np.concatenate(apart) <= SAME_VECTOR * norm) > 0.5)
 
 
 def mixture_kernel(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], bandwidths: Sequence[float]) -> Float32Array:

@@ -26,18 +26,12 @@ from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.plan import FIRST_WAVE_CALLS, Label, Planner, Slot, demonstration_sets_of, label_shares
 from synalign_spark.generation.reading import Parsed
-from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
+from synalign_spark.generation.results import REFUSAL_REASONS, REMEDIES, GenerateResult, Rows
 from synalign_spark.generation.wave import Asked, Job, Planned, Wave
 from synalign_spark.progress import Progress, Task
 
 MAX_WAVE_CALLS = 5_000
 LEAST_YIELD = 0.2  # share of rows accepted that the next wave counts on, at least
-REMEDIES = {
-    "max_candidates": "raise generate.max_candidates, or see in the refusals table why so many rows were refused",
-    "demonstration_sets": "the demonstration sets are used up: give more (select.demonstration_sets), or let each bring more rows "
-    "(generate.max_rows_per_set)",
-    "labels_given_up": "see generate.task and generate.llm",
-}
 
 
 def generate(
@@ -102,6 +96,7 @@ class _Run:
         self.health = PoolHealth(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency), self._describe_faults)
         self.labels = {label: LabelHealth() for label in self.quotas}
         self.given_up: dict[Label, str] = {}
+        self.failing: set[Label] = set()  # of them, those that may be asked again another time
 
     def finish(self) -> GenerateResult:
         """Wave after wave until the target, the candidates, the demonstration sets or the budget end it."""
@@ -135,7 +130,7 @@ class _Run:
     def _plan(self, waves: int) -> list[Planned]:
         """The calls for rows of the next wave, so that the labels fill up evenly. waves: so far."""
         n_rows = self.cfg.rows_per_request
-        most = self.cfg.max_candidates or 5 * self.cfg.target_rows
+        most = self.cfg.most_candidates
         asked = sum(health.asked for health in self.labels.values())
         room = min(FIRST_WAVE_CALLS << min(waves, 20), MAX_WAVE_CALLS, (most - asked) // n_rows)
         open_ = [label for label in self.quotas if self._is_open(label)]
@@ -166,14 +161,26 @@ class _Run:
         Returns the limit that stopped it, or an empty string."""
         self._take_all(wave.ready())
         for answer in self.pool.run(wave.waiting, self.budget, self._report):
-            self.health.arrived(answer)
+            failing = self.health.arrived(answer, wave.label_of(answer))
             wave.arrived(answer)
+            if failing:
+                self._without(failing, wave)
             self._take_all(wave.ready())
             self._report()
         done = wave.done
         self._take_all(wave.rest())
         self.reused += wave.reused
         return "" if done else self.pool.stopped_by or "limits"
+
+    def _without(self, failing: set[Label], wave: Wave) -> None:
+        """Gives up labels whose calls fail one after another while the endpoint takes others. Raises EndpointError where it does not."""
+        others = [label for label in self.quotas if label not in failing and self.rows.accepted[label]]
+        if not others or not self.pool.takes_calls():
+            raise self.health.down()
+        reason = self.health.excuse()
+        self.given_up |= dict.fromkeys(failing, reason)
+        self.failing |= failing
+        wave.abandon(failing)
 
     def _take_all(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
@@ -231,6 +238,7 @@ class _Run:
             reason = self._hopeless(label) if label not in self.given_up and self.missing(label) > 0 else None
             if reason:
                 self.given_up[label] = reason
+                self.failing |= {label} if self.labels[label].failing else set()
         if set(self.given_up) == set(self.quotas):
             reasons = "; ".join(reason if label is None else f"label {label!r}: {reason}" for label, reason in self.given_up.items())
             raise EndpointError(f"generate: {reasons} stored answers are kept; see generate.llm and generate.task")
@@ -247,7 +255,7 @@ class _Run:
         if not lacking:
             return "target"
         if not waiting:
-            return "labels_given_up"
+            return "labels_failing" if self.failing else "labels_given_up"
         return "demonstration_sets" if any(self.planner.calls_left(label) == 0 for label in waiting) else "max_candidates"
 
     def _describe_faults(self) -> str:

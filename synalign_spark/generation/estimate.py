@@ -82,7 +82,7 @@ def _at_yield(
 ) -> dict[str, Any]:
     """The figures where ``share`` of the rows are accepted."""
     wanted = quotas(label_shares(counts or {None: 1}, cfg.label_shares, None), cfg.target_rows)
-    most = (cfg.max_candidates or 5 * cfg.target_rows) // cfg.rows_per_request
+    most = cfg.most_candidates // cfg.rows_per_request
     row_calls = min(most, sum(math.ceil(quota / (cfg.rows_per_request * share)) for quota in wanted.values()))
     a_set = cfg.calls_a_set(rows_per_set)
     if cfg.strategy in WITH_DEMONSTRATIONS:

@@ -4,6 +4,7 @@ Which fault is retried is said in one place, ``classify``.
 """
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Any
 import openai
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+LONGEST_BODY = 500  # characters of an error's body in its message
 NEVER_RETRIED = "fatal", "bad_request", "bad_form", "prompt_too_long", "moderated", "forbidden"
 # Parameters that a server may be asked without, the least missed first.
 DROPPABLE = ("seed", "top_p", "temperature")
@@ -46,7 +48,7 @@ class Fault:
 
 def classify(err: Exception) -> Fault:
     """What an exception of the SDK means. Unknown kinds count as the server's fault and are retried."""
-    message = " ".join(str(err).split())
+    message = _said(err)
     if isinstance(err, openai.APITimeoutError | TimeoutError):
         return Fault("timeout", message or "no answer in time", ran=True)
     if isinstance(err, openai.APIConnectionError):
@@ -56,6 +58,14 @@ def classify(err: Exception) -> Fault:
     if isinstance(err, openai.APIStatusError):
         return _of_status(err, message)
     return Fault("server_error", message if isinstance(err, NotACompletionError) else f"{type(err).__name__}: {message}", ran=True)
+
+
+def _said(err: Exception) -> str:
+    """The words of an exception in one line. Of a body without a message the SDK says nothing (FastAPI's ``detail``): then the body itself."""
+    text, body = str(err), getattr(err, "body", None)
+    if isinstance(err, openai.APIStatusError) and body and text == f"Error code: {err.status_code}":
+        text += f" - {body if isinstance(body, str) else json.dumps(body)}"[:LONGEST_BODY]
+    return " ".join(text.split())
 
 
 def _of_status(err: openai.APIStatusError, message: str) -> Fault:

@@ -36,15 +36,30 @@ class PoolHealth:
     limit: int
     describe: Callable[[], str]
     streak: int = 0
+    last: str = ""
+    labels: set[str | None] = field(default_factory=set)
 
-    def arrived(self, answer: Answer) -> None:
-        """Counts faults in the order of arrival. Raises EndpointError when call after call fails for good."""
-        self.streak = self.streak + 1 if answer.status in TRANSIENT else 0
-        if self.streak >= self.limit:
-            raise EndpointError(
-                f"{self.streak} calls in a row failed, all retries included (last: {answer.status}: {answer.error}); {self.describe()} "
-                "stored answers are kept, start the run again to go on"
-            )
+    def arrived(self, answer: Answer, label: str | None) -> set[str | None]:
+        """Counts faults in the order of arrival. Returns the labels of the calls, where one after another fails for good; else none."""
+        if answer.status not in TRANSIENT:
+            self.streak, self.labels = 0, set()
+            return set()
+        self.streak, self.last = self.streak + 1, f"{answer.status}: {answer.error}"
+        self.labels.add(label)
+        return self.labels if self.streak >= self.limit else set()
+
+    def down(self) -> EndpointError:
+        """The error where the endpoint is at fault."""
+        return EndpointError(
+            f"{self.streak} calls in a row failed, all retries included (last: {self.last}); {self.describe()} "
+            "stored answers are kept, start the run again to go on"
+        )
+
+    def excuse(self) -> str:
+        """Why the labels of the calls are given up, where the endpoint takes others; forgets them."""
+        words = f"{self.streak} calls in a row failed (last: {self.last}), and the endpoint takes other calls"
+        self.streak, self.labels = 0, set()
+        return words
 
 
 @dataclass
@@ -52,16 +67,18 @@ class LabelHealth:
     """What became of a label's calls, in the order of the plan.
 
     calls: all but those that ask again; useless: those of them that gave nothing that could be parsed, asked again or not;
-    asked: candidate rows; errors: faults of all calls."""
+    faults: those of the endpoint, which another time may not have; asked: candidate rows; errors: faults of all calls."""
 
     calls: int = 0
     useless: int = 0
+    faults: int = 0
     asked: int = 0
     errors: Counter[Fault] = field(default_factory=Counter)
 
     def taken(self, answer: Answer, parsed: Parsed | None, again: bool = False) -> None:
         """Counts a call. parsed: None for one without an answer; again: whether it repeats one that was of no use."""
         usable = parsed is not None and parsed.status == "ok"
+        self.faults += answer.status in TRANSIENT
         if not again:
             self.calls += 1
             self.useless += not usable
@@ -70,6 +87,11 @@ class LabelHealth:
         if not usable:
             message = f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"
             self.errors[Fault.of(message)] += 1
+
+    @property
+    def failing(self) -> bool:
+        """Whether it was mostly the endpoint that failed."""
+        return self.faults > self.useless / 2
 
     def calls_on_trial(self, accepted: int) -> int | None:
         """Calls that may be made before the label is judged, at least one; None before its first call and once it has rows."""

@@ -14,6 +14,7 @@ import openai
 import tenacity
 
 from synalign_spark.config import LlmConfig
+from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.client import send
 from synalign_spark.generation.dialects import UNFORMED, Terms
 from synalign_spark.generation.faults import DROPPABLE, NEVER_RETRIED, Fault, backoff, classify, named
@@ -35,6 +36,7 @@ class Negotiation:
         """target: with the terms to begin from."""
         self._client, self._target, self._llm = client, target, llm
         self.probes, self.latency_s = 0, 0.0
+        self._cut_off = 0  # answers that ended at the token limit before they began
 
     def find(self, dialects: Sequence[str]) -> Terms:
         """The terms with the first of the dialects that gives what it promises. Raises EndpointError where none does."""
@@ -85,11 +87,18 @@ class Negotiation:
 
     def _best_of_three(self, terms: Terms) -> Terms | Fault:
         """The terms where one of three answers has the promised form. Raises EndpointError for anything beyond repair."""
+        self._cut_off = 0
         for number in range(ANSWERS):
             found = self._probe(terms, number)
             if found is not None:
                 return found
-        return Fault("bad_form", f"none of {ANSWERS} answers had the form that {self._dialect(terms)} promises")
+        if self._cut_off == ANSWERS:
+            message = f"none of {ANSWERS} answers to a tiny question began within {self._llm.max_output_tokens:,} tokens"
+            raise unusable(
+                self._llm, self._target.base_url, f"{message}: raise generate.llm.max_output_tokens, or let the model reason less"
+            )
+        promised = "any text" if self._dialect(terms) in UNFORMED else f"the form that {self._dialect(terms)} promises"
+        return Fault("bad_form", f"none of {ANSWERS} answers had {promised}")
 
     def _probe(self, terms: Terms, number: int) -> Terms | Fault | None:
         """The terms where the answer has the promised form, else None; a Fault where the server refuses the request."""
@@ -100,6 +109,7 @@ class Negotiation:
             self.probes, started = self.probes + 1, time.monotonic()
             reply = send(self._client, request, target)
             self.latency_s = time.monotonic() - started
+            self._cut_off += not_begun(answer_of(reply, request, target, 1, 0.0))
             return kept(reply, terms, dialect, lambda with_: answer_of(reply, request, dataclasses.replace(target, terms=with_), 1, 0.0))
 
         try:
@@ -135,8 +145,10 @@ def kept(reply: Any, terms: Terms, dialect: str, read: Callable[[Terms], Any]) -
     answer = read(terms)
     if answer.answer is None and _has_form(read(dataclasses.replace(terms, reasoning=True)).answer, "json_schema"):
         return dataclasses.replace(terms, reasoning=True)
-    if dialect in UNFORMED or (cut_off(answer.finish_reason) and _may_have_form(answer.answer)):
+    if cut_off(answer.finish_reason) and not not_begun(answer) and _may_have_form(answer.answer):
         return terms
+    if dialect in UNFORMED:
+        return terms if answer.answer and answer.answer.strip() else None
     return terms if _has_form(answer.answer, dialect) else None
 
 
@@ -150,7 +162,12 @@ def _has_form(text: str | None, dialect: str) -> bool:
 
 def _may_have_form(text: str | None) -> bool:
     """Whether a cut answer may have become what was asked for."""
-    return not text or reasons(text) or text.lstrip().startswith("{")
+    return bool(text) and str(text).lstrip().startswith("{")
+
+
+def not_begun(answer: Answer) -> bool:
+    """Whether an answer was cut off in its reasoning, or before any text."""
+    return cut_off(answer.finish_reason) and (not (answer.answer or "").strip() or reasons(answer.answer or ""))
 
 
 def _attempts(state: tenacity.RetryCallState) -> bool:

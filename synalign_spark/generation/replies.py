@@ -19,7 +19,9 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
     message = None if request.prompt.text else getattr(choice, "message", None)
     text, note = _text(choice, message, target)
     thoughts = _thoughts(message) or ""
-    prompt_tokens, completion_tokens = (_count(getattr(reply, "usage", None), name) for name in ("prompt_tokens", "completion_tokens"))
+    usage = getattr(reply, "usage", None)
+    prompt_tokens = _count(usage, "prompt_tokens", least=1)
+    completion_tokens = _count(usage, "completion_tokens", least=1 if text or thoughts else 0)
     return Answer(
         request.request_id,
         "answered",
@@ -98,7 +100,7 @@ def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _count(usage: Any, name: str) -> int | None:
-    """A number of tokens that a server reports; None where it reports none that can be one."""
+def _count(usage: Any, name: str, least: int) -> int | None:
+    """A number of tokens that a server reports; None where it reports none that can be one: no prompt has 0."""
     value = _field(usage, name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= least else None

@@ -16,6 +16,14 @@ from synalign_spark.generation.plan import AttributeSet, Slot
 from synalign_spark.generation.reading import Parsed, storable
 from synalign_spark.storage import tables
 
+# What helps where less than the target came, by what stopped it.
+REMEDIES = {
+    "max_candidates": "raise generate.max_candidates, or see in the refusals table why so many rows were refused",
+    "demonstration_sets": "the demonstration sets are used up: give more (select.demonstration_sets), or let each bring more rows "
+    "(generate.max_rows_per_set)",
+    "labels_given_up": "see generate.task and generate.llm",
+    "labels_failing": "start it again to ask for these labels once more",
+}
 REFUSAL_REASONS = {"refused": "content_filter", "truncated": "truncated", "unparsable": "unparsable"}
 
 

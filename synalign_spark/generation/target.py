@@ -1,5 +1,6 @@
 """Where calls go: the address, its secrets, and the SDK's clients for it."""
 
+import base64
 import ipaddress
 import os
 from collections.abc import Mapping
@@ -38,9 +39,21 @@ class Target:
 
     @property
     def request_headers(self) -> dict[str, Any]:
-        """Headers of every request, for the SDK: without a key there is none for it either."""
-        keyed = self.api_key or "authorization" in {name.lower() for name in self.headers}
-        return dict(self.headers) | ({} if keyed else {"Authorization": openai.Omit()})
+        """Headers of every request, for the SDK: a user in the address is named in the way of HTTP, instead of the key, and without
+        either there is no authorization."""
+        if "authorization" in {name.lower() for name in self.headers}:
+            return dict(self.headers)
+        user = self._basic()
+        return dict(self.headers) | (
+            {"Authorization": f"Basic {user}"} if user else {} if self.api_key else {"Authorization": openai.Omit()}
+        )
+
+    def _basic(self) -> str:
+        """User and password of the address in base64 (RFC 7617); empty where it has none."""
+        parts = urlsplit(self.base_url)
+        if parts.username is None:
+            return ""
+        return base64.b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()).decode()
 
     def take(self, prompt_tokens: int, completion_tokens: int) -> Take:
         """So many tokens, with their price."""
@@ -58,7 +71,7 @@ class Target:
         parts = urlsplit(self.base_url)
         in_query = [value for name, value in parse_qsl(parts.query) if name.lower() not in HARMLESS_QUERY]
         in_address = [unquote(part) for part in (parts.username, parts.password) if part]
-        found = {self.api_key, *self.headers.values(), *in_query, *in_address}
+        found = {self.api_key, self._basic(), *self.headers.values(), *in_query, *in_address}
         found |= {word for value in self.headers.values() for word in value.split()}  # 'Bearer ...' is told without its first word
         return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
 
@@ -68,7 +81,7 @@ def target_of(llm: LlmConfig, address: str | None, terms: Terms, timeout_s: floa
 
     Raises EndpointError where a variable is not set that must be."""
     base_url, headers = address or llm.base_url or OPENAI_URL, _headers(llm)
-    key = os.environ.get(llm.api_key_env, "").strip()
+    key = _sendable(f"generate.llm.api_key_env: the key in ${llm.api_key_env}", os.environ.get(llm.api_key_env, "").strip())
     if not key and llm.provider == "openai" and llm.base_url is None:
         raise EndpointError(
             f"generate.llm.api_key_env: {llm.api_key_env} is not set; export {llm.api_key_env}=... or set generate.llm.base_url"
@@ -84,11 +97,15 @@ def _headers(llm: LlmConfig) -> dict[str, str]:
             raise EndpointError(
                 f"generate.llm.headers: {name} is to come from an environment variable, and the one that is named there is not set; export it"
             )
-        if not value.isascii() or not value.isprintable():
-            raise EndpointError(
-                f"generate.llm.headers: the value of {name} in its environment variable cannot be sent; it must be one line of ASCII"
-            )
+        _sendable(f"generate.llm.headers: the value of {name} in its environment variable", value)
     return values
+
+
+def _sendable(what: str, value: str) -> str:
+    """The value of a header. Raises EndpointError where it is none: libraries would quote it in their errors."""
+    if not value.isascii() or not value.isprintable():
+        raise EndpointError(f"{what} cannot be sent; it must be one line of ASCII")
+    return value
 
 
 def unusable(llm: LlmConfig, address: str | None, message: str) -> EndpointError:
@@ -131,10 +148,10 @@ def on_loopback(address: str) -> bool:
 
 
 def _connection(target: Target) -> dict[str, Any]:
-    """What both clients are made with. The address's query stays behind the path of every request."""
+    """What both clients are made with. The address's query stays behind the path of every request, its user is in a header."""
     parts = urlsplit(target.base_url)
     return {
-        "base_url": urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")),
+        "base_url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")),
         "default_query": dict(parse_qsl(parts.query, keep_blank_values=True)),
         "api_key": target.api_key or NO_KEY,
         "max_retries": 0,

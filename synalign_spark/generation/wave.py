@@ -4,7 +4,7 @@ A call for attributes goes just ahead of the first call for rows that needs them
 again at the place of the call that it answers. Results are handed on in the order of the plan.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from synalign_spark.config import GenerateConfig
@@ -36,6 +36,7 @@ class Job:
     """One place of the plan, with its calls so far: the first one and those that ask again. done: no further call will come."""
 
     place: int
+    label: Label
     asked: list[Asked] = field(default_factory=list)
     done: bool = False
 
@@ -51,15 +52,28 @@ class Wave:
         self._next = 0  # the first job that was not handed on
         self._open: dict[str, tuple[Job, Asked]] = {}
         self._writers: dict[DemonstrationSet, list[tuple[Job, Planned]]] = {}  # what waits for the attributes of a set
-        self.waiting = Waiting()
         self.reused = 0
-        for job, purpose in self._schedule(planned):
+        starts, places = self._schedule(planned)
+        self.waiting = Waiting(places=places)
+        for job, purpose in starts:
             self._start(job, purpose)
 
     @property
     def done(self) -> bool:
         """Whether every job is."""
         return all(job.done for job in self._jobs[self._next :])
+
+    def label_of(self, answer: Answer) -> Label:
+        """The label of a call that has not arrived yet."""
+        return self._open[answer.request_id][0].label
+
+    def abandon(self, labels: Collection[Label]) -> None:
+        """No further call of these labels is sent; those in flight still arrive."""
+        dropped = self.waiting.drop(labels)
+        self._writers = {source: jobs for source, jobs in self._writers.items() if source.label not in labels}
+        for job in self._jobs[self._next :]:
+            flying = [asked for asked in job.asked if asked.answer is None and asked.request.request_id not in dropped]
+            job.done = job.done or (job.label in labels and not flying)
 
     def arrived(self, answer: Answer) -> None:
         """Takes an answer, from which further calls may follow."""
@@ -72,6 +86,9 @@ class Wave:
         job.done = True
         if isinstance(asked.purpose, DemonstrationSet):
             self._attributes_known(asked, asked.purpose, parsed)
+        else:
+            brought = len(parsed.rows) if parsed is not None and parsed.status == "ok" else 0
+            self.waiting.lost(job.label, 1 - min(1.0, brought / self._cfg.rows_per_request))
 
     def ready(self) -> Iterator[Job]:
         """The finished jobs whose predecessors in the plan are finished too, each once."""
@@ -84,21 +101,26 @@ class Wave:
         yield from self._jobs[self._next :]
         self._next = len(self._jobs)
 
-    def _schedule(self, planned: Sequence[Planned]) -> list[tuple[Job, DemonstrationSet | Planned]]:
-        """A job for each call and for the attributes that it needs; returns those that can start."""
+    def _schedule(self, planned: Sequence[Planned]) -> tuple[list[tuple[Job, DemonstrationSet | Planned]], dict[Label, list[int]]]:
+        """A job for each call and for the attributes that it needs; returns those that can start, and the places of each label's calls
+        for rows."""
         starts: list[tuple[Job, DemonstrationSet | Planned]] = []
+        places: dict[Label, list[int]] = {}
         for call in planned:
-            source = call[1]
+            label, source, _ = call
             if source is None or not self._planner.states_attributes or source in self._planner.attribute_sets:
-                starts.append((self._add(), call))
-                continue
-            if source not in self._writers:
-                starts.append((self._add(), source))
-            self._writers.setdefault(source, []).append((self._add(), call))
-        return starts
+                job = self._add(label)
+                starts.append((job, call))
+            else:
+                if source not in self._writers:
+                    starts.append((self._add(label), source))
+                job = self._add(label)
+                self._writers.setdefault(source, []).append((job, call))
+            places.setdefault(label, []).append(job.place)
+        return starts, places
 
-    def _add(self) -> Job:
-        self._jobs.append(Job(len(self._jobs)))
+    def _add(self, label: Label) -> Job:
+        self._jobs.append(Job(len(self._jobs), label))
         return self._jobs[-1]
 
     def _start(self, job: Job, purpose: DemonstrationSet | Planned) -> None:
@@ -136,9 +158,10 @@ class Wave:
     def _attributes_known(self, asked: Asked, source: DemonstrationSet, parsed: Parsed | None) -> None:
         """Starts the calls for rows that have waited, or ends them where the model stated no attributes, or so few that the calls would
         repeat each other."""
-        writers = self._writers.pop(source)
+        writers = self._writers.pop(source, [])  # none where the label was abandoned
         if parsed is None or parsed.status != "ok":
             self._planner.give_up(source)
+            self.waiting.lost(source.label, len(writers))
             for job, _ in writers:
                 job.done = True
             return

@@ -89,19 +89,18 @@ class Aligner(AlignerParams, Estimator["AlignerModel"], DefaultParamsReadable["A
 
 
 class AlignerModel(AlignerParams, Model, TableWritable):
-    """A fitted alignment. alignment: what ``align`` found, with the weights of the rows that it was fitted on (None after loading);
-    certificate: what they achieve; real_sample_weight: of a real row beside them."""
+    """A fitted alignment. alignment: what ``align`` found, with the sample weights of the rows of both sides (None after loading);
+    certificate: what they achieve."""
 
     stored_tables = ("state",)
     alignment: Alignment[Any] | None = None
     certificate: Certificate
-    real_sample_weight: float = 1.0
     _scorer: Scorer
-    _sample_scale: float = 1.0
+    _sample_scale: Mapping[str, float] = {}
 
     def take(self, found: Alignment[Any]) -> None:
         """Becomes the model of an alignment."""
-        self.alignment, self.certificate, self.real_sample_weight = found, found.certificate, found.real_sample_weight
+        self.alignment, self.certificate = found, found.certificate
         self._scorer, self._sample_scale = found.scorer, found.sample_scale
 
     @property
@@ -130,11 +129,11 @@ class AlignerModel(AlignerParams, Model, TableWritable):
         return weigh_spark(dataset, columns, self._scorer, encoder, self._sample_scale)
 
     def to_tables(self) -> dict[str, pa.Table]:
-        figures = {"certificate": self.certificate.rows, "real_sample_weight": self.real_sample_weight, "sample_scale": self._sample_scale}
+        figures = {"certificate": self.certificate.rows, "sample_scale": dict(self._sample_scale)}
         return {"state": pa.table({"scorer": pa.array([self._scorer.to_bytes()], pa.binary()), "figures": [json.dumps(figures)]})}
 
     def from_tables(self, stored: Mapping[str, pa.Table]) -> None:
         row = stored["state"].to_pylist()[0]
         figures = json.loads(row["figures"])
         self._scorer, self.certificate = Scorer.from_bytes(row["scorer"]), Certificate(figures["certificate"])
-        self.real_sample_weight, self._sample_scale = figures["real_sample_weight"], figures["sample_scale"]
+        self._sample_scale = figures["sample_scale"]

@@ -69,6 +69,7 @@ class Step:
 
 # Format 2 of cluster, select, generate and align: columns were given the field's terms (cluster share, attribute set, label confidence, ...).
 # Format 3 of cluster, 4 of select: rows that are held out shape no cluster and are not shown.
+# Format 3 of align and resample: weights.capped_by, and sample weights that keep the label shares.
 # Format 3 of generate, 2 of resample: lengths of clusters, fields of rows, prompts, calls.reask_of.
 STEPS: tuple[Step, ...] = (
     Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
@@ -90,9 +91,9 @@ STEPS: tuple[Step, ...] = (
         ("align",),
         ("embed", "cluster", "embed-synthetic"),
         (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
-        format=2,
+        format=3,
     ),
-    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), format=2),
+    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), format=3),
     Step("report", "report", ("report",), ("resample",), (tables.METRICS,)),
 )
 BY_NAME = {step.name: step for step in STEPS}
@@ -182,6 +183,8 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     stopped_by = str(entry["summary"].get("stopped_by", ""))
     if stopped_by.startswith("limits.") and entry.get("limits") != limits_of(cfg):  # with a larger budget there is more to do
         return StepState(step, False, f"generate.{stopped_by} stopped it, and the limits changed")
+    if stopped_by == "labels_failing":
+        return StepState(step, False, "the endpoint failed call after call of some labels")
     return StepState(step, True, "done")
 
 

@@ -96,7 +96,7 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Calls", f"{counted(calls, 'calls')} · {number(tokens)} tokens{cost}" if calls else "none"),
         (
             "MMD\u00b2 held out",
-            f"{number(align['mmd2_holdout_before'])} before, {number(align['mmd2_holdout_after'])} after weighting, "
+            f"{number(align['mmd2_before'])} before, {number(align['mmd2_after'])} after weighting, "
             f"on {number(align['n_real_holdout'])} real rows",
         ),
         ("Effective size", f"{number(round(align['ess']))} of {number(align['n_synthetic'])} rows"),

@@ -1,12 +1,14 @@
 """The downstream check: does a downstream classifier trained on the weighted rows, alone or beside real ones, do better on real rows?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.strength.mixing_weight import sample_weights
+from synalign_spark.core.groups import group_of
+from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
 from synalign_spark.report.findings import ClassifierScore, DownstreamCheck, Gain
 
 MIN_HOLDOUT = 20
@@ -36,15 +38,20 @@ def reason_to_skip(fit: LabelledRows, holdout: LabelledRows, synthetic: Labelled
 
 
 def downstream_check(
-    fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows, mixing_weight: float | None = None
+    fit: LabelledRows,
+    holdout: LabelledRows,
+    synthetic: LabelledRows,
+    mixing_weight: float | None = None,
+    label_shares: Mapping[str, float] | None = None,
 ) -> DownstreamCheck:
     """Logistic regression on embeddings, trained on synthetic rows as they are, on the same rows with their weights as
     sample weights, on real rows, and on both together; scored on held-out real rows.
 
-    mixing_weight: of the synthetic rows beside real ones, see ``core/strength/mixing_weight.py``. Call only where
+    mixing_weight, label_shares: of sample weights beside real rows, see ``core/sample_weights.py``. Call only where
     ``reason_to_skip`` is empty. Accuracies are shares."""
     weighted = synthetic.weight / synthetic.weight.mean()
-    real_weight, synthetic_weight = sample_weights(len(fit), len(synthetic), mixing_weight)
+    real, written = _by_group(fit), _by_group(synthetic)
+    beside = sample_weights_by_label(wanted_shares(real, label_shares), real, written, mixing_weight)
     trainings = (
         ("synthetic, uniform", synthetic, None),
         ("synthetic, weighted", synthetic, weighted),
@@ -52,7 +59,9 @@ def downstream_check(
         (
             "real and synthetic, weighted",
             both(fit, synthetic),
-            np.concatenate([np.full(len(fit), real_weight), weighted * synthetic_weight]),
+            np.concatenate(
+                [rows.weight * _of_rows(factors, rows) for rows, factors in ((fit, beside.real), (synthetic, beside.synthetic))]
+            ),
         ),
     )
     hits = [_hits(rows, sample_weight, holdout) for _, rows, sample_weight in trainings]  # each (n_holdout,)
@@ -67,6 +76,16 @@ def both(first: LabelledRows, second: LabelledRows) -> LabelledRows:
     """The rows of both, one after the other."""
     x, y, weight = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("x", "y", "weight"))
     return LabelledRows(x, y, weight)
+
+
+def _by_group(rows: LabelledRows) -> dict[str, LabelRows]:
+    labels, code, n = np.unique(rows.y, return_inverse=True, return_counts=True)
+    weight = np.bincount(code, weights=rows.weight)
+    return {group_of(str(label)): LabelRows(int(count), float(total)) for label, count, total in zip(labels, n, weight, strict=True)}
+
+
+def _of_rows(factors: Mapping[str, float], rows: LabelledRows) -> npt.NDArray[np.float64]:
+    return np.array([factors[group_of(str(label))] for label in rows.y])
 
 
 def _gain(hits: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> Gain:

@@ -154,7 +154,11 @@ def checked_downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certifi
     holdout = _rows(real.filter(pa.array(held)).slice(0, CHECK_ROWS), None)
     written = _rows(synthetic.slice(0, CHECK_ROWS), synthetic["weight"].slice(0, CHECK_ROWS))
     skipped = downstream.reason_to_skip(fit, holdout, written)
-    return (None, skipped) if skipped else (downstream.downstream_check(fit, holdout, written, certificate[0]["mixing_weight"]), "")
+    return (
+        (None, skipped)
+        if skipped
+        else (downstream.downstream_check(fit, holdout, written, certificate[0]["mixing_weight"], cfg.align.label_shares), "")
+    )
 
 
 def _labelled(rows: pa.Table) -> pa.Table:

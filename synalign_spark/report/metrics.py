@@ -7,11 +7,15 @@ from synalign_spark.report.findings import Findings
 # Columns of the certificate that are figures, and their units.
 CERTIFIED = {
     "n_synthetic": "rows", "n_real_fit": "rows", "n_real_holdout": "rows", "lambda": "1", "label_confidence_exponent": "1", "density_ratio_exponent": "1", "n_features": "1",
-    "mmd2_fit_before": "mmd2", "mmd2_fit_after": "mmd2", "mmd2_holdout_before": "mmd2", "mmd2_holdout_after": "mmd2",
-    "exact_mmd2_before": "mmd2", "exact_mmd2_after": "mmd2", "p_value_before": "probability", "p_value_after": "probability",
+    "mmd2_fit_before": "mmd2", "mmd2_fit_after": "mmd2",
+    **{f"mmd2_{place}{end}": "mmd2" for place in ("before", "after", "floor") for end in ("", "_error", "_low", "_high")},
+    **{f"closed_share{end}": "share" for end in ("", "_low", "_high")}, "n_compared": "rows", "n_compared_real": "rows",
+    **{f"{name}_{place}": unit for place in ("before", "after") for name, unit in (
+        ("p_value", "probability"), ("p_value_error", "probability"), ("p_adjusted", "probability"), ("detectable_mmd2", "mmd2"),
+        ("n_tested", "rows"), ("n_tested_real", "rows"))},
+    "gain": "share", "gain_error": "share",
     "dual_value": "1", "duality_gap": "1", "relative_gap": "1", "ess": "rows", "max_weight": "probability", "passes": "passes",
-    "sample_passes": "passes", "exact_mmd2_error": "mmd2", "p_value_error": "probability", "n_tested": "rows",
-    "seconds": "seconds",
+    "sample_passes": "passes", "seconds": "seconds",
 }  # fmt: skip
 
 MetricRow = dict[str, Any]

@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from synalign_spark import __version__
-from synalign_spark.formatting import cut, duration, number, share
+from synalign_spark.formatting import cut, duration, number, share, share_interval
 from synalign_spark.report import figures
 from synalign_spark.report.findings import Findings
 from synalign_spark.report.svg import to_svg
@@ -57,5 +57,6 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("synalign_spark", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals["share_interval"] = share_interval
     environment.filters |= {"number": number, "share": share, "duration": duration, "cut": cut}
     return environment

@@ -18,11 +18,8 @@ def _alignment(findings: Findings) -> str:
     overall = findings.overall
     if overall is None:
         return "The synthetic rows have not been aligned yet: there is no certificate."
-    before, after = overall["mmd2_holdout_before"], overall["mmd2_holdout_after"]
-    moved = f"On held-out real rows the distance MMD² went from {number(before)} to {number(after)}"
-    change = f" ({(after - before) / before:+.0%})" if before > 0 and after > 0 else ""
-    verdict = overall["verdict"].rstrip(".")
-    return f"{verdict[:1].upper()}{verdict[1:]}. {moved}{change}."
+    verdict = str(overall["verdict"]).rstrip(".")
+    return f"{verdict[:1].upper()}{verdict[1:]}."
 
 
 def _effective(findings: Findings) -> str:

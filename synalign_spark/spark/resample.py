@@ -17,11 +17,11 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config.alignment import ResampleConfig
-from synalign_spark.core.groups import WEIGHT_STEPS, group_of, label_of
+from synalign_spark.core.groups import WEIGHT_STEPS, label_of
+from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
 from synalign_spark.core.sampling import resample as core
-from synalign_spark.core.strength.mixing_weight import sample_weights
 from synalign_spark.core.weights import power_of_two_scale
-from synalign_spark.errors import DataError
+from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.spark.groups import by_group, group_column
 from synalign_spark.spark.keys import unit
 from synalign_spark.storage.tables import AUGMENTED
@@ -29,6 +29,7 @@ from synalign_spark.storage.tables import AUGMENTED
 COPIES = pa.schema([("doc_id", pa.string()), ("copies", pa.int64())])
 COPIES_DDL = "doc_id string, copies bigint"
 BINS_A_DOUBLING = 256  # of the keys' histogram: a bin holds keys within 0.3% of each other
+ROUNDING = 1e-9  # of rows: an effective sample size that is whole but for rounding is whole
 Ticks = npt.NDArray[np.int64]
 Job = Callable[[Ticks], Ticks]
 
@@ -46,14 +47,16 @@ def resample(
 
     synthetic: SYNTHETIC; weights: WEIGHTS; corpus: CORPUS. mixing_weight: of CERTIFICATE, for the sample weights of the rows.
     The rows drawn are shared among labels as label_shares says, or as the corpus is; a label's quota is filled exactly, with replacement
-    (systematic, multinomial) or without (topn; with rows: auto as many as the labels' shares allow). Raises DataError where a label to
-    draw from has no weight, or too few rows for topn."""
+    (systematic, multinomial) or without (topn; with rows: auto as many as the effective sample size of the weights, and as the labels'
+    shares allow). Sample weights keep these shares over both sides, whatever the synthetic side has. Raises DataError where a label to
+    draw from has no weight, or too few rows for topn, ConfigError where a share of label_shares cannot be met."""
     rows = weights.select("doc_id", group_column(True).alias("grp"), F.col("weight_in_label").alias("w"))
     counts = {row["grp"]: row for row in _counts(rows)}
     largest = corpus.agg(F.max(_prior()).alias("largest")).toArrow().to_pylist()[0]["largest"]  # one number
     scale = power_of_two_scale(largest or 0.0)
-    real = _real(corpus, scale)
-    shares = _shares({group: row["weight"] for group, row in real.items()}, counts, label_shares)
+    real = {group: LabelRows(row["n"], float(row["weight"])) for group, row in _real(corpus, scale).items()}
+    wanted = _wanted(real, counts, label_shares)
+    shares = _shares(wanted, counts)
     draws = _quotas(cfg, shares, counts)
     if cfg.method == "topn":
         copies = _without_replacement(rows, draws, seed)
@@ -67,14 +70,20 @@ def resample(
         .withColumn("draw", F.explode(F.sequence(F.lit(0), (F.col("copies") - 1).cast("int"))))
         .withColumn("weight", F.col("weight_in_label") * in_label)
     )
+    teaching = {group: LabelRows(n, float(n)) for group, n in draws.items()}
     if not cfg.include_real:
-        return _rows(drawn.withColumn("sample_weight", F.lit(1.0)), "synthetic")
-    n_real = sum(row["n"] for row in real.values())
-    of_real, of_drawn = sample_weights(n_real, sum(draws.values()), mixing_weight)
-    factor = of_real * n_real * scale * WEIGHT_STEPS / sum(row["weight"] for row in real.values())
-    no_fields = F.lit(None).cast("map<string,string>")
-    real_rows = corpus.withColumns({"draw": F.lit(0), "weight": F.lit(1.0), "sample_weight": _prior() * factor, "fields": no_fields})
-    return _rows(real_rows, "real").unionByName(_rows(drawn.withColumn("sample_weight", F.lit(of_drawn)), "synthetic"))
+        found = sample_weights_by_label({group: shares[group] for group in draws}, {}, teaching, None)
+        return _rows(drawn.withColumn("sample_weight", by_group(found.synthetic)), "synthetic")
+    found = sample_weights_by_label(wanted, real, teaching, mixing_weight)
+    of_real = by_group({group: factor * scale * WEIGHT_STEPS for group, factor in found.real.items()})
+    columns = {
+        "draw": F.lit(0),
+        "weight": F.lit(1.0),
+        "sample_weight": _prior() * of_real,
+        "fields": F.lit(None).cast("map<string,string>"),
+    }
+    real_rows = corpus.withColumn("grp", group_column(True)).withColumns(columns)
+    return _rows(real_rows, "real").unionByName(_rows(drawn.withColumn("sample_weight", by_group(found.synthetic)), "synthetic"))
 
 
 def _rows(rows: DataFrame, origin: str) -> DataFrame:
@@ -84,8 +93,10 @@ def _rows(rows: DataFrame, origin: str) -> DataFrame:
 
 
 def _counts(rows: DataFrame) -> list[Any]:
-    """grp, n (rows) and weighted (rows with a positive weight): one row a label reaches the driver."""
-    found: list[Any] = rows.groupBy("grp").agg(F.count("*").alias("n"), F.count_if(F.col("w") > 0).alias("weighted")).toArrow().to_pylist()
+    """grp, n (rows), weighted (rows with a positive weight) and squares (of the weights): one row a label reaches the driver."""
+    squares = F.sum((F.col("w") * F.col("w")).cast("decimal(38,30)")).cast("double")  # the same bits for any order of the rows
+    sums = (F.count("*").alias("n"), F.count_if(F.col("w") > 0).alias("weighted"), squares.alias("squares"))
+    found: list[Any] = rows.groupBy("grp").agg(*sums).toArrow().to_pylist()
     return found
 
 
@@ -101,10 +112,21 @@ def _real(corpus: DataFrame, scale: float) -> dict[str, Any]:
     return {row["grp"]: row for row in found}  # a row a label
 
 
-def _shares(real: Mapping[str, float], counts: Mapping[str, Any], wanted: Mapping[str, float] | None) -> dict[str, float]:
-    """The wanted share, or that of the real rows, of each label that has synthetic rows to draw."""
-    given = real if wanted is None else {group_of(label): share for label, share in wanted.items()}
-    shares = {group: float(given.get(group, 0.0)) for group in counts}
+def _wanted(real: Mapping[str, LabelRows], counts: Mapping[str, Any], label_shares: Mapping[str, float] | None) -> dict[str, float]:
+    """The share of each label, as it was set, else that of the real rows and their weights."""
+    wanted = wanted_shares(real, label_shares)
+    lacking = sorted(group for group, share in wanted.items() if share > 0 and group not in counts)
+    if label_shares is not None and lacking:
+        asked = ", ".join(f"{label_of(group)} ({wanted[group]:g})" for group in lacking[:10])
+        raise ConfigError(
+            f"align.label_shares asks for a share of label {asked}, which has no synthetic rows to draw; generate some, or leave the label out of it"
+        )
+    return wanted
+
+
+def _shares(wanted: Mapping[str, float], counts: Mapping[str, Any]) -> dict[str, float]:
+    """The wanted share of each label that has synthetic rows to draw."""
+    shares = {group: float(wanted.get(group, 0.0)) for group in counts}
     dead = sorted(str(label_of(group)) for group in counts if shares[group] and not counts[group]["weighted"])
     if dead:
         raise DataError(
@@ -123,8 +145,9 @@ def _quotas(cfg: ResampleConfig, shares: Mapping[str, float], counts: Mapping[st
         draws = core.quotas(shares, sum(row["n"] for row in counts.values()))
     else:
         total = sum(shares.values())
-        most = min(available[group] * total / share for group, share in shares.items() if share > 0)
-        draws = {group: min(n, available[group]) for group, n in core.quotas(shares, int(most)).items()}
+        held = min(available[group] * total / share for group, share in shares.items() if share > 0)
+        ess = 1.0 / sum((share / total) ** 2 * counts[group]["squares"] for group, share in shares.items())
+        draws = {group: min(n, available[group]) for group, n in core.quotas(shares, int(min(ess, held) + ROUNDING)).items()}
     short = [f"{label_of(group)} ({available[group]} of {n})" for group, n in sorted(draws.items()) if n > available[group]]
     if cfg.method == "topn" and short:
         raise DataError(

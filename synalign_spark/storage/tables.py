@@ -203,8 +203,32 @@ WEIGHTS = Table(
         Column("base_weight", "double", "the weight that the row came with, summing to 1 within the label"),
         Column("label_confidence", "double", "p(label | row) by classifiers of real rows (few: and synthetic ones); null without labels", nullable=True),
         Column("log_density_ratio", "double", "log of p(words | real) / p(words | synthetic) within the label; null where words are left out", nullable=True),
+        Column("capped_by", "string", "why the row was kept from gaining weight: far_from_real, near_copy, unknown_words, density_ratio; null for the others", nullable=True),
     ),
 )  # fmt: skip
+
+
+def _distance(name: str, what: str) -> tuple[Column, ...]:
+    """A squared MMD of the certificate, its standard error and its 95% interval."""
+    return (
+        Column(name, "double", f"squared MMD {what}", nullable=True),
+        Column(f"{name}_error", "double", "its standard error, by the jackknife over rows", nullable=True),
+        Column(f"{name}_low", "double", "lower end of its 95% interval, 0 at least", nullable=True),
+        Column(f"{name}_high", "double", "upper end", nullable=True),
+    )
+
+
+def _test(place: str, what: str) -> tuple[Column, ...]:
+    """A permutation test of the certificate."""
+    return (
+        Column(f"p_value_{place}", "double", f"permutation test, {what}, each row once at most, against held-out real rows", nullable=True),
+        Column(f"p_value_error_{place}", "double", "its Monte Carlo standard error", nullable=True),
+        Column(f"p_adjusted_{place}", "double", "the p-value by Holm's correction over the labels", nullable=True),
+        Column(f"detectable_mmd2_{place}", "double", "squared MMD that the test finds in 80 of 100 cases at the 5% level", nullable=True),
+        Column(f"n_tested_{place}", "bigint", "synthetic rows in the test", nullable=True),
+        Column(f"n_tested_real_{place}", "bigint", "held-out real rows in it", nullable=True),
+    )
+
 
 CERTIFICATE = Table(
     "certificate", "align", "What the weights achieve, per label and as a whole (label null).", ("label",),
@@ -220,18 +244,22 @@ CERTIFICATE = Table(
         Column("mixing_weight", "double", "real rows that all synthetic ones count as beside real ones; null: each row counts as one", nullable=True),
         Column("bandwidths", "array<double>", "RBF bandwidths of the features"),
         Column("n_features", "int", "D, width of the feature map"),
-        Column("mmd2_fit_before", "double", "MMD^2 to the fit rows, weights that the rows came with, random features"),
-        Column("mmd2_fit_after", "double", "MMD^2 to the fit rows, weighted"),
-        Column("mmd2_holdout_before", "double", "MMD^2 to the held-out rows, weights that the rows came with, random features"),
-        Column("mmd2_holdout_after", "double", "MMD^2 to the held-out rows, weighted"),
-        Column("exact_mmd2_before", "double", "U-statistic on a subsample of held-out rows, base weights", nullable=True),
-        Column("exact_mmd2_after", "double", "U-statistic on the same subsample, rows drawn by weight", nullable=True),
-        Column("p_value_before", "double", "permutation test, base weights against held-out real rows", nullable=True),
-        Column("p_value_after", "double", "permutation test, rows drawn by weight against held-out real rows", nullable=True),
-        Column("exact_mmd2_error", "double", "standard error of exact_mmd2_after, from the rows drawn", nullable=True),
-        Column("p_value_error", "double", "Monte Carlo standard error of p_value_after", nullable=True),
-        Column("n_tested", "bigint", "rows drawn a side for these checks", nullable=True),
-        Column("n_permutations", "int", "permutations behind the p-values", nullable=True),
+        *_distance("mmd2_before", "of the synthetic rows, weighted as they came, to held-out real rows: unbiased U-statistic, same label shares on both sides"),
+        *_distance("mmd2_after", "the same of the rows by weight; corrected for weights that were fitted on these rows"),
+        *_distance("mmd2_floor", "the same between two halves of the held-out real rows: 0 on average"),
+        Column("closed_share", "double", "1 - mmd2_after / mmd2_before, 1 at most; null where mmd2_before cannot be told from 0", nullable=True),
+        Column("closed_share_low", "double", "lower end of its 95% interval (Fieller)", nullable=True),
+        Column("closed_share_high", "double", "upper end", nullable=True),
+        Column("n_compared", "bigint", "synthetic rows behind these distances", nullable=True),
+        Column("n_compared_real", "bigint", "held-out real rows behind them", nullable=True),
+        *_test("before", "rows drawn as they came"),
+        *_test("after", "rows drawn by weight"),
+        Column("n_permutations", "int", "permutations behind each p-value", nullable=True),
+        Column("gain", "double", "accuracy of models trained beside real rows minus that on real rows alone; null where none was trained, and of a label", nullable=True),
+        Column("gain_error", "double", "its standard error, at most", nullable=True),
+        Column("gain_chosen_on_these_rows", "boolean", "whether the rows that measured the gain also chose weights or mixing weight", nullable=True),
+        Column("mmd2_fit_before", "double", "the solver's own figure: plug-in MMD^2 to the rows that shaped the weights, random features, weights as they came"),
+        Column("mmd2_fit_after", "double", "the same, weighted; both have in them that a few rows are no distribution"),
         Column("dual_value", "double", "dual objective at the solution"),
         Column("duality_gap", "double", "||gradient||^2 / (2 lambda), absolute"),
         Column("relative_gap", "double", "duality gap over max(|dual value|, tiny)"),
@@ -296,7 +324,7 @@ AUGMENTED = Table(
         Column("text", "string", "the text"),
         LABEL,
         Column("weight", "double", "sampling weight of a synthetic row within its label times its number of rows; 1 for a real row"),
-        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; see align.mixing_weight"),
+        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1; every label has its real (or asked) share; see align.mixing_weight"),
         Column("fields", "map<string,string>", "the parts of a synthetic row, by name; null for a real row and without generate.fields", nullable=True),
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CERTIFICATE, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
 from synalign_spark.udfs.arrow import from_matrix
 
-SMALL = {"regularization": "mmd_rule", "n_features": 64, "certificate_rows": 100, "permutations": 20, "tolerance": 1e-8}
+SMALL = {"regularization": "mmd_rule", "n_features": 64, "certificate_rows": 300, "permutations": 20, "tolerance": 1e-8}
 SHARES = {"cat": (0.7, 0.2, 0.1), "dog": (0.1, 0.2, 0.7)}
 CENTRES = np.random.default_rng(0).standard_normal((3, 12))
 
@@ -93,12 +93,24 @@ def test_the_certificate_shows_the_gain_on_rows_that_shaped_nothing(whole):
     found, certificate, trace = whole
     assert set(certificate) == {None, "cat", "dog"}
     for label, row in certificate.items():
-        assert row["mmd2_holdout_after"] < 0.25 * row["mmd2_holdout_before"], label
+        assert row["mmd2_after"] < 0.25 * row["mmd2_before"], label
+        assert row["mmd2_after_low"] == 0.0 < row["mmd2_after_high"] < row["mmd2_before_high"]
+        assert abs(row["mmd2_floor"]) < 3 * row["mmd2_floor_error"]
         assert row["mmd2_fit_after"] < row["mmd2_fit_before"]
         assert row["relative_gap"] <= 1e-8
-        assert "of the held-out MMD^2 is left" in row["verdict"]
-    assert min(row["p_value_before"] for row in certificate.values()) == pytest.approx(1 / 21)  # none of 20 permutations is as far
-    assert max(row["p_value_after"] for row in certificate.values()) > 0.1
+        assert row["p_adjusted_before"] >= row["p_value_before"] >= 1 / 80, "79 permutations, 40 a label"
+        assert row["p_value_after"] > 0.05
+        assert row["detectable_mmd2_after"] > 0
+        assert row["n_tested_after"] <= 1 / row["max_weight"] * (3 if label is None else 1.3), (
+            "each row once: 1 / max weight, but for chance"
+        )
+    for label in ("cat", "dog"):
+        row = certificate[label]
+        assert 0.5 < row["closed_share_low"] <= row["closed_share"] <= row["closed_share_high"] <= 1.0
+        assert row["mmd2_before_low"] > 0
+        assert row["p_value_before"] <= 0.05
+        assert "of the distance is closed (95% " in row["verdict"]
+    assert certificate[None]["verdict"].startswith("use these rows with sample_weight: ")
     weights = column({key: row for key, row in found.items() if row["label"] == "cat"}, "weight_in_label")
     assert certificate["cat"]["ess"] == pytest.approx(1 / np.sum(weights**2), rel=1e-6)
     assert certificate["cat"]["max_weight"] == pytest.approx(weights.max(), rel=1e-6)
@@ -133,6 +145,7 @@ def test_the_driver_loop_gives_the_same_weights(spark, whole, partitions):
     found, certificate, _ = run(spark, REAL, FAKE, partitions=partitions, runtime="driver_loop")
     np.testing.assert_allclose(column(found), column(whole[0]), rtol=1e-6)
     assert certificate["dog"]["p_value_after"] == whole[1]["dog"]["p_value_after"]
+    assert certificate["dog"]["mmd2_after"] == pytest.approx(whole[1]["dog"]["mmd2_after"], rel=1e-5)
 
 
 def test_a_warm_start_on_a_sample_ends_at_the_same_optimum(spark):
@@ -176,7 +189,7 @@ def test_few_real_rows_keep_their_base_weights(spark):
     dogs = [row["weight_in_label"] for row in found.values() if row["label"] == "dog"]
     np.testing.assert_allclose(dogs, 1 / 160, rtol=1e-12)
     assert certificate["dog"]["rule"] == "uniform"
-    assert np.isnan(certificate["dog"]["mmd2_holdout_after"])
+    assert certificate["dog"]["mmd2_after"] is None
     assert "too few real rows" in certificate["dog"]["verdict"]
 
 
@@ -184,8 +197,11 @@ def test_one_synthetic_row_and_identical_rows_have_a_defined_answer(spark):
     same = np.tile(CENTRES[:1] / np.linalg.norm(CENTRES[0]), (40, 1)).astype(np.float32)
     real = [(f"{i:064x}", "cat", x) for i, x in enumerate(same)]
     fake = [(f"{i + 100:064x}", "cat", x) for i, x in enumerate(same)]
-    found, _, _ = run(spark, real, fake)
+    found, certificate, _ = run(spark, real, fake)
     np.testing.assert_allclose(column(found), 1 / 40, rtol=1e-9)
+    for row in certificate.values():
+        assert (row["p_value_before"], row["p_value_after"], row["mmd2_after"]) == (None, None, None)
+        assert "the vectors of its rows are nearly all the same" in row["verdict"]
     found, _, _ = run(spark, REAL[:1000], FAKE[:1])
     assert column(found).tolist() == [pytest.approx(1.0)]
 

@@ -167,7 +167,7 @@ def test_a_density_ratio_as_given_holds_for_every_rule(labelled):
     assert certificate[None]["rule"] == ("cross_validation" if labelled else "mmd_rule")
     assert certificate[None]["density_ratio_exponent"] == 0.5
     assert any("the density ratio of words to the power of 0.5" in line for line in lines)
-    assert sum(weights[row[0]]["weight"] for row in fake if row[2].startswith("plain")) > 0.36
+    assert sum(weights[row[0]]["weight"] for row in fake if row[2].startswith("plain")) > 0.34, "0.3 of the rows"
 
 
 @pytest.mark.parametrize("rule", ["auto", 0.1])
@@ -224,10 +224,12 @@ def test_one_large_label_and_a_handful_of_another_go_by_mmd():
 def test_target_shares_of_the_labels():
     weights, certificate, _, _ = run(REAL, FAKE, regularization=0.1, label_shares={"bad": 3, "good": 1})
     assert sum(row["weight"] for row in weights.values() if row["label"] == "bad") == pytest.approx(0.75)
-    assert certificate["good"]["mmd2_holdout_after"] < certificate["good"]["mmd2_holdout_before"]
+    assert certificate["good"]["mmd2_after"] < certificate["good"]["mmd2_before"]
     only, _, _, _ = run(REAL, FAKE, regularization=0.1, label_shares={"bad": 1})
     assert sum(row["weight"] for row in only.values() if row["label"] == "good") == 0.0
-    with pytest.raises(ConfigError, match=r"align.label_shares names ugly.*labels are: bad, good"):
+    with pytest.raises(
+        ConfigError, match=r"align.label_shares cannot be met for label ugly .1: no real and no synthetic rows.*both sides: bad, good"
+    ):
         run(REAL, FAKE, regularization=0.1, label_shares={"ugly": 1})
 
 
@@ -246,9 +248,9 @@ def test_an_unreachable_floor_keeps_the_base_weights():
 
 
 def test_weights_of_the_real_rows_move_what_is_matched(spark):
-    """Real rows of one topic alone: by weights, and by leaving the others out."""
+    """Real rows of one topic alone: by weights, and by leaving the others out. The synthetic rows have the vectors of real ones here."""
     prior = [1.0 if "topic0" in row[2] else 0.0 for row in REAL]
-    by_weight = run(REAL, FAKE, real_prior=prior, regularization=0.01)
+    by_weight = run(REAL, FAKE, real_prior=prior, regularization=0.01, cap_outliers=False)
     left_out = run([row for row, p in zip(REAL, prior, strict=True) if p], FAKE, regularization=0.01, bandwidth=1.0)
     again = run_on_spark(spark, REAL, FAKE, real_prior=prior, regularization=0.01, bandwidth=1.0)
     for key, row in left_out[0].items():

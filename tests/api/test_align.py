@@ -81,20 +81,54 @@ def test_what_held_out_rows_say_changes_no_bandwidth_and_no_weight(spark, kind):
     (before, weights), (after, again) = found
     assert after.bandwidths == before.bandwidths
     assert again == weights
-    assert after.exact_mmd2_after != before.exact_mmd2_after
+    assert before.mmd2_after > 0
+    assert after.mmd2_after is None, "one vector is no distribution: held-out rows are what the certificate looks at"
 
 
 def test_sample_weights_have_mean_one_beside_real_rows(whole):
-    total = whole.weights["sample_weight"].sum() + whole.real_sample_weight * len(REAL)
-    assert total / (len(REAL) + len(SYNTHETIC)) == pytest.approx(1.0)
-    counted = whole.weights["sample_weight"].sum() / whole.real_sample_weight
-    assert counted == pytest.approx(whole.certificate.mixing_weight)
+    real, synthetic = whole.real["sample_weight"], whole.weights["sample_weight"]
+    assert (real.sum() + synthetic.sum()) / (len(REAL) + len(SYNTHETIC)) == pytest.approx(1.0)
+    assert synthetic.sum() / real.mean() == pytest.approx(whole.certificate.mixing_weight)
+    pd.testing.assert_frame_equal(whole.real[list(REAL.columns)], REAL)
+
+
+def shares_of(result):
+    """Share of each label in the sample weights of both sides."""
+    frames = [frame if isinstance(frame, pd.DataFrame) else frame.toPandas() for frame in (result.real, result.weights)]
+    summed = pd.concat([frame[["label", "sample_weight"]] for frame in frames]).groupby("label")["sample_weight"].sum()
+    return (summed / summed.sum()).to_dict()
+
+
+ASKED = {"good": 0.9, "bad": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("pandas", {}), ("pandas", {"per_label": False}), ("pandas", {"mixing_weight": 0}), ("pandas", {"label_shares": ASKED}),
+     pytest.param("spark", {}, marks=pytest.mark.slow), pytest.param("spark", {"per_label": False}, marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_label_shares_survive_a_label_without_synthetic_rows(spark, kind, options):
+    real = pd.concat([REAL, REAL[REAL["label"] == "bad"][:100].assign(text=lambda rows: rows["text"] + " again")], ignore_index=True)
+    real = real.assign(w=np.random.default_rng(1).gamma(2.0, size=len(real)))
+    synthetic = SYNTHETIC if options.get("label_shares") else SYNTHETIC[SYNTHETIC["label"] == "good"]
+    frames = (real, synthetic) if kind == "pandas" else (as_spark(spark, real), as_spark(spark, synthetic))
+    found = sa.align(*frames, label="label", embedding="vec", weight="w", **SMALL, **options)
+    weight = real.groupby("label")["w"].sum()
+    assert shares_of(found) == pytest.approx(options.get("label_shares") or (weight / weight.sum()).to_dict())
+
+
+def test_a_share_that_cannot_be_met_stops_the_call():
+    only = SYNTHETIC[SYNTHETIC["label"] == "good"]
+    with pytest.raises(ConfigError, match=r"align.label_shares cannot be met for label bad \(0.1: no synthetic rows\); leave it out"):
+        sa.align(REAL, only, label="label", embedding="vec", label_shares=ASKED, **SMALL)
+    found = sa.align(REAL, only, label="label", embedding="vec", label_shares={"good": 1.0, "bad": 0.0}, **SMALL)
+    assert shares_of(found) == pytest.approx({"good": 1.0, "bad": 0.0})
 
 
 def test_the_certificate_speaks_and_has_every_figure(whole):
     certificate = whole.certificate
     assert str(certificate).startswith("all rows: ")
-    assert certificate.mmd2_holdout_after < certificate.mmd2_holdout_before
+    assert certificate.mmd2_after < certificate.mmd2_before
     assert certificate.by_label["good"]["n_synthetic"] == 120
     assert json.loads(json.dumps(certificate.to_dict()))["overall"]["verdict"] == certificate.verdict
     with pytest.raises(AttributeError, match="no figure 'essay'"):
@@ -116,7 +150,8 @@ def test_pandas_and_spark_give_the_same_weights(spark, settings):
         expected, got = by_text(in_pandas.weights, column), by_text(found, column)
         np.testing.assert_allclose([got[key] for key in expected], list(expected.values()), rtol=1e-6)
     assert in_spark.certificate.verdict == in_pandas.certificate.verdict
-    assert in_spark.real_sample_weight == pytest.approx(in_pandas.real_sample_weight)
+    expected, got = by_text(in_pandas.real, "sample_weight"), by_text(in_spark.real.toPandas(), "sample_weight")
+    np.testing.assert_allclose([got[key] for key in expected], list(expected.values()), rtol=1e-6)
 
 
 def test_the_order_of_rows_changes_nothing(whole):
@@ -162,7 +197,7 @@ def test_texts_are_embedded_where_there_are_no_vectors():
     found = sa.align(REAL[["text"]][:60], SYNTHETIC[["text"]][:40], **SMALL)
     assert found.weights["weight"].sum() == pytest.approx(1.0)
     assert found.certificate.rule == "mmd_rule"
-    assert found.real_sample_weight == 1.0
+    assert (found.real["sample_weight"] == 1.0).all()
 
 
 def test_a_pandas_call_starts_no_java():
@@ -204,7 +239,8 @@ def test_only_the_ratios_of_prior_weights_count(spark, kind, factor):
     got = by_text(found.weights if kind == "pandas" else found.weights.toPandas())
     np.testing.assert_allclose([got[key] for key in expected.weights["text"]], expected.weights["weight"], rtol=1e-6)
     assert found.certificate.n_real_fit == expected.certificate.n_real_fit
-    assert found.real_sample_weight * factor == pytest.approx(expected.real_sample_weight)
+    of_real = by_text(found.real if kind == "pandas" else found.real.toPandas(), "sample_weight")
+    assert of_real == pytest.approx(by_text(expected.real, "sample_weight"))
 
 
 @pytest.mark.parametrize("kind", ["pandas", pytest.param("spark", marks=pytest.mark.slow)])
@@ -271,7 +307,7 @@ def test_what_is_persisted_is_given_back(spark):
     found = sa.align(*frames, regularization=0.1, **options)
     assert held().size() == before + 1
     found.weights.unpersist()
-    with pytest.raises(ConfigError, match="names ugly"):
+    with pytest.raises(ConfigError, match="cannot be met for label ugly"):
         sa.align(*frames, label_shares={"ugly": 1.0}, **options)
     assert held().size() == before
 

@@ -3,7 +3,7 @@
     python tests/bench/known_bias.py [--quick] [--tasks agnews,sst2-fewgen21] [--biases topic,length,label] [--seeds 3] [--most 6000]
 
 The real rows of a task are split in three by a hash: real rows, the source of the synthetic ones, and rows to measure by. Each synthetic row is kept
-with a probability that follows from its topic (two clusters of each label), its length, or its label: one over it is its true weight. Printed are Spearman's
+with a probability that follows from its topic (the half of its label that it lies in), its length, or its label: one over it is its true weight. Printed are Spearman's
 correlation of the product's weights with the true ones, the share of the rare group (of the real rows, as given, weighted), and the MMD^2
 to the rows that nobody saw, against that of the true weights (`mmd2_ratio`; aimed at 1.15). The part many_labels times 24 labels (aimed at
 30 s). The corpora lie under the folder that SYNALIGN_DATA names; --quick simulates them. The last line is one JSON object.

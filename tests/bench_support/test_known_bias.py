@@ -23,13 +23,13 @@ def test_the_true_weights_bring_back_what_the_bias_takes_away(bias):
 def test_the_true_weights_and_even_ones_are_measured_as_such():
     planted = plant(ROWS, "topic", 1)
     right = measure(planted, planted.true)
-    assert (right["spearman"], right["mmd2_ratio"]) == (1.0, 1.0)
+    assert (right["spearman"], right["mmd2_ratio"], right["closed"]) == (1.0, 1.0, 1.0)
     assert right["mmd2"]["given"] > 1.5 * right["mmd2"]["true"]
     assert abs(right["mmd2_unbiased"]["true"]) < 0.001 < right["mmd2_unbiased"]["given"] / 2
     even = measure(planted, np.full(len(planted.true), 1 / len(planted.true)))
     assert even["rare_share"]["weighted"] == even["rare_share"]["given"]
     assert even["mmd2_ratio"] > 1.5
-    assert even["spearman"] is None
+    assert (even["spearman"], even["closed"]) == (None, 0.0)
 
 
 def test_the_distance_is_the_sum_over_pairs():

@@ -34,7 +34,7 @@ TABLES = {
                                      pa.list_(pa.map_(pa.string(), pa.string()))),
                 "text": [None, "Each line is ...", "other"], "stop": [[], ["\n"], ["\n"]], "schema": ["{}"] * 3},
     "weights": {"doc_id": ["s3", "s2", "s1"], "label": ["a"] * 3, "weight": [0.25, 0.5, 0.25], "weight_in_label": [0.25, 0.5, 0.25], "base_weight": [1 / 3] * 3,
-                "label_confidence": [0.5] * 3, "log_density_ratio": [0.1] * 3},
+                "label_confidence": [0.5] * 3, "log_density_ratio": [0.1] * 3, "capped_by": pa.array([None] * 3, pa.string())},
     "witness": {"label": ["b", "a", "a", "a", "a"], "cluster_id": pa.array([4, 9, 4, 7, 5], pa.int32()), "real_rows": [5] * 5,
                 "real_share": [0.25, 0.05, 0.5, 0.2, 0.25], "synthetic_rows": [1] * 5, "synthetic_share_before": [0.5] * 5,
                 "synthetic_share": [0.125, 0.045, 0.75, 0.075, 0.0], "missing_share": [0.125, 0.005, 0.0, 0.125, 0.25], "witness_mean_before": [0.5] * 5,
@@ -44,18 +44,11 @@ TABLES = {
 
 
 def certificate():
-    figures = ("lambda", "mmd2_fit_before", "mmd2_fit_after", "mmd2_holdout_before", "mmd2_holdout_after", "exact_mmd2_before", "exact_mmd2_after",
-               "p_value_before", "p_value_after", "exact_mmd2_error", "p_value_error", "label_confidence_exponent", "density_ratio_exponent", "mixing_weight", "dual_value", "duality_gap", "relative_gap", "ess", "max_weight", "seconds")  # fmt: skip
-    columns = {name: [0.5, 0.5] for name in figures} | {
-        "lambda": [float("inf"), 0.1],
-        "ess": [2.0, 2.0],
-        "p_value_after": [float("nan")] * 2,
-    }
-    counts = {
-        name: pa.array([3, 3], pa.int64())
-        for name in ("n_synthetic", "n_real_fit", "n_real_holdout", "n_features", "n_permutations", "n_tested", "passes", "sample_passes")
-    }
-    return columns | counts | {"label": ["a", None], "rule": ["mmd_rule"] * 2, "bandwidths": [[1.0]] * 2, "verdict": ["part", "close"]}
+    kinds = {"double": pa.float64(), "int": pa.int64(), "bigint": pa.int64(), "boolean": pa.bool_()}
+    values = {"double": 0.5, "int": 3, "bigint": 3, "boolean": True}
+    columns = {c.name: pa.array([values[c.dtype]] * 2, kinds[c.dtype]) for c in tables.CERTIFICATE.columns if c.dtype in kinds}
+    columns |= {"lambda": [float("inf"), 0.1], "ess": [2.0, 2.0], "p_value_after": [float("nan")] * 2}
+    return columns | {"label": ["a", None], "rule": ["mmd_rule"] * 2, "bandwidths": [[1.0]] * 2, "verdict": ["part", "close"]}
 
 
 @pytest.fixture(scope="module", params=["delta", "parquet"])

@@ -65,6 +65,8 @@ class Behaviour:
     unnamed: bool = False  # whether its refusals leave out the names
     shape: str = ""
     usage: bool = True
+    nothing_used: bool = False  # usage tells 0 tokens of either kind
+    detail: bool = False  # refusals name the parameter as FastAPI does, in a body without a message
     header: tuple[str, str] | None = None
     query: dict[str, str] = field(default_factory=dict)
     listed: tuple[str, ...] | None = None  # models in the list; None lists those that are served
@@ -181,6 +183,9 @@ class _Handler:
         named = [name for name in behaviour.refuses if name in body]
         if behaviour.together and all(name in body for name in behaviour.together):
             named.append(" and ".join(behaviour.together))
+        if named and behaviour.detail:
+            detail = [{"type": "extra_forbidden", "loc": ["body", named[0]], "msg": "Extra inputs are not permitted"}]
+            return web.json_response({"detail": detail}, status=422)
         if named:
             return error(400, "Bad request" if behaviour.unnamed else f"Unsupported parameter: {named[0]} is not taken by this model.")
         wanted, asked = asked_form(body)
@@ -228,7 +233,7 @@ def completion(body: dict[str, Any], kind: str, behaviour: Behaviour) -> web.Res
     usage = {"prompt_tokens": prompt_tokens(body), "completion_tokens": len(text) // 4}
     reply = {"id": "x", "object": "text_completion" if "prompt" in body else "chat.completion", "created": 0, "model": body["model"]}
     if behaviour.usage:
-        reply["usage"] = usage | {"total_tokens": sum(usage.values())}
+        reply["usage"] = dict.fromkeys(usage, 0) if behaviour.nothing_used else usage | {"total_tokens": sum(usage.values())}
     if "prompt" in body:
         choice = {"index": 0, "text": content, "finish_reason": reason}
     else:
@@ -250,6 +255,8 @@ def shaped(text: str, kind: str) -> tuple[str, str]:
         return text[: len(text) // 2], "length"
     if kind == "filtered":
         return "", "content_filter"
+    if kind == "never begins":
+        return "<think>Let me see. I could say", "length"
     contents = {
         "prose": "I would rather not write JSON today.",
         "half": text[:-4],
@@ -262,6 +269,8 @@ def shaped(text: str, kind: str) -> tuple[str, str]:
 
 def message_of(content: str, kind: str, text: str, tool_body: dict[str, Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": content}
+    if kind == "null":
+        return message | {"content": None}
     if kind == "refusal":
         return message | {"content": None, "refusal": "I cannot help with that."}
     if kind == "parts":

@@ -63,9 +63,10 @@ def test_answers_in_reasoning_content_are_not_read_where_the_probe_found_them_el
         run(server, target_rows=200)
 
 
-def test_without_usage_tokens_are_estimated_and_budgets_hold(run):
-    """Estimates are on the high side, so what is really sent and written stays within the budget too."""
-    with loopback(Behaviour(usage=False)) as server:
+@pytest.mark.parametrize("silent", [{"usage": False}, {"nothing_used": True}])
+def test_without_usage_tokens_are_estimated_and_budgets_hold(silent, run):
+    """Estimates are on the high side, so what is really sent and written stays within the budget too. No prompt has 0 tokens."""
+    with loopback(Behaviour(**silent)) as server:
         result = run(server, target_rows=400, limits={"max_tokens": 12_000})
     assert result.summary["stopped_by"] == "limits.max_tokens"
     calls = result.calls.to_pylist()
@@ -73,7 +74,7 @@ def test_without_usage_tokens_are_estimated_and_budgets_hold(run):
     total = sum(call["prompt_tokens"] + call["completion_tokens"] for call in calls)
     assert 9_000 < total <= 12_000
     assert sum(len(message["content"]) for body in server.bodies for message in body["messages"]) / 4 < total
-    with loopback(Behaviour(usage=False)) as server:
+    with loopback(Behaviour(**silent)) as server:
         prices = {"price_input_usd": 1.0, "price_output_usd": 1.0}
         priced = run(server, prices, "another", target_rows=400, limits={"max_cost_usd": 0.006})
     assert priced.summary["stopped_by"] == "limits.max_cost_usd"

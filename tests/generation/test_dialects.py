@@ -89,6 +89,24 @@ def test_a_dialect_that_three_answers_do_not_keep_is_given_up(make_config):
     assert (report.dialect, report.probes) == ("text", 3 * 5 + 1)
 
 
+def test_a_parameter_that_is_refused_in_a_body_without_a_message_is_dropped_too(run):
+    with loopback(Behaviour(refuses=("seed",), detail=True)) as server:
+        result = run(server)
+    assert statuses(result) == {"ok"}
+    assert all("seed" not in body for body in server.bodies)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("null", "none of 3 answers had any text"), ("refusal", "none of 3 answers had any text"),
+     ("never begins", "none of 3 answers to a tiny question began within .* tokens: raise generate.llm.max_output_tokens")],
+)  # fmt: skip
+def test_an_endpoint_without_an_answer_is_refused_before_any_call_for_rows(kind, said, run):
+    with loopback(Behaviour(dialects=("ignored",), shape=kind)) as server, pytest.raises(EndpointError, match=said):
+        run(server)
+    assert not server.bodies
+
+
 def test_a_tool_call_where_nothing_else_is_taken(run):
     with loopback(Behaviour(dialects=("tool",))) as server:
         result = run(server, strategy="synalign")

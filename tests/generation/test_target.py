@@ -1,12 +1,14 @@
 """Where calls go: secrets that stay hidden, and addresses that keep their query."""
 
+import base64
+
 import pytest
 
 from synalign_spark.config import LlmConfig
 from synalign_spark.config.files import validate
 from synalign_spark.errors import ConfigError, EndpointError
 from synalign_spark.generation.dialects import Terms
-from synalign_spark.generation.target import on_loopback, target_of
+from synalign_spark.generation.target import on_loopback, sync_client, target_of
 
 HEX_KEY = "abcdef0123456789abcdef0123456789"
 
@@ -49,6 +51,23 @@ def test_what_is_secret_is_cut_out_of_errors(said, target):
 def test_secrets_are_not_in_the_representation(target):
     assert "secret" not in repr(target)
     assert "efg" not in repr(target)
+
+
+@pytest.mark.parametrize("key", ["sk-live-secret\nsecond-line", "“sk-live-secret”"])
+def test_a_key_that_cannot_be_sent_is_an_error_that_does_not_show_it(key, monkeypatch):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(EndpointError, match=r"the key in \$MY_KEY cannot be sent; it must be one line of ASCII") as err:
+        target_of(LlmConfig(provider="openai", base_url="http://host/v1", api_key_env="MY_KEY"), None, Terms())
+    assert "secret" not in str(err.value)
+
+
+def test_a_user_in_the_address_is_sent_as_http_says_and_never_shown(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-of-another-service")
+    llm = LlmConfig(provider="openai", base_url="http://me:pass%2Dword@127.0.0.1:1/v1", api_key_env="MY_KEY")
+    target, words = target_of(llm, None, Terms()), base64.b64encode(b"me:pass-word").decode()
+    assert target.request_headers["Authorization"] == f"Basic {words}"
+    assert "pass" not in str(sync_client(target).base_url)
+    assert target.scrub(f"Authorization: Basic {words}") == "Authorization: Basic [hidden]"
 
 
 @pytest.mark.parametrize("value", ["", "  ", "two\nlines", "ümlaut"])

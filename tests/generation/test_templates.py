@@ -1,5 +1,7 @@
 """Templates of the user's: whatever is wrong with one is said before any call, with file, line and what there is."""
 
+from pathlib import Path
+
 import pytest
 
 from synalign_spark.config import GenerateConfig, LlmConfig
@@ -36,6 +38,7 @@ def rows(folder: str, *arguments, **changes) -> str:
         ("\n{{ length.lowest }}", r"rows\.j2, line 2: .*lowest"),
         ("{{ labels }}", r"rows\.j2, line 1: a list cannot be printed"),
         ("{{ label | safe }}", r"rows\.j2, line 1: No filter named 'safe'"),
+        ("{{ labels | random }}", r"rows\.j2, line 1: No filter named 'random'"),
         ("{{ label.__class__.__mro__ }}", r"rows\.j2, line 1: .*unsafe"),
         ("{{ n_rows / 0 }}", r"rows\.j2, line 1: division by zero"),
         ("{% include 'nowhere.j2' %}", r"nowhere\.j2"),
@@ -51,9 +54,9 @@ def test_a_template_that_does_not_work_is_refused_with_its_place(write, text, sa
 
 
 def test_a_template_without_an_end_is_stopped(write, monkeypatch):
-    monkeypatch.setattr("synalign_spark.generation.prompts.templates.LONGEST_TRIAL_S", 0.05)
+    monkeypatch.setattr("synalign_spark.generation.prompts.templates.LONGEST_TRIAL_S", 0.5)
     loops = "{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}"
-    with pytest.raises(ConfigError, match=r"rows\.j2, line 1: it takes longer than 0\.05 seconds"):
+    with pytest.raises(ConfigError, match=r"rows\.j2, line 1: it takes longer than 0\.5 seconds"):
         check_templates(write(loops))
 
 
@@ -70,6 +73,20 @@ def test_a_missing_folder_and_files_that_nothing_reads_are_refused(write, tmp_pa
         check_templates(str(tmp_path))
     with pytest.raises(ConfigError, match=r"nothing reads .*row\.j2'; did you mean rows\.j2\?"):
         check_templates(write("x", "row.j2"))
+
+
+def test_a_link_out_of_the_folder_is_refused_and_one_within_it_is_not(write, tmp_path):
+    """Folders that Kubernetes mounts are full of links within them."""
+    folder = Path(write("{{ task }}{% include '_part.j2' %}"))
+    (folder / "data").mkdir()
+    (folder / "data" / "part").write_text(" inside")
+    (folder / "_part.j2").symlink_to(folder / "data" / "part")
+    check_templates(str(folder))
+    (tmp_path.parent / "secret").write_text("a private key")
+    (folder / "_part.j2").unlink()
+    (folder / "_part.j2").symlink_to(tmp_path.parent / "secret")
+    with pytest.raises(ConfigError, match=r"_part\.j2' is a link out of the folder"):
+        check_templates(str(folder))
 
 
 def test_a_folder_replaces_some_and_the_others_stay(write):

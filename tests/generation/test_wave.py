@@ -128,6 +128,41 @@ def test_a_label_that_fails_is_left_and_the_others_finish(fault, reason, make_co
     assert 20 <= useless <= 45  # judged by its first twenty calls, and those sent meanwhile
 
 
+@pytest.mark.parametrize("concurrency", [4, 32])
+def test_a_label_that_the_endpoint_fails_on_ends_no_run_and_is_asked_for_again(concurrency, make_config, quiet, tmp_path):
+    """Only calls of this label are left at the end, and all of them fail: the endpoint is not down, since it takes others."""
+    broken = Behaviour(fault=lambda i, body, n: (500, {}, "") if i and 'label "Sports"' in asked_of(body) else None)
+    for _ in range(2):  # as it is, and from the stored answers
+        with loopback(broken) as server:
+            llm = {"max_attempts": 1, "concurrency": concurrency}
+            cfg = make_config(server.base_url, llm, target_rows=200, rows_per_request=5)
+            summary = generate(sets_of(SHARES, 30), SHARES, cfg, 0, str(tmp_path), quiet).summary
+        assert summary["missing_by_label"] == {"Sports": 40}
+        assert summary["stopped_by"] == "labels_failing"
+        assert "injected 500" in summary["labels_given_up"]["Sports"]
+        assert summary["calls"]["server_error"] <= 40
+    with loopback() as server:
+        cfg = make_config(server.base_url, target_rows=200, rows_per_request=5)
+        assert generate(sets_of(SHARES, 30), SHARES, cfg, 0, str(tmp_path), quiet).summary["stopped_by"] == "target"
+
+
+@pytest.mark.parametrize("kind", [(400, {}, "content filter"), (200, {}, "truncated")])
+def test_labels_whose_calls_fail_now_and_then_stay_even(kind, make_config, quiet, tmp_path):
+    """Every third call for two of the labels brings nothing: they go ahead of the others."""
+    unlucky = ('label "Business"', 'label "World"')
+    hit = Behaviour(
+        fault=lambda i, body, n: kind if i and int(i[:6], 16) % 3 == 0 and any(word in asked_of(body) for word in unlucky) else None
+    )
+    with loopback(hit) as server:
+        limits = {"max_requests": 70}
+        cfg = make_config(
+            server.base_url, {"concurrency": 2}, target_rows=1000, rows_per_request=5, strategy="fewshot", limits=limits, max_reasks=0
+        )
+        summary = generate(sets_of(SHARES, 60), SHARES, cfg, 0, str(tmp_path), quiet).summary
+    assert summary["stopped_by"] == "limits.max_requests"
+    assert_even(summary["accepted_by_label"], SHARES, 5)
+
+
 def test_ten_calls_that_fail_twice_are_no_twenty_calls(make_config, quiet, tmp_path):
     asked = []
 

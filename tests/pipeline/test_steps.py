@@ -84,6 +84,13 @@ def test_a_stop_by_budget_goes_on_when_the_budget_changes(stopped_by, again):
     assert (pending(large, manifest)[:1] == ["generate"]) == again
 
 
+@pytest.mark.parametrize(("stopped_by", "first"), [("labels_failing", ["generate"]), ("labels_given_up", [])])
+def test_labels_that_the_endpoint_failed_are_asked_for_at_the_next_start(stopped_by, first):
+    manifest = finished(config())
+    manifest["generate"] |= {"summary": {"stopped_by": stopped_by}}
+    assert pending(config(), manifest)[:1] == first
+
+
 @pytest.mark.parametrize(
     "sections",
     [

@@ -3,8 +3,8 @@
 from synalign_spark.pipeline.terminal import closing_lines
 
 ALIGN = {
-    "mmd2_holdout_before": 0.05,
-    "mmd2_holdout_after": 0.02,
+    "mmd2_before": 0.05,
+    "mmd2_after": 0.02,
     "n_real_holdout": 1_741,
     "ess": 131.4,
     "n_synthetic": 300,

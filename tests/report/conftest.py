@@ -99,7 +99,7 @@ def sample() -> Sample:
             "fields": pa.array([None] * N_SYNTHETIC, pa.map_(pa.string(), pa.string())),
         }),
         "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight,
-                            "label_confidence": [0.5] * N_SYNTHETIC, "log_density_ratio": [0.1] * N_SYNTHETIC}),
+                            "label_confidence": [0.5] * N_SYNTHETIC, "log_density_ratio": [0.1] * N_SYNTHETIC, "capped_by": pa.array([None] * N_SYNTHETIC, pa.string())}),
         "attributes": pa.table({
             "attribute_set_id": ["set1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
             "cluster_id": pa.array([0], pa.int32()), "demo_ids": [[real_ids[0], real_ids[4]]],
@@ -114,8 +114,8 @@ def _parameters() -> dict[str, pa.Table]:
     i32 = pa.int32()
     certified = [
         {"label": label, "n_synthetic": 60, "n_real_fit": 150, "n_real_holdout": 50, "rule": "mmd_rule", "lambda": lam, "bandwidths": [1.0, 0.5],
-         "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "mixing_weight": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_holdout_before": 0.05, "mmd2_holdout_after": 0.02,
-         "exact_mmd2_before": 0.051, "exact_mmd2_after": None, "p_value_before": 0.005, "p_value_after": 0.2, "n_permutations": 200, "dual_value": 0.1,
+         "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "mixing_weight": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_before": 0.05, "mmd2_after": 0.02,
+         "mmd2_after_low": 0.011, "mmd2_after_high": 0.029, "mmd2_floor": None, "p_value_before": 0.005, "p_value_after": 0.2, "p_adjusted_after": 0.4, "closed_share": 0.6, "closed_share_low": 0.4, "closed_share_high": 0.8, "detectable_mmd2_after": 0.0123, "n_permutations": 200, "dual_value": 0.1,
          "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "sample_passes": 40, "seconds": 0.5, "verdict": "the weighted rows are closer"}
         for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))
     ]  # fmt: skip

@@ -14,9 +14,10 @@ from synalign_spark.pipeline.context import Context
 from synalign_spark.pipeline.stages import report
 from synalign_spark.progress import Progress
 from synalign_spark.report import measures
-from synalign_spark.report.gather import checked_downstream, gather, held_out, labels_with_holdout, shown_config, spark_fetch
+from synalign_spark.report.gather import checked_downstream, gather, labels_with_holdout, shown_config, spark_fetch
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.metrics import metric_rows
+from synalign_spark.spark.holdout import held_out
 from synalign_spark.storage import tables
 
 
@@ -179,7 +180,7 @@ def test_held_out_rows_are_those_of_the_alignment(lake, cfg):
         row.doc_id
         for row in real_side(real, None, None, cfg.align, cfg.run.seed).frame.where("split = 'holdout'").select("doc_id").collect()
     }
-    found = {row.doc_id for row in real.where(held_out(cfg)).select("doc_id").collect()}
+    found = {row.doc_id for row in real.where(held_out(cfg.run.seed, cfg.align.holdout)).select("doc_id").collect()}
     assert found == expected
     assert 20 < len(found) < 100
 

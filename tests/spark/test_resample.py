@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from synalign_spark.config.alignment import ResampleConfig
 from synalign_spark.core.sampling import resample as core
-from synalign_spark.errors import DataError
+from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.spark import resample as stage
 from synalign_spark.spark.resample import resample
 from synalign_spark.storage.tables import AUGMENTED, CORPUS, SYNTHETIC, WEIGHTS
@@ -35,7 +35,7 @@ def test_fields_of_a_row_come_along_and_real_rows_have_none(spark):
 
 def tables(spark, partitions=1, labels=LABELS):
     synthetic = [(key, f"text {key[:6]}", label, "imported", "unknown", *[None] * 8) for key, label in zip(IDS, labels, strict=True)]
-    weights = [(key, label, 0.5 * w, w, 1 / 100, None, None) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
+    weights = [(key, label, 0.5 * w, w, 1 / 100, None, None, None) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
     frames = [spark.createDataFrame(rows, t.ddl) for rows, t in ((synthetic, SYNTHETIC), (weights, WEIGHTS), (REAL, CORPUS))]
     return [frame.repartition(partitions) for frame in frames]
 
@@ -119,8 +119,32 @@ def test_copies_are_numbered_and_weights_kept(spark):
 def test_auto_draws_as_many_rows_as_were_accepted_and_topn_as_many_as_fit(spark):
     frames = tables(spark)
     assert resample(*frames, ResampleConfig(include_real=False), 0).count() == 300
-    fit = rows_of(resample(*frames, ResampleConfig(method="topn", include_real=False), 0))
-    assert {label: sum(row["label"] == label for row in fit) for label in ("cat", "dog")} == {"cat": 197, "dog": 65}
+    cfg = ResampleConfig(method="topn", include_real=False)
+    weight = np.array(IN_LABEL) * np.where(np.array(LABELS) == "cat", 0.75, 0.25)  # shares of the 60 real rows
+    ess = int(1 / np.sum(weight**2))
+    assert 60 < ess < 200
+    assert n_by_label(rows_of(resample(*frames, cfg, 0))) == core.quotas({"cat": 0.75, "dog": 0.25}, ess)
+    even = frames[1].withColumn("weight_in_label", F.when(F.col("label") == "cat", F.lit(1 / 200)).otherwise(F.lit(1 / 100)))
+    fit = rows_of(resample(frames[0], even, frames[2], cfg, 0))  # 266 effective rows: the labels have so many for their shares
+    assert n_by_label(fit) == {"cat": 200, "dog": 66}
+
+
+def n_by_label(rows):
+    return {label: sum(row["label"] == label for row in rows) for label in ("cat", "dog")}
+
+
+@pytest.mark.parametrize(("mixing_weight", "asked"), [(120.0, None), (None, None), (0.0, None), (120.0, {"cat": 0.2, "dog": 0.8})])
+def test_sample_weights_keep_the_label_shares(spark, mixing_weight, asked):
+    synthetic, weights, corpus = tables(spark)
+    birds = [(f"bird{i}", f"bird {i}", "bird", None, 6, 2.0) for i in range(20)]  # of which there are no synthetic rows
+    corpus = corpus.union(spark.createDataFrame(birds, CORPUS.ddl))
+    rows = rows_of(resample(synthetic, weights, corpus, ResampleConfig(), 0, asked, mixing_weight))
+    total = sum(row["sample_weight"] for row in rows)
+    got = {label: sum(row["sample_weight"] for row in rows if row["label"] == label) / total for label in ("cat", "dog", "bird")}
+    assert got == pytest.approx(({"bird": 0.0} | asked) if asked else {"cat": 0.45, "dog": 0.15, "bird": 0.4})
+    assert total == pytest.approx(sum(row["sample_weight"] > 0 for row in rows))
+    with pytest.raises(ConfigError, match=r"align.label_shares asks for a share of label bird \(0.5\), which has no synthetic rows"):
+        resample(synthetic, weights, corpus, ResampleConfig(), 0, {"cat": 0.5, "bird": 0.5}, mixing_weight)
 
 
 def test_what_cannot_be_drawn_is_named(spark):

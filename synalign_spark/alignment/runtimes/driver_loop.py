@@ -1,6 +1,7 @@
 """Synthetic rows that stay on the executors: one Spark job a pass (``SparkRows``)."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -8,10 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from synalign_spark.alignment.runtimes.rows import (
     DRAWN,
     WEIGHTED,
+    InGroup,
     Solved,
     drawn_batch,
     in_group_weights,
@@ -25,6 +28,7 @@ from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.solver.moments import Moments, Pass, log_weights, merge, no_rows, row_moments
 from synalign_spark.core.solver.shard import ShardRows
 from synalign_spark.core.solver.solve import Answer, Problem, solve
+from synalign_spark.core.weight_caps import CapSums, from_sums
 from synalign_spark.spark.groups import by_group
 from synalign_spark.storage.tables import WEIGHTS
 from synalign_spark.udfs.arrow import to_matrix
@@ -43,7 +47,15 @@ PARTIAL = pa.schema(
     ]
 )
 PARTIAL_DDL = "grp string, shift double, total double, squares double, rows bigint, features array<double>"
-DRAWN_DDL = "grp string, doc_id string, u_whole double, before bigint, after bigint, embedding array<float>"
+CAPS = pa.schema(
+    [("grp", pa.string()), ("free", pa.float64()), ("held", pa.float64()), ("cut", pa.int64()), ("largest", pa.float64()),
+     ("largest_base", pa.float64()), ("rows", pa.int64())]
+)  # fmt: skip
+FINAL = pa.schema(
+    [("grp", pa.string()), ("total", pa.float64()), ("squares", pa.float64()), ("largest", pa.float64()), ("rows", pa.int64()),
+     ("features", pa.list_(pa.float64()))]
+)  # fmt: skip
+DRAWN_DDL = "grp string, doc_id string, u double, u_whole double, base_weight double, weight double, embedding array<float>"
 
 
 class SparkRows:
@@ -78,6 +90,23 @@ class SparkRows:
             found[name.as_py()].append(part)
         # A fixed order, whatever order the partitions come in.
         return {name: merge(sorted(held, key=lambda part: (part.shift, part.total))) for name, held in found.items()}
+
+    def cap_sums(self, solved: Mapping[str, Solved]) -> dict[str, CapSums]:
+        job = partial(_cap_partition, features=self._features, solved=dict(solved))
+        table = self._rows.mapInArrow(job, from_arrow_schema(CAPS)).toArrow()  # a row a partition and group
+        found: dict[str, list[CapSums]] = {}
+        for row in table.to_pylist():
+            found.setdefault(row.pop("grp"), []).append(CapSums(**row))
+        return {name: CapSums.joined(parts) for name, parts in found.items()}
+
+    def moments(self, solved: Mapping[str, Solved]) -> dict[str, Moments]:
+        job = partial(_final_partition, features=self._features, solved=dict(solved))
+        table = self._rows.mapInArrow(job, from_arrow_schema(FINAL)).toArrow()  # a D-vector a partition and group
+        parts: dict[str, list[Final]] = {}
+        for name, total, squares, largest, rows, features in zip(*table.columns, strict=True):
+            part = Final(total.as_py(), squares.as_py(), largest.as_py(), rows.as_py(), features.values.to_numpy())
+            parts.setdefault(name.as_py(), []).append(part)
+        return {name: Final.joined(held).moments(solved[name].log_partition) for name, held in parts.items()}
 
     def draw(self, solved: Mapping[str, Solved]) -> pa.Table:
         job = partial(_draw_partition, features=self._features, solved=dict(solved))
@@ -114,22 +143,62 @@ def _moments_partition(batches: Iterable[pa.RecordBatch], features: FeatureMap, 
         yield pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(columns, PARTIAL, strict=True)], schema=PARTIAL)
 
 
-def _score(part: pa.RecordBatch, group: npt.NDArray[np.object_], phi: npt.NDArray[np.float32], solved: Mapping[str, Solved]
-           ) -> tuple[Float64Array, Float64Array]:  # fmt: skip
+@dataclass(frozen=True)
+class Final:
+    """Sums over rows of final weights: of w and w^2, the largest w, the rows that have any, and of w phi, (D,)."""
+
+    total: float
+    squares: float
+    largest: float
+    rows: int
+    features: Float64Array
+
+    @classmethod
+    def joined(cls, parts: list["Final"]) -> "Final":
+        """Of disjoint sets of rows, in a fixed order, whatever order the partitions come in."""
+        held = sorted(parts, key=lambda part: (part.total, part.squares, part.rows))
+        total, squares, rows = (sum(getattr(part, name) for part in held) for name in ("total", "squares", "rows"))
+        return cls(total, squares, max(part.largest for part in held), rows, np.sum([part.features for part in held], axis=0))
+
+    def moments(self, log_partition: float) -> Moments:
+        """As the certificate reads them."""
+        return from_sums(self.total, self.squares, self.largest, self.features, self.rows, log_partition)
+
+
+def _cap_partition(batches: Iterable[pa.RecordBatch], features: FeatureMap, solved: Mapping[str, Solved]) -> Iterator[pa.RecordBatch]:
+    sums: dict[str, list[CapSums]] = {}
+    for part, group, _, phi in _slices(batches, features):
+        for name, found in _score(part, group, phi, solved).cap_sums().items():
+            sums.setdefault(name, []).append(found)
+    rows = [{"grp": name, **vars(CapSums.joined(parts))} for name, parts in sorted(sums.items())]
+    yield from pa.Table.from_pylist(rows, schema=CAPS).to_batches()
+
+
+def _final_partition(batches: Iterable[pa.RecordBatch], features: FeatureMap, solved: Mapping[str, Solved]) -> Iterator[pa.RecordBatch]:
+    sums: dict[str, list[Final]] = {}
+    for part, group, _, phi in _slices(batches, features):
+        rows = _score(part, group, phi, solved)
+        for name in rows.names:
+            w, of_group = rows.final[group == name], phi[group == name].astype(np.float64)
+            found = Final(float(w.sum()), float(w @ w), float(w.max(initial=0.0)), int((w > 0).sum()), w @ of_group)
+            sums[name] = [Final.joined([*sums.get(name, []), found])]
+    listed = [{"grp": name, **vars(parts[0])} for name, parts in sorted(sums.items())]
+    yield from pa.Table.from_pylist(listed, schema=FINAL).to_batches()
+
+
+def _score(part: pa.RecordBatch, group: npt.NDArray[np.object_], phi: npt.NDArray[np.float32], solved: Mapping[str, Solved]) -> InGroup:
     log_a, log_base = np.empty(len(group)), logs(part, "base")
     for name in sorted(set(group)):
         in_group = group == name
         log_a[in_group] = log_weights(phi[in_group], log_base[in_group], solved[name].theta)
-    return in_group_weights(group, log_a, logs(part, "prior"), solved)
+    return in_group_weights(part, group, log_a, solved)
 
 
 def _weights_partition(batches: Iterable[pa.RecordBatch], features: FeatureMap, solved: Mapping[str, Solved]) -> Iterator[pa.RecordBatch]:
     for part, group, _, phi in _slices(batches, features):
-        w, q = _score(part, group, phi, solved)
-        yield pa.RecordBatch.from_arrays(weights_batch(part, group, w, q, solved), schema=WEIGHTED)
+        yield pa.RecordBatch.from_arrays(weights_batch(part, _score(part, group, phi, solved), solved), schema=WEIGHTED)
 
 
 def _draw_partition(batches: Iterable[pa.RecordBatch], features: FeatureMap, solved: Mapping[str, Solved]) -> Iterator[pa.RecordBatch]:
     for part, group, x, phi in _slices(batches, features):
-        w, q = _score(part, group, phi, solved)
-        yield pa.RecordBatch.from_arrays(drawn_batch(part, x, group, w, q, solved), schema=DRAWN)
+        yield pa.RecordBatch.from_arrays(drawn_batch(part, x, _score(part, group, phi, solved), solved), schema=DRAWN)

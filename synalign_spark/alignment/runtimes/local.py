@@ -3,27 +3,28 @@
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from synalign_spark.alignment.runtimes.rows import (
     DRAWN,
     WEIGHTED,
+    InGroup,
     Solved,
     drawn_batch,
     in_group_weights,
     in_order,
     load,
-    logs,
     release,
     weights_batch,
 )
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.solver.moments import Moments
 from synalign_spark.core.solver.shard import ShardRows
 from synalign_spark.core.solver.solve import Answer, Problem, solve
+from synalign_spark.core.weight_caps import CapSums, weighted_moments
 
-Float64Array = npt.NDArray[np.float64]
+SLICE_ROWS = 4_096  # whose features are made at a time
 
 
 class LocalRows:
@@ -49,17 +50,29 @@ class LocalRows:
             if sample is not self._shard:
                 release(sample)
 
-    def _weights(self, solved: Mapping[str, Solved]) -> tuple[Float64Array, Float64Array]:
+    def _weights(self, solved: Mapping[str, Solved]) -> InGroup:
         parts = [self._shard.log_weights(name, solved[name].theta) for name in sorted(set(self._group))]
-        return in_group_weights(self._group, np.concatenate(parts), logs(self._table, "prior"), solved)
+        return in_group_weights(self._table, self._group, np.concatenate(parts), solved)
+
+    def cap_sums(self, solved: Mapping[str, Solved]) -> dict[str, CapSums]:
+        return self._weights(solved).cap_sums()
+
+    def moments(self, solved: Mapping[str, Solved]) -> dict[str, Moments]:
+        rows = self._weights(solved)
+        found = {}
+        for name in rows.names:
+            places = np.flatnonzero(rows.group == name)
+            phi_sum = np.zeros(self._features.n_features)
+            for part in np.array_split(places, -(-len(places) // SLICE_ROWS)):
+                phi_sum += rows.final[part] @ self._features(self._x[part]).astype(np.float64)
+            found[name] = weighted_moments(rows.final[places], phi_sum, solved[name].log_partition)
+        return found
 
     def draw(self, solved: Mapping[str, Solved]) -> pa.Table:
-        w, q = self._weights(solved)
-        return pa.Table.from_arrays(drawn_batch(self._table, self._x, self._group, w, q, solved), schema=DRAWN)
+        return pa.Table.from_arrays(drawn_batch(self._table, self._x, self._weights(solved), solved), schema=DRAWN)
 
     def weights(self, solved: Mapping[str, Solved]) -> pa.Table:
-        w, q = self._weights(solved)
-        return pa.Table.from_arrays(weights_batch(self._table, self._group, w, q, solved), schema=WEIGHTED)
+        return pa.Table.from_arrays(weights_batch(self._table, self._weights(solved), solved), schema=WEIGHTED)
 
     def close(self) -> None:
         release(self._shard)

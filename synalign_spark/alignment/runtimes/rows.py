@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from synalign_spark.core.evaluation.certificate import copies_by_weight
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.solver.device_shard import DeviceShard, row_builder
+from synalign_spark.core.solver.moments import Moments
 from synalign_spark.core.solver.row_shard import RowBuilder, RowShard
 from synalign_spark.core.solver.shard import usable_threads
 from synalign_spark.core.solver.solve import Answer, Problem
+from synalign_spark.core.weight_caps import NO_CAP, CapSums, WeightCap, cut
 from synalign_spark.storage.tables import WEIGHTS
 from synalign_spark.udfs.arrow import from_matrix, to_matrix
 
@@ -24,9 +25,10 @@ DRAWN = pa.schema(
     [
         ("grp", pa.string()),
         ("doc_id", pa.string()),
+        ("u", pa.float64()),
         ("u_whole", pa.float64()),
-        ("before", pa.int64()),
-        ("after", pa.int64()),
+        ("base_weight", pa.float64()),
+        ("weight", pa.float64()),
         ("embedding", pa.list_(pa.float32())),
     ]
 )
@@ -34,13 +36,15 @@ DRAWN = pa.schema(
 
 @dataclass(frozen=True)
 class Solved:
-    """What turns a row of a group into its weight. share: of the group among the labels; draws: rows of the certificate's sample."""
+    """What turns a row of a group into its weight. share: of the group among the labels; draws: rows of the certificate's sample of it, about;
+    cap: what rows that must not gain weight leave to the others."""
 
     theta: Float64Array
     log_partition: float
     log_total: float
     share: float
     draws: float = 0.0
+    cap: WeightCap = NO_CAP
 
 
 class Rows(Protocol):
@@ -50,8 +54,16 @@ class Rows(Protocol):
         """Aligns every label."""
         ...
 
+    def cap_sums(self, solved: Mapping[str, Solved]) -> dict[str, CapSums]:
+        """What rows that must not gain weight would leave to the others, by group."""
+        ...
+
+    def moments(self, solved: Mapping[str, Solved]) -> dict[str, Moments]:
+        """Moments of the final weights of each group."""
+        ...
+
     def draw(self, solved: Mapping[str, Solved]) -> pa.Table:
-        """About ``draws`` rows a group by the weights that they came with and by weight: see DRAWN for the columns."""
+        """About ``draws`` rows a group, each once, by the mean of the weights that they came with and of their weights: see DRAWN for the columns."""
         ...
 
     def weights(self, solved: Mapping[str, Solved]) -> Any:
@@ -70,36 +82,66 @@ def logs(batch: pa.Table | pa.RecordBatch, name: str) -> Float64Array:
     return found
 
 
+@dataclass(frozen=True)
+class InGroup:
+    """Weights of rows within their group, all (n,). solved: as the solver left them; base: those that the rows came with; outlier: whether
+    a row must not gain weight; final: after the caps."""
+
+    group: npt.NDArray[np.object_]
+    solved: Float64Array
+    base: Float64Array
+    outlier: npt.NDArray[np.bool_]
+    final: Float64Array
+
+    @property
+    def names(self) -> list[str]:
+        """The groups that have rows here, sorted."""
+        return sorted(set(self.group))
+
+    @property
+    def cut(self) -> npt.NDArray[np.bool_]:
+        """Rows that a cap lowers."""
+        return cut(self.solved, self.base, self.outlier)
+
+    def cap_sums(self) -> dict[str, CapSums]:
+        """By group."""
+        masks = ((name, self.group == name) for name in self.names)
+        return {name: CapSums.of(self.solved[rows], self.base[rows], self.outlier[rows]) for name, rows in masks}
+
+
 def in_group_weights(
-    group: npt.NDArray[np.object_], log_a: Float64Array, log_q: Float64Array, solved: Mapping[str, Solved]
-) -> tuple[Float64Array, Float64Array]:
-    """Normalised weights and base weights within the group. All arrays (n,)."""
-    w, q = np.zeros(len(group)), np.zeros(len(group))
+    batch: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], log_a: Float64Array, solved: Mapping[str, Solved]
+) -> InGroup:
+    """Weights and base weights within the group. batch: with columns prior and outlier; group: (n,); log_a: (n,) log q_i + theta . phi_i."""
+    log_b, outlier = logs(batch, "prior"), np.asarray(batch.column("outlier").is_valid())
+    w, b, final = np.zeros(len(group)), np.zeros(len(group)), np.zeros(len(group))
     for name in sorted(set(group)):
-        in_group = group == name
-        w[in_group] = np.exp(log_a[in_group] - solved[name].log_partition)
-        q[in_group] = np.exp(log_q[in_group] - solved[name].log_total)
-    return w, q
+        rows = group == name
+        w[rows] = np.exp(log_a[rows] - solved[name].log_partition)
+        b[rows] = np.exp(log_b[rows] - solved[name].log_total)
+        final[rows] = solved[name].cap.apply(w[rows], b[rows], outlier[rows])
+    return InGroup(group, w, b, outlier, final)
 
 
-def weights_batch(
-    batch: pa.Table | pa.RecordBatch, group: npt.NDArray[np.object_], w: Float64Array, q: Float64Array, solved: Mapping[str, Solved]
-) -> list[pa.Array]:
+def weights_batch(batch: pa.Table | pa.RecordBatch, rows: InGroup, solved: Mapping[str, Solved]) -> list[pa.Array]:
     """Columns of WEIGHTED; ``weight`` is the weight in the group times the group's share."""
-    share = np.array([solved[name].share for name in group], dtype=np.float64)
+    share = np.array([solved[name].share for name in rows.group], dtype=np.float64)
     base_measure = [batch.column(name) for name in ("label_confidence", "log_density_ratio")]
-    return [batch.column("doc_id"), batch.column("label"), pa.array(w * share), pa.array(w), pa.array(q), *base_measure]
+    why = [reason if cut_off else None for reason, cut_off in zip(batch.column("outlier").to_pylist(), rows.cut.tolist(), strict=True)]
+    weights = [pa.array(values) for values in (rows.final * share, rows.final, rows.base)]
+    return [batch.column("doc_id"), batch.column("label"), *weights, *base_measure, pa.array(why, pa.string())]
 
 
-def drawn_batch(batch: pa.Table | pa.RecordBatch, x: npt.NDArray[np.float32], group: npt.NDArray[np.object_], w: Float64Array, q: Float64Array,
-                solved: Mapping[str, Solved]) -> list[pa.Array]:  # fmt: skip
-    """Columns of DRAWN: the rows that come at least once."""
+def drawn_batch(
+    batch: pa.Table | pa.RecordBatch, x: npt.NDArray[np.float32], rows: InGroup, solved: Mapping[str, Solved]
+) -> list[pa.Array]:
+    """Columns of DRAWN: a row is there with the probability draws * (final weight + base weight) / 2, or 1; every row decides alone, by its
+    own number."""
     u = batch.column("u").to_numpy(zero_copy_only=False)
-    draws = np.array([solved[name].draws for name in group], dtype=np.float64)
-    before, after = copies_by_weight(q, draws, u), copies_by_weight(w, draws, u)
-    kept = np.flatnonzero(before + after)
-    names = [batch.column(name).take(pa.array(kept)) for name in ("grp", "doc_id", "u_whole")]
-    return [*names, pa.array(before[kept]), pa.array(after[kept]), from_matrix(x[kept])]
+    draws = np.array([solved[name].draws for name in rows.group], dtype=np.float64)
+    kept = np.flatnonzero(u < draws * (rows.final + rows.base) / 2.0)
+    names = [batch.column(name).take(pa.array(kept)) for name in ("grp", "doc_id", "u", "u_whole")]
+    return [*names, pa.array(rows.base[kept]), pa.array(rows.final[kept]), from_matrix(x[kept])]
 
 
 def in_order(table: pa.Table) -> tuple[pa.Table, npt.NDArray[np.object_], npt.NDArray[np.float32]]:

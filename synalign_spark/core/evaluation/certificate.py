@@ -1,156 +1,194 @@
-"""What the weights achieve, checked on rows that did not shape them, and said in words.
+"""What the weights achieve, in words: first what to do with the rows and why, then the figures.
 
-The random-feature MMD is computed over all rows; here are the checks that do not rest on random
-features: the exact U-statistic of the MMD (Gretton et al. 2012, eq. 3) and its permutation test, both on
-a stated subsample of held-out real rows and of synthetic rows drawn by weight.
+Everything rests on held-out real rows, which shaped no weight: distances by :mod:`mmd`, tests by :mod:`permutation`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from synalign_spark.core.defaults import FEWEST_TEST_ROWS, TEST_LEVEL
-from synalign_spark.core.features import mixture_kernel
-
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
-
-PERMUTATIONS_AT_ONCE = 50
+from synalign_spark.core.evaluation.mmd import Comparison, Estimate
+from synalign_spark.core.evaluation.permutation import Test
 
 
 @dataclass(frozen=True)
-class Check:
-    """Exact MMD^2 of a drawn sample against real rows, its permutation p-value, and the standard errors of both.
-    rows: drawn, with copies."""
+class Checked:
+    """What samples on the driver say of a label, or of all of them.
 
-    mmd2: float
-    mmd2_error: float
-    p_value: float
-    p_value_error: float
-    rows: int
+    comparison: distances, None where too few rows are there; before, after: tests of base weights and weights, None likewise;
+    all_equal: no test, since the vectors are nearly all the same; left_out: groups that could not be compared."""
+
+    comparison: Comparison | None = None
+    before: Test | None = None
+    after: Test | None = None
+    all_equal: bool = False
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Usefulness:
+    """What the weighted rows do for models beside real rows.
+
+    gain: of accuracy over real rows alone, a share, and its standard error; None where no model was trained. mixing_weight: real rows that
+    the synthetic ones count as, None: each as one. chosen_on_these_rows: whether the rows behind the gain chose what was judged."""
+
+    gain: float | None = None
+    gain_error: float | None = None
+    mixing_weight: float | None = None
+    chosen_on_these_rows: bool = False
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a verdict is made of: MMD^2 to the held-out rows, p-values (None: no test), and the solve's state."""
+    """What a verdict is made of. adjusted: p-value of the test after weighting, corrected for ``tests`` labels; usefulness: None for a
+    single label, which gets no advice of its own."""
 
     rule: str
     lam: float
-    holdout_before: float
-    holdout_after: float
-    p_before: float | None
-    p_after: float | None
-    tested_rows: int
+    checked: Checked
     ess_share: float
     converged: bool
+    adjusted: float | None = None
+    tests: int = 1
     raised: bool = False
     confidence_exponent: float = 0.0
     density_ratio_exponent: float = 0.0
+    usefulness: Usefulness | None = None
 
+    @property
+    def unweighted(self) -> bool:
+        """Whether the rows keep the weights that they came with."""
+        return bool(np.isinf(self.lam)) and not (self.confidence_exponent or self.density_ratio_exponent)
 
-def copies_by_weight(weights: Float64Array, rows: float | Float64Array, u: Float64Array) -> npt.NDArray[np.int64]:
-    """Draws about ``rows`` rows: each row gets floor(rows * weight + u) copies.
-
-    weights: (n,) summing to 1; rows: one number, or (n,) where rows of several labels are drawn at once; u: (n,) uniform
-    in (0, 1), one a row. Every row decides alone, so the draw needs no
-    order and no total; the expected number of copies is exactly rows * weight, and no row with a weight
-    below 1 / rows comes twice."""
-    return np.floor(rows * weights + u).astype(np.int64)
-
-
-def draw_size(ess: float, most: int) -> float:
-    """Rows to draw for a test: at most half of the effective sample size, else copies of few rows are what it finds."""
-    return float(min(most, ess / 2.0))
-
-
-def compare(drawn: Float32Array, real: Float32Array, bandwidths: Sequence[float], permutations: int, seed: Sequence[int]) -> Check | None:
-    """Exact MMD^2 (unbiased U-statistic) and permutation test.
-
-    drawn: (m, d) rows drawn by weight; real: (n, d) held-out rows; seed: of the permutations.
-    Returns None where a side has fewer than 5 rows. The p-value is (1 + exceedances) / (1 + permutations)
-    (Phipson & Smyth 2010), so it is never 0 and the test keeps its level."""
-    m, n = len(drawn), len(real)
-    if min(m, n) < FEWEST_TEST_ROWS:
-        return None
-    rows = np.concatenate([drawn, real])
-    kernel = mixture_kernel(rows, rows, bandwidths)
-    kernel -= kernel.mean(dtype=np.float64).astype(np.float32)  # leaves the statistic, saves float32 digits
-    first = np.zeros(m + n, dtype=np.float32)
-    first[:m] = 1.0
-    observed = float(_u_statistics(kernel, first[:, None])[0])
-    rng = np.random.default_rng(list(seed))
-    exceed = 0
-    for start in range(0, permutations, PERMUTATIONS_AT_ONCE):
-        count = min(PERMUTATIONS_AT_ONCE, permutations - start)
-        shuffled = np.stack([rng.permutation(first) for _ in range(count)], axis=1)  # (m + n, count)
-        exceed += int((_u_statistics(kernel, shuffled) >= observed).sum())
-    p = (1 + exceed) / (1 + permutations)
-    return Check(observed, _standard_error(kernel, m), p, float(np.sqrt(p * (1 - p) / permutations)), m)
-
-
-def _standard_error(kernel: Float32Array, m: int) -> float:
-    """Of the U-statistic, from its first-order projections onto single rows (Hoeffding; van der Vaart 1998, theorem 12.6).
-
-    kernel: (N, N), the first m rows those of the first sample. Under equal distributions the projections vanish and the
-    permutation test says more."""
-    n = len(kernel) - m
-    x_x, x_y = kernel[:m, :m].sum(axis=1, dtype=np.float64), kernel[:m, m:].mean(axis=1, dtype=np.float64)
-    y_y, y_x = kernel[m:, m:].sum(axis=1, dtype=np.float64), kernel[m:, :m].mean(axis=1, dtype=np.float64)
-    own = np.diag(kernel).astype(np.float64)
-    first = (x_x - own[:m]) / (m - 1) - x_y  # (m,)
-    second = (y_y - own[m:]) / (n - 1) - y_x  # (n,)
-    return float(2.0 * np.sqrt(first.var(ddof=1) / m + second.var(ddof=1) / n))
-
-
-def _u_statistics(kernel: Float32Array, first: Float32Array) -> Float64Array:
-    """MMD^2 U-statistics of many splits of the same rows.
-
-    kernel: (N, N); first: (N, splits) of 0 and 1, 1 for the rows of the first sample. Returns (splits,)."""
-    diagonal = np.diag(kernel).astype(np.float64)  # (N,)
-    inside = first.astype(np.float64)
-    m = float(inside[:, 0].sum())
-    n = len(kernel) - m
-    sums = (kernel @ first).astype(np.float64)  # (N, splits)
-    within = np.einsum("ij,ij->j", inside, sums)
-    cross = sums.sum(axis=0) - within
-    outside = kernel.sum(dtype=np.float64) - within - 2.0 * cross
-    own = diagonal @ inside  # pairs of a row with itself do not count
-    within, outside = within - own, outside - (diagonal.sum() - own)
-    result: Float64Array = within / (m * (m - 1)) + outside / (n * (n - 1)) - 2.0 * cross / (m * n)
-    return result
+    @property
+    def told_apart(self) -> bool | None:
+        """Whether the test tells the weighted rows from real ones; None without a test."""
+        return None if self.adjusted is None else self.adjusted <= TEST_LEVEL
 
 
 def verdict(found: Findings) -> str:
     """The certificate in words."""
-    parts = []
-    if found.rule == "uniform":
-        parts.append("too few real rows to align by: base weights kept")
-    elif np.isinf(found.lam) and found.rule in ("fixed", "plain"):
-        parts.append("base weights kept, as configured")
-    elif np.isinf(found.lam) and found.rule == "ess_rule":
-        parts.append("no lambda keeps the effective sample size: the base measure alone")
-    elif np.isinf(found.lam) and (found.confidence_exponent or found.density_ratio_exponent):
-        exponents = (("label confidence", found.confidence_exponent), ("the density ratio of words", found.density_ratio_exponent))
-        means = " and ".join(name for name, exponent in exponents if exponent)
-        parts.append(f"weights by {means} alone: matching the distribution as well did not pay on validation rows")
-    elif np.isinf(found.lam):
-        parts.append("uniform could not be beaten on validation rows: base weights kept")
-    if found.p_after is None:
-        parts.append("no test: fewer than 5 held-out or drawn rows")
-    elif found.p_after > TEST_LEVEL:
-        parts.append(
-            f"the weighted rows cannot be told from the real ones at the 5% level ({found.tested_rows} rows drawn, p = {found.p_after:.3f})"
-        )
-    else:
-        parts.append(f"the weighted rows can still be told from the real ones ({found.tested_rows} rows drawn, p = {found.p_after:.3f})")
-    if not np.isinf(found.lam) and found.holdout_before > 0:
-        left = max(found.holdout_after, 0.0) / found.holdout_before
-        parts.append(f"{left:.0%} of the held-out MMD^2 is left")
-    parts.append(f"effective sample size {found.ess_share:.0%} of the rows")
+    parts = [advice(found), *_how(found), *_figures(found), f"effective sample size {found.ess_share:.0%} of the rows"]
     if not found.converged:
         parts.append("the duality gap was not reached: raise align.max_passes or lambda")
     if found.raised:
         parts.append("lambda was raised to keep the effective sample size or the largest weight within bounds")
-    return "; ".join(parts)
+    return "; ".join(part for part in parts if part)
+
+
+def advice(found: Findings) -> str:
+    """Use the rows, use them with their weights, or do not, and why; of a single label only what is known of its distribution."""
+    if found.checked.all_equal:
+        words = "the vectors of its rows are nearly all the same, so no distance or test means anything: check the embedding model and the texts"
+        return words if found.usefulness is None else f"do not use these rows yet: {words}"
+    if found.usefulness is None:
+        return _nearness(found)
+    use = "use these rows" if found.unweighted and found.usefulness.mixing_weight is None else "use these rows with sample_weight"
+    if found.usefulness.gain is not None:
+        return _by_models(found.usefulness, use)
+    closed = found.checked.comparison.closed if found.checked.comparison else None
+    if closed and closed.high < 0:
+        return f"do not use these rows before a test set of your own speaks for them: {_nearness(found)}"
+    return f"{use}: {_nearness(found)}, and no model was trained to see whether they help"
+
+
+def _by_models(useful: Usefulness, use: str) -> str:
+    """Advice where models were trained on real rows with and without the synthetic ones."""
+    gain, error = 100 * (useful.gain or 0.0), 100 * (useful.gain_error or 0.0)
+    chosen = ", chosen on these rows and so rather less on others" if useful.chosen_on_these_rows else ""
+    if useful.mixing_weight == 0:
+        return "do not use these rows: models trained on them beside the real rows were no better than on the real rows alone"
+    if gain < 0:
+        return f"do not use these rows: models trained on them beside the real rows lost {-gain:.1f} points of accuracy (+- {error:.1f})"
+    small = " if at all, for chance gives as much" if gain <= 2 * error else ""
+    return f"{use}{small}: beside the real rows models gain {gain:.1f} points of accuracy (+- {error:.1f}{chosen})"
+
+
+def _nearness(found: Findings) -> str:
+    """What the distances say, in a clause."""
+    comparison = found.checked.comparison
+    if comparison is None:
+        return f"their distance is unknown, with fewer than {FEWEST_TEST_ROWS} held-out real rows or synthetic rows of weight"
+    if comparison.closed is None:
+        differ = found.checked.before is not None and found.checked.before.p_value <= TEST_LEVEL
+        seen = "they differ from real rows, but by too little" if differ else "their distance to real rows is too small"
+        return f"before weighting already {seen} for these held-out rows to measure"
+    if found.unweighted:
+        return "they keep the weights that they came with"
+    if comparison.closed.low > 0:
+        return "the weights bring them nearer to the real rows"
+    if comparison.closed.high < 0:
+        return "the weights take them farther from the real rows"
+    return "the weights make no difference to their distance that can be measured"
+
+
+def _how(found: Findings) -> list[str]:
+    """Why the weights are as they are, where that is not by a lambda."""
+    if found.rule == "uniform":
+        return ["too few real rows to align by: base weights kept"]
+    if not np.isinf(found.lam):
+        return []
+    if found.rule in ("fixed", "plain"):
+        return ["base weights kept, as configured"]
+    if found.rule == "ess_rule":
+        return ["no lambda keeps the effective sample size: the base measure alone"]
+    if found.unweighted:
+        return ["uniform could not be beaten on validation rows: base weights kept"]
+    exponents = (("label confidence", found.confidence_exponent), ("the density ratio of words", found.density_ratio_exponent))
+    means = " and ".join(name for name, exponent in exponents if exponent)
+    return [f"weights by {means} alone: matching the distribution as well did not pay on validation rows"]
+
+
+def _figures(found: Findings) -> list[str]:
+    if found.checked.all_equal:
+        return []
+    return [*_distances(found), _test(found), *_left_out(found.checked.left_out)]
+
+
+def _distances(found: Findings) -> list[str]:
+    comparison = found.checked.comparison
+    if comparison is None:
+        return []
+    distance = f"MMD^2 to held-out real rows {_shown(comparison.before)}"
+    if not found.unweighted:
+        distance += f" before and {_shown(comparison.after)} after weighting"
+    if comparison.floor is not None:
+        distance += f"; between halves of the real rows {comparison.floor.mmd2:.4f} +- {comparison.floor.error:.4f}"
+    closed = comparison.closed
+    if closed is None:
+        return [f"{distance}: there was nothing to close that could be measured"]
+    if found.unweighted:
+        return [distance]
+    if closed.share < 0:
+        return [f"{distance}: the distance grew by {-closed.share:.0%} (95% {-closed.high:.0%} to {-closed.low:.0%})"]
+    return [f"{distance}: {closed.share:.0%} of the distance is closed (95% {closed.low:.0%} to {closed.high:.0%})"]
+
+
+def _shown(estimate: Estimate) -> str:
+    low, high = estimate.interval
+    return f"{estimate.mmd2:.4f} (95% {low:.4f} to {high:.4f})"
+
+
+def _test(found: Findings) -> str:
+    test, comparison = found.checked.after, found.checked.comparison
+    if test is None:
+        return (
+            f"no test: fewer than {FEWEST_TEST_ROWS} rows can be drawn without one coming twice, or as few are held out"
+            if comparison is not None
+            else f"no test: fewer than {FEWEST_TEST_ROWS} held-out or drawn rows"
+        )
+    corrected = f", {found.adjusted:.3f} by Holm over {found.tests} labels" if found.tests > 1 and found.adjusted is not None else ""
+    of_before = ""
+    if comparison is not None and comparison.closed is not None:
+        of_before = f", {test.detectable / comparison.before.mmd2:.0%} of the distance before weighting,"
+    finds = f"it finds a difference of {test.detectable:.4f}{of_before} in 80 of 100 cases"
+    who = "the rows" if found.unweighted else "the weighted rows"
+    told = f"{who} can still be told from real ones" if found.told_apart else f"{who} cannot be told from real ones"
+    return f"{told} by a test at the 5% level on {test.rows} of them and {test.real_rows} real rows (p = {test.p_value:.3f}{corrected}; {finds})"
+
+
+def _left_out(labels: Sequence[str]) -> list[str]:
+    """labels: those that the distances and the test do not cover."""
+    return [f"label {', '.join(labels[:10])} not compared: too few held-out rows, or one row has most of the weight"] if labels else []

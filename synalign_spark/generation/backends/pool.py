@@ -154,6 +154,12 @@ class CallPool:
                 self._history.dialect_taken = endpoint.takes(self._cfg.llm, target)
         return self._history.dialect_taken
 
+    def takes_calls(self) -> bool:
+        """Whether the endpoint takes a tiny call, now."""
+        with contextlib.suppress(EndpointError):
+            return self._target is not None and endpoint.takes(self._cfg.llm, self._target)
+        return False
+
     def _unusable(self, message: str) -> EndpointError:
         return unusable(self._cfg.llm, self._target.base_url if self._target else None, message)
 

@@ -33,6 +33,10 @@ class Pool(Protocol):
         notify: called when ``pressure`` was renewed. Raises EndpointError when the endpoint turns out to be unusable."""
         ...
 
+    def takes_calls(self) -> bool:
+        """Whether the endpoint takes a tiny call, now."""
+        ...
+
 
 class Callers(Protocol):
     """A backend: sends requests, all under one limiter, and stores answers. Used by one thread."""

@@ -35,6 +35,7 @@ TEMPLATES: dict[str, str] = {
 MAX_PROMPT_CHARS = 500_000
 LONGEST_TRIAL_S = 3.0  # of one template with example data, which takes a millisecond
 UNSAFE_FILTERS = ("safe", "escape", "e", "forceescape", "tojson", "urlize", "xmlattr")  # they mark a text as ready to print
+UNSTEADY_FILTERS = ("random",)  # another prompt at every start: no stored answer would be found again
 
 
 class _Environment(SandboxedEnvironment):
@@ -72,7 +73,7 @@ def environment(place: str) -> SandboxedEnvironment:
     found = _Environment(
         loader=loader, undefined=StrictUndefined, finalize=_printed, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
-    for name in UNSAFE_FILTERS:
+    for name in (*UNSAFE_FILTERS, *UNSTEADY_FILTERS):
         del found.filters[name]
     found.filters |= {"data": lambda text: Words(as_data(str(text))), "line": lambda text: Words(as_line(str(text)))}
     return found
@@ -154,6 +155,10 @@ def _check_names(folder: str) -> list[str]:
             close = difflib.get_close_matches(name, TEMPLATES, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(TEMPLATES)}, and parts whose name begins with {PART}"
             raise ConfigError(f"generate.prompts: nothing reads {str(path / name)!r}; {hint}")
+        if not (path / name).resolve().is_relative_to(path.resolve()):
+            raise ConfigError(
+                f"generate.prompts: {str(path / name)!r} is a link out of the folder, and would be sent; put the file itself there"
+            )
     if not names:
         raise ConfigError(f"generate.prompts: {folder!r} holds no templates; they are {', '.join(TEMPLATES)}")
     return names

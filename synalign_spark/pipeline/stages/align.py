@@ -25,7 +25,7 @@ def run(ctx: Context) -> Summary:
     ctx.lake.write(WITNESS, witness(real, corpus, clusters, centroids, synthetic, weights, found.features, found.differences))
     whole = found.certificate.where("label IS NULL").toArrow().to_pylist()[0]  # one row
     shown = (
-        "n_synthetic", "n_real_fit", "n_real_holdout", "rule", "lambda", "label_confidence_exponent", "density_ratio_exponent", "mixing_weight", "mmd2_holdout_before", "mmd2_holdout_after",
-        "p_value_before", "p_value_after", "relative_gap", "ess", "max_weight", "passes", "seconds", "verdict",
+        "n_synthetic", "n_real_fit", "n_real_holdout", "rule", "lambda", "label_confidence_exponent", "density_ratio_exponent", "mixing_weight", "mmd2_before", "mmd2_after", "closed_share",
+        "closed_share_low", "closed_share_high", "p_value_before", "p_value_after", "detectable_mmd2_after", "gain", "gain_error", "relative_gap", "ess", "max_weight", "passes", "seconds", "verdict",
     )  # fmt: skip
     return {name: whole[name] for name in shown}

@@ -12,7 +12,7 @@ from tests.bench.support.summary import REAL_ALONE
 from tests.bench.support.training import TrainingSet
 
 FINETUNED, WAYS_FINETUNED = "finetuned", (REAL_ALONE, "with_real")
-STEPS, BATCH, RATE, HEAD_RATE, WARM_UP, MOST_TOKENS = 300, 16, 5e-5, 1e-3, 0.1, 128  # as many steps for few rows as for many
+STEPS, BATCH, RATE, HEAD_RATE, WARM_UP, MOST_TOKENS = 200, 16, 5e-5, 1e-3, 0.1, 128  # as many steps for few rows as for many
 
 
 def by_finetuning(data: Stack, training: TrainingSet, test: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
@@ -58,7 +58,9 @@ def _batches(data: Stack, rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.in
 def _encoder() -> Any:
     """A fresh copy of the embedded encoder."""
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     model = SentenceTransformer(encoder_info(EmbedConfig()).location, device="cpu", local_files_only=True)
     model.max_seq_length = MOST_TOKENS
     return model
@@ -66,4 +68,4 @@ def _encoder() -> Any:
 
 def _vectors(encoder: Any, texts: list[str]) -> Any:
     """(n, d) vectors that a loss can be traced back through."""
-    return encoder(encoder.tokenize(texts))["sentence_embedding"]
+    return encoder(encoder.preprocess(texts))["sentence_embedding"]

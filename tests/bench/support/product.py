@@ -29,8 +29,8 @@ ABLATIONS: Mapping[str, Options] = {  # the product with a part left out; the na
     "ours_usual_mixing": {"mixing_weight": USUAL},
 }
 LEFT_OUT = {  # of the certificate: what the choice of the weights can be understood without
-    "bandwidths", "n_features", "n_synthetic", "n_permutations", "mmd2_fit_before", "mmd2_fit_after", "exact_mmd2_before", "exact_mmd2_after",
-    "p_value_before", "dual_value", "duality_gap", "max_weight", "seconds",
+    "bandwidths", "n_features", "n_synthetic", "n_permutations", "mmd2_fit_before", "mmd2_fit_after", "p_value_before", "p_adjusted_before",
+    "p_value_error_before", "p_value_error_after", "dual_value", "duality_gap", "max_weight", "seconds",
 }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def align(real: Corpus, synthetic: Corpus, seed: int, options: Options, labelled
         of_row["weight"].to_numpy(dtype=np.float64),
         log_weight,
         of_row["sample_weight"].to_numpy(dtype=np.float64),
-        np.broadcast_to(np.asarray(found.real_sample_weight, dtype=np.float64), (len(real),)),
+        found.real["sample_weight"].to_numpy(dtype=np.float64),
         [_plain(row) for row in found.certificate.rows],
     )
 

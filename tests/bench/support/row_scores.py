@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 import synalign_spark as sa
-from synalign_spark.core.evaluation.certificate import compare
+from synalign_spark.core.evaluation.mmd import mmd2
 from synalign_spark.core.features import median_distance
 from tests.bench.support.classifiers import CLASSIFIERS, Stack
 from tests.bench.support.corpora import Corpus, embedded
@@ -25,7 +25,7 @@ def mmd2_heldout(x: npt.NDArray[np.float32], real: npt.NDArray[np.float32], held
     """U-statistic of the MMD^2 between rows and held-out real rows; around 0 for real rows, below it by chance too.
 
     x: (n, d) unit vectors; real: those from which the RBF bandwidth is taken, their median distance. NaN for fewer than 5 rows."""
-    found = compare(x, heldout, [median_distance(real[:BANDWIDTH_ROWS])], permutations=1, seed=[0])
+    found = mmd2(x, heldout, [median_distance(real[:BANDWIDTH_ROWS])])
     return found.mmd2 if found else float("nan")
 
 

@@ -1,0 +1,94 @@
+"""Sample weights for training on real and synthetic rows together, which keep the share of every label.
+
+A model that is trained on both sides learns the label shares of what it is given, whatever they are. So each label has its wanted
+share of all weight, and within it the real rows stand to the synthetic ones as the number of real rows to the mixing weight (Ben-David
+et al. 2010, section 5, for each label): a label without synthetic rows is taught by its real rows, at the full share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from synalign_spark.core.groups import group_of, label_of
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """Rows of one label on one side. rows: their number, copies of a drawn row counted each; weight: sum of their own weights."""
+
+    rows: int
+    weight: float
+
+    @property
+    def teach(self) -> bool:
+        """Whether there is anything to learn from them."""
+        return self.rows > 0 and self.weight > 0
+
+
+NO_ROWS = LabelRows(0, 0.0)
+
+
+class ShareError(ValueError):
+    """A label that is to have a share of the weight and has no row to carry it. groups: of those labels."""
+
+    def __init__(self, groups: list[str]) -> None:
+        super().__init__(f"no row carries the share of label {', '.join(str(label_of(group) or '(none)') for group in groups[:10])}")
+        self.groups = groups
+
+
+@dataclass(frozen=True)
+class SampleWeights:
+    """By group of rows: what a real, and a synthetic, row's own weight is multiplied with to give its sample weight; 0 where it has none."""
+
+    real: Mapping[str, float]
+    synthetic: Mapping[str, float]
+
+
+def sample_weights_by_label(
+    shares: Mapping[str, float], real: Mapping[str, LabelRows], synthetic: Mapping[str, LabelRows], mixing_weight: float | None
+) -> SampleWeights:
+    """Sample weights of mean 1 over the rows that have any.
+
+    shares: wanted share of each group, of any positive sum; a group that is not named has none. real, synthetic: rows by group.
+    mixing_weight: real rows that all synthetic ones count as, of which each label has its share; None: each row counts as one.
+    Raises ShareError for a wanted share that no row can carry.
+
+    >>> real = {"=good": LabelRows(150, 150.0), "=bad": LabelRows(150, 150.0)}
+    >>> found = sample_weights_by_label({"=good": 1, "=bad": 1}, real, {"=bad": LabelRows(600, 600.0)}, 300.0)
+    >>> found.real["=good"] * 150, found.real["=bad"] * 150, found.synthetic["=bad"] * 600
+    (450.0, 225.0, 225.0)"""
+    wanted = {group: share / sum(shares.values()) for group, share in shares.items() if share > 0}
+    sides = {group: (real.get(group, NO_ROWS), synthetic.get(group, NO_ROWS)) for group in {*shares, *real, *synthetic}}
+    parts = _parts({group: sides[group] for group in wanted}, wanted, mixing_weight)
+    used = sum(rows.rows for group in parts for rows, part in zip(sides[group], parts[group], strict=True) if part)
+    factors = [
+        {group: used * wanted[group] * parts[group][side] / sides[group][side].weight if group in parts and parts[group][side] else 0.0 for group in sides}
+        for side in (0, 1)
+    ]  # fmt: skip
+    return SampleWeights(*factors)
+
+
+def wanted_shares(real: Mapping[str, LabelRows], label_shares: Mapping[str, float] | None) -> dict[str, float]:
+    """The share of each group, up to a factor: as set by label, else that of the real rows' weight."""
+    if label_shares is None:
+        return {group: rows.weight for group, rows in real.items()}
+    return {group_of(label): share for label, share in label_shares.items()}
+
+
+def _parts(
+    sides: Mapping[str, tuple[LabelRows, LabelRows]], wanted: Mapping[str, float], mixing_weight: float | None
+) -> dict[str, tuple[float, float]]:
+    """The real rows' and the synthetic rows' part of each group, which sum to 1."""
+    n_real = sum(real.rows for real, _ in sides.values() if real.teach)
+    carried = sum(wanted[group] for group, (_, synthetic) in sides.items() if synthetic.teach)
+    if mixing_weight is None:  # as many as they are, spread over all labels as over those that have some
+        mixing_weight = sum(synthetic.rows for _, synthetic in sides.values()) / carried if carried else 0.0
+    found, dead = {}, []
+    for group, (real, synthetic) in sorted(sides.items()):
+        of_real, of_synthetic = n_real * real.teach, mixing_weight * synthetic.teach
+        if not of_real + of_synthetic:
+            dead.append(group)
+            continue
+        found[group] = of_real / (of_real + of_synthetic), of_synthetic / (of_real + of_synthetic)
+    if dead:
+        raise ShareError(dead)
+    return found

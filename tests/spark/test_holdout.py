@@ -1,0 +1,18 @@
+"""The rule that holds rows out as column expressions: the rows that it holds out without Spark."""
+
+from synalign_spark.core.holdout import held_out, splits
+from synalign_spark.spark.holdout import held_out as column
+from synalign_spark.spark.holdout import held_out_by_label, split
+
+IDS = [f"row {i}" for i in range(200)]
+
+
+def test_spark_holds_the_same_rows_out(spark):
+    frame = spark.createDataFrame([(key, "odd" if i % 2 else "even") for i, key in enumerate(IDS)], "doc_id string, label string")
+    rows = {
+        row["doc_id"]: (row["held"], row["split"])
+        for row in frame.select("doc_id", column(3, 0.2).alias("held"), split(3, 0.2, 0.4).alias("split")).collect()
+    }
+    held = held_out(3, IDS, 0.2)
+    assert [rows[key] for key in IDS] == list(zip(held.tolist(), splits(3, IDS, 0.2, 0.4).tolist(), strict=True))
+    assert held_out_by_label(frame, 3, 0.2) == {"even": (100, int(held[::2].sum())), "odd": (100, int(held[1::2].sum()))}

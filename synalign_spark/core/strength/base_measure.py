@@ -4,8 +4,8 @@
 
 words and vectors are ratios of densities, p(row | real) / p(row | synthetic), by classifiers of words and of embeddings. Z_k is the mean of
 f_ik^t_k over the label's rows, so that every component has its share whatever the scale of its ratios. t_k, 1 at most, is as large as a floor
-on the effective sample size allows: where a few rows would have all the weight, a component is flattened. Averaging components beat choosing
-among them (docs/benchmarks.md): what one estimate gets wrong the other seldom gets wrong too.
+on the effective sample size allows: where a few rows would have all the weight, a component is flattened. Averaging components was as good as
+any one of them or better (docs/benchmarks.md): what one estimate gets wrong the other seldom gets wrong too.
 """
 
 from collections.abc import Mapping, Sequence

@@ -118,8 +118,7 @@ def _adjusted(checks: Sequence[Checked], place: str) -> list[float | None]:
 
 
 def _of_models(useful: Usefulness) -> dict[str, Any]:
-    chosen = None if useful.gain is None else useful.chosen_on_these_rows
-    return {"gain": useful.gain, "gain_error": useful.gain_error, "gain_chosen_on_these_rows": chosen}
+    return {"gain": useful.gain, "gain_error": useful.gain_error}
 
 
 def _numbers(

@@ -8,10 +8,10 @@ from synalign_spark.core.strength.cross_validation import MixingChoice
 
 
 def usefulness(strength: Strength) -> Usefulness:
-    """What the choice of the mixing weight knows of models trained beside real rows: a nested estimate; without one the mixing weight alone."""
+    """What the choice of the strength knows of models trained beside real rows, by a nested estimate; without one the mixing weight alone."""
     if strength.choice is None:
         return Usefulness(mixing_weight=strength.mixing_weight)
-    return Usefulness(strength.choice.gain, strength.choice.gain_error, strength.mixing_weight, chosen_on_these_rows=False)
+    return Usefulness(strength.choice.gain, strength.choice.gain_error, strength.mixing_weight)
 
 
 def strength_in_words(strength: Strength) -> list[str]:
@@ -21,13 +21,10 @@ def strength_in_words(strength: Strength) -> list[str]:
 
 def mixing_in_words(choice: MixingChoice) -> str:
     """What the rows add to real ones: a nested estimate, for the mixing weight was chosen on the same rows."""
+    by = f"by nested cross-validation on {choice.validation_rows:,} real rows, {choice.tried[0].overall:.1%} by real rows alone"
     if not choice.mixing_weight:
-        return "trained on real rows too: the synthetic rows add nothing to the real ones, their sample weight is 0"
-    alone = choice.tried[0].overall
-    return (
-        f"trained on real rows too: {choice.gain:+.1%} (standard error {choice.gain_error:.1%}) on the {alone:.1%} of real rows alone where the "
-        f"synthetic ones count as {choice.mixing_weight:,.0f} of them, by nested cross-validation on {choice.validation_rows:,} real rows"
-    )
+        return f"trained on real rows too the synthetic rows add nothing, so their sample weight is 0, {by}"
+    return f"the synthetic rows count as {choice.mixing_weight:,.0f} real ones, {by}"
 
 
 def unmatched_in_words(labels: Sequence[str]) -> list[str]:

@@ -161,6 +161,9 @@ def _to_arrow(demonstrations: Any) -> pa.Table:
     found = needed.limit(MAX_DEMONSTRATIONS + 1).toArrow() if spark else pa.Table.from_pandas(needed, preserve_index=False)
     if not 0 < found.num_rows <= MAX_DEMONSTRATIONS:
         raise DataError(f"demonstrations: must have 1 to {MAX_DEMONSTRATIONS:,} rows, got {found.num_rows:,}; give what select() returned")
+    for name in (name for name in NEEDED if name != "label"):
+        if n_nulls := found[name].null_count:
+            raise DataError(f"demonstrations: {name} is null in {n_nulls:,} of {found.num_rows:,} rows; leave these rows out, or fill it")
     try:
         return found.cast(pa.schema(types.items()))
     except pa.ArrowException as err:

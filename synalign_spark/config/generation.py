@@ -15,6 +15,7 @@ from synalign_spark.core import defaults
 Gate = Literal["form", "meta", "pii", "length", "language", "copied", "near_duplicate"]
 LABEL_MARK = "{label}"  # in generate.task
 PLACEHOLDER = r"\{(\w+)\}"  # a field in generate.text_template
+NOT_A_NAME = r"(?!\{\w+\})\{\s*(\w+)\s*(?:[.\[!:][^{}]*)?\}"  # what str.format would look into, and a name between spaces
 
 
 class FieldConfig(Section):
@@ -139,6 +140,10 @@ class GenerateConfig(Section):
             raise ValueError(
                 "pii is 'mask', but gates leaves pii out, so that nothing would be masked; add pii to gates, or set pii to 'off'"
             )
+        if self.copy_overlap == 0:
+            raise ValueError(
+                "copy_overlap is 0, and every row has at least that share of a real row; give a share above 0, or leave 'copied' out of gates"
+            )
         given = self.imported.path or self.imported.table or self.imported.package
         if self.strategy == "imported" and not given:
             raise ValueError("strategy 'imported' needs generate.imported.path or generate.imported.table")
@@ -174,6 +179,11 @@ class GenerateConfig(Section):
             return
         if not names:
             raise ValueError("text_template is set but fields is empty; name the fields that it puts together")
+        if not_names := re.search(NOT_A_NAME, self.text_template):
+            raise ValueError(
+                f"text_template {self.text_template!r} has {not_names[0]} in it, and only a field's name may stand in braces; "
+                f"write {{{not_names[1]}}} alone"
+            )
         used = re.findall(PLACEHOLDER, self.text_template)
         if not used or set(used) - set(names):
             raise ValueError(f"text_template {self.text_template!r} must hold fields in braces; the fields are {', '.join(names)}")

@@ -5,7 +5,6 @@ the order in which answers arrived, so a duplicate is always the later row of th
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,12 +13,11 @@ from synalign_spark.core.grams import unit_hashes, units, whole
 from synalign_spark.core.text import normalise
 from synalign_spark.generation.gates import copies, form, label_agreement, language, length, meta, near_duplicate, pii
 from synalign_spark.generation.gates.check import Check, Find, Label, calibrated
+from synalign_spark.generation.gates.packaging import Packaging
 from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
 from synalign_spark.generation.plan import DemonstrationSet
 
 SHOWN_CHARS = 80  # of an accepted row in the reason why another is refused
-ANNOUNCES, ENDS_A_SENTENCE = r"[:|]|[-\u2013\u2014](?=\s)", r"!|\.(?!\w)"  # after a label that stands before a row
-LONGEST_EXCLAMATION = 3  # letters of a label that is a sentence of its own as well: "No! I did not like it."
 
 
 @dataclass(frozen=True)
@@ -36,24 +34,11 @@ class Verdict:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def without_label(text: str, label: Label) -> str:
-    """The text without the label before it ("Positive: a fine film"): small models like to announce it, and a classifier
-    would learn the announcement. Only where a colon, dash, stop or exclamation mark ends the announcement.
-
-    >>> without_label("Positive review: a fine film", "positive"), without_label("No! A bore.", "no"), without_label("No: a bore.", "no")
-    ('a fine film', 'No! A bore.', 'a bore.')
-    """
-    if not label:
-        return text
-    ends = ANNOUNCES if len(label) <= LONGEST_EXCLAMATION else f"{ANNOUNCES}|{ENDS_A_SENTENCE}"
-    announced = re.match(rf"\W*(?:label\W+)?{re.escape(label)}(?:\s+{form.KINDS})?\s*(?:{ends})+\s*", text, re.IGNORECASE)
-    return text[announced.end() :] if announced else text
-
-
 class Acceptor:
-    """Says of rows, one by one, whether they are accepted, and remembers the accepted ones.
+    """Takes the packaging off the rows of an answer, says of rows, one by one, whether they are accepted, and remembers the accepted ones.
 
-    switched_off: the checks that the real rows themselves fail too often, with the share that does; notes: what else a user should know.
+    switched_off: the checks that the real rows themselves fail too often, and the packaging that they wear, with the share that does;
+    notes: what else a user should know; packaging: what takes it off.
 
     >>> Acceptor(GenerateConfig(min_chars=10), [None], RealProfile.of([])).check("Too short").reason
     'too_short'
@@ -64,11 +49,16 @@ class Acceptor:
         self._cfg, self._real = cfg, real
         self._gates = frozenset(cfg.gates)
         self.notes: list[str] = []
-        found = calibrated(self._checks(labels), real.rows[:CALIBRATION_ROWS])
-        self._first, self.switched_off = found.first, dict(found.switched_off)
+        rows = real.rows[:CALIBRATION_ROWS]
+        found, self.packaging = calibrated(self._checks(labels), rows), Packaging(labels, rows)
+        self._first, self.switched_off = found.first, {**found.switched_off, **self.packaging.switched_off}
         self.notes += [
             f"a check of generate.gates is off: {share:.1%} of the real rows fail {check!r}"
             for check, share in sorted(found.switched_off.items())
+        ]
+        self.notes += [
+            f"what is taken off a row elsewhere is left on it: {share:.1%} of the real rows wear {kind!r}"
+            for kind, share in sorted(self.packaging.switched_off.items())
         ]
         self._disagrees = self._agreement()
         self._masks = pii.GATE in self._gates and cfg.pii == "mask"
@@ -107,9 +97,23 @@ class Acceptor:
             )
         return found
 
+    def unpacked(self, rows: Sequence[str], label: Label = None) -> list[str]:
+        """The rows of one answer in their normal form, without what the model put round them.
+
+        >>> Acceptor(GenerateConfig(), ["good"], RealProfile.of([])).unpacked(["- Good: a fine film", "- \\"a warm one\\""], "good")
+        ['a fine film', 'a warm one']
+        """
+        return self.packaging.off([normalise(raw) for raw in rows], label)
+
+    def unpacked_parts(self, values: Sequence[str]) -> list[str]:
+        """One part of the rows of an answer, as ``unpacked``, but for line ends where nothing is taken off; a part that would be empty stays."""
+        plain = [normalise(value) for value in values]
+        left = self.packaging.off(plain, None)
+        return [new if new not in ("", old) else value for value, old, new in zip(values, plain, left, strict=True)]
+
     def check(self, raw: str, label: Label = None) -> Verdict:
-        """The verdict on one row of a label. Does not remember it: see ``accept``."""
-        cfg, text = self._cfg, without_label(normalise(raw), label)
+        """The verdict on one row of a label, as ``unpacked`` leaves it. Does not remember it: see ``accept``."""
+        cfg, text = self._cfg, normalise(raw)
         if self._masks:
             text = pii.masked(text)
         if not any(char.isalpha() for char in text):

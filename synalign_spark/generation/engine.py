@@ -19,6 +19,7 @@ from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import Answer
+from synalign_spark.generation.candidates import Candidate, candidates
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHealth, describe
 from synalign_spark.generation.ledger import read_ledger
@@ -207,20 +208,22 @@ class _Run:
         if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
             self.rows.add_attribute_set(slot.attribute_set)
         before = self.rows.accepted[request.label] + self.rows.refused["surplus"]
-        for index, raw in enumerate(parsed.rows):
-            self._take_row(slot, index, raw, parsed.fields[index] if parsed.fields else None)
+        for bad in parsed.bad:
+            self.rows.add_refusal(request, bad.place, bad.text, REFUSAL_REASONS["unparsable"], bad.words)
+        for candidate in candidates(parsed, self.acceptor, request.label, self.cfg.text_template):
+            self._take_row(slot, candidate)
         self.planner.taken(slot.demonstration_set, self.rows.accepted[request.label] + self.rows.refused["surplus"] - before)
 
-    def _take_row(self, slot: Slot, index: int, raw: str, fields: dict[str, str] | None) -> None:
-        request = slot.request
-        verdict = self.acceptor.check(raw, request.label)
+    def _take_row(self, slot: Slot, found: Candidate) -> None:
+        request, fields = slot.request, found.fields
+        verdict = self.acceptor.check(found.text, request.label)
         if verdict.reason is None and self.rows.accepted[request.label] >= self.quotas[request.label]:
             verdict = replace(verdict, reason="surplus", detail="the label had its rows already")
         if verdict.reason:
-            self.rows.add_refusal(request, index, verdict.text, verdict.reason, verdict.detail)
+            self.rows.add_refusal(request, found.place, verdict.text, verdict.reason, verdict.detail)
         else:
             self.acceptor.accept(verdict, slot.demonstration_set)
-            self.rows.add_accepted(slot, index, verdict, None if fields is None else self.acceptor.parts(fields))
+            self.rows.add_accepted(slot, found.place, verdict, None if fields is None else self.acceptor.parts(fields))
 
     def _recheck(self) -> None:
         """At the end of a wave: takes back rows that only a pass over the corpus shows to be copies."""
@@ -282,6 +285,7 @@ class _Run:
             "refused": dict(sorted(self.rows.refused.items())),
             "checks_off": dict(sorted(self.acceptor.switched_off.items())),
             "gate_notes": self.acceptor.notes,
+            "packaging_taken_off": dict(sorted(self.acceptor.packaging.taken_off.items())),
             "calls": dict(sorted(self.rows.statuses.items())),
             "reasks": sum(call["reask_of"] is not None for call in calls),
             "reasks_usable": sum(call["reask_of"] is not None and call["status"] == "ok" for call in calls),

@@ -4,25 +4,24 @@ Rows that stood complete before an answer was cut are given up too: keeping them
 of them cannot be told from a half one in every case. Lines of a continued list are whole once another begins.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from synalign_spark.config.generation import PLACEHOLDER
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.prompts import Prompt
-from synalign_spark.generation.reading import COMPLETE, FILTERED, Parsed, as_cut, filtered, load, storable
+from synalign_spark.generation.reading import COMPLETE, FILTERED, BadRow, Parsed, as_cut, filtered, load, storable
 
-NUMBER = re.compile(r"^\s*([0-9]{1,3})[.)]\s+")
 ROW_KEYS = ("text", "row", "content", "sentence", "value")
-LIST_MARK = re.compile(r"^(?:[-*\u2022\u2013]|[0-9]{1,3}[.)])(?:\s+|$)")
-
-
-class _Rows(BaseModel):
-    model_config = ConfigDict(strict=True)
-    rows: list[str] = Field(min_length=1)
+NUMBER = re.compile(r"(?:row|text|item)?[ _]?([0-9]{1,6})", re.IGNORECASE)
+DASH = re.compile(r"^-(?:\s+|$)")  # of the list in the prompts for models that continue text
+SHOWN_CHARS = 500  # of what is no row
+JSON_NAMES = {int: "a number", float: "a number", bool: "true or false", dict: "an object", list: "a list", NoneType: "null", str: "a text"}
 
 
 _SCALAR: TypeAdapter[str | int | float | bool] = TypeAdapter(str | int | float | bool)
@@ -41,7 +40,7 @@ def parse_answer(prompt: Prompt, answer: Answer, n_rows: int, fields: Sequence[s
 
 
 def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refusal: str | None = None) -> Parsed:
-    """The texts of a step-2 answer, in their order, at most ``n_rows`` of them.
+    """The texts of a step-2 answer, in their order, at most ``n_rows`` of them; what stands among them and is no text is told.
 
     >>> parse_rows('Here you are: {"rows": ["a fine film", "a dull one"]}', "stop", 5).rows
     ('a fine film', 'a dull one')
@@ -51,14 +50,16 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
     data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
-    items = data.get("rows", next(iter(data.values()), None) if len(data) == 1 else None) if isinstance(data, dict) else data
-    if isinstance(items, list):
-        items = [_text_of(item) for item in items]
-    try:
-        rows = _Rows.model_validate({"rows": items}).rows
-    except ValidationError as err:
-        return Parsed("unparsable", f"expected {{'rows': [strings]}}: {_first_error(err)}")
-    return Parsed("ok", rows=_without_numbers(rows[:n_rows]))
+    items = _listed(data)
+    if isinstance(items, dict):
+        items = _listed(items.get("rows", next(iter(items.values())) if len(items) == 1 else None))
+    if not isinstance(items, list) or not items:
+        return Parsed("unparsable", f"expected {{'rows': [strings]}}, got {_shown(data)}")
+    found = [_text_of(item) for item in items[:n_rows]]
+    bad = tuple(BadRow(place, _shown(item), f"{_named(item)}, not a text") for place, item in enumerate(found) if not isinstance(item, str))
+    if len(bad) == len(found):
+        return Parsed("unparsable", f"expected {{'rows': [strings]}}: row {bad[0].place} is {bad[0].words}")
+    return Parsed("ok", rows=tuple(item for item in found if isinstance(item, str)), bad=bad)
 
 
 def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple[str, ...], refusal: str | None = None) -> Parsed:
@@ -88,7 +89,7 @@ def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple
 def parse_continuation(
     answer: str | None, finish_reason: str | None, n_rows: int, stop: tuple[str, ...] = (), refusal: str | None = None
 ) -> Parsed:
-    """The rows of a continued list: its lines up to the first stop mark, at most ``n_rows`` of them, without their list marks.
+    """The rows of a continued list: its lines up to the first stop mark, at most ``n_rows`` of them, without the list's dashes.
 
     A line is whole once another begins or the answer has ended by itself; the last line of an answer that was cut is no row.
 
@@ -108,18 +109,29 @@ def parse_continuation(
         text, cut = before, cut and not found
     lines = text.split("\n")
     whole = lines[:-1] if cut else lines
-    rows = tuple(row for row in (LIST_MARK.sub("", line.strip(), count=1).strip() for line in whole) if row)
+    rows = tuple(row for row in (DASH.sub("", line.strip(), count=1).strip() for line in whole) if row)
     if rows:
         return Parsed("ok", rows=rows[:n_rows])
     return as_cut(finish_reason) if cut and text.strip() else Parsed("unparsable", "nothing was written")
 
 
-def _without_numbers(rows: list[str]) -> tuple[str, ...]:
-    """The rows without the list numbers that small models put before all of them (1., 2., ...): else equal rows look different."""
-    numbers = [NUMBER.match(row) for row in rows]
-    if len(rows) > 1 and all(found and int(found[1]) == place for place, found in enumerate(numbers, 1)):
-        return tuple(NUMBER.sub("", row, count=1) for row in rows)
-    return tuple(rows)
+def _listed(data: Any) -> Any:
+    """A map of numbers to rows is the list of them, in the order of the numbers; anything else stays as it is.
+
+    >>> _listed({"1": "a fine film", "0": "a dull one"})
+    ['a dull one', 'a fine film']
+    """
+    if isinstance(data, dict) and data and all(NUMBER.fullmatch(str(key)) for key in data):
+        return [data[key] for key in sorted(data, key=lambda key: int(NUMBER.fullmatch(str(key))[1]))]  # type: ignore[index]
+    return data
+
+
+def _named(item: Any) -> str:
+    return JSON_NAMES.get(type(item), type(item).__name__)
+
+
+def _shown(item: Any) -> str:
+    return json.dumps(item, ensure_ascii=False, default=str)[:SHOWN_CHARS]
 
 
 def _text_of(item: Any) -> Any:
@@ -143,12 +155,6 @@ def _plain_key(key: Any) -> str:
     return " ".join(str(key).casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _first_error(err: ValidationError) -> str:
-    first = err.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}"
-
-
 def parse_objects(
     answer: str | None,
     finish_reason: str | None,
@@ -160,8 +166,8 @@ def parse_objects(
 ) -> Parsed:
     """The rows of a step-2 answer where each is an object of texts, at most ``n_rows`` of them: their texts and their fields.
 
-    names: of the fields, all of which a row must have, none of them empty; others are left out. template: how a text is made of
-    them, ``{name}`` for each; None puts them under each other. A field that holds braces is not looked into.
+    names: of the fields, all of which a row must have, none of them empty, else it is told as none; others are left out. template:
+    as in :func:`text_of`.
 
     >>> found = parse_objects('{"rows": [{"Title": "Trains", "body": "They run {title}."}]}', "stop", 5, names=["title", "body"])
     >>> found.rows, found.fields
@@ -170,24 +176,37 @@ def parse_objects(
     data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
-    items = data.get("rows", [data]) if isinstance(data, dict) else data
+    inside = data.get("rows", data) if isinstance(data, dict) else data
+    items = _listed(inside)
+    if isinstance(inside, dict) and not (isinstance(items, list) and any(isinstance(item, dict) for item in items)):
+        items = [inside]  # one row, whose fields may have numbers in their names
     if not isinstance(items, list) or not items:
-        return Parsed("unparsable", f"expected {{'rows': [objects]}}, got {type(items).__name__}")
-    found = []
+        return Parsed("unparsable", f"expected {{'rows': [objects]}}, got {_shown(data)}")
+    found: list[dict[str, str]] = []
+    bad: list[BadRow] = []
     for place, item in enumerate(items[:n_rows]):
         given = {_plain_key(key): _field_of(value) for key, value in item.items()} if isinstance(item, dict) else {}
         row = {name: given.get(_plain_key(name), "") for name in names}
         if missing := [name for name, value in row.items() if not value]:
-            return Parsed("unparsable", f"rows.{place}: lacks {', '.join(missing)}")
-        found.append(row)
-    whole = template or "\n".join(f"{{{name}}}" for name in names)
-    return Parsed("ok", rows=tuple(_filled(whole, row) for row in found), fields=tuple(found))
+            bad.append(BadRow(place, _shown(item), f"lacks {', '.join(missing)}"))
+        else:
+            found.append(row)
+    if not found:
+        return Parsed("unparsable", f"rows.{bad[0].place}: {bad[0].words}")
+    return Parsed("ok", rows=tuple(text_of(row, template) for row in found), fields=tuple(found), bad=tuple(bad))
 
 
-def _filled(template: str, fields: dict[str, str]) -> str:
-    return re.sub(PLACEHOLDER, lambda mark: fields[mark[1]], template)
+def text_of(fields: Mapping[str, str], template: str | None) -> str:
+    """The text of a row of fields. template: ``{name}`` for each; None puts them under each other. A field that holds braces is not
+    looked into.
+
+    >>> text_of({"title": "Trains", "body": "They run {title}."}, "{title}: {body}")
+    'Trains: They run {title}.'
+    """
+    whole = template or "\n".join(f"{{{name}}}" for name in fields)
+    return re.sub(PLACEHOLDER, lambda mark: fields.get(mark[1], mark[0]), whole)
 
 
 def _field_of(value: Any) -> str:
     """A text as it is, line ends and all; anything else as the value of an attribute."""
-    return storable(value.strip()) if isinstance(value, str) else _value_of(value)
+    return value.strip() if isinstance(value, str) else _value_of(value)

@@ -24,16 +24,36 @@ REASONING_ENDS = re.compile(
 
 
 @dataclass(frozen=True)
+class BadRow:
+    """A row of a sound answer that is none. place: in the answer; text: what stands there; words: what is wrong with it."""
+
+    place: int
+    text: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Parsed:
     """status: ok, refused, truncated or unparsable. Exactly one of ``rows`` and ``attributes`` is filled when ok.
 
-    fields: of each of ``rows`` its parts by name, where rows have parts."""
+    fields: of each of ``rows`` its parts by name, where rows have parts; bad: what stood among the rows and is no row."""
 
     status: str
     detail: str | None = None
     rows: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     fields: tuple[dict[str, str], ...] = ()
+    bad: tuple[BadRow, ...] = ()
+
+    @property
+    def places(self) -> list[int]:
+        """The place in the answer of each of ``rows``.
+
+        >>> Parsed("ok", rows=("a", "b"), bad=(BadRow(1, "null", "null, not a text"),)).places
+        [0, 2]
+        """
+        taken = {bad.place for bad in self.bad}
+        return [place for place in range(len(self.rows) + len(self.bad)) if place not in taken]
 
 
 def storable(text: str) -> str:

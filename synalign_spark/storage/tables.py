@@ -151,7 +151,7 @@ REFUSALS = Table(
             "reason",
             "string",
             "empty, too_short, too_long, duplicate; a gate: form, meta, pii, length, language, copied, near_duplicate, label_agreement; "
-            "surplus (its label is full); of the answer: truncated, unparsable, content_filter",
+            "surplus (its label is full); unparsable (no text, or a field is lacking); of the whole answer: truncated, unparsable, content_filter",
         ),
         Column("detail", "string", "what exactly was wrong", nullable=True),
     ),
@@ -259,7 +259,6 @@ CERTIFICATE = Table(
         Column("n_permutations", "int", "permutations behind each p-value", nullable=True),
         Column("gain", "double", "accuracy of models trained beside real rows minus that on real rows alone; null where none was trained, and of a label", nullable=True),
         Column("gain_error", "double", "its standard error, at most", nullable=True),
-        Column("gain_chosen_on_these_rows", "boolean", "whether the rows that measured the gain also chose weights or mixing weight", nullable=True),
         Column("mmd2_fit_before", "double", "the solver's own figure: plug-in MMD^2 to the rows that shaped the weights, random features, weights as they came"),
         Column("mmd2_fit_after", "double", "the same, weighted; both have in them that a few rows are no distribution"),
         Column("dual_value", "double", "dual objective at the solution"),

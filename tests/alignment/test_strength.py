@@ -97,7 +97,8 @@ def test_rows_with_wrong_labels_lose_their_weight_and_every_figure_is_told(valid
     beside = [row for row in trace if row["kind"] == "mixing_weight"]
     assert [row["mixing_weight"] for row in beside] == pytest.approx([0.0, 40.0, 400 / 3, 400.0])  # no more than there are rows
     assert [row["mixing_weight"] for row in beside if row["chosen"]] == [whole["mixing_weight"]]
-    assert "trained on real rows too: " in whole["verdict"]
+    assert "by nested cross-validation on" in whole["verdict"]
+    assert (whole["mixing_weight"] == 0) == whole["verdict"].startswith("do not use these rows")
 
 
 def test_partitions_change_no_choice_and_no_weight(spark, validated):
@@ -144,7 +145,7 @@ def test_rows_of_another_world_get_the_sample_weight_zero():
     turned = [(row[0], NAMES[row[1] == "bad"], *row[2:]) for row in rows_of("fake", 400)]
     _, certificate, _, _ = run(REAL[:200], turned, label_confidence=0.0, density_ratio=0.0, embedding_ratio=0.0)
     assert certificate[None]["mixing_weight"] == 0.0
-    assert "add nothing to the real ones, their sample weight is 0" in certificate[None]["verdict"]
+    assert "add nothing, so their sample weight is 0" in certificate[None]["verdict"]
 
 
 def test_exponents_and_floor_as_given():
@@ -311,11 +312,8 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
 @pytest.mark.parametrize(
     ("mixing_weight", "words"),
     [
-        (0.0, "real rows too: the synthetic rows add nothing to the real ones"),
-        (
-            500.0,
-            "+2.0% (standard error 0.7%) on the 80.0% of real rows alone where the synthetic ones count as 500 of them, by nested cross-validation",
-        ),
+        (0.0, "trained on real rows too the synthetic rows add nothing, so their sample weight is 0"),
+        (500.0, "the synthetic rows count as 500 real ones, by nested cross-validation on 1,000 real rows, 80.0% by real rows alone"),
     ],
 )
 def test_the_verdict_tells_what_the_rows_add_to_real_ones(mixing_weight, words):

@@ -165,6 +165,10 @@ def test_demonstrations_that_cannot_be_used(demonstrations):
         generate(demonstrations.iloc[:0], **arguments)
     with pytest.raises(DataError, match="must be a pandas or a Spark DataFrame, got builtins.list"):
         generate([], **arguments)
+    with pytest.raises(DataError, match="demonstrations: text is null in 1 of 3 rows; leave these rows out, or fill it"):
+        generate(demonstrations.assign(text=["a film", None, "another"]), **arguments)
+    with pytest.raises(DataError, match="set_rank is null in 2 of 3 rows"):
+        generate(demonstrations.assign(set_rank=[0, None, float("nan")]), **arguments)
     with pytest.raises(DataError, match="another type"):
         generate(demonstrations.assign(set_rank="first"), **arguments)
 

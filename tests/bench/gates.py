@@ -2,7 +2,8 @@
 
     python tests/bench/gates.py [--quick] [--sets sst2-sentences,agnews-llama] [--rows 20000]
 
-Of each set, in percent of its rows, before calibration: the checks of every gate that looks at one row alone; ``copied`` (real sets), of the rows of one
+Of each set, in percent of its rows, after calibration on its real rows (``off``: the checks and the packaging that this switches off): the checks of
+every gate that looks at one row alone; ``unpacked``, rows from which packaging is taken, as answers of five; ``copied`` (real sets), of the rows of one
 half those of which 60 % of the n-grams stand in one row of the other half, halves by a hash of the text; ``near_duplicate``, among the first
 10,000 rows in the order of the hashes. The sets lie under the folder that SYNALIGN_DATA names, but for Rotten Tomatoes, which is the
 quickstart's. The last line is one JSON object. ``--quick``: 2,000 rows of two sets.
@@ -18,13 +19,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script's own folder is on the path, the project's is not
 
 from synalign_spark.config import GenerateConfig, SourceConfig
 from synalign_spark.core.copy_index import CopyIndex
 from synalign_spark.generation.gates import copies, form, language, length, meta, near_duplicate, pii
-from synalign_spark.generation.gates.check import Check
+from synalign_spark.generation.gates.check import Check, calibrated
+from synalign_spark.generation.gates.packaging import Packaging
+from synalign_spark.generation.gates.profile import CALIBRATION_ROWS
 from synalign_spark.spark.source_files import source_path
 from tests.bench.support.corpora import data_folder
 
@@ -50,6 +54,7 @@ SOURCES: Mapping[str, str] = {  # of a written set: the real rows whose lengths 
     "agnews-llama": "agnews", "imdb-gpt35": "imdb", "imdb-vicuna": "imdb", "imdb-flan-t5": "imdb", "sst2-ctrl": "sst2-sentences", "sst2-gpt35": "sst2-sentences",
 }  # fmt: skip
 LANGUAGE_ROWS, NEAR_DUPLICATE_ROWS = 4_000, 10_000
+ROWS_AN_ANSWER = 5
 QUICK = (["rotten-tomatoes", "sst2-gpt35"], 2_000)
 
 
@@ -69,12 +74,28 @@ def _all_rows(name: str) -> Iterator[Row]:
             yield " ".join(str(row["text"]).split()), str(row["label"])
 
 
-def refused(rows: Sequence[Row], real: Sequence[Row]) -> dict[str, float]:
-    """Percent of the rows that each gate refuses that looks at one row alone. real: rows of the corpus."""
+def refused(rows: Sequence[Row], real: Sequence[Row]) -> dict[str, Any]:
+    """Percent of the rows that each gate refuses that looks at one row alone, and of those that are changed. real: rows of the corpus."""
     labels = sorted({label for _, label in real})
-    checks = [*form.checks(labels), *meta.checks(), *pii.checks(), *length.checks(real)]
-    found = dict.fromkeys((form.GATE, meta.GATE, pii.GATE, length.GATE), 0.0) | _share(rows, checks)
-    return found | {language.GATE: 0.0} | _share(rows[:LANGUAGE_ROWS], language.checks("English"))
+    known = real[:CALIBRATION_ROWS]
+    checks = calibrated([*form.checks(labels), *meta.checks(), *pii.checks(), *length.checks(real)], known)
+    packaging = Packaging(labels, known)
+    answers = _answers(rows)
+    left = [(text, label) for label, texts in answers for text in packaging.off(texts, label)]
+    changed = sum(before != after for before, (after, _) in zip((text for _, texts in answers for text in texts), left, strict=True))
+    found = dict.fromkeys((form.GATE, meta.GATE, pii.GATE, length.GATE), 0.0) | _share(left, checks.active)
+    found |= {"unpacked": round(100 * changed / len(rows), 2), language.GATE: 0.0} | _share(
+        rows[:LANGUAGE_ROWS], language.checks("English")
+    )
+    return {**found, "off": {**checks.switched_off, **packaging.switched_off}}
+
+
+def _answers(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """(label, texts) of answers of five rows of one label."""
+    by_label: dict[str, list[str]] = {}
+    for text, label in rows:
+        by_label.setdefault(label, []).append(text)
+    return [(label, texts[i : i + ROWS_AN_ANSWER]) for label, texts in by_label.items() for i in range(0, len(texts), ROWS_AN_ANSWER)]
 
 
 def _share(rows: Sequence[Row], checks: Sequence[Check]) -> dict[str, float]:
@@ -100,11 +121,11 @@ def near_duplicates(rows: Sequence[Row]) -> float:
     return round(100 * found / max(len(rows), 1), 2)
 
 
-def measured(name: str, most: int) -> dict[str, float]:
+def measured(name: str, most: int) -> dict[str, Any]:
     """The figures of one set."""
     started, rows = time.process_time(), rows_of(name, most)
     real = rows if name not in WRITTEN else rows_of(SOURCES[name], most)
-    figures = {"rows": float(len(rows)), **refused(rows, real)}
+    figures: dict[str, Any] = {"rows": len(rows), **refused(rows, real)}
     if name not in WRITTEN:
         figures[copies.GATE] = copied(rows)
     figures[near_duplicate.GATE] = near_duplicates(rows[:NEAR_DUPLICATE_ROWS])
@@ -121,7 +142,7 @@ def main() -> None:
     names, most = QUICK if given.quick else (given.sets.split(",") if given.sets else known, given.rows)
     if strange := [name for name in names if name not in known]:
         parser.error(f"--sets: {', '.join(strange)} is not known; choose from {', '.join(known)}")
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name in names:
         try:
             figures[name] = measured(name, most)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.generation.acceptance import Acceptor, without_label
+from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.storage.tables import REFUSALS
 
@@ -46,7 +46,13 @@ def test_verdicts(text, reason):
     [
         ("Positive: a fine film", "a fine film"),
         ("positive review: A fine film.", "A fine film."),
-        ("[Label: POSITIVE] - not an announcement", "[Label: POSITIVE] - not an announcement"),
+        ("[Label: POSITIVE] - a fine film", "a fine film"),
+        ("**Positive review 2:** a fine film", "a fine film"),
+        ("a fine film. [Label: positive]", "a fine film."),
+        ("a fine film | Positive", "a fine film"),
+        ("a fine film (positive).", "a fine film"),
+        ("a fine film. Sentiment: positive", "a fine film."),
+        ("what i liked is positive", "what i liked is positive"),
         ("Positive! The film has a story.", "The film has a story."),
         ("POSITIVE \u2013 a fine film", "a fine film"),
         ("Positive-minded people will like it.", "Positive-minded people will like it."),
@@ -58,12 +64,13 @@ def test_verdicts(text, reason):
     ],
 )
 def test_an_announced_label_is_no_part_of_the_text(text, left):
-    assert without_label(text, "positive") == left
-    assert without_label(text, None) == text
+    assert acceptor().unpacked([text], "positive") == [left]
+    assert acceptor(labels=[None]).unpacked(["Positively: a film."], None) == ["Positively: a film."]
 
 
 def test_a_row_that_is_only_its_label_is_empty():
-    assert acceptor(min_chars=1).check("Positive Review:", label="positive").reason == "empty"
+    row = acceptor(min_chars=1)
+    assert row.check(*row.unpacked(["Positive Review:"], "positive"), label="positive").reason == "empty"
 
 
 def test_duplicates_but_for_case_and_punctuation():
@@ -84,8 +91,9 @@ def test_symbols_tell_rows_apart(one, other):
     assert seen.check(one + "!").reason == "duplicate"
 
 
-def test_overlap_of_zero_never_refuses():
-    assert acceptor(SHOWN, copy_overlap=0.0).check("one two three four five six seven eight").reason is None
+def test_an_overlap_that_every_row_has_is_refused():
+    with pytest.raises(ValueError, match="copy_overlap is 0, and every row has at least that share.*leave 'copied' out of gates"):
+        GenerateConfig(copy_overlap=0.0)
 
 
 def test_without_gates_only_empty_rows_the_users_limits_and_the_very_same_text_are_refused():
@@ -159,11 +167,13 @@ def test_rows_that_only_a_pass_over_the_corpus_shows_to_be_copies_are_taken_back
     assert scanned.passes == 1
 
 
-@given(st.lists(st.text(max_size=60) | st.text(alphabet="ab _.:{}[]\"'1@+-", max_size=40), max_size=6))
+@given(st.lists(st.text(max_size=60) | st.text(alphabet="ab _.:{}[]\"'1@+-()*#<>/good", max_size=40), max_size=6))
 def test_any_text_gets_a_verdict_of_the_contract_and_no_accepted_row_is_accepted_again(texts):
     codes = next(column.doc for column in REFUSALS.columns if column.name == "reason")
     judge = Acceptor(GenerateConfig(min_chars=1, pii="mask"), ["good"], RealProfile.of([("a real row of some words that is here", "good")]))
     for text in texts:
+        (plain,) = judge.unpacked([text], "good")
+        assert judge.unpacked([plain], "good") == [plain]
         verdict = judge.check(text, "good")
         assert judge.check(text, "good") == verdict
         assert verdict.reason is None or verdict.reason in codes

@@ -203,12 +203,56 @@ def test_a_prompt_beyond_the_context_is_a_row_and_the_run_goes_on(run):
     "extra", [{}, {"fields": [{"name": "title", "description": "a title"}, {"name": "body", "description": "a text"}]}]
 )
 def test_half_a_character_in_an_answer_ends_no_run(extra, run, monkeypatch):
-    """JSON can carry half a surrogate pair, and neither a prompt nor a table can."""
-    monkeypatch.setattr(loopback_server, "write_text", lambda rng, n=12: f"{write_text(rng, n)} \ud83d x")
+    """JSON can carry half a surrogate pair, and neither a prompt nor a table can: attributes are repaired, rows of text refused."""
+    monkeypatch.setattr(loopback_server, "write_text", lambda rng, n=12: write_text(rng, n) + rng.choice(["", " \ud83d x"]))
     with loopback() as server:
         result = run(server, strategy="synalign", **extra)
     assert result.summary["accepted"] == 24
     assert statuses(result) == {"ok"}
     values = [value for row in result.attributes.to_pylist() for _, value in row["attributes"]]
-    assert values
-    assert all(value.endswith("? x") for value in values)
+    assert any(value.endswith("? x") for value in values)
+    texts = result.synthetic["text"].to_pylist()
+    assert not any("\ufffd" in text or "? x" in text for text in texts)
+    assert "the character U+FFFD" in {row["detail"] for row in result.refusals.to_pylist()}
+
+
+def test_a_model_that_numbers_its_rows_gives_clean_ones(run, monkeypatch):
+    """Whatever the numbers are, and from the first answer on: none is refused for them."""
+    monkeypatch.setattr(loopback_server, "write_text", lambda rng, n=12: f"{rng.randint(1, 5)}. {write_text(rng, n)}")
+    with loopback() as server:
+        result = run(server)
+    assert result.summary["accepted"] == 24
+    assert "form" not in result.summary["refused"]
+    assert result.summary["packaging_taken_off"]["list_number"] >= 24
+    assert not any(text[0].isdigit() for text in result.synthetic["text"].to_pylist())
+
+
+FIELDS = [{"name": "title", "description": "a title"}, {"name": "body", "description": "a text"}]
+
+
+@pytest.mark.parametrize(("extra", "words"), [({}, "null, not a text"), ({"fields": FIELDS}, "lacks body")])
+def test_one_bad_row_an_answer_costs_that_row_alone(extra, words, run, monkeypatch):
+    def spoilt(schema, rng, fill=loopback_server.fill):
+        found = fill(schema, rng)
+        if schema["type"] == "array":
+            found[1] = found[1] | {"body": None} if isinstance(found[1], dict) else None
+        return found
+
+    monkeypatch.setattr(loopback_server, "fill", spoilt)
+    with loopback() as server:
+        result = run(server, target_rows=120, **extra)
+    assert (result.summary["accepted"], result.summary["labels_given_up"], result.summary["reasks"]) == (120, {}, 0)
+    assert statuses(result) == {"ok"}
+    bad = [row for row in result.refusals.to_pylist() if row["reason"] == "unparsable"]
+    assert {(row["row_index"], row["detail"]) for row in bad} == {(1, words)}
+    assert {row["row_index"] for row in result.synthetic.to_pylist()} == {0, 2, 3}
+
+
+def test_rows_as_a_map_of_numbers_are_rows(run, monkeypatch):
+    def numbered(schema, rng, fill=loopback_server.fill):
+        found = fill(schema, rng)
+        return {str(i): row for i, row in enumerate(found)} if schema["type"] == "array" else found
+
+    monkeypatch.setattr(loopback_server, "fill", numbered)
+    with loopback() as server:
+        assert run(server).summary["accepted"] == 24

@@ -32,12 +32,11 @@ class Usefulness:
     """What the weighted rows do for models beside real rows.
 
     gain: of accuracy over real rows alone, a share, and its standard error; None where no model was trained. mixing_weight: real rows that
-    the synthetic ones count as, None: each as one. chosen_on_these_rows: whether the rows behind the gain chose what was judged."""
+    the synthetic ones count as, None: each as one. The rows behind the gain chose nothing that they judge: see ``cross_validation``."""
 
     gain: float | None = None
     gain_error: float | None = None
     mixing_weight: float | None = None
-    chosen_on_these_rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,12 @@ def advice(found: Findings) -> str:
 def _by_models(useful: Usefulness, use: str) -> str:
     """Advice where models were trained on real rows with and without the synthetic ones."""
     gain, error = 100 * (useful.gain or 0.0), 100 * (useful.gain_error or 0.0)
-    chosen = ", chosen on these rows and so rather less on others" if useful.chosen_on_these_rows else ""
     if useful.mixing_weight == 0:
         return "do not use these rows: models trained on them beside the real rows were no better than on the real rows alone"
     if gain < -2 * error:
-        return f"do not use these rows: models trained on them beside the real rows lost {-gain:.1f} points of accuracy (+- {error:.1f})"
+        return f"do not use these rows: models trained on them beside the real rows lose {-gain:.1f} points of accuracy (+- {error:.1f})"
     small = " if at all, for chance gives as much" if gain <= 2 * error else ""
-    return f"{use}{small}: beside the real rows models gain {gain:.1f} points of accuracy (+- {error:.1f}{chosen})"
+    return f"{use}{small}: beside the real rows models {'lose' if gain < 0 else 'gain'} {abs(gain):.1f} points of accuracy (+- {error:.1f})"
 
 
 def _nearness(found: Findings) -> str:

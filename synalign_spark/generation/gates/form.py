@@ -1,14 +1,17 @@
-"""Form: what is no text at all (identifiers, file names, list markers, code, a label alone), and one phrase over and over."""
+"""Form: what is no text at all (identifiers, file names, list markers, code, a label alone), one phrase over and over, and what is
+left of the packaging that could not be taken off: a lone list number, marks of a chat template, markup."""
 
 import itertools
 import re
 from collections.abc import Sequence
 
 from synalign_spark.core.grams import units, unspaced
+from synalign_spark.generation.gates.announcements import KINDS, LabelMarks
 from synalign_spark.generation.gates.check import Check, Find, Label
+from synalign_spark.generation.gates.packaging import LIST_NUMBER, TURN_MARK
+from synalign_spark.generation.reading import REASONING_BEGINS, REASONING_ENDS
 
 GATE = "form"
-KINDS = "(?:review|text|example|sample|sentence|row)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
 FILE = re.compile(
     r"[\w.-]*\w\.(?:txt|csv|tsv|json|jsonl|xml|ya?ml|md|html?|py|js|java|cpp|sh|sql|log|ini|cfg|pdf|docx?|xlsx?|png|jpe?g|gif|zip|gz)\b",
     re.IGNORECASE,
@@ -19,6 +22,14 @@ DEBRIS = re.compile(
     r"""```|\s*[\[{](?:["'](?!\s)|\s*[\]}[{])|[\]}"',\s]*$|.{0,20}["']\s*[\]}]+\s*,?\s*$|.{0,40}\b(?:rows|text|label|texts|review)["']\s*:"""
     r"|\s*def \w+\(|\s*(?:class|import|from|function|const|var|return|public|#include|SELECT)\b[^.]*[(){};=*]+\s*$"
 )
+CHAT_MARK = re.compile(f"{TURN_MARK}|{REASONING_BEGINS.pattern}|{REASONING_ENDS.pattern}", re.IGNORECASE)
+MARKUP = re.compile(
+    r"</?(?:p|br|b|i|u|em|strong|div|span|a|ul|ol|li|h[1-6]|table|tr|td|font|img|text|rows?|review|sentence|example|output|answer)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", re.IGNORECASE)
+ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")
+STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there is lost, or it is shown in another order than it is written
 REPEATED_CHARACTER, REPEATED_UNIT = 12, 5  # in a row
 CHARACTER_RUN = re.compile(rf"([^\s.\-_=*~!?])\1{{{REPEATED_CHARACTER - 1},}}")
 FEWEST_UNITS, DISTINCT_RUNS, RUN = 8, 0.5, 3
@@ -37,7 +48,38 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "list_marker", _list_marker),
         Check(GATE, "debris", _debris),
         Check(GATE, "repetition", _repetition),
+        Check(GATE, "list_number", _list_number),
+        Check(GATE, "chat_mark", _finder(CHAT_MARK, "a mark of a chat template")),
+        Check(GATE, "markup", _finder(MARKUP, "markup")),
+        Check(GATE, "entity", _finder(ENTITY, "markup")),
+        Check(GATE, "escape", _finder(ESCAPE, "an escaped character")),
+        Check(GATE, "strange_character", _strange),
+        Check(GATE, "other_label", _other_label(labels)),
     ]
+
+
+def _finder(pattern: re.Pattern[str], words: str) -> Find:
+    def find(text: str, _label: Label) -> str | None:
+        return f'{words}: "{found.group()[:60]}"' if (found := pattern.search(text)) else None
+
+    return find
+
+
+def _list_number(text: str, _label: Label) -> str | None:
+    return f'a list number before it: "{found.group().strip()}"' if (found := LIST_NUMBER.match(text)) else None
+
+
+def _strange(text: str, _label: Label) -> str | None:
+    return f"the character U+{ord(found.group()):04X}" if (found := STRANGE.search(text)) else None
+
+
+def _other_label(labels: Sequence[Label]) -> Find:
+    marks = LabelMarks(labels)
+
+    def find(text: str, label: Label) -> str | None:
+        return f'it announces the label "{other}"' if (other := marks.other(text, label)) else None
+
+    return find
 
 
 def _label_alone(labels: Sequence[Label]) -> Find:

@@ -9,15 +9,29 @@ from synalign_spark.generation.gates.check import Check, Find, Label
 
 GATE = "meta"
 ABLE = r"(?:can(?:not|'t| not)|could(?: not|n't)|am (?:not able|unable)(?: to)?|'m (?:not able|unable)(?: to)?|won't|will not)"
+DECLINE = r"(?:(?:must|have to|will have to|'ll have to|need to)(?: respectfully| politely)? (?:decline|refuse))"
+UNABLE = (
+    rf"(?:{ABLE}|(?:won't|will not|would not|wouldn't) be able to|(?:am|'m) not (?:allowed|permitted|programmed|designed|going|comfortable)(?: to)?|"
+    rf"(?:do not|don't) feel comfortable|{DECLINE}(?: to)?|(?:would|'d) (?:rather|prefer) not(?: to)?|(?:refuse|decline) to)"
+)
 DO = "(?:help|assist|fulfil+|comply|provide|generate|create|write|continue|produce|engage|respond|answer|access|browse|complete|do)"
+DOING = "(?:(?:help|assist|fulfil+|comply|provid|generat|creat|writ|continu|produc|engag|respond|complet)(?:e|ing)?)"
 ASKED = "(?:with )?(?:you|(?:that|this|your|the) ?(?:request|question|prompt|task|text|texts|content|kind|type|sort)?|any|such|content|texts?|more)"
 TEXTS = (
     "(?:texts?|sentences?|reviews?|examples?|rows?|paragraphs?|headlines?|samples?|versions?|variations?|options?|articles?|"
     "descriptions?|summar(?:y|ies)|outputs?|answers?|responses?|rewrites?|entries|items|json(?: object)?|lists?|results?)"
 )
+KIND = rf"(?:(?:that|this|such|these|those) (?:(?:kind|type|sort)s? of |an? )?|any (?:such )?)(?:{TEXTS}|content|material|requests?|tasks?|things?)"
+LIKE = rf"(?:an? |any )?(?:{TEXTS}|content|material|something|anything) (?:like|such as|of) (?:that|this)(?: (?:kind|type|sort|nature))?"
+RULES = r"(?:(?:my|our) (?:\S+ ){0,3}|(?:the )?(?:content|safety|usage|ethical) )(?:guidelines?|polic(?:y|ies)|programming|instructions|principles|training|rules|restrictions)"
 REFUSAL = (
     rf"(?:(?:i'm|i am|i|so|very|my|we're|we are)? ?(?:sorry|apologi[sz]e|apologies|regret)\b[,.!]? ?(?:but |that |for \S+(?: \S+)?[,.] ?)?i ?{ABLE} ?{DO})"
     rf"|(?:(?:unfortunately,? )?i ?{ABLE} ?{DO} {ASKED}[.,!]? ?(?:$|as |because |since |but |it |for |that ))"
+    rf"|(?:(?:unfortunately,? |i'm afraid,? (?:that )?|regrettably,? |sorry,? (?:but )?)?i ?{UNABLE} {DOING}(?: (?:you )?(?:with )?{DOING})? (?:{KIND}|{LIKE})\b)"
+    rf"|(?:i ?{DECLINE}(?:[.,!]| (?:this|that|your|the) (?:request|task|prompt)\b))"
+    rf"|(?:{RULES} (?:\S+ )?(?:prevent|prohibit|forbid|stop|keep|restrict|(?:do(?:es)? not|don't|doesn't|won't) (?:allow|permit|let))s? me (?:from |to )?{DOING}\b)"
+    rf"|(?:it (?:would|is|isn't|wouldn't)(?: not)?(?: be)?(?: not)? (?:in|un)?(?:appropriate|ethical|responsible|right|possible) (?:for me )?to {DOING} {KIND}\b)"
+    r"|(?:this (?:request|prompt|task) (?:goes against|violates|is against|asks (?:me )?for|cannot be|can't be))"
     r"|(?:es tut mir leid,? (?:aber )?(?:ich|das) kann)|(?:je suis désolée?,? mais je ne p)|(?:lo siento,? pero no puedo)"
     r"|(?:(?:desculpe|sinto muito),? mas (?:eu )?não posso)|(?:mi dispiace,? ma non posso)|(?:(?:很)?抱歉.{0,4}我(?:无法|不能))|(?:申し訳(?:ありません|ございません)が)"
 )
@@ -29,19 +43,41 @@ MACHINE = (
 COURTESY = "(?:(?:sure(?: thing)?|certainly|of course|absolutely|no problem|got it|understood)[,.!:]+ ?)"
 CHATTY = "(?:(?:okay|ok|great|alright|yes)[,.!:]+ ?)"  # also how people begin: "Ok, here's the thing"
 HERE = rf"(?:here (?:are|is)|here's|below (?:are|is)|the following (?:are|is)|these are|this is|i(?:'ve| have) (?:written|generated|created)) (?:\S+ ){{0,7}}?{TEXTS}\b"
+NEAR = "(?:one|another(?: one)?|(?:(?:a|an|the|my|your|another|one) )(?:\\S+ ){0,4}(?:text|sentence|review|example|sample|paragraph|headline|version))"
+WHOLE = "(?:text|sentence|review|example|sample|paragraph|passage|row|response|output|headline)"
+ASPECT = "(?:tone|style|voice|sentiment|formality|perspective|register|label|attributes?|language)"
 ANNOUNCEMENT = (
     rf"(?:{COURTESY}(?:here(?:'s| is| are)|i(?:'d| would| can| will|'ll) (?:be (?:happy|glad)|help|write|provide|generate|create)|"
     rf"let me (?:help|write|provide|generate|create)))"
     rf"|(?:{CHATTY}?{HERE}[^.!?]{{0,80}}:(?:$| ?[\d\"'\u201c*-]))"
+    rf"|(?:(?:here is|here's) {NEAR}(?: for you)?:)"
+    rf"|(?:{COURTESY}(?:below|the following)\b)|(?:(?:sure(?: thing)?|certainly|of course|understood)[!:])"
     rf"|(?:{TEXTS} ?\d*:$)|(?:{COURTESY}$)"
     r"|(?:(?:please )?let me know if (?:you|there|this|that)\b[^.]{0,80}[.!]?$)|(?:i hope (?:this|these|that) (?:helps?|meets?)\b[^.]{0,60}[.!]?$)"
     r"|(?:(?:please|could you|can you) (?:please )?provide (?:me )?(?:with )?(?:the|more|a|some|an|additional) (?:text|context|information|details|example)s?\b)"
 )
+# Of the row instead of the row: what it is like, that it was asked for, that it is still to be written.
+DESCRIPTION = (
+    rf"(?:(?:(?:the following|this|the above|each|the) (?:\S+ )?{WHOLE} (?:\S+ ){{0,3}}?(?:written|composed|phrased|expressed) (?:in|with|from|to)\b[^.!?]{{0,40}}\b{ASPECT}\b)"
+    rf"|(?:(?:the following|this|the above|each) {WHOLE} (?:is|serves as) (?:an? )?(?:\S+ )?(?:example|instance|sample) (?:of|for) (?:the|a|an) (?:\S+ )?{ASPECT}\b)"
+    rf"|(?:this {WHOLE} (?:has|contains) (?:about |approximately |exactly )?\d+ (?:words|characters|sentences))"
+    rf"|(?:[^.!?]{{0,80}}\bin (?:the|your) (?:requested|specified|given|desired|required|indicated) (?:{ASPECT}|format|length)\b)"
+    r"|(?:(?:(?:please )?note(?: that)?|disclaimer|explanation|n\.b\.)[:,]? (?:i(?: have|'ve)? (?:followed|written|generated|created|tried|ensured|kept|used|avoided|adhered)\b"
+    rf"|(?:this|these|the (?:above|following)) (?:\S+ )?{TEXTS} (?:is|are|was|were|has|have)\b))"
+    r"|(?:i(?: have|'ve) (?:followed|adhered to|met) (?:all )?(?:of )?(?:the|your) (?:instructions|guidelines|requirements|prompt)))"
+)
+COMMAND = (
+    rf"(?:please )?(?:insert|write|generate|create|compose|produce|rewrite|paraphrase|add) (?:me )?(?:(?:\d+|an?|one|another|two|three|five|some|your|more) )"
+    rf"(?:(?!of )\S+ ){{0,3}}?{TEXTS}(?: (?:here|about|with|that|for|from|based|which|in)\b|[.:]?$)"
+)
+ATTRIBUTE = "(?:topic|subject|tone|style|formality|sentiment(?: intensity)?|perspective|length|label|genre|mood|language)"
+ATTRIBUTES = rf"{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:"
 OWNER = "(?:first|last|full|company|movie|film|author|actor|actress|director|product|city|book|brand|customer|recipient|sender)"
 BLANK = (
     rf"\[(?:(?:your|insert)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"
-    r"|\{\{[^}]{1,40}\}\}|<(?:your|insert) [^>]{1,30}>|\blorem ipsum\b"
+    r"|\{\{[^}]{1,40}\}\}|\{[a-z]+(?:[_ ][a-z]+)+\}|<(?:your|insert) [^>]{1,30}>|\blorem ipsum\b"
 )
+TO_DO = re.compile(r"\W*(?:(?:TODO|TBD|FIXME)\b|(?:[Tt]odo|[Tt]o[- ]do|[Pp]laceholder) ?:)")
 WHOLE_BLANK = re.compile(rf"\W*(?:dear )?(?:{BLANK})", re.IGNORECASE)
 CAPITAL_BLANK = re.compile(r"\[(?:(?:Your|Insert|The|Company|Movie|Film|Product|Actor|Director|First|Last|Author|City) ?)+(?:Name|Title|Here|Company|Movie|Film|Product|Link|City|Location|Date)\]")  # fmt: skip
 
@@ -52,16 +88,25 @@ def checks() -> list[Check]:
     >>> [check.name for check in checks() if check.find("Sure! Here is a review:", None)]
     ['announcement']
     """
-    starts = {"refusal": REFUSAL, "machine": MACHINE, "announcement": ANNOUNCEMENT}
-    return [*(Check(GATE, name, _at_start(name, pattern)) for name, pattern in starts.items()), Check(GATE, "blank", _blank)]
+    starts = [Check(GATE, name, _at_start(words, pattern)) for name, (words, pattern) in STARTS.items()]
+    return [*starts, Check(GATE, "blank", _blank)]
 
 
-def _at_start(name: str, pattern: str) -> Find:
+STARTS = {
+    "refusal": ("the model refuses", REFUSAL),
+    "machine": ("the model speaks of itself", MACHINE),
+    "announcement": ("the model announces rows", ANNOUNCEMENT),
+    "description": ("the model speaks of the row", DESCRIPTION),
+    "command": ("the model is told to write", COMMAND),
+    "attributes": ("attributes in place of a row", ATTRIBUTES),
+}
+
+
+def _at_start(words: str, pattern: str) -> Find:
     found = re.compile(rf"(?:{pattern})", re.IGNORECASE)
-    words = {"refusal": "the model refuses", "machine": "the model speaks of itself", "announcement": "the model announces rows"}[name]
 
     def find(text: str, _label: Label) -> str | None:
-        straight = text.lstrip("\"'*#-\u201c\u2018 ").replace("\u2019", "'")
+        straight = text.lstrip("\"'*#([-\u201c\u2018 ").replace("\u2019", "'")
         match = found.match(straight)
         return f'{words}: "{match.group()[:60]}"' if match else None
 
@@ -69,5 +114,5 @@ def _at_start(name: str, pattern: str) -> Find:
 
 
 def _blank(text: str, _label: Label) -> str | None:
-    match = WHOLE_BLANK.match(text) or CAPITAL_BLANK.search(text)
+    match = WHOLE_BLANK.match(text) or CAPITAL_BLANK.search(text) or TO_DO.match(text)
     return f'a blank that was not filled in: "{match.group().strip()[:60]}"' if match else None

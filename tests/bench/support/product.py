@@ -12,6 +12,7 @@ import pandas as pd
 import synalign_spark as sa
 from synalign_spark.api.align import configurations
 from synalign_spark.config.files import parse_setting
+from synalign_spark.core.defaults import CONFIDENCE_EXPONENT, WORD_RATIO_EXPONENT
 from tests.bench.support.corpora import Corpus
 from tests.bench.support.methods import Beside, Weighting, normalised
 from tests.bench.support.training import usual_mixing_weight
@@ -25,7 +26,12 @@ ABLATIONS: Mapping[str, Options] = {  # the product with a part left out; the na
     OURS: {},
     "ours_no_label_confidence": {"label_confidence": 0},
     "ours_no_density_ratio": {"density_ratio": 0, "embedding_ratio": 0},
-    "ours_no_mmd": {"regularization": math.inf, "label_confidence": 3, "density_ratio": 1, "embedding_ratio": 0.5},
+    "ours_no_mmd": {
+        "regularization": math.inf,
+        "label_confidence": CONFIDENCE_EXPONENT,
+        "density_ratio": WORD_RATIO_EXPONENT,
+        "embedding_ratio": 0.5,
+    },
     "ours_usual_mixing": {"mixing_weight": USUAL},
 }
 LEFT_OUT = {  # of the certificate: what the choice of the weights can be understood without

@@ -13,7 +13,7 @@ FARTHER = replace(CLOSER, after=Estimate(0.06, 0.002), closed=ClosedShare(-0.5, 
 NOTHING = replace(CLOSER, before=Estimate(0.001, 0.002), closed=None)
 NO_MATTER = replace(CLOSER, after=Estimate(0.039, 0.004), closed=ClosedShare(0.02, -0.1, 0.14))
 TEST = PermutationTest(0.4, 0.02, 0.004, 120, 500, 200)
-GAIN = Usefulness(0.02, 0.005, 300.0, True)
+GAIN = Usefulness(0.02, 0.005, 300.0)
 UNKNOWN = Usefulness(mixing_weight=300.0)
 
 
@@ -26,9 +26,9 @@ def found(comparison=CLOSER, test=TEST, checked=None, **changes):
 @pytest.mark.parametrize(
     ("findings", "first", "words"),
     [
-        (found(usefulness=GAIN), "use these rows with sample_weight: ", "models gain 2.0 points of accuracy (+- 0.5, chosen on these rows and so rather less"),
+        (found(usefulness=GAIN), "use these rows with sample_weight: ", "models gain 2.0 points of accuracy (+- 0.5)"),
         (found(usefulness=replace(GAIN, gain=0.004)), "use these rows with sample_weight if at all, for chance gives as much", "0.4 points"),
-        (found(usefulness=replace(GAIN, gain=-0.03)), "do not use these rows: ", "lost 3.0 points"),
+        (found(usefulness=replace(GAIN, gain=-0.03)), "do not use these rows: ", "lose 3.0 points"),
         (found(usefulness=replace(GAIN, gain=0.0, mixing_weight=0.0)), "do not use these rows: ", "no better than on the real rows alone"),
         (found(), "use these rows with sample_weight: ", "the weights bring them nearer to the real rows, and no model was trained"),
         (found(FARTHER), "do not use these rows before a test set of your own", "the distance grew by 50% (95% 40% to 60%)"),

@@ -13,26 +13,51 @@ FORM = {
     "list_marker": ["a)", "1.", "- b.", "iv."],
     "debris": ['{"rows": ["a film"', "```json", '["a", "b"]', 'text": "a', '"text": "a film"', "def f(x):", "import x;", '"}]'],
     "repetition": ["good good good", "no, no, no, no, no way at all", "s" + "o" * 14 + " good", " ".join(["the film is"] * 5)],
+    "list_number": ["1. A fine film", "4) a fine film", "(1) a fine film", "a) a fine film", "2.Veterans", "#2. a film", "12: a film"],
+    "chat_mark": ["A film </s> and so on", "A <|im_end|> film", "[INST] A film", "a draft</think>A film", "<start_of_turn>model"],
+    "markup": ["<p>A fine film", "A <i>fine</i> film", "A film<br />and more", '<a href="x">A film</a>'],
+    "entity": ["the film &amp; the actors", "a film&nbsp;today", "&#8220;fine"],
+    "escape": ["the film\\u2019s joy"],
+    "strange_character": ["a fine film\ufffd", "a \u202efine film"],
+    "other_label": ["Negative: a film", "A film. (negative)", "Label: Sci/Tech - a film", "a film | negative"],
 }
 FINE = [
     "A fine film.", "bad .", "why ?", "no", "cool ?", "AC/DC rocks", "U.S.", "A positive review of the film.", "Positively good", "3D",
     "It rained and rained and rained.", "Very, very, very good", "He said: import it.", "Sign up at Yahoo.com today", "soooo good",
     "Great film!!!!!!!!!!!!!!!!!!!!", "Wait............ what?", "See review.json for the whole story of it", "well-made and self-aware",
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
-    "nice film [laughs]", '[ " take care of my cat " ] is a nice film',
+    "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
+    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "1917. A film of war.", '[ " take care of my cat " ] is a nice film',
 ]  # fmt: skip
 META = {
     "refusal": [
         "I'm sorry, but I can't help with that request.", "I apologize, but I am not able to fulfill this request.",
         "Sorry, I cannot provide a review.", "Unfortunately, I cannot assist with that.", "I cannot create content that is harmful.",
         "\u201cI\u2019m sorry, I can\u2019t do that\u201d", "Es tut mir leid, aber ich kann das nicht.", "Lo siento, pero no puedo ayudar con eso.",
+        "Unfortunately I am unable to produce content like that for you.", "I must decline to write this review as it could be offensive.",
+        "I won't be able to help with writing that kind of review.", "My guidelines prevent me from writing this kind of text.",
+        "It would not be appropriate for me to write such a text.", "I'm not comfortable creating this type of content.", "I have to decline this request.",
+        "Regrettably, I cannot generate anything like that.", "The content policy does not allow me to generate it.", "I am not allowed to write such reviews.",
+        "This request goes against what I may do.",
     ],
     "machine": ["As an AI language model, I have no opinions.", "I am an AI assistant.", "As a large language model I cannot watch films"],
     "announcement": [
         "Here are five new and different texts:", "Sure! Here is a review.", "Okay, here are three reviews: 1. good", "Text 1:", "Certainly!",
         "Please provide the text you would like me to use.", "Let me know if you need more.", "Below are the generated headlines:",
+        "Certainly, below is a film review in the requested style.", "Sure! The film is a joy.", "Certainly! A fine film.", "Of course: a fine film.",
+        "Here's one: a fine film", "Here is another short review: a fine film",
     ],
-    "blank": ["[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
+    "description": [
+        "The following text is written in a formal tone and expresses joy.", "(This text has 15 words and the tone is ironic.)",
+        "This sentence is an example of the label L0.", "Note: I have followed all of the instructions you gave me.",
+        "Note: these examples are generated.", "A film review in the requested style.", "I have followed your instructions.",
+    ],
+    "command": [
+        "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
+        "Please write another short paragraph that is warm.",
+    ],
+    "attributes": ["Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain"],
+    "blank": ["{film_title} is a joy", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
 }  # fmt: skip
 NO_META = [
     "Sorry, but I can't recommend it.", "I can't help but love this film.", "I cannot provide more praise for it.", "I'm sorry I watched it.",
@@ -41,6 +66,11 @@ NO_META = [
     "He said \u201cI'm sorry, but I can't help with that request.\u201d", "The robot says: as an AI language model, I dream.", "[sic] and [laughs]",
     "[director peter] jackson and his crew", "[city] reminds us how good he can be", "[less a movie than] a mess",
     "Please provide more films like this.", "I will not watch it again.", "Could you be any more boring?",
+    "Unfortunately I was unable to finish it.", "I was unable to watch this film.", "I must decline to see it again.", "It would not be appropriate to give the end away.",
+    "My principles prevent me from liking it.", "Write to the director and ask for your money.", "Todo sobre mi madre is a fine film.", "Sure enough, he dies.",
+    "This review is written by a fan.", "This text was hard to read.", "Note: the film is long.", "Of course, this is a film for children.", "I am unable to recommend it.",
+    "I won't be able to see it again.", "The tone: warm.", "I refuse to watch that kind of film.", "Here's one film that is worth it.", "Generate your own power at home.",
+    "I can't write a review bad enough.", "I can't, for the life of me, see why.", "I won't.", "It is not possible to write about this film without tears.", "Create something good for once.",
 ]  # fmt: skip
 PII = {
     "email": ["Write to jane.doe+x@mail.example.org."],
@@ -58,7 +88,7 @@ NO_PII = [
 
 
 def found(checks, text):
-    return {check.name for check in checks if check.find(text, None)}
+    return {check.name for check in checks if check.find(text, "positive")}
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in FORM.items() for text in texts])

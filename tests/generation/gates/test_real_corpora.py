@@ -8,11 +8,13 @@ import pytest
 
 from synalign_spark.core.copy_index import CopyIndex
 from synalign_spark.generation.gates import form, language, length, meta, pii
+from synalign_spark.generation.gates.check import calibrated
 from synalign_spark.generation.gates.near_duplicate import NearDuplicates
+from synalign_spark.generation.gates.packaging import Packaging
 
 CORPORA = ["sst2/train_sentences", "sst2/train_phrases", "agnews/test", "amazon_24cat/test", "imdb/test", "imdb_sentences/part-00"]
 ROWS = 1_000
-MOST = {"meta": 0.001, "language": 0.005, "form": 0.005, "pii": 0.005, "length": 0.01}  # share of genuine rows
+MOST = {"meta": 0.001, "language": 0.005, "form": 0.005, "pii": 0.005, "length": 0.01, "packaging": 0.005}  # share of genuine rows
 
 
 def read(folder, name, n):
@@ -26,11 +28,13 @@ def read(folder, name, n):
 def test_genuine_rows_pass(name, real_data):
     rows = read(real_data, name, ROWS)
     labels = sorted({label for _, label in rows})
-    checks = [*form.checks(labels), *meta.checks(), *pii.checks(), *length.checks(rows)]
+    checks = calibrated([*form.checks(labels), *meta.checks(), *pii.checks(), *length.checks(rows)], rows).active
     refused = {gate: {text for text, label in rows for check in checks if check.gate == gate and check.find(text, label)} for gate in MOST}
     (other,) = language.checks("English")
     asked = rows[:500]
     refused["language"] = {text for text, _ in asked if other.find(text, None)}
+    packaging = Packaging(labels, rows)
+    refused["packaging"] = {text for text, label in rows if packaging.off([text], label) != [" ".join(text.split())]}
     for gate, texts in refused.items():
         n = len(asked) if gate == "language" else len(rows)
         assert len(texts) <= max(2, MOST[gate] * n), (gate, list(texts)[:5])

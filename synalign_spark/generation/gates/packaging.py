@@ -1,0 +1,167 @@
+"""Packaging: what models put round a good row, such as list marks, announcements, quotes and end marks. It is taken off.
+
+The real rows decide here too: what more than 1 % of them wear themselves is no packaging, and stays.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from synalign_spark.core.text import normalise
+from synalign_spark.generation.gates.announcements import LabelMarks, without_announcement
+from synalign_spark.generation.gates.check import Check, Label, calibrated
+from synalign_spark.generation.reading import REASONING_BEGINS, REASONING_ENDS
+
+NAME = "packaging"  # before the name of a kind where it is said that real rows wear it
+LIST_NUMBER = re.compile(
+    r"(?:\(?[0-9]{1,3}[.)](?=\s|[A-Z])|\[[0-9]{1,3}\](?=\s)|[0-9]{1,3}:(?=\s)|\(?[a-zA-Z]\)(?=\s)|#[0-9]{1,3}[.):](?=\s))\s*(?=\S)"
+)
+BULLET = re.compile(r"^(?:[-*+>\u2022\u2023\u25e6\u25aa\u25cf\u00b7\u2013\u2014]|#{1,6})\s+(?=[^\W\d]|[\"'\u201c\u2018*_<(\[])")
+# Ends of turns and texts in the chat templates of Llama, Mistral, Gemma, Qwen, DeepSeek and their kin.
+TURN_MARK = r"<\|[\w-]{1,40}\|>|<\uff5c[^\uff5c<>]{1,40}\uff5c>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:eos|bos|pad)>"
+END_MARKS = re.compile(rf"^(?:(?:{TURN_MARK})\s*)+|(?:\s*(?:{TURN_MARK}))+$")
+QUOTES = (('"', '"'), ("\u201c", "\u201d"), ("\u201e", "\u201c"), ("\u201e", "\u201d"), ("\u00ab", "\u00bb"), ("\u2018", "\u2019"), ("'", "'"), ("`", "`"))  # fmt: skip
+EMPHASIS = (("**", "**"), ("__", "__"), ("*", "*"))
+APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
+JSON_END = re.compile(r'"\s*[,\]}]+$')
+LEAST_BEFORE_JSON_END = 20  # characters; what is shorter is debris of JSON, and refused as such
+ELEMENT = re.compile(r"<([a-z][\w-]{0,20})(?:\s[^<>]*)?>\s*((?:(?!</?\1\b).)*?)\s*</\1>", re.IGNORECASE)
+BREAKS = re.compile(r"^(?:<br ?/?>\s*)+|(?:\s*<br ?/?>)+$", re.IGNORECASE)
+ESCAPES = re.compile(r"^(?:\\[nrt](?=\s|\\|[A-Z])\s*)+|(?:\s*\\[nrt])+$")
+COUNT = re.compile(
+    r"(?<=\S)\s+(?:[\[(] ?(?:about |approx\.? |~ ?)?\d{1,5} (?:words?|characters?|chars|tokens) ?[\])]"
+    r"|[\[(]?(?:word|character) count ?[:=] ?\d{1,5} ?[\])]?)\.?$",
+    re.IGNORECASE,
+)
+CLOSING = re.compile(
+    r"(?<=\S)\s+(?:(?:(?:please |do )?(?:feel free to )?let me know if (?:you(?:'d| would| need| want| have| like)\b|there(?:'s| is) anything)[^.!?]{0,80}"
+    r"|i hope (?:this|these|that) (?:helps?|meets? your [^.!?]{0,60})))[.!?]*$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """One kind of packaging. without: the text without it, or as it was where it does not wear it."""
+
+    name: str
+    without: Callable[[str, Label], str]
+
+    @property
+    def check(self) -> Check:
+        """For calibration: a real row fails that would be changed."""
+
+        def find(text: str, label: Label) -> str | None:
+            return self.name if self.without(text, label) != text else None
+
+        return Check(NAME, self.name, find)
+
+
+class Packaging:
+    """Takes the packaging off the rows of an answer. switched_off: the kinds that real rows wear, with the share that does;
+    taken_off: rows by the kind that was taken off them, so far.
+
+    >>> Packaging(["good"], []).off(["1. A fine film.", '2. "Good: two hours of fun"'], "good")
+    ['A fine film.', 'two hours of fun']
+    """
+
+    def __init__(self, labels: Sequence[Label], real: Iterable[tuple[str, Label]]) -> None:
+        """labels: of the run; real: (text, label) of real rows, which decide what is packaging."""
+        found = wrappings(labels)
+        kept = calibrated([wrapping.check for wrapping in found], ((normalise(text), label) for text, label in real))
+        self.switched_off: Mapping[str, float] = kept.switched_off
+        self.taken_off: Counter[str] = Counter()
+        names = {check.name for check in kept.active}
+        self._wrappings = [wrapping for wrapping in found if wrapping.name in names]
+        self._list = [LIST] if LIST.name in names else []
+
+    def off(self, texts: Sequence[str], label: Label) -> list[str]:
+        """The normalised texts of one answer for a label without their packaging; list numbers go where most of the texts have one,
+        since the number of one row among many may be more than its place in a list ("10. December was cold")."""
+        singly = [wrapping for wrapping in self._wrappings if wrapping not in self._list]
+        found = [self._peeled(text, label, singly) for text in texts]
+        if 2 * sum(LIST_NUMBER.match(text) is not None for text in found) > len(found):
+            return [self._peeled(text, label, [*singly, *self._list]) for text in found]
+        return found
+
+    def _peeled(self, text: str, label: Label, wrappings: Sequence[Wrapping]) -> str:
+        """Layer after layer, until nothing is left to take off: each makes the text shorter."""
+        before = None
+        while text != before:
+            before = text
+            for wrapping in wrappings:
+                left = wrapping.without(text, label)
+                if left != text:
+                    self.taken_off[wrapping.name] += 1
+                    text = left
+        return text
+
+
+def wrappings(labels: Sequence[Label]) -> list[Wrapping]:
+    """All kinds of packaging. labels: of the run.
+
+    >>> [wrapping.name for wrapping in wrappings([]) if wrapping.without("<p>A fine film.</p></s>", None) != "<p>A fine film.</p></s>"]
+    ['end_mark']
+    """
+    marks = LabelMarks(labels)
+    return [
+        Wrapping("reasoning", _without_reasoning),
+        Wrapping("end_mark", _without(END_MARKS)),
+        Wrapping("escape", _without(ESCAPES)),
+        Wrapping("quotes", _without_quotes),
+        Wrapping("emphasis", lambda text, _label: _without_pair(text, EMPHASIS)),
+        Wrapping("element", _without_element),
+        Wrapping("line_break", _without(BREAKS)),
+        LIST,
+        Wrapping("bullet", _without(BULLET)),
+        Wrapping("announcement", lambda text, _label: without_announcement(text)),
+        Wrapping("label", marks.without),
+        Wrapping("count", _without(COUNT)),
+        Wrapping("closing", _without(CLOSING)),
+    ]
+
+
+def _without(pattern: re.Pattern[str]) -> Callable[[str, Label], str]:
+    return lambda text, _label: pattern.sub("", text).strip()  # of a normalised text, whose ends are trimmed
+
+
+LIST = Wrapping("list_number", lambda text, _label: text[found.end() :] if (found := LIST_NUMBER.match(text)) else text)
+
+
+def _without_reasoning(text: str, _label: Label) -> str:
+    """What stands after the last reasoning of a text that begins with one."""
+    if REASONING_ENDS.search(text) and (REASONING_BEGINS.match(text) or REASONING_ENDS.match(text)):
+        return REASONING_ENDS.split(text)[-1].strip()
+    return text
+
+
+def _without_pair(text: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """The text without the marks that stand round all of it; marks of parts of it stay.
+
+    >>> _without_pair("'It isn't bad'", QUOTES), _without_pair('"Good" or "bad"', QUOTES)
+    ("It isn't bad", '"Good" or "bad"')
+    """
+    for opening, closing in pairs:
+        inner = text[len(opening) : -len(closing)]
+        if inner and text.startswith(opening) and text.endswith(closing):
+            between = APOSTROPHE.sub("", inner)
+            if opening not in between and closing not in between:
+                return inner.strip()
+    return text
+
+
+def _without_quotes(text: str, _label: Label) -> str:
+    """Quotes round the text, and what JSON leaves behind it: a quote that was never opened, a comma."""
+    found = JSON_END.search(text)
+    if found and found.start() > LEAST_BEFORE_JSON_END:
+        if text.count('"') % 2:
+            return text[: found.start()].rstrip()
+        if text.startswith('"'):
+            return text[: found.start() + 1]
+    return _without_pair(text, QUOTES)
+
+
+def _without_element(text: str, _label: Label) -> str:
+    found = ELEMENT.fullmatch(text)
+    return found[2] if found else text

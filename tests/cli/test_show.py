@@ -131,8 +131,16 @@ def test_render_escapes_and_cuts(stored):
     assert "\x1b" not in text
     assert "[bold]two[/bold]" in text
     assert "1.500 × uniform [a] “second”" in text
-    assert "∞" in text
     assert "close" in text
+
+
+def test_the_certificate_is_whole_on_a_terminal_of_80_columns(stored):
+    sink = io.StringIO()
+    render(show(*stored, "007", 0), Console(file=sink, width=80, force_terminal=False))
+    table = sink.getvalue().partition("certificate")[2].splitlines()[1:4]
+    assert table[0].split() == ["label", "MMD²", "weighted", "closed", "(95%)", "p-value", "effective", "rows"]
+    assert "…" not in "".join(table)
+    assert table[2].split()[:3] == ["a", "0.5000", "0.5000"]
 
 
 def test_no_rows_asked_for_and_runs_without_certificate(stored):

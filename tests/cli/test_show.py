@@ -137,7 +137,7 @@ def test_render_escapes_and_cuts(stored):
 def test_the_certificate_is_whole_on_a_terminal_of_80_columns(stored):
     sink = io.StringIO()
     render(show(*stored, "007", 0), Console(file=sink, width=80, force_terminal=False))
-    table = sink.getvalue().partition("certificate")[2].splitlines()[1:4]
+    table = sink.getvalue().partition("\ncertificate")[2].splitlines()[1:4]
     assert table[0].split() == ["label", "MMD²", "weighted", "closed", "(95%)", "p-value", "effective", "rows"]
     assert "…" not in "".join(table)
     assert table[2].split()[:3] == ["a", "0.5000", "0.5000"]

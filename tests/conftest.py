@@ -22,8 +22,9 @@ settings.load_profile("shared")
 DATA = Path(os.environ.get("SYNALIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
-# Hundreds of small queries, each of which runs once: the second compiler would take the cores and give nothing back.
-QUICK_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+# Hundreds of small queries, each of which runs once: the second compiler would take the cores and give nothing back, and so would plans that are
+# made anew at every stage.
+QUICK_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", "spark.sql.adaptive.enabled": "false"}
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +34,7 @@ def spark(tmp_path_factory):
     cfg = Config.model_validate(
         {
             "source": {"path": "unused"},
-            "spark": {"master": "local[2]", "driver_memory": "2g", "conf": {"spark.sql.warehouse.dir": str(warehouse), **QUICK_JVM}},
+            "spark": {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 3, "conf": {"spark.sql.warehouse.dir": str(warehouse), **QUICK_JVM}},
         }
     )
     session = start_spark(cfg)

@@ -1,7 +1,6 @@
 """Form: what is no text at all (identifiers, file names, list markers, code, a label alone), one phrase over and over, and what is
 left of the packaging that could not be taken off: a lone list number, marks of a chat template, markup."""
 
-import itertools
 import re
 from collections.abc import Sequence
 
@@ -30,7 +29,8 @@ MARKUP = re.compile(
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", re.IGNORECASE)
 ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")
 STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there is lost, or it is shown in another order than it is written
-REPEATED_CHARACTER, REPEATED_UNIT = 12, 5  # in a row
+REPEATED_CHARACTER, REPEATED_UNIT, REPEATED_PHRASE = 12, 5, 4  # in a row
+LONGEST_PHRASE = 4  # words
 CHARACTER_RUN = re.compile(rf"([^\s.\-_=*~!?])\1{{{REPEATED_CHARACTER - 1},}}")
 FEWEST_UNITS, DISTINCT_RUNS, RUN = 8, 0.5, 3
 
@@ -116,17 +116,24 @@ def _debris(text: str, _label: Label) -> str | None:
     return f'JSON or code: "{text[:60]}"' if DEBRIS.match(text) else None
 
 
+def _in_a_row(words: list[str], length: int) -> tuple[int, str]:
+    """How often a phrase of so many words stands in a row, at most, and which. words: at least none."""
+    longest, end, same = 0, 0, 0
+    for place, (before, after) in enumerate(zip(words, words[length:], strict=False)):
+        same = same + 1 if before == after else 0
+        if same > longest:
+            longest, end = same, place + 1
+    return longest // length + 1, " ".join(words[end : end + length])
+
+
 def _repetition(text: str, _label: Label) -> str | None:
     if found := CHARACTER_RUN.search(text):
         return f'the character "{found.group(1)}" {len(found.group())} times in a row'
     words = units(text)
-    in_a_row, longest, most = 1, 1, ""
-    for before, after in itertools.pairwise(words):
-        in_a_row = in_a_row + 1 if before == after else 1
-        if in_a_row > longest:
-            longest, most = in_a_row, after
-    if longest >= REPEATED_UNIT or (longest >= RUN and longest == len(words)):
-        return f'"{most}" {longest} times in a row'
+    for length in range(1, LONGEST_PHRASE + 1):
+        times, phrase = _in_a_row(words, length)
+        if times >= (REPEATED_UNIT if length == 1 else REPEATED_PHRASE) or (length == 1 and RUN <= times == len(words)):
+            return f'"{phrase}" {times} times in a row'
     runs = [tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)]
     if len(words) >= FEWEST_UNITS and len(set(runs)) <= DISTINCT_RUNS * len(runs):
         return f"{len(set(runs))} distinct runs of {RUN} words among {len(runs)}"

@@ -110,7 +110,7 @@ def _base_arrays(base: BaseMeasure) -> Arrays:
     arrays: Arrays = {
         "components": np.array([(one.confidence, one.words, one.embeddings) for one in base.components]).reshape(-1, 3),
         "base_groups": np.array(groups, dtype=str),
-        "log_means": np.array([(base.log_means or {})[group] for group in groups]).reshape(len(groups), -1),
+        "log_means": np.array([(base.log_means or {})[group] for group in groups]).reshape(len(groups), len(base.components)),
     }
     if base.classifiers is not None:
         arrays["ratio_of_labels"] = np.array(base.classifiers.ratio)

@@ -6,6 +6,7 @@ import pytest
 from pyspark.ml import Pipeline
 
 import synalign_spark as sa
+from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.errors import ConfigError, DataError
 from tests.api.test_align import REAL, SMALL, SYNTHETIC, as_spark, by_text
 
@@ -42,6 +43,13 @@ def test_a_model_gives_the_rows_it_was_fitted_on_their_weights_again(model):
     np.testing.assert_allclose(again[ONE_COLUMN], model.weights[ONE_COLUMN], rtol=1e-9)
     part = model.transform(SYNTHETIC[:30])
     np.testing.assert_allclose(part["weight"], model.weights["weight"][:30], rtol=1e-9)
+
+
+def test_a_model_without_labels_has_no_base_measure_and_is_kept_all_the_same():
+    scorer = sa.align(REAL, SYNTHETIC, **OPTIONS | {"label": None}).scorer
+    again = Scorer.from_bytes(scorer.to_bytes())
+    assert again.base.components == scorer.base.components == ()
+    assert again.solved.keys() == scorer.solved.keys()
 
 
 @pytest.mark.parametrize("settings", [{}, pytest.param({"label": None}, marks=pytest.mark.slow)])

@@ -34,7 +34,12 @@ def spark(tmp_path_factory):
     cfg = Config.model_validate(
         {
             "source": {"path": "unused"},
-            "spark": {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 3, "conf": {"spark.sql.warehouse.dir": str(warehouse), **QUICK_JVM}},
+            "spark": {
+                "master": "local[2]",
+                "driver_memory": "2g",
+                "shuffle_partitions": 3,
+                "conf": {"spark.sql.warehouse.dir": str(warehouse), **QUICK_JVM},
+            },
         }
     )
     session = start_spark(cfg)

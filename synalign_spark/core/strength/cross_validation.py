@@ -98,9 +98,9 @@ class Fold:
     def answers(self, tried: Sequence[float], usual: float) -> tuple[Answers, ...]:
         """Of classifiers trained with each mixing weight; all training sets weigh the same, or classifiers would be regularised differently."""
         total = len(self._own) + usual
-        return tuple(self._classifiers.answers(weights * (total / weights.sum())) for weights in map(self._sample_weights, tried))
+        return tuple(self._classifiers.answers(weights * (total / weights.sum())) for weights in map(self.sample_weights, tried))
 
-    def _sample_weights(self, mixing_weight: float) -> Float64Array:
+    def sample_weights(self, mixing_weight: float) -> Float64Array:
         """(real + synthetic,): every label keeps its share, one without synthetic rows by its real rows alone."""
         more = np.where(self._matched, 1.0, 1.0 + mixing_weight / len(self._own))
         return np.concatenate([self._own * more, self._synthetic_share * mixing_weight])

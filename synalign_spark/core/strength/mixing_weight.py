@@ -50,19 +50,6 @@ def mixing_weights(usual: float) -> list[float]:
     return sorted({0.0, *(usual * factor for factor in MIXING_FACTORS)})
 
 
-def sample_weights(real: float, synthetic: float, mixing_weight: float | None) -> tuple[float, float]:
-    """(weight of a real row, weight of a synthetic row), of mean 1 over the rows that have any.
-
-    real, synthetic: numbers of rows; mixing_weight: of all synthetic rows together, in real rows, or None, where every row counts as one.
-
-    >>> sample_weights(300, 600, 300.0)
-    (1.5, 0.75)"""
-    if mixing_weight is None or not real or not synthetic:
-        return 1.0, 1.0
-    scale = (real + (synthetic if mixing_weight else 0.0)) / (real + mixing_weight)
-    return scale, scale * mixing_weight / synthetic
-
-
 def nearest_to_usual(tried: Sequence[float], usual: float, losses: Float64Array, weight: Float64Array) -> int:
     """Place of the mixing weight that is taken: of those within one standard error of the smallest mean loss (the one-standard-error rule;
     Breiman et al. 1984, section 3.4.3) the nearest to the usual one, by its logarithm; none at all is the farthest.

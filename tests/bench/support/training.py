@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.strength.mixing_weight import sample_weights
 from tests.bench.support.draws import by_keys, by_weight
 from tests.bench.support.methods import Weighting
 
@@ -24,6 +23,19 @@ class TrainingSet:
 
     rows: Int64Array
     weight: Float64Array
+
+
+def sample_weights(real: float, synthetic: float, mixing_weight: float | None) -> tuple[float, float]:
+    """(weight of a real row, weight of a synthetic row), of mean 1 over the rows that have any.
+
+    real, synthetic: numbers of rows; mixing_weight: of all synthetic rows together, in real rows, or None, where every row counts as one.
+
+    >>> sample_weights(300, 600, 300.0)
+    (1.5, 0.75)"""
+    if mixing_weight is None or not real or not synthetic:
+        return 1.0, 1.0
+    scale = (real + (synthetic if mixing_weight else 0.0)) / (real + mixing_weight)
+    return scale, scale * mixing_weight / synthetic
 
 
 def usual_mixing_weight(real: int, synthetic: int) -> float:

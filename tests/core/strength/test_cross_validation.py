@@ -62,7 +62,7 @@ def test_every_label_keeps_its_share_one_without_synthetic_rows_too():
     for synthetic in (made, made.take(made.group == "=good")):
         fold = Fold(real, synthetic, real, keep)
         for mixing_weight in (0.0, 50.0, 300.0):
-            found = fold._sample_weights(mixing_weight)
+            found = fold.sample_weights(mixing_weight)
             group = np.concatenate([real.group, synthetic.group])
             assert found.sum() == pytest.approx(90 + mixing_weight)
             assert found[group == "=bad"].sum() / found.sum() == pytest.approx(share)

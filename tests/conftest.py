@@ -22,9 +22,15 @@ settings.load_profile("shared")
 DATA = Path(os.environ.get("SYNALIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
-# Hundreds of small queries, each of which runs once: the second compiler would take the cores and give nothing back, and so would plans that are
-# made anew at every stage.
-QUICK_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", "spark.sql.adaptive.enabled": "false"}
+# Hundreds of small queries, each of which runs once: whatever prepares for the second time takes the cores and gives nothing back (the second
+# compiler, the bytecode verifier, code generated for an expression, plans made anew at every stage). Runs of
+# ``synalign`` in processes of their own have Spark's defaults.
+QUICK_JVM = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 
 
 @pytest.fixture(scope="session")

@@ -241,7 +241,7 @@ def test_synthetic_rows_without_a_vector_are_counted(spark):
         align(real, embedded.where(f"doc_id <> '{FAKE[0][0]}'"), corpus, synthetic, AlignConfig(**SMALL), 0)
 
 
-@pytest.mark.parametrize("storage", ["float32", "int16", pytest.param("recompute", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("storage", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("int16", "recompute"))])
 def test_the_barrier_stage_gives_the_same_weights(spark, whole, tmp_path, storage):
     """Half a megabyte holds the features of the 400 rows; a tenth of it only in 16 bits, a hundredth not at all."""
     budget = {"float32": 0.5, "int16": 0.03 * 1.2, "recompute": 0.005}[storage] / 1024

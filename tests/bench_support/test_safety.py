@@ -52,6 +52,7 @@ def test_rows_that_the_product_refuses_are_said(base):
     assert safety.run_seeds(base, "as_it_is", 1, refuse) == {"seeds": 0, "refused": ["no"]}
 
 
+@pytest.mark.slow  # half a minute
 def test_the_product_loses_no_other_case_than_those_that_are_known():
     options = safety.options_of(safety.QUICK["settings"])
     found = list(safety.results([safety.SIMULATED], list(CASES), 1, lambda *rows: align(*rows[:3], options, rows[3])))

@@ -52,7 +52,8 @@ def test_a_model_without_labels_has_no_base_measure_and_is_kept_all_the_same():
     assert again.solved.keys() == scorer.solved.keys()
 
 
-@pytest.mark.parametrize("settings", [{}, pytest.param({"label": None}, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the next test fits on Spark too
+@pytest.mark.parametrize("settings", [{}, {"label": None}])
 def test_spark_rows_get_the_weights_of_pandas_rows_before_and_after_a_disk(spark, tmp_path, settings):
     options = OPTIONS | settings
     from_pandas = sa.Aligner(**options).fit(REAL, SYNTHETIC)

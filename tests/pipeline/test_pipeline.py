@@ -13,11 +13,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 from rich.console import Console
 
+from synalign_spark.api.run import run
 from synalign_spark.config.files import load, validate
 from synalign_spark.core.holdout import held_out
 from synalign_spark.errors import DataError, LakeError
@@ -45,6 +47,32 @@ def test_every_table_is_there_and_the_weights_are_a_distribution(finished):
     assert stored["corpus"].num_rows == 240
     assert stored["augmented"].num_rows == 240 + weights.num_rows
     assert Path(manifest["report"]["summary"]["report"]).exists()
+
+
+def test_a_run_tells_its_tables_certificate_and_summary(finished_run):
+    found = finished_run.tables
+    assert list(found)[:2] == ["corpus", "embeddings"]
+    assert found["weights"] == found["synthetic"] == finished_run.manifest["generate"]["summary"]["accepted"]
+    overall = finished_run.certificate.rows[0]
+    assert overall["n_synthetic"] == found["weights"]
+    assert overall["verdict"] in str(finished_run.certificate)
+    assert Path(finished_run.report).exists()
+    summary = str(finished_run)
+    assert summary.startswith(f"run e2e in {finished_run.cfg.lake.path} (parquet)")
+    assert "Real rows:          240 accepted" in summary
+    assert overall["verdict"] in summary
+
+
+def test_its_tables_are_spark_frames_in_the_session_that_was_given_and_pandas_frames_without(finished_run, corpora):
+    by_spark = finished_run.table("weights")
+    assert by_spark.columns == list(tables.WEIGHTS.column_names)
+    again = run(imported(corpora, Path(finished_run.cfg.lake.path)), progress=False)  # done already: no Spark is started
+    in_memory = again.table("weights")
+    pd.testing.assert_frame_equal(
+        by_spark.toPandas().sort_values("doc_id", ignore_index=True), in_memory.sort_values("doc_id", ignore_index=True)
+    )
+    with pytest.raises(DataError, match=r"table 'wieghts' is not one; the tables are corpus, rejects"):
+        again.table("wieghts")
 
 
 def test_the_weights_bring_the_rows_closer_to_held_out_real_ones(finished):

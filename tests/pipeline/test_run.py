@@ -5,46 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from synalign_spark.api.run import run
 from synalign_spark.config.files import configured
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.pipeline.session import callers_session
-from synalign_spark.storage import tables
 from tests.pipeline.films import imported
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_run_tells_its_tables_certificate_and_summary(finished_run):
-    found = finished_run.tables
-    assert list(found)[:2] == ["corpus", "embeddings"]
-    assert found["weights"] == found["synthetic"] == finished_run.manifest["generate"]["summary"]["accepted"]
-    overall = finished_run.certificate.rows[0]
-    assert overall["n_synthetic"] == found["weights"]
-    assert overall["verdict"] in str(finished_run.certificate)
-    assert Path(finished_run.report).exists()
-    summary = str(finished_run)
-    assert summary.startswith(f"run e2e in {finished_run.cfg.lake.path} (parquet)")
-    assert "Real rows:          240 accepted" in summary
-    assert overall["verdict"] in summary
-
-
-def test_its_tables_are_spark_frames_in_the_session_that_was_given_and_pandas_frames_without(finished_run, corpora):
-    by_spark = finished_run.table("weights")
-    assert by_spark.columns == list(tables.WEIGHTS.column_names)
-    again = run(imported(corpora, Path(finished_run.cfg.lake.path)), progress=False)  # done already: no Spark is started
-    in_memory = again.table("weights")
-    pd.testing.assert_frame_equal(
-        by_spark.toPandas().sort_values("doc_id", ignore_index=True), in_memory.sort_values("doc_id", ignore_index=True)
-    )
-    with pytest.raises(DataError, match=r"table 'wieghts' is not one; the tables are corpus, rejects"):
-        again.table("wieghts")
-
-
-def test_the_callers_session_is_neither_stopped_nor_changed(spark, finished_run, corpora, tmp_path):
+def test_the_callers_session_is_neither_stopped_nor_changed(spark, corpora, tmp_path):
     spark.sparkContext.setJobGroup("mine", "a job of the caller's")
     before = {entry.key: entry.value for entry in spark.sql("SET").collect()}
     alone = run(imported(corpora, tmp_path / "lake"), spark=spark, stage="ingest", settings=["ingest.min_chars=20"], progress=False)

@@ -44,10 +44,12 @@ def parameters(request: Request, target: Target) -> dict[str, Any]:
     """The body of a call."""
     prompt, terms = request.prompt, target.terms
     said: dict[str, Any] = {"prompt": prompt.text} if prompt.text else {"messages": list(prompt.messages)}
-    stop = {"stop": list(prompt.stop)} if prompt.text and prompt.stop else {}
+    formed = form(terms.of(prompt), prompt)
+    # A form ends by itself, and a stop mark may stand within it: blank lines before the last brace are JSON too.
+    stop = {"stop": list(prompt.stop)} if prompt.text and prompt.stop and not formed else {}
     length = {"max_tokens" if prompt.text else terms.token_parameter: request.max_output_tokens}
     sampling = {name: value for name, value in request.sampling.items() if name not in terms.dropped}
-    return {"model": target.model} | said | length | stop | sampling | form(terms.of(prompt), prompt)
+    return {"model": target.model} | said | length | stop | sampling | formed
 
 
 def send(client: Any, request: Request, target: Target, headers: dict[str, str] | None = None) -> Any:

@@ -65,14 +65,19 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
 def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple[str, ...], refusal: str | None = None) -> Parsed:
     """The attribute values of a step-1 answer, in the order of ``names``; unknown and empty ones are left out.
 
-    Unparsable when none of the names has a value.
+    Unparsable when none of the names has a value. An answer that was cut after the last value that was asked for lacks a bracket alone.
 
     >>> parse_attributes('{"Tone": "warm", "mood": "x"}', "stop", ("topic", "tone")).attributes
+    (('tone', 'warm'),)
+    >>> parse_attributes('{"tone": "warm"  ', "length", ("tone",)).attributes
     (('tone', 'warm'),)
     """
     data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
-        return data
+        whole = _closed(answer or "", names) if data.status == "truncated" else None
+        if whole is None:
+            return data
+        data = whole
     if isinstance(data, list) and data and all(isinstance(part, dict) for part in data):
         data = {key: value for part in reversed(data) for key, value in part.items()}  # the first of a name counts
     if not isinstance(data, dict):
@@ -84,6 +89,15 @@ def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple
     if not found:
         return Parsed("unparsable", f"none of the attributes {', '.join(names)} has a value")
     return Parsed("ok", attributes=found)
+
+
+def _closed(answer: str, names: Sequence[str]) -> dict[str, Any] | None:
+    """The object that an answer is once it is closed, if it has every name; None otherwise. Small models go on with white space."""
+    try:
+        data = json.loads(answer.rstrip() + "}")
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and set(names) <= set(data) else None
 
 
 def parse_continuation(

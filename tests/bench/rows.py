@@ -52,7 +52,7 @@ CARD = {
     "genre": ["comedy", "drama", "thriller", "action", "romance", "documentary", "horror", "animation", "family film", "not said"],
     "voice": ["witty", "plain", "angry", "warm", "dry", "enthusiastic", "disappointed", "analytical"],
 }  # fmt: skip
-CARDS = {"attributes": list(CARD), "attribute_values": CARD, "max_rows_per_set": 3}
+CARDS = {"attributes": list(CARD), "attribute_values": CARD, "max_rows_per_set": 4}
 COMPLETION = ROW | CARDS | {"api": "completion", "model": GEMMA, "rows_per_request": 1, "temperature": 1.2, "top_p": 1.0, "max_output_tokens": 64,
                     "extra_body": {"min_p": 0.04, "top_k": 100}}  # fmt: skip
 SMALL = COMPLETION | {"model": SMOLLM, "temperature": 0.8, "top_p": 0.95, "extra_body": {"min_p": 0.0, "top_k": 0}}

@@ -1,6 +1,7 @@
 """Models that continue a text (/v1/completions): asked by hand-made prompts, over the loopback server and the embedded model."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from loopback import Behaviour, loopback
@@ -95,14 +96,17 @@ def test_a_server_without_chat_is_told_to_be_asked_by_completion(make_config):
 
 
 def test_what_is_sent_for_each_kind_of_prompt():
-    """By hand: what of the terms goes into a body, and nothing of the other kind."""
+    """By hand: what of the terms goes into a body, and nothing of the other kind. A form ends by itself: a stop mark would cut it."""
     llm = LlmConfig(provider="openai", base_url="http://127.0.0.1:9/v1", model="m", extra_body={"top_k": 5}, top_p=None)
     terms = Terms("json_object", "completion/json_schema", "max_completion_tokens", ("seed",))
     target = target_of(llm, None, terms)
-    listed, chosen = (parameters(make_request("rows", None, prompt, llm, "s"), target) for prompt in (LIST, CHOICE))
+    choice = replace(CHOICE, stop=("\n\n",))
+    listed, chosen = (parameters(make_request("rows", None, prompt, llm, "s"), target) for prompt in (LIST, choice))
+    unformed = parameters(make_request("rows", None, choice, llm, "s"), target_of(llm, None, Terms()))
     common = {"model": "m", "max_tokens": 512, "temperature": 1.0, "top_k": 5}
     assert listed == common | {"prompt": LIST.text, "stop": ["\n"]}
     assert chosen == common | {"prompt": CHOICE.text, "json_schema": CHOICE.schema}
+    assert unformed["stop"] == ["\n\n"]
     chat = Prompt(({"role": "user", "content": "x"},), CHOICE.schema, "attributes")
     assert parameters(make_request("rows", None, chat, llm, "s"), target) == {
         "model": "m",

@@ -219,3 +219,18 @@ def test_a_truncated_answer_of_fields_is_never_repaired():
 def test_half_characters_are_repaired_since_values_go_into_prompts(value, kept):
     kept = kept.encode("utf-16", "surrogatepass").decode("utf-16")  # a pair is one character
     assert parse_attributes(json.dumps({"topic": value}), "stop", NAMES).attributes == (("topic", kept),)
+
+
+@pytest.mark.parametrize("reason", ["length", "stop"])
+@pytest.mark.parametrize(("tail", "status"), [("", "ok"), ("\n \n ", "ok"), (', "mo', "truncated"), (",", "truncated"), ("}", None)])
+def test_attributes_that_lack_only_the_last_bracket_are_taken(reason, tail, status):
+    """By hand: every value stands there, and its quotes close."""
+    parsed = parse_attributes('{"tone": "warm", "topic": "a film"' + tail, reason, ("topic", "tone"))
+    if status is None:
+        status = "ok" if reason == "stop" else "truncated"
+    assert parsed.status == status
+    assert parsed.attributes == ((("topic", "a film"), ("tone", "warm")) if status == "ok" else ())
+    assert parse_attributes('{"tone": "warm"' + tail, reason, ("topic", "tone")).status in (
+        "truncated",
+        "ok" if tail == "}" else "truncated",
+    )

@@ -18,6 +18,7 @@ from synalign_spark.core.defaults import (
     CONFIDENCE_EXPONENT,
     CROSS_VALIDATION_ROWS,
     EMBEDDING_RATIO_EXPONENTS,
+    ENOUGH_ROWS,
     ESS_FLOOR,
     FEWEST_SHAPING_ROWS,
     UNLABELLED_ESS_FLOOR,
@@ -122,7 +123,7 @@ def choose_strength(
 ) -> Strength:
     """Lambda's settings, the base measure and the mixing weight. real_rows, synthetic_rows: samples of both sides, the latter None where
     ``needs_rows`` is false; seed: of the folds."""
-    base, choice, mixing, settings = BaseMeasure(), None, _given_mixing_weight(counts, cfg), _settings(cfg, plan)
+    base, choice, mixing, settings = BaseMeasure(), None, _given_mixing_weight(counts, cfg), _settings(cfg, plan, counts.n_synthetic)
     if synthetic_rows is not None:
         real, synthetic = real_rows.shaping(), synthetic_sample(synthetic_rows)
         floor = settings.ess_floor if plan.rule == "ess_rule" else 0.0
@@ -178,9 +179,16 @@ def _mixing_in_words(choice: MixingChoice | None) -> str:
     return f"; beside real rows the synthetic ones count as {choice.mixing_weight:,.0f}, by {choice.validation_rows:,} real rows"
 
 
-def _settings(cfg: AlignConfig, plan: Plan) -> Settings:
-    usual = ESS_FLOOR if plan.rule == "ess_rule" else UNLABELLED_ESS_FLOOR
-    floor = usual if cfg.ess_floor == "auto" else cfg.ess_floor
+def usual_ess_floor(rule: str, synthetic: int) -> float:
+    """Share of the rows that their effective number may not fall below. synthetic: number of rows, at least 1.
+
+    >>> usual_ess_floor("ess_rule", 5_000), usual_ess_floor("ess_rule", 40_000), usual_ess_floor("mmd_rule", 40_000)
+    (0.4, 0.1, 0.1)"""
+    return min(ESS_FLOOR, ENOUGH_ROWS / synthetic) if rule == "ess_rule" else UNLABELLED_ESS_FLOOR
+
+
+def _settings(cfg: AlignConfig, plan: Plan, n_synthetic: int) -> Settings:
+    floor = usual_ess_floor(plan.rule, n_synthetic) if cfg.ess_floor == "auto" else cfg.ess_floor
     usual_lambda = np.inf if plan.rule == "fixed" else float("nan")  # of a method that matches nothing
     fixed = usual_lambda if isinstance(cfg.regularization, str) else cfg.regularization
     cap = np.inf if cfg.max_weight is None else cfg.max_weight

@@ -57,7 +57,8 @@ class AlignConfig(Section):
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
         description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is "
-        f"{defaults.UNLABELLED_ESS_FLOOR:g}, or with labels {defaults.ESS_FLOOR:g}, which labels keep together and each by half.",
+        f"{defaults.UNLABELLED_ESS_FLOOR:g}, or with labels {defaults.ESS_FLOOR:g} or {defaults.ENOUGH_ROWS:,.0f} rows, whichever is less, which labels keep "
+        "together and each by half.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."

@@ -87,6 +87,7 @@ def within_labels(weights: DataFrame) -> DataFrame:
         inside.alias("weight_in_label"),
         base.alias("base_weight"),
         "label_confidence",
+        "repaired_label",
         "log_density_ratio",
         "log_embedding_ratio",
         "capped_by",

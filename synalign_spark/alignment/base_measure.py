@@ -13,7 +13,7 @@ from synalign_spark.udfs.arrow import to_matrix
 
 
 def with_base_measure(rows: Side, base: BaseMeasure) -> Side:
-    """The synthetic rows with label_confidence = p(label | row), the logs of the density ratios, and base; unchanged without any."""
+    """The synthetic rows with label_confidence = p(label | row), repaired_label, the logs of the density ratios, and base; unchanged without any."""
     return rows.rebased(partial(_rebase, base=base), with_texts=base.words is not None) if base.changes else rows
 
 
@@ -22,11 +22,13 @@ def _rebase(batches: Batches, base: BaseMeasure) -> Iterator[pa.RecordBatch]:
         half = batch.column("half").to_numpy(zero_copy_only=False)
         labels, group = (np.asarray(batch.column(name).to_pylist(), dtype=object) for name in ("label", "grp"))
         ngrams = hashed_ngrams(batch.column("text").to_pylist()) if base.words is not None else None
-        factors = base.factors(to_matrix(batch.column("embedding")), ngrams, labels, group, half)
+        x = to_matrix(batch.column("embedding"))
+        factors = base.factors(x, ngrams, labels, group, half)
         prior = batch.column("prior").to_numpy(zero_copy_only=False)
         changed = {"base": pa.array(prior * np.exp(base.log_factor(factors, group)))}
-        if factors.log_confidence is not None:
+        if base.classifiers is not None and factors.log_confidence is not None:
             changed["label_confidence"] = pa.array(np.exp(factors.log_confidence))
+            changed["repaired_label"] = pa.array(base.classifiers.other_labels(x, labels, half), pa.string())
         for name, values in (("log_density_ratio", factors.log_words), ("log_embedding_ratio", factors.log_embeddings)):
             if values is not None:
                 changed[name] = pa.array(values)

@@ -30,7 +30,7 @@ REAL_SCHEMA = pa.schema(
 )  # fmt: skip
 SYNTHETIC_SCHEMA = pa.schema(
     [("doc_id", pa.string()), ("label", pa.string()), ("grp", pa.string()), ("prior", pa.float64()), ("base", pa.float64()),
-     ("label_confidence", pa.float64()), ("log_density_ratio", pa.float64()), ("log_embedding_ratio", pa.float64()), ("outlier", pa.string()),
+     ("label_confidence", pa.float64()), ("repaired_label", pa.string()), ("log_density_ratio", pa.float64()), ("log_embedding_ratio", pa.float64()), ("outlier", pa.string()),
      ("u", pa.float64()), ("u_whole", pa.float64()), ("u_warm", pa.float64()), ("half", pa.bool_()), ("embedding", pa.list_(pa.float32()))]
 )  # fmt: skip
 

@@ -84,5 +84,7 @@ def synthetic_side(embeddings: DataFrame, synthetic: DataFrame, texts: DataFrame
 
 def _columns(rows: DataFrame, schema: pa.Schema, cfg: AlignConfig, columns: Mapping[str, Column]) -> DataFrame:
     given = {**columns, "grp": group_column(cfg.per_label)} | {name: F.col(name) for name in ("doc_id", "label", "embedding")}
-    unknown = {"outlier": F.lit(None).cast("string")}  # as what the base measure is made of, before it is known
+    unknown = {
+        name: F.lit(None).cast("string") for name in ("outlier", "repaired_label")
+    }  # as what the base measure is made of, before it is known
     return rows.select(*(given.get(name, unknown.get(name, F.lit(None).cast("double"))).alias(name) for name in schema.names))

@@ -188,7 +188,7 @@ def _spread(weights: pa.Table, rows: Rows) -> dict[str, Float64Array]:
         part = np.where(rows.total[rows.code] > 0, rows.prior / rows.total[rows.code], 0.0)
     found = {}
     for name in WEIGHT_COLUMNS[:-1]:
-        if name == "capped_by":
+        if name in ("capped_by", "repaired_label"):
             found[name] = np.asarray(weights.column(name).to_pylist(), dtype=object)[of_row]
             continue
         values = weights.column(name).to_numpy(zero_copy_only=False).astype(np.float64)[of_row]

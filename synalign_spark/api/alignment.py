@@ -20,6 +20,7 @@ WEIGHT_COLUMNS = (
     "weight_in_label",
     "base_weight",
     "label_confidence",
+    "repaired_label",
     "log_density_ratio",
     "log_embedding_ratio",
     "capped_by",
@@ -33,6 +34,7 @@ class Alignment(Generic[Frame]):
 
     weights: the synthetic rows as they were given, with the columns of WEIGHT_COLUMNS: ``weight`` (all rows sum to 1), ``weight_in_label``,
     ``base_weight`` (what the row came with, within its label), ``label_confidence`` (p(label | row), null without labels),
+    ``repaired_label`` (the label that the classifiers find likelier, as text; mostly null),
     ``log_density_ratio`` and ``log_embedding_ratio`` (of its words and of its embedding, null where left out), ``capped_by`` (why the row may
     not gain weight, mostly null), and ``sample_weight``, for training on all rows beside real ones;
     real: the real rows as they were given, with their ``sample_weight``. Over both frames these weights have the mean 1, and every label

@@ -112,7 +112,7 @@ def _address(child: subprocess.Popen[bytes], errors: Path) -> str:
     except (ValueError, KeyError) as err:
         tail = errors.read_text(errors="replace")[-800:].strip()
         raise EndpointError(
-            f"the embedded language model did not start within {START_TIMEOUT_S:.0f} s ({errors} ends: {tail!r}); {FIX}"
+            f"the embedded language model {'ended' if child.poll() is not None else f'did not start within {START_TIMEOUT_S:.0f} s'} ({errors} ends: {tail!r}); {FIX}"
         ) from err
 
 

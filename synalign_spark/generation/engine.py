@@ -256,7 +256,7 @@ class _Run:
             return "target"
         if not waiting:
             return "labels_failing" if self.failing else "labels_given_up"
-        return "demonstration_sets" if any(self.planner.calls_left(label) == 0 for label in waiting) else "max_candidates"
+        return "demonstration_sets" if all(self.planner.calls_left(label) == 0 for label in waiting) else "max_candidates"
 
     def _describe_faults(self) -> str:
         """The commonest error and the refused rows, in words."""

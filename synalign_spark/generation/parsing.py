@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from synalign_spark.config.generation import PLACEHOLDER
 from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.prompts import Prompt
+from synalign_spark.generation.prompts import MAX_ATTRIBUTE_CHARS, Prompt, shorten
 from synalign_spark.generation.reading import COMPLETE, FILTERED, BadRow, Parsed, as_cut, filtered, load, storable
 
 ROW_KEYS = ("text", "row", "content", "sentence", "value")
@@ -92,12 +92,15 @@ def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple
 
 
 def _closed(answer: str, names: Sequence[str]) -> dict[str, Any] | None:
-    """The object that an answer is once it is closed, if it has every name; None otherwise. Small models go on with white space."""
+    """The object that an answer is once it is closed, if it has every name; None otherwise. Small models go on with white space.
+
+    A number may go on, so the last value must be a text or a list."""
+    whole = answer.rstrip()
     try:
-        data = json.loads(answer.rstrip() + "}")
+        data = json.loads(whole + "}") if whole.endswith(('"', "]")) else None
     except (ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) and set(names) <= set(data) else None
+    return data if isinstance(data, dict) and set(map(_plain_key, names)) <= set(map(_plain_key, data)) else None
 
 
 def parse_continuation(
@@ -160,7 +163,7 @@ def _value_of(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(filter(None, (_value_of(part) for part in value)))
     try:
-        return " ".join(storable(str(_SCALAR.validate_python(value))).split())
+        return shorten(" ".join(storable(str(_SCALAR.validate_python(value))).split()), MAX_ATTRIBUTE_CHARS)
     except ValidationError:
         return ""
 

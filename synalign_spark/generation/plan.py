@@ -147,6 +147,7 @@ class Planner:
         self._use_of = {use.source: use for uses in self._uses.values() for use in uses}
         self._sequence: dict[Label, int] = {}
         self._drawn: set[tuple[Label, tuple[tuple[str, str], ...]]] = set()  # attributes of attrprompt
+        self._stated: dict[Label, list[int]] = {}  # attributes that the model stated of each set of a label
         self.attribute_sets: dict[DemonstrationSet, AttributeSet] = {}
 
     @property
@@ -167,9 +168,16 @@ class Planner:
         return max(0, self._calls_of(use.source) - use.calls)
 
     def _calls_of(self, source: DemonstrationSet) -> int:
-        """Calls for rows that a demonstration set allows, by the attributes stated of it once they are known."""
-        known = self.attribute_sets.get(source)
-        return self._cfg.calls_a_set(len(source.texts), len(known.attributes) if known else None)
+        """Calls for rows that a demonstration set allows, by the attributes stated of it once they are known; before that by those that
+        are usual for its label, for a label of which little is stated would fall behind otherwise."""
+        known, usual = self.attribute_sets.get(source), self._stated.get(source.label)
+        stated = len(known.attributes) if known else usual and round(sum(usual) / len(usual))
+        return self._cfg.calls_a_set(len(source.texts), stated or None)
+
+    def stated(self, source: DemonstrationSet, attribute_set: AttributeSet) -> None:
+        """The model stated these attributes of a demonstration set."""
+        self.attribute_sets[source] = attribute_set
+        self._stated.setdefault(source.label, []).append(len(attribute_set.attributes))
 
     def allows(self, source: DemonstrationSet, number: int) -> bool:
         """Whether a call that was planned before the set's attributes were known still says something new. number: as in ``slot``."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from json_repair import repair_json
 
-COMPLETE = ("stop", "eos", "end_turn", None, "")
+COMPLETE = ("stop", "stop_sequence", "eos", "eos_token", "end_turn", "tool_calls", "function_call", None, "")
 CUT = ("length", "max_tokens")
 FILTERED = ("content_filter", "refusal", "safety")
 # Around the reasoning of DeepSeek, Qwen and their kin, of Mistral's and of Kimi's models; gpt-oss ends it where its final channel begins.
@@ -125,7 +125,8 @@ def filtered(finish_reason: str | None) -> Parsed:
 
 
 def as_cut(finish_reason: str | None) -> Parsed:
-    return Parsed("truncated", f"the answer reached its token limit (finish_reason {finish_reason})")
+    why = "reached its token limit" if cut_off(finish_reason) else "is not said to be finished"
+    return Parsed("truncated", f"the answer {why} (finish_reason {finish_reason})")
 
 
 def _after_reasoning(answer: str) -> str | None:

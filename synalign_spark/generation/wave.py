@@ -52,6 +52,7 @@ class Wave:
         self._next = 0  # the first job that was not handed on
         self._open: dict[str, tuple[Job, Asked]] = {}
         self._writers: dict[DemonstrationSet, list[tuple[Job, Planned]]] = {}  # what waits for the attributes of a set
+        self._abandoned: set[Label] = set()
         self.reused = 0
         starts, places = self._schedule(planned)
         self.waiting = Waiting(places=places)
@@ -69,6 +70,7 @@ class Wave:
 
     def abandon(self, labels: Collection[Label]) -> None:
         """No further call of these labels is sent; those in flight still arrive."""
+        self._abandoned |= set(labels)
         dropped = self.waiting.drop(labels)
         self._writers = {source: jobs for source, jobs in self._writers.items() if source.label not in labels}
         for job in self._jobs[self._next :]:
@@ -80,7 +82,8 @@ class Wave:
         job, asked = self._open.pop(answer.request_id)
         parsed = self._parse(asked.purpose, answer)
         asked.answer, asked.parsed = answer, parsed
-        if parsed is not None and parsed.status in MENDABLE and len(job.asked) <= self._cfg.max_reasks:
+        mendable = parsed is not None and parsed.status in MENDABLE and job.label not in self._abandoned
+        if parsed is not None and mendable and len(job.asked) <= self._cfg.max_reasks:
             self._ask(job, self._again(asked, parsed))
             return
         job.done = True
@@ -166,7 +169,7 @@ class Wave:
                 job.done = True
             return
         asked.attribute_set = make_attribute_set(asked.request.request_id, source.label, source, dict(parsed.attributes))
-        self._planner.attribute_sets[source] = asked.attribute_set
+        self._planner.stated(source, asked.attribute_set)
         for job, call in writers:
             if self._planner.allows(source, call[2]):
                 self._start(job, call)

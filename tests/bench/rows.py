@@ -102,7 +102,7 @@ def measure(
         seconds = time.monotonic() - started
     accepted = done.synthetic.to_pydict()
     refused = [row for row in done.refusals.to_pylist() if row["reason"] != "surplus"]
-    wanted = sum((1 if row["row_index"] >= 0 else cfg.rows_per_request) for row in refused) + len(accepted["text"])
+    wanted = done.summary["row_prompts"] * cfg.rows_per_request
     texts = [*accepted["text"], *(row["text"] for row in done.refusals.to_pylist() if row["row_index"] >= 0)]
     calls = [call for call in done.calls.to_pylist() if call["step"] == "rows"]
     synthetic = corpus_of(accepted["doc_id"], accepted["text"], accepted["label"])

@@ -34,7 +34,7 @@ TABLES = {
                                      pa.list_(pa.map_(pa.string(), pa.string()))),
                 "text": [None, "Each line is ...", "other"], "stop": [[], ["\n"], ["\n"]], "schema": ["{}"] * 3},
     "weights": {"doc_id": ["s3", "s2", "s1"], "label": ["a"] * 3, "weight": [0.25, 0.5, 0.25], "weight_in_label": [0.25, 0.5, 0.25], "base_weight": [1 / 3] * 3,
-                "label_confidence": [0.5] * 3, "log_density_ratio": [0.1] * 3, "log_embedding_ratio": [0.1] * 3, "capped_by": pa.array([None] * 3, pa.string())},
+                "label_confidence": [0.5] * 3, "repaired_label": pa.array([None] * 3, pa.string()), "log_density_ratio": [0.1] * 3, "log_embedding_ratio": [0.1] * 3, "capped_by": pa.array([None] * 3, pa.string())},
     "witness": {"label": ["b", "a", "a", "a", "a"], "cluster_id": pa.array([4, 9, 4, 7, 5], pa.int32()), "real_rows": [5] * 5,
                 "real_share": [0.25, 0.05, 0.5, 0.2, 0.25], "synthetic_rows": [1] * 5, "synthetic_share_before": [0.5] * 5,
                 "synthetic_share": [0.125, 0.045, 0.75, 0.075, 0.0], "missing_share": [0.125, 0.005, 0.0, 0.125, 0.25], "witness_mean_before": [0.5] * 5,

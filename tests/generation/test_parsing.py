@@ -124,8 +124,8 @@ def test_finished_answers_that_hold_no_rows(answer):
 
 
 def test_an_unknown_finish_reason_takes_whole_json_only():
-    assert parse_rows('{"rows": ["a"]}', "tool_calls", 2).status == "ok"
-    assert parse_rows('{"rows": ["a",]}', "tool_calls", 2).status == "unparsable"
+    assert parse_rows('{"rows": ["a"]}', "flushed", 2).status == "ok"
+    assert parse_rows('{"rows": ["a",]}', "flushed", 2).status == "unparsable"
 
 
 @pytest.mark.parametrize(
@@ -234,3 +234,22 @@ def test_attributes_that_lack_only_the_last_bracket_are_taken(reason, tail, stat
         "truncated",
         "ok" if tail == "}" else "truncated",
     )
+
+
+def test_a_last_number_may_have_been_cut_and_names_are_read_as_anywhere():
+    assert parse_attributes('{"rating": 1', "length", ("rating",)).status == "truncated"
+    assert parse_attributes('{"Tone": "warm"', "length", ("tone",)).attributes == (("tone", "warm"),)
+
+
+def test_a_value_that_would_swamp_the_prompt_is_shortened():
+    ((_, value),) = parse_attributes(json.dumps({"tone": "very warm " * 600}), "stop", ("tone",)).attributes
+    assert len(value) <= 164
+    assert value.endswith("warm ...") or value.endswith("very ...")
+
+
+@pytest.mark.parametrize("reason", ["eos_token", "stop_sequence", "tool_calls"])
+def test_what_servers_call_the_end_is_one(reason):
+    """Of text-generation-inference, and of tool calls, whose JSON may need a repair."""
+    assert parse_continuation(" a fine film", reason, 1).rows == ("a fine film",)
+    assert parse_rows('{"rows": ["a fine film",]}', reason, 1).rows == ("a fine film",)
+    assert "token limit" not in str(parse_continuation(" a fi", "error", 1).detail)

@@ -99,7 +99,7 @@ def sample() -> Sample:
             "fields": pa.array([None] * N_SYNTHETIC, pa.map_(pa.string(), pa.string())),
         }),
         "weights": pa.table({"doc_id": written_ids, "label": written_labels, "weight": weight, "weight_in_label": weight, "base_weight": weight,
-                            "label_confidence": [0.5] * N_SYNTHETIC, "log_density_ratio": [0.1] * N_SYNTHETIC, "log_embedding_ratio": [0.1] * N_SYNTHETIC, "capped_by": pa.array([None] * N_SYNTHETIC, pa.string())}),
+                            "label_confidence": [0.5] * N_SYNTHETIC, "repaired_label": pa.array([None] * N_SYNTHETIC, pa.string()), "log_density_ratio": [0.1] * N_SYNTHETIC, "log_embedding_ratio": [0.1] * N_SYNTHETIC, "capped_by": pa.array([None] * N_SYNTHETIC, pa.string())}),
         "attributes": pa.table({
             "attribute_set_id": ["set1"], "request_id": ["req0"], "label": ["positive"], "round": pa.array([0], pa.int32()), "set_rank": pa.array([0], pa.int32()),
             "cluster_id": pa.array([0], pa.int32()), "demo_ids": [[real_ids[0], real_ids[4]]],

@@ -126,7 +126,7 @@ def in_group_weights(
 def weights_batch(batch: pa.Table | pa.RecordBatch, rows: InGroup, solved: Mapping[str, Solved]) -> list[pa.Array]:
     """Columns of WEIGHTED; ``weight`` is the weight in the group times the group's share."""
     share = np.array([solved[name].share for name in rows.group], dtype=np.float64)
-    base_measure = [batch.column(name) for name in ("label_confidence", "log_density_ratio", "log_embedding_ratio")]
+    base_measure = [batch.column(name) for name in ("label_confidence", "repaired_label", "log_density_ratio", "log_embedding_ratio")]
     why = [reason if cut_off else None for reason, cut_off in zip(batch.column("outlier").to_pylist(), rows.cut.tolist(), strict=True)]
     weights = [pa.array(values) for values in (rows.final * share, rows.final, rows.base)]
     return [batch.column("doc_id"), batch.column("label"), *weights, *base_measure, pa.array(why, pa.string())]

@@ -73,6 +73,19 @@ class SharedClassifiers:
         real = self.real.confidence(x, labels)
         return real / others if self.ratio else np.sqrt(real * others)
 
+    def other_labels(self, x: npt.NDArray[np.floating], labels: Labels, half: npt.NDArray[np.bool_]) -> Labels:
+        """The label with the largest ``confidence`` where it is not the row's own, None elsewhere, for labels that the real rows do not
+        have, and everywhere where the confidence is a ratio. A tie is the row's own label's. x: (n, d); labels, half: (n,). Returns (n,)."""
+        found: Labels = np.full(len(x), None, dtype=object)
+        if self.ratio or not len(x):
+            return found
+        of_all = [self.confidence(x, np.full(len(x), name, dtype=object), half) for name in self.real.labels]
+        of_all.append(np.where(np.isin(labels.astype(str), self.real.labels), self.confidence(x, labels, half), np.inf))
+        best = np.argmax(of_all[::-1], axis=0)  # the row's own label comes first
+        other = best > 0
+        found[other] = np.array(self.real.labels[::-1], dtype=object)[best[other] - 1]
+        return found
+
 
 def fit_label_classifier(x: npt.NDArray[np.floating], labels: Labels, weight: Float64Array | None = None) -> LabelClassifier:
     """The classifier of labelled rows. x: (n, d); labels: (n,), two different ones at least (ValueError otherwise); weight: (n,) > 0.

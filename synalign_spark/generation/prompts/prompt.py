@@ -104,10 +104,13 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def row_chars(n_rows: int, max_chars: int, max_output_tokens: int) -> int:
+def row_chars(n_rows: int, max_chars: int, max_output_tokens: int, like: str = "") -> int:
     """Longest row, in characters, for which ``n_rows`` of them still fit into the answer.
 
-    >>> row_chars(5, 2_000, 512)
-    276
+    like: text of the kind that is written; tokens are counted by its bytes in UTF-8, of which a Chinese character has three.
+
+    >>> row_chars(5, 2_000, 512), row_chars(5, 2_000, 512, "\u597d\u7535\u5f71"), row_chars(5, 15, 512)
+    (276, 92, 15)
     """
-    return max(20, min(max_chars, int(max_output_tokens * 0.9 * CHARS_A_TOKEN) // n_rows))
+    bytes_a_char = len(like.encode("utf-8", "replace")) / len(like) if like else 1.0
+    return min(max_chars, max(20, int(max_output_tokens * 0.9 * CHARS_A_TOKEN / bytes_a_char) // n_rows))

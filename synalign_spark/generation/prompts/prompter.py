@@ -39,7 +39,7 @@ class Prompter:
         Raises ConfigError for a template that this run cannot use."""
         texts, length = (("a", "b"), Length(1, 2)) if self._cfg.strategy in ("synalign", "fewshot") else ((), None)
         with_attributes = self._cfg.strategy in ("synalign", "attrprompt")
-        for label in labels[:MOST_LABELS]:
+        for label in labels:
             if self._cfg.strategy == "synalign":
                 self.attributes(label, texts, length)
             self.rows(label, dict.fromkeys(self._cfg.attributes, "x") if with_attributes else None, texts, length)
@@ -72,7 +72,7 @@ class Prompter:
         demonstrations."""
         cfg = self._cfg
         n_rows = n_rows or cfg.rows_per_request
-        longest = row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens)
+        longest = row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens, "".join(texts))
         values = self._values(label, texts, length, keywords, n_rows, longest)
         given = attributes or {}
         values |= {"attributes": self._attributes(given, given)}

@@ -1,9 +1,17 @@
 """Classifiers of labels: logistic regressions that find planted label noise, and what must not change them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from synalign_spark.core.strength.classifiers import REGULARIZATIONS, fit_label_classifier, fit_shared_classifiers
+from synalign_spark.core.strength.classifiers import (
+    REGULARIZATIONS,
+    LabelClassifier,
+    SharedClassifiers,
+    fit_label_classifier,
+    fit_shared_classifiers,
+)
 from tests.core.strength.planted import rows
 
 
@@ -94,3 +102,15 @@ def test_the_number_of_cores_changes_no_bit():
         with threadpool_limits(threads):
             found.append(fit_label_classifier(wide, labels).coef)
     np.testing.assert_array_equal(*found)
+
+
+def test_the_label_that_is_likelier_by_both_classifiers_is_named():
+    """By hand: one number a row, and classifiers that know b at 1, a at -1; the first shared one is sure of a."""
+    plain = LabelClassifier(np.array([[0.0], [2.0]]), np.zeros(2), ("a", "b"))
+    sure_of_a = LabelClassifier(np.zeros((2, 1)), np.array([9.0, 0.0]), ("a", "b"))
+    found = SharedClassifiers(plain, (sure_of_a, plain))
+    x, half = np.array([[1.0], [1.0], [-1.0], [1.0], [0.0], [1.0]]), np.array([False, False, False, True, False, False])
+    labels = np.array(["a", "b", "b", "a", "a", "rare"], dtype=object)
+    assert found.other_labels(x, labels, half).tolist() == ["b", None, "a", None, None, None]
+    assert replace(found, ratio=True).other_labels(x, labels, half).tolist() == [None] * 6
+    assert found.other_labels(x[:0], labels[:0], half[:0]).tolist() == []

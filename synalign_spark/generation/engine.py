@@ -159,16 +159,16 @@ class _Run:
         """Gets every answer and takes them in the order of the plan, as soon as those before have come.
 
         Returns the limit that stopped it, or an empty string."""
-        self._take_all(wave.ready())
+        self._take_all(wave.ready(), wave)
         for answer in self.pool.run(wave.waiting, self.budget, self._report):
             failing = self.health.arrived(answer, wave.label_of(answer))
             wave.arrived(answer)
             if failing:
                 self._without(failing, wave)
-            self._take_all(wave.ready())
+            self._take_all(wave.ready(), wave)
             self._report()
         done = wave.done
-        self._take_all(wave.rest())
+        self._take_all(wave.rest(), wave)
         self.reused += wave.reused
         return "" if done else self.pool.stopped_by or "limits"
 
@@ -182,11 +182,15 @@ class _Run:
         self.failing |= failing
         wave.abandon(failing)
 
-    def _take_all(self, jobs: Iterable[Job]) -> None:
+    def _take_all(self, jobs: Iterable[Job], wave: Wave) -> None:
+        """Takes finished jobs. A label of which nothing comes any more is asked nothing further, in the middle of a wave too."""
         for job in jobs:
             for asked in job.asked:
                 if asked.answer is not None:
                     self._take(asked, asked.answer)
+            if self.labels[job.label].ran_dry and job.label not in self.given_up:
+                self.given_up[job.label] = self._hopeless(job.label) or ""
+                wave.abandon({job.label})
 
     def _take(self, asked: Asked, answer: Answer) -> None:
         request, parsed = asked.request, asked.parsed
@@ -195,10 +199,11 @@ class _Run:
         if asked.attribute_set is not None:
             self.rows.add_attribute_set(asked.attribute_set)
         if isinstance(asked.purpose, Slot):
-            if asked.reask_of is None:
-                self.labels[request.label].asked += self.cfg.rows_per_request
+            before = self._good(request.label)
             if parsed is not None:
                 self._take_rows(asked.purpose, answer, parsed)
+            rows = self.cfg.rows_per_request if asked.reask_of is None else 0
+            self.labels[request.label].brought(rows, self._good(request.label) - before)
 
     def _take_rows(self, slot: Slot, answer: Answer, parsed: Parsed) -> None:
         request = slot.request
@@ -207,12 +212,16 @@ class _Run:
             return
         if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
             self.rows.add_attribute_set(slot.attribute_set)
-        before = self.rows.accepted[request.label] + self.rows.refused["surplus"]
+        before = self._good(request.label)
         for bad in parsed.bad:
             self.rows.add_refusal(request, bad.place, bad.text, REFUSAL_REASONS["unparsable"], bad.words)
         for candidate in candidates(parsed, self.acceptor, request.label, self.cfg.text_template):
             self._take_row(slot, candidate)
-        self.planner.taken(slot.demonstration_set, self.rows.accepted[request.label] + self.rows.refused["surplus"] - before)
+        self.planner.taken(slot.demonstration_set, self._good(request.label) - before)
+
+    def _good(self, label: Label) -> int:
+        """Rows of a label that were accepted, and those of any that would have been, had they not been too many."""
+        return self.rows.accepted[label] + self.rows.refused["surplus"]
 
     def _take_row(self, slot: Slot, found: Candidate) -> None:
         request, fields = slot.request, found.fields
@@ -239,7 +248,7 @@ class _Run:
             if reason:
                 self.given_up[label] = reason
                 self.failing |= {label} if self.labels[label].failing else set()
-        if set(self.given_up) == set(self.quotas):
+        if set(self.given_up) == set(self.quotas) and not self.rows.accepted.total():
             reasons = "; ".join(reason if label is None else f"label {label!r}: {reason}" for label, reason in self.given_up.items())
             raise EndpointError(f"generate: {reasons} stored answers are kept; see generate.llm and generate.task")
 

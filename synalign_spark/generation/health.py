@@ -10,6 +10,7 @@ from synalign_spark.generation.calls import TRANSIENT, Answer
 from synalign_spark.generation.reading import Parsed
 
 HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9
+BARREN_ROWS = 100  # of a label one after another: where a tenth is accepted that happens once in 38,000 times
 OWN_WORDS = re.compile(r"[\w-]*\d[\w-]*|\b[0-9a-f]{8,}\b")  # ids and numbers, which tell no faults apart
 
 
@@ -67,12 +68,15 @@ class LabelHealth:
     """What became of a label's calls, in the order of the plan.
 
     calls: all but those that ask again; useless: those of them that gave nothing that could be parsed, asked again or not;
-    faults: those of the endpoint, which another time may not have; asked: candidate rows; errors: faults of all calls."""
+    faults: those of the endpoint, which another time may not have; asked: candidate rows; barren: those since the last accepted row, and
+    barren_calls the calls for them; errors: faults of all calls."""
 
     calls: int = 0
     useless: int = 0
     faults: int = 0
     asked: int = 0
+    barren: int = 0
+    barren_calls: int = 0
     errors: Counter[Fault] = field(default_factory=Counter)
 
     def taken(self, answer: Answer, parsed: Parsed | None, again: bool = False) -> None:
@@ -87,6 +91,16 @@ class LabelHealth:
         if not usable:
             message = f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"
             self.errors[Fault.of(message)] += 1
+
+    def brought(self, rows: int, accepted: int) -> None:
+        """What a call for rows brought. rows: asked for, 0 where it repeats another; accepted: of them."""
+        self.asked += rows
+        self.barren, self.barren_calls = (0, 0) if accepted else (self.barren + rows, self.barren_calls + (rows > 0))
+
+    @property
+    def ran_dry(self) -> bool:
+        """Whether nothing has come for so long that nothing will: a model that repeats itself, or refuses from some point on."""
+        return self.barren >= BARREN_ROWS and self.barren_calls >= HOPELESS_CALLS
 
     @property
     def failing(self) -> bool:
@@ -105,6 +119,8 @@ class LabelHealth:
             return f"{self.useless} of its first {self.calls} calls gave nothing usable; {describe(self.errors, refused)}"
         if not accepted:
             return f"no row of its first {self.calls} calls was accepted; {describe(self.errors, refused)}"
+        if self.ran_dry:
+            return f"none of its last {self.barren} rows was accepted; {describe(self.errors, refused)}"
         return None
 
 

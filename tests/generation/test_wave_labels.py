@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pyarrow as pa
+import pytest
 from loopback import Behaviour, loopback
 
 from synalign_spark.generation.calls import Answer
@@ -58,3 +59,22 @@ def test_labels_without_sets_and_labels_without_candidates_are_not_mixed_up(make
         summary = generate(pa.Table.from_pylist(few + many), {"a": 1, "b": 1}, cfg, 0, str(tmp_path), quiet).summary
     assert summary["missing_by_label"].keys() >= {"a"}
     assert summary["stopped_by"] == ("max_candidates" if "b" in summary["missing_by_label"] else "demonstration_sets")
+
+
+@pytest.mark.parametrize(
+    "said", ['{"rows": ["I am sorry, but I cannot help with that request."]}', "prose", '{"rows": ["always the same fine words"]}']
+)
+def test_a_label_that_runs_dry_is_left_in_the_middle_of_a_wave(said, make_config, quiet, tmp_path):
+    """From some answer on the model refuses for one label, or repeats itself. It is paid for no longer, and the other label finishes."""
+    fault = lambda i, body, n: (200, {}, said) if i and "b text" in asked_of(body) and len(server.seen) > 60 else None  # noqa: E731
+    with loopback(Behaviour(fault=fault)) as server:
+        cfg = make_config(
+            server.base_url, strategy="fewshot", target_rows=2000, rows_per_request=5, max_rows_per_set=10, max_reasks=0, gates=["meta"]
+        )
+        summary = generate(sets_of(["a", "b"], 400), {"a": 1, "b": 1}, cfg, 0, str(tmp_path), quiet).summary
+        paid = sum("b text" in asked_of(entry["body"]) for entry in server.log)
+    assert summary["accepted_by_label"]["a"] == 1000
+    assert 10 < summary["accepted_by_label"]["b"] < 1000
+    assert summary["stopped_by"] == "labels_given_up"
+    assert "rows was accepted" in summary["labels_given_up"]["b"]
+    assert paid < 120

@@ -97,7 +97,7 @@ def _closed(answer: str, names: Sequence[str]) -> dict[str, Any] | None:
     A number may go on, so the last value must be a text or a list."""
     whole = answer.rstrip()
     try:
-        data = json.loads(whole + "}") if whole.endswith(('"', "]")) else None
+        data = json.loads(whole if whole.endswith("}") else whole + "}") if whole.endswith(('"', "]", "}")) else None
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and set(map(_plain_key, names)) <= set(map(_plain_key, data)) else None
@@ -196,7 +196,7 @@ def parse_objects(
     inside = data.get("rows", data) if isinstance(data, dict) else data
     items = _listed(inside)
     if isinstance(inside, dict) and not (isinstance(items, list) and any(isinstance(item, dict) for item in items)):
-        items = [inside]  # one row, whose fields may have numbers in their names
+        items = _by_columns(inside, names) or [inside]  # one row, whose fields may have numbers in their names
     if not isinstance(items, list) or not items:
         return Parsed("unparsable", f"expected {{'rows': [objects]}}, got {_shown(data)}")
     found: list[dict[str, str]] = []
@@ -224,6 +224,22 @@ def text_of(fields: Mapping[str, str], template: str | None) -> str:
     return re.sub(PLACEHOLDER, lambda mark: fields.get(mark[1], mark[0]), whole)
 
 
+def _by_columns(inside: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of an object with a list for each of several fields, all of one length; none where it is anything else.
+
+    >>> _by_columns({"title": ["One", "Two"], "body": ["First.", "Second."]}, ["title", "body"])
+    [{'title': 'One', 'body': 'First.'}, {'title': 'Two', 'body': 'Second.'}]
+    """
+    given = {_plain_key(key): value for key, value in inside.items()}
+    columns = [given.get(_plain_key(name)) for name in names]
+    lists = [column for column in columns if isinstance(column, list)]
+    if len(names) < 2 or len(lists) < len(columns) or len(set(map(len, lists))) != 1:
+        return []
+    return [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
 def _field_of(value: Any) -> str:
-    """A text as it is, line ends and all; anything else as the value of an attribute."""
+    """A text as it is, line ends and all, and a list of them as its paragraphs; anything else as the value of an attribute."""
+    if isinstance(value, list):
+        return "\n".join(filter(None, map(_field_of, value)))
     return value.strip() if isinstance(value, str) else _value_of(value)

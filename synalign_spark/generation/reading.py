@@ -66,9 +66,11 @@ def storable(text: str) -> str:
 
 
 def strict_json(answer: str | None) -> Any:
-    """The JSON value that an answer is, its reasoning aside. Raises ValueError where it is anything else."""
+    """The JSON value that an answer is, its reasoning aside. JSON within a JSON text is what was meant. Raises ValueError where it is
+    anything else."""
     try:
-        return json.loads(answer or "")
+        data = json.loads(answer or "")
+        return json.loads(data) if isinstance(data, str) and data.strip()[:1] in ("{", "[") else data
     except RecursionError as err:
         raise ValueError("nested too deep") from err
     except ValueError:
@@ -151,8 +153,33 @@ def _closes(answer: str) -> bool:
     return open_ == 0 and '"' not in outside
 
 
+def _values(answer: str) -> Any:
+    """JSON objects one after another (JSON lines) as one value, None where an answer is anything else: objects of one row each are a list
+    of rows; of answers with several rows the last counts, for those before it were drafts.
+
+    >>> _values('{"text": "a"}\\n{"text": "b"}'), _values('{"rows": ["a"]} {"rows": ["b"]}'), _values('{"rows": ["a", "b"]} {"rows": ["c"]}')
+    ([{'text': 'a'}, {'text': 'b'}], {'rows': ['a', 'b']}, {'rows': ['c']})
+    """
+    decoder, values, rest = json.JSONDecoder(), [], answer.strip()
+    try:
+        while rest:
+            value, end = decoder.raw_decode(rest)
+            values.append(value)
+            rest = rest[end:].lstrip(" \t\r\n,")
+    except (ValueError, RecursionError):
+        return None
+    if len(values) < 2 or not all(isinstance(value, dict) for value in values):
+        return None
+    several = [value["rows"] for value in values if isinstance(value.get("rows"), list)]
+    if not several:
+        return values
+    return {"rows": [row for rows in several for row in rows]} if all(len(rows) < 2 for rows in several) else {"rows": several[-1]}
+
+
 def _repair(answer: str) -> Any:
     """The JSON value in an answer with a fence, a preface or a slip in it. Never called on a truncated answer."""
+    if one_after_another := _values(answer):
+        return one_after_another
     try:
         data = repair_json(answer, return_objects=True, skip_json_loads=True)
     except (ValueError, RecursionError, IndexError, TypeError) as err:

@@ -67,17 +67,20 @@ def check(llm: LlmConfig, base_url: str | None = None, folder: str | None = None
     return _report(target, llm, terms, listed, negotiation.latency_s, negotiation.probes)
 
 
-def renegotiate(llm: LlmConfig, target: Target, folder: str) -> Terms | None:
-    """Terms with a dialect below that of ``target``, which the endpoint does not keep to any more; None where no other one works."""
+def renegotiate(llm: LlmConfig, target: Target, folder: str, formless: bool) -> Terms | None:
+    """Other terms than those of ``target``, which the endpoint does not keep to any more, None where none work: with fewer parameters, or
+    with a dialect below. formless: with another dialect only, for this one is taken and brings no JSON."""
     known = candidates(llm)
     now = target.terms.continuation if llm.continues else target.terms.dialect
-    below = known[known.index(now) + 1 :] if now in known else ()
+    below = known[known.index(now) + formless :] if now in known else ()
     if not below:
         return None
     try:
         with sync_client(target) as client:
             terms = Negotiation(client, target, llm).find(below)
     except EndpointError:
+        return None
+    if terms == target.terms:
         return None
     _remember(folder, llm, terms)
     return terms

@@ -203,7 +203,8 @@ class _Run:
             if parsed is not None:
                 self._take_rows(asked.purpose, answer, parsed)
             rows = self.cfg.rows_per_request if asked.reask_of is None else 0
-            self.labels[request.label].brought(rows, self._good(request.label) - before)
+            usable = parsed is not None and parsed.status == "ok"
+            self.labels[request.label].brought(rows, self._good(request.label) - before, usable)
 
     def _take_rows(self, slot: Slot, answer: Answer, parsed: Parsed) -> None:
         request = slot.request
@@ -248,7 +249,8 @@ class _Run:
             if reason:
                 self.given_up[label] = reason
                 self.failing |= {label} if self.labels[label].failing else set()
-        if set(self.given_up) == set(self.quotas) and not self.rows.accepted.total():
+        kept = any(self.labels[label].repeats and self.rows.accepted[label] for label in self.quotas)  # rows of use
+        if set(self.given_up) == set(self.quotas) and not kept:
             reasons = "; ".join(reason if label is None else f"label {label!r}: {reason}" for label, reason in self.given_up.items())
             raise EndpointError(f"generate: {reasons} stored answers are kept; see generate.llm and generate.task")
 

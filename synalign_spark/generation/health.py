@@ -68,8 +68,8 @@ class LabelHealth:
     """What became of a label's calls, in the order of the plan.
 
     calls: all but those that ask again; useless: those of them that gave nothing that could be parsed, asked again or not;
-    faults: those of the endpoint, which another time may not have; asked: candidate rows; barren: those since the last accepted row, and
-    barren_calls the calls for them; errors: faults of all calls."""
+    faults: those of the endpoint, which another time may not have; asked: candidate rows; barren: those since the last accepted row,
+    barren_calls the calls for them, and barren_useless those of them that gave nothing that could be parsed; errors: faults of all calls."""
 
     calls: int = 0
     useless: int = 0
@@ -77,6 +77,7 @@ class LabelHealth:
     asked: int = 0
     barren: int = 0
     barren_calls: int = 0
+    barren_useless: int = 0
     errors: Counter[Fault] = field(default_factory=Counter)
 
     def taken(self, answer: Answer, parsed: Parsed | None, again: bool = False) -> None:
@@ -92,15 +93,27 @@ class LabelHealth:
             message = f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"
             self.errors[Fault.of(message)] += 1
 
-    def brought(self, rows: int, accepted: int) -> None:
-        """What a call for rows brought. rows: asked for, 0 where it repeats another; accepted: of them."""
+    def brought(self, rows: int, accepted: int, usable: bool) -> None:
+        """What a call for rows brought. rows: asked for, 0 where it repeats another; accepted: of them; usable: whether it could be parsed."""
         self.asked += rows
-        self.barren, self.barren_calls = (0, 0) if accepted else (self.barren + rows, self.barren_calls + (rows > 0))
+        if accepted:
+            self.barren = self.barren_calls = self.barren_useless = 0
+        elif rows:
+            self.barren, self.barren_calls, self.barren_useless = (
+                self.barren + rows,
+                self.barren_calls + 1,
+                self.barren_useless + (not usable),
+            )
 
     @property
     def ran_dry(self) -> bool:
         """Whether nothing has come for so long that nothing will: a model that repeats itself, or refuses from some point on."""
         return self.barren >= BARREN_ROWS and self.barren_calls >= HOPELESS_CALLS
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it ran dry for its rows, and not for answers that were none."""
+        return self.ran_dry and self.barren_useless < self.barren_calls / 2
 
     @property
     def failing(self) -> bool:

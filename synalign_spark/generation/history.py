@@ -3,10 +3,12 @@
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.client import refused
 from synalign_spark.generation.dialects import UNFORMED, Terms
+from synalign_spark.generation.faults import DROPPABLE, named
 from synalign_spark.generation.reading import holds_json
 
 FORBIDDEN_IN_A_ROW = 20
 UNFORMED_IN_A_ROW = 8
+REFUSED_IN_A_ROW = 8
 MAX_RENEGOTIATIONS = 3
 
 
@@ -24,6 +26,7 @@ class History:
         self._forbidden: list[tuple[int, Answer]] = []  # with the calls that were sent until it arrived
         self._in_a_row = 0
         self._unformed = 0
+        self._refused = 0
         self._tries = 0
         self.renegotiations = 0
         self.dialect_taken = False  # whether a look showed so, after a refusal that seemed to be of the dialect
@@ -35,7 +38,7 @@ class History:
 
     def answers(self, number: int) -> list[Answer]:
         """Takes note of an answer to the number-th call, from 0. Returns the calls held back that it shows to be refusals of prompts."""
-        self.answered, self._in_a_row = True, 0
+        self.answered, self._in_a_row, self._refused = True, 0, 0
         shown = [refused(held) for sent, held in self._forbidden if sent <= number]
         self._forbidden = [(sent, held) for sent, held in self._forbidden if sent > number]
         return shown
@@ -65,9 +68,17 @@ class History:
             self._unformed += 1
         return answer.status == "bad_form" or (terms == now and self.formless)
 
+    def parameters_failed(self, request: Request, answer: Answer) -> bool:
+        """Whether a refused call may be so for its parameters: the server names one of them, or refuses call after call."""
+        if answer.status != "bad_request":
+            return False
+        self._refused += 1
+        sampling = tuple(name for name in DROPPABLE if name in request.sampling)
+        return named(answer.error or "", sampling) is not None or self._refused >= REFUSED_IN_A_ROW
+
     def tried(self, found: bool) -> None:
         """Counts a try to find another dialect, and where one was found, a renegotiation."""
-        self._tries, self._unformed = self._tries + 1, 0
+        self._tries, self._unformed, self._refused = self._tries + 1, 0, 0
         if found:
             self.renegotiations, self.dialect_taken = self.renegotiations + 1, False
 

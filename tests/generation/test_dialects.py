@@ -135,6 +135,28 @@ def test_a_dialect_that_the_server_refuses_later_is_renegotiated(backend, reques
     assert set(result.calls["dialect"].to_pylist()) == {"json_schema", "json_object"}
 
 
+@pytest.mark.parametrize("said", ["temperature is not supported by this model", "bad request"])
+def test_a_parameter_that_the_server_refuses_later_is_left_out_from_then_on(said, run):
+    """Named, after the first refusal; not named, after eight, by a dialect that the server takes."""
+    unwanted = "temperature" if "temperature" in said else "response_format"
+    with loopback(
+        Behaviour(fault=lambda i, body, n: (400, {}, said) if len(server.finished) >= 6 and unwanted in body else None)
+    ) as server:
+        result = run(server, {"concurrency": 1, "temperature": 0.7}, target_rows=120)
+    assert result.summary["accepted"] == 120
+    assert result.summary["renegotiations"] == 1
+    assert result.summary["calls"].get("bad_request", 0) == (0 if unwanted == "temperature" else 7)
+
+
+def test_a_refusal_of_one_prompt_that_names_a_parameter_changes_nothing(run):
+    said = "this prompt asks for a temperature that is not permitted"
+    with loopback(Behaviour(fault=lambda i, body, n: (400, {}, said) if i and int(i[:4], 16) % 7 == 0 else None)) as server:
+        result = run(server, {"temperature": 0.7}, target_rows=120)
+    assert result.summary["accepted"] == 120
+    assert result.summary["renegotiations"] == 0
+    assert all("temperature" in body for body in server.bodies)
+
+
 def test_a_dialect_that_brings_no_json_any_more_is_renegotiated_and_that_is_bounded(run):
     def prose(request_id, body, n):
         formed = body.get("response_format", {}).get("type") == "json_schema"
@@ -190,7 +212,7 @@ def test_tries_that_find_no_other_dialect_are_no_renegotiations_and_are_bounded(
         with pytest.raises(EndpointError, match="response_format type json_schema is not supported"):
             run(server, {"structured_output": "json_schema"}, target_rows=400)
         probes = sum(not entry["request_id"] for entry in server.log)
-    assert probes <= 1 + 3 * 6  # a look, the other kind of schema, and what might be left out
+    assert probes <= 1 + 3 * 7  # a look, this schema, the other kind of schema, and what might be left out
 
 
 def test_only_a_dialect_that_was_found_counts_as_renegotiation():

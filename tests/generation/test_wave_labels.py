@@ -45,6 +45,15 @@ def test_an_abandoned_label_is_asked_nothing_again(make_config):
     assert wave.waiting.take().label == "b"
 
 
+def test_rows_of_a_corpus_that_ran_dry_are_kept(make_config, quiet, tmp_path):
+    fault = lambda i, body, n: (200, {}, '{"rows": ["the same words"]}') if i and len(server.seen) > 30 else None  # noqa: E731
+    with loopback(Behaviour(fault=fault)) as server:
+        cfg = make_config(server.base_url, strategy="fewshot", target_rows=2000, rows_per_request=5, max_reasks=0, gates=[])
+        summary = generate(sets_of(["a"], 400), {"a": 1}, cfg, 0, str(tmp_path), quiet).summary
+    assert summary["accepted"] > 50
+    assert summary["stopped_by"] == "labels_given_up"
+
+
 def test_labels_without_sets_and_labels_without_candidates_are_not_mixed_up(make_config, quiet, tmp_path):
     """The sets of a are used up; b, whose answers are all refused but one, stops at the limit on candidates with sets left."""
 

@@ -91,12 +91,13 @@ class CallPool:
             self.stopped_by = answer.error
         elif answer.status == "fatal":
             raise self._unusable(answer.error or "")
-        elif (
-            self._history.dialect_failed(request, answer, sent_under, now) and self._renegotiate(sent_under) and answer.status == "bad_form"
-        ):
+        elif self._terms_failed(request, answer, sent_under, now) and self._renegotiate(sent_under) and answer.status != "answered":
             waiting.put_back(request)
         else:
             yield from self._judged(dataclasses.replace(answer, status="bad_request") if answer.status == "bad_form" else answer, number)
+
+    def _terms_failed(self, request: Request, answer: Answer, sent_under: Terms, now: Terms) -> bool:
+        return self._history.dialect_failed(request, answer, sent_under, now) or self._history.parameters_failed(request, answer)
 
     def _judged(self, answer: Answer, number: int) -> Iterator[Answer]:
         """What may be handed on now: this answer to the number-th call, those that wait for it too, or none yet."""
@@ -139,7 +140,7 @@ class CallPool:
             return True
         if not self._history.may_renegotiate or (not self._history.formless and self._still_taken(self._target)):
             return False
-        terms = endpoint.renegotiate(self._cfg.llm, self._target, self._ledger_dir)
+        terms = endpoint.renegotiate(self._cfg.llm, self._target, self._ledger_dir, self._history.formless)
         self._history.tried(terms is not None)
         if terms is None:
             return False

@@ -1,9 +1,12 @@
 """Each gate on rows that it must refuse and on such as it must not."""
 
+import time
+
 import pytest
 
 from synalign_spark.generation.gates import form, language, length, meta, pii
 from synalign_spark.generation.gates.check import Check, at_least, calibrated
+from synalign_spark.generation.gates.packaging import wrappings
 
 LABELS = ["positive", "negative", "Sci/Tech"]
 FORM = {
@@ -180,3 +183,14 @@ def test_poisson_tail_against_scipy(count, expected):
     from scipy.stats import poisson
 
     assert at_least(count, expected) == pytest.approx(poisson.sf(count - 1, expected), abs=1e-12)
+
+
+@pytest.mark.parametrize("unit", ["a", "a.", "x.", "1..", "a_b", "</s>", "<s> ", "\\n", "<br> ", "a@a.", "1 ", "http://a.b/", "- "])
+def test_long_rows_take_time_in_proportion_to_their_length(unit):
+    """Processor seconds of one check or wrapping on 60,000 characters: a quadratic pattern takes four and more, a linear one some 0.05."""
+    looked = [check.find for check in [*form.checks(LABELS), *meta.checks(), *pii.checks()]] + [kind.without for kind in wrappings(LABELS)]
+    for text in ("x" + unit * (60_000 // len(unit)), unit * (60_000 // len(unit)) + "!"):
+        for find in looked:
+            before = time.process_time()
+            find(text, "positive")
+            assert time.process_time() - before < 1.0, find

@@ -132,7 +132,7 @@ class Acceptor:
 
     def parts(self, fields: Mapping[str, str]) -> dict[str, str]:
         """The parts of a row as they may be stored: masked where the text is."""
-        return {name: pii.masked(value) if self._masks else value for name, value in fields.items()}
+        return {name: _masked_part(value) if self._masks else value for name, value in fields.items()}
 
     def _copy(self, text: str) -> Verdict | None:
         if copies.GATE not in self._gates or not self._real.copies.in_memory:
@@ -171,6 +171,17 @@ class Acceptor:
         rows, self._unscanned = self._unscanned, []
         shares = self._real.copies.overlaps([text for text, _ in rows]) if rows else []
         return [(found, source) for (text, source), share in zip(rows, shares, strict=True) if (found := self._copied(text, share))]
+
+
+def _masked_part(value: str) -> str:
+    """Personal data is looked for in the normal form, as in a text: "+49\\u00a030\\u00a0901820" is a number too. Else line ends stay.
+
+    >>> _masked_part("Write\\nsoon"), _masked_part("Call +49\\u00a030\\u00a0901820.")
+    ('Write\\nsoon', 'Call <PHONE>.')
+    """
+    plain = normalise(value)
+    masked = pii.masked(plain)
+    return masked if masked != plain else value
 
 
 def _digest(text: str) -> bytes:

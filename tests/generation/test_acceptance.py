@@ -131,6 +131,22 @@ def test_personal_data_is_refused_masked_or_left():
     assert GenerateConfig.model_validate({"pii": False}).pii == "off"  # what YAML reads of a bare off
 
 
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        ("Call me at +49\u00a030\u00a0901820", "Call me at <PHONE>"),
+        ("4111\u00a01111\u202f1111\u00a01111", "<CARD>"),
+        ("jane\u200b@example.org", "<EMAIL>"),
+        ("(212)\n555-0187", "<PHONE>"),
+        ("two\nlines\u00a0here", "two\nlines\u00a0here"),
+    ],
+)
+def test_a_part_is_masked_by_its_normal_form_as_the_text_is(value, stored):
+    masks = acceptor(gates=["pii"], pii="mask", min_chars=1)
+    assert masks.parts({"body": value}) == {"body": stored}
+    assert masks.check(value).text == " ".join(stored.split())
+
+
 def test_a_check_that_the_real_rows_fail_is_switched_off():
     names = [f"read_file_{i}" for i in range(200)]
     code = acceptor(names, gates=["form", "copied"])

@@ -17,6 +17,7 @@ from synalign_spark.generation.gates.packaging import Packaging
 from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
 from synalign_spark.generation.plan import DemonstrationSet
 
+PART_GATES = frozenset({pii.GATE})  # look at each part of a row, too
 SHOWN_CHARS = 80  # of an accepted row in the reason why another is refused
 
 
@@ -51,7 +52,7 @@ class Acceptor:
         self.notes: list[str] = []
         rows = real.rows[:CALIBRATION_ROWS]
         found, self.packaging = calibrated(self._checks(labels), rows), Packaging(labels, rows)
-        self._first, self.switched_off = found.first, {**found.switched_off, **self.packaging.switched_off}
+        self._checked, self.switched_off = found, {**found.switched_off, **self.packaging.switched_off}
         self.notes += [
             f"a check of generate.gates is off: {share:.1%} of the real rows fail {check!r}"
             for check, share in sorted(found.switched_off.items())
@@ -111,8 +112,9 @@ class Acceptor:
         left = self.packaging.off(plain, None)
         return [new if new not in ("", old) else value for value, old, new in zip(values, plain, left, strict=True)]
 
-    def check(self, raw: str, label: Label = None) -> Verdict:
-        """The verdict on one row of a label, as ``unpacked`` leaves it. Does not remember it: see ``accept``."""
+    def check(self, raw: str, label: Label = None, parts: Mapping[str, str] | None = None) -> Verdict:
+        """The verdict on one row of a label, as ``unpacked`` leaves it. parts: by name, where it has parts.
+        Does not remember it: see ``accept``."""
         cfg, text = self._cfg, normalise(raw)
         if self._masks:
             text = pii.masked(text)
@@ -122,13 +124,21 @@ class Acceptor:
             return Verdict(text, "too_short", f"{len(text)} characters, at least {cfg.min_chars} are asked for")
         if len(text) > cfg.max_chars:
             return Verdict(text, "too_long", f"{len(text)} characters, at most {cfg.max_chars} are allowed")
-        if failed := self._first(text, label):
+        if failed := self._checked.first(text, label) or self._first_of_parts(parts or {}):
             return Verdict(text, *failed)
         if verdict := self._copy(text) or self._duplicate(text):
             return verdict
         if self._disagrees and (found := self._disagrees(text, label)):
             return Verdict(text, label_agreement.GATE, found)
         return Verdict(text)
+
+    def _first_of_parts(self, parts: Mapping[str, str]) -> tuple[str, str] | None:
+        """As ``Checks.first``, of the parts of a row: the text may leave some of them out."""
+        for name, value in parts.items():
+            if failed := self._checked.first(normalise(value), None, PART_GATES):
+                gate, found = failed
+                return gate, f"{found} (in the field {name!r})"
+        return None
 
     def parts(self, fields: Mapping[str, str]) -> dict[str, str]:
         """The parts of a row as they may be stored: masked where the text is."""

@@ -216,7 +216,7 @@ class _Run:
 
     def _take_row(self, slot: Slot, found: Candidate) -> None:
         request, fields = slot.request, found.fields
-        verdict = self.acceptor.check(found.text, request.label)
+        verdict = self.acceptor.check(found.text, request.label, fields)
         if verdict.reason is None and self.rows.accepted[request.label] >= self.quotas[request.label]:
             verdict = replace(verdict, reason="surplus", detail="the label had its rows already")
         if verdict.reason:

@@ -147,6 +147,16 @@ def test_a_part_is_masked_by_its_normal_form_as_the_text_is(value, stored):
     assert masks.check(value).text == " ".join(stored.split())
 
 
+def test_personal_data_in_a_part_that_the_text_leaves_out_is_refused_or_masked():
+    parts = {"review": "A fine film.", "contact": "+49\u00a030\u00a0901820"}
+    refused = acceptor(gates=["pii"]).check("A fine film.", "positive", parts)
+    assert (refused.reason, refused.detail) == ("pii", "personal data (phone) (in the field 'contact')")
+    masks = acceptor(gates=["pii"], pii="mask")
+    assert masks.check("A fine film.", "positive", parts).reason is None
+    assert masks.parts(parts) == {"review": "A fine film.", "contact": "<PHONE>"}
+    assert acceptor(gates=["pii"], pii="off").check("A fine film.", "positive", parts).reason is None
+
+
 def test_a_check_that_the_real_rows_fail_is_switched_off():
     names = [f"read_file_{i}" for i in range(200)]
     code = acceptor(names, gates=["form", "copied"])

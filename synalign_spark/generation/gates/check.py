@@ -5,7 +5,7 @@ real rows fail is switched off (identifiers in a corpus of code, mail addresses 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 Label = str | None
@@ -34,10 +34,10 @@ class Checks:
     active: tuple[Check, ...]
     switched_off: Mapping[str, float] = field(default_factory=dict)
 
-    def first(self, text: str, label: Label) -> tuple[str, str] | None:
-        """(gate, what was found) of the first check that a text fails; None where it fails none."""
+    def first(self, text: str, label: Label, gates: Container[str] | None = None) -> tuple[str, str] | None:
+        """(gate, what was found) of the first check that a text fails; None where it fails none. gates: whose checks, None for all."""
         for check in self.active:
-            if found := check.find(text, label):
+            if (gates is None or check.gate in gates) and (found := check.find(text, label)):
                 return check.gate, found
         return None
 

@@ -17,7 +17,9 @@ from synalign_spark.generation.gates.packaging import Packaging
 from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
 from synalign_spark.generation.plan import DemonstrationSet
 
-PART_GATES = frozenset({pii.GATE})  # look at each part of a row, too
+PART_GATES = frozenset(
+    {form.GATE, meta.GATE, pii.GATE}
+)  # look at each part of a row, too; of one without letters pii alone, since a year is no row
 SHOWN_CHARS = 80  # of an accepted row in the reason why another is refused
 
 
@@ -133,9 +135,11 @@ class Acceptor:
         return Verdict(text)
 
     def _first_of_parts(self, parts: Mapping[str, str]) -> tuple[str, str] | None:
-        """As ``Checks.first``, of the parts of a row: the text may leave some of them out."""
+        """As ``Checks.first``, of the parts of a row: the text may leave some of them out, and gates look at the start of it.
+        Without a label, as they are unpacked: "Yes: ..." may be what a part says."""
         for name, value in parts.items():
-            if failed := self._checked.first(normalise(value), None, PART_GATES):
+            gates = PART_GATES if any(map(str.isalpha, value)) else {pii.GATE}
+            if failed := self._checked.first(normalise(value), None, gates):
                 gate, found = failed
                 return gate, f"{found} (in the field {name!r})"
         return None

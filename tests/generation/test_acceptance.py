@@ -157,6 +157,28 @@ def test_personal_data_in_a_part_that_the_text_leaves_out_is_refused_or_masked()
     assert acceptor(gates=["pii"], pii="off").check("A fine film.", "positive", parts).reason is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("I'm sorry, but I can't help with that request.", "meta"),
+        ("As an AI language model, I have no opinion.", "meta"),
+        ("positive.txt:negative.txt", "form"),
+        ("Positive", "form"),
+        ("It runs until late.", None),
+        ("1999", None),
+        ("1.", None),
+        ("Negative: it does not run.", None),  # what a part says, as where it is unpacked
+        ("Der Film ist wirklich gut.", None),  # language, length and copies are those of the whole text
+    ],
+)
+def test_form_and_meta_look_at_each_part(answer, reason):
+    judge = acceptor(gates=["form", "meta", "language"])
+    question = "When does the last train of the day run?"
+    verdict = judge.check(f"{question} {answer}", "positive", {"question": question, "answer": answer})
+    assert verdict.reason == reason
+    assert reason is None or verdict.detail.endswith("(in the field 'answer')")
+
+
 def test_a_check_that_the_real_rows_fail_is_switched_off():
     names = [f"read_file_{i}" for i in range(200)]
     code = acceptor(names, gates=["form", "copied"])

@@ -12,7 +12,7 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.core.grams import unit_hashes, units, whole
 from synalign_spark.core.text import normalise
 from synalign_spark.generation.gates import copies, form, label_agreement, language, length, meta, near_duplicate, pii
-from synalign_spark.generation.gates.check import Check, Find, Label, calibrated
+from synalign_spark.generation.gates.check import Check, Checks, Find, Label, calibrated
 from synalign_spark.generation.gates.packaging import Packaging
 from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
 from synalign_spark.generation.plan import DemonstrationSet
@@ -41,6 +41,7 @@ class Acceptor:
     """Takes the packaging off the rows of an answer, says of rows, one by one, whether they are accepted, and remembers the accepted ones.
 
     switched_off: the checks that the real rows themselves fail too often, and the packaging that they wear, with the share that does;
+    skipped: those of one label alone, by name and label;
     notes: what else a user should know; packaging: what takes it off.
 
     >>> Acceptor(GenerateConfig(min_chars=10), [None], RealProfile.of([])).check("Too short").reason
@@ -55,14 +56,11 @@ class Acceptor:
         rows = real.rows[:CALIBRATION_ROWS]
         found, self.packaging = calibrated(self._checks(labels), rows), Packaging(labels, rows)
         self._checked, self.switched_off = found, {**found.switched_off, **self.packaging.switched_off}
-        self.notes += [
-            f"a check of generate.gates is off: {share:.1%} of the real rows fail {check!r}"
-            for check, share in sorted(found.switched_off.items())
-        ]
-        self.notes += [
-            f"what is taken off a row elsewhere is left on it: {share:.1%} of the real rows wear {kind!r}"
-            for kind, share in sorted(self.packaging.switched_off.items())
-        ]
+        self.skipped = {
+            name: {str(label): share for label, share in sorted(by_label.items(), key=str)}
+            for name, by_label in sorted({**found.skipped, **self.packaging.skipped}.items())
+        }
+        self.notes += self._what_is_off(found)
         self._disagrees = self._agreement()
         self._masks = pii.GATE in self._gates and cfg.pii == "mask"
         self._texts: set[bytes] = set()
@@ -89,6 +87,24 @@ class Acceptor:
                     "Write its English name or its ISO 639 code, or leave 'language' out of generate.gates"
                 )
         return found
+
+    def _what_is_off(self, found: Checks) -> list[str]:
+        """In words, for the log."""
+        return [
+            *(
+                f"a check of generate.gates is off: {share:.1%} of the real rows fail {check!r}"
+                for check, share in sorted(found.switched_off.items())
+            ),
+            *(
+                f"what is taken off a row elsewhere is left on it: {share:.1%} of the real rows wear {kind!r}"
+                for kind, share in sorted(self.packaging.switched_off.items())
+            ),
+            *(
+                f"{name!r} is skipped for the label {label!r}: {share:.1%} of its real rows fail or wear it"
+                for name, by_label in self.skipped.items()
+                for label, share in by_label.items()
+            ),
+        ]
 
     def _agreement(self) -> Find | None:
         """Not calibrated: its threshold is the user's, and real rows have wrong labels too."""
@@ -126,7 +142,7 @@ class Acceptor:
             return Verdict(text, "too_short", f"{len(text)} characters, at least {cfg.min_chars} are asked for")
         if len(text) > cfg.max_chars:
             return Verdict(text, "too_long", f"{len(text)} characters, at most {cfg.max_chars} are allowed")
-        if failed := self._checked.first(text, label) or self._first_of_parts(parts or {}):
+        if failed := self._checked.first(text, label) or self._first_of_parts(parts or {}, label):
             return Verdict(text, *failed)
         if verdict := self._copy(text) or self._duplicate(text):
             return verdict
@@ -134,12 +150,11 @@ class Acceptor:
             return Verdict(text, label_agreement.GATE, found)
         return Verdict(text)
 
-    def _first_of_parts(self, parts: Mapping[str, str]) -> tuple[str, str] | None:
-        """As ``Checks.first``, of the parts of a row: the text may leave some of them out, and gates look at the start of it.
-        Without a label, as they are unpacked: "Yes: ..." may be what a part says."""
+    def _first_of_parts(self, parts: Mapping[str, str], label: Label) -> tuple[str, str] | None:
+        """As ``Checks.first``, of the parts of a row: the text may leave some of them out, and gates look at the start of it."""
         for name, value in parts.items():
             gates = PART_GATES if any(map(str.isalpha, value)) else {pii.GATE}
-            if failed := self._checked.first(normalise(value), None, gates):
+            if failed := self._checked.first_of_part(normalise(value), label, gates):
                 gate, found = failed
                 return gate, f"{found} (in the field {name!r})"
         return None

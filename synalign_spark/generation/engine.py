@@ -284,6 +284,7 @@ class _Run:
             "labels_given_up": {str(label): reason for label, reason in self.given_up.items()},
             "refused": dict(sorted(self.rows.refused.items())),
             "checks_off": dict(sorted(self.acceptor.switched_off.items())),
+            "checks_skipped": self.acceptor.skipped,
             "gate_notes": self.acceptor.notes,
             "packaging_taken_off": dict(sorted(self.acceptor.packaging.taken_off.items())),
             "calls": dict(sorted(self.rows.statuses.items())),

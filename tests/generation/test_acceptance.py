@@ -187,6 +187,24 @@ def test_a_check_that_the_real_rows_fail_is_switched_off():
     assert code.check("```python\nprint(1)").reason == "form"
 
 
+def test_a_rare_label_may_be_what_a_check_refuses_elsewhere():
+    asked = "Could you provide more information about the {} loan?"
+    real = [(f"My card number {i} was charged twice.", "card") for i in range(1_600)] + [(asked.format(i), "loan") for i in range(12)]
+    judge = Acceptor(GenerateConfig(gates=["meta"]), ["card", "loan"], RealProfile.of(real))
+    assert judge.skipped == {"meta.announcement": {"loan": 1.0}}
+    assert any("'meta.announcement'" in note and "'loan'" in note for note in judge.notes)
+    assert judge.check(asked.format("student"), "loan").reason is None
+    assert judge.check(asked.format("student"), "card").reason == "meta"
+
+
+def test_packaging_that_the_rows_of_a_rare_label_wear_stays_on_them():
+    real = [(f"My card number {i} was charged twice.", "card") for i in range(1_600)] + [(f'"Loan {i} is due"', "loan") for i in range(12)]
+    judge = Acceptor(GenerateConfig(gates=[]), ["card", "loan"], RealProfile.of(real))
+    assert judge.skipped == {"packaging.quotes": {"loan": 1.0}}
+    assert judge.unpacked(['"It is due"'], "loan") == ['"It is due"']
+    assert judge.unpacked(['"It is due"'], "card") == ["It is due"]
+
+
 def test_label_agreement_asks_a_classifier_of_the_real_rows():
     real = [(f"{word} film number {i}", label) for i in range(60) for word, label in (("splendid", "positive"), ("dreadful", "negative"))]
     cfg = GenerateConfig(gates=[], label_agreement=0.3)

@@ -5,7 +5,7 @@ The real rows decide here too: what more than 1 % of them wear themselves is no 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from synalign_spark.core.text import normalise
@@ -62,6 +62,7 @@ class Wrapping:
 
 class Packaging:
     """Takes the packaging off the rows of an answer. switched_off: the kinds that real rows wear, with the share that does;
+    skipped: those that real rows of one label wear, by kind and label;
     taken_off: rows by the kind that was taken off them, so far.
 
     >>> Packaging(["good"], []).off(["1. A fine film.", '2. "Good: two hours of fun"'], "good")
@@ -72,19 +73,20 @@ class Packaging:
         """labels: of the run; real: (text, label) of real rows, which decide what is packaging."""
         found = wrappings(labels)
         kept = calibrated([wrapping.check for wrapping in found], ((normalise(text), label) for text, label in real))
-        self.switched_off: Mapping[str, float] = kept.switched_off
+        self.switched_off, self.skipped = kept.switched_off, kept.skipped
         self.taken_off: Counter[str] = Counter()
         names = {check.name for check in kept.active}
-        self._wrappings = [wrapping for wrapping in found if wrapping.name in names]
+        self._singly = [wrapping for wrapping in found if wrapping.name in names and wrapping is not LIST]
         self._list = [LIST] if LIST.name in names else []
 
     def off(self, texts: Sequence[str], label: Label) -> list[str]:
         """The normalised texts of one answer for a label without their packaging; list numbers go where most of the texts have one,
         since the number of one row among many may be more than its place in a list ("10. December was cold")."""
-        singly = [wrapping for wrapping in self._wrappings if wrapping not in self._list]
+        worn = {name for name, by_label in self.skipped.items() if label in by_label}
+        singly, numbers = ([one for one in some if str(one.check) not in worn] for some in (self._singly, self._list))
         found = [self._peeled(text, label, singly) for text in texts]
         if 2 * sum(LIST_NUMBER.match(text) is not None for text in found) > len(found):
-            return [self._peeled(text, label, [*singly, *self._list]) for text in found]
+            return [self._peeled(text, label, [*singly, *numbers]) for text in found]
         return found
 
     def _peeled(self, text: str, label: Label, wrappings: Sequence[Wrapping]) -> str:

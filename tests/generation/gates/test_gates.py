@@ -178,6 +178,18 @@ def test_calibration_switches_off_what_real_rows_fail_and_one_odd_row_does_not()
     assert calibrated([shouts], []).active == (shouts,)
 
 
+def test_a_check_that_the_rows_of_a_rare_label_fail_is_skipped_for_it():
+    shouts = Check("form", "shouts", lambda text, label: "capitals" if text.isupper() else None)
+    quiet = [("x", "common")] * 1_600
+    found = calibrated([shouts], quiet + [("X", "rare")] * 12)
+    assert (found.active, found.switched_off, found.skipped) == ((shouts,), {}, {"form.shouts": {"rare": 1.0}})
+    assert found.first("X", "rare") is None
+    assert found.first("X", "common") == ("form", "capitals")
+    assert found.first_of_part("X", "rare", {"form"}) is None
+    for rare in (["X"] * 4, ["X"] + ["x"] * 4, ["X"] * 3 + ["x"] * 197):  # too few rows; one odd row; 1.5 % of 200, as chance may have it
+        assert calibrated([shouts], quiet + [(text, "rare") for text in rare]).skipped == {}
+
+
 @pytest.mark.parametrize(("count", "expected"), [(1, 0.3), (2, 0.3), (5, 1.0), (60, 50.0), (220, 200.0)])
 def test_poisson_tail_against_scipy(count, expected):
     from scipy.stats import poisson

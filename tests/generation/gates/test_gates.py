@@ -155,6 +155,8 @@ def test_short_and_odd_english_is_left(text):
 @pytest.mark.parametrize(
     ("name", "code"),
     [("English", "en"), ("german", "de"), ("Modern Greek", "el"), ("Swahili", "sw"), ("pt", "pt"), ("Norwegian", "no"), ("British English", "en"),
+     ("Chinese (Simplified)", "zh"), ("pt-BR", "pt"), ("en-US", "en"), ("en_GB", "en"), ("Portuguese, Brazil", "pt"), ("non-standard English", "en"), ("zh-Hant-TW", "zh"),
+     ("(English)", None), ("Klingon-US", None),
      ("Klingon", None), ("", None)],
 )  # fmt: skip
 def test_codes_of_languages(name, code):

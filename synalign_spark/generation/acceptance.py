@@ -12,11 +12,14 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.core.grams import unit_hashes, units, whole
 from synalign_spark.core.text import normalise
 from synalign_spark.generation.gates import copies, form, label_agreement, language, length, meta, near_duplicate, pii
-from synalign_spark.generation.gates.check import Check, Find, Label, calibrated
+from synalign_spark.generation.gates.check import Check, Checks, Find, Label, calibrated
 from synalign_spark.generation.gates.packaging import Packaging
 from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
 from synalign_spark.generation.plan import DemonstrationSet
 
+PART_GATES = frozenset(
+    {form.GATE, meta.GATE, pii.GATE}
+)  # look at each part of a row, too; of one without letters pii alone, since a year is no row
 SHOWN_CHARS = 80  # of an accepted row in the reason why another is refused
 
 
@@ -38,6 +41,7 @@ class Acceptor:
     """Takes the packaging off the rows of an answer, says of rows, one by one, whether they are accepted, and remembers the accepted ones.
 
     switched_off: the checks that the real rows themselves fail too often, and the packaging that they wear, with the share that does;
+    skipped: those of one label alone, by name and label;
     notes: what else a user should know; packaging: what takes it off.
 
     >>> Acceptor(GenerateConfig(min_chars=10), [None], RealProfile.of([])).check("Too short").reason
@@ -51,15 +55,12 @@ class Acceptor:
         self.notes: list[str] = []
         rows = real.rows[:CALIBRATION_ROWS]
         found, self.packaging = calibrated(self._checks(labels), rows), Packaging(labels, rows)
-        self._first, self.switched_off = found.first, {**found.switched_off, **self.packaging.switched_off}
-        self.notes += [
-            f"a check of generate.gates is off: {share:.1%} of the real rows fail {check!r}"
-            for check, share in sorted(found.switched_off.items())
-        ]
-        self.notes += [
-            f"what is taken off a row elsewhere is left on it: {share:.1%} of the real rows wear {kind!r}"
-            for kind, share in sorted(self.packaging.switched_off.items())
-        ]
+        self._checked, self.switched_off = found, {**found.switched_off, **self.packaging.switched_off}
+        self.skipped = {
+            name: {str(label): share for label, share in sorted(by_label.items(), key=str)}
+            for name, by_label in sorted({**found.skipped, **self.packaging.skipped}.items())
+        }
+        self.notes += self._what_is_off(found)
         self._disagrees = self._agreement()
         self._masks = pii.GATE in self._gates and cfg.pii == "mask"
         self._texts: set[bytes] = set()
@@ -87,6 +88,24 @@ class Acceptor:
                 )
         return found
 
+    def _what_is_off(self, found: Checks) -> list[str]:
+        """In words, for the log."""
+        return [
+            *(
+                f"a check of generate.gates is off: {share:.1%} of the real rows fail {check!r}"
+                for check, share in sorted(found.switched_off.items())
+            ),
+            *(
+                f"what is taken off a row elsewhere is left on it: {share:.1%} of the real rows wear {kind!r}"
+                for kind, share in sorted(self.packaging.switched_off.items())
+            ),
+            *(
+                f"{name!r} is skipped for the label {label!r}: {share:.1%} of its real rows fail or wear it"
+                for name, by_label in self.skipped.items()
+                for label, share in by_label.items()
+            ),
+        ]
+
     def _agreement(self) -> Find | None:
         """Not calibrated: its threshold is the user's, and real rows have wrong labels too."""
         threshold = self._cfg.label_agreement
@@ -111,8 +130,9 @@ class Acceptor:
         left = self.packaging.off(plain, None)
         return [new if new not in ("", old) else value for value, old, new in zip(values, plain, left, strict=True)]
 
-    def check(self, raw: str, label: Label = None) -> Verdict:
-        """The verdict on one row of a label, as ``unpacked`` leaves it. Does not remember it: see ``accept``."""
+    def check(self, raw: str, label: Label = None, parts: Mapping[str, str] | None = None) -> Verdict:
+        """The verdict on one row of a label, as ``unpacked`` leaves it. parts: by name, where it has parts.
+        Does not remember it: see ``accept``."""
         cfg, text = self._cfg, normalise(raw)
         if self._masks:
             text = pii.masked(text)
@@ -122,7 +142,7 @@ class Acceptor:
             return Verdict(text, "too_short", f"{len(text)} characters, at least {cfg.min_chars} are asked for")
         if len(text) > cfg.max_chars:
             return Verdict(text, "too_long", f"{len(text)} characters, at most {cfg.max_chars} are allowed")
-        if failed := self._first(text, label):
+        if failed := self._checked.first(text, label) or self._first_of_parts(parts or {}, label):
             return Verdict(text, *failed)
         if verdict := self._copy(text) or self._duplicate(text):
             return verdict
@@ -130,9 +150,18 @@ class Acceptor:
             return Verdict(text, label_agreement.GATE, found)
         return Verdict(text)
 
+    def _first_of_parts(self, parts: Mapping[str, str], label: Label) -> tuple[str, str] | None:
+        """As ``Checks.first``, of the parts of a row: the text may leave some of them out, and gates look at the start of it."""
+        for name, value in parts.items():
+            gates = PART_GATES if any(map(str.isalpha, value)) else {pii.GATE}
+            if failed := self._checked.first_of_part(normalise(value), label, gates):
+                gate, found = failed
+                return gate, f"{found} (in the field {name!r})"
+        return None
+
     def parts(self, fields: Mapping[str, str]) -> dict[str, str]:
         """The parts of a row as they may be stored: masked where the text is."""
-        return {name: pii.masked(value) if self._masks else value for name, value in fields.items()}
+        return {name: _masked_part(value) if self._masks else value for name, value in fields.items()}
 
     def _copy(self, text: str) -> Verdict | None:
         if copies.GATE not in self._gates or not self._real.copies.in_memory:
@@ -171,6 +200,17 @@ class Acceptor:
         rows, self._unscanned = self._unscanned, []
         shares = self._real.copies.overlaps([text for text, _ in rows]) if rows else []
         return [(found, source) for (text, source), share in zip(rows, shares, strict=True) if (found := self._copied(text, share))]
+
+
+def _masked_part(value: str) -> str:
+    """Personal data is looked for in the normal form, as in a text: "+49\\u00a030\\u00a0901820" is a number too. Else line ends stay.
+
+    >>> _masked_part("Write\\nsoon"), _masked_part("Call +49\\u00a030\\u00a0901820.")
+    ('Write\\nsoon', 'Call <PHONE>.')
+    """
+    plain = normalise(value)
+    masked = pii.masked(plain)
+    return masked if masked != plain else value
 
 
 def _digest(text: str) -> bytes:

@@ -226,7 +226,7 @@ class _Run:
 
     def _take_row(self, slot: Slot, found: Candidate) -> None:
         request, fields = slot.request, found.fields
-        verdict = self.acceptor.check(found.text, request.label)
+        verdict = self.acceptor.check(found.text, request.label, fields)
         if verdict.reason is None and self.rows.accepted[request.label] >= self.quotas[request.label]:
             verdict = replace(verdict, reason="surplus", detail="the label had its rows already")
         if verdict.reason:
@@ -295,6 +295,7 @@ class _Run:
             "labels_given_up": {str(label): reason for label, reason in self.given_up.items()},
             "refused": dict(sorted(self.rows.refused.items())),
             "checks_off": dict(sorted(self.acceptor.switched_off.items())),
+            "checks_skipped": self.acceptor.skipped,
             "gate_notes": self.acceptor.notes,
             "packaging_taken_off": dict(sorted(self.acceptor.packaging.taken_off.items())),
             "calls": dict(sorted(self.rows.statuses.items())),

@@ -131,12 +131,78 @@ def test_personal_data_is_refused_masked_or_left():
     assert GenerateConfig.model_validate({"pii": False}).pii == "off"  # what YAML reads of a bare off
 
 
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        ("Call me at +49\u00a030\u00a0901820", "Call me at <PHONE>"),
+        ("4111\u00a01111\u202f1111\u00a01111", "<CARD>"),
+        ("jane\u200b@example.org", "<EMAIL>"),
+        ("(212)\n555-0187", "<PHONE>"),
+        ("two\nlines\u00a0here", "two\nlines\u00a0here"),
+    ],
+)
+def test_a_part_is_masked_by_its_normal_form_as_the_text_is(value, stored):
+    masks = acceptor(gates=["pii"], pii="mask", min_chars=1)
+    assert masks.parts({"body": value}) == {"body": stored}
+    assert masks.check(value).text == " ".join(stored.split())
+
+
+def test_personal_data_in_a_part_that_the_text_leaves_out_is_refused_or_masked():
+    parts = {"review": "A fine film.", "contact": "+49\u00a030\u00a0901820"}
+    refused = acceptor(gates=["pii"]).check("A fine film.", "positive", parts)
+    assert (refused.reason, refused.detail) == ("pii", "personal data (phone) (in the field 'contact')")
+    masks = acceptor(gates=["pii"], pii="mask")
+    assert masks.check("A fine film.", "positive", parts).reason is None
+    assert masks.parts(parts) == {"review": "A fine film.", "contact": "<PHONE>"}
+    assert acceptor(gates=["pii"], pii="off").check("A fine film.", "positive", parts).reason is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("I'm sorry, but I can't help with that request.", "meta"),
+        ("As an AI language model, I have no opinion.", "meta"),
+        ("positive.txt:negative.txt", "form"),
+        ("Positive", "form"),
+        ("It runs until late.", None),
+        ("1999", None),
+        ("1.", None),
+        ("Negative: it does not run.", None),  # what a part says, as where it is unpacked
+        ("Der Film ist wirklich gut.", None),  # language, length and copies are those of the whole text
+    ],
+)
+def test_form_and_meta_look_at_each_part(answer, reason):
+    judge = acceptor(gates=["form", "meta", "language"])
+    question = "When does the last train of the day run?"
+    verdict = judge.check(f"{question} {answer}", "positive", {"question": question, "answer": answer})
+    assert verdict.reason == reason
+    assert reason is None or verdict.detail.endswith("(in the field 'answer')")
+
+
 def test_a_check_that_the_real_rows_fail_is_switched_off():
     names = [f"read_file_{i}" for i in range(200)]
     code = acceptor(names, gates=["form", "copied"])
     assert code.switched_off == {"form.identifier": 1.0}
     assert code.check("write_file_now").reason is None
     assert code.check("```python\nprint(1)").reason == "form"
+
+
+def test_a_rare_label_may_be_what_a_check_refuses_elsewhere():
+    asked = "Could you provide more information about the {} loan?"
+    real = [(f"My card number {i} was charged twice.", "card") for i in range(1_600)] + [(asked.format(i), "loan") for i in range(12)]
+    judge = Acceptor(GenerateConfig(gates=["meta"]), ["card", "loan"], RealProfile.of(real))
+    assert judge.skipped == {"meta.announcement": {"loan": 1.0}}
+    assert any("'meta.announcement'" in note and "'loan'" in note for note in judge.notes)
+    assert judge.check(asked.format("student"), "loan").reason is None
+    assert judge.check(asked.format("student"), "card").reason == "meta"
+
+
+def test_packaging_that_the_rows_of_a_rare_label_wear_stays_on_them():
+    real = [(f"My card number {i} was charged twice.", "card") for i in range(1_600)] + [(f'"Loan {i} is due"', "loan") for i in range(12)]
+    judge = Acceptor(GenerateConfig(gates=[]), ["card", "loan"], RealProfile.of(real))
+    assert judge.skipped == {"packaging.quotes": {"loan": 1.0}}
+    assert judge.unpacked(['"It is due"'], "loan") == ['"It is due"']
+    assert judge.unpacked(['"It is due"'], "card") == ["It is due"]
 
 
 def test_label_agreement_asks_a_classifier_of_the_real_rows():

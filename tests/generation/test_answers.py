@@ -256,3 +256,19 @@ def test_rows_as_a_map_of_numbers_are_rows(run, monkeypatch):
     monkeypatch.setattr(loopback_server, "fill", numbered)
     with loopback() as server:
         assert run(server).summary["accepted"] == 24
+
+
+def test_a_field_that_the_text_leaves_out_is_looked_at_too(run, monkeypatch):
+    def spoilt(schema, rng, fill=loopback_server.fill):
+        found = fill(schema, rng)
+        if schema["type"] == "array" and isinstance(found[0], dict) and "title" in found[0] and len(found) > 1:
+            found[1] = found[1] | {"title": "Write to jane@example.org"}
+        return found
+
+    monkeypatch.setattr(loopback_server, "fill", spoilt)
+    with loopback() as server:
+        result = run(server, target_rows=120, fields=FIELDS, text_template="{body}")
+    assert result.summary["accepted"] == 120
+    refused = {(row["row_index"], row["reason"], row["detail"]) for row in result.refusals.to_pylist() if row["reason"] != "surplus"}
+    assert refused == {(1, "pii", "personal data (email) (in the field 'title')")}
+    assert {row["row_index"] for row in result.synthetic.to_pylist()} == {0, 2, 3}

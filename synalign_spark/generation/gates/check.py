@@ -1,11 +1,13 @@
 """What a gate is made of, and how it is held to the real rows.
 
 A check looks at one row. What the real rows themselves are like is no fault: a check that more than ``TOLERATED`` of the
-real rows fail is switched off (identifiers in a corpus of code, mail addresses in a corpus of mails).
+real rows fail is switched off (identifiers in a corpus of code, mail addresses in a corpus of mails), and one that too many
+rows of one label fail is skipped for that label: a rare one is lost among all rows.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 Label = str | None
@@ -13,6 +15,7 @@ Find = Callable[[str, Label], str | None]  # what was found in a text with this 
 
 TOLERATED = 0.01  # of the real rows
 UNLIKELY = 0.05  # probability that as many real rows fail although no more than TOLERATED would
+FEWEST_ROWS, FEWEST_FAILED = 5, 2  # of a label, before it decides for itself
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,29 @@ class Check:
 
 @dataclass(frozen=True)
 class Checks:
-    """Checks in their order, after calibration. switched_off: those that too many real rows fail, with the share that does."""
+    """Checks in their order, after calibration. switched_off: those that too many real rows fail, with the share that does;
+    skipped: further ones that too many real rows of one label fail, by name and label, with the share of its rows."""
 
     active: tuple[Check, ...]
     switched_off: Mapping[str, float] = field(default_factory=dict)
+    skipped: Mapping[str, Mapping[Label, float]] = field(default_factory=dict)
+
+    def looks(self, check: Check, label: Label) -> bool:
+        """Whether a check is one for rows of a label."""
+        return label not in self.skipped.get(str(check), ())
 
     def first(self, text: str, label: Label) -> tuple[str, str] | None:
         """(gate, what was found) of the first check that a text fails; None where it fails none."""
         for check in self.active:
-            if found := check.find(text, label):
+            if self.looks(check, label) and (found := check.find(text, label)):
+                return check.gate, found
+        return None
+
+    def first_of_part(self, part: str, label: Label, gates: Container[str]) -> tuple[str, str] | None:
+        """As ``first``, of a part of a row of the label. gates: whose checks. They are not told the label, as where a part is
+        unpacked: "Yes: ..." may be what it says."""
+        for check in self.active:
+            if check.gate in gates and self.looks(check, label) and (found := check.find(part, None)):
                 return check.gate, found
         return None
 
@@ -48,15 +65,30 @@ def calibrated(checks: Iterable[Check], rows: Iterable[tuple[str, Label]]) -> Ch
     >>> shouts = Check("form", "shouts", lambda text, label: "capitals" if text.isupper() else None)
     >>> calibrated([shouts], [("a fine film", None), ("A DULL ONE", None), ("SAD", None)]).switched_off
     {'form.shouts': 0.667}
+    >>> calibrated([shouts], [("a fine film", "a")] * 1_000 + [("SAD", "b")] * 5).skipped
+    {'form.shouts': {'b': 1.0}}
     """
-    rows, active, off = list(rows), [], {}
+    rows, active, off, skipped = list(rows), [], {}, {}
+    totals = Counter(label for _, label in rows)
     for check in checks:
-        failed = sum(check.find(text, label) is not None for text, label in rows)
-        if failed and at_least(failed, TOLERATED * len(rows)) < UNLIKELY:
-            off[str(check)] = round(failed / len(rows), 3)
-        else:
-            active.append(check)
-    return Checks(tuple(active), off)
+        failed = Counter(label for text, label in rows if check.find(text, label) is not None)
+        if too_many(failed.total(), len(rows)):
+            off[str(check)] = round(failed.total() / len(rows), 3)
+            continue
+        active.append(check)
+        found = {
+            label: round(n / totals[label], 3)
+            for label, n in failed.items()
+            if n >= FEWEST_FAILED and totals[label] >= FEWEST_ROWS and too_many(n, totals[label])
+        }
+        if found:
+            skipped[str(check)] = found
+    return Checks(tuple(active), off, skipped)
+
+
+def too_many(failed: int, n: int) -> bool:
+    """Whether so many of n rows fail that more than TOLERATED do, beyond chance."""
+    return failed > 0 and at_least(failed, TOLERATED * n) < UNLIKELY
 
 
 def at_least(count: int, expected: float) -> float:

@@ -11,11 +11,12 @@ from synalign_spark.generation.gates.packaging import LIST_NUMBER, TURN_MARK
 from synalign_spark.generation.reading import REASONING_BEGINS, REASONING_ENDS
 
 GATE = "form"
+# No two neighbours of a pattern that may take the same character, nor a start at each character of a run: hostile rows cost seconds then.
 FILE = re.compile(
-    r"[\w.-]*\w\.(?:txt|csv|tsv|json|jsonl|xml|ya?ml|md|html?|py|js|java|cpp|sh|sql|log|ini|cfg|pdf|docx?|xlsx?|png|jpe?g|gif|zip|gz)\b",
+    r"(?<![\w.-])[\w.-]*\w\.(?:txt|csv|tsv|json|jsonl|xml|ya?ml|md|html?|py|js|java|cpp|sh|sql|log|ini|cfg|pdf|docx?|xlsx?|png|jpe?g|gif|zip|gz)\b",
     re.IGNORECASE,
 )
-MARKER = re.compile(r"\W*(?:(?:\d{1,3}[.):\]]+\W*)*(?:[a-z]|[ivx]{1,4})|\d{1,3})[.):\]]+\W*", re.IGNORECASE)
+MARKER = re.compile(r"\W*(?:(?:\d{1,3}[.):\]]\W*)*(?:[a-z]|[ivx]{1,4})|\d{1,3})[.):\]]\W*", re.IGNORECASE)
 JOINED = re.compile(r"\w_\w|\w\w[/\\=:.]\w|\w[/\\=:.]\w\w|[a-z][A-Z]\w*[a-z][A-Z]|\w\(\)")
 DEBRIS = re.compile(
     r"""```|\s*[\[{](?:["'](?!\s)|\s*[\]}[{])|[\]}"',\s]*$|.{0,20}["']\s*[\]}]+\s*,?\s*$|.{0,40}\b(?:rows|text|label|texts|review)["']\s*:"""

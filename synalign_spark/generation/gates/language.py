@@ -1,6 +1,7 @@
 """Language: rows in another language than the one that was asked for, by py3langid (a naive Bayes model, no network)."""
 
 import functools
+import re
 from typing import Any
 
 import iso639
@@ -17,13 +18,15 @@ NO_LANGUAGE = "zxx"  # the detector's class for what is no text: that is a matte
 
 
 def code_of(name: str) -> str | None:
-    """The detector's code of a language by its English name or its ISO 639 code; None for one that it does not know.
+    """The detector's code of a language by its English name or its ISO 639 code, with its country or script or without; None for
+    one that it does not know.
 
-    >>> code_of("English"), code_of("pt"), code_of("Brazilian Portuguese"), code_of("Klingon")
-    ('en', 'pt', 'pt', None)
+    >>> code_of("English"), code_of("pt-BR"), code_of("Chinese (Simplified)"), code_of("Brazilian Portuguese"), code_of("Klingon")
+    ('en', 'pt', 'zh', 'pt', None)
     """
     known = set(_detector().labels)
-    for tried in (name.strip(), name.strip().split()[-1] if name.strip() else ""):
+    words = (name.strip(), re.split(r"[-_(,]", name)[0].strip())
+    for tried in (part for whole in words if whole for part in (whole, whole.split()[-1])):
         if (code := NOT_ISO_NAMES.get(tried.casefold())) in known:
             return code
         try:

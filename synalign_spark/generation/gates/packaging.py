@@ -5,7 +5,7 @@ The real rows decide here too: what more than 1 % of them wear themselves is no 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from synalign_spark.core.text import normalise
@@ -20,15 +20,17 @@ LIST_NUMBER = re.compile(
 BULLET = re.compile(r"^(?:[-*+>\u2022\u2023\u25e6\u25aa\u25cf\u00b7\u2013\u2014]|#{1,6})\s+(?=[^\W\d]|[\"'\u201c\u2018*_<(\[])")
 # Ends of turns and texts in the chat templates of Llama, Mistral, Gemma, Qwen, DeepSeek and their kin.
 TURN_MARK = r"<\|[\w-]{1,40}\|>|<\uff5c[^\uff5c<>]{1,40}\uff5c>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:eos|bos|pad)>"
-END_MARKS = re.compile(rf"^(?:(?:{TURN_MARK})\s*)+|(?:\s*(?:{TURN_MARK}))+$")
+# At the ends of a row, in runs: (at the start, behind it). A run is read once, wherever it stands; "+$" would be tried from each piece of it.
+END_MARKS = re.compile(rf"(?P<start>^(?:(?:{TURN_MARK})\s*)+)|(?:\s*(?:{TURN_MARK}))+")
 QUOTES = (('"', '"'), ("\u201c", "\u201d"), ("\u201e", "\u201c"), ("\u201e", "\u201d"), ("\u00ab", "\u00bb"), ("\u2018", "\u2019"), ("'", "'"), ("`", "`"))  # fmt: skip
 EMPHASIS = (("**", "**"), ("__", "__"), ("*", "*"))
 APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
 JSON_END = re.compile(r'"\s*[,\]}]+$')
+MOST_LAYERS = 50  # "1. 1. 1. ..." to the end of an answer took 14 s of 20,000 characters
 LEAST_BEFORE_JSON_END = 20  # characters; what is shorter is debris of JSON, and refused as such
 ELEMENT = re.compile(r"<([a-z][\w-]{0,20})(?:\s[^<>]*)?>\s*((?:(?!</?\1\b).)*?)\s*</\1>", re.IGNORECASE)
-BREAKS = re.compile(r"^(?:<br ?/?>\s*)+|(?:\s*<br ?/?>)+$", re.IGNORECASE)
-ESCAPES = re.compile(r"^(?:\\[nrt](?=\s|\\|[A-Z])\s*)+|(?:\s*\\[nrt])+$")
+BREAKS = re.compile(r"(?P<start>^(?:<br ?/?>\s*)+)|(?:\s*<br ?/?>)+", re.IGNORECASE)
+ESCAPES = re.compile(r"(?P<start>^(?:\\[nrt](?=\s|\\|[A-Z])\s*)+)|(?:\s*\\[nrt])+")
 COUNT = re.compile(
     r"(?<=\S)\s+(?:[\[(] ?(?:about |approx\.? |~ ?)?\d{1,5} (?:words?|characters?|chars|tokens) ?[\])]"
     r"|[\[(]?(?:word|character) count ?[:=] ?\d{1,5} ?[\])]?)\.?$",
@@ -60,6 +62,7 @@ class Wrapping:
 
 class Packaging:
     """Takes the packaging off the rows of an answer. switched_off: the kinds that real rows wear, with the share that does;
+    skipped: those that real rows of one label wear, by kind and label;
     taken_off: rows by the kind that was taken off them, so far.
 
     >>> Packaging(["good"], []).off(["1. A fine film.", '2. "Good: two hours of fun"'], "good")
@@ -70,31 +73,35 @@ class Packaging:
         """labels: of the run; real: (text, label) of real rows, which decide what is packaging."""
         found = wrappings(labels)
         kept = calibrated([wrapping.check for wrapping in found], ((normalise(text), label) for text, label in real))
-        self.switched_off: Mapping[str, float] = kept.switched_off
+        self.switched_off, self.skipped = kept.switched_off, kept.skipped
         self.taken_off: Counter[str] = Counter()
         names = {check.name for check in kept.active}
-        self._wrappings = [wrapping for wrapping in found if wrapping.name in names]
+        self._singly = [wrapping for wrapping in found if wrapping.name in names and wrapping is not LIST]
         self._list = [LIST] if LIST.name in names else []
 
     def off(self, texts: Sequence[str], label: Label) -> list[str]:
         """The normalised texts of one answer for a label without their packaging; list numbers go where most of the texts have one,
         since the number of one row among many may be more than its place in a list ("10. December was cold")."""
-        singly = [wrapping for wrapping in self._wrappings if wrapping not in self._list]
+        worn = {name for name, by_label in self.skipped.items() if label in by_label}
+        singly, numbers = ([one for one in some if str(one.check) not in worn] for some in (self._singly, self._list))
         found = [self._peeled(text, label, singly) for text in texts]
         if 2 * sum(LIST_NUMBER.match(text) is not None for text in found) > len(found):
-            return [self._peeled(text, label, [*singly, *self._list]) for text in found]
+            return [self._peeled(text, label, [*singly, *numbers]) for text in found]
         return found
 
     def _peeled(self, text: str, label: Label, wrappings: Sequence[Wrapping]) -> str:
-        """Layer after layer, until nothing is left to take off: each makes the text shorter."""
-        before = None
-        while text != before:
-            before = text
+        """Layer after layer, until nothing is left to take off. What has more than MOST_LAYERS is no row in packaging, and stays."""
+        left, taken_off = text, Counter[str]()
+        for _ in range(MOST_LAYERS):
+            before = left
             for wrapping in wrappings:
-                left = wrapping.without(text, label)
-                if left != text:
-                    self.taken_off[wrapping.name] += 1
-                    text = left
+                without = wrapping.without(left, label)
+                if without != left:
+                    taken_off[wrapping.name] += 1
+                    left = without
+            if left == before:
+                self.taken_off += taken_off
+                return left
         return text
 
 
@@ -107,12 +114,12 @@ def wrappings(labels: Sequence[Label]) -> list[Wrapping]:
     marks = LabelMarks(labels)
     return [
         Wrapping("reasoning", _without_reasoning),
-        Wrapping("end_mark", _without(END_MARKS)),
-        Wrapping("escape", _without(ESCAPES)),
+        Wrapping("end_mark", _without_ends(END_MARKS)),
+        Wrapping("escape", _without_ends(ESCAPES)),
         Wrapping("quotes", _without_quotes),
         Wrapping("emphasis", lambda text, _label: _without_pair(text, EMPHASIS)),
         Wrapping("element", _without_element),
-        Wrapping("line_break", _without(BREAKS)),
+        Wrapping("line_break", _without_ends(BREAKS)),
         LIST,
         Wrapping("bullet", _without(BULLET)),
         Wrapping("announcement", lambda text, _label: without_announcement(text)),
@@ -124,6 +131,15 @@ def wrappings(labels: Sequence[Label]) -> list[Wrapping]:
 
 def _without(pattern: re.Pattern[str]) -> Callable[[str, Label], str]:
     return lambda text, _label: pattern.sub("", text).strip()  # of a normalised text, whose ends are trimmed
+
+
+def _without_ends(pattern: re.Pattern[str]) -> Callable[[str, Label], str]:
+    """pattern: of runs; those in the midst of a text stay."""
+
+    def kept(found: re.Match[str]) -> str:
+        return "" if found["start"] or found.end() == len(found.string) else found.group()
+
+    return lambda text, _label: pattern.sub(kept, text).strip()
 
 
 LIST = Wrapping("list_number", lambda text, _label: text[found.end() :] if (found := LIST_NUMBER.match(text)) else text)

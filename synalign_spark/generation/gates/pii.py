@@ -62,7 +62,7 @@ def telephone(found: str) -> bool:
 
 
 KINDS = (
-    Kind("email", "<EMAIL>", re.compile(r"\b[\w.+%-]+@(?:[\w-]+\.)+[A-Za-z]{2,}\b")),
+    Kind("email", "<EMAIL>", re.compile(r"(?<![\w.+%-])[.+%-]*\w[\w.+%-]*@(?:[\w-]+\.)+[A-Za-z]{2,}\b")),
     Kind("iban", "<IBAN>", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), iban),
     Kind("card", "<CARD>", re.compile(r"(?<![\d.,-])[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{1,7}(?![\d,-]|\.\d)|(?<![\d.,-])3[47]\d{2}([ -]?)\d{6}\2\d{5}(?![\d,-]|\.\d)"), luhn),
     Kind("ssn", "<SSN>", re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")),

@@ -1,9 +1,12 @@
 """Each gate on rows that it must refuse and on such as it must not."""
 
+import time
+
 import pytest
 
 from synalign_spark.generation.gates import form, language, length, meta, pii
 from synalign_spark.generation.gates.check import Check, at_least, calibrated
+from synalign_spark.generation.gates.packaging import wrappings
 
 LABELS = ["positive", "negative", "Sci/Tech"]
 FORM = {
@@ -152,6 +155,8 @@ def test_short_and_odd_english_is_left(text):
 @pytest.mark.parametrize(
     ("name", "code"),
     [("English", "en"), ("german", "de"), ("Modern Greek", "el"), ("Swahili", "sw"), ("pt", "pt"), ("Norwegian", "no"), ("British English", "en"),
+     ("Chinese (Simplified)", "zh"), ("pt-BR", "pt"), ("en-US", "en"), ("en_GB", "en"), ("Portuguese, Brazil", "pt"), ("non-standard English", "en"), ("zh-Hant-TW", "zh"),
+     ("(English)", None), ("Klingon-US", None),
      ("Klingon", None), ("", None)],
 )  # fmt: skip
 def test_codes_of_languages(name, code):
@@ -175,8 +180,31 @@ def test_calibration_switches_off_what_real_rows_fail_and_one_odd_row_does_not()
     assert calibrated([shouts], []).active == (shouts,)
 
 
+def test_a_check_that_the_rows_of_a_rare_label_fail_is_skipped_for_it():
+    shouts = Check("form", "shouts", lambda text, label: "capitals" if text.isupper() else None)
+    quiet = [("x", "common")] * 1_600
+    found = calibrated([shouts], quiet + [("X", "rare")] * 12)
+    assert (found.active, found.switched_off, found.skipped) == ((shouts,), {}, {"form.shouts": {"rare": 1.0}})
+    assert found.first("X", "rare") is None
+    assert found.first("X", "common") == ("form", "capitals")
+    assert found.first_of_part("X", "rare", {"form"}) is None
+    for rare in (["X"] * 4, ["X"] + ["x"] * 4, ["X"] * 3 + ["x"] * 197):  # too few rows; one odd row; 1.5 % of 200, as chance may have it
+        assert calibrated([shouts], quiet + [(text, "rare") for text in rare]).skipped == {}
+
+
 @pytest.mark.parametrize(("count", "expected"), [(1, 0.3), (2, 0.3), (5, 1.0), (60, 50.0), (220, 200.0)])
 def test_poisson_tail_against_scipy(count, expected):
     from scipy.stats import poisson
 
     assert at_least(count, expected) == pytest.approx(poisson.sf(count - 1, expected), abs=1e-12)
+
+
+@pytest.mark.parametrize("unit", ["a", "a.", "x.", "1..", "a_b", "</s>", "<s> ", "\\n", "<br> ", "a@a.", "1 ", "http://a.b/", "- "])
+def test_long_rows_take_time_in_proportion_to_their_length(unit):
+    """Processor seconds of one check or wrapping on 60,000 characters: a quadratic pattern takes four and more, a linear one some 0.05."""
+    looked = [check.find for check in [*form.checks(LABELS), *meta.checks(), *pii.checks()]] + [kind.without for kind in wrappings(LABELS)]
+    for text in ("x" + unit * (60_000 // len(unit)), unit * (60_000 // len(unit)) + "!"):
+        for find in looked:
+            before = time.process_time()
+            find(text, "positive")
+            assert time.process_time() - before < 1.0, find

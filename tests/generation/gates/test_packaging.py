@@ -1,5 +1,7 @@
 """What models put round a row is taken off, unless the real rows wear it themselves."""
 
+import time
+
 import pytest
 
 from synalign_spark.config import GenerateConfig
@@ -121,3 +123,11 @@ def test_rows_keep_their_places_beside_bad_ones():
     judge = Acceptor(GenerateConfig(gates=[]), LABELS, RealProfile.of([]))
     parsed = parse_rows('{"rows": [null, "1. a", 3, "2. b"]}', "stop", 5)
     assert [(row.place, row.text) for row in candidates(parsed, judge, "L0", None)] == [(1, "a"), (3, "b")]
+
+
+def test_what_is_nothing_but_packaging_stays_and_costs_no_seconds():
+    endless = "1. " * 6_000 + "a"
+    packaging, before = Packaging(LABELS, []), time.process_time()
+    assert packaging.off([endless], "L0") == [endless]
+    assert time.process_time() - before < 2.0
+    assert not packaging.taken_off

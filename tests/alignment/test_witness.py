@@ -62,10 +62,7 @@ def frames(spark, s, spread=lambda df: df):
     corpus = [(i, t, label, None, len(t), None) for i, t, label in zip(r.ids, texts, r.labels, strict=True)]
     clusters = [(i, label, int(c), 0.1) for i, label, c in zip(r.ids, r.labels, r.cluster, strict=True)]
     centroids = [(i, c.tolist(), 1, 0.25, {}, 0.0) for i, c in enumerate(CENTRES)][::-1]
-    weights = [
-        (i, label, float(w) / 2, float(w), float(q), None, None, None, None)
-        for i, label, w, q in zip(f.ids, f.labels, s.w, s.q, strict=True)
-    ]
+    weights = [(i, label, float(w) / 2, float(w), float(q), *[None] * 5) for i, label, w, q in zip(f.ids, f.labels, s.w, s.q, strict=True)]
     frames = [
         embeddings(r, "real"), spark.createDataFrame(corpus, CORPUS.ddl), spark.createDataFrame(clusters, CLUSTERS.ddl),
         spark.createDataFrame(centroids, CENTROIDS.ddl), embeddings(f, "synthetic"), spark.createDataFrame(weights, WEIGHTS.ddl),

@@ -35,9 +35,7 @@ def test_fields_of_a_row_come_along_and_real_rows_have_none(spark):
 
 def tables(spark, partitions=1, labels=LABELS):
     synthetic = [(key, f"text {key[:6]}", label, "imported", "unknown", *[None] * 8) for key, label in zip(IDS, labels, strict=True)]
-    weights = [
-        (key, label, 0.5 * w, w, 1 / 100, None, None, None, None) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)
-    ]
+    weights = [(key, label, 0.5 * w, w, 1 / 100, *[None] * 5) for key, label, w in zip(IDS, labels, IN_LABEL.tolist(), strict=True)]
     frames = [spark.createDataFrame(rows, t.ddl) for rows, t in ((synthetic, SYNTHETIC), (weights, WEIGHTS), (REAL, CORPUS))]
     return [frame.repartition(partitions) for frame in frames]
 

@@ -31,13 +31,18 @@ REFUSAL = (
     rf"|(?:i ?{DECLINE}(?:[.,!]| (?:this|that|your|the) (?:request|task|prompt)\b))"
     rf"|(?:{RULES} (?:\S+ )?(?:prevent|prohibit|forbid|stop|keep|restrict|(?:do(?:es)? not|don't|doesn't|won't) (?:allow|permit|let))s? me (?:from |to )?{DOING}\b)"
     rf"|(?:it (?:would|is|isn't|wouldn't)(?: not)?(?: be)?(?: not)? (?:in|un)?(?:appropriate|ethical|responsible|right|possible) (?:for me )?to {DOING} {KIND}\b)"
+    rf"|(?:i ?{UNABLE} (?:generat(?:e|ing)|creat(?:e|ing)|produc(?:e|ing)|fulfil+(?:ing)?) (?:\S+ ){{0,3}}?(?:{TEXTS}|content|material|requests?)\b)"
+    r"|(?:(?:i'm sorry|sorry|i'm afraid|i am sorry|i am afraid),? (?:but )?i (?:can't|cannot|can not)(?: do (?:that|this|so))?[.!]?$)"
+    r"|(?:(?:i apologi[sz]e|(?:i'm |i am )?sorry),? but (?:this|that|it) (?:goes|is) against (?:my|our|the)\b)"
     r"|(?:this (?:request|prompt|task) (?:goes against|violates|is against|asks (?:me )?for|cannot be|can't be))"
-    r"|(?:es tut mir leid,? (?:aber )?(?:ich|das) kann)|(?:je suis désolée?,? mais je ne p)|(?:lo siento,? pero no puedo)"
+    r"|(?:es tut mir leid,? (?:aber )?(?:ich|das) kann)|(?:(?:leider )?(?:ich )?kann (?:ich )?(?:diese|ihre|deine) anfrage)|"
+    r"(?:je ne peux pas (?:répondre|accéder|donner suite) à (?:cette|votre))|(?:(?:к сожалению|извините|простите),? (?:но )?я не могу)|(?:对不起.{0,4}我(?:无法|不能))|"
+    r"(?:je suis désolée?,? mais je ne p)|(?:lo siento,? pero no puedo)"
     r"|(?:(?:desculpe|sinto muito),? mas (?:eu )?não posso)|(?:mi dispiace,? ma non posso)|(?:(?:很)?抱歉.{0,4}我(?:无法|不能))|(?:申し訳(?:ありません|ございません)が)"
 )
 MACHINE = (
     r"(?:as|i am|i'm|being|since i am|since i'm) (?:just |only )?an? (?:(?:ai|artificial intelligence)(?:[- ](?:language )?(?:model|assistant|chatbot))|"
-    r"(?:large )?language model|ai,? i |ai\.?$|virtual assistant)"
+    r"(?:large )?language model|ai,? i |ai\.?$|ai (?:developed|created|trained|built|made) by|ai(?:,? and|,? so) (?:i )?(?:can|do|am)|virtual assistant)"
     r"|(?:als (?:ein )?ki[- ](?:sprach)?modell)|(?:作为一?[个名]?\s?(?:ai|人工智能))|(?:en tant qu[e'] ?(?:ia|modèle de langage))|(?:como (?:un )?modelo de lenguaje)"
 )
 COURTESY = "(?:(?:sure(?: thing)?|certainly|of course|absolutely|no problem|got it|understood)[,.!:]+ ?)"
@@ -64,14 +69,17 @@ DESCRIPTION = (
     rf"|(?:[^.!?]{{0,80}}\bin (?:the|your) (?:requested|specified|given|desired|required|indicated) (?:{ASPECT}|format|length)\b)"
     r"|(?:(?:(?:please )?note(?: that)?|disclaimer|explanation|n\.b\.)[:,]? (?:i(?: have|'ve)? (?:followed|written|generated|created|tried|ensured|kept|used|avoided|adhered)\b"
     rf"|(?:this|these|the (?:above|following)) (?:\S+ )?{TEXTS} (?:is|are|was|were|has|have)\b))"
+    rf"|(?:(?:{CHATTY}?(?:so )?the user (?:wants|asks|asked|requests|requested|is asking|would like) (?:me |for |us )?)(?:to |an? |\d+ |\w+ ){{1,3}})"
+    rf"|(?:(?:we|i) (?:need|have|should|must)(?: to)? (?:produce|generate|output) (?:\S+ ){{0,4}}?{TEXTS}\b)|(?:as (?:you )?requested[,:])"
+    rf"|(?:here(?: is|'s) another (?:one|{TEXTS}) (?:in|with|of|for)\b)"
     r"|(?:i(?: have|'ve) (?:followed|adhered to|met) (?:all )?(?:of )?(?:the|your) (?:instructions|guidelines|requirements|prompt)))"
 )
 COMMAND = (
     rf"(?:please )?(?:insert|write|generate|create|compose|produce|rewrite|paraphrase|add) (?:me )?(?:(?:\d+|an?|one|another|two|three|five|some|your|more) )"
     rf"(?:(?!of )\S+ ){{0,3}}?{TEXTS}(?: (?:here|about|with|that|for|from|based|which|in)\b|[.:]?$)"
 )
-ATTRIBUTE = "(?:topic|subject|tone|style|formality|sentiment(?: intensity)?|perspective|length|label|genre|mood|language)"
-ATTRIBUTES = rf"{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:"
+ATTRIBUTE = "(?:topic|subject|tone|style|formality|sentiment(?: intensity)?|perspective|length|label|genre|mood|voice|language)"
+ATTRIBUTES = rf"(?:[^(\[]{{0,300}}[(\[] ?)?{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:"
 OWNER = "(?:first|last|full|company|movie|film|author|actor|actress|director|product|city|book|brand|customer|recipient|sender)"
 BLANK = (
     rf"\[(?:(?:your|insert)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"

@@ -48,9 +48,13 @@ META = {
         "I won't be able to help with writing that kind of review.", "My guidelines prevent me from writing this kind of text.",
         "It would not be appropriate for me to write such a text.", "I'm not comfortable creating this type of content.", "I have to decline this request.",
         "Regrettably, I cannot generate anything like that.", "The content policy does not allow me to generate it.", "I am not allowed to write such reviews.",
-        "This request goes against what I may do.",
+        "This request goes against what I may do.", "I apologize, but this goes against my guidelines.", "I cannot generate negative reviews.",
+        "I'm unable to generate negative content about this film.", "I'm sorry, I can't.", "I'm afraid I can't do that.",
+        "Ich kann diese Anfrage leider nicht erf\u00fcllen.", "Je ne peux pas r\u00e9pondre \u00e0 cette demande.",
+        "\u5bf9\u4e0d\u8d77\uff0c\u6211\u4e0d\u80fd\u5e2e\u52a9\u60a8\u3002", "\u041a \u0441\u043e\u0436\u0430\u043b\u0435\u043d\u0438\u044e, \u044f \u043d\u0435 \u043c\u043e\u0433\u0443 \u044d\u0442\u043e \u0441\u0434\u0435\u043b\u0430\u0442\u044c.",
     ],
-    "machine": ["As an AI language model, I have no opinions.", "I am an AI assistant.", "As a large language model I cannot watch films"],
+    "machine": ["As an AI language model, I have no opinions.", "I am an AI assistant.", "As a large language model I cannot watch films",
+                "As an AI developed by OpenAI, I cannot watch films.", "I'm just an AI and cannot watch films."],
     "announcement": [
         "Here are five new and different texts:", "Sure! Here is a review.", "Okay, here are three reviews: 1. good", "Text 1:", "Certainly!",
         "Please provide the text you would like me to use.", "Let me know if you need more.", "Below are the generated headlines:",
@@ -61,12 +65,15 @@ META = {
         "The following text is written in a formal tone and expresses joy.", "(This text has 15 words and the tone is ironic.)",
         "This sentence is an example of the label L0.", "Note: I have followed all of the instructions you gave me.",
         "Note: these examples are generated.", "A film review in the requested style.", "I have followed your instructions.",
+        "The user wants a negative review of a film.", "Okay, the user asks for five new texts.", "We need to produce five rows with the label.",
+        "Here is another one in the same style.", "As requested, a sentence from a review.",
     ],
     "command": [
         "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
         "Please write another short paragraph that is warm.",
     ],
-    "attributes": ["Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain"],
+    "attributes": ["Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
+                   "a film critic (genre: film; subject: the movie as a whole; voice: bitter ) visits a woman"],
     "blank": ["{film_title} is a joy", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
 }  # fmt: skip
 NO_META = [
@@ -81,6 +88,8 @@ NO_META = [
     "This review is written by a fan.", "This text was hard to read.", "Note: the film is long.", "Of course, this is a film for children.", "I am unable to recommend it.",
     "I won't be able to see it again.", "The tone: warm.", "I refuse to watch that kind of film.", "Here's one film that is worth it.", "Generate your own power at home.",
     "I can't write a review bad enough.", "I can't, for the life of me, see why.", "I won't.", "It is not possible to write about this film without tears.", "Create something good for once.",
+    "I'm afraid I can't do that film justice.", "Sorry, but I can't.. stop laughing.", "The user interface is a joy.", "We need to produce more films like this.",
+    "It is a film (genre: who knows) for everybody.", "I cannot create a better world than this film does.", "I'm just an AI fan.",
 ]  # fmt: skip
 PII = {
     "email": ["Write to jane.doe+x@mail.example.org."],

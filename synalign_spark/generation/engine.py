@@ -282,9 +282,7 @@ class _Run:
         self.task.update(self.rows.accepted.total(), note)
 
     def _summary(self, stopped: str, waves: int) -> dict[str, object]:
-        calls, pressure = self.rows.calls, self.pool.pressure
-        first = [call["prompt_hash"] for call in calls if call["step"] == "rows" and call["reask_of"] is None]
-        costs = [call["cost_usd"] for call in calls if call["cost_usd"] is not None]
+        pressure = self.pool.pressure
         return {
             "strategy": self.cfg.strategy,
             "model": self.cfg.llm.model,
@@ -293,21 +291,12 @@ class _Run:
             "accepted_by_label": {str(label): self.rows.accepted[label] for label in self.quotas},
             "missing_by_label": {str(label): n for label in self.quotas if (n := self.missing(label)) > 0},
             "labels_given_up": {str(label): reason for label, reason in self.given_up.items()},
-            "refused": dict(sorted(self.rows.refused.items())),
             "checks_off": dict(sorted(self.acceptor.switched_off.items())),
             "checks_skipped": self.acceptor.skipped,
             "gate_notes": self.acceptor.notes,
             "packaging_taken_off": dict(sorted(self.acceptor.packaging.taken_off.items())),
-            "calls": dict(sorted(self.rows.statuses.items())),
-            "reasks": sum(call["reask_of"] is not None for call in calls),
-            "reasks_usable": sum(call["reask_of"] is not None and call["status"] == "ok" for call in calls),
-            "row_prompts": len(first),
-            "prompts_distinct": len(set(first)),
+            **self.rows.figures(),
             "answers_reused": self.reused,
-            "attribute_sets": len(self.rows.attributes),
-            "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in calls),
-            "completion_tokens": sum(call["completion_tokens"] or 0 for call in calls),
-            "cost_usd": round(sum(costs), 6) if costs else None,
             "requests_failed": dict(sorted(pressure.faults.items())) if pressure else {},
             "fewest_at_once": pressure.smallest if pressure else None,
             "outages": pressure.outages if pressure else 0,

@@ -58,6 +58,24 @@ class Rows:
         """Refused rows of a label by reason."""
         return Counter({reason: n for (of, reason), n in self._refused_of.items() if of == label})
 
+    def figures(self) -> dict[str, Any]:
+        """What a summary says of calls and refused rows."""
+        first = [call["prompt_hash"] for call in self.calls if call["step"] == "rows" and call["reask_of"] is None]
+        again = [call for call in self.calls if call["reask_of"] is not None]
+        costs = [call["cost_usd"] for call in self.calls if call["cost_usd"] is not None]
+        return {
+            "refused": dict(sorted(self.refused.items())),
+            "calls": dict(sorted(self.statuses.items())),
+            "reasks": len(again),
+            "reasks_usable": sum(call["status"] == "ok" for call in again),
+            "row_prompts": len(first),
+            "prompts_distinct": len(set(first)),
+            "attribute_sets": len(self.attributes),
+            "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in self.calls),
+            "completion_tokens": sum(call["completion_tokens"] or 0 for call in self.calls),
+            "cost_usd": round(sum(costs), 6) if costs else None,
+        }
+
     def add_call(self, request: Request, answer: Answer, parsed: Parsed | None, reask_of: str | None = None) -> None:
         """parsed: None for a call without an answer; reask_of: id of the call whose answer was of no use."""
         status = parsed.status if parsed else answer.status

@@ -17,9 +17,8 @@ from synalign_spark.generation.gates.packaging import Packaging
 from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
 from synalign_spark.generation.plan import DemonstrationSet
 
-PART_GATES = frozenset(
-    {form.GATE, meta.GATE, pii.GATE}
-)  # look at each part of a row, too; of one without letters pii alone, since a year is no row
+# They look at each part of a row, too; of one without letters pii alone does, since a year is no row.
+PART_GATES = frozenset({form.GATE, meta.GATE, pii.GATE})
 SHOWN_CHARS = 80  # of an accepted row in the reason why another is refused
 
 

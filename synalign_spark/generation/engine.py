@@ -1,7 +1,8 @@
 """Generation in waves: plan calls, ask for the answers that are not stored, accept or refuse rows in the order of the plan.
 
 A wave's plan follows from the results of the waves before it, never from the order in which answers
-arrive; so a run that was killed and resumed from its ledger ends with the tables of an undisturbed one.
+arrive; so a run that was killed and resumed from its ledger ends with the tables of an undisturbed one. The exception are labels
+that are given up in the middle of a wave: what was in flight for them then is taken, and how much that is, time decides.
 """
 
 import math
@@ -188,8 +189,9 @@ class _Run:
             for asked in job.asked:
                 if asked.answer is not None:
                     self._take(asked, asked.answer)
-            if self.labels[job.label].ran_dry and job.label not in self.given_up:
-                self.given_up[job.label] = self._hopeless(job.label) or ""
+            reason = self._hopeless(job.label) if self.labels[job.label].ran_dry and job.label not in self.given_up else None
+            if reason:
+                self.given_up[job.label] = reason
                 wave.abandon({job.label})
 
     def _take(self, asked: Asked, answer: Answer) -> None:

@@ -24,6 +24,14 @@ def write(tmp_path):
     return make
 
 
+def test_a_template_is_tried_with_every_label(write):
+    """The last of 120 has no description, and the template prints it."""
+    labels = [f"label {i:03d}" for i in range(120)]
+    cfg = {"llm": CHAT, "prompts": write("{{ task }} {{ description }}"), "label_descriptions": dict.fromkeys(labels[:119], "words")}
+    with pytest.raises(ConfigError, match=r"rows\.j2"):
+        Prompter(GenerateConfig(**cfg), labels)
+
+
 def rows(folder: str, *arguments, **changes) -> str:
     return Prompter(GenerateConfig(llm=CHAT, prompts=folder, **changes), ["good"]).rows("good", *arguments).messages[-1]["content"]
 

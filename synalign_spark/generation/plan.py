@@ -147,7 +147,7 @@ class Planner:
         self._use_of = {use.source: use for uses in self._uses.values() for use in uses}
         self._sequence: dict[Label, int] = {}
         self._drawn: set[tuple[Label, tuple[tuple[str, str], ...]]] = set()  # attributes of attrprompt
-        self._stated: dict[Label, list[int]] = {}  # attributes that the model stated of each set of a label
+        self._stated: dict[Label, tuple[int, int]] = {}  # sets of a label of which the model stated attributes, and how many in all
         self.attribute_sets: dict[DemonstrationSet, AttributeSet] = {}
 
     @property
@@ -170,14 +170,15 @@ class Planner:
     def _calls_of(self, source: DemonstrationSet) -> int:
         """Calls for rows that a demonstration set allows, by the attributes stated of it once they are known; before that by those that
         are usual for its label, for a label of which little is stated would fall behind otherwise."""
-        known, usual = self.attribute_sets.get(source), self._stated.get(source.label)
-        stated = len(known.attributes) if known else usual and round(sum(usual) / len(usual))
-        return self._cfg.calls_a_set(len(source.texts), stated or None)
+        known, (sets, stated) = self.attribute_sets.get(source), self._stated.get(source.label, (0, 0))
+        usual = round(stated / sets) if sets else None
+        return self._cfg.calls_a_set(len(source.texts), len(known.attributes) if known else usual)
 
     def stated(self, source: DemonstrationSet, attribute_set: AttributeSet) -> None:
         """The model stated these attributes of a demonstration set."""
         self.attribute_sets[source] = attribute_set
-        self._stated.setdefault(source.label, []).append(len(attribute_set.attributes))
+        sets, stated = self._stated.get(source.label, (0, 0))
+        self._stated[source.label] = sets + 1, stated + len(attribute_set.attributes)
 
     def allows(self, source: DemonstrationSet, number: int) -> bool:
         """Whether a call that was planned before the set's attributes were known still says something new. number: as in ``slot``."""

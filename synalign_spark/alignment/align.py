@@ -62,8 +62,10 @@ def align(
         kept.append(side.frame.persist(StorageLevel.MEMORY_AND_DISK))
         return side
 
-    real = real_side(embeddings_real, corpus.select("doc_id", "text"), corpus if real_weights else None, cfg, seed)
-    rows = synthetic_side(embeddings_synthetic, synthetic, synthetic.select("doc_id", "text"), cfg, seed)
+    prior = corpus if real_weights else None
+    texts, synthetic_texts = (rows.select("doc_id", "text") for rows in (corpus, synthetic))
+    real = real_side(embeddings_real, texts, prior, cfg.per_label, seed, holdout=cfg.holdout, validation=cfg.validation)
+    rows = synthetic_side(embeddings_synthetic, synthetic, synthetic_texts, cfg.per_label, seed)
     try:
         found = align_sides(real, keep(rows), cfg, seed, report, spark, checkpoint, keep)
     finally:

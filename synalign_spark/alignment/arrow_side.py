@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_NUMBERS, SYNTHETIC_SCHEMA, Draw, Job
-from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.groups import ALL, group_of
 from synalign_spark.core.holdout import splits
 from synalign_spark.core.keys import unit
@@ -64,26 +63,27 @@ class ArrowSide:
 
 
 def real_side(doc_ids: Sequence[str], labels: Sequence[str | None], texts: pa.Array | None, prior: npt.NDArray[np.float64],
-              embeddings: npt.NDArray[np.float32], cfg: AlignConfig, seed: int) -> ArrowSide:  # fmt: skip
-    """Real rows. doc_ids, labels: (n,); texts: (n,) or None; prior: (n,) weights, of which only the ratios count; embeddings: (n, d)."""
+              embeddings: npt.NDArray[np.float32], per_label: bool, seed: int, *, holdout: float, validation: float) -> ArrowSide:  # fmt: skip
+    """Real rows. doc_ids, labels: (n,); texts: (n,) or None; prior: (n,) weights, of which only the ratios count; embeddings: (n, d);
+    per_label: whether each label is a group; holdout, validation: shares of the rows."""
     prior = prior * power_of_two_scale(float(prior.max(initial=0.0)))
     numbers = {name: unit(seed, purpose, doc_ids) for name, purpose in REAL_NUMBERS.items()}
-    columns = {"split": splits(seed, doc_ids, cfg.holdout, cfg.validation), "prior": prior, **numbers}
-    return _side(REAL_SCHEMA, doc_ids, labels, texts, embeddings, cfg, columns)
+    columns = {"split": splits(seed, doc_ids, holdout, validation), "prior": prior, **numbers}
+    return _side(REAL_SCHEMA, doc_ids, labels, texts, embeddings, per_label, columns)
 
 
 def synthetic_side(doc_ids: Sequence[str], labels: Sequence[str | None], texts: pa.Array | None, prior: npt.NDArray[np.float64],
-                   embeddings: npt.NDArray[np.float32], cfg: AlignConfig, seed: int) -> ArrowSide:  # fmt: skip
+                   embeddings: npt.NDArray[np.float32], per_label: bool, seed: int) -> ArrowSide:  # fmt: skip
     """Synthetic rows; arguments as of ``real_side``."""
     numbers = {name: unit(seed, purpose, doc_ids) for name, purpose in SYNTHETIC_NUMBERS.items()}
     columns = {"prior": prior, "base": prior, "half": numbers.pop("u_half") < 0.5, **numbers}
-    return _side(SYNTHETIC_SCHEMA, doc_ids, labels, texts, embeddings, cfg, columns)
+    return _side(SYNTHETIC_SCHEMA, doc_ids, labels, texts, embeddings, per_label, columns)
 
 
 def _side(schema: pa.Schema, doc_ids: Sequence[str], labels: Sequence[str | None], texts: pa.Array | None,
-          embeddings: npt.NDArray[np.float32], cfg: AlignConfig, columns: Mapping[str, npt.NDArray[np.generic]]) -> ArrowSide:  # fmt: skip
+          embeddings: npt.NDArray[np.float32], per_label: bool, columns: Mapping[str, npt.NDArray[np.generic]]) -> ArrowSide:  # fmt: skip
     order = np.argsort(np.asarray(doc_ids, dtype=object), kind="stable")
-    groups = [group_of(label) if cfg.per_label else ALL for label in labels]
+    groups = [group_of(label) if per_label else ALL for label in labels]
     given = {name: pa.array(values[order]) for name, values in columns.items()}
     for name, values in (("doc_id", doc_ids), ("label", labels), ("grp", groups)):
         given[name] = pa.array([values[i] for i in order], pa.string())

@@ -1,6 +1,6 @@
-"""What the solver is given of the real rows: the random features, and their mean by group and split."""
+"""What the solver is given of the real rows: the kernel's bandwidths, and the mean features by group and split."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,8 +10,7 @@ import pyarrow as pa
 from synalign_spark.alignment.samples import RealSample
 from synalign_spark.alignment.sides import SPLITS, Batches, Side
 from synalign_spark.alignment.survey import SUM_STEPS, effective_rows
-from synalign_spark.config.alignment import AlignConfig
-from synalign_spark.core.features import FeatureMap, draw_feature_map, median_distance
+from synalign_spark.core.features import FeatureMap, median_distance
 from synalign_spark.core.groups import label_of
 from synalign_spark.core.solver.path import Sample
 from synalign_spark.errors import DataError
@@ -21,10 +20,10 @@ SLICE_ROWS = 4_096  # rows whose features are in memory at a time on an executor
 SUMS = pa.schema([("grp", pa.string()), ("split", pa.string()), ("sums", pa.list_(pa.int64()))])
 
 
-def feature_map(real: RealSample, width: int, cfg: AlignConfig, seed: int) -> FeatureMap:
-    """Draws the random features; the median bandwidth is that of 1,000 real rows that are not held out. width: d of the embeddings."""
-    base = median_distance(real.bandwidth_rows()) if cfg.bandwidth == "median" else cfg.bandwidth
-    return draw_feature_map(width, cfg.n_features, [float(base) * scale for scale in cfg.bandwidth_scales], seed)
+def bandwidths(real: RealSample, given: float | str, scales: Sequence[float]) -> list[float]:
+    """Of the kernel. given: the first, or median: the median distance of 1,000 real rows that are not held out; scales: factors of it."""
+    base = median_distance(real.bandwidth_rows()) if given == "median" else given
+    return [float(base) * scale for scale in scales]
 
 
 def real_means(real: Side, features: FeatureMap) -> dict[str, dict[str, Sample]]:

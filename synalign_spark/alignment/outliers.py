@@ -13,7 +13,6 @@ from synalign_spark.alignment.runtimes.rows import Rows, Solved
 from synalign_spark.alignment.samples import RealSample
 from synalign_spark.alignment.sides import Batches, Side
 from synalign_spark.alignment.tables import Outcome
-from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.defaults import MOST_OUTLIERS
 from synalign_spark.core.groups import label_of
 from synalign_spark.core.outliers import OutlierRules, fit_outlier_rules
@@ -95,12 +94,14 @@ def _count_reasons(batches: Batches) -> Iterator[pa.RecordBatch]:
     yield from pa.Table.from_pylist(listed, schema=COUNTS).to_batches()
 
 
-def capped(rows: Rows, solved: Mapping[str, Solved], outcomes: Mapping[str, Outcome], cfg: AlignConfig, report: Report) -> Capped:
-    """Caps the weights of outliers, and where the base measure alone is beyond it, holds ``align.max_weight``.
+def capped(
+    rows: Rows, solved: Mapping[str, Solved], outcomes: Mapping[str, Outcome], outliers: bool, max_weight: float | None, report: Report
+) -> Capped:
+    """Caps the weights of outliers, and where the base measure alone is beyond it, holds ``align.max_weight``. outliers: whether there may be some.
 
     Where no row of a run is lowered, everything stays as the solver left it."""
-    most = np.inf if cfg.max_weight is None else cfg.max_weight
-    sums = rows.cap_sums(solved) if cfg.caps_outliers or np.isfinite(most) else {}
+    most = np.inf if max_weight is None else max_weight
+    sums = rows.cap_sums(solved) if outliers or np.isfinite(most) else {}
     final = {name: replace(one, cap=find_cap(sums[name], most)) if sums else one for name, one in solved.items()}
     if all(one.cap == NO_CAP for one in final.values()):
         return Capped(dict(solved), dict(outcomes))

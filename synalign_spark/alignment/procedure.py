@@ -14,20 +14,21 @@ import numpy as np
 
 from synalign_spark.alignment.base_measure import with_base_measure
 from synalign_spark.alignment.checks import run_checks
-from synalign_spark.alignment.inputs import feature_map, real_means
+from synalign_spark.alignment.inputs import bandwidths, real_means
 from synalign_spark.alignment.outliers import capped, outlier_rules, with_outliers, without_common
+from synalign_spark.alignment.plan import plan_strength
 from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
 from synalign_spark.alignment.runtimes.device import check_device
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
 from synalign_spark.alignment.samples import draw_real, draw_synthetic, solver_shares
 from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.alignment.sides import SPLITS, Side
-from synalign_spark.alignment.strength import Strength, choose_strength, looked_at, plan_strength
+from synalign_spark.alignment.strength import Strength, choose_strength
 from synalign_spark.alignment.survey import Survey, survey
 from synalign_spark.alignment.tables import Outcome, certificate_rows, trace_rows
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.evaluation.witness import MeanDifference
-from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.features import FeatureMap, draw_feature_map
 from synalign_spark.core.solver.path import Sample, Settings, pool
 from synalign_spark.core.solver.solve import Problem
 
@@ -47,7 +48,7 @@ class AlignedSides:
     trace: list[dict[str, Any]]
     features: FeatureMap
     differences: Mapping[str, MeanDifference]
-    mixing_weight: float | None
+    mixing_weight: float
     scorer: Scorer
 
 
@@ -61,16 +62,18 @@ def align_sides(
     barrier stage; keep: persists rows that several passes read. Raises DataError and ConfigError as ``align.align`` says."""
     check_device(spark, cfg)
     counts = survey(real, synthetic, cfg.label_shares)
-    plan = plan_strength(counts, cfg, texts=real.has_texts and synthetic.has_texts)
-    seen = looked_at(plan, counts, cfg)
-    real_sample = draw_real(real, counts, seen, cfg)
-    synthetic_sample = draw_synthetic(synthetic, counts, cfg) if seen else None
-    features = feature_map(real_sample, counts.width, cfg, seed)
+    texts = real.has_texts and synthetic.has_texts
+    plan = plan_strength(counts, cfg, texts)
+    real_sample = draw_real(
+        real, counts, plan.looked_at, cfg.certificate_rows, for_bandwidth=cfg.bandwidth == "median", for_reference=cfg.caps_outliers
+    )
+    synthetic_sample = draw_synthetic(synthetic, counts, cfg.warm_start_rows) if plan.looked_at else None
+    kernel = bandwidths(real_sample, cfg.bandwidth, cfg.bandwidth_scales)
+    features = draw_feature_map(counts.width, cfg.n_features, kernel, seed)
     means = real_means(real, features)
-    strength = choose_strength(plan, real_sample, synthetic_sample, counts, cfg, seed, report)
+    strength = choose_strength(plan, real_sample, synthetic_sample, seed, report)
     runtime = choose_runtime(spark, cfg, counts.n_synthetic, counts.width)
     report(f"runtime {runtime.name}: {runtime.reason}")
-    texts = real.has_texts and synthetic.has_texts
     rules = outlier_rules(real_sample, strength.base, texts) if cfg.caps_outliers else None
     based = with_base_measure(synthetic, strength.base)
     if rules is None:
@@ -81,7 +84,8 @@ def align_sides(
         rebased = keep(with_outliers(based, rules)) if rules.lifted else rebased
     with contextlib.closing(open_rows(runtime, rebased, features, checkpoint)) as rows:
         outcomes, seconds = _outcomes(rows, means, counts, strength, solver_shares(counts, cfg.warm_start_rows))
-        capped_rows = capped(rows, {group: _solved(outcome) for group, outcome in outcomes.items()}, outcomes, cfg, report)
+        solved = {group: _solved(outcome) for group, outcome in outcomes.items()}
+        capped_rows = capped(rows, solved, outcomes, cfg.caps_outliers, cfg.max_weight, report)
         solved, outcomes = capped_rows.solved, capped_rows.outcomes
         checks = run_checks(rows, real_sample, solved, outcomes, features.bandwidths, cfg.certificate_rows, cfg.permutations, seed)
         weights = rows.weights(solved)

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from synalign_spark.alignment.sides import HALVES, Draw, Side
 from synalign_spark.alignment.survey import Survey
-from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.defaults import (
     BANDWIDTH_ROWS,
     FEWEST_SAMPLE_ROWS,
@@ -66,23 +65,27 @@ class RealSample:
         return self.rows.filter(self.rows.column("reference"))
 
 
-def draw_real(real: Side, counts: Survey, looked_at: Sequence[str], cfg: AlignConfig) -> RealSample:
-    """Every sample of the real rows that is needed. looked_at: groups whose rows, and their texts, shape the base measure."""
+def draw_real(
+    real: Side, counts: Survey, looked_at: Sequence[str], certificate_rows: int, *, for_bandwidth: bool, for_reference: bool
+) -> RealSample:
+    """Every sample of the real rows that is needed. looked_at: groups whose rows, and their texts, shape the base measure; certificate_rows:
+    held-out rows a label, about, at most; for_bandwidth: whether the bandwidth is their median distance; for_reference: whether synthetic rows
+    are compared with real ones."""
     shaping = {group: _shaping_rate(counts, group) for group in looked_at}
     unsplit = {group: rate for group, rate in shaping.items() if not counts.is_split(group)}
-    most = min(cfg.certificate_rows, max(50, MOST_CERTIFICATE_ROWS // len(counts.groups)))
+    most = min(certificate_rows, max(50, MOST_CERTIFICATE_ROWS // len(counts.groups)))
     held_out = {group: _held_out_rate(counts, group, most) for group in counts.groups}
     draws = {
         "shaping": Draw("u", shaping, HALVES, weighted=True),
         "unsplit": Draw("u", unsplit, weighted=True),  # of these nothing is held out
         "held_out": Draw("u", held_out, ("holdout",)),
     }
-    if cfg.caps_outliers:
+    if for_reference:
         draws["reference"] = Draw("u", {group: _reference_rate(counts, group) for group in counts.groups}, HALVES, weighted=True)
-    if cfg.bandwidth == "median":
+    if for_bandwidth:
         splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
         draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
-    with_texts = ["text"] if looked_at or cfg.caps_outliers else []
+    with_texts = ["text"] if looked_at or for_reference else []
     columns = ["doc_id", "label", "grp", "split", "u", "u_whole", "u_bandwidth", "prior", "embedding", *with_texts]
     rows = real.sample(draws, columns)
     if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):
@@ -114,9 +117,9 @@ def _held_out_rate(counts: Survey, group: str, most: int) -> float:
     return min(1.0, most / counts.effective[group]["holdout"]) if counts.is_split(group) else 0.0
 
 
-def draw_synthetic(synthetic: Side, counts: Survey, cfg: AlignConfig) -> pa.Table:
-    """About ``warm_start_rows`` synthetic rows, with texts where there are some."""
-    share = cfg.warm_start_rows / counts.n_synthetic
+def draw_synthetic(synthetic: Side, counts: Survey, about: int) -> pa.Table:
+    """About so many synthetic rows, with texts where there are some."""
+    share = about / counts.n_synthetic
     rates = {group: min(1.0, max(share, FEWEST_SAMPLE_ROWS / counts.synthetic[group])) for group in counts.groups}
     return synthetic.sample({"taken": Draw("u_warm", rates)}, ["doc_id", "label", "grp", "prior", "embedding", "half", "text"])
 

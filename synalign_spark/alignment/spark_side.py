@@ -10,7 +10,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_NUMBERS, SYNTHETIC_SCHEMA, Draw, Job
-from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.spark.groups import by_group, group_column
 from synalign_spark.spark.holdout import split
@@ -57,9 +56,18 @@ def _taken(draw: Draw) -> Column:
     return taken & (F.col("prior") > 0) if draw.weighted else taken
 
 
-def real_side(embeddings: DataFrame, texts: DataFrame | None, prior: DataFrame | None, cfg: AlignConfig, seed: int) -> SparkSide:
+def real_side(
+    embeddings: DataFrame,
+    texts: DataFrame | None,
+    prior: DataFrame | None,
+    per_label: bool,
+    seed: int,
+    *,
+    holdout: float,
+    validation: float,
+) -> SparkSide:
     """Real rows. embeddings: doc_id, label, embedding; texts: doc_id and text, or None; prior: doc_id and prior_weight, of which
-    only the ratios count, or None for equal ones."""
+    only the ratios count, or None for equal ones; per_label: whether each label is a group; holdout, validation: shares of the rows."""
     if prior is not None:
         weight = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
         largest = prior.agg(F.max(weight).alias("largest")).toArrow().to_pylist()[0]["largest"]  # one number
@@ -67,23 +75,23 @@ def real_side(embeddings: DataFrame, texts: DataFrame | None, prior: DataFrame |
     else:
         embeddings = embeddings.withColumn("prior", F.lit(1.0))
     numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in REAL_NUMBERS.items()}
-    columns = {**numbers, "split": split(seed, cfg.holdout, cfg.validation), "prior": F.col("prior").cast("double")}
-    return SparkSide(_columns(embeddings, REAL_SCHEMA, cfg, columns), texts)
+    columns = {**numbers, "split": split(seed, holdout, validation), "prior": F.col("prior").cast("double")}
+    return SparkSide(_columns(embeddings, REAL_SCHEMA, per_label, columns), texts)
 
 
-def synthetic_side(embeddings: DataFrame, synthetic: DataFrame, texts: DataFrame | None, cfg: AlignConfig, seed: int) -> SparkSide:
-    """Synthetic rows; embedding is null where there is none. synthetic: doc_id, label, prior_weight; texts: doc_id and text, or None."""
+def synthetic_side(embeddings: DataFrame, synthetic: DataFrame, texts: DataFrame | None, per_label: bool, seed: int) -> SparkSide:
+    """Synthetic rows; embedding is null where there is none. synthetic: doc_id, label, prior_weight; texts: doc_id and text, or None;
+    per_label: as of ``real_side``."""
     prior = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
     rows = synthetic.select("doc_id", "label", prior.alias("prior")).join(embeddings.select("doc_id", "embedding"), "doc_id", "left")
     numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in SYNTHETIC_NUMBERS.items()}
     half = numbers.pop("u_half") < 0.5
-    return SparkSide(
-        _columns(rows, SYNTHETIC_SCHEMA, cfg, {**numbers, "half": half, "prior": F.col("prior"), "base": F.col("prior")}), texts
-    )
+    columns = {**numbers, "half": half, "prior": F.col("prior"), "base": F.col("prior")}
+    return SparkSide(_columns(rows, SYNTHETIC_SCHEMA, per_label, columns), texts)
 
 
-def _columns(rows: DataFrame, schema: pa.Schema, cfg: AlignConfig, columns: Mapping[str, Column]) -> DataFrame:
-    given = {**columns, "grp": group_column(cfg.per_label)} | {name: F.col(name) for name in ("doc_id", "label", "embedding")}
+def _columns(rows: DataFrame, schema: pa.Schema, per_label: bool, columns: Mapping[str, Column]) -> DataFrame:
+    given = {**columns, "grp": group_column(per_label)} | {name: F.col(name) for name in ("doc_id", "label", "embedding")}
     unknown = {
         name: F.lit(None).cast("string") for name in ("outlier", "repaired_label")
     }  # as what the base measure is made of, before it is known

@@ -90,7 +90,7 @@ def certificate_rows(
     common = {
         "bandwidths": list(features.bandwidths), "n_features": features.n_features, "seconds": seconds, "mixing_weight": strength.mixing_weight,
     }  # fmt: skip
-    useful, nothing = usefulness(strength), Usefulness()
+    useful, nothing = usefulness(strength), Usefulness(strength.mixing_weight)
     groups = sorted(outcomes)
     by_label = list(outcomes) != [ALL]
     corrected = [_adjusted([checks[group] for group in groups], place) for place in ("before", "after")]

@@ -10,8 +10,8 @@ from synalign_spark.core.strength.cross_validation import MixingChoice
 def usefulness(strength: Strength) -> Usefulness:
     """What the choice of the strength knows of models trained beside real rows, by a nested estimate; without one the mixing weight alone."""
     if strength.choice is None:
-        return Usefulness(mixing_weight=strength.mixing_weight)
-    return Usefulness(strength.choice.gain, strength.choice.gain_error, strength.mixing_weight)
+        return Usefulness(strength.mixing_weight)
+    return Usefulness(strength.mixing_weight, strength.choice.gain, strength.choice.gain_error)
 
 
 def strength_in_words(strength: Strength) -> list[str]:

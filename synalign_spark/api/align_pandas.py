@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,12 @@ class Rows:
     total: Float64Array
     vectors: npt.NDArray[np.float32] | None
 
-    def side(self, make: MakeSide, cfg: AlignConfig, encoder: EmbedConfig, seed: int) -> ArrowSide:
-        """The distinct rows as a side, embedded where they have no vectors."""
+    def side(self, make: MakeSide, per_label: bool, encoder: EmbedConfig, seed: int) -> ArrowSide:
+        """The distinct rows as a side that ``make`` makes, embedded where they have no vectors."""
         ids, labels = ([values[i] for i in self.distinct] for values in (self.ids, self.labels))
         texts = None if self.texts is None else [self.texts[i] for i in self.distinct]
         x = encoded(texts or [], encoder) if self.vectors is None else self.vectors[self.distinct]
-        return make(ids, labels, None if texts is None else pa.array(texts, pa.string()), self.total, x, cfg, seed)
+        return make(ids, labels, None if texts is None else pa.array(texts, pa.string()), self.total, x, per_label, seed)
 
 
 def align_pandas(
@@ -61,7 +62,9 @@ def align_pandas(
         if not len(frame):
             raise DataError(f"{side}: the frame has no rows; give it some")
     sides = rows_of(real, columns, "real", columns.real_weight), rows_of(synthetic, columns, "synthetic", columns.synthetic_weight)
-    found = align_sides(sides[0].side(real_side, cfg, encoder, seed), sides[1].side(synthetic_side, cfg, encoder, seed), cfg, seed, report)
+    make_real: MakeSide = partial(real_side, holdout=cfg.holdout, validation=cfg.validation)
+    first, second = (rows.side(make, cfg.per_label, encoder, seed) for rows, make in zip(sides, (make_real, synthetic_side), strict=True))
+    found = align_sides(first, second, cfg, seed, report)
     weights = _spread(found.weights, sides[1])
     of_real, of_synthetic = (
         _by_group(rows.labels, weight) for rows, weight in zip(sides, (sides[0].prior, weights["weight"]), strict=True)
@@ -92,7 +95,7 @@ def weigh_pandas(
     scorer.check_labels(set(rows.labels))
     if not len(frame):
         return _weighted(frame, rows, _spread(WEIGHTED.empty_table(), rows), columns, scorer.per_label, scale)
-    side = rows.side(synthetic_side, AlignConfig(per_label=scorer.per_label), encoder, scorer.seed)
+    side = rows.side(synthetic_side, scorer.per_label, encoder, scorer.seed)
     scorer.check_width(side.width)
     return _weighted(frame, rows, _spread(scorer.weights(side), rows), columns, scorer.per_label, scale)
 

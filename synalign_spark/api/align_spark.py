@@ -67,8 +67,9 @@ def align_spark(
     texts = [None if columns.text is None else frame.distinct.select("doc_id", "text") for frame in frames]
     prior = [frame.distinct.select("doc_id", F.col("prior").alias("prior_weight")) for frame in frames]
     try:
-        first = keep(real_side(vectors[0], texts[0], prior[0], cfg, seed))
-        second = keep(synthetic_side(vectors[1], vectors[1].join(prior[1], "doc_id"), texts[1], cfg, seed))
+        splits = {"holdout": cfg.holdout, "validation": cfg.validation}
+        first = keep(real_side(vectors[0], texts[0], prior[0], cfg.per_label, seed, **splits))
+        second = keep(synthetic_side(vectors[1], vectors[1].join(prior[1], "doc_id"), texts[1], cfg.per_label, seed))
         found = align_sides(first, second, cfg, seed, report, spark, keep=keep)
         weights = spark.createDataFrame(found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
         weights = weights if cfg.per_label else within_labels(weights)
@@ -113,8 +114,7 @@ def weigh_spark(frame: DataFrame, columns: AlignColumns, scorer: Scorer, encoder
         scorer.check_width(len(first[0]))
     prior = rows.distinct.select("doc_id", F.col("prior").alias("prior_weight"))
     texts = None if columns.text is None else rows.distinct.select("doc_id", "text")
-    cfg = AlignConfig(per_label=scorer.per_label)
-    weights = scorer.weights(synthetic_side(vectors, vectors.join(prior, "doc_id"), texts, cfg, scorer.seed))
+    weights = scorer.weights(synthetic_side(vectors, vectors.join(prior, "doc_id"), texts, scorer.per_label, scorer.seed))
     return _spread(rows, weights if scorer.per_label or columns.label is None else within_labels(weights), scale)
 
 

@@ -51,8 +51,8 @@ class AlignConfig(Section):
         "auto",
         description="Real rows that all synthetic rows together count as in `augmented.sample_weight`, each label's as its share of them (a label "
         "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: as many as there are real rows "
-        f"({defaults.FEWEST_CENTRE:,.0f} to {defaults.MOST_CENTRE:,.0f}), unless cross-validation on them speaks against it, never more than there are "
-        "synthetic rows; without labels every drawn row counts as one.",
+        f"({defaults.FEWEST_CENTRE:,.0f} to {defaults.MOST_CENTRE:,.0f}), never more than there are synthetic rows; with labels fewer, or none, where "
+        "cross-validation on the real rows speaks for it.",
     )
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",

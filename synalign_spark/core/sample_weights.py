@@ -44,12 +44,12 @@ class SampleWeights:
 
 
 def sample_weights_by_label(
-    shares: Mapping[str, float], real: Mapping[str, LabelRows], synthetic: Mapping[str, LabelRows], mixing_weight: float | None
+    shares: Mapping[str, float], real: Mapping[str, LabelRows], synthetic: Mapping[str, LabelRows], mixing_weight: float
 ) -> SampleWeights:
     """Sample weights of mean 1 over the rows that have any.
 
     shares: wanted share of each group, of any positive sum; a group that is not named has none. real, synthetic: rows by group.
-    mixing_weight: real rows that all synthetic ones count as, of which each label has its share; None: each row counts as one.
+    mixing_weight: real rows that all synthetic ones count as, of which each label has its share.
     Raises ShareError for a wanted share that no row can carry.
 
     >>> real = {"=good": LabelRows(150, 150.0), "=bad": LabelRows(150, 150.0)}
@@ -75,13 +75,10 @@ def wanted_shares(real: Mapping[str, LabelRows], label_shares: Mapping[str, floa
 
 
 def _parts(
-    sides: Mapping[str, tuple[LabelRows, LabelRows]], wanted: Mapping[str, float], mixing_weight: float | None
+    sides: Mapping[str, tuple[LabelRows, LabelRows]], wanted: Mapping[str, float], mixing_weight: float
 ) -> dict[str, tuple[float, float]]:
     """The real rows' and the synthetic rows' part of each group, which sum to 1."""
     n_real = sum(real.rows for real, _ in sides.values() if real.teach)
-    carried = sum(wanted[group] for group, (_, synthetic) in sides.items() if synthetic.teach)
-    if mixing_weight is None:  # as many as they are, spread over all labels as over those that have some
-        mixing_weight = sum(synthetic.rows for _, synthetic in sides.values()) / carried if carried else 0.0
     found, dead = {}, []
     for group, (real, synthetic) in sorted(sides.items()):
         of_real, of_synthetic = n_real * real.teach, mixing_weight * synthetic.teach

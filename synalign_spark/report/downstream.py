@@ -41,7 +41,7 @@ def downstream_check(
     fit: LabelledRows,
     holdout: LabelledRows,
     synthetic: LabelledRows,
-    mixing_weight: float | None = None,
+    mixing_weight: float,
     label_shares: Mapping[str, float] | None = None,
 ) -> DownstreamCheck:
     """Logistic regression on embeddings, trained on synthetic rows as they are, on the same rows with their weights as

@@ -40,8 +40,8 @@ def resample(
     corpus: DataFrame,
     cfg: ResampleConfig,
     seed: int,
+    mixing_weight: float,
     label_shares: Mapping[str, float] | None = None,
-    mixing_weight: float | None = None,
 ) -> DataFrame:
     """Draws synthetic rows by weight and puts them beside the real ones (AUGMENTED).
 
@@ -72,7 +72,9 @@ def resample(
     )
     teaching = {group: LabelRows(n, float(n)) for group, n in draws.items()}
     if not cfg.include_real:
-        found = sample_weights_by_label({group: shares[group] for group in draws}, {}, teaching, None)
+        found = sample_weights_by_label(
+            {group: shares[group] for group in draws}, {}, teaching, 1.0
+        )  # beside no real rows every number is the same
         return _rows(drawn.withColumn("sample_weight", by_group(found.synthetic)), "synthetic")
     found = sample_weights_by_label(wanted, real, teaching, mixing_weight)
     of_real = by_group({group: factor * scale * WEIGHT_STEPS for group, factor in found.real.items()})

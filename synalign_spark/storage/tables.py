@@ -244,7 +244,7 @@ CERTIFICATE = Table(
         Column("label_confidence_exponent", "double", "a: the base measure is the rows' own weight times p(label | row)^a; a mean over its components"),
         Column("density_ratio_exponent", "double", "b: and times the density ratio of words, (p(words | real) / p(words | synthetic))^b; a mean"),
         Column("embedding_ratio_exponent", "double", "c: and times that of embeddings to the power of c; a mean over components"),
-        Column("mixing_weight", "double", "real rows that all synthetic ones count as beside real ones; null: each row counts as one", nullable=True),
+        Column("mixing_weight", "double", "real rows that all synthetic ones count as beside real ones"),
         Column("bandwidths", "array<double>", "RBF bandwidths of the features"),
         Column("n_features", "int", "D, width of the feature map"),
         *_distance("mmd2_before", "of the synthetic rows, weighted as they came, to held-out real rows: unbiased U-statistic, same label shares on both sides"),

@@ -77,7 +77,12 @@ def test_rows_drawn_by_weight_train_a_better_downstream_classifier_than_uniform_
     )
     found = align(*frames, corpus, synthetic, AlignConfig(), 0)
     weights, certificate = found.weights, found.certificate
-    drawn = resample(synthetic, weights, corpus, ResampleConfig(rows=DRAWS, include_real=False), 0).toArrow().column("doc_id").to_pylist()
+    drawn = (
+        resample(synthetic, weights, corpus, ResampleConfig(rows=DRAWS, include_real=False), 0, 300.0)
+        .toArrow()
+        .column("doc_id")
+        .to_pylist()
+    )
     place = {key: i for i, key in enumerate(ids)}
 
     def accuracy(rows):

@@ -84,7 +84,6 @@ def test_a_model_that_was_kept_caps_alike(aligned):
     import pyarrow as pa
 
     from synalign_spark.alignment.arrow_side import synthetic_side
-    from synalign_spark.config.alignment import AlignConfig
 
     again = Scorer.from_bytes(aligned.scorer.to_bytes())
     frame = planted()[::-1]
@@ -94,7 +93,7 @@ def test_a_model_that_was_kept_caps_alike(aligned):
         pa.array(frame["text"]),
         np.ones(len(frame)),
         np.stack(frame["vec"].tolist()),
-        AlignConfig(),
+        True,
         0,
     )
     found = again.weights(side).to_pandas().set_index("doc_id")

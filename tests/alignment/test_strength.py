@@ -1,6 +1,7 @@
 """The strength of an alignment at every size, and the options that bend the weights: in this process, and the same on Spark."""
 
 import hashlib
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +9,8 @@ import pytest
 
 from synalign_spark.alignment.align import align
 from synalign_spark.alignment.arrow_side import real_side, synthetic_side
+from synalign_spark.alignment.plan import rule_of
 from synalign_spark.alignment.procedure import align_sides
-from synalign_spark.alignment.strength import rule_of
 from synalign_spark.alignment.verdicts import mixing_in_words
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.defaults import ESS_FLOOR
@@ -43,9 +44,10 @@ def run(real, fake, real_prior=None, **cfg):
 
     def side(make, rows, prior):
         columns = [r[0] for r in rows], [r[1] for r in rows], pa.array([r[2] for r in rows]), np.asarray(prior, dtype=float)
-        return make(*columns, np.stack([r[3] for r in rows]), settings, 0)
+        return make(*columns, np.stack([r[3] for r in rows]), settings.per_label, 0)
 
-    real_rows = side(real_side, real, real_prior or [1.0] * len(real))
+    make_real = partial(real_side, holdout=settings.holdout, validation=settings.validation)
+    real_rows = side(make_real, real, real_prior or [1.0] * len(real))
     done = align_sides(real_rows, side(synthetic_side, fake, [1.0] * len(fake)), settings, 0, lines.append)
     return _by_key(done.weights.to_pylist(), done.certificate, done.trace, lines)
 
@@ -205,7 +207,7 @@ def test_no_labels_go_by_mmd():
     weights, certificate, trace, _ = run(real, fake)
     assert certificate[None]["rule"] == "mmd_rule"
     assert weights[FAKE[0][0]]["label_confidence"] is None
-    assert certificate[None]["mixing_weight"] is None
+    assert certificate[None]["mixing_weight"] == 400.0  # the usual one: no cross-validation without labels
     assert {row["kind"] for row in trace} == {"path"}
 
 

@@ -178,7 +178,12 @@ def test_held_out_rows_are_those_of_the_alignment(lake, cfg):
     real = lake.read(tables.EMBEDDINGS, origin="real")
     expected = {
         row.doc_id
-        for row in real_side(real, None, None, cfg.align, cfg.run.seed).frame.where("split = 'holdout'").select("doc_id").collect()
+        for row in real_side(
+            real, None, None, cfg.align.per_label, cfg.run.seed, holdout=cfg.align.holdout, validation=cfg.align.validation
+        )
+        .frame.where("split = 'holdout'")
+        .select("doc_id")
+        .collect()
     }
     found = {row.doc_id for row in real.where(held_out(cfg.run.seed, cfg.align.holdout)).select("doc_id").collect()}
     assert found == expected

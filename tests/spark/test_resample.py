@@ -27,7 +27,9 @@ def test_fields_of_a_row_come_along_and_real_rows_have_none(spark):
     synthetic, weights, corpus = tables(spark)
     parts = F.create_map(F.lit("title"), F.col("text"))
     found = (
-        resample(synthetic.withColumn("fields", parts), weights, corpus, ResampleConfig(), 0).toArrow().to_pylist(maps_as_pydicts="strict")
+        resample(synthetic.withColumn("fields", parts), weights, corpus, ResampleConfig(), 0, 300.0)
+        .toArrow()
+        .to_pylist(maps_as_pydicts="strict")
     )
     assert {row["origin"] for row in found} == {"real", "synthetic"}
     assert all(row["fields"] == (None if row["origin"] == "real" else {"title": row["text"]}) for row in found)
@@ -43,7 +45,7 @@ def tables(spark, partitions=1, labels=LABELS):
 def test_weights_of_the_real_rows_shape_the_quotas(spark):
     synthetic, weights, corpus = tables(spark)
     heavy = corpus.withColumn("prior_weight", F.when(F.col("label") == "dog", F.lit(9.0)))  # 45 cats, 15 dogs of weight 9
-    drawn = resample(synthetic, weights, heavy, ResampleConfig(rows=400, include_real=False), 0)
+    drawn = resample(synthetic, weights, heavy, ResampleConfig(rows=400, include_real=False), 0, 300.0)
     assert drawn.where("label = 'dog'").count() == 300
 
 
@@ -56,7 +58,7 @@ def rows_of(frame):
 def test_exactly_the_quota_of_each_label_whatever_the_partitions(spark, method, monkeypatch):
     monkeypatch.setattr(core, "ROWS_A_BUCKET", 20)  # several buckets a label
     cfg = ResampleConfig(method=method, rows=81)
-    got = rows_of(resample(*tables(spark), cfg, 0))
+    got = rows_of(resample(*tables(spark), cfg, 0, 300.0))
     drawn = [row for row in got if row["origin"] == "synthetic"]
     assert {label: sum(row["label"] == label for row in drawn) for label in ("cat", "dog")} == {"cat": 61, "dog": 20}  # 45 : 15 of 81
     assert sum(row["origin"] == "real" for row in got) == 60
@@ -64,12 +66,12 @@ def test_exactly_the_quota_of_each_label_whatever_the_partitions(spark, method, 
     assert not {row["doc_id"] for row in drawn} & set(IDS[:3])  # weight 0
     if method == "topn":
         assert len({row["doc_id"] for row in drawn}) == 81
-    assert rows_of(resample(*tables(spark, partitions=7), cfg, 0)) == got
+    assert rows_of(resample(*tables(spark, partitions=7), cfg, 0, 300.0)) == got
 
 
 def test_systematic_buckets_give_what_one_pass_over_the_sorted_rows_gives(spark, monkeypatch):
     monkeypatch.setattr(core, "ROWS_A_BUCKET", 20)
-    drawn = rows_of(resample(*tables(spark), ResampleConfig(rows=400, include_real=False), 3))
+    drawn = rows_of(resample(*tables(spark), ResampleConfig(rows=400, include_real=False), 3, 300.0))
     plan = stage._systematic_plan("=dog", {"": 1}, 1, 3)[""]
     dogs = sorted(zip(IDS[200:], IN_LABEL[200:], strict=True))
     ticks = core.to_ticks(np.array([w for _, w in dogs]))
@@ -88,22 +90,20 @@ def test_sample_weights_say_what_synthetic_rows_count_beside_real_ones(spark):
     def by_origin(rows):
         return {origin: {round(row["sample_weight"], 9) for row in rows if row["origin"] == origin} for origin in ("real", "synthetic")}
 
-    assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0))) == {"real": {1.0}, "synthetic": {1.0}}
-    found = rows_of(resample(*tables(spark), ResampleConfig(), 0, mixing_weight=120.0))
+    assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0, 300.0))) == {"real": {1.0}, "synthetic": {1.0}}
+    found = rows_of(resample(*tables(spark), ResampleConfig(), 0, 120.0))
     assert by_origin(found) == {"real": {2.0}, "synthetic": {0.8}}  # 60 : 120, of mean 1
-    assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0, mixing_weight=0.0))) == {"real": {1.0}, "synthetic": {0.0}}
-    assert {
-        row["sample_weight"] for row in rows_of(resample(*tables(spark), ResampleConfig(include_real=False), 0, mixing_weight=120.0))
-    } == {1.0}
+    assert by_origin(rows_of(resample(*tables(spark), ResampleConfig(), 0, 0.0))) == {"real": {1.0}, "synthetic": {0.0}}
+    assert {row["sample_weight"] for row in rows_of(resample(*tables(spark), ResampleConfig(include_real=False), 0, 120.0))} == {1.0}
     synthetic, weights, corpus = tables(spark)
     heavy = corpus.withColumn("prior_weight", F.when(F.col("label") == "dog", F.lit(5.0)))  # 45 of weight 1, 15 of weight 5
-    kept = rows_of(resample(synthetic, weights, heavy, ResampleConfig(), 0, mixing_weight=120.0))
+    kept = rows_of(resample(synthetic, weights, heavy, ResampleConfig(), 0, 120.0))
     of_real = {row["label"]: row["sample_weight"] for row in kept if row["origin"] == "real"}
     assert of_real == pytest.approx({"cat": 1.0, "dog": 5.0})  # mean 2 over the real rows, as before
 
 
 def test_copies_are_numbered_and_weights_kept(spark):
-    drawn = rows_of(resample(*tables(spark), ResampleConfig(rows=1000, include_real=False), 0))
+    drawn = rows_of(resample(*tables(spark), ResampleConfig(rows=1000, include_real=False), 0, 300.0))
     weight = dict(zip(IDS, IN_LABEL, strict=True))
     copies = {}
     for row in drawn:
@@ -118,14 +118,14 @@ def test_copies_are_numbered_and_weights_kept(spark):
 
 def test_auto_draws_as_many_rows_as_were_accepted_and_topn_as_many_as_fit(spark):
     frames = tables(spark)
-    assert resample(*frames, ResampleConfig(include_real=False), 0).count() == 300
+    assert resample(*frames, ResampleConfig(include_real=False), 0, 300.0).count() == 300
     cfg = ResampleConfig(method="topn", include_real=False)
     weight = np.array(IN_LABEL) * np.where(np.array(LABELS) == "cat", 0.75, 0.25)  # shares of the 60 real rows
     ess = int(1 / np.sum(weight**2))
     assert 60 < ess < 200
-    assert n_by_label(rows_of(resample(*frames, cfg, 0))) == core.quotas({"cat": 0.75, "dog": 0.25}, ess)
+    assert n_by_label(rows_of(resample(*frames, cfg, 0, 300.0))) == core.quotas({"cat": 0.75, "dog": 0.25}, ess)
     even = frames[1].withColumn("weight_in_label", F.when(F.col("label") == "cat", F.lit(1 / 200)).otherwise(F.lit(1 / 100)))
-    fit = rows_of(resample(frames[0], even, frames[2], cfg, 0))  # 266 effective rows: the labels have so many for their shares
+    fit = rows_of(resample(frames[0], even, frames[2], cfg, 0, 300.0))  # 266 effective rows: the labels have so many for their shares
     assert n_by_label(fit) == {"cat": 200, "dog": 66}
 
 
@@ -133,26 +133,26 @@ def n_by_label(rows):
     return {label: sum(row["label"] == label for row in rows) for label in ("cat", "dog")}
 
 
-@pytest.mark.parametrize(("mixing_weight", "asked"), [(120.0, None), (None, None), (0.0, None), (120.0, {"cat": 0.2, "dog": 0.8})])
+@pytest.mark.parametrize(("mixing_weight", "asked"), [(120.0, None), (300.0, None), (0.0, None), (120.0, {"cat": 0.2, "dog": 0.8})])
 def test_sample_weights_keep_the_label_shares(spark, mixing_weight, asked):
     synthetic, weights, corpus = tables(spark)
     birds = [(f"bird{i}", f"bird {i}", "bird", None, 6, 2.0) for i in range(20)]  # of which there are no synthetic rows
     corpus = corpus.union(spark.createDataFrame(birds, CORPUS.ddl))
-    rows = rows_of(resample(synthetic, weights, corpus, ResampleConfig(), 0, asked, mixing_weight))
+    rows = rows_of(resample(synthetic, weights, corpus, ResampleConfig(), 0, mixing_weight, asked))
     total = sum(row["sample_weight"] for row in rows)
     got = {label: sum(row["sample_weight"] for row in rows if row["label"] == label) / total for label in ("cat", "dog", "bird")}
     assert got == pytest.approx(({"bird": 0.0} | asked) if asked else {"cat": 0.45, "dog": 0.15, "bird": 0.4})
     assert total == pytest.approx(sum(row["sample_weight"] > 0 for row in rows))
     with pytest.raises(ConfigError, match=r"align.label_shares asks for a share of label bird \(0.5\), which has no synthetic rows"):
-        resample(synthetic, weights, corpus, ResampleConfig(), 0, {"cat": 0.5, "bird": 0.5}, mixing_weight)
+        resample(synthetic, weights, corpus, ResampleConfig(), 0, mixing_weight, {"cat": 0.5, "bird": 0.5})
 
 
 def test_what_cannot_be_drawn_is_named(spark):
     frames = tables(spark)
     with pytest.raises(DataError, match=r"cat \(197 of 300\)"):
-        resample(*frames, ResampleConfig(method="topn", rows=400), 0)
+        resample(*frames, ResampleConfig(method="topn", rows=400), 0, 300.0)
     with pytest.raises(DataError, match="no label of the synthetic rows is in the corpus"):
-        resample(*tables(spark, labels=["bird"] * 300), ResampleConfig(), 0)
+        resample(*tables(spark, labels=["bird"] * 300), ResampleConfig(), 0, 300.0)
     with pytest.raises(DataError, match="no synthetic row of label dog has a weight"):
         resample(
             frames[0],
@@ -160,4 +160,5 @@ def test_what_cannot_be_drawn_is_named(spark):
             frames[2],
             ResampleConfig(),
             0,
+            300.0,
         )

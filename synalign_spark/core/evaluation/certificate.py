@@ -31,12 +31,12 @@ class Checked:
 class Usefulness:
     """What the weighted rows do for models beside real rows.
 
-    gain: of accuracy over real rows alone, a share, and its standard error; None where no model was trained. mixing_weight: real rows that
-    the synthetic ones count as, None: each as one. The rows behind the gain chose nothing that they judge: see ``cross_validation``."""
+    mixing_weight: real rows that the synthetic ones count as; gain: of accuracy over real rows alone, a share, and its standard error; None
+    where no model was trained. The rows behind the gain chose nothing that they judge: see ``cross_validation``."""
 
+    mixing_weight: float
     gain: float | None = None
     gain_error: float | None = None
-    mixing_weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,15 @@ def advice(found: Findings) -> str:
         return words if found.usefulness is None else f"do not use these rows yet: {words}"
     if found.usefulness is None:
         return _nearness(found)
-    use = "use these rows" if found.unweighted and found.usefulness.mixing_weight is None else "use these rows with sample_weight"
     if found.usefulness.gain is not None:
-        return _by_models(found.usefulness, use)
+        return _by_models(found.usefulness)
     closed = found.checked.comparison.closed if found.checked.comparison else None
     if closed and closed.high < 0:
         return f"do not use these rows before a test set of your own speaks for them: {_nearness(found)}"
-    return f"{use}: {_nearness(found)}, and no model was trained to see whether they help"
+    return f"use these rows with sample_weight: {_nearness(found)}, and no model was trained to see whether they help"
 
 
-def _by_models(useful: Usefulness, use: str) -> str:
+def _by_models(useful: Usefulness) -> str:
     """Advice where models were trained on real rows with and without the synthetic ones."""
     gain, error = 100 * (useful.gain or 0.0), 100 * (useful.gain_error or 0.0)
     if useful.mixing_weight == 0:
@@ -101,7 +100,7 @@ def _by_models(useful: Usefulness, use: str) -> str:
     if gain < -2 * error:
         return f"do not use these rows: models trained on them beside the real rows lose {-gain:.1f} points of accuracy (+- {error:.1f})"
     small = " if at all, for chance gives as much" if gain <= 2 * error else ""
-    return f"{use}{small}: beside the real rows models {'lose' if gain < 0 else 'gain'} {abs(gain):.1f} points of accuracy (+- {error:.1f})"
+    return f"use these rows with sample_weight{small}: beside the real rows models {'lose' if gain < 0 else 'gain'} {abs(gain):.1f} points of accuracy (+- {error:.1f})"
 
 
 def _nearness(found: Findings) -> str:

@@ -13,7 +13,7 @@ FARTHER = replace(CLOSER, after=Estimate(0.06, 0.002), closed=ClosedShare(-0.5, 
 NOTHING = replace(CLOSER, before=Estimate(0.001, 0.002), closed=None)
 NO_MATTER = replace(CLOSER, after=Estimate(0.039, 0.004), closed=ClosedShare(0.02, -0.1, 0.14))
 TEST = PermutationTest(0.4, 0.02, 0.004, 120, 500, 200)
-GAIN = Usefulness(0.02, 0.005, 300.0)
+GAIN = Usefulness(300.0, 0.02, 0.005)
 UNKNOWN = Usefulness(mixing_weight=300.0)
 
 
@@ -36,7 +36,7 @@ def found(comparison=CLOSER, test=TEST, checked=None, **changes):
         (found(NOTHING), "use these rows with sample_weight: ", "before weighting already their distance to real rows is too small"),
         (found(checked=Checked(NOTHING, replace(TEST, p_value=0.01), TEST)), "use these rows with", "already they differ from real rows, but by too little"),
         (found(NO_MATTER), "use these rows with sample_weight: ", "the weights make no difference to their distance that can be measured"),
-        (found(lam=float("inf"), usefulness=Usefulness()), "use these rows: ", "they keep the weights that they came with"),
+        (found(lam=float("inf")), "use these rows with sample_weight: ", "they keep the weights that they came with"),
         (found(None, None), "use these rows with sample_weight: ", "their distance is unknown, with fewer than 5 held-out real rows"),
         (found(checked=Checked(all_equal=True)), "do not use these rows yet: ", "check the embedding model"),
         (found(usefulness=None), "the weights bring them nearer", "MMD^2 to held-out real rows 0.0400 (95% 0.0361 to 0.0439) before and 0.0100"),

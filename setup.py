@@ -30,7 +30,9 @@ READERS = ["deltalake>=1.0"]  # delta-rs: `synalign show` and tests read tables 
 MODELS = ["torch>=2.6", "sentence-transformers>=5", "psutil>=5.9"]  # psutil: the network interface that ranks meet on
 LLM = [
     "ray>=2.50",
-    "openai[aiohttp]>=3,<4",
+    "openai>=3,<4",  # the protocol: types, errors, and the client of the calls before the work
+    "httpx2>=2",  # what openai's errors are made of
+    "aiohttp>=3.10",  # the calls of the work
     "json-repair>=0.40",
     "tenacity>=9",
     "py3langid>=0.4",  # the language of a row; its model is in the package

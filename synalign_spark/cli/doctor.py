@@ -79,7 +79,7 @@ def _spark(cfg: Config) -> str:
 def _ray(cfg: Config) -> str:
     import ray
 
-    from synalign_spark.generation.backends.ray_pool import ray_session
+    from synalign_spark.generation.backends.ray_session import ray_session
 
     with ray_session(cfg.generate.llm):
         return f"Ray {ray.__version__}: {ray.get(ray.remote(lambda: 1).remote())} task ran"

@@ -9,7 +9,7 @@ from synalign_spark.config import LlmConfig
 from synalign_spark.generation.prompts import CHARS_A_TOKEN, Prompt
 
 CHAT_OVERHEAD_TOKENS = 16
-TRANSIENT = ("rate_limited", "server_error", "timeout")  # states of an answer that another attempt may mend
+TRANSIENT = ("rate_limited", "overloaded", "server_error", "timeout")  # states of an answer that another attempt may mend
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def make_request(step: str, label: str | None, prompt: Prompt, llm: LlmConfig, s
 
 @dataclass(frozen=True)
 class Answer:
-    """How a call ended. status: 'answered' (the only one that the ledger keeps), 'rate_limited', 'server_error', 'timeout',
-    'bad_request', 'bad_form' (the server refuses the dialect), 'prompt_too_long', 'forbidden' (an HTTP 403), 'fatal' (the endpoint
+    """How a call ended. status: 'answered' (the only one that the ledger keeps), 'rate_limited', 'overloaded', 'server_error',
+    'timeout', 'bad_request', 'bad_form' (the server refuses the dialect), 'prompt_too_long', 'forbidden' (an HTTP 403), 'fatal' (the endpoint
     cannot be used at all) or 'not_asked' (a budget was spent: error is its key).
 
     Tokens are those of all attempts; where a server reported none, they are estimates on the high side, and say so."""

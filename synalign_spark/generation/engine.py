@@ -56,6 +56,7 @@ def generate(
         try:
             result = run.finish()
         except KeyboardInterrupt as err:
+            pool.drain(lambda said: progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True))
             err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
     if result.summary["missing_by_label"]:

@@ -14,7 +14,9 @@ from typing import Any
 import openai
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+OVERLOADED = (503, 529)
 LONGEST_BODY = 500  # characters of an error's body in its message
+TRUST = "; a certificate that this machine does not know goes into a file that the environment variable SSL_CERT_FILE names"
 NEVER_RETRIED = "fatal", "bad_request", "bad_form", "prompt_too_long", "moderated", "forbidden"
 # Parameters that a server may be asked without, the least missed first.
 DROPPABLE = ("seed", "top_p", "temperature")
@@ -54,7 +56,8 @@ def classify(err: Exception) -> Fault:
     if isinstance(err, openai.APIConnectionError):
         cause = err.__cause__ or err
         never_arrived = "connect" in type(cause).__name__.lower()
-        return Fault("server_error", f"no connection: {str(cause) or type(cause).__name__}", ran=not never_arrived)
+        remedy = TRUST if "certificate" in str(cause).lower() else ""
+        return Fault("server_error", f"no connection: {str(cause) or type(cause).__name__}{remedy}", ran=not never_arrived)
     if isinstance(err, openai.APIStatusError):
         return _of_status(err, message)
     return Fault("server_error", message if isinstance(err, NotACompletionError) else f"{type(err).__name__}: {message}", ran=True)
@@ -74,7 +77,8 @@ def _of_status(err: openai.APIStatusError, message: str) -> Fault:
         return Fault("fatal" if "insufficient_quota" in message else "rate_limited", message, wait, code=code)
     if code in (408, 409, 425) or code >= 500:
         # Overloaded servers say 503 before they begin; any other of these may come after the answer was written.
-        return Fault("timeout" if code in (408, 504) else "server_error", message, wait, ran=code not in (409, 425, 501, 503), code=code)
+        status = "timeout" if code in (408, 504) else "overloaded" if code in OVERLOADED else "server_error"
+        return Fault(status, message, wait, ran=code not in (409, 425, 501, 503), code=code)
     if code in (401, 402, 404):
         return Fault("fatal", message, code=code)
     return Fault(_refusal(code, message), message, code=code)

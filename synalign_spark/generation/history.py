@@ -1,10 +1,10 @@
 """What came back from an endpoint so far: by this a single status is judged."""
 
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.client import refused
 from synalign_spark.generation.dialects import UNFORMED, Terms
 from synalign_spark.generation.faults import DROPPABLE, named
 from synalign_spark.generation.reading import holds_json
+from synalign_spark.generation.replies import refused
 
 FORBIDDEN_IN_A_ROW = 20
 UNFORMED_IN_A_ROW = 8

@@ -1,57 +1,13 @@
-"""How fast and how far the pool may go: rates over time, and budgets for the whole run."""
+"""How far the pool may go: budgets for the whole run. How fast it may, see ``rates``."""
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from synalign_spark.config import LimitsConfig, LlmConfig
 from synalign_spark.generation.calls import Answer, Request
-
-MINUTE_S = 60.0
-
-
-@dataclass
-class Bucket:
-    """A token bucket: ``burst`` at most at once, never more than ``per_minute`` in any minute.
-
-    A minute can see the full bucket plus a minute's refill, so the refill is slower than
-    per_minute by the burst (except for single requests, where the spacing alone keeps the limit).
-
-    >>> bucket = Bucket(per_minute=60, burst=1)
-    >>> bucket.take(1)
-    >>> bucket.wait(1, now=0.25)
-    0.75
-    """
-
-    per_minute: float
-    burst: float
-    level: float = field(init=False)
-    _at: float = field(init=False, default=0.0)
-
-    def __post_init__(self) -> None:
-        self.level = self.burst
-
-    @property
-    def per_second(self) -> float:
-        spare = self.per_minute - self.burst
-        return (spare if self.burst > 1 and spare > 0 else self.per_minute) / MINUTE_S
-
-    def _fill(self, now: float) -> None:
-        self.level = min(self.burst, self.level + max(0.0, now - self._at) * self.per_second)
-        self._at = max(now, self._at)
-
-    def wait(self, amount: float, now: float) -> float:
-        """Seconds until ``amount`` may be taken; 0 if now. More than a full bucket may go once the bucket is full."""
-        self._fill(now)
-        missing = min(amount, self.burst) - self.level
-        return missing / self.per_second if missing > 1e-9 else 0.0
-
-    def take(self, amount: float) -> None:
-        self.level -= amount
-
-    def give_back(self, amount: float) -> None:
-        self.level = min(self.burst, self.level + amount)
+from synalign_spark.generation.rates import MINUTE_S
 
 
 @dataclass(frozen=True)
@@ -103,51 +59,6 @@ class Purse:
         self._tokens, self._usd = self._tokens + reserved.tokens - used.tokens, self._usd + reserved.usd - used.usd
 
 
-class RateLimiter:
-    """Requests and tokens a minute, together; a pause that a server asked for; the run's last requests and last moment.
-
-    The clock is the caller's: every method takes ``now``, in seconds."""
-
-    def __init__(self, limits: LimitsConfig, requests_left: int | None = None, spent: int = 0, closes: float = math.inf) -> None:
-        """requests_left: HTTP requests that the budget still allows; spent: requests made just before, to be counted in;
-        closes: the time after which none may go."""
-        per_minute, tokens = limits.requests_per_minute, limits.tokens_per_minute
-        self._requests = Bucket(per_minute, max(1.0, per_minute / MINUTE_S)) if per_minute else None
-        self._tokens = Bucket(tokens, max(1.0, tokens / 10)) if tokens else None
-        self._left = requests_left
-        self._not_before, self._closes = 0.0, closes
-        if self._requests:
-            self._requests.take(spent)
-
-    def reserve(self, tokens: int, now: float) -> float | str:
-        """0 when the request may go now (it is then counted), else the seconds to wait, or the key of the limit that it would break."""
-        if self._left is not None and self._left <= 0:
-            return "limits.max_requests"
-        waits = [self._not_before - now]
-        waits += [self._requests.wait(1, now)] if self._requests else []
-        waits += [self._tokens.wait(tokens, now)] if self._tokens else []
-        if now + max(0.0, *waits) >= self._closes:
-            return "limits.max_minutes"
-        if max(waits) > 0:
-            return max(waits)
-        if self._left is not None:
-            self._left -= 1
-        if self._requests:
-            self._requests.take(1)
-        if self._tokens:
-            self._tokens.take(tokens)
-        return 0.0
-
-    def settle(self, reserved: int, used: int) -> None:
-        """Gives back reserved tokens that were not used, or takes those used beyond."""
-        if self._tokens:
-            self._tokens.give_back(reserved - used)
-
-    def pause(self, until: float) -> None:
-        """No request before ``until``: a server said so to one caller, and it holds for all."""
-        self._not_before = max(self._not_before, until)
-
-
 class Budget:
     """Requests, tokens and money of the whole run, earlier processes included; and the time since this process began to generate.
     Calls in flight count as what they may take, and a call for attributes as one for rows besides: without it there is no use for them."""
@@ -156,7 +67,8 @@ class Budget:
         self._limits, self._llm, self._clock = limits, llm, clock
         self._closes = math.inf if limits.max_minutes is None else clock() + limits.max_minutes * MINUTE_S
         self.requests, self.tokens, self.cost_usd = 0, 0, 0.0
-        self._flying: dict[str, Request] = {}
+        self._flying: dict[str, tuple[int, int, int]] = {}  # requests, prompt and answer tokens that calls may take
+        self._reserved = (0, 0, 0)  # by all of them
 
     @property
     def requests_left(self) -> int | None:
@@ -180,17 +92,18 @@ class Budget:
 
     def spend(self, answer: Answer) -> None:
         """Counts what a call took, and ends its reservation."""
-        self._flying.pop(answer.request_id, None)
+        self._reserve(self._flying.pop(answer.request_id, (0, 0, 0)), -1)
         self.requests += answer.attempts
         self.tokens += answer.tokens
         self.cost_usd += answer.cost_usd(self._llm) or 0.0
 
     def admit(self, request: Request) -> str | None:
         """None and a reservation where the request fits, else the key of the limit that it would break."""
-        flying = [one for one in (*self._flying.values(), request) for _ in range(2 if one.step == "attributes" else 1)]
-        prompt, output = sum(r.prompt_tokens for r in flying), sum(r.max_output_tokens for r in flying)
+        calls = 2 if request.step == "attributes" else 1
+        wanted = (calls, calls * request.prompt_tokens, calls * request.max_output_tokens)
+        n, prompt, output = (one + other for one, other in zip(self._reserved, wanted, strict=True))
         limits = self._limits
-        if limits.max_requests is not None and self.requests + len(flying) > limits.max_requests:
+        if limits.max_requests is not None and self.requests + n > limits.max_requests:
             return "limits.max_requests"
         if limits.max_tokens is not None and self.tokens + prompt + output > limits.max_tokens:
             return "limits.max_tokens"
@@ -199,5 +112,10 @@ class Budget:
             return "limits.max_cost_usd"
         if self.seconds_left <= 0:
             return "limits.max_minutes"
-        self._flying[request.request_id] = request
+        self._flying[request.request_id] = wanted
+        self._reserve(wanted, 1)
         return None
+
+    def _reserve(self, amounts: tuple[int, int, int], sign: int) -> None:
+        first, second, third = (one + sign * other for one, other in zip(self._reserved, amounts, strict=True))
+        self._reserved = (first, second, third)

@@ -14,8 +14,8 @@ import openai
 import tenacity
 
 from synalign_spark.config import LlmConfig
+from synalign_spark.generation.bodies import send
 from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.client import send
 from synalign_spark.generation.dialects import UNFORMED, Terms
 from synalign_spark.generation.faults import DROPPABLE, NEVER_RETRIED, Fault, backoff, classify, named
 from synalign_spark.generation.probes import probe_request

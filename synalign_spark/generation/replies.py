@@ -2,6 +2,8 @@
 
 The SDK does not check what it reads: a field may have any type. Only text enters an answer."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +41,12 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
     )
 
 
+def refused(answer: Answer) -> Answer:
+    """A prompt that was not taken, as an answer with a refusal."""
+    now = datetime.now(UTC).isoformat()
+    return replace(answer, status="answered", finish_reason="content_filter", refusal=answer.error or "refused", finished_at=now)
+
+
 def _choice(reply: Any) -> Any:
     choices = getattr(reply, "choices", None)
     if isinstance(choices, list) and choices:
@@ -48,7 +56,14 @@ def _choice(reply: Any) -> Any:
             "the server answers with a web page (HTML) where a completion should be; "
             f"generate.llm.base_url is to be the API's address, mostly ending in /v1: {reply[:80]!r}"
         )
-    raise NotACompletionError(f"the server's answer has no choices: {str(reply)[:200]}")
+    raise NotACompletionError(f"the server's answer has no choices: {_shown(reply)[:200]}")
+
+
+def _shown(reply: Any) -> str:
+    """A reply as JSON, whichever client has read it."""
+    if hasattr(reply, "model_dump"):
+        reply = reply.model_dump(exclude_unset=True, warnings=False)
+    return reply if isinstance(reply, str) else json.dumps(reply, default=vars, ensure_ascii=False)
 
 
 def _text(choice: Any, message: Any, target: Target) -> tuple[str | None, str | None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+import httpx2
 import openai
 
 from synalign_spark.config import LlmConfig
@@ -38,15 +39,20 @@ class Target:
     prices_usd: tuple[float, float] = (0.0, 0.0)  # a million tokens of prompts, and of answers
 
     @property
-    def request_headers(self) -> dict[str, Any]:
-        """Headers of every request, for the SDK: a user in the address is named in the way of HTTP, instead of the key, and without
-        either there is no authorization."""
+    def http_headers(self) -> dict[str, str]:
+        """Headers of every request. A user in the address is named in the way of HTTP, instead of the key, and without either there is no
+        authorization."""
         if "authorization" in {name.lower() for name in self.headers}:
             return dict(self.headers)
         user = self._basic()
-        return dict(self.headers) | (
-            {"Authorization": f"Basic {user}"} if user else {} if self.api_key else {"Authorization": openai.Omit()}
-        )
+        said = f"Basic {user}" if user else f"Bearer {self.api_key}" if self.api_key else ""
+        return dict(self.headers) | ({"Authorization": said} if said else {})
+
+    @property
+    def request_headers(self) -> dict[str, Any]:
+        """The same for the SDK, which would authorize by itself."""
+        found: dict[str, Any] = self.http_headers
+        return found if "authorization" in {name.lower() for name in found} else found | {"Authorization": openai.Omit()}
 
     def _basic(self) -> str:
         """User and password of the address in base64 (RFC 7617); empty where it has none."""
@@ -119,19 +125,9 @@ def unusable(llm: LlmConfig, address: str | None, message: str) -> EndpointError
 def sync_client(target: Target) -> openai.OpenAI:
     """The SDK's client for the calls before the work."""
     timeout = openai.Timeout(target.timeout_s, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
-    transport = openai.DefaultHttpxClient(timeout=timeout, trust_env=not on_loopback(target.base_url))
+    # trust_env is for proxies alone here: SSL_CERT_FILE counts for every address
+    transport = openai.DefaultHttpxClient(timeout=timeout, trust_env=not on_loopback(target.base_url), verify=httpx2.create_ssl_context())
     return openai.OpenAI(http_client=transport, timeout=timeout, **_connection(target))
-
-
-def async_client(target: Target) -> openai.AsyncOpenAI:
-    """The SDK's client on the aiohttp transport (twice the calls a second of the default one), where that is installed."""
-    timeout = openai.Timeout(target.timeout_s + 5, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
-    options: dict[str, Any] = {"timeout": timeout, "trust_env": not on_loopback(target.base_url)}
-    try:
-        transport = openai.DefaultAioHttpClient(**options)
-    except RuntimeError:
-        transport = openai.DefaultAsyncHttpxClient(**options)
-    return openai.AsyncOpenAI(http_client=transport, timeout=timeout, **_connection(target))
 
 
 def on_loopback(address: str) -> bool:
@@ -148,7 +144,7 @@ def on_loopback(address: str) -> bool:
 
 
 def _connection(target: Target) -> dict[str, Any]:
-    """What both clients are made with. The address's query stays behind the path of every request, its user is in a header."""
+    """What the client is made with. The address's query stays behind the path of every request, its user is in a header."""
     parts = urlsplit(target.base_url)
     return {
         "base_url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")),

@@ -1,8 +1,9 @@
 """How many requests an endpoint bears at once, learnt from its answers, and what to do when it bears none.
 
 Additive increase, multiplicative decrease, as TCP finds its rate (Chiu and Jain 1989): an endpoint tells by 429, 503, a timeout or a
-refused connection that there are too many, whatever limits it has and whenever they change. Where one cut after another brings no
-success the endpoint is taken to be down: the circuit opens, and single probes go, ever more rarely, until one succeeds.
+refused connection that there are too many, whatever limits it has and whenever they change, and by answers that take nearly as long as
+is waited for that there should not be more. An error of the server (500) or a lost connection says nothing of their number. Where one
+fault after another comes without a success the endpoint is taken to be down: the circuit opens, and single probes go, ever more rarely, until one succeeds.
 """
 
 import math
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 
 TOLERATED = 0.05  # of the requests: faults that are rarer are of the requests, not of the endpoint
 HOPELESS_CUTS, HOPELESS_FAULTS = 3, 8  # both without a success between
+SLOW, TOO_SLOW = 0.5, 0.8  # share of the time-out that an answer took: the window grows no more, or shrinks
+OF_NUMBER = ("rate_limited", "overloaded", "timeout")  # faults that fewer requests at once may mend
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 FIRST_OUTAGE_S = 60.0  # an endpoint that has not answered one call is given up sooner
 
@@ -61,9 +64,9 @@ class Window:
         self._size, self._smallest, self._known_good = float(most), most, float(most)
         self._slow_start = 0.0  # below it a success adds a whole request
         self._round, self._cuts, self._streak, self._faulty = 0, 0, 0, 0.0
-        self._flying: Counter[str] = Counter()  # by caller
+        self.flying = 0  # requests in flight
         self._down_since: float | None = None
-        self._probe_at, self._pause, self._probing = 0.0, FIRST_PAUSE_S, ""
+        self._probe_at, self._pause, self._probing = 0.0, FIRST_PAUSE_S, False
         self._succeeded, self._outages = False, 0
         self._faults: Counter[str] = Counter()
 
@@ -71,41 +74,43 @@ class Window:
         """0 when a request may go now, else the seconds to wait: infinity where only the end of another request can help."""
         if self._down_since is not None:
             return math.inf if self._probing else max(0.0, self._probe_at - now)
-        return 0.0 if self._flying.total() < int(self._size) else math.inf
-
-    @property
-    def flying(self) -> int:
-        """Requests in flight."""
-        return self._flying.total()
+        return 0.0 if self.flying < int(self._size) else math.inf
 
     def given_up(self, now: float) -> bool:
         """Whether the endpoint has been down for too long. One with calls from before in flight may only be slow, and say 429 to the rest."""
-        if self._flying.total() > bool(self._probing):
+        if self.flying > self._probing:
             return False
         longest = self._outage_s if self._succeeded else min(self._outage_s, FIRST_OUTAGE_S)
         return self._down_since is not None and now - self._down_since >= longest
 
-    def enter(self, caller: str) -> Turn:
-        """Counts a request in, after ``wait`` was 0. caller: who sends it."""
-        self._flying[caller] += 1
-        if self._down_since is not None:
-            self._probing = caller
-        return Turn(self._round, self._down_since is not None)
+    def enter(self) -> Turn:
+        """Counts a request in, after ``wait`` was 0."""
+        self.flying += 1
+        self._probing = self._down_since is not None
+        return Turn(self._round, self._probing)
 
-    def succeeded(self, caller: str, turn: Turn) -> None:
-        """Counts a request out that the endpoint has taken, whatever it said."""
-        self._leave(caller, turn)
+    def lost(self, turn: Turn) -> None:
+        """Counts a request out of whose end nothing is known."""
+        self.flying -= 1
+        self._probing = self._probing and not turn.probe
+
+    def succeeded(self, turn: Turn, waited: float = 0.0) -> None:
+        """Counts a request out that the endpoint has taken, whatever it said. waited: share of the time-out that it took."""
+        self.lost(turn)
         self._succeeded, self._cuts, self._streak = True, 0, 0
         self._down_since, self._pause = None, FIRST_PAUSE_S
         if turn.probe:
             return
-        self._known_good = self._size
-        self._faulty = max(0.0, self._faulty - TOLERATED)
-        self._size = min(float(self._most), self._size + (1.0 if self._size < self._slow_start else 1.0 / self._size))
+        if waited >= TOO_SLOW and turn.round == self._round:
+            self._press()
+        elif waited < SLOW:
+            self._known_good = self._size
+            self._faulty = max(0.0, self._faulty - TOLERATED)
+            self._size = min(float(self._most), self._size + (1.0 if self._size < self._slow_start else 1.0 / self._size))
 
-    def pressed(self, caller: str, turn: Turn, status: str, now: float) -> None:
+    def pressed(self, turn: Turn, status: str, now: float) -> None:
         """Counts a request out that the endpoint could not serve. Those sent before the last cut say nothing of the window after it."""
-        self._leave(caller, turn)
+        self.lost(turn)
         self._faults[status] += 1
         self._streak += 1
         if turn.probe:
@@ -113,17 +118,10 @@ class Window:
             self._probe_at = now + self._pause
         if self._down_since is not None or turn.round != self._round:
             return
-        self._faulty += 1.0
-        if self._faulty > TOLERATED * self._size:
-            self._cut()
+        if status in OF_NUMBER or self._streak >= HOPELESS_FAULTS:  # any fault, where there is nothing else
+            self._press()
         if self._cuts >= HOPELESS_CUTS and self._streak >= HOPELESS_FAULTS:
             self._down_since, self._probe_at, self._outages = now, now + self._pause, self._outages + 1
-
-    def lost(self, caller: str) -> None:
-        """Counts out all requests of a caller that has died."""
-        del self._flying[caller]
-        if self._probing == caller:
-            self._probing = ""
 
     def pressure(self, now: float) -> Pressure:
         """What has been met so far."""
@@ -131,13 +129,11 @@ class Window:
         left = None if down is None else max(0.0, self._probe_at - now)
         return Pressure(int(self._size), self._most, self._smallest, dict(self._faults), self._outages, down, left)
 
-    def _leave(self, caller: str, turn: Turn) -> None:
-        if self._flying[caller]:
-            self._flying[caller] -= 1
-        if turn.probe:
-            self._probing = ""
-
-    def _cut(self) -> None:
+    def _press(self) -> None:
+        """Counts a sign that there are too many, and cuts the window where they are more than chance."""
+        self._faulty += 1.0
+        if self._faulty <= TOLERATED * self._size:
+            return
         self._slow_start = max(1.0, self._known_good / 2.0)
         self._size = max(1.0, self._size / 2.0)
         self._smallest = min(self._smallest, int(self._size))

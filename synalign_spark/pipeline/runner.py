@@ -97,7 +97,7 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
         Prompter(cfg.generate, [] if cfg.source.label_column else [None])
         require_usable(cfg.generate.llm)
         if cfg.generate.llm.ray_address:
-            from synalign_spark.generation.backends.ray_pool import ray_session
+            from synalign_spark.generation.backends.ray_session import ray_session
 
             with ray_session(cfg.generate.llm):
                 pass

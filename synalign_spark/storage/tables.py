@@ -167,7 +167,7 @@ CALLS = Table(
         Column("prompt_hash", "string", "sha256 of the prompt, which stands in prompts"),
         Column("model", "string", "model name in the request"),
         Column("dialect", "string", "json_schema, json_object, tool, text or completion"),
-        Column("status", "string", "ok, refused, truncated, unparsable, rate_limited, server_error, timeout, bad_request, prompt_too_long"),
+        Column("status", "string", "ok, refused, truncated, unparsable, rate_limited, overloaded, server_error, timeout, bad_request, prompt_too_long"),
         Column("attempts", "int", "HTTP requests made for it"),
         Column("prompt_tokens", "bigint", "of all attempts, as the server reports or estimated", nullable=True),
         Column("completion_tokens", "bigint", "of all attempts, as the server reports or estimated", nullable=True),

@@ -26,7 +26,7 @@ from loopback import Behaviour, loopback
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation import engine
-from synalign_spark.generation.backends import callers
+from synalign_spark.generation.backends import limiter
 from synalign_spark.generation.window import Turn, Window
 from synalign_spark.progress import Progress
 
@@ -36,8 +36,8 @@ CONCURRENCY, DELAY_S = 128, 0.05
 class OpenWindow(Window):
     """One that learns nothing."""
 
-    def pressed(self, caller: str, turn: Turn, status: str, now: float) -> None:
-        self._leave(caller, turn)
+    def pressed(self, turn: Turn, status: str, now: float) -> None:
+        self.lost(turn)
         self._faults[status] += 1
 
 
@@ -70,7 +70,7 @@ def empty() -> Any:
 @contextlib.contextmanager
 def learning(kind: type[Window]) -> Iterator[None]:
     """The pool with this window."""
-    with patch.object(callers, "Window", kind):
+    with patch.object(limiter, "Window", kind):
         yield
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the tests' own loopback se
 @pytest.fixture(scope="session")
 def ray_runtime():
     """One small local Ray; the engine uses the Ray that runs in its process."""
-    from synalign_spark.generation.backends.ray_pool import ray_session
+    from synalign_spark.generation.backends.ray_session import ray_session
 
     with ray_session(LlmConfig()):
         yield

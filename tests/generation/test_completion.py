@@ -10,8 +10,8 @@ from synalign_spark.config import GenerateConfig, LlmConfig
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import endpoint
 from synalign_spark.generation.backends.pool import open_pool
+from synalign_spark.generation.bodies import path_and_body
 from synalign_spark.generation.calls import make_request
-from synalign_spark.generation.client import parameters
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.parsing import parse_answer, parse_attributes
@@ -101,14 +101,14 @@ def test_what_is_sent_for_each_kind_of_prompt():
     terms = Terms("json_object", "completion/json_schema", "max_completion_tokens", ("seed",))
     target = target_of(llm, None, terms)
     choice = replace(CHOICE, stop=("\n\n",))
-    listed, chosen = (parameters(make_request("rows", None, prompt, llm, "s"), target) for prompt in (LIST, choice))
-    unformed = parameters(make_request("rows", None, choice, llm, "s"), target_of(llm, None, Terms()))
+    listed, chosen = (path_and_body(make_request("rows", None, prompt, llm, "s"), target)[1] for prompt in (LIST, choice))
+    unformed = path_and_body(make_request("rows", None, choice, llm, "s"), target_of(llm, None, Terms()))[1]
     common = {"model": "m", "max_tokens": 512, "temperature": 1.0, "top_k": 5}
     assert listed == common | {"prompt": LIST.text, "stop": ["\n"]}
     assert chosen == common | {"prompt": CHOICE.text, "json_schema": CHOICE.schema}
     assert unformed["stop"] == ["\n\n"]
     chat = Prompt(({"role": "user", "content": "x"},), CHOICE.schema, "attributes")
-    assert parameters(make_request("rows", None, chat, llm, "s"), target) == {
+    assert path_and_body(make_request("rows", None, chat, llm, "s"), target)[1] == {
         "model": "m",
         "messages": [{"role": "user", "content": "x"}],
         "max_completion_tokens": 512,

@@ -13,9 +13,9 @@ from loopback import Behaviour, loopback, misbehave
 
 from synalign_spark.config import GenerateConfig, LlmConfig
 from synalign_spark.errors import DistributedError
-from synalign_spark.generation.backends.in_process import NAME
+from synalign_spark.generation.backends.loop import NAME
 from synalign_spark.generation.backends.pool import open_pool
-from synalign_spark.generation.backends.ray_pool import ray_session
+from synalign_spark.generation.backends.ray_session import ray_session
 from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.ledger import read_ledger

@@ -20,7 +20,7 @@ def test_a_server_with_room_for_a_few_loses_no_call(status, headers, demonstrati
         result = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
     assert result.summary["accepted"] == 320
     assert set(result.summary["calls"]) == {"ok"}
-    assert result.summary["fewest_at_once"] < 10
+    assert result.summary["fewest_at_once"] < 24
     assert sum(result.summary["requests_failed"].values()) < 0.7 * len(server.log)
 
 
@@ -48,7 +48,7 @@ def test_an_outage_beyond_its_limit_is_a_clear_error_and_a_later_start_goes_on(d
         server.behaviour.fault = lambda i, body, n: (503, {}, "") if sum(server.finished.values()) > 20 else None
         changes = {"strategy": "simprompt", "target_rows": 200, "limits": {"max_outage_minutes": 2 / 60}}
         cfg = make_config(server.base_url, {"concurrency": 16}, **changes)
-        with pytest.raises(EndpointError, match=r"it has been down for \d+ s, and generate.limits.max_outage_minutes.*server_error") as err:
+        with pytest.raises(EndpointError, match=r"it has been down for \d+ s, and generate.limits.max_outage_minutes.*overloaded") as err:
             generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
         assert "stored answers are kept" in str(err.value)
         server.behaviour.fault = lambda i, body, n: None

@@ -34,7 +34,7 @@ pa.parquet.write_table(result.synthetic, sys.argv[4])
 WHERE = """
 import sys, ray
 from synalign_spark.config import LlmConfig
-from synalign_spark.generation.backends.ray_pool import ray_session
+from synalign_spark.generation.backends.ray_session import ray_session
 def place():
     import synalign_spark
     return synalign_spark.__file__

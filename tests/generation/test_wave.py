@@ -100,6 +100,7 @@ def test_an_interrupted_run_says_what_is_missing_and_goes_on(make_config, quiet,
         assert_even({label: share * 3 - missing[label] for label, share in SHARES.items()}, SHARES, 5)
         stored = read_ledger(str(tmp_path))
         assert len(stored) >= 40
+        assert set(server.finished) == set(stored)  # what was in flight has been waited for
         resumed = generate(sets, SHARES, cfg, 0, str(tmp_path), quiet)
         assert {server.finished[request_id] for request_id in stored} == {1}  # nothing stored is paid for twice
     with loopback() as server:

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synalign_spark.config import LimitsConfig
-from synalign_spark.generation.backends.callers import Limiter
+from synalign_spark.generation.backends.limiter import Leave, Limiter
 from synalign_spark.generation.limits import Allowance, Take
-from synalign_spark.generation.window import Refusal, Turn, Window
+from synalign_spark.generation.window import Refusal, Window
 
 
-def ended(window, n, fault=None, now=0.0, caller="a"):
+def ended(window, n, fault=None, now=0.0, waited=0.0):
     """Sends n requests at once, as far as the window goes, and ends them all: with a fault, or well. Returns their number."""
-    turns = [window.enter(caller) for _ in range(n) if window.wait(now) == 0]
+    turns = [window.enter() for _ in range(n) if window.wait(now) == 0]
     for turn in turns:
-        window.pressed(caller, turn, fault, now) if fault else window.succeeded(caller, turn)
+        window.pressed(turn, fault, now) if fault else window.succeeded(turn, waited)
     return len(turns)
 
 
@@ -50,6 +50,34 @@ def test_a_success_adds_one_up_to_half_of_what_was_good_and_then_one_a_window():
     assert str(window.pressure(0.0)) == ""
 
 
+@pytest.mark.parametrize("share", [2, 10, 30])
+def test_errors_of_the_server_and_lost_connections_say_nothing_of_the_number(share):
+    window = Window(64, 600.0)
+    for number in range(5_000):
+        ended(window, 1, "server_error" if number % 100 < share and number % 3 else None)
+    assert window.pressure(0.0).size == 64
+
+
+def test_nothing_but_errors_is_a_sign_after_all_and_then_an_outage():
+    window = Window(4, 600.0)
+    ended(window, 1)
+    for _ in range(40):
+        ended(window, 4, "server_error")
+    assert window.pressure(0.0).down_s == 0.0
+
+
+def test_answers_that_take_nearly_as_long_as_is_waited_for_shrink_the_window_and_slow_ones_hold_it():
+    window = Window(64, 600.0)
+    ended(window, 64, waited=0.9)
+    assert window.pressure(0.0).size == 32
+    ended(window, 32, waited=0.6)
+    assert window.pressure(0.0).size == 32
+    for _ in range(2):
+        ended(window, 32, waited=0.1)
+    assert window.pressure(0.0).size > 32
+    assert window.pressure(0.0).faults == {}
+
+
 def test_rare_faults_are_of_the_requests():
     window = Window(100, 600.0)
     for _ in range(50):
@@ -68,18 +96,18 @@ def test_the_circuit_opens_after_cuts_without_success_and_probes_go_ever_more_ra
     assert window.wait(10.0) == 1.0
     assert window.pressure(10.0).faults == {"server_error": 14}
     for at, pause in [(11.0, 2.0), (13.0, 4.0), (17.0, 8.0)]:
-        turn = window.enter("a")
+        turn = window.enter()
         assert turn.probe
         assert math.isinf(window.wait(at))  # one at a time
-        window.pressed("a", turn, "server_error", at)
+        window.pressed(turn, "server_error", at)
         assert window.wait(at) == pause
     assert str(window.pressure(20.0)).startswith("the endpoint is down for 10 s (server_error 17), next try in 5 s")
     assert not window.given_up(609.9)
     assert window.given_up(610.0)
-    window.succeeded("a", window.enter("a"))
+    window.succeeded(window.enter())
     assert window.wait(25.0) == 0
     assert window.pressure(25.0).outages == 1
-    assert not window.enter("a").probe
+    assert not window.enter().probe
 
 
 def test_one_call_that_always_fails_opens_no_circuit():
@@ -97,40 +125,40 @@ def test_an_endpoint_that_never_answered_is_given_up_after_a_minute():
     assert window.given_up(60.0)
 
 
-def test_requests_of_a_caller_that_died_leave_their_places():
+def test_requests_of_whose_end_nothing_is_known_leave_their_places():
     window = Window(2, 600.0)
-    window.enter("dead")
-    window.enter("dead")
+    turns = [window.enter() for _ in range(2)]
     assert math.isinf(window.wait(0.0))
-    window.lost("dead")
+    window.lost(turns[0])
     assert window.wait(0.0) == 0
+    assert window.flying == 1
 
 
 def test_a_server_that_is_slow_and_refuses_the_rest_at_once_is_not_given_up():
     window = Window(16, 600.0)
-    slow = [window.enter("a") for _ in range(2)]
+    slow = [window.enter() for _ in range(2)]
     for _ in range(4):
         ended(window, 16, "rate_limited")
     assert window.pressure(0.0).down_s == 0.0
     assert not window.given_up(120.0)
-    window.pressed("a", slow[0], "timeout", 120.0)
-    window.pressed("a", slow[1], "timeout", 120.0)
+    window.pressed(slow[0], "timeout", 120.0)
+    window.pressed(slow[1], "timeout", 120.0)
     assert window.given_up(120.0)
 
 
 @pytest.mark.timeout(30)
-def test_a_caller_that_died_while_it_waited_takes_no_turn():
+def test_who_waits_when_the_limiter_closes_is_refused():
     async def both():
         limiter = Limiter(Allowance(LimitsConfig(), 1))
-        assert isinstance(await limiter.acquire("dead", Take(1)), Turn)
-        waiting = [asyncio.ensure_future(limiter.acquire(name, Take(1))) for name in ("dead", "alive")]
+        leave = await limiter.acquire(Take(1))
+        waiting = asyncio.ensure_future(limiter.acquire(Take(1)))
         await asyncio.sleep(0)
-        await limiter.lost("dead")
-        return await asyncio.gather(*waiting)
+        limiter.close("interrupted")
+        return leave, await waiting
 
-    first, second = asyncio.run(both())
-    assert isinstance(first, Refusal)
-    assert isinstance(second, Turn)
+    leave, refusal = asyncio.run(both())
+    assert isinstance(leave, Leave)
+    assert refusal == Refusal("not_asked", "interrupted")
 
 
 @settings(max_examples=60)
@@ -140,17 +168,16 @@ def test_the_window_stays_within_its_bounds_and_always_opens_again(most, steps):
     for kind, number in steps:
         if kind == "later":
             now += number
-        elif kind == "lost":
-            window.lost("b")
-            flying = [(caller, turn) for caller, turn in flying if caller != "b"]
         elif kind == "send" and window.wait(now) == 0:
-            caller = "ab"[number % 2]
-            flying.append((caller, window.enter(caller)))
-        elif kind in ("good", "bad") and flying:
-            caller, turn = flying.pop(number % len(flying))
-            window.succeeded(caller, turn) if kind == "good" else window.pressed(caller, turn, "timeout", now)
+            flying.append(window.enter())
+        elif kind in ("good", "bad", "lost") and flying:
+            turn = flying.pop(number % len(flying))
+            if kind == "lost":
+                window.lost(turn)
+            else:
+                window.succeeded(turn, number / 100) if kind == "good" else window.pressed(turn, "timeout", now)
         assert 1 <= window.pressure(now).smallest <= window.pressure(now).size <= most
-        assert len(flying) <= most
-    for caller, turn in flying:
-        window.succeeded(caller, turn)
+        assert len(flying) == window.flying <= most
+    for turn in flying:
+        window.succeeded(turn)
     assert window.wait(now + 60.0) == 0

@@ -1,6 +1,6 @@
 """The pool of calls: admits requests by the budget, keeps so many in flight, and opens endpoint and backend when the first one goes.
 
-What sends them is a backend's business: see ``ray_pool`` and ``in_process``.
+What sends them is a backend's business: see ``loop`` and ``ray_senders``.
 """
 
 import contextlib
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded, endpoint
-from synalign_spark.generation.backends.protocol import Callers, Pool
+from synalign_spark.generation.backends.loop import LocalSenders, LoopCallers
+from synalign_spark.generation.backends.protocol import Pool, Senders
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.history import History
@@ -22,28 +23,27 @@ from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
 
 LOOK_S = 2.0  # between two looks at the pressure
+DRAIN_S = 30.0  # for calls in flight to end: most do within seconds
 
 
 def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None) -> Pool:
     """The pool with the backend that ``cfg.llm.backend`` names; nothing is started before the first call.
 
     ledger_dir: folder of the ledger, any file system; log_dir: local folder for the embedded server's logs."""
-    callers: Callers
+    senders: Senders
     if cfg.llm.backend == "ray":
-        from synalign_spark.generation.backends.ray_pool import RayCallers
+        from synalign_spark.generation.backends.ray_senders import RaySenders
 
-        callers = RayCallers(cfg.llm, ledger_dir)
+        senders = RaySenders(cfg.llm, ledger_dir)
     else:
-        from synalign_spark.generation.backends.in_process import InProcessCallers
-
-        callers = InProcessCallers(cfg.llm, ledger_dir)
-    return CallPool(cfg, callers, ledger_dir, log_dir)
+        senders = LocalSenders(ledger_dir)
+    return CallPool(cfg, LoopCallers(senders), ledger_dir, log_dir)
 
 
 class CallPool:
     """A ``Pool`` over the callers of any backend. A run whose answers are all stored starts nothing."""
 
-    def __init__(self, cfg: GenerateConfig, callers: Callers, ledger_dir: str, log_dir: str | None) -> None:
+    def __init__(self, cfg: GenerateConfig, callers: LoopCallers, ledger_dir: str, log_dir: str | None) -> None:
         self._cfg, self._callers, self._ledger_dir, self._log_dir = cfg, callers, ledger_dir, log_dir
         self._stack = contextlib.ExitStack()
         self._target: Target | None = None
@@ -154,6 +154,12 @@ class CallPool:
             with contextlib.suppress(EndpointError):
                 self._history.dialect_taken = endpoint.takes(self._cfg.llm, target)
         return self._history.dialect_taken
+
+    def drain(self, say: Callable[[str], None]) -> None:
+        """After an interruption: sends nothing more, and waits a while for the calls in flight, which are stored. say: takes a line."""
+        if self._callers.in_flight:
+            say(f"waiting for {self._callers.in_flight:,} calls in flight, {DRAIN_S:.0f} s at most (interrupt again to leave them)")
+            self._callers.drain(DRAIN_S)
 
     def takes_calls(self) -> bool:
         """Whether the endpoint takes a tiny call, now."""

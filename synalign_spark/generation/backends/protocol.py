@@ -1,10 +1,11 @@
 """What the engine needs of a pool of callers, and what a backend must bring for one."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, Self
 
-from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.limits import Allowance, Budget
+from synalign_spark.generation.backends.sender import Attempt, Outcome
+from synalign_spark.generation.calls import Answer
+from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.target import Target
 from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
@@ -33,35 +34,34 @@ class Pool(Protocol):
         notify: called when ``pressure`` was renewed. Raises EndpointError when the endpoint turns out to be unusable."""
         ...
 
+    def drain(self, say: Callable[[str], None]) -> None:
+        """After an interruption: sends nothing more, and waits a while for the calls in flight, which are stored. say: takes a line."""
+        ...
+
     def takes_calls(self) -> bool:
         """Whether the endpoint takes a tiny call, now."""
         ...
 
 
-class Callers(Protocol):
-    """A backend: sends requests, all under one limiter, and stores answers. Used by one thread."""
+class LostError(Exception):
+    """A sender died with an attempt: whether it was answered is not known, and the ledger does not have it."""
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that were sent and have not come back from ``arrived``."""
+
+class Senders(Protocol):
+    """A backend: sends attempts, on the pool's event loop, and stores what is answered before it says so."""
+
+    def start(self, target: Target) -> None:
+        """Starts what sends; called once, before the first attempt, by the thread that runs the pool."""
         ...
 
-    def start(self, target: Target, allowance: Allowance) -> None:
-        """Starts limiter and callers; called once, before the first ``send``."""
+    async def attempt(self, work: Attempt) -> Outcome:
+        """What came of an attempt. Raises LostError where its sender died with it."""
         ...
 
-    def send(self, request: Request) -> None: ...
-
-    def retarget(self, target: Target) -> None:
-        """Sends what comes after on other terms."""
+    async def close(self) -> None:
+        """Closes connections and ledger, on the loop."""
         ...
 
-    def arrived(self) -> Iterable[tuple[Request, Answer | None]]:
-        """Waits a moment for requests in flight to end; None for one that was lost and must be sent again."""
-        ...
-
-    def pressure(self) -> Pressure: ...
-
-    def close(self) -> None:
-        """Ends what ``start`` started, requests in flight too; harmless where nothing was started."""
+    def stop(self) -> None:
+        """Ends what ``start`` started; harmless where nothing was started."""
         ...

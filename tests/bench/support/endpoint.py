@@ -24,7 +24,24 @@ import psutil
 from aiohttp import web
 
 MINUTE_S = 60.0
-WORDS = "river amber quiet engine harvest lantern signal meadow copper window planet garden thunder velvet marble harbour".split()
+WORDS = [
+    "river",
+    "amber",
+    "quiet",
+    "engine",
+    "harvest",
+    "lantern",
+    "signal",
+    "meadow",
+    "copper",
+    "window",
+    "planet",
+    "garden",
+    "thunder",
+    "velvet",
+    "marble",
+    "harbour",
+]
 
 
 @dataclass
@@ -79,7 +96,9 @@ class Server:
         return self._said(200, self._completion(body, number))
 
     def _completion(self, body: dict[str, Any], number: int) -> dict[str, Any]:
-        rows = [" ".join(WORDS[(number * 7 + row * 5 + i * (number % 13 + 1)) % 16] for i in range(12)) + f" {number} {row}" for row in range(4)]
+        rows = [
+            " ".join(WORDS[(number * 7 + row * 5 + i * (number % 13 + 1)) % 16] for i in range(12)) + f" {number} {row}" for row in range(4)
+        ]
         message = {"role": "assistant", "content": json.dumps({"rows": rows})}
         usage = {"prompt_tokens": self.options.prompt_tokens, "completion_tokens": self.options.completion_tokens}
         reply = {"id": f"c{number}", "object": "chat.completion", "created": 0, "model": body["model"]}
@@ -89,7 +108,10 @@ class Server:
     def _limited(self) -> float | None:
         """Seconds until there is room, where there is none now."""
         options, waits = self.options, []
-        takes = {"requests": (options.requests_per_s, 1.0), "tokens": (options.tokens_per_s, options.prompt_tokens + options.completion_tokens)}
+        takes = {
+            "requests": (options.requests_per_s, 1.0),
+            "tokens": (options.tokens_per_s, options.prompt_tokens + options.completion_tokens),
+        }
         for name, (rate, amount) in takes.items():
             if rate is not None:
                 waits.append(max(0.0, (amount - self._level(name, rate)) / rate))

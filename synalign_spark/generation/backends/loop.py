@@ -1,0 +1,148 @@
+"""The pool's event loop, in a thread of this process: every call waits here for the limiter's leave and for its answer.
+
+Who sends an attempt is another matter: connections of this process (``LocalSenders``), or Ray actors (``ray_senders``). Hundreds of calls
+may wait at the same time; what is done to an answer takes microseconds.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import queue
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+from synalign_spark.generation.backends.limiter import Limiter
+from synalign_spark.generation.backends.protocol import LostError, Senders
+from synalign_spark.generation.backends.sender import Attempt, Outcome, Sender
+from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.client import ask
+from synalign_spark.generation.limits import Allowance
+from synalign_spark.generation.target import Target
+from synalign_spark.generation.window import Pressure
+
+POLL_S = 0.5
+NAME = "synalign-calls"
+T = TypeVar("T")
+
+
+class LocalSenders:
+    """One sender in this process: nothing to install or to start, and enough for one machine."""
+
+    def __init__(self, ledger_dir: str) -> None:
+        """ledger_dir: folder of the ledger, any file system."""
+        self._ledger_dir = ledger_dir
+        self._sender: Sender | None = None
+
+    def start(self, target: Target) -> None:
+        self._sender = Sender(target, self._ledger_dir)
+
+    async def attempt(self, work: Attempt) -> Outcome:
+        if self._sender is None:
+            raise RuntimeError("start the senders before the first attempt")
+        return await self._sender.attempt(work)
+
+    async def close(self) -> None:
+        if self._sender is not None:
+            await self._sender.close()
+
+    def stop(self) -> None:
+        self._sender = None
+
+
+class LoopCallers:
+    """Calls on a loop of their own, so that a caller's own event loop (a notebook's) does not matter."""
+
+    def __init__(self, senders: Senders) -> None:
+        self._senders = senders
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._limiter: Limiter | None = None
+        self._target: Target | None = None
+        self._asking: set[asyncio.Task[Any] | None] = set()
+        self._flying: dict[concurrent.futures.Future[Answer], Request] = {}
+        self._ended: queue.SimpleQueue[concurrent.futures.Future[Answer]] = queue.SimpleQueue()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flying)
+
+    def start(self, target: Target, allowance: Allowance) -> None:
+        self._target = target
+        self._senders.start(target)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=NAME, daemon=True)
+        self._thread.start()
+
+        async def limiter() -> Limiter:
+            return Limiter(allowance)
+
+        self._limiter = self._submit(limiter()).result()
+
+    def send(self, request: Request) -> None:
+        future = self._submit(self._ask(request))
+        self._flying[future] = request
+        future.add_done_callback(self._ended.put)
+
+    def retarget(self, target: Target) -> None:
+        self._target = target
+
+    def arrived(self) -> Iterator[tuple[Request, Answer | None]]:
+        """Waits a moment for calls to end; None for one that was lost and must be sent again."""
+        with contextlib.suppress(queue.Empty):
+            future = self._ended.get(timeout=POLL_S)
+            while True:
+                request = self._flying.pop(future)
+                try:
+                    answer = future.result()
+                except LostError:
+                    yield request, None
+                else:
+                    yield request, answer
+                future = self._ended.get_nowait()
+
+    def pressure(self) -> Pressure:
+        if self._limiter is None:
+            raise RuntimeError("start the callers before they are asked for the pressure")
+        return self._limiter.pressure()
+
+    def drain(self, seconds: float) -> None:
+        """Lets no further request go and waits for those in flight, at most so long."""
+        if self._loop is not None and self._limiter is not None:
+            self._loop.call_soon_threadsafe(self._limiter.close, "interrupted")
+            concurrent.futures.wait(list(self._flying), seconds)
+
+    def close(self) -> None:
+        """Cancels what is in flight (an answer on its way to the ledger still gets there) and ends the thread."""
+        if self._loop is None or self._thread is None:
+            return
+        self._submit(self._cancel()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._senders.stop()
+        self._loop = self._thread = self._limiter = None
+        self._flying.clear()
+        self._ended = queue.SimpleQueue()
+
+    async def _ask(self, request: Request) -> Answer:
+        if self._limiter is None or self._target is None:
+            raise RuntimeError("start the callers before the first request is sent")
+        task = asyncio.current_task()
+        self._asking.add(task)
+        try:
+            return await ask(request, self._target, self._senders, self._limiter)
+        finally:
+            self._asking.discard(task)
+
+    async def _cancel(self) -> None:
+        asking = [task for task in self._asking if task is not None]
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await self._senders.close()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        if self._loop is None:
+            raise RuntimeError("the callers are closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)

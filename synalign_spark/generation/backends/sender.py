@@ -1,0 +1,99 @@
+"""One attempt at a call: sent, waited for, and stored where it was answered. Where it runs is the backend's business."""
+
+import asyncio
+import dataclasses
+import time
+
+import openai
+
+from synalign_spark.generation.bodies import path_and_body
+from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.dialects import Terms, shown
+from synalign_spark.generation.faults import Fault, classify
+from synalign_spark.generation.ledger import LedgerWriter
+from synalign_spark.generation.rates import Rates, told_rates
+from synalign_spark.generation.replies import answer_of, refused
+from synalign_spark.generation.target import Target
+from synalign_spark.generation.transport import Transport
+
+REQUEST_ID_HEADER = "X-Request-Id"
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """terms: to ask under; number: of the attempt, 1 for the first; spent: tokens of prompts and answers that those before it may have cost;
+    timeout_s: to wait for the reply; named: whether the request's id is sent, and the answer stored: not so for a probe."""
+
+    request: Request
+    terms: Terms
+    number: int
+    spent: tuple[int, int]
+    timeout_s: float
+    named: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """answer: with the tokens of the attempts before; None where there is a fault. took: (prompt, completion) tokens of this attempt; rates:
+    what the reply's headers tell of limits; latency_s: seconds until the reply."""
+
+    answer: Answer | None
+    fault: Fault | None
+    took: tuple[int, int]
+    rates: Rates | None
+    latency_s: float
+
+
+class Sender:
+    """Sends attempts over connections of its own and stores answers, before anybody sees them, in a ledger file of its own."""
+
+    def __init__(self, target: Target, ledger_dir: str | None) -> None:
+        """ledger_dir: folder to store answers in; None leaves that to whoever asks."""
+        self._target = target
+        self._ledger = LedgerWriter(ledger_dir) if ledger_dir else None
+        self._transport: Transport | None = None
+
+    async def attempt(self, work: Attempt) -> Outcome:
+        """What came of it. Never raises for a fault of the endpoint; LakeError where the answer could not be stored."""
+        request, target = work.request, dataclasses.replace(self._target, terms=work.terms)
+        path, body = path_and_body(request, target)
+        headers = {REQUEST_ID_HEADER: request.request_id} if work.named else {}
+        if self._transport is None:
+            self._transport = Transport(self._target)  # on the loop that uses it
+        started = time.monotonic()
+        try:
+            reply = await asyncio.wait_for(self._transport.post(path, body, headers), work.timeout_s)
+            answer, rates = answer_of(reply.body, request, target, work.number, time.monotonic() - started), told_rates(reply.headers)
+        except Exception as err:  # every fault of a call becomes a value; classify says which
+            fault, latency = classify(err), time.monotonic() - started
+            rates = told_rates(err.response.headers) if isinstance(err, openai.APIStatusError) else None
+            if fault.status != "moderated":
+                return Outcome(None, fault, (request.prompt_tokens, request.max_output_tokens) if fault.ran else (0, 0), rates, latency)
+            answer = _moderated(work, target, fault, latency)
+        took = (answer.prompt_tokens or 0, answer.completion_tokens or 0)
+        answer = with_spent(answer, work.spent)
+        if self._ledger is not None and work.named:
+            await self._ledger.append(answer)
+        return Outcome(answer, None, took, rates, answer.latency_s or 0.0)
+
+    async def close(self) -> None:
+        """Closes the connections, and the ledger once it holds what was given to it."""
+        if self._transport is not None:
+            await self._transport.close()
+        if self._ledger is not None:
+            await self._ledger.drain()
+            self._ledger.close()
+
+
+def _moderated(work: Attempt, target: Target, fault: Fault, latency: float) -> Answer:
+    """A prompt that the server's moderation refuses was answered: by a refusal."""
+    dialect, error = shown(target.terms.of(work.request.prompt)), target.scrub(fault.message)
+    return refused(Answer(work.request.request_id, "forbidden", work.number, dialect=dialect, latency_s=round(latency, 4), error=error))
+
+
+def with_spent(answer: Answer, spent: tuple[int, int]) -> Answer:
+    """The answer with the tokens of failed attempts before it, on the high side: what they may have cost."""
+    if not any(spent):
+        return answer
+    prompt, completion = (answer.prompt_tokens or 0) + spent[0], (answer.completion_tokens or 0) + spent[1]
+    return dataclasses.replace(answer, prompt_tokens=prompt, completion_tokens=completion, tokens_estimated=True)

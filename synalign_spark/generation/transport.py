@@ -1,0 +1,78 @@
+"""HTTP of the calls: JSON over aiohttp, under the errors of the SDK.
+
+The SDK's own client checks every reply against its models, which takes four times as long as sending it; nothing here needs that.
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+import aiohttp
+import httpx2
+import openai
+
+from synalign_spark.generation.target import CONNECT_TIMEOUT_S, Target, on_loopback
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """A reply of status 2xx. body: its JSON, objects as namespaces, or the text of what is none; headers: names in any case."""
+
+    body: Any
+    headers: Mapping[str, str]
+
+
+class Transport:
+    """Connections to one address, as many as there are requests. Used on one event loop."""
+
+    def __init__(self, target: Target) -> None:
+        parts = urlsplit(target.base_url)
+        self._address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+        self._query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json", **target.http_headers}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context()),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(target.timeout_s, CONNECT_TIMEOUT_S)),
+            trust_env=not on_loopback(target.base_url),
+        )
+
+    async def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+        """path: below the address. Raises openai.APIConnectionError, openai.APIStatusError, or TimeoutError for a connection that takes too long."""
+        url = f"{self._address}/{path}"
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        try:
+            async with self._session.post(url, data=data, params=self._query, headers={**self._headers, **headers}) as response:
+                content = await response.read()
+        except aiohttp.ClientError as err:
+            unsent = isinstance(err, aiohttp.ClientConnectorError)
+            cause = (httpx2.ConnectError if unsent else httpx2.ReadError)(str(err) or type(err).__name__)
+            raise openai.APIConnectionError(message=str(cause), request=httpx2.Request("POST", url)) from cause
+        if not 200 <= response.status < 300:
+            raise _error(response.status, response.headers, content, url)
+        return Reply(_parsed(content), response.headers)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content, object_hook=lambda found: SimpleNamespace(**found))
+    except ValueError:
+        return content.decode("utf-8", "replace")
+
+
+def _error(status: int, headers: Mapping[str, str], content: bytes, url: str) -> openai.APIStatusError:
+    """The SDK's error for a status, with the SDK's words."""
+    body: Any = content.decode("utf-8", "replace").strip()
+    with contextlib.suppress(ValueError):
+        body = json.loads(body)
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    message = inner.get("message") if isinstance(body, dict) and isinstance(inner, dict) else None
+    said = f" - {message}" if isinstance(message, str) and message else ""
+    response = httpx2.Response(status, headers=list(headers.items()), request=httpx2.Request("POST", url))
+    return openai.APIStatusError(f"Error code: {status}{said}", response=response, body=inner)

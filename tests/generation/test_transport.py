@@ -1,0 +1,196 @@
+"""Calls over a transport of our own: what the SDK's client would make of the same replies, and of connections that fail."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+from aiohttp import web
+
+from synalign_spark.config import LlmConfig
+from synalign_spark.generation.bodies import path_and_body
+from synalign_spark.generation.calls import make_request
+from synalign_spark.generation.dialects import Terms
+from synalign_spark.generation.faults import classify
+from synalign_spark.generation.prompts import Prompt
+from synalign_spark.generation.replies import answer_of
+from synalign_spark.generation.target import sync_client, target_of
+from synalign_spark.generation.transport import Transport
+
+CHAT = Prompt(({"role": "user", "content": "A row, ü as JSON"},), {"type": "object"}, "rows")
+SAID = {"choices": [{"message": {"role": "assistant", "content": '{"rows": ["ein Film"]}'}, "finish_reason": "stop"}]}
+
+
+@contextlib.contextmanager
+def serving(handler, context=None):
+    """The address of a server whose every POST ``handler`` answers."""
+    loop, ready, port = asyncio.new_event_loop(), threading.Event(), []
+
+    async def serve():
+        app = web.Application()
+        app.router.add_route("*", "/{any:.*}", handler)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        port.append(runner.addresses[0][1])
+        ready.set()
+
+    thread = threading.Thread(target=lambda: (loop.run_until_complete(serve()), loop.run_forever()), daemon=True)
+    thread.start()
+    ready.wait(10)
+    try:
+        yield f"http{'s' if context else ''}://127.0.0.1:{port[0]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
+def both(address, settings=None, monkeypatch=None, timeout_s=5.0):
+    """What the SDK's client and the transport make of one call: an answer or a fault each, without the time it took."""
+    llm = LlmConfig.model_validate({"provider": "openai", "base_url": address, "model": "m", "timeout_s": timeout_s} | (settings or {}))
+    target, found = target_of(llm, None, Terms()), []
+    request = make_request("rows", None, CHAT, llm, "s")
+    path, body = path_and_body(request, target)
+
+    def by_sdk():
+        of_sdk = {name: body[name] for name in ("model", "messages")}
+        rest = {name: value for name, value in body.items() if name not in of_sdk}
+        with sync_client(target) as client:
+            return client.chat.completions.create(**of_sdk, extra_body=rest, extra_headers=target.request_headers)
+
+    async def by_transport():
+        transport = Transport(target)
+        try:
+            return (await asyncio.wait_for(transport.post(path, body, {}), timeout_s)).body
+        finally:
+            await transport.close()
+
+    for call in (by_sdk, lambda: asyncio.run(by_transport())):
+        try:
+            answer = answer_of(call(), request, target, 1, 0.0)
+        except Exception as err:
+            found.append(classify(err))
+        else:
+            found.append((answer.answer, answer.finish_reason, answer.refusal, answer.prompt_tokens, answer.completion_tokens))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (400, {}, {"error": {"message": "temperature is not supported", "code": None}}),
+        (400, {}, {"detail": [{"loc": ["body", "seed"], "msg": "extra inputs"}]}),
+        (401, {}, {"error": {"message": "Incorrect API key"}}),
+        (403, {}, "<html>Forbidden</html>"),
+        (404, {}, ""),
+        (413, {}, "too large"),
+        (422, {}, ["not", "an", "object"]),
+        (429, {"Retry-After": "7"}, {"error": {"message": "Rate limit reached"}}),
+        (429, {"retry-after-ms": "250"}, {"error": "slow down"}),
+        (429, {}, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}),
+        (500, {}, {"error": {"message": "The server had an error"}}),
+        (503, {"Retry-After": "soon"}, "upstream connect error"),
+        (504, {}, None),
+    ],
+)
+def test_errors_are_those_of_the_sdk(status, headers, body):
+    async def handler(request):
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(status=status, headers=headers, text=text, content_type="application/json")
+
+    with serving(handler) as address:
+        by_sdk, by_transport = both(address)
+    assert by_sdk == by_transport
+    assert by_sdk.code == status
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (json.dumps(SAID), "application/json"),
+        (json.dumps(SAID | {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}), "application/json"),
+        (json.dumps({"choices": [{"message": {"content": None, "refusal": "no", "tool_calls": []}}]}), "application/json"),
+        (json.dumps({"choices": [{"message": {"tool_calls": [{"function": {"arguments": "{}"}}]}}]}), "application/json"),
+        (json.dumps({"choices": []}), "application/json"),
+        (json.dumps({"error": {"message": "overloaded"}}), "application/json"),
+        ("<!DOCTYPE html><html></html>", "text/html"),
+    ],
+)
+def test_replies_are_read_as_those_of_the_sdk(body, kind):
+    async def handler(request):
+        return web.Response(text=body, content_type=kind)
+
+    with serving(handler) as address:
+        by_sdk, by_transport = both(address)
+    if isinstance(by_sdk, tuple):
+        assert by_sdk == by_transport
+    else:
+        assert by_sdk == by_transport
+
+
+def test_a_connection_that_is_refused_was_not_paid_for_and_one_that_breaks_may_have_been():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        refused = both(f"http://127.0.0.1:{taken.getsockname()[1]}")
+    assert [(fault.status, fault.ran) for fault in refused] == [("server_error", False)] * 2
+
+    async def breaks(request):
+        await request.read()
+        request.transport.close()
+        return web.Response()
+
+    with serving(breaks) as address:
+        broken = both(address)
+    assert [(fault.status, fault.ran) for fault in broken] == [("server_error", True)] * 2
+
+
+def test_an_answer_that_does_not_come_is_a_timeout():
+    async def hangs(request):
+        await asyncio.sleep(10)
+        return web.Response()
+
+    with serving(hangs) as address:
+        assert [fault.status for fault in both(address, timeout_s=0.3)] == ["timeout"] * 2
+
+
+@pytest.mark.parametrize("user", ["", "ann:s%20cret@"])
+def test_key_user_and_query_stand_where_the_sdk_puts_them(user, monkeypatch):
+    seen = []
+
+    async def handler(request):
+        seen.append(
+            (request.path, dict(request.query), request.headers.get("Authorization"), request.headers.get("X-Team"), await request.json())
+        )
+        return web.json_response(SAID)
+
+    monkeypatch.setenv("OPENAI_API_KEY", "k-123456")
+    monkeypatch.setenv("TEAM", "blue")
+    with serving(handler) as address:
+        both(address.replace("http://", f"http://{user}") + "/v1/?api-version=2", {"headers": {"X-Team": "TEAM"}})
+    assert seen[0] == seen[1]
+    assert seen[0][:2] == ("/v1/chat/completions", {"api-version": "2"})
+    assert seen[0][2].startswith("Basic" if user else "Bearer k-123456")
+
+
+def test_a_certificate_of_ones_own_is_refused_with_the_remedy_and_taken_with_it(tmp_path, monkeypatch):
+    pem = tmp_path / "own.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", pem, "-out", tmp_path / "c", *subject],
+                   check=True, capture_output=True)  # fmt: skip
+    pem.write_bytes(pem.read_bytes() + (tmp_path / "c").read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def handler(request):
+        return web.json_response(SAID)
+
+    with serving(handler, context) as address:
+        faults = both(address)
+        assert all("SSL_CERT_FILE" in fault.message for fault in faults)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "c"))
+        taken = both(address)
+        assert [found[:2] for found in taken] == [('{"rows": ["ein Film"]}', "stop")] * 2

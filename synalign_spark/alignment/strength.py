@@ -143,7 +143,7 @@ def choose_strength(
 
 def _cross_validated(fit: Fit, real: SideRows, synthetic: SideRows, counts: Survey, seed: int) -> MixingChoice:
     """The mixing weight that bounded samples of both sides choose."""
-    usual = usual_mixing_weight(sum(map(counts.real_rows, counts.real)), counts.n_synthetic)
+    usual = usual_mixing_weight(counts.n_synthetic)
     few, made = (_thinned(rows, most, seed) for rows, most in zip((real, synthetic), CROSS_VALIDATION_ROWS, strict=True))
     return choose_mixing_weight(few, made, fit, mixing_weights(usual), usual, seed)
 
@@ -158,7 +158,7 @@ def _given_mixing_weight(counts: Survey, cfg: AlignConfig) -> float | None:
     """The one that is given, or the usual one where there are labels; without them every row counts as one."""
     if cfg.mixing_weight != "auto":
         return cfg.mixing_weight
-    return usual_mixing_weight(sum(map(counts.real_rows, counts.real)), counts.n_synthetic) if counts.has_labels else None
+    return usual_mixing_weight(counts.n_synthetic) if counts.has_labels else None
 
 
 def _in_words(base: BaseMeasure) -> str:

@@ -50,7 +50,7 @@ def plan_strength(counts: Survey, cfg: AlignConfig, texts: bool) -> Plan:
     rule = rule_of(cfg, labelled)
     components = components_of(cfg, rule, texts)
     validated = labelled and cfg.mixing_weight == "auto"
-    usual = usual_mixing_weight(sum(map(counts.real_rows, counts.real)), counts.n_synthetic)
+    usual = usual_mixing_weight(counts.n_synthetic)
     # classifiers are to tell a label from every other, so with labels all of them are looked at
     looked_at = (tuple(sorted(counts.real)) if labelled else shaping) if shaping and (components or validated) else ()
     return Plan(

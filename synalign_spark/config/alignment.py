@@ -50,9 +50,9 @@ class AlignConfig(Section):
     mixing_weight: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Real rows that all synthetic rows together count as in `augmented.sample_weight`, each label's as its share of them (a label "
-        "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: as many as there are real rows "
-        f"({defaults.FEWEST_CENTRE:,.0f} to {defaults.MOST_CENTRE:,.0f}), never more than there are synthetic rows; with labels fewer, or none, where "
-        "cross-validation on the real rows speaks for it.",
+        "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: "
+        f"{defaults.USUAL_MIXING_WEIGHT:,.0f}, or with labels less where cross-validation on the real rows speaks against it, never more than there are "
+        "synthetic rows.",
     )
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",

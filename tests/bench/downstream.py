@@ -6,8 +6,8 @@
 The corpora lie under the folder that SYNALIGN_DATA names (tests/bench/support/corpora.py gives their sources); vectors are computed once and
 kept. Four students (logistic regression on embeddings and on TF-IDF, a linear SVM on character n-grams, a neural network on embeddings; with
 --finetune the embedded encoder itself) are trained on real rows alone, on rows drawn by weight (`drawn`), on all rows with sample weights
-(`weighted`), and on real and drawn rows together: `with_real`, where the synthetic rows together count as max(real rows, 300) real ones, or with
-the sample weights of `ours`; `each_one`, where each row counts as one. A seed decides which of the real rows are taken, the method's own
+(`weighted`), and on real and drawn rows together: `with_real`, where the synthetic rows together count as the product's usual number of real ones, or
+with the sample weights of `ours`; `each_one`, where each row counts as one. A seed decides which of the real rows are taken, the method's own
 randomness, and the draws. --develop validates by real rows that a run does not see, for choosing between ways of weighting without a look at
 test rows. --out with --resume goes on with an interrupted run. The last line is one JSON object.
 """

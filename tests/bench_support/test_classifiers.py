@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from synalign_spark.core.defaults import USUAL_MIXING_WEIGHT
 from tests.bench.support import classifiers
 from tests.bench.support.classifiers import STUDENTS, Stack
 from tests.bench.support.methods import Beside, Weighting
@@ -109,17 +110,14 @@ def test_the_ways_of_training():
     assert sets["weighted"].weight.tolist() == pytest.approx([1.5, 0.75, 0.75])
     for way in ("with_real", "each_one"):
         assert sorted(sets[way].rows) == [0, 2, *sorted(sets["drawn"].rows)]
-        assert set(sets[way].weight) == {1.0}  # 8 rows cannot count as 300
+        assert set(sets[way].weight) == {1.0}  # 8 rows cannot count as more
 
 
-def test_synthetic_rows_count_as_the_real_ones_but_300_at_least():
-    real = np.arange(400)
-    sets = training_sets(WEIGHTING, LABELS, real, 400, 1_600, 0)
-    weight = sets["with_real"].weight
-    assert weight[400:].sum() == pytest.approx(weight[:400].sum())
+@pytest.mark.parametrize("n_real", [100, 2_000])
+def test_synthetic_rows_count_as_the_products_usual_number_of_real_ones(n_real):
+    weight = training_sets(WEIGHTING, LABELS, np.arange(n_real), n_real, 1_600, 0)["with_real"].weight
+    assert weight[n_real:].sum() * n_real == pytest.approx(USUAL_MIXING_WEIGHT * weight[:n_real].sum())
     assert weight.mean() == pytest.approx(1.0)
-    few = training_sets(WEIGHTING, LABELS, real[:100], 400, 1_600, 0)["with_real"].weight
-    assert few[100:].sum() == pytest.approx(3 * few[:100].sum())
 
 
 def test_a_method_may_say_what_each_label_counts_beside_the_real_rows():

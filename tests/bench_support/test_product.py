@@ -61,4 +61,4 @@ def test_an_ablation_by_a_setting_that_the_product_does_not_know_is_refused(monk
 
 
 def test_the_usual_mixing_weight_is_that_of_the_other_methods():
-    assert resolved({"mixing_weight": USUAL, "holdout": 0.1}, 500, 2_000) == {"mixing_weight": 500.0, "holdout": 0.1}
+    assert resolved({"mixing_weight": USUAL, "holdout": 0.1}, 500) == {"mixing_weight": 500.0, "holdout": 0.1}

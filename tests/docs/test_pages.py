@@ -154,7 +154,7 @@ def test_constants_in_the_concepts_are_those_of_the_code():
     for words in (
         f"a = {defaults.CONFIDENCE_EXPONENT:g}, b = {defaults.WORD_RATIO_EXPONENT:g}, and c = {low:g} and {high:g} in equal parts",
         f"an effective sample size of {defaults.ESS_FLOOR:g} of the rows together",
-        f"at least {defaults.FEWEST_CENTRE:g} and at most {defaults.MOST_CENTRE:,.0f}",
+        f"**mixing weight** (`align.mixing_weight`): usually {defaults.USUAL_MIXING_WEIGHT:,.0f}",
         f"(at most {real:,} of them and {synthetic:,} synthetic ones",
         f"a label of fewer than {defaults.FEWEST_REAL_ROWS} real rows holds none out",
     ):

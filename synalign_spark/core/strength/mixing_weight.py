@@ -2,7 +2,9 @@
 
 Rows from elsewhere help few real rows and harm many: their bias does not shrink with their number. So all of them together get a mixing
 weight, in real rows: the weighted empirical error of two sources, whose best share falls as real rows come (Ben-David et al. 2010,
-section 5). Cross-validation on the real rows moves it away from a usual value only where it can tell.
+section 5). What they are worth does not depend on the number of real rows: of two estimates with variance s^2 / n and squared bias b^2 the
+mean with the least error gives the second the weight of s^2 / b^2 rows, whatever n is. So what cross-validation on a sample of the real rows
+finds holds for all of them; it moves the mixing weight away from a usual value only where it can tell.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.defaults import FEWEST_CENTRE, MIXING_FACTORS, MOST_CENTRE
+from synalign_spark.core.defaults import MIXING_FACTORS, USUAL_MIXING_WEIGHT
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -33,13 +35,12 @@ class Mixing:
         return float(np.mean(self.accuracy))
 
 
-def usual_mixing_weight(real: float, synthetic: int) -> float:
-    """The mixing weight where nothing speaks against it: as many as the real rows, 300 at least, and no synthetic row counts more than a
-    real one. real: effective rows; synthetic: number of rows.
+def usual_mixing_weight(synthetic: int) -> float:
+    """The mixing weight where nothing speaks against it; no synthetic row counts more than a real one. synthetic: number of rows.
 
-    >>> usual_mixing_weight(60, 5_000), usual_mixing_weight(1_000, 5_000), usual_mixing_weight(1_000, 400)
-    (300.0, 1000.0, 400.0)"""
-    return float(min(max(real, FEWEST_CENTRE), MOST_CENTRE, synthetic))
+    >>> usual_mixing_weight(5_000), usual_mixing_weight(400)
+    (1000.0, 400.0)"""
+    return float(min(USUAL_MIXING_WEIGHT, synthetic))
 
 
 def mixing_weights(usual: float) -> list[float]:

@@ -13,9 +13,9 @@ import synalign_spark as sa
 from synalign_spark.api.align import configurations
 from synalign_spark.config.files import parse_setting
 from synalign_spark.core.defaults import CONFIDENCE_EXPONENT, WORD_RATIO_EXPONENT
+from synalign_spark.core.strength.mixing_weight import usual_mixing_weight
 from tests.bench.support.corpora import Corpus
 from tests.bench.support.methods import Beside, Weighting, normalised
-from tests.bench.support.training import usual_mixing_weight
 
 Float64Array = npt.NDArray[np.float64]
 Options = Mapping[str, Any]
@@ -64,12 +64,12 @@ def options_of(settings: Sequence[str]) -> dict[str, Any]:
 def check_ablations(names: Sequence[str]) -> None:
     """Raises the product's ConfigError where an ablation is by a setting that it does not have."""
     for name in names:
-        configurations(resolved(ABLATIONS[name], 1, 1))
+        configurations(resolved(ABLATIONS[name], 1))
 
 
-def resolved(options: Options, n_real: int, n_synthetic: int) -> dict[str, Any]:
+def resolved(options: Options, n_synthetic: int) -> dict[str, Any]:
     """The options with USUAL replaced by the number that it stands for."""
-    usual = usual_mixing_weight(n_real, n_synthetic)
+    usual = usual_mixing_weight(n_synthetic)
     return {name: usual if value == USUAL else value for name, value in options.items()}
 
 
@@ -97,7 +97,7 @@ def weigh_by_product(name: str, real: Corpus, synthetic: Corpus, seed: int, sett
     Only rows whose label has real rows are given to it; the others weigh nothing."""
     places = np.flatnonzero(np.isin(synthetic.labels, real.labels))
     rows = synthetic.take(places)
-    found = align(real, rows, seed, resolved({**ABLATIONS[name], **settings}, len(real), len(rows)))
+    found = align(real, rows, seed, resolved({**ABLATIONS[name], **settings}, len(rows)))
     log_weight = np.full(len(synthetic), -np.inf)
     log_weight[places] = found.log_weight
     together = {str(label): float(found.sample_weight[rows.labels == label].sum()) for label in np.unique(rows.labels)}

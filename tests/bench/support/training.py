@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.strength.mixing_weight import usual_mixing_weight
 from tests.bench.support.draws import by_keys, by_weight
 from tests.bench.support.methods import Weighting
 
@@ -14,7 +15,6 @@ Float64Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.str_]
 
 WAYS = ("drawn", "weighted", "with_real", "each_one")
-FEWEST_BESIDE = 300  # real rows that the synthetic ones count as where there are fewer: the best fixed rule of issue 14's table
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,12 @@ def sample_weights(real: float, synthetic: float, mixing_weight: float | None) -
     return scale, scale * mixing_weight / synthetic
 
 
-def usual_mixing_weight(real: int, synthetic: int) -> float:
-    """Real rows that all synthetic rows together count as beside ``real`` ones; no synthetic row counts more than a real one.
-
-    >>> usual_mixing_weight(100, 5_000), usual_mixing_weight(1_000, 5_000), usual_mixing_weight(100, 200)
-    (300.0, 1000.0, 200.0)"""
-    return float(min(max(real, FEWEST_BESIDE), synthetic))
-
-
 def training_sets(weighting: Weighting, labels: Labels, real: Int64Array, offset: int, draws: int, seed: int) -> Mapping[str, TrainingSet]:
     """The four ways of training on weighted synthetic rows.
 
     labels: (n,) of the synthetic rows, which lie at ``offset`` and after it in the stack; real: places of the real rows.
     drawn: ``draws`` rows by weight; weighted: every row with its weight, mean 1; with_real: real rows and the drawn ones, which together count
-    as the method says or, where it says nothing, by ``usual_mixing_weight``; each_one: the same rows, each of weight one."""
+    as the method says or, where it says nothing, by the product's ``usual_mixing_weight``; each_one: the same rows, each of weight one."""
     if weighting.without_replacement:
         places = by_keys(weighting.log_weight, weighting.weight, labels, draws, seed)
     else:
@@ -69,7 +61,7 @@ def training_sets(weighting: Weighting, labels: Labels, real: Int64Array, offset
 def _beside(weighting: Weighting, labels: Labels, n_real: int) -> Float64Array:
     """(n_real + m,) sample weights of mean 1, of the real rows and of the drawn ones. labels: (m,) of these."""
     if weighting.beside is None:
-        pair = sample_weights(n_real, len(labels), usual_mixing_weight(n_real, len(labels)))
+        pair = sample_weights(n_real, len(labels), usual_mixing_weight(len(labels)))
         return np.repeat(pair, [n_real, len(labels)])
     weight = np.zeros(len(labels))
     for label, together in weighting.beside.synthetic.items():

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from synalign_spark.core.defaults import USUAL_MIXING_WEIGHT
 from synalign_spark.core.strength.mixing_weight import mixing_weights, nearest_to_usual, usual_mixing_weight
 
 
-def test_the_usual_one_is_the_number_of_real_rows_within_bounds():
-    found = [usual_mixing_weight(real, 24_000) for real in (5, 300, 1_000, 10**6)]
-    assert found == [300.0, 300.0, 1_000.0, 4_000.0]
-    assert usual_mixing_weight(10**6, 700) == 700.0  # no synthetic row counts more than a real one
+def test_the_usual_one_is_a_constant_within_the_number_of_synthetic_rows():
+    assert usual_mixing_weight(24_000) == USUAL_MIXING_WEIGHT
+    assert usual_mixing_weight(700) == 700.0  # no synthetic row counts more than a real one
     assert mixing_weights(700.0) == pytest.approx([0.0, 70.0, 700 / 3, 700.0])
 
 

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from synalign_spark.config import LlmConfig
-from synalign_spark.generation.prompts import CHARS_A_TOKEN, Prompt
+from synalign_spark.generation.prompts import Prompt
+from synalign_spark.generation.prompts.tokens import cautious_tokens
 
-CHAT_OVERHEAD_TOKENS = 16
+CHAT_OVERHEAD_TOKENS = 16  # marks of turns: ChatML has five tokens for each of two messages and three before the answer
 TRANSIENT = ("rate_limited", "server_error", "timeout")  # states of an answer that another attempt may mend
 
 
@@ -28,22 +29,7 @@ class Request:
     @property
     def prompt_tokens(self) -> int:
         """Rough number of prompt tokens, on the high side; no tokenizer is fetched for it."""
-        said = [self.prompt.text, *(message["content"] for message in self.prompt.messages)]
-        return estimated_tokens("".join(said)) + CHAT_OVERHEAD_TOKENS
-
-    @property
-    def reserved_tokens(self) -> int:
-        """Tokens that the call may take: what limits and budgets set aside until the answer tells."""
-        return self.prompt_tokens + self.max_output_tokens
-
-
-def estimated_tokens(text: str) -> int:
-    """Rough number of tokens of a text, on the high side.
-
-    >>> estimated_tokens("a fine film")
-    3
-    """
-    return int(len(text.encode("utf-8", "replace")) / CHARS_A_TOKEN)
+        return cautious_tokens(self.prompt.said) + CHAT_OVERHEAD_TOKENS
 
 
 def make_request(step: str, label: str | None, prompt: Prompt, llm: LlmConfig, sample: str) -> Request:

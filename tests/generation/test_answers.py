@@ -111,7 +111,7 @@ def test_failed_attempts_count_what_they_may_have_cost(status, kind, counted, ma
     failing = Behaviour(fault=lambda i, body, n: (status, {}, kind) if i and (n == 1 or status == 400) else None)
     with loopback(failing) as server:
         answer, request = ask_one(make_config(server.base_url), tmp_path)
-    usage = request.reserved_tokens if counted else 0
+    usage = request.prompt_tokens + request.max_output_tokens if counted else 0
     once = 0 if status == 400 else 10
     assert answer.tokens >= usage + once
     assert answer.tokens < usage + 400 if once else answer.tokens == 0
@@ -122,7 +122,7 @@ def test_a_timeout_counts_what_it_may_have_cost(make_config, tmp_path):
     with loopback() as server:
         server.behaviour.fault = lambda i, body, n: setattr(server.behaviour, "delay_s", 1.0)
         answer, request = ask_one(make_config(server.base_url, {"timeout_s": 0.3, "max_attempts": 2}), tmp_path)
-    assert (answer.status, answer.attempts, answer.tokens) == ("timeout", 2, 2 * request.reserved_tokens)
+    assert (answer.status, answer.attempts, answer.tokens) == ("timeout", 2, 2 * (request.prompt_tokens + request.max_output_tokens))
     assert answer.tokens_estimated
 
 

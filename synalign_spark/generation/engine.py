@@ -199,7 +199,7 @@ class _Run:
     def _take_rows(self, slot: Slot, answer: Answer, parsed: Parsed) -> None:
         request = slot.request
         if parsed.status != "ok":
-            self.rows.add_refusal(request, -1, answer.answer, REFUSAL_REASONS[parsed.status], parsed.detail)
+            self.rows.add_refusal(request, -1, answer.answer, parsed.reason or REFUSAL_REASONS[parsed.status], parsed.detail)
             return
         if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
             self.rows.add_attribute_set(slot.attribute_set)

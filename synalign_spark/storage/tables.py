@@ -151,7 +151,7 @@ REFUSALS = Table(
             "reason",
             "string",
             "empty, too_short, too_long, duplicate; a gate: form, meta, pii, length, language, copied, near_duplicate, label_agreement; "
-            "surplus (its label is full); unparsable (no text, or a field is lacking); of the whole answer: truncated, unparsable, content_filter",
+            "surplus (its label is full); unparsable (no text, or a field is lacking); of the whole answer: truncated, unparsable, content_filter, meta (it refuses in words)",
         ),
         Column("detail", "string", "what exactly was wrong", nullable=True),
     ),

@@ -5,13 +5,13 @@ again at the place of the call that it answers. Results are handed on in the ord
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.parsing import parse_answer, parse_attributes
 from synalign_spark.generation.plan import AttributeSet, DemonstrationSet, Label, Planned, Planner, Slot, make_attribute_set
-from synalign_spark.generation.reading import Parsed
+from synalign_spark.generation.reading import Parsed, cut_off
 from synalign_spark.generation.reask import MENDABLE
 from synalign_spark.generation.waiting import Waiting
 
@@ -80,7 +80,7 @@ class Wave:
     def arrived(self, answer: Answer) -> None:
         """Takes an answer, from which further calls may follow."""
         job, asked = self._open.pop(answer.request_id)
-        parsed = self._parse(asked.purpose, answer)
+        parsed = self._parse(asked, answer)
         asked.answer, asked.parsed = answer, parsed
         mendable = parsed is not None and parsed.status in MENDABLE and job.label not in self._abandoned
         if parsed is not None and mendable and len(job.asked) <= self._cfg.max_reasks:
@@ -151,12 +151,23 @@ class Wave:
         slot = self._planner.slot_again(before.purpose, parsed)
         return Asked(slot.request, slot, reask_of)
 
-    def _parse(self, purpose: Slot | DemonstrationSet, answer: Answer) -> Parsed | None:
+    def _parse(self, asked: Asked, answer: Answer) -> Parsed | None:
         if answer.status != "answered":
             return None
+        purpose = asked.purpose
         if isinstance(purpose, DemonstrationSet):
-            return parse_attributes(answer.answer, answer.finish_reason, tuple(self._cfg.attributes), answer.refusal)
-        return parse_answer(purpose.request.prompt, answer, purpose.n_rows, self._fields, self._cfg.text_template)
+            parsed = parse_attributes(answer.answer, answer.finish_reason, tuple(self._cfg.attributes), answer.refusal)
+        else:
+            parsed = parse_answer(asked.request.prompt, answer, purpose.n_rows, self._fields, self._cfg.text_template)
+        if parsed.status == "truncated" and cut_off(answer.finish_reason):
+            return replace(parsed, detail=f"{parsed.detail}; {self._advice(asked)}")
+        return parsed
+
+    def _advice(self, asked: Asked) -> str:
+        """What helps against answers that are cut off at the limit."""
+        fewer = f", or lower generate.rows_per_request ({self._cfg.rows_per_request})" if isinstance(asked.purpose, Slot) else ""
+        limit = f"raise generate.llm.max_output_tokens ({self._cfg.llm.max_output_tokens:,}){fewer}"
+        return f"it had {asked.request.max_output_tokens:,} tokens: {limit}"
 
     def _attributes_known(self, asked: Asked, source: DemonstrationSet, parsed: Parsed | None) -> None:
         """Starts the calls for rows that have waited, or ends them where the model stated no attributes, or so few that the calls would

@@ -11,6 +11,7 @@ from synalign_spark.config.language_model import LimitsConfig, LlmConfig
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
 from synalign_spark.core import defaults
+from synalign_spark.core.text import plain_name
 
 Gate = Literal["form", "meta", "pii", "length", "language", "copied", "near_duplicate"]
 LABEL_MARK = "{label}"  # in generate.task
@@ -186,7 +187,9 @@ class GenerateConfig(Section):
         """Raises ValueError for fields of one name and for a text template that does not fit them."""
         names = [field.name for field in self.fields]
         if twice := _twice(names):
-            raise ValueError(f"fields names {', '.join(twice)} twice; give each field a name of its own, and not in its capitals alone")
+            raise ValueError(
+                f"fields names {', '.join(twice)}, which are one name: capitals, hyphens, underscores and blanks tell no names apart; rename one"
+            )
         if self.text_template is None:
             return
         if not names:
@@ -205,7 +208,9 @@ class GenerateConfig(Section):
         if not all(name.strip() for name in self.attributes):
             raise ValueError(f"attributes is {self.attributes}, with a blank name; remove it")
         if twice := _twice(self.attributes):
-            raise ValueError(f"attributes names {', '.join(twice)} twice; keep one of each")
+            raise ValueError(
+                f"attributes names {', '.join(twice)}, which are one name: capitals, hyphens, underscores and blanks tell no names apart; keep one"
+            )
         for name, values in self.attribute_values.items():
             if name not in self.attributes:
                 close = difflib.get_close_matches(name, self.attributes, n=1)
@@ -233,10 +238,10 @@ class GenerateConfig(Section):
 
 
 def _twice(names: list[str]) -> list[str]:
-    """The names that occur again, perhaps in other capitals.
+    """The names that an answer would not tell apart, see ``plain_name``.
 
-    >>> _twice(["tone", "topic", "Tone "])
-    ['Tone ', 'tone']
+    >>> _twice(["sentiment intensity", "topic", "Sentiment_intensity"])
+    ['Sentiment_intensity', 'sentiment intensity']
     """
-    keys = [name.strip().casefold() for name in names]
+    keys = [plain_name(name) for name in names]
     return sorted({name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1})

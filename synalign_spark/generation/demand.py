@@ -1,16 +1,43 @@
-"""What each label still lacks, and the calls for rows that the next wave makes of it."""
+"""What each label is to have and still lacks, and the calls for rows that the next wave makes of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from synalign_spark.core.sampling.quota import interleaved
+from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.generation.plan import FIRST_WAVE_CALLS, Label
 
 MAX_WAVE_CALLS = 5_000  # so that a wave's prompts, a few kB each, stay far below 100 MB of the driver's memory
 # Share of rows accepted that a wave counts on, at least: where fewer are, it asks for five times what lacks at most, and the next wave,
 # which knows more, for the rest.
 LEAST_YIELD = 0.2
+
+
+def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None, n_sets: Mapping[Label, int] | None) -> dict[Label, float]:
+    """Share of each label, summing to 1: as configured, else as in the corpus.
+
+    counts: corpus rows a label; n_sets: demonstration sets a label, for strategies that show demonstrations, else None.
+    Labels without a demonstration set are left out of the corpus's shares. Raises ConfigError for a configured label that
+    the corpus does not have or that nothing can be shown for, DataError when no label is left.
+
+    >>> label_shares({"good": 75, "bad": 25, "rare": 4}, None, {"good": 3, "bad": 1})
+    {'bad': 0.25, 'good': 0.75}
+    """
+    usable = {label: n for label, n in counts.items() if n > 0 and (n_sets is None or n_sets.get(label, 0) > 0)}
+    if not usable:
+        raise DataError(
+            "generate: the demonstrations table names no label of the corpus; run the select stage again (more select.demonstration_sets)"
+        )
+    if wanted is None:
+        total = sum(usable.values())
+        return {label: usable[label] / total for label in sorted(usable, key=str)}
+    unknown = sorted(set(wanted) - {str(label) for label in usable})
+    if unknown:
+        known = ", ".join(sorted(map(str, usable)))
+        raise ConfigError(f"generate.label_shares names {unknown}, which have no rows or no demonstrations; labels are: {known}")
+    total_share = sum(wanted.values())
+    return {label: wanted[label] / total_share for label in sorted(wanted)}
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.candidates import Candidate, candidates
-from synalign_spark.generation.demand import Demand, next_calls, wave_room
+from synalign_spark.generation.demand import Demand, label_shares, next_calls, wave_room
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHealth, describe
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
-from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of, label_shares
+from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import REFUSAL_REASONS, REMEDIES, GenerateResult, Rows
 from synalign_spark.generation.wave import Asked, Job, Wave

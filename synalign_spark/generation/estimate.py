@@ -9,7 +9,8 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.generation import prompts
 from synalign_spark.generation.calls import CHAT_OVERHEAD_TOKENS
-from synalign_spark.generation.plan import FIRST_WAVE_CALLS, TRUSTED_YIELD, WITH_DEMONSTRATIONS, Label, label_shares
+from synalign_spark.generation.demand import label_shares
+from synalign_spark.generation.plan import FIRST_WAVE_CALLS, TRUSTED_YIELD, WITH_DEMONSTRATIONS, Label
 from synalign_spark.generation.prompts.tokens import typical_tokens
 
 ROW_OVERHEAD_TOKENS = 4  # quotes, comma and number around a row of an answer

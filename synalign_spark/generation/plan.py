@@ -3,14 +3,13 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.generation.calls import Request, make_request
 from synalign_spark.generation.prompts import Length, Prompt, Prompter, length_of, random_attributes
 from synalign_spark.generation.prompts.keywords import DocumentFrequencies, keywords
@@ -23,32 +22,6 @@ TRUSTED_YIELD = 0.5  # share of a label's rows accepted from which a fresh set i
 MOST_DRAWS = 20  # of attributes, until they differ from those of earlier calls
 Label = str | None
 Item = TypeVar("Item")
-
-
-def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None, n_sets: Mapping[Label, int] | None) -> dict[Label, float]:
-    """Share of each label, summing to 1: as configured, else as in the corpus.
-
-    counts: corpus rows a label; n_sets: demonstration sets a label, for strategies that show demonstrations, else None.
-    Labels without a demonstration set are left out of the corpus's shares. Raises ConfigError for a configured label that
-    the corpus does not have or that nothing can be shown for, DataError when no label is left.
-
-    >>> label_shares({"good": 75, "bad": 25, "rare": 4}, None, {"good": 3, "bad": 1})
-    {'bad': 0.25, 'good': 0.75}
-    """
-    usable = {label: n for label, n in counts.items() if n > 0 and (n_sets is None or n_sets.get(label, 0) > 0)}
-    if not usable:
-        raise DataError(
-            "generate: the demonstrations table names no label of the corpus; run the select stage again (more select.demonstration_sets)"
-        )
-    if wanted is None:
-        total = sum(usable.values())
-        return {label: usable[label] / total for label in sorted(usable, key=str)}
-    unknown = sorted(set(wanted) - {str(label) for label in usable})
-    if unknown:
-        known = ", ".join(sorted(map(str, usable)))
-        raise ConfigError(f"generate.label_shares names {unknown}, which have no rows or no demonstrations; labels are: {known}")
-    total_share = sum(wanted.values())
-    return {label: wanted[label] / total_share for label in sorted(wanted)}
 
 
 @dataclass(frozen=True)
@@ -88,12 +61,13 @@ class Planned(NamedTuple):
 
 @dataclass(frozen=True)
 class Slot:
-    """One call for rows, and what it is written from. n_rows: rows asked for; attributes, shown: what stands in the prompt."""
+    """One call for rows, and what it is written from. n_rows: rows asked for; number: as in ``Planned``; attributes, shown: what stands in the prompt."""
 
     request: Request
     demonstration_set: DemonstrationSet | None
     attribute_set: AttributeSet | None
     n_rows: int
+    number: int
     attributes: dict[str, str] | None
     shown: tuple[str, ...]
 
@@ -256,10 +230,11 @@ class Planner:
                     shown = ordering(source.texts, number // math.factorial(len(stated)))
         elif cfg.strategy == "attrprompt":
             attributes = self._drawn_attributes(label, sample)
-        request = make_request("rows", label, self._rows_prompt(label, source, attributes, shown, n_rows), cfg.llm, sample)
+        prompt = self._rows_prompt(label, source, attributes, shown, n_rows, number)
+        request = make_request("rows", label, prompt, cfg.llm, sample)
         if cfg.strategy in ("attrprompt", "fewshot"):
             attribute_set = make_attribute_set(request.request_id, label, source, attributes or {})
-        return Slot(request, source, attribute_set, n_rows, attributes, shown)
+        return Slot(request, source, attribute_set, n_rows, number, attributes, shown)
 
     def _drawn_attributes(self, label: Label, sample: str) -> dict[str, str]:
         """Attributes that no earlier call of the label was given, as far as there are any."""
@@ -278,7 +253,7 @@ class Planner:
         """Step 2 once more: with the fault said, and half the rows where the answer was cut off (a single one: more tokens)."""
         cut = parsed.status == "truncated"
         n_rows = max(1, slot.n_rows // 2) if cut else slot.n_rows
-        prompt = self._rows_prompt(slot.request.label, slot.demonstration_set, slot.attributes, slot.shown, n_rows)
+        prompt = self._rows_prompt(slot.request.label, slot.demonstration_set, slot.attributes, slot.shown, n_rows, slot.number)
         return replace(slot, request=self._again(slot.request, prompt, parsed, longer=cut and slot.n_rows == 1), n_rows=n_rows)
 
     def _again(self, before: Request, prompt: Prompt, parsed: Parsed, longer: bool) -> Request:
@@ -286,7 +261,14 @@ class Planner:
         return make_request(before.step, before.label, asked_again(prompt, parsed), llm, f"{before.request_id}:again")
 
     def _rows_prompt(
-        self, label: Label, source: DemonstrationSet | None, attributes: dict[str, str] | None, shown: Sequence[str], n_rows: int
+        self,
+        label: Label,
+        source: DemonstrationSet | None,
+        attributes: dict[str, str] | None,
+        shown: Sequence[str],
+        n_rows: int,
+        number: int,
     ) -> Prompt:
         length, words = (source.length, source.keywords) if source else (None, ())
-        return self._prompter.rows(label, attributes, shown, length, n_rows, words)
+        told = None if source or attributes else number + 1
+        return self._prompter.rows(label, attributes, shown, length, n_rows, words, told)

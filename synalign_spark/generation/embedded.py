@@ -96,24 +96,29 @@ def serve(model_name: str, log_folder: str | None = None) -> Iterator[str]:
 
 def _address(child: subprocess.Popen[bytes], errors: Path) -> str:
     """Waits for the line with the address."""
-    deadline, output = time.monotonic() + START_TIMEOUT_S, b""
+    deadline, output, ended = time.monotonic() + START_TIMEOUT_S, b"", False
     if child.stdout is None:
         raise EndpointError("the embedded language model has no output to read its address from")
-    while time.monotonic() < deadline and not output.endswith(b"\n"):
+    while time.monotonic() < deadline and not output.endswith(b"\n") and not ended:
         readable, _, _ = select.select([child.stdout], [], [], 0.5)
         if not readable:
             continue
         part = os.read(child.stdout.fileno(), 4096)
-        if not part:
-            break
-        output += part
+        output, ended = output + part, not part
     try:
         return str(json.loads(output)["base_url"])
     except (ValueError, KeyError) as err:
         tail = errors.read_text(errors="replace")[-800:].strip()
-        raise EndpointError(
-            f"the embedded language model {'ended' if child.poll() is not None else f'did not start within {START_TIMEOUT_S:.0f} s'} ({errors} ends: {tail!r}); {FIX}"
-        ) from err
+        slow = f"did not start within {START_TIMEOUT_S:g} s" if not output.endswith(b"\n") else f"gave no address but {output[:80]!r}"
+        how = _end_of(child) if ended else slow
+        raise EndpointError(f"the embedded language model {how} ({errors} ends: {tail!r}); {FIX}") from err
+
+
+def _end_of(child: subprocess.Popen[bytes]) -> str:
+    """How a process ended that has closed its output; its status comes a moment later."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return f"ended with status {child.wait(STOP_TIMEOUT_S)} before it gave its address"
+    return "closed its output before it gave its address"
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 from synalign_spark.generation.prompts.tokens import CAUTIOUS_BYTES_A_TOKEN, n_bytes
 
-MAX_DEMONSTRATION_CHARS = 1_000
-MAX_ATTRIBUTE_CHARS = 160
+MAX_DEMONSTRATION_CHARS = 1_000  # some 250 tokens: eight of them fit a context of 4,096 beside the answer
+MAX_ATTRIBUTE_CHARS = 160  # a sentence; seven of them fit the default max_output_tokens
 TEXT_SHARE = 0.9  # of an answer's tokens; braces, quotes and commas take the rest
 SHORTEST_ROW_CHARS = 20  # that a row is allowed, whatever fits: below it no sentence does
 

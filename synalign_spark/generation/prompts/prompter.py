@@ -12,7 +12,7 @@ from synalign_spark.generation.prompts.prompt import Prompt, as_data, as_line, a
 from synalign_spark.generation.prompts.templates import check_templates, render
 from synalign_spark.generation.prompts.variables import Words
 
-MOST_LABELS = 100  # named in a prompt
+MOST_LABELS = 100  # named in a prompt: some 400 tokens of names
 LINE, PARAGRAPH = "\n", "\n\n"  # where a continuation stops: after one row, or after several
 
 

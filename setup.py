@@ -37,6 +37,7 @@ LLM = [
     "tenacity>=9",
     "py3langid>=0.4",  # the language of a row; its model is in the package
     "python-iso639>=2024.10",  # its code by its English name
+    "phonenumbers>=8.13",  # numbering plans of countries, for personal data
     "jinja2>=3.1",  # prompts, and the report
 ]
 INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "matplotlib>=3.9"]

@@ -19,7 +19,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "logs": (set(), {"structlog"}),
     "progress": (set(), {"rich"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
-    "config": ({"core.defaults", "errors", "formatting"}, {"pydantic", "yaml"}),
+    "config": ({"core.defaults", "core.text", "errors", "formatting"}, {"pydantic", "yaml"}),
     "storage": ({"errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
@@ -33,7 +33,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "generation": (
         {"config", "core", "errors", "progress", "storage.contracts", "storage.paths", "storage.tables"},
-        {"aiohttp", "httpx2", "iso639", "jinja2", "json_repair", "numpy", "openai", "py3langid", "pyarrow", "pydantic", "ray", "tenacity", "xllamacpp"},
+        {"aiohttp", "httpx2", "iso639", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "py3langid", "pyarrow", "pydantic", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
         {"alignment", "config", "core", "errors", "formatting", "spark", "storage", "udfs"},

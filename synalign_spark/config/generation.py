@@ -11,6 +11,7 @@ from synalign_spark.config.language_model import LimitsConfig, LlmConfig
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
 from synalign_spark.core import defaults
+from synalign_spark.core.text import plain_name
 
 Gate = Literal["form", "meta", "pii", "length", "language", "copied", "near_duplicate"]
 LABEL_MARK = "{label}"  # in generate.task
@@ -58,7 +59,7 @@ class GenerateConfig(Section):
     max_candidates: Positive | None = Field(
         None, description="Stop after this many candidate rows; null is 5 * target_rows, or one call's."
     )
-    rows_per_request: Positive = Field(5, description="Rows asked for in one call.")
+    rows_per_request: Positive = Field(5, description="Rows asked for in one call, fewer where a label lacks fewer.")
     max_rows_per_set: Positive | None = Field(
         None,
         description=f"Candidate rows asked for from one demonstration set at most; null is {defaults.ROWS_A_SET}, or rows_per_request where that is more. "
@@ -103,12 +104,30 @@ class GenerateConfig(Section):
         shown = self.show_demonstrations
         return self.strategy == "fewshot" or (self.strategy == "synalign" and (self.llm.continues if shown is None else shown))
 
-    def calls_a_set(self, n_shown: int, n_stated: int | None = None) -> int:
-        """Calls for rows that one demonstration set allows. n_shown: demonstrations in it; n_stated: attributes that step 1 stated
-        of it, None where it was not asked yet, for all that it will be asked for.
+    @property
+    def most_rows_a_set(self) -> int:
+        """Candidate rows that one demonstration set is asked for at most, in whole calls."""
+        return (self.max_rows_per_set or self._default_rows_a_set) // self.rows_per_request * self.rows_per_request
 
-        Each call shows what it is written from in another order, and there are no more calls than orders, unless
-        max_rows_per_set is larger than its default.
+    @property
+    def _default_rows_a_set(self) -> int:
+        return max(defaults.ROWS_A_SET, self.rows_per_request)
+
+    def prompts_a_set(self, n_shown: int, n_stated: int | None = None) -> int | None:
+        """Different prompts for rows that one demonstration set allows: each shows what it is written from in another order. None where
+        max_rows_per_set is larger than its default: who asks for more is given the same prompt twice.
+
+        n_shown: demonstrations in it; n_stated: attributes that step 1 stated of it, None where it was not asked yet, for all that it
+        will be asked for."""
+        if self.max_rows_per_set is not None and self.max_rows_per_set > self._default_rows_a_set:
+            return None
+        orders = math.factorial(n_shown) if self.shows_in_rows else 1
+        if self.strategy != "fewshot":
+            orders *= math.factorial(len(self.attributes) if n_stated is None else n_stated)
+        return orders
+
+    def calls_a_set(self, n_shown: int, n_stated: int | None = None) -> int:
+        """Whole calls for rows that one demonstration set allows, see ``prompts_a_set``.
 
         >>> fewshot = GenerateConfig(strategy="fewshot", rows_per_request=1)
         >>> fewshot.calls_a_set(2), fewshot.calls_a_set(5)
@@ -116,14 +135,8 @@ class GenerateConfig(Section):
         >>> GenerateConfig(rows_per_request=1, llm=LlmConfig(api="chat")).calls_a_set(5, n_stated=2)
         2
         """
-        default = max(defaults.ROWS_A_SET, self.rows_per_request)
-        calls = (self.max_rows_per_set or default) // self.rows_per_request
-        if self.max_rows_per_set is not None and self.max_rows_per_set > default:  # who asks for more is given the same prompt twice
-            return calls
-        orders = math.factorial(n_shown) if self.shows_in_rows else 1
-        if self.strategy != "fewshot":
-            orders *= math.factorial(len(self.attributes) if n_stated is None else n_stated)
-        return min(calls, orders)
+        calls, prompts = self.most_rows_a_set // self.rows_per_request, self.prompts_a_set(n_shown, n_stated)
+        return calls if prompts is None else min(calls, prompts)
 
     @property
     def most_candidates(self) -> int:
@@ -174,7 +187,9 @@ class GenerateConfig(Section):
         """Raises ValueError for fields of one name and for a text template that does not fit them."""
         names = [field.name for field in self.fields]
         if twice := _twice(names):
-            raise ValueError(f"fields names {', '.join(twice)} twice; give each field a name of its own, and not in its capitals alone")
+            raise ValueError(
+                f"fields names {', '.join(twice)}, which are one name: capitals, hyphens, underscores and blanks tell no names apart; rename one"
+            )
         if self.text_template is None:
             return
         if not names:
@@ -193,7 +208,9 @@ class GenerateConfig(Section):
         if not all(name.strip() for name in self.attributes):
             raise ValueError(f"attributes is {self.attributes}, with a blank name; remove it")
         if twice := _twice(self.attributes):
-            raise ValueError(f"attributes names {', '.join(twice)} twice; keep one of each")
+            raise ValueError(
+                f"attributes names {', '.join(twice)}, which are one name: capitals, hyphens, underscores and blanks tell no names apart; keep one"
+            )
         for name, values in self.attribute_values.items():
             if name not in self.attributes:
                 close = difflib.get_close_matches(name, self.attributes, n=1)
@@ -221,10 +238,10 @@ class GenerateConfig(Section):
 
 
 def _twice(names: list[str]) -> list[str]:
-    """The names that occur again, perhaps in other capitals.
+    """The names that an answer would not tell apart, see ``plain_name``.
 
-    >>> _twice(["tone", "topic", "Tone "])
-    ['Tone ', 'tone']
+    >>> _twice(["sentiment intensity", "topic", "Sentiment_intensity"])
+    ['Sentiment_intensity', 'sentiment intensity']
     """
-    keys = [name.strip().casefold() for name in names]
+    keys = [plain_name(name) for name in names]
     return sorted({name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1})

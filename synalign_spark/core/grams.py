@@ -19,7 +19,7 @@ UNSPACED = ((0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3041, 0x30F
 TELLING_PUNCTUATION = "#%&@"  # of category P, and yet part of what is named: "C#", "R&D"
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd: 2^64 over the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
 FEWEST_GRAMS = 4  # of a text that is compared by its grams; a shorter one only as a whole
-KEPT_HASHES = 1_000_000
+KEPT_HASHES = 1_000_000  # of distinct words: some 150 MB of a dictionary
 
 
 class _Units(dict[int, str]):

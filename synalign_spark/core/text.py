@@ -29,3 +29,12 @@ def normalise(text: str) -> str:
     composed = unicodedata.normalize(FORM, re.sub(INVISIBLE, "", whole))
     spaced = "".join(SPACE if unicodedata.category(char) in SPACE_CATEGORIES else char for char in composed)
     return SPACE.join(filter(None, spaced.split(SPACE)))
+
+
+def plain_name(name: str) -> str:
+    """A name as it is told from others: language models give keys back in other capitals, and with blanks, hyphens or underscores.
+
+    >>> plain_name(" Sentiment_Intensity"), plain_name("sentiment  intensity"), plain_name("sentiment-intensity")
+    ('sentiment intensity', 'sentiment intensity', 'sentiment intensity')
+    """
+    return SPACE.join(name.casefold().replace("_", SPACE).replace("-", SPACE).split())

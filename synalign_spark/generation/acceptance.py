@@ -75,7 +75,7 @@ class Acceptor:
         if meta.GATE in self._gates:
             found += meta.checks()
         if pii.GATE in self._gates and cfg.pii == "refuse":
-            found += pii.checks()
+            found += pii.checks(cfg.language)
         if length.GATE in self._gates:
             found += length.checks(self._real.rows)
         if language.GATE in self._gates:
@@ -134,7 +134,7 @@ class Acceptor:
         Does not remember it: see ``accept``."""
         cfg, text = self._cfg, normalise(raw)
         if self._masks:
-            text = pii.masked(text)
+            text = pii.masked(text, cfg.language)
         if not any(char.isalpha() for char in text):
             return Verdict(text, "empty", "no letters" if text else "no text")
         if len(text) < cfg.min_chars:
@@ -160,7 +160,7 @@ class Acceptor:
 
     def parts(self, fields: Mapping[str, str]) -> dict[str, str]:
         """The parts of a row as they may be stored: masked where the text is."""
-        return {name: _masked_part(value) if self._masks else value for name, value in fields.items()}
+        return {name: _masked_part(value, self._cfg.language) if self._masks else value for name, value in fields.items()}
 
     def _copy(self, text: str) -> Verdict | None:
         if copies.GATE not in self._gates or not self._real.copies.in_memory:
@@ -201,14 +201,14 @@ class Acceptor:
         return [(found, source) for (text, source), share in zip(rows, shares, strict=True) if (found := self._copied(text, share))]
 
 
-def _masked_part(value: str) -> str:
+def _masked_part(value: str, language: str) -> str:
     """Personal data is looked for in the normal form, as in a text: "+49\\u00a030\\u00a0901820" is a number too. Else line ends stay.
 
-    >>> _masked_part("Write\\nsoon"), _masked_part("Call +49\\u00a030\\u00a0901820.")
+    >>> _masked_part("Write\\nsoon", "English"), _masked_part("Call +49\\u00a030\\u00a0901820.", "English")
     ('Write\\nsoon', 'Call <PHONE>.')
     """
     plain = normalise(value)
-    masked = pii.masked(plain)
+    masked = pii.masked(plain, language)
     return masked if masked != plain else value
 
 

@@ -3,12 +3,14 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from synalign_spark.config import LlmConfig
-from synalign_spark.generation.prompts import CHARS_A_TOKEN, Prompt
+from synalign_spark.generation.prompts import Prompt
+from synalign_spark.generation.prompts.tokens import cautious_tokens
 
-CHAT_OVERHEAD_TOKENS = 16
+CHAT_OVERHEAD_TOKENS = 16  # marks of turns: ChatML has five tokens for each of two messages and three before the answer
 TRANSIENT = ("rate_limited", "overloaded", "server_error", "timeout")  # states of an answer that another attempt may mend
 
 
@@ -25,25 +27,10 @@ class Request:
     max_output_tokens: int
     sampling: dict[str, Any]
 
-    @property
+    @cached_property
     def prompt_tokens(self) -> int:
         """Rough number of prompt tokens, on the high side; no tokenizer is fetched for it."""
-        said = [self.prompt.text, *(message["content"] for message in self.prompt.messages)]
-        return estimated_tokens("".join(said)) + CHAT_OVERHEAD_TOKENS
-
-    @property
-    def reserved_tokens(self) -> int:
-        """Tokens that the call may take: what limits and budgets set aside until the answer tells."""
-        return self.prompt_tokens + self.max_output_tokens
-
-
-def estimated_tokens(text: str) -> int:
-    """Rough number of tokens of a text, on the high side.
-
-    >>> estimated_tokens("a fine film")
-    3
-    """
-    return int(len(text.encode("utf-8", "replace")) / CHARS_A_TOKEN)
+        return cautious_tokens(self.prompt.said) + CHAT_OVERHEAD_TOKENS
 
 
 def make_request(step: str, label: str | None, prompt: Prompt, llm: LlmConfig, sample: str) -> Request:

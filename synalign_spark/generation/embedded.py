@@ -17,9 +17,9 @@ from synalign_spark.errors import ConfigError, EndpointError, InstallationError
 
 SERVER_PACKAGE = "xllamacpp"
 SMOLLM_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-START_TIMEOUT_S = 180.0
-STOP_TIMEOUT_S = 5.0
-CALL_TIMEOUT_S = 1_200.0
+START_TIMEOUT_S = 180.0  # a few on two cores; a slow disk that has 253 MB to read may take longer
+STOP_TIMEOUT_S = 5.0  # it looks for the end once a second
+CALL_TIMEOUT_S = 1_200.0  # a busy machine is slow, and nobody is paid: 512 tokens for each of eight callers at 3 tokens a second
 FIX = "run `make install`, or set generate.llm.provider to 'openai' and generate.llm.base_url to a server"
 
 
@@ -96,24 +96,29 @@ def serve(model_name: str, log_folder: str | None = None) -> Iterator[str]:
 
 def _address(child: subprocess.Popen[bytes], errors: Path) -> str:
     """Waits for the line with the address."""
-    deadline, output = time.monotonic() + START_TIMEOUT_S, b""
+    deadline, output, ended = time.monotonic() + START_TIMEOUT_S, b"", False
     if child.stdout is None:
         raise EndpointError("the embedded language model has no output to read its address from")
-    while time.monotonic() < deadline and not output.endswith(b"\n"):
+    while time.monotonic() < deadline and not output.endswith(b"\n") and not ended:
         readable, _, _ = select.select([child.stdout], [], [], 0.5)
         if not readable:
             continue
         part = os.read(child.stdout.fileno(), 4096)
-        if not part:
-            break
-        output += part
+        output, ended = output + part, not part
     try:
         return str(json.loads(output)["base_url"])
     except (ValueError, KeyError) as err:
         tail = errors.read_text(errors="replace")[-800:].strip()
-        raise EndpointError(
-            f"the embedded language model {'ended' if child.poll() is not None else f'did not start within {START_TIMEOUT_S:.0f} s'} ({errors} ends: {tail!r}); {FIX}"
-        ) from err
+        slow = f"did not start within {START_TIMEOUT_S:g} s" if not output.endswith(b"\n") else f"gave no address but {output[:80]!r}"
+        how = _end_of(child) if ended else slow
+        raise EndpointError(f"the embedded language model {how} ({errors} ends: {tail!r}); {FIX}") from err
+
+
+def _end_of(child: subprocess.Popen[bytes]) -> str:
+    """How a process ended that has closed its output; its status comes a moment later."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return f"ended with status {child.wait(STOP_TIMEOUT_S)} before it gave its address"
+    return "closed its output before it gave its address"
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

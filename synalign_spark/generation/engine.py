@@ -5,7 +5,6 @@ arrive; so a run that was killed and resumed from its ledger ends with the table
 that are given up in the middle of a wave: what was in flight for them then is taken, and how much that is, time decides.
 """
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -14,25 +13,23 @@ from dataclasses import replace
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.core.sampling.quota import interleaved, quotas
+from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.candidates import Candidate, candidates
+from synalign_spark.generation.demand import Demand, label_shares, next_calls, wave_room
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHealth, describe
 from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
-from synalign_spark.generation.plan import FIRST_WAVE_CALLS, Label, Planner, Slot, demonstration_sets_of, label_shares
+from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import REFUSAL_REASONS, REMEDIES, GenerateResult, Rows
-from synalign_spark.generation.wave import Asked, Job, Planned, Wave
+from synalign_spark.generation.wave import Asked, Job, Wave
 from synalign_spark.progress import Progress, Task
-
-MAX_WAVE_CALLS = 5_000
-LEAST_YIELD = 0.2  # share of rows accepted that the next wave counts on, at least
 
 
 def generate(
@@ -130,32 +127,23 @@ class _Run:
         return f"with {self.rows.accepted.total():,} of {self.cfg.target_rows:,} rows; missing: {missing or 'none'}{given_up}"
 
     def _plan(self, waves: int) -> list[Planned]:
-        """The calls for rows of the next wave, so that the labels fill up evenly. waves: so far."""
-        n_rows = self.cfg.rows_per_request
-        most = self.cfg.most_candidates
-        asked = sum(health.asked for health in self.labels.values())
-        room = min(FIRST_WAVE_CALLS << min(waves, 20), MAX_WAVE_CALLS, (most - asked) // n_rows)
-        open_ = [label for label in self.quotas if self._is_open(label)]
-        if not open_ or room <= 0:
-            return []
-        gain = [n_rows * max(self._accepted_share(label) or 0.0, LEAST_YIELD) if self.labels[label].asked else n_rows for label in open_]
-        calls = [self._calls_at_most(label, math.ceil(self.missing(label) / per_call)) for label, per_call in zip(open_, gain, strict=True)]
-        have, targets = [self.rows.accepted[label] for label in open_], [self.quotas[label] for label in open_]
-        order = [open_[place] for place in interleaved(have, targets, gain, calls, room)]
-        picks = {label: iter(self.planner.next_sets(label, n, self._accepted_share(label))) for label, n in Counter(order).items()}
-        return [(label, *next(picks[label])) for label in order]
+        """The calls for rows of the next wave. waves: so far."""
+        demands = {label: self._demand(label) for label in self.quotas if self._is_open(label)}
+        candidates_left = self.cfg.most_candidates - sum(health.asked for health in self.labels.values())
+        calls = next_calls(list(demands.values()), self.cfg.rows_per_request, wave_room(waves), candidates_left)
+        sizes: dict[Label, list[int]] = {}
+        for label, n_rows in calls:
+            sizes.setdefault(label, []).append(n_rows)
+        picks = {label: iter(self.planner.next_sets(label, of_label, demands[label].accepted_share)) for label, of_label in sizes.items()}
+        return [next(picks[label]) for label, _ in calls]
 
     def _is_open(self, label: Label) -> bool:
         return self.missing(label) > 0 and label not in self.given_up and self.planner.calls_left(label) != 0
 
-    def _accepted_share(self, label: Label) -> float | None:
-        """Of the label's candidate rows; None before there are any."""
-        asked = self.labels[label].asked
-        return self.rows.accepted[label] / asked if asked else None
-
-    def _calls_at_most(self, label: Label, wanted: int) -> int:
-        bounds = (wanted, self.planner.calls_left(label), self.labels[label].calls_on_trial(self.rows.accepted[label]))
-        return min(bound for bound in bounds if bound is not None)
+    def _demand(self, label: Label) -> Demand:
+        accepted, health = self.rows.accepted[label], self.labels[label]
+        bounds = [bound for bound in (self.planner.calls_left(label), health.calls_on_trial(accepted)) if bound is not None]
+        return Demand(label, self.quotas[label], accepted, health.asked, min(bounds, default=None))
 
     def _ask(self, wave: Wave) -> str:
         """Gets every answer and takes them in the order of the plan, as soon as those before have come.
@@ -205,14 +193,14 @@ class _Run:
             before = self._good(request.label)
             if parsed is not None:
                 self._take_rows(asked.purpose, answer, parsed)
-            rows = self.cfg.rows_per_request if asked.reask_of is None else 0
+            rows = asked.purpose.n_rows if asked.reask_of is None else 0
             usable = parsed is not None and parsed.status == "ok"
             self.labels[request.label].brought(rows, self._good(request.label) - before, usable)
 
     def _take_rows(self, slot: Slot, answer: Answer, parsed: Parsed) -> None:
         request = slot.request
         if parsed.status != "ok":
-            self.rows.add_refusal(request, -1, answer.answer, REFUSAL_REASONS[parsed.status], parsed.detail)
+            self.rows.add_refusal(request, -1, answer.answer, parsed.reason or REFUSAL_REASONS[parsed.status], parsed.detail)
             return
         if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
             self.rows.add_attribute_set(slot.attribute_set)

@@ -2,25 +2,46 @@
 
 import math
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.generation import prompts
-from synalign_spark.generation.calls import make_request
-from synalign_spark.generation.plan import FIRST_WAVE_CALLS, TRUSTED_YIELD, WITH_DEMONSTRATIONS, Label, label_shares
-from synalign_spark.generation.prompts import Prompt
+from synalign_spark.generation.calls import CHAT_OVERHEAD_TOKENS
+from synalign_spark.generation.demand import label_shares
+from synalign_spark.generation.plan import FIRST_WAVE_CALLS, TRUSTED_YIELD, WITH_DEMONSTRATIONS, Label
+from synalign_spark.generation.prompts.tokens import typical_tokens
 
-CHARS_A_TOKEN = 4.0  # typical of English; requests reserve by a more cautious figure
-TYPICAL_ROW_CHARS = 120  # where nobody has looked at the corpus
 ROW_OVERHEAD_TOKENS = 4  # quotes, comma and number around a row of an answer
-ATTRIBUTE_TOKENS = 10  # name and value
-HIGH_YIELD, LOW_YIELD = 1.0, 0.4
-REASK_SHARE = 0.1  # of the calls, where few rows are accepted
+ATTRIBUTE_TOKENS = 10  # name, quotes and a value of a few words
+HIGH_YIELD, LOW_YIELD = 1.0, 0.4  # all rows; and fewer than of the embedded models, whose ways of asking had 0.58 to 0.97 accepted
+REASK_SHARE = 0.1  # of the calls, where few rows are accepted: one answer in ten does not parse
 # Prompt and completion tokens a second and core of an embedded model: the quickstart's 81,963 and 12,639 took 261 s on two cores. Alone, Gemma reads
 # 360 and writes 80, SmolLM2 250 and 150.
 EMBEDDED_PROMPT_RATE, EMBEDDED_COMPLETION_RATE = 250.0, 70.0
-CALL_S = 3.0  # a typical hosted model, a call
+CALL_S = 3.0  # a call of a hosted model: some 200 tokens at 70 a second, a guess until the first call is made
+
+
+@dataclass(frozen=True)
+class RowSize:
+    """A typical row. chars: its characters; bytes_a_char: of each in UTF-8, 1 to 3.
+
+    >>> RowSize(4, 1.5).text
+    'xxx\u597d'
+    """
+
+    chars: int
+    bytes_a_char: float = 1.0
+
+    @property
+    def text(self) -> str:
+        """A text of this size."""
+        wide = round(self.chars * min(2.0, self.bytes_a_char - 1) / 2)  # characters of three bytes among those of one
+        return "".join("\u597d" if (i + 1) * wide // self.chars > i * wide // self.chars else "x" for i in range(self.chars))
+
+
+TYPICAL_ROW = RowSize(120)  # where nobody has looked at the corpus: a sentence of twenty words in English
 
 
 def estimate(
@@ -28,14 +49,14 @@ def estimate(
     label_counts: dict[Label, int],
     n_sets: int,
     rows_per_set: int,
-    row_chars: int = TYPICAL_ROW_CHARS,
+    row: RowSize = TYPICAL_ROW,
     auto_sets: bool = False,
 ) -> dict[str, Any]:
     """Ranges (low: every row is accepted; high: four in ten are, and one call in ten is asked again) of calls, tokens, cost and
     minutes. No call is made.
 
     label_counts: corpus rows by label; n_sets: demonstration sets over all labels; rows_per_set: demonstrations in each;
-    row_chars: of a typical row, real or written; auto_sets: whether the number of sets follows from the rows, as it does unless
+    row: a typical one, real or written; auto_sets: whether the number of sets follows from the rows, as it does unless
     somebody says otherwise: their margin is then no cause for a warning, only sets that cannot do. ``minutes`` counts the rates and the concurrency; ``budgets`` names what would,
     or may, end the generation before its last row.
 
@@ -45,13 +66,13 @@ def estimate(
     if cfg.strategy == "imported":
         nothing = {"calls": [0, 0], "tokens": [0, 0], "cost_usd": [0.0, 0.0], "minutes": [0.0, 0.0]}
         return {"strategy": "imported", "rows": None, **nothing, "budgets": []}
-    low, high = (_at_yield(cfg, label_counts, n_sets, rows_per_set, row_chars, share) for share in (HIGH_YIELD, LOW_YIELD))
+    low, high = (_at_yield(cfg, label_counts, n_sets, rows_per_set, row, share) for share in (HIGH_YIELD, LOW_YIELD))
     span = {key: [low[key], high[key]] for key in ("calls", "prompt_tokens", "completion_tokens", "tokens", "minutes")}
     cost = None if low["cost_usd"] is None else [low["cost_usd"], high["cost_usd"]]
     found = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
     if cfg.strategy in WITH_DEMONSTRATIONS:
         found |= {"demonstration_sets": n_sets}
-    return found | {"row_chars": row_chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets, rows_per_set, auto_sets)}
+    return found | {"row_chars": row.chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets, rows_per_set, auto_sets)}
 
 
 def _short_sets(cfg: GenerateConfig, n_sets: int, rows_per_set: int, auto: bool) -> list[str]:
@@ -77,23 +98,22 @@ def _short_budgets(cfg: GenerateConfig, found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _at_yield(
-    cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, rows_per_set: int, row_chars: int, share: float
-) -> dict[str, Any]:
+def _at_yield(cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, rows_per_set: int, row: RowSize, share: float) -> dict[str, Any]:
     """The figures where ``share`` of the rows are accepted."""
     wanted = quotas(label_shares(counts or {None: 1}, cfg.label_shares, None), cfg.target_rows)
-    most = cfg.most_candidates // cfg.rows_per_request
+    rows = min(cfg.most_candidates, sum(math.ceil(quota / share) for quota in wanted.values()))
+    most = math.ceil(cfg.most_candidates / cfg.rows_per_request)
     row_calls = min(most, sum(math.ceil(quota / (cfg.rows_per_request * share)) for quota in wanted.values()))
     a_set = cfg.calls_a_set(rows_per_set)
     if cfg.strategy in WITH_DEMONSTRATIONS:
-        row_calls = min(row_calls, n_sets * a_set)
+        row_calls, rows = min(row_calls, n_sets * a_set), min(rows, n_sets * cfg.rows_a_set(rows_per_set))
     attribute_calls = min(n_sets, _sets_used(row_calls, a_set, share)) if cfg.strategy == "synalign" else 0
     asked_again = 1 + REASK_SHARE * (cfg.max_reasks > 0) * (share < HIGH_YIELD)
     attribute_calls, row_calls = math.ceil(attribute_calls * asked_again), math.ceil(row_calls * asked_again)
-    attributes_tokens, rows_tokens = _prompt_tokens(cfg, counts, next(iter(wanted)), rows_per_set, row_chars)
-    answer_tokens = min(row_chars, _longest_row(cfg)) / CHARS_A_TOKEN + ROW_OVERHEAD_TOKENS
+    attributes_tokens, rows_tokens = _prompt_tokens(cfg, counts, next(iter(wanted)), rows_per_set, row)
+    answer_tokens = typical_tokens(row.text[: _longest_row(cfg, row)]) + ROW_OVERHEAD_TOKENS
     prompt = int(attribute_calls * attributes_tokens + row_calls * rows_tokens)
-    completion = int(attribute_calls * len(cfg.attributes) * ATTRIBUTE_TOKENS + row_calls * cfg.rows_per_request * answer_tokens)
+    completion = int(attribute_calls * len(cfg.attributes) * ATTRIBUTE_TOKENS + rows * asked_again * answer_tokens)
     llm, calls = cfg.llm, attribute_calls + row_calls
     priced = llm.price_input_usd is not None and llm.price_output_usd is not None
     cost = (prompt * (llm.price_input_usd or 0) + completion * (llm.price_output_usd or 0)) / 1e6
@@ -124,20 +144,15 @@ def _seconds(cfg: GenerateConfig, calls: int, prompt: int, completion: int) -> f
     return max(seconds)
 
 
-def _prompt_tokens(cfg: GenerateConfig, counts: dict[Label, int], label: Label, rows_per_set: int, row_chars: int) -> tuple[float, float]:
+def _prompt_tokens(cfg: GenerateConfig, counts: dict[Label, int], label: Label, rows_per_set: int, row: RowSize) -> tuple[float, float]:
     """Tokens of a prompt for attributes and of one for rows, from prompts like those that will be sent."""
     prompter = prompts.Prompter(cfg, counts)
-    texts = ["x" * row_chars] * rows_per_set if cfg.strategy in WITH_DEMONSTRATIONS else []
+    texts = [row.text] * rows_per_set if cfg.strategy in WITH_DEMONSTRATIONS else []
     with_attributes = cfg.strategy in ("synalign", "attrprompt")
     attributes = prompts.random_attributes(cfg.attributes, cfg.attribute_values, "plan") if with_attributes else None
     step1, step2 = prompter.attributes(label, texts), prompter.rows(label, attributes, texts)
-    return _tokens(cfg, label, step1), _tokens(cfg, label, step2)
+    return typical_tokens(step1.said) + CHAT_OVERHEAD_TOKENS, typical_tokens(step2.said) + CHAT_OVERHEAD_TOKENS
 
 
-def _tokens(cfg: GenerateConfig, label: Label, prompt: Prompt) -> float:
-    """Typical tokens of a prompt, from the cautious figure of its request."""
-    return make_request("plan", label, prompt, cfg.llm, "").prompt_tokens * prompts.CHARS_A_TOKEN / CHARS_A_TOKEN
-
-
-def _longest_row(cfg: GenerateConfig) -> int:
-    return prompts.row_chars(cfg.rows_per_request, cfg.max_chars, cfg.llm.max_output_tokens)
+def _longest_row(cfg: GenerateConfig, row: RowSize) -> int:
+    return prompts.row_chars(cfg.rows_per_request, cfg.max_chars, cfg.llm.max_output_tokens, row.text)

@@ -9,7 +9,7 @@ from synalign_spark.errors import EndpointError
 from synalign_spark.generation.calls import TRANSIENT, Answer
 from synalign_spark.generation.reading import Parsed
 
-HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9
+HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9  # where half of the calls are of use, more than 18 of 20 are not once in 50,000 times
 BARREN_ROWS = 100  # of a label one after another: where a tenth is accepted that happens once in 38,000 times
 OWN_WORDS = re.compile(r"[\w-]*\d[\w-]*|\b[0-9a-f]{8,}\b")  # ids and numbers, which tell no faults apart
 

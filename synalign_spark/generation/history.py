@@ -6,18 +6,20 @@ from synalign_spark.generation.faults import DROPPABLE, named
 from synalign_spark.generation.reading import holds_json
 from synalign_spark.generation.replies import refused
 
+# Calls one after another. By chance they say so once in 10^8 times (20) or 10^3 times (8) where four calls in ten fail for other reasons.
 FORBIDDEN_IN_A_ROW = 20
 UNFORMED_IN_A_ROW = 8
 REFUSED_IN_A_ROW = 8
-MAX_RENEGOTIATIONS = 3
+UNSERVED_IN_A_ROW = 4  # each of them after all of its attempts, five unless configured: as many requests as of the forbidden
+MAX_RENEGOTIATIONS = 3  # there are six forms; who refuses the fourth as well refuses for another reason
 
 
 class History:
     """Judges answers in the order of their arrival.
 
     A 403 is of the prompt (a moderation's refusal) where a call that was sent after it is answered, and else may be of the key:
-    until one is, those that were forbidden are held back. A dialect is of no use any more where the server refuses it, or where
-    one answer after another holds no JSON."""
+    until one is, those that were forbidden are held back. A dialect is of no use any more where the server refuses it, where
+    one answer after another holds no JSON, or where one call after another ends in a fault of the server."""
 
     def __init__(self, continues: bool) -> None:
         """continues: whether prompts are texts to continue; a dialect is sought for these prompts alone."""
@@ -25,7 +27,7 @@ class History:
         self.answered = False  # whether any call was
         self._forbidden: list[tuple[int, Answer]] = []  # with the calls that were sent until it arrived
         self._in_a_row = 0
-        self._unformed = 0
+        self._unformed, self._unserved = 0, 0
         self._refused = 0
         self._tries = 0
         self.renegotiations = 0
@@ -57,16 +59,27 @@ class History:
         return released
 
     def dialect_failed(self, request: Request, answer: Answer, terms: Terms, now: Terms) -> bool:
-        """Whether the dialect of ``terms``, under which the call was sent, is of no use. Counts calls without JSON under the terms of now."""
+        """Whether the dialect of ``terms``, under which the call was sent, is of no use. Counts calls without JSON, and those that the
+        server failed at, under the terms of now."""
         prompt = request.prompt
         if not prompt.schema or bool(prompt.text) != self._continues or terms.of(prompt) in UNFORMED:
             return False
+        if answer.status == "server_error":
+            return terms != now or self._is_unserved()
         if answer.status == "answered" and terms == now:
             holds = holds_json(answer.answer, answer.finish_reason, answer.refusal)
-            self._unformed = 0 if holds else self._unformed + 1
+            self._unformed, self._unserved = 0 if holds else self._unformed + 1, 0
         elif answer.status == "bad_form" and terms == now:
             self._unformed += 1
         return answer.status == "bad_form" or (terms == now and self.formless)
+
+    def _is_unserved(self) -> bool:
+        """Counts a call that the server failed at. True at the last of several in a row: some fail at a form alone, such as one whose
+        grammar they cannot compile. Whether this one does is to be looked at anew."""
+        self._unserved = (self._unserved + 1) % UNSERVED_IN_A_ROW
+        if self._unserved == 0:
+            self.dialect_taken = False
+        return self._unserved == 0
 
     def parameters_failed(self, request: Request, answer: Answer) -> bool:
         """Whether a refused call may be so for its parameters: the server names one of them, or refuses call after call."""

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from synalign_spark.config.generation import PLACEHOLDER
+from synalign_spark.core.text import plain_name
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.prompts import MAX_ATTRIBUTE_CHARS, Prompt, shorten
 from synalign_spark.generation.reading import COMPLETE, FILTERED, BadRow, Parsed, as_cut, filtered, load, storable
@@ -84,8 +85,8 @@ def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple
         return Parsed("unparsable", f"expected an object of attributes, got {type(data).__name__}")
     if len(data) == 1 and isinstance(inner := next(iter(data.values())), dict):
         data = inner
-    given = {_plain_key(key): _value_of(value) for key, value in data.items()}
-    found = tuple((name, given[_plain_key(name)]) for name in names if given.get(_plain_key(name)))
+    given = {plain_name(str(key)): _value_of(value) for key, value in data.items()}
+    found = tuple((name, given[plain_name(name)]) for name in names if given.get(plain_name(name)))
     if not found:
         return Parsed("unparsable", f"none of the attributes {', '.join(names)} has a value")
     return Parsed("ok", attributes=found)
@@ -100,7 +101,7 @@ def _closed(answer: str, names: Sequence[str]) -> dict[str, Any] | None:
         data = json.loads(whole if whole.endswith("}") else whole + "}") if whole.endswith(('"', "]", "}")) else None
     except (ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) and set(map(_plain_key, names)) <= set(map(_plain_key, data)) else None
+    return data if isinstance(data, dict) and set(map(plain_name, names)) <= set(map(plain_name, data)) else None
 
 
 def parse_continuation(
@@ -168,10 +169,6 @@ def _value_of(value: Any) -> str:
         return ""
 
 
-def _plain_key(key: Any) -> str:
-    return " ".join(str(key).casefold().replace("_", " ").replace("-", " ").split())
-
-
 def parse_objects(
     answer: str | None,
     finish_reason: str | None,
@@ -202,8 +199,8 @@ def parse_objects(
     found: list[dict[str, str]] = []
     bad: list[BadRow] = []
     for place, item in enumerate(items[:n_rows]):
-        given = {_plain_key(key): _field_of(value) for key, value in item.items()} if isinstance(item, dict) else {}
-        row = {name: given.get(_plain_key(name), "") for name in names}
+        given = {plain_name(str(key)): _field_of(value) for key, value in item.items()} if isinstance(item, dict) else {}
+        row = {name: given.get(plain_name(name), "") for name in names}
         if missing := [name for name, value in row.items() if not value]:
             bad.append(BadRow(place, _shown(item), f"lacks {', '.join(missing)}"))
         else:
@@ -230,8 +227,8 @@ def _by_columns(inside: Mapping[str, Any], names: Sequence[str]) -> list[dict[st
     >>> _by_columns({"title": ["One", "Two"], "body": ["First.", "Second."]}, ["title", "body"])
     [{'title': 'One', 'body': 'First.'}, {'title': 'Two', 'body': 'Second.'}]
     """
-    given = {_plain_key(key): value for key, value in inside.items()}
-    columns = [given.get(_plain_key(name)) for name in names]
+    given = {plain_name(str(key)): value for key, value in inside.items()}
+    columns = [given.get(plain_name(name)) for name in names]
     lists = [column for column in columns if isinstance(column, list)]
     if len(names) < 2 or len(lists) < len(columns) or len(set(map(len, lists))) != 1:
         return []

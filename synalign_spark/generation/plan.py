@@ -3,14 +3,13 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.generation.calls import Request, make_request
 from synalign_spark.generation.prompts import Length, Prompt, Prompter, length_of, random_attributes
 from synalign_spark.generation.prompts.keywords import DocumentFrequencies, keywords
@@ -18,37 +17,11 @@ from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.reask import asked_again
 
 WITH_DEMONSTRATIONS = ("synalign", "fewshot")
-FIRST_WAVE_CALLS = 20  # each wave may be twice as large as the one before: it rests on twice as many results
-TRUSTED_YIELD = 0.5  # share of a label's rows accepted from which a fresh set is not first tried with one call
-MOST_DRAWS = 20  # of attributes, until they differ from those of earlier calls
+FIRST_WAVE_CALLS = 20  # shares of accepted rows are then known to some 0.1; each wave may be twice as large as the one before: it rests on twice as many results
+TRUSTED_YIELD = 0.5  # share of a label's rows accepted from which a fresh set is not first tried with one call: below it most of what a whole set costs would be lost
+MOST_DRAWS = 20  # of attributes, until they differ from earlier calls': with a tenth of all combinations left, seven of eight find one
 Label = str | None
 Item = TypeVar("Item")
-
-
-def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None, n_sets: Mapping[Label, int] | None) -> dict[Label, float]:
-    """Share of each label, summing to 1: as configured, else as in the corpus.
-
-    counts: corpus rows a label; n_sets: demonstration sets a label, for strategies that show demonstrations, else None.
-    Labels without a demonstration set are left out of the corpus's shares. Raises ConfigError for a configured label that
-    the corpus does not have or that nothing can be shown for, DataError when no label is left.
-
-    >>> label_shares({"good": 75, "bad": 25, "rare": 4}, None, {"good": 3, "bad": 1})
-    {'bad': 0.25, 'good': 0.75}
-    """
-    usable = {label: n for label, n in counts.items() if n > 0 and (n_sets is None or n_sets.get(label, 0) > 0)}
-    if not usable:
-        raise DataError(
-            "generate: the demonstrations table names no label of the corpus; run the select stage again (more select.demonstration_sets)"
-        )
-    if wanted is None:
-        total = sum(usable.values())
-        return {label: usable[label] / total for label in sorted(usable, key=str)}
-    unknown = sorted(set(wanted) - {str(label) for label in usable})
-    if unknown:
-        known = ", ".join(sorted(map(str, usable)))
-        raise ConfigError(f"generate.label_shares names {unknown}, which have no rows or no demonstrations; labels are: {known}")
-    total_share = sum(wanted.values())
-    return {label: wanted[label] / total_share for label in sorted(wanted)}
 
 
 @dataclass(frozen=True)
@@ -76,24 +49,36 @@ class AttributeSet:
     attributes: dict[str, str]
 
 
+class Planned(NamedTuple):
+    """A call for rows that is to come. source: what it is written from, None where nothing is shown; number: of the call among those
+    of the source, or of the label where there is none; n_rows: rows that it asks for."""
+
+    label: Label
+    source: DemonstrationSet | None
+    number: int
+    n_rows: int
+
+
 @dataclass(frozen=True)
 class Slot:
-    """One call for rows, and what it is written from. n_rows: rows asked for; attributes, shown: what stands in the prompt."""
+    """One call for rows, and what it is written from. n_rows: rows asked for; number: as in ``Planned``; attributes, shown: what stands in the prompt."""
 
     request: Request
     demonstration_set: DemonstrationSet | None
     attribute_set: AttributeSet | None
     n_rows: int
+    number: int
     attributes: dict[str, str] | None
     shown: tuple[str, ...]
 
 
 @dataclass
 class _Use:
-    """How far a demonstration set was used. calls: planned so far; rows: accepted from them."""
+    """How far a demonstration set was used. calls: planned so far; asked: rows that they ask for; rows: accepted from them."""
 
     source: DemonstrationSet
     calls: int = 0
+    asked: int = 0
     rows: int = 0
 
 
@@ -161,18 +146,19 @@ class Planner:
         return self._cfg.strategy == "synalign"
 
     def calls_left(self, label: Label) -> int | None:
-        """Calls for rows that the label's demonstration sets still allow; None for no limit."""
+        """Calls for rows that the label's demonstration sets still allow, of whatever size; None for no limit."""
         return sum(self._left(use) for use in self._uses.get(label, ())) if self.shows else None
 
     def _left(self, use: _Use) -> int:
-        return max(0, self._calls_of(use.source) - use.calls)
+        calls, prompts = math.ceil((self._cfg.most_rows_a_set - use.asked) / self._cfg.rows_per_request), self._prompts_of(use.source)
+        return max(0, calls if prompts is None else min(calls, prompts - use.calls))
 
-    def _calls_of(self, source: DemonstrationSet) -> int:
-        """Calls for rows that a demonstration set allows, by the attributes stated of it once they are known; before that by those that
+    def _prompts_of(self, source: DemonstrationSet) -> int | None:
+        """Different prompts that a demonstration set allows, by the attributes stated of it once they are known; before that by those that
         are usual for its label, for a label of which little is stated would fall behind otherwise."""
         known, (sets, stated) = self.attribute_sets.get(source), self._stated.get(source.label, (0, 0))
         usual = round(stated / sets) if sets else None
-        return self._cfg.calls_a_set(len(source.texts), len(known.attributes) if known else usual)
+        return self._cfg.prompts_a_set(len(source.texts), len(known.attributes) if known else usual)
 
     def stated(self, source: DemonstrationSet, attribute_set: AttributeSet) -> None:
         """The model stated these attributes of a demonstration set."""
@@ -181,29 +167,32 @@ class Planner:
         self._stated[source.label] = sets + 1, stated + len(attribute_set.attributes)
 
     def allows(self, source: DemonstrationSet, number: int) -> bool:
-        """Whether a call that was planned before the set's attributes were known still says something new. number: as in ``slot``."""
-        return number < self._calls_of(source)
+        """Whether a call that was planned before the set's attributes were known still says something new. number: as in ``Planned``."""
+        prompts = self._prompts_of(source)
+        return prompts is None or number < prompts
 
-    def next_sets(self, label: Label, n: int, accepted_share: float | None) -> list[tuple[DemonstrationSet | None, int]]:
-        """What the next n calls for rows are written from, fewer where the sets do not allow so many: (demonstration set, number of
-        the call among those of the set), or (None, number among the label's).
+    def next_sets(self, label: Label, sizes: Sequence[int], accepted_share: float | None) -> list[Planned]:
+        """What the next calls for rows are written from, fewer where the sets do not allow so many. sizes: rows that each is to ask
+        for, at most ``generate.rows_per_request``; a set that has fewer left is asked for those.
 
         First the sets that brought rows, then fresh ones, best first; those that brought none come when no other is left.
         accepted_share: of the label's rows so far, None before the first; while it is low a fresh set is tried with one call."""
         if not self.shows:
             start = self._sequence.get(label, 0)
-            self._sequence[label] = start + n
-            return [(None, start + i) for i in range(n)]
+            self._sequence[label] = start + len(sizes)
+            return [Planned(label, None, start + i, n_rows) for i, n_rows in enumerate(sizes)]
         uses = [use for use in self._uses[label] if self._left(use) > 0]
         proven, fresh = [use for use in uses if use.rows], [use for use in uses if not use.calls]
         barren = [use for use in uses if use.calls and not use.rows]
         trusted = accepted_share is not None and accepted_share >= TRUSTED_YIELD
-        found: list[tuple[DemonstrationSet | None, int]] = []
+        found: list[Planned] = []
         for group, at_once in ((proven, True), (fresh, trusted), (fresh, True), (barren, True)):
             for use in group:
-                for _ in range(min(self._left(use) if at_once else 1, n - len(found))):
-                    found.append((use.source, use.calls))
-                    use.calls += 1
+                most = len(sizes) if at_once else len(found) + 1
+                while len(found) < min(most, len(sizes)) and self._left(use) > 0:
+                    n_rows = min(sizes[len(found)], self._cfg.most_rows_a_set - use.asked)
+                    found.append(Planned(label, use.source, use.calls, n_rows))
+                    use.calls, use.asked = use.calls + 1, use.asked + n_rows
         return found
 
     def taken(self, source: DemonstrationSet | None, rows: int) -> None:
@@ -220,8 +209,9 @@ class Planner:
         prompt = self._prompter.attributes(shown.label, shown.texts, shown.length, shown.keywords)
         return make_request("attributes", shown.label, prompt, self._cfg.llm, f"{self._seed}:{shown.label}:{shown.round}:{shown.set_rank}")
 
-    def slot(self, label: Label, source: DemonstrationSet | None, number: int) -> Slot:
-        """Step 2: a call for rows. number: as ``next_sets`` gave it. With synalign the demonstration set must have its attribute set."""
+    def slot(self, planned: Planned) -> Slot:
+        """Step 2: a call for rows. With synalign the demonstration set must have its attribute set."""
+        label, source, number, n_rows = planned
         cfg, attribute_set, attributes = self._cfg, None, None
         shown: tuple[str, ...] = ()
         sample = f"{self._seed}:{label}:{number}"
@@ -240,10 +230,11 @@ class Planner:
                     shown = ordering(source.texts, number // math.factorial(len(stated)))
         elif cfg.strategy == "attrprompt":
             attributes = self._drawn_attributes(label, sample)
-        request = make_request("rows", label, self._rows_prompt(label, source, attributes, shown, cfg.rows_per_request), cfg.llm, sample)
+        prompt = self._rows_prompt(label, source, attributes, shown, n_rows, number)
+        request = make_request("rows", label, prompt, cfg.llm, sample)
         if cfg.strategy in ("attrprompt", "fewshot"):
             attribute_set = make_attribute_set(request.request_id, label, source, attributes or {})
-        return Slot(request, source, attribute_set, cfg.rows_per_request, attributes, shown)
+        return Slot(request, source, attribute_set, n_rows, number, attributes, shown)
 
     def _drawn_attributes(self, label: Label, sample: str) -> dict[str, str]:
         """Attributes that no earlier call of the label was given, as far as there are any."""
@@ -262,7 +253,7 @@ class Planner:
         """Step 2 once more: with the fault said, and half the rows where the answer was cut off (a single one: more tokens)."""
         cut = parsed.status == "truncated"
         n_rows = max(1, slot.n_rows // 2) if cut else slot.n_rows
-        prompt = self._rows_prompt(slot.request.label, slot.demonstration_set, slot.attributes, slot.shown, n_rows)
+        prompt = self._rows_prompt(slot.request.label, slot.demonstration_set, slot.attributes, slot.shown, n_rows, slot.number)
         return replace(slot, request=self._again(slot.request, prompt, parsed, longer=cut and slot.n_rows == 1), n_rows=n_rows)
 
     def _again(self, before: Request, prompt: Prompt, parsed: Parsed, longer: bool) -> Request:
@@ -270,7 +261,14 @@ class Planner:
         return make_request(before.step, before.label, asked_again(prompt, parsed), llm, f"{before.request_id}:again")
 
     def _rows_prompt(
-        self, label: Label, source: DemonstrationSet | None, attributes: dict[str, str] | None, shown: Sequence[str], n_rows: int
+        self,
+        label: Label,
+        source: DemonstrationSet | None,
+        attributes: dict[str, str] | None,
+        shown: Sequence[str],
+        n_rows: int,
+        number: int,
     ) -> Prompt:
         length, words = (source.length, source.keywords) if source else (None, ())
-        return self._prompter.rows(label, attributes, shown, length, n_rows, words)
+        told = None if source or attributes else number + 1
+        return self._prompter.rows(label, attributes, shown, length, n_rows, words, told)

@@ -11,7 +11,7 @@ SCHEMA = rows_schema(1, 1, 40)
 IN_CHAT = Prompt(({"role": "user", "content": 'Write one text: the word hello. JSON: {"rows": [1 string]}'},), SCHEMA, "rows")
 IN_JSON = Prompt((), SCHEMA, "rows", text='The word river as JSON: {"rows": ["river"]}\nThe word hello as JSON:')
 IN_A_LIST = Prompt((), {}, "", text="Words:\n- river\n- garden\n-", stop=("\n",))
-WORD_TOKENS = 64
+WORD_TOKENS = 64  # for a word, and a first sentence of reasoning before it
 
 
 def probe_request(llm: LlmConfig, dialect: str, number: int) -> Request:

@@ -13,6 +13,8 @@ from typing import Any
 
 from json_repair import repair_json
 
+from synalign_spark.generation.gates import meta
+
 COMPLETE = ("stop", "stop_sequence", "eos", "eos_token", "end_turn", "tool_calls", "function_call", None, "")
 CUT = ("length", "max_tokens")
 FILTERED = ("content_filter", "refusal", "safety")
@@ -34,7 +36,7 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Parsed:
-    """status: ok, refused, truncated or unparsable. Exactly one of ``rows`` and ``attributes`` is filled when ok.
+    """status: ok, refused, truncated or unparsable; reason: code of the refusals table where the status has more than one. Exactly one of ``rows`` and ``attributes`` is filled when ok.
 
     fields: of each of ``rows`` its parts by name, where rows have parts; bad: what stood among the rows and is no row."""
 
@@ -44,6 +46,7 @@ class Parsed:
     attributes: tuple[tuple[str, str], ...] = ()
     fields: tuple[dict[str, str], ...] = ()
     bad: tuple[BadRow, ...] = ()
+    reason: str | None = None
 
     @property
     def places(self) -> list[int]:
@@ -108,18 +111,25 @@ def load(answer: str | None, finish_reason: str | None, refusal: str | None) -> 
     if not answer or not answer.strip():
         return Parsed("unparsable", "the answer is empty")
     try:
-        return strict_json(answer)
+        data = strict_json(answer)
+        return (_declined(data) or data) if isinstance(data, str) else data
     except ValueError as err:
         rest = _after_reasoning(answer)
         if rest is None:
             return Parsed("truncated", "the model's reasoning never ends")
         if not any(bracket in rest for bracket in "{["):
-            return Parsed("unparsable", "no JSON in the answer")
+            return _declined(rest) or Parsed("unparsable", "no JSON in the answer")
         if not _closes(rest):
             return Parsed("truncated", f"the answer never closes (finish_reason {finish_reason})")
         if reason not in COMPLETE:
             return Parsed("unparsable", f"not JSON, and not finished (finish_reason {finish_reason}): {err}")
     return _repair(rest)
+
+
+def _declined(text: str) -> Parsed | None:
+    """Of an answer that is text where JSON was asked for: the refusal that it is. It would be one again, were it asked for again."""
+    said = meta.declines(text)
+    return Parsed("refused", said, reason=meta.GATE) if said else None
 
 
 def filtered(finish_reason: str | None) -> Parsed:

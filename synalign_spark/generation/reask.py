@@ -6,7 +6,7 @@ from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.reading import Parsed
 
 MENDABLE = ("unparsable", "truncated")  # a refused answer would be refused again
-MAX_FAULT_CHARS = 200
+MAX_FAULT_CHARS = 200  # two lines: what is wrong stands in the first words, the rest would quote the answer
 
 
 def asked_again(prompt: Prompt, parsed: Parsed) -> Prompt:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from synalign_spark.generation.calls import Answer, Request, estimated_tokens
+from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import shown
 from synalign_spark.generation.faults import NotACompletionError
+from synalign_spark.generation.prompts.tokens import cautious_tokens
 from synalign_spark.generation.target import Target
 
 TEXT_PARTS = ("text", "output_text")
@@ -32,7 +33,7 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
         finish_reason=_string(getattr(choice, "finish_reason", None)),
         refusal=_string(getattr(message, "refusal", None)),
         prompt_tokens=request.prompt_tokens if prompt_tokens is None else prompt_tokens,
-        completion_tokens=estimated_tokens((text or "") + thoughts) if completion_tokens is None else completion_tokens,
+        completion_tokens=cautious_tokens((text or "") + thoughts) if completion_tokens is None else completion_tokens,
         tokens_estimated=prompt_tokens is None or completion_tokens is None,
         latency_s=round(latency, 4),
         dialect=shown(target.terms.of(request.prompt)),

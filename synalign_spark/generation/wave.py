@@ -5,17 +5,15 @@ again at the place of the call that it answers. Results are handed on in the ord
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.parsing import parse_answer, parse_attributes
-from synalign_spark.generation.plan import AttributeSet, DemonstrationSet, Label, Planner, Slot, make_attribute_set
-from synalign_spark.generation.reading import Parsed
+from synalign_spark.generation.plan import AttributeSet, DemonstrationSet, Label, Planned, Planner, Slot, make_attribute_set
+from synalign_spark.generation.reading import Parsed, cut_off
 from synalign_spark.generation.reask import MENDABLE
 from synalign_spark.generation.waiting import Waiting
-
-Planned = tuple[Label, DemonstrationSet | None, int]  # a call for rows: its label, what it is written from, and its number there
 
 
 @dataclass
@@ -33,10 +31,12 @@ class Asked:
 
 @dataclass
 class Job:
-    """One place of the plan, with its calls so far: the first one and those that ask again. done: no further call will come."""
+    """One place of the plan, with its calls so far: the first one and those that ask again. n_rows: rows that it is to bring, 0 where
+    it asks for attributes; done: no further call will come."""
 
     place: int
     label: Label
+    n_rows: int = 0
     asked: list[Asked] = field(default_factory=list)
     done: bool = False
 
@@ -80,7 +80,7 @@ class Wave:
     def arrived(self, answer: Answer) -> None:
         """Takes an answer, from which further calls may follow."""
         job, asked = self._open.pop(answer.request_id)
-        parsed = self._parse(asked.purpose, answer)
+        parsed = self._parse(asked, answer)
         asked.answer, asked.parsed = answer, parsed
         mendable = parsed is not None and parsed.status in MENDABLE and job.label not in self._abandoned
         if parsed is not None and mendable and len(job.asked) <= self._cfg.max_reasks:
@@ -91,7 +91,7 @@ class Wave:
             self._attributes_known(asked, asked.purpose, parsed)
         else:
             brought = len(parsed.rows) if parsed is not None and parsed.status == "ok" else 0
-            self.waiting.lost(job.label, 1 - min(1.0, brought / self._cfg.rows_per_request))
+            self.waiting.lost(job.label, 1 - min(1.0, brought / job.n_rows))
 
     def ready(self) -> Iterator[Job]:
         """The finished jobs whose predecessors in the plan are finished too, each once."""
@@ -110,27 +110,27 @@ class Wave:
         starts: list[tuple[Job, DemonstrationSet | Planned]] = []
         places: dict[Label, list[int]] = {}
         for call in planned:
-            label, source, _ = call
+            label, source = call.label, call.source
             if source is None or not self._planner.states_attributes or source in self._planner.attribute_sets:
-                job = self._add(label)
+                job = self._add(label, call.n_rows)
                 starts.append((job, call))
             else:
                 if source not in self._writers:
                     starts.append((self._add(label), source))
-                job = self._add(label)
+                job = self._add(label, call.n_rows)
                 self._writers.setdefault(source, []).append((job, call))
             places.setdefault(label, []).append(job.place)
         return starts, places
 
-    def _add(self, label: Label) -> Job:
-        self._jobs.append(Job(len(self._jobs), label))
+    def _add(self, label: Label, n_rows: int = 0) -> Job:
+        self._jobs.append(Job(len(self._jobs), label, n_rows))
         return self._jobs[-1]
 
     def _start(self, job: Job, purpose: DemonstrationSet | Planned) -> None:
         if isinstance(purpose, DemonstrationSet):
             self._ask(job, Asked(self._planner.attributes_request(purpose), purpose))
         else:
-            slot = self._planner.slot(*purpose)
+            slot = self._planner.slot(purpose)
             self._ask(job, Asked(slot.request, slot))
 
     def _ask(self, job: Job, asked: Asked) -> None:
@@ -151,12 +151,23 @@ class Wave:
         slot = self._planner.slot_again(before.purpose, parsed)
         return Asked(slot.request, slot, reask_of)
 
-    def _parse(self, purpose: Slot | DemonstrationSet, answer: Answer) -> Parsed | None:
+    def _parse(self, asked: Asked, answer: Answer) -> Parsed | None:
         if answer.status != "answered":
             return None
+        purpose = asked.purpose
         if isinstance(purpose, DemonstrationSet):
-            return parse_attributes(answer.answer, answer.finish_reason, tuple(self._cfg.attributes), answer.refusal)
-        return parse_answer(purpose.request.prompt, answer, purpose.n_rows, self._fields, self._cfg.text_template)
+            parsed = parse_attributes(answer.answer, answer.finish_reason, tuple(self._cfg.attributes), answer.refusal)
+        else:
+            parsed = parse_answer(asked.request.prompt, answer, purpose.n_rows, self._fields, self._cfg.text_template)
+        if parsed.status == "truncated" and cut_off(answer.finish_reason):
+            return replace(parsed, detail=f"{parsed.detail}; {self._advice(asked)}")
+        return parsed
+
+    def _advice(self, asked: Asked) -> str:
+        """What helps against answers that are cut off at the limit."""
+        fewer = f", or lower generate.rows_per_request ({self._cfg.rows_per_request})" if isinstance(asked.purpose, Slot) else ""
+        limit = f"raise generate.llm.max_output_tokens ({self._cfg.llm.max_output_tokens:,}){fewer}"
+        return f"it had {asked.request.max_output_tokens:,} tokens: {limit}"
 
     def _attributes_known(self, asked: Asked, source: DemonstrationSet, parsed: Parsed | None) -> None:
         """Starts the calls for rows that have waited, or ends them where the model stated no attributes, or so few that the calls would
@@ -171,7 +182,7 @@ class Wave:
         asked.attribute_set = make_attribute_set(asked.request.request_id, source.label, source, dict(parsed.attributes))
         self._planner.stated(source, asked.attribute_set)
         for job, call in writers:
-            if self._planner.allows(source, call[2]):
+            if self._planner.allows(source, call.number):
                 self._start(job, call)
             else:
                 job.done = True

@@ -10,11 +10,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.core.copy_index import CopyIndex, gram_lists
+from synalign_spark.core.sampling.lengths import LONGEST_WORD
 from synalign_spark.spark.keys import unit
 
 MAX_GRAMS = 25_000_000  # of an index on the driver, 12 bytes each and three times that while it is built: a million rows of 25 words
 UNITS_A_WORD = 1.25  # more than there are: hyphens and apostrophes part words too
-LONGEST_WORD = 12  # characters a word on average; texts above it are taken to set no spaces, and every character is a unit
 GRAMS_DDL = "grams array<bigint>"
 SHARES_DDL = "row int, share double"
 
@@ -37,7 +37,8 @@ def copy_lookup(corpus: DataFrame, most_grams: int = MAX_GRAMS) -> "CopyIndex | 
 
 
 def grams_at_most(texts: DataFrame) -> float:
-    """An upper estimate of the grams of all texts, by the lengths alone: one number reaches the driver."""
+    """An upper estimate of the grams of all texts, by the lengths alone: one number reaches the driver. Of a text that sets no spaces
+    every character is a unit."""
     length, words = F.length("text"), F.size(F.split("text", " "))
     units = F.when(length > LONGEST_WORD * words, length).otherwise(words * UNITS_A_WORD)
     return float(texts.agg(F.sum(units).alias("n")).toArrow()["n"][0].as_py() or 0.0)

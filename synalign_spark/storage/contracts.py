@@ -75,3 +75,8 @@ def arrow_type(dtype: str) -> pa.DataType:
     if nested := re.fullmatch(r"map<(\w+),(.+)>", dtype):
         return pa.map_(arrow_type(nested.group(1)), arrow_type(nested.group(2)))
     raise ValueError(f"no Arrow type is known for {dtype!r}; known are {', '.join(_SCALARS)}, array<...> and map<...,...>")
+
+
+# Columns of many tables.
+DOC_ID = Column("doc_id", "string", "sha256 of the normalised text")
+LABEL = Column("label", "string", "class of the row; null where the corpus has no labels", nullable=True)

@@ -9,7 +9,8 @@ HEAD = """\
 # Tables
 
 What each stage writes to the lake, and what the next one may rely on. Generated from the
-contracts in `synalign_spark/storage/tables.py` by `make reference`; change it there.
+contracts in `synalign_spark/storage/tables.py` and `alignment_tables.py` by `make reference`;
+change it there.
 
 Every table also has the column **`run_id`**, by which it is partitioned. A write replaces the
 rows of its run as a whole; a column is never null unless that is said. Types are

@@ -11,6 +11,7 @@ from synalign_spark.cli import plan
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.main import app
 from synalign_spark.config.files import validate
+from synalign_spark.generation.estimate import RowSize
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ["--config", str(ROOT / "conf" / "quickstart.yaml")]
@@ -43,7 +44,7 @@ def test_an_address_is_printed_without_what_may_be_a_secret():
 
 
 def test_the_prompts_are_written_once_and_checked_before_a_plan(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, RowSize(120)))
     folder = tmp_path / "mine"
     assert f"generate.prompts: {folder}" in run("prompts", str(folder)).stdout
     assert run("prompts", str(folder)).exit_code == 2
@@ -76,7 +77,7 @@ SEVERAL_A_CALL = [
 
 
 def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, RowSize(120)))
     done = run("plan", *QUICKSTART, *SEVERAL_A_CALL, "--set", f"lake.path={tmp_path / 'lake'}", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
@@ -90,7 +91,7 @@ def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_a_plan_of_a_plain_configuration_warns_of_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, RowSize(120)))
     (tmp_path / "x.jsonl").write_text("{}\n")
     (tmp_path / "plain.yaml").write_text(
         f"source: {{path: {tmp_path / 'x.jsonl'}, label_column: label}}\nlake: {{path: {tmp_path / 'lake'}}}\n"
@@ -112,9 +113,17 @@ def test_a_plan_leaves_out_what_ingest_will_refuse_for_its_label(spark, tmp_path
     assert plan.count_rows(validate({"source": source | {"label_column": None}}))[0] == {"": 5}
 
 
+def test_a_plan_takes_bytes_and_characters_of_the_rows_apart(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr("synalign_spark.pipeline.session.spark_session", lambda cfg: nullcontext(spark))
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("\u597d\u7535\u5f71", "abc", "\u597d\u7535\u5f71ab")))
+    labels, row = plan.count_rows(validate({"source": {"path": str(path), "label_column": None}}))
+    assert (labels, row) == ({"": 3}, RowSize(3, (9 + 3 + 11) / (3 + 3 + 5)))
+
+
 def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):
     """Two more of 120 characters in each of 30 sets: `4. "..."` with a line end, 126 characters, 31.5 tokens."""
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, 120))
+    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, RowSize(120)))
     tokens = []
     for rows in (3, 5):
         settings = ["--set", f"lake.path={tmp_path / 'lake'}", "--set", f"select.rows_per_set={rows}", *SEVERAL_A_CALL]

@@ -11,7 +11,7 @@ from deltalake import write_deltalake
 from rich.console import Console
 
 from synalign_spark.cli import show_prompt
-from synalign_spark.cli.plan import typical_chars
+from synalign_spark.cli.plan import RowSize, typical_row
 from synalign_spark.cli.show import render, show
 from synalign_spark.config import Config
 from synalign_spark.errors import DataError, LakeError
@@ -202,5 +202,5 @@ def test_show_needs_no_spark(stored):
 def test_a_plan_takes_the_length_of_rows_from_the_corpus_of_its_run(stored):
     path, stored_as = stored
     settings = {"source": {"path": "x"}, "lake": {"path": path, "format": stored_as}}
-    assert typical_chars(Config.model_validate(settings | {"run": {"id": "007"}})) == 3
-    assert typical_chars(Config.model_validate(settings | {"run": {"id": "other"}})) is None
+    assert typical_row(Config.model_validate(settings | {"run": {"id": "007"}})) == RowSize(14, 1.0)
+    assert typical_row(Config.model_validate(settings | {"run": {"id": "other"}})) is None

@@ -217,7 +217,7 @@ def prompt_tokens(body: dict[str, Any]) -> int:
 
 
 def completion(body: dict[str, Any], kind: str, behaviour: Behaviour) -> web.Response:
-    """A completion: sound, or of a kind: 'truncated', 'filtered', 'refusal', 'prose', 'half' (never closes, finished), 'html',
+    """A completion: sound, or of a kind: 'truncated', 'filtered', 'refusal', 'declines' (refuses in words), 'prose', 'half' (never closes, finished), 'html',
     'thinking' (a draft in marks before it), 'endless' (reasoning that does not end), 'parts' (content as a list), 'images' (a list
     without text), 'reasoning_content' (the answer there), 'still reasoning' (thoughts there, and no answer), 'fenced', or the answer itself, from its brace on."""
     if kind == "html":
@@ -259,6 +259,7 @@ def shaped(text: str, kind: str) -> tuple[str, str]:
         return "<think>Let me see. I could say", "length"
     contents = {
         "prose": "I would rather not write JSON today.",
+        "declines": "I\u2019m sorry, but I can\u2019t help with that.",
         "half": text[:-4],
         "thinking": f'<think>I could say {{"rows": ["a draft of a row"]}}</think>{text}',
         "endless": f'<think>I could say {{"rows": ["a draft of a row"]}} {text}',

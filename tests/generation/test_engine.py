@@ -1,6 +1,7 @@
 """The engine against a loopback server that misbehaves. Callers run in this process here; test_pool has both backends."""
 
 import json
+import re
 import time
 import zlib
 
@@ -158,6 +159,25 @@ def test_unusable_endpoint_is_one_clear_error(behaviour, message, demonstrations
         assert server.base_url in str(err.value)
         assert "LOOPBACK_KEY" in str(err.value)
         assert not any(server.finished.values())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "fewer"), [("simprompt", r", or lower generate\.rows_per_request \(4\)"), ("synalign", r" \(\d+ calls\)")]
+)
+def test_answers_that_are_always_cut_off_name_the_limit(strategy, fewer, run):
+    """In the error, and in the tables of a run of which some answers fit."""
+    advice = r"it had \d+ tokens: raise generate\.llm\.max_output_tokens \(400\)"
+    with (
+        loopback(Behaviour(fault=lambda i, body, n: (200, {}, "truncated") if i else None)) as server,
+        pytest.raises(EndpointError, match=advice + fewer),
+    ):
+        run(server, strategy=strategy, target_rows=200)
+    some = Behaviour(fault=lambda i, body, n: (200, {}, "truncated") if i and int(i[:4], 16) % 2 else None)
+    with loopback(some) as server:
+        result = run(server, strategy=strategy, ledger="another")
+    cut = [row["error"] for row in result.calls.to_pylist() if row["status"] == "truncated"]
+    assert cut
+    assert all(re.search(advice, error) for error in cut)
 
 
 def test_endpoint_that_is_down(demonstrations, make_config, quiet, tmp_path):

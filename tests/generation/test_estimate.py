@@ -6,7 +6,7 @@ from loopback import loopback
 from synalign_spark.config import GenerateConfig
 from synalign_spark.config.files import validate
 from synalign_spark.generation.engine import generate
-from synalign_spark.generation.estimate import CALL_S, EMBEDDED_COMPLETION_RATE, EMBEDDED_PROMPT_RATE, estimate
+from synalign_spark.generation.estimate import CALL_S, EMBEDDED_COMPLETION_RATE, EMBEDDED_PROMPT_RATE, RowSize, estimate
 from synalign_spark.generation.plan import DemonstrationSet, Planner
 
 COUNTS = {"good": 75, "bad": 25}
@@ -40,11 +40,29 @@ def test_calls_and_costs_by_hand():
 def test_a_demonstration_more_costs_its_tokens_wherever_demonstrations_are_shown(strategy, row_chars):
     """One of 120 characters stands in a prompt as `4. "..."` with a line end: 126 characters, 31.5 tokens of 4 characters."""
     plain = config(strategy=strategy, max_reasks=0)
-    one, three, eight = (estimate(plain, COUNTS, SETS, rows, row_chars)["prompt_tokens"] for rows in (1, 3, 8))
+    one, three, eight = (estimate(plain, COUNTS, SETS, rows, RowSize(row_chars))["prompt_tokens"] for rows in (1, 3, 8))
     shown_in = {"synalign": [20, 51], "fewshot": [20, 51]}.get(strategy, [0, 0])  # calls for attributes, or for rows
     each = (row_chars + 6) / 4
     assert [more - few for few, more in zip(one, three, strict=True)] == pytest.approx([2 * each * calls for calls in shown_in], abs=1)
     assert [more - few for few, more in zip(three, eight, strict=True)] == pytest.approx([5 * each * calls for calls in shown_in], abs=1)
+
+
+@pytest.mark.parametrize("row", [RowSize(60, 3.0), RowSize(90, 2.0), RowSize(120, 1.5)])
+def test_tokens_follow_bytes_whatever_the_script(row):
+    """Rows of 180 bytes each: Chinese, Russian, and a mixture cost what English does, in the prompts and in the answers."""
+    plain = config(strategy="fewshot", max_reasks=0)
+    english, other = (estimate(plain, COUNTS, SETS, 3, one) for one in (RowSize(180), row))
+    assert other["completion_tokens"] == english["completion_tokens"] == [100 * (180 / 4 + 4), (188 + 63) * (180 / 4 + 4)]
+    # Five rows to write at most 92 to 276 characters long: the words on the length differ by a digit.
+    assert other["prompt_tokens"] == pytest.approx(english["prompt_tokens"], rel=0.01)
+
+
+def test_answers_are_planned_by_the_rows_that_lack():
+    """24 labels of one row each, in calls of five: 24 rows are written."""
+    labels = {f"label {i}": 1 for i in range(24)}
+    found = estimate(config(strategy="simprompt", target_rows=24, max_reasks=0), labels, 0, 3)
+    assert found["calls"][0] == 24
+    assert found["completion_tokens"][0] == 24 * (120 / 4 + 4)
 
 
 def test_sets_that_bring_too_few_rows_are_named():

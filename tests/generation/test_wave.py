@@ -32,6 +32,10 @@ def asked_of(body):
     return body["messages"][-1]["content"]
 
 
+def rows_asked(body):
+    return int(re.search(r"list of (\d+) texts", asked_of(body))[1])
+
+
 def assert_even(accepted, shares, one_call):
     """No label is further from its share of the rows than the rows of one call."""
     total, whole = sum(accepted.values()), sum(shares.values())
@@ -187,14 +191,17 @@ def test_a_label_of_which_no_row_is_accepted_is_left(make_config, quiet, tmp_pat
             generate(sets_of(["bad"], 1), {"bad": 1, "good": 1}, cfg, 0, str(tmp_path), quiet)
 
 
-@pytest.mark.parametrize("strategy", ["synalign", "fewshot", "attrprompt"])
-def test_no_prompt_is_sent_twice_by_default(strategy, make_config, quiet, tmp_path):
+@pytest.mark.parametrize("api", ["chat", "completion"])
+@pytest.mark.parametrize("strategy", ["synalign", "fewshot", "attrprompt", "simprompt"])
+def test_no_prompt_is_sent_twice_by_default(strategy, api, make_config, quiet, tmp_path):
+    """Not even a request body where no seed tells them apart."""
     with loopback() as server:
-        cfg = make_config(server.base_url, strategy=strategy, target_rows=120, rows_per_request=5, max_rows_per_set=None)
+        sets = {"target_rows": 120, "rows_per_request": 5, "max_rows_per_set": None}
+        cfg = make_config(server.base_url, {"send_seed": False, "api": api}, strategy=strategy, **sets)
         result = generate(sets_of(["bad", "good"], 6), {"bad": 1, "good": 1}, cfg, 0, str(tmp_path), quiet)
     assert result.summary["accepted"] == 120
     assert result.summary["prompts_distinct"] == result.summary["row_prompts"] == result.calls["step"].to_pylist().count("rows")
-    assert len({json.dumps(entry["body"]["messages"]) for entry in server.log if entry["request_id"]}) == result.calls.num_rows
+    assert len({json.dumps(body) for body in server.bodies}) == result.calls.num_rows
 
 
 @pytest.mark.parametrize("show", [False, True])
@@ -216,9 +223,9 @@ def test_fewer_attributes_than_asked_for_bring_fewer_calls(most, show, make_conf
 
 def test_prompts_that_were_sent_twice_are_seen_in_the_summary(make_config, quiet, tmp_path):
     with loopback(Behaviour(fault=lambda i, body, n: (200, {}, "prose") if i and AGAIN not in asked_of(body) else None)) as server:
-        cfg = make_config(server.base_url, strategy="simprompt", target_rows=12, rows_per_request=4)
+        cfg = make_config(server.base_url, strategy="fewshot", target_rows=12, rows_per_request=4)
         summary = generate(sets_of(["one"], 1), {"one": 1}, cfg, 0, str(tmp_path), quiet).summary
-    assert (summary["reasks"], summary["row_prompts"], summary["prompts_distinct"]) == (3, 3, 1)
+    assert (summary["reasks"], summary["row_prompts"], summary["prompts_distinct"]) == (3, 3, 2)  # two demonstrations have two orders
 
 
 def test_sets_that_are_used_up_end_the_run_with_the_fix(make_config, tmp_path, capsys):
@@ -254,8 +261,8 @@ def test_a_set_of_which_nothing_comes_is_not_asked_again(make_config, quiet, tmp
     assert max(calls.values()) == 4
 
 
-@pytest.mark.parametrize(("kind", "said", "n_rows"), [("prose", "no JSON in the answer", 4), ("truncated", "was cut off", 2)])
-def test_an_answer_of_no_use_is_asked_again_once_with_the_fault_said(kind, said, n_rows, demonstrations, make_config, quiet, tmp_path):
+@pytest.mark.parametrize(("kind", "said", "share"), [("prose", "no JSON in the answer", 1), ("truncated", "was cut off", 2)])
+def test_an_answer_of_no_use_is_asked_again_once_with_the_fault_said(kind, said, share, demonstrations, make_config, quiet, tmp_path):
     behaviour = Behaviour(fault=lambda i, body, n: (200, {}, kind) if i and AGAIN not in asked_of(body) else None)
     with loopback(behaviour) as server:
         cfg = make_config(server.base_url)
@@ -275,7 +282,7 @@ def test_an_answer_of_no_use_is_asked_again_once_with_the_fault_said(kind, said,
         assert said in asked_of(second)
         assert [message["role"] for message in second["messages"]] == [message["role"] for message in first["messages"]]
         if row["step"] == "rows":
-            assert f"list of {n_rows} texts" in asked_of(second)
+            assert rows_asked(second) == max(1, rows_asked(first) // share)
             assert second["max_tokens"] == first["max_tokens"]
         else:
             assert second["max_tokens"] == first["max_tokens"] * (2 if kind == "truncated" else 1)

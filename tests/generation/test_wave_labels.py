@@ -35,7 +35,7 @@ def test_a_label_of_which_little_is_stated_does_not_fall_behind(make_config, qui
 def test_an_abandoned_label_is_asked_nothing_again(make_config):
     cfg = make_config("http://127.0.0.1:9/v1", strategy="fewshot", rows_per_request=2)
     planner = Planner(cfg, 0, demonstration_sets_of(sets_of(["a", "b"], 2)), ["a", "b"])
-    planned = [(label, *planner.next_sets(label, 1, None)[0]) for label in ("a", "b")]
+    planned = [planner.next_sets(label, [2], None)[0] for label in ("a", "b")]
     wave = Wave(planned, planner, cfg, {})
     sent = {label: wave.waiting.take() for label in ("a", "b")}
     wave.abandon({"a"})

@@ -19,7 +19,7 @@ from synalign_spark.core.features import mixture_kernel
 
 Float64Array = npt.NDArray[np.float64]
 
-PERMUTATIONS_AT_ONCE = 50
+PERMUTATIONS_AT_ONCE = 50  # 4 MB of signs for 10,000 rows
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,10 @@
 import math
 from collections.abc import Sequence
 
-LOW, HIGH = 0.1, 0.9
+LOW, HIGH = 0.1, 0.9  # a fifth of the texts, the shortest and the longest, is left out of the length that is asked for
+# Characters a word, on average, above which a text sets no spaces between words: 10 of 65,000 rows of AG News, IMDb and
+# Amazon reviews are above it, single long words and addresses; ten sentences in Chinese, Japanese and Thai have 18 to 45.
+LONGEST_WORD = 12
 COLUMNS = ("words_p10", "words_p90", "chars_p10", "chars_p90")  # of the demonstrations table
 
 

@@ -19,7 +19,7 @@ from synalign_spark.core.sampling.quota import quotas as quotas
 Int64Array = npt.NDArray[np.int64]
 
 TICKS = 2**50  # of a label whose weights sum to 1: totals stay below 2^53, so doubles hold them exactly
-ROWS_A_BUCKET = 4096
+ROWS_A_BUCKET = 4096  # so that a billion rows have a million buckets
 
 
 def to_ticks(weights: npt.NDArray[np.floating]) -> Int64Array:

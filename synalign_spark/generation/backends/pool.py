@@ -149,10 +149,13 @@ class CallPool:
         return True
 
     def _still_taken(self, target: Target) -> bool:
-        """Whether the endpoint takes the dialect: a refusal that names a schema may speak of the prompt's. Looks once."""
+        """Whether the endpoint takes the dialect: a refusal that names a schema may speak of the prompt's. Looks once. An endpoint that
+        takes nothing at all says nothing of a dialect."""
         if not self._history.dialect_taken:
-            with contextlib.suppress(EndpointError):
+            try:
                 self._history.dialect_taken = endpoint.takes(self._cfg.llm, target)
+            except EndpointError:
+                return True
         return self._history.dialect_taken
 
     def drain(self, say: Callable[[str], None]) -> None:

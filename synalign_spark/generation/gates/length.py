@@ -8,7 +8,7 @@ import numpy as np
 from synalign_spark.generation.gates.check import Check, Label
 
 GATE = "length"
-QUANTILES = (0.01, 0.99)
+QUANTILES = (0.01, 0.99)  # beyond them are the odd ones of the real rows, such as titles and pasted pages
 FACTOR = 2.0  # beyond the quantiles, so that only what is far outside is refused
 FEWEST_ROWS = 100  # of a label; with fewer it follows all rows, and with fewer of these the gate is off: the quantile would be the extreme
 

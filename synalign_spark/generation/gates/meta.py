@@ -110,6 +110,15 @@ STARTS = {
 }
 
 
+def declines(answer: str) -> str | None:
+    """What an answer in plain text says in place of rows, where it refuses; None where it does not.
+
+    >>> declines("Sorry, but I cannot help with that."), declines("I would rather not write JSON today.")
+    ('the model refuses: "Sorry, but I cannot help"', None)
+    """
+    return next((found for find in (_REFUSES, _SPEAKS_OF_ITSELF) if (found := find(answer, None))), None)
+
+
 def _at_start(words: str, pattern: str) -> Find:
     found = re.compile(rf"(?:{pattern})", re.IGNORECASE)
 
@@ -119,6 +128,9 @@ def _at_start(words: str, pattern: str) -> Find:
         return f'{words}: "{match.group()[:60]}"' if match else None
 
     return find
+
+
+_REFUSES, _SPEAKS_OF_ITSELF = (_at_start(*STARTS[name]) for name in ("refusal", "machine"))
 
 
 def _blank(text: str, _label: Label) -> str | None:

@@ -1,11 +1,17 @@
-"""Personal data: addresses and numbers that lead to somebody. Each pattern is held to the checks that its kind of number has."""
+"""Personal data: addresses and numbers that lead to somebody. Each pattern is held to the checks that its kind of number has.
 
+Looked for in the compatibility form of a text (NFKC), in which full-width letters, digits and signs are plain ones.
+"""
+
+import functools
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from synalign_spark.generation.gates.check import Check, Find, Label
+from synalign_spark.generation.gates.telephone import NationalNumbers, numbers_of
 
 GATE = "pii"
 
@@ -19,8 +25,10 @@ class Kind:
     pattern: re.Pattern[str]
     valid: Callable[[str], bool] = lambda found: True
 
-    def matches(self, text: str) -> Iterator[re.Match[str]]:
-        return (match for match in self.pattern.finditer(text) if self.valid(match.group()))
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where it stands in a text: what the pattern matches, or its group ``number`` where it has one."""
+        part = "number" if "number" in self.pattern.groupindex else 0
+        return (match.span(part) for match in self.pattern.finditer(text) if self.valid(match[part]))
 
 
 def luhn(found: str) -> bool:
@@ -76,33 +84,57 @@ KINDS = (
         ),
         telephone,
     ),
+    Kind(  # in whatever form, where it is said to be one
+        "announced_phone",
+        "<PHONE>",
+        re.compile(
+            r"(?:(?<![A-Za-z])(?:tel(?:ephone)?|(?:tele|mobile |cell ?)?phone|mobile|fax|whatsapp)(?: ?(?:number|no|nr))?\.?|\u7535\u8bdd|\u624b\u673a|\u96fb\u8a71|\uc804\ud654)"
+            r" ?:? ?(?P<number>\(?\d(?:[ .()-]{0,2}\d){6,14})(?![\w-]|[.,]\d)",
+            re.IGNORECASE,
+        ),
+        telephone,
+    ),
 )  # fmt: skip
 
 
-def checks() -> list[Check]:
-    """The checks of the gate, one a kind.
+def checks(language: str = "") -> list[Check]:
+    """The checks of the gate, one a kind. language: of the rows, which tells in whose form telephone numbers may be.
 
     >>> [check.name for check in checks() if check.find("Call +49 30 901820 or 212-555-0187 by 10-12-2020.", None)]
     ['phone']
+    >>> [check.name for check in checks("German") if check.find("Ruf 0171 2345678 an.", None)]
+    ['national_phone']
     """
-    return [Check(GATE, kind.name, _finder(kind)) for kind in KINDS]
+    return [Check(GATE, kind.name, _finder(kind)) for kind in _kinds(language)]
 
 
-def _finder(kind: Kind) -> Find:
+@functools.lru_cache(maxsize=16)
+def _kinds(language: str) -> tuple[Kind | NationalNumbers, ...]:
+    return (*KINDS, numbers_of(language)) if language else KINDS
+
+
+def _finder(kind: Kind | NationalNumbers) -> Find:
     """Says that a kind was found, and not what: the detail is stored and shown."""
+    words = f"personal data ({kind.mask.strip('<>').lower()})"
 
     def find(text: str, _label: Label) -> str | None:
-        return f"personal data ({kind.name})" if next(kind.matches(text), None) else None
+        return words if next(kind.spans(_compatible(text)), None) else None
 
     return find
 
 
-def masked(text: str) -> str:
-    """The text with personal data replaced.
+def masked(text: str, language: str = "") -> str:
+    """The text with personal data replaced, in its compatibility form where there is some. language: as of ``checks``.
 
-    >>> masked("Write to jane@example.org from 93.184.216.34.")
-    'Write to <EMAIL> from <IP>.'
+    >>> masked("Write to jane@example.org from 93.184.216.34."), masked("Write to jane\uff20example.org.")
+    ('Write to <EMAIL> from <IP>.', 'Write to <EMAIL>.')
     """
-    for kind in KINDS:
-        text = kind.pattern.sub(lambda match, kind=kind: kind.mask if kind.valid(match.group()) else match.group(), text)  # type: ignore[misc]
-    return text
+    plain = found = _compatible(text)
+    for kind in _kinds(language):
+        for start, end in reversed(list(kind.spans(plain))):
+            plain = plain[:start] + kind.mask + plain[end:]
+    return text if plain == found else plain
+
+
+def _compatible(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)

@@ -3,7 +3,6 @@
 from synalign_spark.generation.prompts.attributes import random_attributes as random_attributes
 from synalign_spark.generation.prompts.lengths import Length as Length
 from synalign_spark.generation.prompts.lengths import length_of as length_of
-from synalign_spark.generation.prompts.prompt import CHARS_A_TOKEN as CHARS_A_TOKEN
 from synalign_spark.generation.prompts.prompt import MAX_ATTRIBUTE_CHARS as MAX_ATTRIBUTE_CHARS
 from synalign_spark.generation.prompts.prompt import Prompt as Prompt
 from synalign_spark.generation.prompts.prompt import row_chars as row_chars

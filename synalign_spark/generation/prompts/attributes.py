@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
-SHOWN_VALUES = 3
+SHOWN_VALUES = 3  # in a hint: enough to show the kind, too few to be taken for a list to choose from
 
 # Said to the model beside the attribute's name.
 HINTS: dict[str, str] = {

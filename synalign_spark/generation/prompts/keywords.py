@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+# A line of words; those of one text are its own matter; what is less than twice as common is chance in sets of three to eight texts; words
+# of one and two letters are those of grammar.
 MOST, FEWEST_TEXTS, LEAST_TIMES, SHORTEST = 5, 2, 2, 3
 WORD = re.compile(r"[^\W\d_]+")
 

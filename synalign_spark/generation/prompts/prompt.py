@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MAX_DEMONSTRATION_CHARS = 1_000
-MAX_ATTRIBUTE_CHARS = 160
-CHARS_A_TOKEN = 3.0  # cautious: English is nearer to 4
+from synalign_spark.generation.prompts.tokens import CAUTIOUS_BYTES_A_TOKEN, n_bytes
+
+MAX_DEMONSTRATION_CHARS = 1_000  # some 250 tokens: eight of them fit a context of 4,096 beside the answer
+MAX_ATTRIBUTE_CHARS = 160  # a sentence; seven of them fit the default max_output_tokens
+TEXT_SHARE = 0.9  # of an answer's tokens; braces, quotes and commas take the rest
+SHORTEST_ROW_CHARS = 20  # that a row is allowed, whatever fits: below it no sentence does
 
 # `<|im_end|>`, `</s>`, `[INST]`: what chat templates put between turns (DeepSeek's with a full-width bar).
 TEMPLATE_MARK = re.compile(r"<(?=[|｜/!a-zA-Z])|\[(?=/?[A-Z])")
@@ -32,6 +35,11 @@ class Prompt:
     schema_name: str
     text: str = ""
     stop: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """All that it says, without marks of turns."""
+        return self.text + "".join(message["content"] for message in self.messages)
 
     @property
     def digest(self) -> str:
@@ -112,5 +120,6 @@ def row_chars(n_rows: int, max_chars: int, max_output_tokens: int, like: str = "
     >>> row_chars(5, 2_000, 512), row_chars(5, 2_000, 512, "\u597d\u7535\u5f71"), row_chars(5, 15, 512)
     (276, 92, 15)
     """
-    bytes_a_char = len(like.encode("utf-8", "replace")) / len(like) if like else 1.0
-    return min(max_chars, max(20, int(max_output_tokens * 0.9 * CHARS_A_TOKEN / bytes_a_char) // n_rows))
+    bytes_a_char = n_bytes(like) / len(like) if like else 1.0
+    fitting = max_output_tokens * TEXT_SHARE * CAUTIOUS_BYTES_A_TOKEN / bytes_a_char
+    return min(max_chars, max(SHORTEST_ROW_CHARS, int(fitting) // n_rows))

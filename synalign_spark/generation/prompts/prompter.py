@@ -12,7 +12,7 @@ from synalign_spark.generation.prompts.prompt import Prompt, as_data, as_line, a
 from synalign_spark.generation.prompts.templates import check_templates, render
 from synalign_spark.generation.prompts.variables import Words
 
-MOST_LABELS = 100  # named in a prompt
+MOST_LABELS = 100  # named in a prompt: some 400 tokens of names
 LINE, PARAGRAPH = "\n", "\n\n"  # where a continuation stops: after one row, or after several
 
 
@@ -64,18 +64,19 @@ class Prompter:
         length: Length | None = None,
         n_rows: int | None = None,
         keywords: Sequence[str] = (),
+        number: int | None = None,
     ) -> Prompt:
         """Step 2: new rows from attributes (synalign, attrprompt), from demonstrations (fewshot) or from the label alone (simprompt).
 
         attributes: name to value; texts: the demonstrations of the set, shown where ``generate.show_demonstrations`` or the strategy
         says so; length: of their cluster; n_rows: None asks for ``generate.rows_per_request``; keywords: words that stand out in the
-        demonstrations."""
+        demonstrations; number: of the request among those of the label, where nothing else tells their prompts apart."""
         cfg = self._cfg
         n_rows = n_rows or cfg.rows_per_request
         longest = row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens, "".join(texts))
         values = self._values(label, texts, length, keywords, n_rows, longest)
         given = attributes or {}
-        values |= {"attributes": self._attributes(given, given)}
+        values |= {"attributes": self._attributes(given, given), "number": number}
         if not cfg.shows_in_rows:
             values["demonstrations"] = []
         if self._completion:
@@ -100,6 +101,7 @@ class Prompter:
             "labels": shown,
             "other_labels": [one for one in shown if one["name"] != label],
             "n_rows": n_rows,
+            "number": None,
             "length": {"low": fitting.low, "high": fitting.high, "unit": Words(fitting.unit)} if fitting else None,
             "max_words": max(1, longest // CHARS_A_WORD),
             "demonstrations": [shorten(text) for text in texts],

@@ -18,6 +18,7 @@ VARIABLES: dict[str, str] = {
     "labels": "all labels, each with `name` and `description` (or none); at most 100",
     "other_labels": "those of `labels` that are not to be written",
     "n_rows": "how many rows to write in this answer",
+    "number": "the number of the request among those of the label, where nothing else tells them apart (simprompt), else none",
     "length": (
         "how long the real rows of the cluster are, from the 10th to the 90th percentile: `low`, `high` and `unit` ('words', or "
         "'characters' where a script has no spaces); none where no demonstrations stand behind the rows"
@@ -48,6 +49,7 @@ def example(step: str) -> dict[str, Any]:
         "labels": [label, other],
         "other_labels": [other],
         "n_rows": 5,
+        "number": 3,
         "length": {"low": 8, "high": 30, "unit": Words("words")},
         "max_words": 40,
         "attributes": [tone, {"name": Words("weather"), "hint": None, "value": "rain"}],

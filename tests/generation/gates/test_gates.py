@@ -143,6 +143,42 @@ def test_pii_leaves(text):
     assert pii.masked(text) == text
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "left"),
+    [
+        (
+            "English",
+            "Write to jane\uff20example.org, or to jane\uff20\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45.org",
+            "Write to <EMAIL>, or to <EMAIL>",
+        ),
+        ("English", "It rang at \uff12\uff11\uff12-\uff15\uff15\uff15-\uff10\uff11\uff18\uff17.", "It rang at <PHONE>."),
+        ("English", "It rang at 2125550187.", "It rang at <PHONE>."),
+        ("English", "It rang at 020 7946 0958.", "It rang at <PHONE>."),
+        ("English", "tel. 901820 77, phone number: 5551234", "tel. <PHONE>, phone number: <PHONE>"),
+        ("de", "Ruf 0171/2345678 oder 030 901820 77 an.", "Ruf <PHONE> oder <PHONE> an."),
+        ("French", "Appelez le 01 42 68 53 00.", "Appelez le <PHONE>."),
+        ("Chinese", "\u8bf7\u6253\u624b\u673a\uff1a13812345678\u3002", "\u8bf7\u6253\u624b\u673a:<PHONE>\u3002"),
+        ("Klingon", "tel 901820 77, and 2125550187", "tel <PHONE>, and 2125550187"),
+    ],
+)
+def test_personal_data_of_other_forms_and_countries(language, text, left):
+    assert found(pii.checks(language), text)
+    assert pii.masked(text, language) == left
+
+
+@pytest.mark.parametrize("language", ["English", "German", "French", "Chinese", "Japanese", "Russian"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *NO_PII, "won 6-4 6-3 7-6 6-4 6-2", "02.11.2004", "1998 1999 2000 2001", "from 310 1999 to 2004", "2,125,550,187 dollars", "$2125550187",
+        "phone 7 and mobile 5", "fax of 10-12-2020: none", "pi is 3.14159265358979", "1274286271 seconds", "\uff11\uff10\uff0d\uff11\uff12\uff0d\uff12\uff10\uff12\uff10",
+    ],
+)  # fmt: skip
+def test_prices_years_and_scores_are_no_telephone_numbers(language, text):
+    assert pii.masked(text, language) == text
+    assert not found(pii.checks(language), text)
+
+
 def test_what_was_found_names_no_personal_data():
     assert [check.find("Write to jane@example.org", None) for check in pii.checks() if check.name == "email"] == ["personal data (email)"]
 

@@ -21,6 +21,6 @@ def probe_request(llm: LlmConfig, dialect: str, number: int) -> Request:
 
 
 def word_request(request: Request) -> Request:
-    """A call like ``request``, for a word."""
-    prompt = IN_A_LIST if request.prompt.text else IN_CHAT
+    """A call like ``request``, for a word in no form: a server that fails at the form alone is up."""
+    prompt = IN_A_LIST if request.prompt.text else dataclasses.replace(IN_CHAT, schema={})
     return dataclasses.replace(request, prompt=prompt, max_output_tokens=min(WORD_TOKENS, request.max_output_tokens))

@@ -28,7 +28,7 @@ def test_a_form_that_the_server_begins_to_fail_at_is_left_for_the_next(run, at_o
         again = run(server, {"max_attempts": 2}, target_rows=80)
     assert result.summary["accepted"] == again.summary["accepted"] == 80
     assert result.summary["renegotiations"] == 1
-    assert result.summary["calls"]["server_error"] == UNSERVED_IN_A_ROW - 1  # the last of them was sent again
+    assert result.summary["calls"]["server_error"] >= UNSERVED_IN_A_ROW - 1  # the last of them was sent again
     assert set(result.calls["dialect"].to_pylist()) == {"json_schema", "json_object"}
     assert server.seen[""] == probes  # the form is remembered
 

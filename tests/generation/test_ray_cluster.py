@@ -100,9 +100,9 @@ def _of_ours(name: str) -> dict[int, int]:
     return found
 
 
-def _callers() -> dict[int, int]:
+def _senders() -> dict[int, int]:
     raylets = _of_ours("raylet")
-    return {pid: parent for pid, parent in _of_ours("ray::Caller").items() if parent in raylets}
+    return {pid: parent for pid, parent in _of_ours("ray::RaySender").items() if parent in raylets}
 
 
 def _wait_for(seen, what: str) -> None:
@@ -121,14 +121,14 @@ def test_actors_on_two_nodes_one_of_them_lost(cluster, demonstrations, make_conf
         words = [cfg.model_dump_json(), str(tmp_path / "demos.arrow"), str(tmp_path / "ledger"), str(tmp_path / "rows.parquet")]
         driver = subprocess.Popen([sys.executable, "-c", GENERATE, *words], cwd=tmp_path, env=env)
         _wait_for(lambda: len([1 for i in server.finished if i]) >= 6, "the first answers")
-        _wait_for(lambda: len(set(_callers().values())) == 2, "a caller on each node")
-        os.kill(next(iter(_callers())), signal.SIGKILL)
+        _wait_for(lambda: len(set(_senders().values())) == 2, "a sender on each node")
+        os.kill(next(iter(_senders())), signal.SIGKILL)
         assert driver.wait(300) == 0
         assert max(n for i, n in server.finished.items() if i) <= 2
         in_process = make_config(server.base_url, target_rows=160)
         expected = generate(demonstrations, COUNTS, in_process, 0, str(tmp_path / "here"), quiet)
     assert pa.parquet.read_table(tmp_path / "rows.parquet").to_pylist() == expected.synthetic.to_pylist()
-    _wait_for(lambda: not _callers(), "the end of the actors")
+    _wait_for(lambda: not _senders(), "the end of the actors")
     shown = subprocess.run(
         [sys.executable, "-c", WHERE, cluster], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=True
     )

@@ -3,17 +3,19 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.acceptance import Verdict
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.plan import AttributeSet, Slot
 from synalign_spark.generation.reading import Parsed, storable
+from synalign_spark.generation.row_store import RowStore
 from synalign_spark.storage import tables
 
 # What helps where less than the target came, by what stopped it.
@@ -39,20 +41,23 @@ class GenerateResult:
     summary: dict[str, Any]
 
 
-@dataclass
 class Rows:
-    """Collects the rows of the five tables."""
+    """Collects the rows of the five tables, and counts what a summary says of them: memory does not grow with the rows."""
 
-    cfg: GenerateConfig
-    attributes: list[dict[str, Any]] = field(default_factory=list)
-    synthetic: list[dict[str, Any]] = field(default_factory=list)
-    refusals: list[dict[str, Any]] = field(default_factory=list)
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by their hash
-    accepted: Counter[str | None] = field(default_factory=Counter)  # rows by label
-    refused: Counter[str] = field(default_factory=Counter)  # rows by reason
-    statuses: Counter[str] = field(default_factory=Counter)  # calls by status
-    _refused_of: Counter[tuple[str | None, str]] = field(default_factory=Counter)  # rows by label and reason
+    def __init__(self, cfg: GenerateConfig) -> None:
+        self._cfg = cfg
+        self._stores = {
+            table: RowStore(table) for table in (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS, tables.PROMPTS)
+        }
+        self.accepted = Counter[str | None]()  # rows by label
+        self.refused = Counter[str]()  # rows by reason
+        self.statuses = Counter[str]()  # calls by status
+        self._refused_of = Counter[tuple[str | None, str]]()  # rows by label and reason
+        self._prompts: dict[bytes, bool] = {}  # by digest: whether a call for rows began with it
+        self._recent: dict[str, dict[str, Any]] = {}  # accepted rows that may be taken back, by doc_id
+        self._taken_back: set[str] = set()
+        self._first = self._again = self._again_usable = self._prompt_tokens = self._completion_tokens = 0
+        self._cost_usd: float | None = None
 
     def refused_of(self, label: str | None) -> Counter[str]:
         """Refused rows of a label by reason."""
@@ -60,33 +65,31 @@ class Rows:
 
     def figures(self) -> dict[str, Any]:
         """What a summary says of calls and refused rows."""
-        first = [call["prompt_hash"] for call in self.calls if call["step"] == "rows" and call["reask_of"] is None]
-        again = [call for call in self.calls if call["reask_of"] is not None]
-        costs = [call["cost_usd"] for call in self.calls if call["cost_usd"] is not None]
         return {
             "refused": dict(sorted(self.refused.items())),
             "calls": dict(sorted(self.statuses.items())),
-            "reasks": len(again),
-            "reasks_usable": sum(call["status"] == "ok" for call in again),
-            "row_prompts": len(first),
-            "prompts_distinct": len(set(first)),
-            "attribute_sets": len(self.attributes),
-            "prompt_tokens": sum(call["prompt_tokens"] or 0 for call in self.calls),
-            "completion_tokens": sum(call["completion_tokens"] or 0 for call in self.calls),
-            "cost_usd": round(sum(costs), 6) if costs else None,
+            "reasks": self._again,
+            "reasks_usable": self._again_usable,
+            "row_prompts": self._first,
+            "prompts_distinct": sum(self._prompts.values()),
+            "attribute_sets": len(self._stores[tables.ATTRIBUTES]),
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": self._completion_tokens,
+            "cost_usd": None if self._cost_usd is None else round(self._cost_usd, 6),
         }
 
     def add_call(self, request: Request, answer: Answer, parsed: Parsed | None, reask_of: str | None = None) -> None:
         """parsed: None for a call without an answer; reask_of: id of the call whose answer was of no use."""
         status = parsed.status if parsed else answer.status
         self.statuses[status] += 1
-        digest = self._keep_prompt(request)
+        cost_usd = answer.cost_usd(self._cfg.llm)
+        self._count(request, answer, status, reask_of, cost_usd)
         row = {
             "request_id": request.request_id,
             "step": request.step,
             "reask_of": reask_of,
             "label": request.label,
-            "prompt_hash": digest,
+            "prompt_hash": request.prompt.digest,
             "model": request.model,
             "dialect": answer.dialect,
             "status": status,
@@ -94,17 +97,30 @@ class Rows:
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
             "tokens_estimated": answer.tokens_estimated,
-            "cost_usd": answer.cost_usd(self.cfg.llm),
+            "cost_usd": cost_usd,
             "latency_s": answer.latency_s,
             "finish_reason": _storable(answer.finish_reason),
             "answer": _storable(answer.answer),
             "error": _storable(answer.error or (parsed.detail if parsed else None)),
             "finished_at": datetime.fromisoformat(answer.finished_at) if answer.finished_at else None,
         }
-        self.calls.append(row)
+        self._stores[tables.CALLS].add(row)
 
-    def _keep_prompt(self, request: Request) -> str:
-        """Remembers the words of a call, once however often they are sent; returns their hash."""
+    def _count(self, request: Request, answer: Answer, status: str, reask_of: str | None, cost_usd: float | None) -> None:
+        """For the summary; and keeps the words of the call, once however often they are sent."""
+        first, digest = request.step == "rows" and reask_of is None, bytes.fromhex(request.prompt.digest)
+        if digest not in self._prompts:
+            self._keep_prompt(request)
+        self._prompts[digest] = self._prompts.get(digest, False) or first
+        self._first += first
+        self._again += reask_of is not None
+        self._again_usable += reask_of is not None and status == "ok"
+        self._prompt_tokens += answer.prompt_tokens or 0
+        self._completion_tokens += answer.completion_tokens or 0
+        if cost_usd is not None:
+            self._cost_usd = (self._cost_usd or 0.0) + cost_usd
+
+    def _keep_prompt(self, request: Request) -> None:
         prompt = request.prompt
         row = {
             "prompt_hash": prompt.digest,
@@ -114,8 +130,7 @@ class Rows:
             "stop": [storable(mark) for mark in prompt.stop],
             "schema": storable(json.dumps(prompt.schema, ensure_ascii=False)),
         }
-        self.prompts.setdefault(prompt.digest, row)
-        return prompt.digest
+        self._stores[tables.PROMPTS].add(row)
 
     def add_attribute_set(self, attribute_set: AttributeSet) -> None:
         demonstration_set = attribute_set.demonstration_set
@@ -129,7 +144,7 @@ class Rows:
             "demo_ids": list(demonstration_set.demo_ids) if demonstration_set else [],
             "attributes": [(name, storable(value)) for name, value in sorted(attribute_set.attributes.items())],
         }
-        self.attributes.append(row)
+        self._stores[tables.ATTRIBUTES].add(row)
 
     def add_accepted(self, slot: Slot, index: int, verdict: Verdict, fields: dict[str, str] | None = None) -> None:
         """fields: the parts of the row by name, where it has parts."""
@@ -138,7 +153,7 @@ class Rows:
             "doc_id": verdict.doc_id,
             "text": verdict.text,
             "label": slot.request.label,
-            "strategy": self.cfg.strategy,
+            "strategy": self._cfg.strategy,
             "model": slot.request.model,
             "request_id": slot.request.request_id,
             "row_index": index,
@@ -149,7 +164,8 @@ class Rows:
             "prior_weight": None,
             "fields": None if fields is None else [(name, storable(value)) for name, value in fields.items()],
         }
-        self.synthetic.append(row)
+        self._stores[tables.SYNTHETIC].add(row)
+        self._recent[verdict.doc_id] = row
 
     def add_refusal(self, request: Request, index: int, text: str | None, reason: str, detail: str | None) -> None:
         """index: place of the row in its answer; -1 for a whole answer."""
@@ -162,34 +178,33 @@ class Rows:
             "reason": reason,
             "detail": detail,
         }
-        self.refusals.append(row | {"text": _storable(text), "detail": _storable(detail)})
+        self._stores[tables.REFUSALS].add(row | {"text": _storable(text), "detail": _storable(detail)})
 
     def take_back(self, verdicts: Iterable[Verdict]) -> None:
-        """Refuses accepted rows after all, each for the reason of the verdict on it."""
-        by_id = {verdict.doc_id: verdict for verdict in verdicts}
-        taken = [row for row in self.synthetic if row["doc_id"] in by_id]
-        self.synthetic = [row for row in self.synthetic if row["doc_id"] not in by_id]
-        for row in taken:
-            verdict, kept = by_id[row["doc_id"]], {key: row[key] for key in ("request_id", "row_index", "label")}
+        """Refuses rows after all that were accepted since the last time, each for the reason of the verdict on it; the others stay."""
+        for verdict in verdicts:
+            row = self._recent[verdict.doc_id]
+            kept = {key: row[key] for key in ("request_id", "row_index", "label")}
+            self._taken_back.add(verdict.doc_id)
             self.accepted[row["label"]] -= 1
             self._refused(row["label"], str(verdict.reason))
-            self.refusals.append(kept | {"text": _storable(verdict.text), "reason": verdict.reason, "detail": _storable(verdict.detail)})
+            said = {"text": _storable(verdict.text), "reason": verdict.reason, "detail": _storable(verdict.detail)}
+            self._stores[tables.REFUSALS].add(kept | said)
+        self._recent = {}
 
     def _refused(self, label: str | None, reason: str) -> None:
         self.refused[reason] += 1
         self._refused_of[label, reason] += 1
 
     def result(self, summary: dict[str, Any]) -> GenerateResult:
-        def table(contract: tables.Table, rows: list[dict[str, Any]]) -> pa.Table:
-            return pa.Table.from_pylist(rows, schema=contract.arrow)
-
+        """The tables, which this object then forgets."""
+        found = {table: store.table() for table, store in self._stores.items()}
+        synthetic = found[tables.SYNTHETIC]
+        if self._taken_back:
+            gone = pc.is_in(synthetic["doc_id"], pa.array(sorted(self._taken_back), pa.string()))
+            synthetic = synthetic.filter(pc.invert(gone))
         return GenerateResult(
-            table(tables.ATTRIBUTES, self.attributes),
-            table(tables.SYNTHETIC, self.synthetic),
-            table(tables.REFUSALS, self.refusals),
-            table(tables.CALLS, self.calls),
-            table(tables.PROMPTS, list(self.prompts.values())),
-            summary,
+            found[tables.ATTRIBUTES], synthetic, found[tables.REFUSALS], found[tables.CALLS], found[tables.PROMPTS], summary
         )
 
 

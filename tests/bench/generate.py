@@ -23,12 +23,12 @@ import openai
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script's own folder is on the path, the project's is not
 
 from tests.bench.support.arguments import names
-from tests.bench.support.endpoint import Endpoint, Options, endpoint
+from tests.bench.support.endpoint import MINUTE_S, Endpoint, Options, Seen, endpoint
 from tests.bench.support.engine_runs import ROWS_A_CALL, child, cost, once, run, settings
 
 CONCURRENCY = 256
 RATE_A_S = 20.0
-TOKENS_A_CALL = 400
+TOKENS_A_MINUTE = 200_000
 
 
 def calls(server: Endpoint, quick: bool) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def rates(server: Endpoint, quick: bool) -> dict[str, Any]:
     seconds, ramp = (20, 8) if quick else (180, 60)
     a_minute = RATE_A_S * 60
     told = {"requests_per_minute": int(a_minute)}
-    tokens = {"tokens_per_minute": int(a_minute * TOKENS_A_CALL)}
+    tokens = {"tokens_per_minute": TOKENS_A_MINUTE}
     cases: dict[str, tuple[dict[str, Any], Options]] = {
         "rate_fraction_told": (told, Options()),
         "token_rate_fraction_told": (tokens, Options()),
@@ -98,16 +98,23 @@ def rates(server: Endpoint, quick: bool) -> dict[str, Any]:
     for name, (limits, options) in cases.items():
         server.change(options)
         once(settings(server.base_url, 100_000, limits=limits | {"max_minutes": seconds / 60}, max_candidates=10**6))
-        times = server.seen().times
+        seen = server.seen()
+        times = seen.times
         start = min(at for at, _ in times)
         late = [(at, status) for at, status in times if ramp <= at - start <= seconds - 1]
         used = sum(status == 200 for _, status in late) / (RATE_A_S * (seconds - 1 - ramp))
+        if "tokens_per_minute" in limits:
+            used *= RATE_A_S * MINUTE_S * _tokens_a_call(seen) / TOKENS_A_MINUTE
         found[name] = (
             round(used, 3)
             if limits
             else {"used": round(used, 3), "too_many_requests": _share(late), "in_the_ramp": _share(times[: -len(late)])}
         )
     return found
+
+
+def _tokens_a_call(seen: Seen) -> float:
+    return (seen.prompt_tokens + seen.completion_tokens) / max(1, len(seen.ids))
 
 
 def _share(times: list[tuple[float, int]]) -> float:
@@ -126,9 +133,8 @@ def budgets(server: Endpoint, quick: bool) -> dict[str, Any]:
     ):
         server.change(options)
         once(settings(server.base_url, 100_000, prices | llm, limits={"max_cost_usd": most}, max_candidates=10**6))
-        tokens = server.seen().tokens
-        paid = tokens / TOKENS_A_CALL * (options.prompt_tokens * 1.0 + options.completion_tokens * 2.0) / 1e6
-        found[name] = round(paid / most, 3)
+        seen = server.seen()
+        found[name] = round((seen.prompt_tokens * 1.0 + seen.completion_tokens * 2.0) / 1e6 / most, 3)
     server.change(Options())
     labels = {"a": 4, "b": 3, "c": 2, "d": 1}
     result, _ = once(settings(server.base_url, 4_000, limits={"max_requests": 203}), labels)
@@ -143,7 +149,7 @@ def stops(server: Endpoint, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, what in (("kill", signal.SIGKILL), ("ctrl_c", signal.SIGINT)):
         server.change(Options(delay_s=0.3))
-        cfg = settings(server.base_url, 1_200, {"concurrency": 16})
+        cfg = settings(server.base_url, 1_200, {"concurrency": 16, "backend": "ray"})
         with tempfile.TemporaryDirectory() as ledger:
             with child(cfg, ledger) as process:
                 ids: list[str] = []

@@ -59,8 +59,6 @@ class Options:
     fails: float = 0.0
     hangs: float = 0.0
     usage: bool = True
-    prompt_tokens: int = 300
-    completion_tokens: int = 100
 
 
 @dataclass
@@ -68,8 +66,16 @@ class Seen:
     """Requests since the last look: by status, ``[time, status]`` of each, tokens of the answers (those that nobody waited for too)."""
 
     times: list[tuple[float, int]] = field(default_factory=list)
-    tokens: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     ids: list[str] = field(default_factory=list)  # of answered calls
+
+    def pay(self, prompt: int, completion: int) -> None:
+        self.prompt_tokens, self.completion_tokens = self.prompt_tokens + prompt, self.completion_tokens + completion
+
+
+def _tokens(text: str) -> int:
+    return len(text.encode()) // 4
 
 
 class Server:
@@ -81,36 +87,42 @@ class Server:
         body, options = await request.json(), self.options
         self.n += 1
         number = self.n
-        refused = self._limited()
+        tokens = _tokens(body["messages"][-1]["content"]), _tokens(json.dumps(self._rows(number)))
+        refused = self._limited(sum(tokens))
         if refused is not None:
             return self._said(429, {"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}}, refused)
         if options.fails and (number * 0.618034) % 1.0 < options.fails:
             await asyncio.sleep(options.delay_s)
             return self._said(500, {"error": {"message": "The server had an error"}})
         if options.hangs and (number * 0.754878) % 1.0 < options.hangs:
-            self.seen.tokens += options.prompt_tokens + options.completion_tokens  # it is written, and paid for
+            self.seen.pay(*tokens)  # it is written, and paid for
             await asyncio.sleep(MINUTE_S)
         await asyncio.sleep(options.delay_s)
-        self.seen.tokens += options.prompt_tokens + options.completion_tokens
+        self.seen.pay(*tokens)
         self.seen.ids.append(request.headers.get("X-Request-Id", ""))
-        return self._said(200, self._completion(body, number))
+        return self._said(200, self._completion(body, number, tokens))
 
-    def _completion(self, body: dict[str, Any], number: int) -> dict[str, Any]:
-        rows = [
-            " ".join(WORDS[(number * 7 + row * 5 + i * (number % 13 + 1)) % 16] for i in range(12)) + f" {number} {row}" for row in range(4)
-        ]
-        message = {"role": "assistant", "content": json.dumps({"rows": rows})}
-        usage = {"prompt_tokens": self.options.prompt_tokens, "completion_tokens": self.options.completion_tokens}
+    def _rows(self, number: int) -> dict[str, Any]:
+        return {
+            "rows": [
+                " ".join(WORDS[(number * 7 + row * 5 + i * (number % 13 + 1)) % 16] for i in range(12)) + f" {number} {row}"
+                for row in range(4)
+            ]
+        }
+
+    def _completion(self, body: dict[str, Any], number: int, tokens: tuple[int, int]) -> dict[str, Any]:
+        message = {"role": "assistant", "content": json.dumps(self._rows(number))}
+        usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
         reply = {"id": f"c{number}", "object": "chat.completion", "created": 0, "model": body["model"]}
         reply["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
-        return reply | ({"usage": usage | {"total_tokens": sum(usage.values())}} if self.options.usage else {})
+        return reply | ({"usage": usage} if self.options.usage else {})
 
-    def _limited(self) -> float | None:
+    def _limited(self, tokens: int) -> float | None:
         """Seconds until there is room, where there is none now."""
         options, waits = self.options, []
         takes = {
             "requests": (options.requests_per_s, 1.0),
-            "tokens": (options.tokens_per_s, options.prompt_tokens + options.completion_tokens),
+            "tokens": (options.tokens_per_s, tokens),
         }
         for name, (rate, amount) in takes.items():
             if rate is not None:

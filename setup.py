@@ -37,6 +37,7 @@ LLM = [
     "tenacity>=9",
     "py3langid>=0.4",  # the language of a row; its model is in the package
     "python-iso639>=2024.10",  # its code by its English name
+    "prometheus-client>=0.20",  # generate.metrics_port
     "phonenumbers>=8.13",  # numbering plans of countries, for personal data
     "jinja2>=3.1",  # prompts, and the report
 ]

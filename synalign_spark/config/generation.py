@@ -56,6 +56,10 @@ class GenerateConfig(Section):
         None, description="Whether step 2 of synalign shows the demonstrations too; null does where a model continues text, not in a chat."
     )
     target_rows: Positive = Field(1_000, description="Accepted rows to end with.")
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None,
+        description="Port of this machine at which a Prometheus server finds the figures of the generation while it runs; null for none.",
+    )
     max_candidates: Positive | None = Field(
         None, description="Stop after this many candidate rows; null is 5 * target_rows, or one call's."
     )

@@ -28,6 +28,7 @@ from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import REFUSAL_REASONS, REMEDIES, GenerateResult, Rows
+from synalign_spark.generation.status import Status
 from synalign_spark.generation.wave import Asked, Job, Wave
 from synalign_spark.progress import Progress, Task
 
@@ -44,21 +45,23 @@ def generate(
 ) -> GenerateResult:
     """Writes ``cfg.target_rows`` accepted rows, or as many as candidates and budget give.
 
-    demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt);
-    label_counts: corpus rows by label; ledger_dir: folder of the stored answers, any file system; log_dir: local
-    folder for the embedded model's logs; real: what the gates know of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used,
-    ConfigError for label shares that do not fit. A failed call is a row, never an exception."""
+    demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt); label_counts: corpus rows by label;
+    ledger_dir: folder of the stored answers, any file system; log_dir: local folder for the embedded model's logs; real: what the gates know
+    of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
+    shares that do not fit. A failed call is a row, never an exception."""
     with progress.task("generate", total=cfg.target_rows, unit="rows") as task, open_pool(cfg, ledger_dir, log_dir) as pool:
         run = _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task, real)
         try:
-            result = run.finish()
+            with run.status.served():
+                result = run.finish()
         except KeyboardInterrupt as err:
             pool.drain(lambda said: progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True))
             err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
     if result.summary["missing_by_label"]:
         stopped = result.summary["stopped_by"]
-        remedy = REMEDIES.get(stopped, f"raise generate.{stopped} and start it again: it goes on where it was")
+        more = f" (about {usd:.2f} usd more)" if (usd := result.summary["missing_usd"]) else ""
+        remedy = REMEDIES.get(stopped, f"raise generate.{stopped} and start it again: it goes on where it was{more}")
         progress.console.print(f"  generate: stopped by {stopped}, {run.state()}; {remedy}", style="yellow", markup=False, soft_wrap=True)
     return result
 
@@ -92,6 +95,7 @@ class _Run:
         self.budget = Budget(cfg.limits, cfg.llm)
         for answer in self.answers.values():
             self.budget.spend(answer)
+        self.status = Status(cfg, self.rows, self.budget)
         self.health = PoolHealth(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency), self._describe_faults)
         self.labels = {label: LabelHealth() for label in self.quotas}
         self.given_up: dict[Label, str] = {}
@@ -266,11 +270,7 @@ class _Run:
 
     def _report(self) -> None:
         """Renews the line of progress."""
-        calls, refused = self.rows.statuses.total(), self.rows.refused.total()
-        cost = f", {self.budget.cost_usd:.4f} usd" if self.cfg.llm.price_input_usd is not None else ""
-        slowed = f", {self.pool.pressure}" if str(self.pool.pressure or "") else ""
-        note = f"{calls} calls, {self.budget.tokens:,} tokens, {refused} rows refused{cost}{slowed}"
-        self.task.update(self.rows.accepted.total(), note)
+        self.task.update(self.rows.accepted.total(), self.status.line(self.pool.pressure))
 
     def _summary(self, stopped: str, waves: int) -> dict[str, object]:
         pressure = self.pool.pressure
@@ -294,6 +294,7 @@ class _Run:
             "renegotiations": self.pool.renegotiations,
             "waves": waves,
             "stopped_by": stopped,
+            "missing_usd": self.status.missing_usd(),
             "labels_left_out": ", ".join(self.left_out),
             "generate_seconds": round(time.monotonic() - self.started, 1),
         }

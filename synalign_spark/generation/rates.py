@@ -240,6 +240,12 @@ class RateLimiter:
         for _ in range(spent if "requests" in self._buckets else 0):
             self._buckets["requests"].take(1, now)
 
+    @property
+    def per_s(self) -> float:
+        """Requests a second that may go, as far as is known; infinity without a limit."""
+        told = self._buckets["requests"].per_minute / MINUTE_S if "requests" in self._buckets else math.inf
+        return min(told, self._learnt.per_s)
+
     def reserve(self, tokens: int, now: float) -> float | str | Ticket:
         """A ticket when the request may go now (it is then counted), else the seconds to wait, or the key of the limit that it would break.
 

@@ -37,7 +37,7 @@ class Refusal:
 @dataclass(frozen=True)
 class Pressure:
     """What the pool has met so far. size, most: of the window, now and at its largest; smallest: it ever was; faults: requests by
-    status; outages: times that the circuit opened; down_s: seconds since it is open, next_s: until the next probe, both None while it is closed."""
+    status; outages: times that the circuit opened; down_s: seconds since it is open, next_s: until the next probe, both None while it is closed; per_s: requests a second that may go, None without a limit."""
 
     size: int
     most: int
@@ -46,6 +46,7 @@ class Pressure:
     outages: int = 0
     down_s: float | None = None
     next_s: float | None = None
+    per_s: float | None = None
 
     def __str__(self) -> str:
         """For the progress line; empty while all is well."""

@@ -24,6 +24,7 @@ OPERATIONAL = frozenset(
         "generate.llm.actors",
         "generate.llm.backend",
         "generate.llm.concurrency",
+        "generate.metrics_port",
         "generate.llm.ray_address",
         "generate.llm.timeout_s",
         "generate.llm.max_attempts",

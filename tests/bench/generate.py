@@ -165,6 +165,7 @@ def stops(server: Endpoint, quick: bool) -> dict[str, Any]:
             ids += server.seen().ids
         counts = Counter(one for one in ids if one)
         found[f"repeated_after_{name}"] = sum(count - 1 for count in counts.values())
+        found[f"requests_failed_after_{name}"] = result.summary["requests_failed"]  # one that failed for the client may be answered twice
         undisturbed, _ = once(cfg)
         found[f"lost_rows_after_{name}"] = len(
             set(undisturbed.synthetic["request_id"].to_pylist()) - set(result.synthetic["request_id"].to_pylist())

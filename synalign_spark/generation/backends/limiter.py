@@ -1,9 +1,9 @@
 """The one limiter of a pool: whoever sends a request asks it first. First come, first served, on one event loop."""
 
 import asyncio
+import dataclasses
 import math
 import time
-from dataclasses import dataclass
 
 from synalign_spark.generation.backends.sender import Outcome
 from synalign_spark.generation.calls import TRANSIENT
@@ -14,7 +14,7 @@ from synalign_spark.generation.window import Pressure, Refusal, Turn, Window
 LONGEST_PAUSE_S = 300.0
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Leave:
     """Leave to send one request. reserved: what it may take."""
 
@@ -103,4 +103,5 @@ class Limiter:
         self._changed.set()
 
     def pressure(self) -> Pressure:
-        return self._window.pressure(time.monotonic())
+        per_s = self._rates.per_s
+        return dataclasses.replace(self._window.pressure(time.monotonic()), per_s=None if math.isinf(per_s) else per_s)

@@ -3,11 +3,11 @@
 What retries there are stand here: a client's own would multiply with them and know nothing of the pool's limits.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from dataclasses import dataclass
 
 from synalign_spark.generation.backends.limiter import Leave, Limiter
-from synalign_spark.generation.backends.protocol import Senders
+from synalign_spark.generation.backends.protocol import LostError, Senders
 from synalign_spark.generation.backends.sender import Attempt, Outcome, with_spent
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import shown
@@ -17,48 +17,94 @@ from synalign_spark.generation.target import Target
 from synalign_spark.generation.window import Refusal
 
 WORD_TIMEOUT_S = 30.0
-Sleep = Callable[[float], Awaitable[None]]
+MOST_LOSSES = 3  # of senders with one request, which may be what kills them
 
 
-async def ask(request: Request, target: Target, senders: Senders, limiter: Limiter, sleep: Sleep = asyncio.sleep) -> Answer:
+async def ask(request: Request, target: Target, senders: Senders, limiter: Limiter) -> Answer:
     """The answer to a request, after at most ``target.max_attempts`` HTTP requests. Never raises for a fault of the endpoint.
 
-    Raises LostError where a sender died with the request."""
-    fault, attempts, latency, spent = Fault("not_asked", ""), 0, 0.0, (0, 0)
+    A sender that dies with an attempt is no fault of the endpoint: the attempt is made again, three times at most."""
+    call = _Call(request, target)
     reserved = target.take(request.prompt_tokens, request.max_output_tokens)
-    while attempts < target.max_attempts:
+    while call.goes_on:
         leave = await limiter.acquire(reserved)
         if isinstance(leave, Refusal):
-            fault = fault if attempts and leave.status == "not_asked" else Fault(leave.status, leave.error)
-            break
+            return call.refused(leave)
         if leave.turn.probe:
             word = Attempt(word_request(request), target.terms, 1, (0, 0), min(target.timeout_s, WORD_TIMEOUT_S), named=False)
-            await _attempt(word, target, senders, limiter, leave)
+            with contextlib.suppress(LostError):
+                await _attempt(word, target, senders, limiter, leave)
             continue
-        attempts += 1
-        outcome = await _attempt(Attempt(request, target.terms, attempts, spent, target.timeout_s), target, senders, limiter, leave)
+        try:
+            outcome = await _attempt(call.attempt(), target, senders, limiter, leave)
+        except LostError as err:
+            call.lost(err)
+            continue
         if outcome.answer is not None:
             return outcome.answer
-        fault, latency, spent = outcome.fault or fault, outcome.latency_s, (spent[0] + outcome.took[0], spent[1] + outcome.took[1])
-        if fault.status in NEVER_RETRIED or attempts == target.max_attempts:
-            break
-        await sleep(backoff(request.request_id, attempts))
-    return with_spent(_failed(request, target, fault, attempts, latency), spent)
+        call.failed(outcome)
+        if call.goes_on:
+            await limiter.rest(backoff(request.request_id, call.tries))
+    return call.end()
 
 
 async def _attempt(work: Attempt, target: Target, senders: Senders, limiter: Limiter, leave: Leave) -> Outcome:
     try:
         outcome = await senders.attempt(work)
-    except BaseException:  # its sender has died, or it was cancelled
-        limiter.lost(leave)
+    except BaseException as err:  # its sender has died, or it was cancelled
+        limiter.lost(leave, sent=not isinstance(err, LostError) or err.sent)
         raise
     limiter.settle(leave, outcome, target.take(*outcome.took) if work.named else target.take(0, 0), outcome.latency_s / work.timeout_s)
     return outcome
 
 
-def _failed(request: Request, target: Target, fault: Fault, attempts: int, latency: float) -> Answer:
-    """The answer of a call that got none."""
-    dialect = shown(target.terms.of(request.prompt))
-    return Answer(
-        request.request_id, fault.status, attempts, dialect=dialect, latency_s=round(latency, 4), error=target.scrub(fault.message)
-    )
+@dataclass
+class _Call:
+    """The state of a call. tries: that failed by the endpoint; sent: HTTP requests, those that were lost too; spent: (prompt, completion)
+    tokens that they may have cost."""
+
+    request: Request
+    target: Target
+    tries: int = 0
+    sent: int = 0
+    losses: int = 0
+    spent: tuple[int, int] = (0, 0)
+    latency_s: float = 0.0
+    fault: Fault | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be another attempt."""
+        hopeless = self.fault is not None and self.fault.status in NEVER_RETRIED
+        return not hopeless and self.tries < self.target.max_attempts and self.losses <= MOST_LOSSES
+
+    def attempt(self) -> Attempt:
+        return Attempt(self.request, self.target.terms, self.sent + 1, self.spent, self.target.timeout_s)
+
+    def failed(self, outcome: Outcome) -> None:
+        self.fault, self.latency_s, self.tries = outcome.fault, outcome.latency_s, self.tries + 1
+        self._spend(*outcome.took)
+
+    def lost(self, err: LostError) -> None:
+        self.losses += 1
+        self.fault = Fault("server_error", f"{self.losses} senders died with this request")
+        if err.sent:
+            self._spend(self.request.prompt_tokens, self.request.max_output_tokens)
+
+    def _spend(self, prompt: int, completion: int) -> None:
+        self.sent, self.spent = self.sent + 1, (self.spent[0] + prompt, self.spent[1] + completion)
+
+    def refused(self, refusal: Refusal) -> Answer:
+        """No attempt goes any more: what the last one said, where a budget or a time ends the run."""
+        if self.fault is None or refusal.status != "not_asked":
+            self.fault = Fault(refusal.status, refusal.error)
+        return self.end()
+
+    def end(self) -> Answer:
+        """The answer of a call that got none."""
+        fault, latency = self.fault or Fault("not_asked", ""), round(self.latency_s, 4)
+        dialect = shown(self.target.terms.of(self.request.prompt))
+        answer = Answer(
+            self.request.request_id, fault.status, self.sent, dialect=dialect, latency_s=latency, error=self.target.scrub(fault.message)
+        )
+        return with_spent(answer, self.spent)

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 OVERLOADED = (503, 529)
+NO_MONEY = "insufficient_quota"  # a 429 that no waiting mends
 LONGEST_BODY = 500  # characters of an error's body in its message
 TRUST = "; a certificate that this machine does not know goes into a file that the environment variable SSL_CERT_FILE names"
 NEVER_RETRIED = "fatal", "bad_request", "bad_form", "prompt_too_long", "moderated", "forbidden"
@@ -74,7 +76,12 @@ def _said(err: Exception) -> str:
 def _of_status(err: openai.APIStatusError, message: str) -> Fault:
     code, wait = err.status_code, retry_after(err.response.headers)
     if code == 429:
-        return Fault("fatal" if "insufficient_quota" in message else "rate_limited", message, wait, code=code)
+        spent = NO_MONEY in message or NO_MONEY in json.dumps(err.body, default=str)
+        return Fault("fatal" if spent else "rate_limited", message, wait, code=code)
+    if 300 <= code < 400:
+        to = urlsplit(err.response.headers.get("location", ""))
+        leads = f" to {to.scheme}://{to.hostname}{to.path}" if to.hostname else ""
+        return Fault("fatal", f"the address redirects (HTTP {code}){leads}; set generate.llm.base_url to where the API is", code=code)
     if code in (408, 409, 425) or code >= 500:
         # Overloaded servers say 503 before they begin; any other of these may come after the answer was written.
         status = "timeout" if code in (408, 504) else "overloaded" if code in OVERLOADED else "server_error"

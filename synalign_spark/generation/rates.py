@@ -14,7 +14,7 @@ from synalign_spark.config import LimitsConfig
 MINUTE_S = 60.0
 USED_SHARE = 0.99  # of a told limit: the server's minute is not ours by the jitter of the network
 BURST_S = 1.0  # of a rate, that may go at once
-LONGEST_PERIOD_S = 600.0  # of a server's limit that is one a minute; beyond it (limits a day) the refill is what counts
+LONGEST_RESET_S = 7 * 86_400.0  # beyond it a reset is the time of a clock, which some servers send
 UNITS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])?")
 
@@ -91,10 +91,11 @@ class Told:
 
     @property
     def per_minute(self) -> float:
-        """The limit a minute. Of one for a longer period (a day, as some free tiers have) the rate at which it comes back."""
-        used = self.limit - (self.limit if self.left is None else self.left)
-        period = self.limit * (self.reset_s or 0.0) / used if used > 0 else MINUTE_S
-        return self.limit if period <= LONGEST_PERIOD_S else max(1.0, self.limit * MINUTE_S / period)
+        """The limit a minute. Where all is left again only later (a limit a day, as some free tiers have) no more than what is left till then;
+        a reset beyond a week is a date, not a duration, and says nothing."""
+        if self.left is None or self.reset_s is None or not MINUTE_S < self.reset_s <= LONGEST_RESET_S:
+            return self.limit
+        return min(self.limit, max(1.0, self.left * MINUTE_S / self.reset_s))
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,13 @@ class LearntRate:
     def accepted(self, now: float) -> None:
         """A request was not refused."""
         if self._phase == "shut" and self._period_from is not None:
-            borne = max(self._in_period / (now - self._period_from), 1.0 / MINUTE_S)
+            borne, known = self._in_period / (now - self._period_from), self._in_period >= FEWEST
             self._period_from, self._in_period = now, 0
-            self._hold(borne, now)
+            self._recent.clear()
+            if known:
+                self._hold(borne, now)
+            else:  # it was shut from the beginning, or nearly so
+                self._explore(max(borne, 1.0), now)
         self._recent.append(now)
         while len(self._recent) > RECENT and self._recent[0] < now - RECENT_S:
             self._recent.popleft()
@@ -192,7 +197,7 @@ class LearntRate:
         self._cut_at, self._barren = now, self._barren + 1
         if self._barren >= SHUT_REFUSALS:
             self._phase = "shut"
-            self.per_s = 1.0 / min(LONGEST_LOOK_S, 2.0 ** (self._barren - SHUT_REFUSALS))
+            self.per_s = 1.0 / min(LONGEST_LOOK_S, 2.0 ** min(self._barren - SHUT_REFUSALS, 10))
             self._next = now + 1.0 / self.per_s
         elif self._phase == "free":
             self._explore(KEPT * self._borne(now), now)
@@ -271,12 +276,12 @@ class RateLimiter:
         if ticket.tokens is not None and "tokens" in self._buckets:
             self._buckets["tokens"].correct(ticket.tokens, used, now)
 
-    def answered(self, ticket: Ticket, refused: bool, rates: Rates | None, now: float) -> None:
-        """What a reply says of the rate. refused: by 429; rates: that its headers tell."""
-        if refused:
-            self._learnt.refused(ticket.sent, now)
-        else:
+    def answered(self, ticket: Ticket, accepted: bool | None, rates: Rates | None, now: float) -> None:
+        """What a reply says of the rate. accepted: False for a 429, None for a fault that says nothing of it; rates: that its headers tell."""
+        if accepted:
             self._learnt.accepted(now)
+        elif accepted is False:
+            self._learnt.refused(ticket.sent, now)
         for name, told in (("requests", rates.requests), ("tokens", rates.tokens)) if rates else ():
             if told is not None:
                 self._obey(name, told)
@@ -290,5 +295,5 @@ class RateLimiter:
             self._buckets[name] = Bucket(limit)
 
     def pause(self, until: float) -> None:
-        """No request before ``until``: a server said so to one caller, and it holds for all."""
+        """No request before ``until``: a server said so to one request, and it holds for all."""
         self._not_before = max(self._not_before, until)

@@ -1,4 +1,4 @@
-"""Where calls go: the address, its secrets, and the SDK's clients for it."""
+"""Where calls go: the address, its secrets, and the SDK's client for the calls before the work."""
 
 import base64
 import ipaddress
@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import openai
@@ -22,6 +23,7 @@ CONNECT_TIMEOUT_S = 15.0
 SHORTEST_SECRET, LONGEST_MESSAGE = 5, 1_000  # characters
 HIDDEN = "[hidden]"
 NO_KEY = "none"
+OF_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}  # who pays, as the SDK says it
 HARMLESS_QUERY = frozenset({"api-version", "version", "deployment", "model"})
 
 
@@ -79,6 +81,7 @@ class Target:
         in_address = [unquote(part) for part in (parts.username, parts.password) if part]
         found = {self.api_key, self._basic(), *self.headers.values(), *in_query, *in_address}
         found |= {word for value in self.headers.values() for word in value.split()}  # 'Bearer ...' is told without its first word
+        found |= {written for secret in found for written in (quote(secret), quote(secret, safe=""), quote_plus(secret))}  # in an address
         return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
 
 
@@ -92,6 +95,8 @@ def target_of(llm: LlmConfig, address: str | None, terms: Terms, timeout_s: floa
         raise EndpointError(
             f"generate.llm.api_key_env: {llm.api_key_env} is not set; export {llm.api_key_env}=... or set generate.llm.base_url"
         )
+    of_account = {name: value for name, variable in OF_ACCOUNT.items() if (value := os.environ.get(variable, "").strip())}
+    headers = {name: _sendable(f"{OF_ACCOUNT[name]} in the environment", value) for name, value in of_account.items()} | headers
     prices = (llm.price_input_usd or 0.0, llm.price_output_usd or 0.0)
     return Target(base_url, llm.model, terms, timeout_s or llm.timeout_s, llm.max_attempts, key, headers, prices)
 
@@ -125,9 +130,20 @@ def unusable(llm: LlmConfig, address: str | None, message: str) -> EndpointError
 def sync_client(target: Target) -> openai.OpenAI:
     """The SDK's client for the calls before the work."""
     timeout = openai.Timeout(target.timeout_s, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
-    # trust_env is for proxies alone here: SSL_CERT_FILE counts for every address
-    transport = openai.DefaultHttpxClient(timeout=timeout, trust_env=not on_loopback(target.base_url), verify=httpx2.create_ssl_context())
+    # As calls go: the environment's proxies and certificates, but neither ~/.netrc nor redirections, which would give the key to others.
+    options: dict[str, Any] = {"verify": httpx2.create_ssl_context(), "proxy": proxy_of(target.base_url), "follow_redirects": False}
+    transport = openai.DefaultHttpxClient(timeout=timeout, trust_env=False, **options)
     return openai.OpenAI(http_client=transport, timeout=timeout, **_connection(target))
+
+
+def proxy_of(address: str) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, ALL_PROXY, NO_PROXY); none for this machine's own."""
+    parts = urlsplit(address)
+    if on_loopback(address) or proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    return found if found is None or "://" in found else f"http://{found}"
 
 
 def on_loopback(address: str) -> bool:

@@ -15,7 +15,9 @@ import aiohttp
 import httpx2
 import openai
 
-from synalign_spark.generation.target import CONNECT_TIMEOUT_S, Target, on_loopback
+from synalign_spark.generation.target import CONNECT_TIMEOUT_S, Target, proxy_of
+
+LONGEST_HEADER = 65_536  # characters of a line of a reply's head: some gateways say much
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,19 +39,26 @@ class Transport:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(target.timeout_s, CONNECT_TIMEOUT_S)),
-            trust_env=not on_loopback(target.base_url),
+            max_field_size=LONGEST_HEADER,
+            max_line_size=LONGEST_HEADER,
         )
+        self._proxy = proxy_of(target.base_url)
 
     async def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
-        """path: below the address. Raises openai.APIConnectionError, openai.APIStatusError, or TimeoutError for a connection that takes too long."""
+        """path: below the address. Raises openai.APIConnectionError, or openai.APIStatusError, for a redirection too: key and prompt go to
+        nobody else."""
         url = f"{self._address}/{path}"
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         try:
-            async with self._session.post(url, data=data, params=self._query, headers={**self._headers, **headers}) as response:
+            async with self._session.post(
+                url, data=data, params=self._query, headers={**self._headers, **headers}, proxy=self._proxy, allow_redirects=False
+            ) as response:
                 content = await response.read()
         except aiohttp.ClientError as err:
-            unsent = isinstance(err, aiohttp.ClientConnectorError)
-            cause = (httpx2.ConnectError if unsent else httpx2.ReadError)(str(err) or type(err).__name__)
+            unsent = isinstance(err, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            late = isinstance(err, aiohttp.ServerTimeoutError)  # its own words name the whole address
+            words = f"no connection within {self._session.timeout.sock_connect:g} s" if late else str(err) or type(err).__name__
+            cause = (httpx2.ConnectError if unsent else httpx2.ReadError)(words)
             raise openai.APIConnectionError(message=str(cause), request=httpx2.Request("POST", url)) from cause
         if not 200 <= response.status < 300:
             raise _error(response.status, response.headers, content, url)

@@ -18,7 +18,7 @@ from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.faults import classify
 from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.replies import answer_of
-from synalign_spark.generation.target import sync_client, target_of
+from synalign_spark.generation.target import proxy_of, sync_client, target_of
 from synalign_spark.generation.transport import Transport
 
 CHAT = Prompt(({"role": "user", "content": "A row, ü as JSON"},), {"type": "object"}, "rows")
@@ -126,10 +126,7 @@ def test_replies_are_read_as_those_of_the_sdk(body, kind):
 
     with serving(handler) as address:
         by_sdk, by_transport = both(address)
-    if isinstance(by_sdk, tuple):
-        assert by_sdk == by_transport
-    else:
-        assert by_sdk == by_transport
+    assert by_sdk == by_transport
 
 
 def test_a_connection_that_is_refused_was_not_paid_for_and_one_that_breaks_may_have_been():
@@ -194,3 +191,95 @@ def test_a_certificate_of_ones_own_is_refused_with_the_remedy_and_taken_with_it(
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "c"))
         taken = both(address)
         assert [found[:2] for found in taken] == [('{"rows": ["ein Film"]}', "stop")] * 2
+
+
+def test_money_that_is_spent_is_told_from_a_rate():
+    async def handler(request):
+        return web.json_response({"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, status=429)
+
+    with serving(handler) as address:
+        assert [fault.status for fault in both(address)] == ["fatal"] * 2
+
+
+def test_key_and_prompt_go_to_nobody_that_a_redirection_names(monkeypatch):
+    seen = []
+
+    async def other(request):
+        seen.append(request.headers)
+        return web.json_response(SAID)
+
+    async def handler(request):
+        return web.Response(status=307, headers={"Location": f"{elsewhere}/v1/chat/completions?key=x"})
+
+    with serving(other) as elsewhere, serving(handler) as address:
+        faults = both(address)
+    assert {(fault.status, fault.message) for fault in faults} == {
+        ("fatal", "the address redirects (HTTP 307) to http://127.0.0.1/v1/chat/completions; set generate.llm.base_url to where the API is")
+    }
+    assert seen == []
+
+
+def test_account_and_key_are_the_same_for_both_and_no_other_file_gives_one(monkeypatch, tmp_path):
+    seen = []
+
+    async def handler(request):
+        seen.append({name: request.headers.get(name) for name in ("Authorization", "OpenAI-Organization", "OpenAI-Project")})
+        return web.json_response(SAID, headers={"X-Long": "x" * 20_000})
+
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login ann password other\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    for name, value in {
+        "HOME": str(tmp_path),
+        "OPENAI_ORG_ID": "org-1",
+        "OPENAI_PROJECT_ID": "proj-1",
+        "OPENAI_API_KEY": "k-123456",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with serving(handler) as address:
+        assert all(isinstance(found, tuple) for found in both(address))
+        monkeypatch.delenv("OPENAI_API_KEY")
+        both(address)
+    assert seen[0] == seen[1] == {"Authorization": "Bearer k-123456", "OpenAI-Organization": "org-1", "OpenAI-Project": "proj-1"}
+    assert seen[2]["Authorization"] is seen[3]["Authorization"] is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        ({"ALL_PROXY": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"HTTPS_PROXY": "proxy:3128"}, "http://proxy:3128"),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "llm.example"}, None),
+        ({"HTTP_PROXY": "http://proxy:3128"}, None),
+        ({}, None),
+    ],
+)
+def test_proxies_are_those_of_the_environment(environment, proxy, monkeypatch):
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_of("https://llm.example/v1") == proxy
+    assert proxy_of("https://127.0.0.1/v1") is None
+
+
+def test_a_secret_in_the_address_is_hidden_however_an_error_writes_it():
+    llm = LlmConfig(provider="openai", base_url="http://h/v1?key=a%2Bb/c%3D%3DSECRET", model="m")
+    target = target_of(llm, None, Terms())
+    for said in ("a+b/c==SECRET", "a%2Bb%2Fc%3D%3DSECRET", "a%2Bb/c%3D%3DSECRET"):
+        assert "SECRET" not in target.scrub(f"cannot connect to http://h/v1?key={said} now")
+
+
+def test_a_connection_that_takes_too_long_was_not_paid_for_and_names_no_address():
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        held = [socket.socket() for _ in range(4)]
+        for one in held:  # the queue is full: nobody answers
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        faults = both(f"http://127.0.0.1:{full.getsockname()[1]}/v1?key=abcdefgh", timeout_s=0.5)
+        for one in held:
+            one.close()
+    assert faults[1].ran is False or faults[1].status == "timeout"
+    assert all("abcdefgh" not in fault.message for fault in faults)

@@ -1,12 +1,14 @@
 """The one limiter of a pool: whoever sends a request asks it first. First come, first served, on one event loop."""
 
 import asyncio
+import contextlib
 import dataclasses
 import math
 import time
 
 from synalign_spark.generation.backends.sender import Outcome
 from synalign_spark.generation.calls import TRANSIENT
+from synalign_spark.generation.faults import NEVER_RETRIED
 from synalign_spark.generation.limits import Allowance, Purse, Take
 from synalign_spark.generation.rates import MINUTE_S, RateLimiter, Ticket
 from synalign_spark.generation.window import Pressure, Refusal, Turn, Window
@@ -35,7 +37,7 @@ class Limiter:
         self._window = Window(allowance.concurrency, self._outage_minutes * MINUTE_S)
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._closed = ""
+        self._closed, self._closing = "", asyncio.Event()
 
     async def acquire(self, reserved: Take) -> Leave | Refusal:
         """Waits for the turn of a request that may take ``reserved``; refuses at once where nobody will get one any more."""
@@ -82,7 +84,8 @@ class Limiter:
         """Takes a request back that has ended. used: what it took; waited: share of the time-out until its answer."""
         now, fault = time.monotonic(), outcome.fault
         self._rates.settle(leave.ticket, leave.reserved.tokens, used.tokens, now)
-        self._rates.answered(leave.ticket, fault is not None and fault.status == "rate_limited", outcome.rates, now)
+        accepted = True if fault is None or fault.status in NEVER_RETRIED else False if fault.status == "rate_limited" else None
+        self._rates.answered(leave.ticket, accepted, outcome.rates, now)
         self._purse.give_back(leave.reserved, used)
         if fault is not None and fault.retry_after is not None:
             self._rates.pause(now + min(fault.retry_after, LONGEST_PAUSE_S))
@@ -92,14 +95,23 @@ class Limiter:
             self._window.succeeded(leave.turn, waited)
         self._changed.set()
 
-    def lost(self, leave: Leave) -> None:
-        """Takes a request back of whose end nothing is known. It may have been paid for, and counts so."""
+    def lost(self, leave: Leave, sent: bool) -> None:
+        """Takes a request back of whose end nothing is known. sent: it may have been paid for, and counts so."""
+        if not sent:
+            self._purse.give_back(leave.reserved, Take())
+            self._rates.settle(leave.ticket, leave.reserved.tokens, 0, time.monotonic())
         self._window.lost(leave.turn)
         self._changed.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Waits so long before another attempt, but not once the limiter is closed: then none will be allowed."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
 
     def close(self, reason: str) -> None:
         """No request goes any more."""
         self._closed = reason
+        self._closing.set()
         self._changed.set()
 
     def pressure(self) -> Pressure:

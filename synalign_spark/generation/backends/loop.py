@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from synalign_spark.generation.backends.limiter import Limiter
-from synalign_spark.generation.backends.protocol import LostError, Senders
+from synalign_spark.generation.backends.protocol import Senders
 from synalign_spark.generation.backends.sender import Attempt, Outcome, Sender
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.client import ask
@@ -22,6 +22,7 @@ from synalign_spark.generation.target import Target
 from synalign_spark.generation.window import Pressure
 
 POLL_S = 0.5
+CLOSE_S = 30.0  # for the last answers to reach the ledger
 NAME = "synalign-calls"
 T = TypeVar("T")
 
@@ -87,19 +88,13 @@ class LoopCallers:
     def retarget(self, target: Target) -> None:
         self._target = target
 
-    def arrived(self) -> Iterator[tuple[Request, Answer | None]]:
-        """Waits a moment for calls to end; None for one that was lost and must be sent again."""
+    def arrived(self) -> Iterator[tuple[Request, Answer]]:
+        """Waits a moment for calls to end; those that end meanwhile are for the next time, for others may be sent before."""
         with contextlib.suppress(queue.Empty):
-            future = self._ended.get(timeout=POLL_S)
-            while True:
-                request = self._flying.pop(future)
-                try:
-                    answer = future.result()
-                except LostError:
-                    yield request, None
-                else:
-                    yield request, answer
-                future = self._ended.get_nowait()
+            ended = [self._ended.get(timeout=POLL_S)]
+            ended += [self._ended.get_nowait() for _ in range(self._ended.qsize())]
+            for future in ended:
+                yield self._flying.pop(future), future.result()
 
     def pressure(self) -> Pressure:
         if self._limiter is None:
@@ -113,17 +108,21 @@ class LoopCallers:
             concurrent.futures.wait(list(self._flying), seconds)
 
     def close(self) -> None:
-        """Cancels what is in flight (an answer on its way to the ledger still gets there) and ends the thread."""
-        if self._loop is None or self._thread is None:
-            return
-        self._submit(self._cancel()).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._senders.stop()
-        self._loop = self._thread = self._limiter = None
-        self._flying.clear()
-        self._ended = queue.SimpleQueue()
+        """Cancels what is in flight (an answer on its way to the ledger still gets there) and ends thread and senders."""
+        loop, thread = self._loop, self._thread
+        try:
+            if loop is not None:
+                self._submit(self._cancel()).result(CLOSE_S)
+        finally:
+            self._loop = self._thread = self._limiter = None
+            if loop is not None and thread is not None:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join(CLOSE_S)
+            if loop is not None and not loop.is_running():
+                loop.close()
+            self._senders.stop()
+            self._flying.clear()
+            self._ended = queue.SimpleQueue()
 
     async def _ask(self, request: Request) -> Answer:
         if self._limiter is None or self._target is None:

@@ -74,20 +74,18 @@ class CallPool:
                 break
             self._look(notify)
             for request, answer in self._callers.arrived():
-                budget.spend(answer or Answer(request.request_id, "not_asked"))
+                budget.spend(answer)
                 yield from self._taken(request, answer, waiting)
             yield from self._decided(not self._callers.in_flight and not waiting)
         yield from self._decided(True)  # of a run that a budget has stopped
         if self._target is not None:
             self.pressure = self._callers.pressure()
 
-    def _taken(self, request: Request, answer: Answer | None, waiting: Waiting) -> Iterator[Answer]:
+    def _taken(self, request: Request, answer: Answer, waiting: Waiting) -> Iterator[Answer]:
         """What of an ended call goes to the engine; a call that is to be sent again goes to ``waiting``."""
         sent_under, number = self._sent.pop(request.request_id)
         now = self._target.terms if self._target else sent_under
-        if answer is None:
-            waiting.put_back(request)
-        elif answer.status == "not_asked":
+        if answer.status == "not_asked":
             self.stopped_by = answer.error
         elif answer.status == "fatal":
             raise self._unusable(answer.error or "")
@@ -126,7 +124,7 @@ class CallPool:
             raise self._unusable(message)
 
     def _stored(self, refusals: list[Answer]) -> list[Answer]:
-        """The same, once the ledger holds them: callers store what is an answer when it comes, and these were none."""
+        """The same, once the ledger holds them: senders store what is an answer when it comes, and these were none."""
         if refusals:
             if self._ledger is None:
                 self._ledger = LedgerWriter(self._ledger_dir)

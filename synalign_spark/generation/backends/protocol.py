@@ -1,4 +1,4 @@
-"""What the engine needs of a pool of callers, and what a backend must bring for one."""
+"""What the engine needs of a pool of calls, and what a backend must bring for one."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol, Self
@@ -44,7 +44,12 @@ class Pool(Protocol):
 
 
 class LostError(Exception):
-    """A sender died with an attempt: whether it was answered is not known, and the ledger does not have it."""
+    """A sender died with an attempt, and the ledger does not have its answer."""
+
+    def __init__(self, sent: bool) -> None:
+        """sent: it was with the sender already, so that whether it was answered is not known."""
+        super().__init__(f"the sender died; sent: {sent}")
+        self.sent = sent
 
 
 class Senders(Protocol):

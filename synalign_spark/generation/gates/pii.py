@@ -89,7 +89,7 @@ KINDS = (
         "<PHONE>",
         re.compile(
             r"(?:(?<![A-Za-z])(?:tel(?:ephone)?|(?:tele|mobile |cell ?)?phone|mobile|fax|whatsapp)(?: ?(?:number|no|nr))?\.?|\u7535\u8bdd|\u624b\u673a|\u96fb\u8a71|\uc804\ud654)"
-            r" ?:? ?(?P<number>\(?\d(?:[ .()-]{0,2}\d){6,14})(?![\w-]|[.,]\d)",
+            r" ?:? ?(?P<number>\(?\d(?:[ .()-]{0,2}\d){6,14})(?![\w-]|[.,]\d| ?(?:px|pixels?|screen|mp|mah|fps|usd|dollars?|euros?)\b)",
             re.IGNORECASE,
         ),
         telephone,

@@ -259,7 +259,7 @@ CERTIFICATE = Table(
         *_test("after", "rows drawn by weight"),
         Column("n_permutations", "int", "permutations behind each p-value", nullable=True),
         Column("gain", "double", "accuracy of models trained beside all real rows minus that on these alone: gain_measured, brought to their number; null where none was trained, and of a label", nullable=True),
-        Column("gain_error", "double", "its standard error, at most", nullable=True),
+        Column("gain_error", "double", "its standard error over the rows that judged", nullable=True),
         Column("gain_measured", "double", "the same by nested cross-validation, where models saw gain_measured_rows real rows", nullable=True),
         Column("gain_measured_rows", "bigint", "real rows behind each model", nullable=True),
         Column("mmd2_fit_before", "double", "the solver's own figure: plug-in MMD^2 to the rows that shaped the weights, random features, weights as they came"),

@@ -17,6 +17,7 @@ from synalign_spark.core.defaults import (
 )
 from synalign_spark.core.solver.path import Settings
 from synalign_spark.core.strength.base_measure import Component
+from synalign_spark.core.strength.gain import TrainingRows
 from synalign_spark.core.strength.mixing_weight import usual_mixing_weight
 from synalign_spark.errors import ConfigError
 
@@ -28,7 +29,8 @@ class Plan:
     """What decides the strength. method: ``align.method``; settings: the rule, see ``rule_of``, and lambda's bounds; shaping: groups with real
     rows enough to shape a base measure; labelled: whether two labels of the real rows are among them; components: of the base measure, none
     where rows keep their weights; mixing_weight: the given or the usual one; validated: whether cross-validation may lower it; looked_at:
-    groups whose real rows are looked at, none where no row of either side must be."""
+    groups whose real rows are looked at, none where no row of either side must be; trained: rows that the gain speaks of: all real ones, and
+    as many synthetic ones as are drawn where there are many."""
 
     method: str
     settings: Settings
@@ -38,6 +40,7 @@ class Plan:
     mixing_weight: float
     validated: bool
     looked_at: tuple[str, ...]
+    trained: TrainingRows
 
 
 def plan_strength(counts: Survey, cfg: AlignConfig, texts: bool) -> Plan:
@@ -56,6 +59,7 @@ def plan_strength(counts: Survey, cfg: AlignConfig, texts: bool) -> Plan:
     return Plan(
         cfg.method, _settings(cfg, rule, counts.n_synthetic), shaping, labelled, components,
         usual if cfg.mixing_weight == "auto" else cfg.mixing_weight, validated, looked_at,
+        TrainingRows(counts.n_real, min(counts.n_synthetic, int(ENOUGH_ROWS))),
     )  # fmt: skip
 
 

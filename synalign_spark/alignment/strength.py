@@ -59,8 +59,10 @@ def _fit(plan: Plan, real: SideRows, synthetic: SideRows) -> BaseMeasure:
 def _cross_validated(plan: Plan, real: SideRows, synthetic: SideRows, seed: int) -> MixingChoice:
     """The mixing weight that bounded samples of both sides choose."""
     few, made = (_thinned(rows, most, seed) for rows, most in zip((real, synthetic), CROSS_VALIDATION_ROWS, strict=True))
-    usual = plan.mixing_weight
-    return choose_mixing_weight(few, made, lambda shaping, aligned: _fit(plan, shaping, aligned), mixing_weights(usual), usual, seed)
+    usual, trained = plan.mixing_weight, plan.trained
+    return choose_mixing_weight(
+        few, made, lambda shaping, aligned: _fit(plan, shaping, aligned), mixing_weights(usual), usual, trained, seed
+    )
 
 
 def _thinned(rows: SideRows, most: int, seed: int) -> SideRows:

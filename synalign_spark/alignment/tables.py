@@ -118,7 +118,9 @@ def _adjusted(checks: Sequence[Checked], place: str) -> list[float | None]:
 
 
 def _of_models(useful: Usefulness) -> dict[str, Any]:
-    return {"gain": useful.gain, "gain_error": useful.gain_error}
+    gain = useful.gain
+    names = {"gain": "value", "gain_error": "error", "gain_measured": "measured", "gain_measured_rows": "measured_rows"}
+    return {name: getattr(gain, of) if gain else None for name, of in names.items()}
 
 
 def _numbers(

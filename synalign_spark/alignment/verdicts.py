@@ -9,9 +9,7 @@ from synalign_spark.core.strength.cross_validation import MixingChoice
 
 def usefulness(strength: Strength) -> Usefulness:
     """What the choice of the strength knows of models trained beside real rows, by a nested estimate; without one the mixing weight alone."""
-    if strength.choice is None:
-        return Usefulness(strength.mixing_weight)
-    return Usefulness(strength.mixing_weight, strength.choice.gain, strength.choice.gain_error)
+    return Usefulness(strength.mixing_weight, strength.choice.gain if strength.choice else None)
 
 
 def strength_in_words(strength: Strength) -> list[str]:
@@ -24,7 +22,9 @@ def mixing_in_words(choice: MixingChoice) -> str:
     by = f"by nested cross-validation on {choice.validation_rows:,} real rows, {choice.tried[0].overall:.1%} by real rows alone"
     if not choice.mixing_weight:
         return f"trained on real rows too the synthetic rows add nothing, so their sample weight is 0, {by}"
-    return f"the synthetic rows count as {choice.mixing_weight:,.0f} real ones, {by}"
+    gain = choice.gain
+    measured = f"beside {gain.measured_rows:,} of these they gain {100 * gain.measured:.1f} points (+- {100 * gain.measured_error:.1f}), from which the gain beside all {gain.rows:,} is reckoned"
+    return f"the synthetic rows count as {choice.mixing_weight:,.0f} real ones, {by}; {measured}"
 
 
 def unmatched_in_words(labels: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ CERTIFIED = {
     **{f"{name}_{place}": unit for place in ("before", "after") for name, unit in (
         ("p_value", "probability"), ("p_value_error", "probability"), ("p_adjusted", "probability"), ("detectable_mmd2", "mmd2"),
         ("n_tested", "rows"), ("n_tested_real", "rows"))},
-    "gain": "share", "gain_error": "share",
+    "gain": "share", "gain_error": "share", "gain_measured": "share", "gain_measured_rows": "rows",
     "dual_value": "1", "duality_gap": "1", "relative_gap": "1", "ess": "rows", "max_weight": "probability", "passes": "passes",
     "sample_passes": "passes", "seconds": "seconds",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from synalign_spark.alignment.verdicts import mixing_in_words
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.defaults import ESS_FLOOR
 from synalign_spark.core.strength.cross_validation import MixingChoice
+from synalign_spark.core.strength.gain import gain_beside, kept_share
 from synalign_spark.core.strength.mixing_weight import Mixing
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
@@ -100,6 +101,13 @@ def test_rows_with_wrong_labels_lose_their_weight_and_every_figure_is_told(valid
     assert [row["mixing_weight"] for row in beside] == pytest.approx([0.0, 40.0, 400 / 3, 400.0])  # no more than there are rows
     assert [row["mixing_weight"] for row in beside if row["chosen"]] == [whole["mixing_weight"]]
     assert "by nested cross-validation on" in whole["verdict"]
+    shaping = whole["n_real_fit"]  # all but the holdout
+    assert whole["gain_measured_rows"] == pytest.approx(0.8 * shaping, abs=1)
+    kept = kept_share(whole["gain_measured_rows"], len(REAL), whole["mixing_weight"])
+    assert (whole["gain"], f"beside the {len(REAL):,} real rows" in whole["verdict"]) == (
+        pytest.approx(kept * whole["gain_measured"]),
+        True,
+    )
     assert (whole["mixing_weight"] == 0) == whole["verdict"].startswith("do not use these rows")
 
 
@@ -316,8 +324,9 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
     [
         (0.0, "trained on real rows too the synthetic rows add nothing, so their sample weight is 0"),
         (500.0, "the synthetic rows count as 500 real ones, by nested cross-validation on 1,000 real rows, 80.0% by real rows alone"),
+        (500.0, "beside 800 of these they gain 2.0 points (+- 0.7), from which the gain beside all 2,000 is reckoned"),
     ],
 )
 def test_the_verdict_tells_what_the_rows_add_to_real_ones(mixing_weight, words):
     tried = (Mixing(0.0, (0.8, 0.8), 0.5), Mixing(500.0, (0.9, 0.9), 0.5))
-    assert words in mixing_in_words(MixingChoice(tried, mixing_weight, 1_000, 0.02, 0.007))
+    assert words in mixing_in_words(MixingChoice(tried, mixing_weight, 1_000, gain_beside(2_000, 0.02, 0.007, 800, mixing_weight)))

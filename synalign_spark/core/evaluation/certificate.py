@@ -11,6 +11,7 @@ import numpy as np
 from synalign_spark.core.defaults import FEWEST_TEST_ROWS, TEST_LEVEL
 from synalign_spark.core.evaluation.mmd import Comparison, Estimate
 from synalign_spark.core.evaluation.permutation import Test
+from synalign_spark.core.strength.gain import Gain
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,11 @@ class Checked:
 class Usefulness:
     """What the weighted rows do for models beside real rows.
 
-    mixing_weight: real rows that the synthetic ones count as; gain: of accuracy over real rows alone, a share, and its standard error; None
-    where no model was trained. The rows behind the gain chose nothing that they judge: see ``cross_validation``."""
+    mixing_weight: real rows that the synthetic ones count as; gain: over real rows alone, None where no model was trained. The rows behind
+    the gain chose nothing that they judge: see ``cross_validation``."""
 
     mixing_weight: float
-    gain: float | None = None
-    gain_error: float | None = None
+    gain: Gain | None = None
 
 
 @dataclass(frozen=True)
@@ -85,22 +85,22 @@ def advice(found: Findings) -> str:
     if found.usefulness is None:
         return _nearness(found)
     if found.usefulness.gain is not None:
-        return _by_models(found.usefulness)
+        return _by_models(found.usefulness.mixing_weight, found.usefulness.gain)
     closed = found.checked.comparison.closed if found.checked.comparison else None
     if closed and closed.high < 0:
         return f"do not use these rows before a test set of your own speaks for them: {_nearness(found)}"
     return f"use these rows with sample_weight: {_nearness(found)}, and no model was trained to see whether they help"
 
 
-def _by_models(useful: Usefulness) -> str:
+def _by_models(mixing_weight: float, found: Gain) -> str:
     """Advice where models were trained on real rows with and without the synthetic ones."""
-    gain, error = 100 * (useful.gain or 0.0), 100 * (useful.gain_error or 0.0)
-    if useful.mixing_weight == 0:
-        return "do not use these rows: models trained on them beside the real rows were no better than on the real rows alone"
+    gain, error, rows = 100 * found.value, 100 * found.error, f"the {found.rows:,} real rows"
+    if mixing_weight == 0:
+        return f"do not use these rows: models trained on them beside {rows} are no better than on the real rows alone"
     if gain < -2 * error:
-        return f"do not use these rows: models trained on them beside the real rows lose {-gain:.1f} points of accuracy (+- {error:.1f})"
+        return f"do not use these rows: models trained on them beside {rows} lose {-gain:.1f} points of accuracy (+- {error:.1f})"
     small = " if at all, for chance gives as much" if gain <= 2 * error else ""
-    return f"use these rows with sample_weight{small}: beside the real rows models {'lose' if gain < 0 else 'gain'} {abs(gain):.1f} points of accuracy (+- {error:.1f})"
+    return f"use these rows with sample_weight{small}: beside {rows} models {'lose' if gain < 0 else 'gain'} {abs(gain):.1f} points of accuracy (+- {error:.1f})"
 
 
 def _nearness(found: Findings) -> str:

@@ -183,7 +183,8 @@ def largest_power(groups: Sequence[tuple[Float64Array, Float64Array]], floor: fl
 
 def _ess(log_weights: Float64Array) -> float:
     """(sum w)^2 / sum w^2."""
-    return float(np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights)))
+    weight = np.exp(log_weights - log_weights.max())
+    return float(weight.sum() ** 2 / (weight @ weight))
 
 
 def _log(weight: Float64Array) -> Float64Array:

@@ -2,7 +2,7 @@
 
 Each fold's real rows shape a base measure for the synthetic rows, both train downstream classifiers, and the real rows left out judge these by
 their log-loss: no row judges what it shaped. What is said of the gain is nested: each fold is judged with the mixing weight that the other
-folds choose.
+folds choose. It is the gain of models that are trained as a user's are, whose sample weights have mean 1 with the synthetic rows and without.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from synalign_spark.core.defaults import FEW_ROWS_REPEATED, FOLDS, MOST_REPEATS
 from synalign_spark.core.strength.base_measure import BaseMeasure, SideRows
 from synalign_spark.core.strength.downstream import Answers, DownstreamClassifiers
+from synalign_spark.core.strength.gain import Gain, TrainingRows, gain_beside
 from synalign_spark.core.strength.mixing_weight import Mixing, nearest_to_usual
 
 Float64Array = npt.NDArray[np.float64]
@@ -24,46 +25,39 @@ Fit = Callable[[SideRows, SideRows], BaseMeasure]  # of real and synthetic rows
 @dataclass(frozen=True)
 class MixingChoice:
     """What cross-validation found. tried: real rows alone first; mixing_weight: the one taken; validation_rows: real rows that judged;
-    gain, gain_error: in accuracy over real rows alone, the mean over the classifiers, nested, and its standard error over the rows."""
+    gain: over real rows alone, nested."""
 
     tried: tuple[Mixing, ...]
     mixing_weight: float
     validation_rows: int
-    gain: float
-    gain_error: float
-
-
-@dataclass(frozen=True)
-class Part:
-    """One fold of one repeat. rows: (m,) places of the rows that judged; answers: for each mixing weight."""
-
-    rows: Places
-    answers: tuple[Answers, ...]
+    gain: Gain
 
 
 def choose_mixing_weight(
-    real: SideRows, synthetic: SideRows, fit: Fit, tried: Sequence[float], usual: float, seed: int
+    real: SideRows, synthetic: SideRows, fit: Fit, tried: Sequence[float], usual: float, trained: TrainingRows, seed: int
 ) -> MixingChoice:  # fmt: skip
     """Tries mixing weights beside the real rows.
 
     real: all rows that may be looked at, those of labels without synthetic rows too; fit: fits a base measure by some of them; tried: mixing
-    weights, 0 first; usual: the one that is kept unless the rows speak against it; seed: of the folds."""
-    parts = [
-        Part(unseen, Fold(real.take(seen), synthetic, real.take(unseen), fit).answers(tried, usual))
-        for seen, unseen in folds(real.group, seed)
-    ]
+    weights, 0 first; usual: the one that is kept unless the rows speak against it; trained: rows that the gain is to speak of; seed: of
+    the folds."""
+    parts = []
+    for seen, unseen in folds(real.group, seed):
+        fold = Fold(real.take(seen), synthetic, real.take(unseen), fit)
+        parts.append(Part(unseen, fold, fold.answers(tried, usual)))
     weight = real.views.weight
     losses = _by_row(parts, len(weight))  # (k, n)
-    place = nearest_to_usual(tried, usual, losses, weight)
+    taken = tried[nearest_to_usual(tried, usual, losses, weight)]
     share = weight / weight.sum()
     found = tuple(
         Mixing(mixing_weight, _by_classifier(parts, k, weight), float(losses[k] @ share)) for k, mixing_weight in enumerate(tried)
     )
-    gain = _nested_gain(parts, losses, tried, usual, weight)  # (n,)
+    gain = _nested_gain(parts, losses, tried, usual, weight, trained.synthetic)  # (n,)
     mean = float(gain @ share)
     error = float(np.sqrt(np.sum((share * (gain - mean)) ** 2)))
     ess = float(weight.sum() ** 2 / np.sum(weight**2))
-    return MixingChoice(found, tried[place], round(ess), mean, error)
+    seen_rows = round(float(np.mean([len(weight) - len(part.rows) for part in parts])))
+    return MixingChoice(found, taken, round(ess), gain_beside(trained.real, mean, error, seen_rows, taken))
 
 
 def folds(group: npt.NDArray[np.object_], seed: int) -> Iterator[tuple[Places, Places]]:
@@ -93,17 +87,40 @@ class Fold:
             of_group = synthetic.group == name
             self._synthetic_share[of_group] = weight[of_group] * (own[real.group == name].sum() / max(weight[of_group].sum(), 1e-300))
         self._own = own * len(own)  # of mean 1
-        self._classifiers = DownstreamClassifiers(real.views, views, unseen.views)
+        self._real, self._synthetic, self._unseen = real.views, views, unseen.views
 
     def answers(self, tried: Sequence[float], usual: float) -> tuple[Answers, ...]:
         """Of classifiers trained with each mixing weight; all training sets weigh the same, or classifiers would be regularised differently."""
         total = len(self._own) + usual
-        return tuple(self._classifiers.answers(weights * (total / weights.sum())) for weights in map(self.sample_weights, tried))
+        classifiers = DownstreamClassifiers(self._real, self._synthetic, self._unseen)
+        return tuple(classifiers.answers(weights * (total / weights.sum())) for weights in map(self.sample_weights, tried))
+
+    def gain(self, mixing_weight: float, synthetic: int) -> Float64Array:
+        """(unseen,) accuracy of a user's models with the synthetic rows less that on the real rows alone, means over the models.
+
+        synthetic: rows beside the real ones; the sample weights have mean 1 on either side of the comparison."""
+        if not mixing_weight:
+            return np.zeros(len(self._unseen.labels))
+        weights = self.sample_weights(mixing_weight)
+        both = DownstreamClassifiers(self._real, self._synthetic, self._unseen)
+        alone = DownstreamClassifiers(self._real, self._synthetic.take(np.empty(0, dtype=np.int64)), self._unseen)
+        hits = both.usual_hits(weights * ((len(self._own) + synthetic) / weights.sum()))
+        found: Float64Array = hits.mean(axis=0) - alone.usual_hits(self._own).mean(axis=0)
+        return found
 
     def sample_weights(self, mixing_weight: float) -> Float64Array:
         """(real + synthetic,): every label keeps its share, one without synthetic rows by its real rows alone."""
         more = np.where(self._matched, 1.0, 1.0 + mixing_weight / len(self._own))
         return np.concatenate([self._own * more, self._synthetic_share * mixing_weight])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One fold of one repeat. rows: (m,) places of the rows that judged; answers: for each mixing weight."""
+
+    rows: Places
+    fold: Fold
+    answers: tuple[Answers, ...]
 
 
 def _by_row(parts: Sequence[Part], n: int) -> Float64Array:
@@ -122,12 +139,14 @@ def _by_classifier(parts: Sequence[Part], k: int, weight: Float64Array) -> tuple
     return tuple(float(value) for value in np.average(hits, axis=1, weights=np.concatenate([weight[part.rows] for part in parts])))
 
 
-def _nested_gain(parts: Sequence[Part], losses: Float64Array, tried: Sequence[float], usual: float, weight: Float64Array) -> Float64Array:
-    """(n,) accuracy of a row under the mixing weight that the rows of other folds choose, less that by real rows alone. losses: (k, n)."""
+def _nested_gain(
+    parts: Sequence[Part], losses: Float64Array, tried: Sequence[float], usual: float, weight: Float64Array, synthetic: int
+) -> Float64Array:  # fmt: skip
+    """(n,) accuracy of a row under the mixing weight that the rows of other folds choose, less that by real rows alone. losses: (k, n);
+    synthetic: rows beside the real ones."""
     gain, count = np.zeros(len(weight)), np.zeros(len(weight))
     for part in parts:
         others = np.setdiff1d(np.arange(len(weight)), part.rows)
-        k = nearest_to_usual(tried, usual, losses[:, others], weight[others])
-        gain[part.rows] += part.answers[k].hits.mean(axis=0) - part.answers[0].hits.mean(axis=0)
+        gain[part.rows] += part.fold.gain(tried[nearest_to_usual(tried, usual, losses[:, others], weight[others])], synthetic)
         count[part.rows] += 1
     return gain / np.maximum(count, 1)

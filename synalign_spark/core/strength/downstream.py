@@ -5,6 +5,7 @@ same on words and word pairs; naive Bayes on words; and a kernel average over th
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,6 @@ class DownstreamClassifiers:
         self._x, self._x_validation = rows.x.astype(np.float64), validation.x.astype(np.float64)
         self._onehot = np.eye(len(self._labels))[self._y]  # (n, C)
         self._counts: tuple[sparse.csr_matrix, sparse.csr_matrix] | None = None
-        with threadpool_limits(1):
-            self._kernel = np.exp((_unit(self._x_validation) @ _unit(self._x).T - 1.0) / KERNEL_WIDTH)  # (validation, n)
         if rows.ngrams is not None and validation.ngrams is not None:
             columns = _frequent(rows.ngrams)
             self._counts = (_log_counts(rows.ngrams[:, columns]), _log_counts(validation.ngrams[:, columns]))
@@ -68,6 +67,22 @@ class DownstreamClassifiers:
         likely = p[:, np.arange(len(self._truth)), self._truth]
         floor = LEAST_LIKELY / len(self._labels)
         return Answers(p.argmax(axis=2) == self._truth, -np.log((1 - LEAST_LIKELY) * likely + floor))
+
+    def usual_hits(self, sample_weight: Float64Array) -> npt.NDArray[np.bool_]:
+        """(models, n) whether the label is right, by the models that users train most: logistic regression on embeddings, and on words.
+
+        sample_weight: (n,) >= 0, real rows first."""
+        with threadpool_limits(1):
+            found = [self._logistic(self._x, self._x_validation, sample_weight)]
+            if self._counts is not None:
+                found.append(self._logistic(self._words, self._words_validation, sample_weight))
+        hits: npt.NDArray[np.bool_] = np.stack(found).argmax(axis=2) == self._truth
+        return hits
+
+    @cached_property
+    def _kernel(self) -> Float64Array:
+        """(validation, n) of near rows."""
+        return np.asarray(np.exp((_unit(self._x_validation) @ _unit(self._x).T - 1.0) / KERNEL_WIDTH))
 
     def _logistic(self, x: Any, x_validation: Any, sample_weight: Float64Array) -> Float64Array:
         """(validation, C) by logistic regression; with one label alone it is always that."""

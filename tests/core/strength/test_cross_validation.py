@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from synalign_spark.core.strength.base_measure import BaseMeasure, Component, fit_base_measure
+from synalign_spark.core.strength.classifiers import together
 from synalign_spark.core.strength.cross_validation import Fold, choose_mixing_weight, folds
+from synalign_spark.core.strength.gain import TrainingRows, kept_share
 from synalign_spark.core.strength.mixing_weight import mixing_weights
 from tests.core.strength.planted import rows, side
 
 GROUPS = ["=bad", "=good"]
 TRIED = mixing_weights(300.0)
+TRAINED = TrainingRows(500, 400)
 
 
 def keep(real, synthetic):
@@ -23,7 +27,7 @@ def by_confidence(real, synthetic):
 
 def choose(n_real, noise, fit=keep, seed=0, spread=2.5, tried=TRIED):
     real, synthetic = side(*rows(seed, n_real, spread=spread)[:3]), side(*rows(seed + 50, 400, noise=noise, spread=spread)[:3])
-    return choose_mixing_weight(real, synthetic, fit, tried, 300.0, 0)
+    return choose_mixing_weight(real, synthetic, fit, tried, 300.0, TRAINED, 0)
 
 
 @pytest.mark.parametrize("n", [10, 60, 1_000])
@@ -77,7 +81,7 @@ def test_no_row_judges_what_it_shaped():
         given.append(shaping.views.x)
         return BaseMeasure()
 
-    choose_mixing_weight(real, synthetic, look, TRIED, 300.0, 0)
+    choose_mixing_weight(real, synthetic, look, TRIED, 300.0, TRAINED, 0)
     for (seen, _), x in zip(folds(real.group, 0), given, strict=True):
         np.testing.assert_array_equal(x, real.views.x[seen])
 
@@ -90,12 +94,36 @@ def test_no_gain_is_promised_where_nothing_is_to_be_gained():
         for one in sides:
             one.views.labels[:] = np.random.default_rng(seed).permutation(one.views.labels)
             one.group[:] = [f"={label}" for label in one.views.labels]
-        found = choose_mixing_weight(*sides, keep, TRIED, 300.0, 0)
-        gains.append(found.gain)
+        found = choose_mixing_weight(*sides, keep, TRIED, 300.0, TRAINED, 0)
+        gains.append(found.gain.measured)
         seeming.append(max(one.overall for one in found.tried) - found.tried[0].overall)
     error = np.std(gains) / np.sqrt(len(gains))
     assert np.mean(gains) < 2.5 * error
     assert np.mean(seeming) > np.mean(gains) + 0.005
+
+
+def test_the_gain_is_that_of_models_trained_as_a_users_are():
+    """Sample weights of mean 1 on either side of the comparison: real rows alone weigh one each, not as much as both sides together."""
+    real, synthetic, unseen = (side(*rows(seed, n, spread=3.0)[:3], words=False) for seed, n in ((0, 60), (1, 400), (2, 2_000)))
+    fold = Fold(real, synthetic, unseen, keep)
+
+    def hits(views, weight):
+        model = LogisticRegression(max_iter=100, tol=1e-3).fit(views.x.astype(float), views.labels.astype(str), sample_weight=weight)
+        return model.predict(unseen.views.x.astype(float)) == unseen.views.labels
+
+    both, weight = together(real.views, synthetic.views), fold.sample_weights(300.0)
+    by_hand = hits(both, weight * (1_060 / weight.sum())) * 1.0 - hits(real.views, np.ones(60))
+    np.testing.assert_array_equal(fold.gain(300.0, 1_000), by_hand)
+    assert np.any(by_hand != hits(both, weight) * 1.0 - hits(real.views, np.full(60, weight.sum() / 60)))  # the other conditions tell
+    assert not fold.gain(0.0, 1_000).any()
+
+
+def test_the_gain_speaks_of_all_real_rows():
+    found = choose(100, noise=0.2)
+    assert (found.gain.measured_rows, found.gain.rows) == (80, TRAINED.real)
+    kept = kept_share(80, TRAINED.real, found.mixing_weight)
+    assert (found.gain.value, found.gain.error) == (kept * found.gain.measured, kept * found.gain.measured_error)
+    assert kept < 1.0
 
 
 def test_weights_and_the_order_of_candidates_are_what_they_are():

@@ -173,6 +173,17 @@ def test_an_untold_limit_is_found_and_hardly_ever_overstepped(server, used):
     assert accepted >= used * 4 * 60 * server.rate
 
 
+@pytest.mark.parametrize("share", [0.01, 0.03])
+def test_refusals_that_no_rate_ends_do_not_slow_it_down(share):
+    class Random(Clocked):
+        def accepts(self, now):
+            self.seen = getattr(self, "seen", 0) + 1
+            return (self.seen * 0.618034) % 1.0 >= share
+
+    counts = minutes_of(Random(0, latency=0.05), RateLimiter(LimitsConfig()), 4, at_once=8)  # 160 a second by the latency
+    assert all(accepted > 0.7 * 60 * 160 for _, accepted in counts[1:])
+
+
 def test_a_limit_that_falls_is_found_again():
     server, limiter = Clocked(50), RateLimiter(LimitsConfig())
     minutes_of(server, limiter, 2)

@@ -53,6 +53,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def undriven(text: str) -> str:
+    """A text of any lines without characters that would drive a terminal.
+
+    >>> undriven("one\\n\\x1b[2Jtwo")
+    'one\\n [2Jtwo'
+    """
+    return text.translate({**_DRIVING, 0x09: "\t", 0x0A: "\n"})
+
+
 def cut(text: str | None, length: int = CUT_CHARS) -> str:
     """A text of any length on one line, without control characters, cut with an ellipsis; never longer than ``length``."""
     if text is None:

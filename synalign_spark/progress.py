@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from synalign_spark.console import Console
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -17,7 +17,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "formatting": (set(), set()),
     "spark_errors": ({"errors"}, set()),
     "logs": (set(), {"structlog"}),
-    "progress": (set(), {"rich"}),
+    "console": ({"formatting"}, {"rich"}),
+    "progress": ({"console"}, {"rich"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
     "config": ({"core.defaults", "core.text", "errors", "formatting"}, {"pydantic", "yaml"}),
     "storage": ({"errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
@@ -40,11 +41,11 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"jinja2", "markupsafe", "matplotlib", "pyarrow", "pyspark", "sklearn", "yaml"},
     ),
     "pipeline": (
-        {"alignment", "config", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
+        {"alignment", "config", "console", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "api": (
-        {"alignment", "config", "core", "errors", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "storage", "udfs"},
+        {"alignment", "config", "console", "core", "errors", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "storage", "udfs"},
         NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
     ),
     "ml": (
@@ -52,7 +53,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
-        {"api", "config", "core.defaults", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
+        {"api", "config", "console", "core.defaults", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),

@@ -92,8 +92,7 @@ def generate(
     cfg = make_config({"task": task, **options}, llm, model, n, backend)
     table = _to_arrow(demonstrations)
     counts = dict(Counter(table["label"].to_pylist())) if label_counts is None else _counts(label_counts)
-    from rich.console import Console
-
+    from synalign_spark.console import Console
     from synalign_spark.generation import engine
     from synalign_spark.progress import Progress
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pyarrow import fs
-from rich.console import Console
 from rich.markup import escape
 
 from synalign_spark.config import Config
+from synalign_spark.console import Console
 
 
 def examine(cfg: Config) -> list[dict[str, Any]]:

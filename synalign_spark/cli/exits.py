@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
+from synalign_spark.console import Console
 from synalign_spark.errors import ConfigError, SynalignError
 
 

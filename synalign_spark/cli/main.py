@@ -6,13 +6,13 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from synalign_spark import __version__
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.config import Config
 from synalign_spark.config.files import load
 from synalign_spark.config.secrets import public_address
+from synalign_spark.console import Console
 
 app = typer.Typer(
     name="synalign",

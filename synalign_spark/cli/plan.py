@@ -4,10 +4,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
 from synalign_spark.config import Config
+from synalign_spark.console import Console
 from synalign_spark.formatting import duration, number
 from synalign_spark.generation.estimate import TYPICAL_ROW, RowSize, estimate
 from synalign_spark.generation.prompts.tokens import n_bytes

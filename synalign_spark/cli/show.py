@@ -3,11 +3,11 @@
 import math
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 from rich.tree import Tree
 
+from synalign_spark.console import Console
 from synalign_spark.formatting import cut, duration, number, share, share_interval
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.place import page_path

@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.markup import escape
 
+from synalign_spark.console import Console
 from synalign_spark.errors import DataError
 from synalign_spark.storage.lake_view import LakeView, Row
 from synalign_spark.storage.tables import ATTRIBUTES, CALLS, PROMPTS, SYNTHETIC

@@ -13,6 +13,7 @@ from synalign_spark.generation.faults import NotACompletionError
 from synalign_spark.generation.prompts.tokens import cautious_tokens
 from synalign_spark.generation.target import Target
 
+MOST_TOKENS = 10**9
 TEXT_PARTS = ("text", "output_text")
 
 
@@ -21,7 +22,7 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
     choice = _choice(reply)
     message = None if request.prompt.text else getattr(choice, "message", None)
     text, note = _text(choice, message, target)
-    thoughts = _thoughts(message) or ""
+    text, thoughts = None if text is None else target.scrubbed(text), target.scrubbed(_thoughts(message) or "")
     usage = getattr(reply, "usage", None)
     prompt_tokens = _count(usage, "prompt_tokens", least=1)
     completion_tokens = _count(usage, "completion_tokens", least=1 if text or thoughts else 0)
@@ -31,7 +32,7 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
         attempts,
         answer=text,
         finish_reason=_string(getattr(choice, "finish_reason", None)),
-        refusal=_string(getattr(message, "refusal", None)),
+        refusal=None if (refusal := _string(getattr(message, "refusal", None))) is None else target.scrub(refusal),
         prompt_tokens=request.prompt_tokens if prompt_tokens is None else prompt_tokens,
         completion_tokens=cautious_tokens((text or "") + thoughts) if completion_tokens is None else completion_tokens,
         tokens_estimated=prompt_tokens is None or completion_tokens is None,
@@ -117,6 +118,6 @@ def _string(value: Any) -> str | None:
 
 
 def _count(usage: Any, name: str, least: int) -> int | None:
-    """A number of tokens that a server reports; None where it reports none that can be one: no prompt has 0."""
+    """A number of tokens that a server reports; None where it reports none that can be one: no prompt has 0, and none a billion."""
     value = _field(usage, name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= least else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST_TOKENS else None

@@ -5,6 +5,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -70,10 +71,15 @@ class Target:
 
     def scrub(self, text: str) -> str:
         """The text without what is secret, at most 1,000 characters of it."""
-        for secret in self._secrets():
-            text = text.replace(secret, HIDDEN)
-        return text[:LONGEST_MESSAGE]
+        return self.scrubbed(text)[:LONGEST_MESSAGE]
 
+    def scrubbed(self, text: str) -> str:
+        """The text without what is secret: a server may say it back."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    @cached_property
     def _secrets(self) -> list[str]:
         """Key, values of headers, and the user's part and query values of the address; longest first, since one may hold another."""
         parts = urlsplit(self.base_url)

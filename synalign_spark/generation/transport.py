@@ -17,6 +17,8 @@ import openai
 
 from synalign_spark.generation.target import CONNECT_TIMEOUT_S, Target, proxy_of
 
+KEPT_S = 4.0  # that an idle connection is used again: servers close theirs after five seconds or more, which may cross a request
+LONGEST_REPLY = 16 * 2**20  # bytes: a hundred times the longest answer
 LONGEST_HEADER = 65_536  # characters of a line of a reply's head: some gateways say much
 
 
@@ -37,7 +39,7 @@ class Transport:
         self._query = dict(parse_qsl(parts.query, keep_blank_values=True))
         self._headers = {"Content-Type": "application/json", "Accept": "application/json", **target.http_headers}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context()),
+            connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context(), keepalive_timeout=KEPT_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(target.timeout_s, CONNECT_TIMEOUT_S)),
             max_field_size=LONGEST_HEADER,
             max_line_size=LONGEST_HEADER,
@@ -53,7 +55,7 @@ class Transport:
             async with self._session.post(
                 url, data=data, params=self._query, headers={**self._headers, **headers}, proxy=self._proxy, allow_redirects=False
             ) as response:
-                content = await response.read()
+                content = await _limited(response.content)
         except aiohttp.ClientError as err:
             unsent = isinstance(err, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             late = isinstance(err, aiohttp.ServerTimeoutError)  # its own words name the whole address
@@ -66,6 +68,16 @@ class Transport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+async def _limited(stream: aiohttp.StreamReader) -> bytes:
+    """A body, unpacked, as far as an answer can be long."""
+    found = bytearray()
+    async for part in stream.iter_any():
+        found += part
+        if len(found) > LONGEST_REPLY:
+            raise aiohttp.ClientPayloadError(f"the reply has more than {LONGEST_REPLY // 2**20} MiB")
+    return bytes(found)
 
 
 def _parsed(content: bytes) -> Any:
@@ -82,6 +94,7 @@ def _error(status: int, headers: Mapping[str, str], content: bytes, url: str) ->
         body = json.loads(body)
     inner = body.get("error", body) if isinstance(body, dict) else body
     message = inner.get("message") if isinstance(body, dict) and isinstance(inner, dict) else None
-    said = f" - {message}" if isinstance(message, str) and message else ""
-    response = httpx2.Response(status, headers=list(headers.items()), request=httpx2.Request("POST", url))
-    return openai.APIStatusError(f"Error code: {status}{said}", response=response, body=inner)
+    words = f" - {message}" if isinstance(message, str) and message else ""
+    said = [(name.encode("utf-8", "replace"), value.encode("utf-8", "surrogateescape")) for name, value in headers.items()]
+    response = httpx2.Response(status, headers=said, request=httpx2.Request("POST", url))
+    return openai.APIStatusError(f"Error code: {status}{words}", response=response, body=inner)

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from rich.console import Console
-
 from synalign_spark.config import Config
+from synalign_spark.console import Console
 from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.progress import Progress
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
 from synalign_spark.config import Config
+from synalign_spark.console import Console
 from synalign_spark.formatting import number
 from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.progress import Progress

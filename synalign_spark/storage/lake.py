@@ -6,12 +6,15 @@ Parquet becomes visible by one rename of a folder; Delta by one commit.
 """
 
 import os
+import random
 import re
+import time
 from typing import Any, Literal, cast
 
+from delta import exceptions as delta_exceptions
 from delta.tables import DeltaTable
 from pyarrow import fs
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -24,6 +27,9 @@ from synalign_spark.storage.tables import Table
 
 # Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
 RENAMING_SCHEMES = ("file", "hdfs", "viewfs", "abfs", "abfss")
+# They have no common base: every kind of commit that another one has crossed.
+CROSSED = tuple(kind for kind in vars(delta_exceptions).values() if isinstance(kind, type) and issubclass(kind, PySparkException))
+COMMIT_ATTEMPTS, COMMIT_PAUSE_S = 5, 0.2  # that cross those of other runs
 # Run ids and scope values stand in folder names and SQL; nothing in them ever needs escaping.
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 
@@ -80,7 +86,7 @@ class Lake:
         self._check_writable(table)
         try:
             if self.format == "delta":
-                self._write_delta(table, rows, chosen)
+                self._write_delta_beside_others(table, rows, chosen)
             else:
                 self._write_parquet(table, rows, chosen)
         except Exception as err:
@@ -88,6 +94,19 @@ class Lake:
             if failure is None or failure.error is None:
                 raise
             raise failure.error from err
+
+    def _write_delta_beside_others(self, table: Table, rows: DataFrame, scope: dict[str, str]) -> None:
+        """Other runs write other rows of the same table, and the first of all makes it: where two commits cross, one is made again."""
+        for attempt in range(COMMIT_ATTEMPTS):
+            try:
+                return self._write_delta(table, rows, scope)
+            except CROSSED as err:
+                crossed = err
+                time.sleep(COMMIT_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5))
+        raise LakeError(
+            f"table {table.name}: others wrote the table at the same time, {COMMIT_ATTEMPTS} times in a row ({fault_line(crossed)}); start the "
+            "run again: what is done stays done"
+        ) from crossed
 
     def _reach(self) -> None:
         """Spark has its own client for each store: that it lacks one should be known before any work."""

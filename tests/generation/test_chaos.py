@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from loopback import Behaviour, loopback
+from loopback import Behaviour, loopback, prompt_tokens
 
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.ledger import read_ledger
@@ -90,32 +90,56 @@ def test_every_request_ends_in_one_state_whatever_dies(demonstrations, make_conf
     assert sum(result.summary["calls"].values()) == len(calls)
     assert {call["request_id"] for call in calls} == {entry["request_id"] for entry in server.log if entry["request_id"]}
     assert not {call["status"] for call in calls} & {"server_error", "rate_limited", "overloaded", "timeout"}  # another attempt mends them
-    told = {entry["request_id"]: len(entry["body"]["messages"][-1]["content"]) // 4 for entry in server.log if entry["request_id"]}
-    at_once = [call for call in calls if not call["tokens_estimated"] and len(server.bodies)]
+    bodies = {entry["request_id"]: entry["body"] for entry in server.log if entry["request_id"]}
+    at_once = [call for call in calls if not call["tokens_estimated"]]
     assert len(at_once) > 0.8 * len(calls)
+    assert all(call["prompt_tokens"] == prompt_tokens(bodies[call["request_id"]]) for call in at_once)
     assert sum(n - 1 for n in server.finished.values() if n > 1) <= 32 * len(kills)  # what was in flight at a kill
-    assert len(told) == len(calls)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["ray", "in_process"])
+@pytest.mark.parametrize(("asked", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_who_is_asked_to_end_waits_for_what_is_in_flight(asked, status, backend, demonstrations, make_config, tmp_path):
+    with loopback(Behaviour(delay_s=0.5)) as server:
+        child = start(server, backend, demonstrations, make_config, tmp_path)
+        child.send_signal(asked)
+        _, said = child.communicate(timeout=60)
+        stored = read_ledger(str(tmp_path / "ledger"))
+    assert child.returncode == status, said
+    assert "the answers so far are stored, start it again" in said
+    assert "***" not in said
+    assert set(stored) == {i for i in server.seen if i}  # what had been sent has been waited for
+
+
+def start(server, backend, demonstrations, make_config, tmp_path):
+    """A run in a process of its own, once it has twelve answers."""
+    with pa.ipc.new_file(str(tmp_path / "demos.arrow"), demonstrations.schema) as sink:
+        sink.write_table(demonstrations)
+    cfg = make_config(server.base_url, {"backend": backend, "actors": 2, "concurrency": 4}, target_rows=400)
+    words = [sys.executable, "-c", CHILD, cfg.model_dump_json(), str(tmp_path / "demos.arrow"), str(tmp_path / "ledger")]
+    child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len([1 for i in server.finished if i]) < 12:
+        assert time.monotonic() < deadline, "the child made no calls"
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.05)
+    return child
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dies", ["gcs_server", "raylet"])
 def test_a_ray_that_dies_is_one_clear_line_and_costs_what_was_in_flight(dies, demonstrations, make_config, quiet, tmp_path):
-    with pa.ipc.new_file(str(tmp_path / "demos.arrow"), demonstrations.schema) as sink:
-        sink.write_table(demonstrations)
     ledger = str(tmp_path / "ledger")
     with loopback(Behaviour(delay_s=0.2)) as server:
-        cfg = make_config(server.base_url, {"backend": "ray", "actors": 2, "concurrency": 4}, target_rows=400)
-        words = [sys.executable, "-c", CHILD, cfg.model_dump_json(), str(tmp_path / "demos.arrow"), ledger]
-        child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 120
-        while len([1 for i in server.finished if i]) < 12:
-            assert time.monotonic() < deadline, "the child made no calls"
-            time.sleep(0.05)
-        for pid in descendants(child.pid, dies):
+        child = start(server, "ray", demonstrations, make_config, tmp_path)
+        killed = descendants(child.pid, dies)
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
         _, said = child.communicate(timeout=120)
         stored = read_ledger(ledger)
         resumed = generate(demonstrations, {"good": 75, "bad": 25}, make_config(server.base_url, target_rows=400), 0, str(ledger), quiet)
+    assert killed
     assert child.returncode == 1, said
     assert "EndpointError: " in said
     assert "stored answers are kept" in said

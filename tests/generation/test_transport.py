@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import ssl
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from synalign_spark.config import LlmConfig
+from synalign_spark.generation import transport
 from synalign_spark.generation.bodies import path_and_body
 from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.dialects import Terms
@@ -63,11 +65,11 @@ def both(address, settings=None, monkeypatch=None, timeout_s=5.0):
             return client.chat.completions.create(**of_sdk, extra_body=rest, extra_headers=target.request_headers)
 
     async def by_transport():
-        transport = Transport(target)
+        ours = Transport(target)
         try:
-            return (await asyncio.wait_for(transport.post(path, body, {}), timeout_s)).body
+            return (await asyncio.wait_for(ours.post(path, body, {}), timeout_s)).body
         finally:
-            await transport.close()
+            await ours.close()
 
     for call in (by_sdk, lambda: asyncio.run(by_transport())):
         try:
@@ -191,6 +193,56 @@ def test_a_certificate_of_ones_own_is_refused_with_the_remedy_and_taken_with_it(
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "c"))
         taken = both(address)
         assert [found[:2] for found in taken] == [('{"rows": ["ein Film"]}', "stop")] * 2
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, "fatal"), (429, "rate_limited")])
+def test_a_header_that_is_no_ascii_changes_nothing(status, kind):
+    async def handler(request):
+        return web.json_response({"error": {"message": "no"}}, status=status, headers={"X-Note": "f\u00fcr alle", "Retry-After": "7"})
+
+    with serving(handler) as address:
+        fault = both(address)[1]
+    assert (fault.status, fault.ran) == (kind, False)
+    assert fault.retry_after == (7.0 if status == 429 else None)
+
+
+def test_a_reply_without_end_is_left(monkeypatch):
+    monkeypatch.setattr(transport, "LONGEST_REPLY", 100_000)
+
+    async def handler(request):
+        return web.Response(body=gzip.compress(b" " * 200_000), headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+    with serving(handler) as address:
+        assert "more than 0 MiB" in both(address)[1].message
+
+
+@pytest.mark.parametrize("tokens", [10**30, -5, "7", True])
+def test_a_number_of_tokens_that_can_be_none_is_not_told(tokens):
+    async def handler(request):
+        return web.json_response(SAID | {"usage": {"prompt_tokens": tokens, "completion_tokens": tokens}})
+
+    with serving(handler) as address:
+        (_, _, _, prompt, completion) = both(address)[1]
+    assert 0 < prompt < 100
+    assert 0 < completion < 100
+
+
+def test_a_secret_that_a_server_says_back_is_in_no_answer(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k-very-secret")
+
+    async def handler(request):
+        said = {
+            "role": "assistant",
+            "content": f"you sent {request.headers['Authorization']}",
+            "refusal": f"not for {request.headers['Authorization']}",
+        }
+        return web.json_response({"choices": [{"message": said, "finish_reason": "stop"}]})
+
+    with serving(handler) as address:
+        for found in both(address):
+            assert "k-very-secret" not in str(found)
+            assert "[hidden]" in found[0]
+            assert "[hidden]" in found[2]
 
 
 def test_money_that_is_spent_is_told_from_a_rate():

@@ -1,5 +1,6 @@
 """The lake: written tables are seen by independent readers, whole or not at all, and only this run's rows change."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -170,3 +171,13 @@ def test_an_error_of_ours_on_a_worker_arrives_as_itself(spark, tmp_path):
     lake = Lake(spark, str(tmp_path), "parquet", "r1")
     with pytest.raises(DataError, match=r"^embedding: 2 rows are no good; mend them$"):
         lake.write(PLAIN, rows(spark, "a", "b").repartition(1).withColumn("n", refuse("n")))
+
+
+def test_runs_that_make_the_same_table_at_once_all_have_their_rows(spark, tmp_path):
+    def write(n):
+        Lake(spark, str(tmp_path), "delta", f"run-{n}").write(PLAIN, rows(spark, *(f"{n}-{i}" for i in range(3))))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    found = Lake(spark, str(tmp_path), "delta", "run-0").read_all_runs(PLAIN).groupBy("run_id").count().collect()
+    assert {row["run_id"]: row["count"] for row in found} == {f"run-{n}": 3 for n in range(4)}

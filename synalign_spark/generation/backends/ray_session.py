@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,12 +32,15 @@ def ray_session(llm: LlmConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    terminated = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": True}
     if llm.ray_address:
         _join(llm.ray_address, quiet)
     else:
         local: dict[str, Any] = {"num_cpus": LOCAL_CPUS, "object_store_memory": LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
         ray.init(address="local", _node_ip_address="127.0.0.1", **local, **quiet)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminated)  # Ray's own would end the process at once, calls in flight with it
     try:
         yield
     finally:

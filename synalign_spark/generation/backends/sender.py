@@ -55,7 +55,9 @@ class Sender:
 
     async def attempt(self, work: Attempt) -> Outcome:
         """What came of it. Never raises for a fault of the endpoint; LakeError where the answer could not be stored."""
-        request, target = work.request, dataclasses.replace(self._target, terms=work.terms)
+        if work.terms != self._target.terms:
+            self._target = dataclasses.replace(self._target, terms=work.terms)
+        request, target = work.request, self._target
         path, body = path_and_body(request, target)
         headers = {REQUEST_ID_HEADER: request.request_id} if work.named else {}
         if self._transport is None:

@@ -25,7 +25,6 @@ OPERATIONAL = frozenset(
         "generate.llm.backend",
         "generate.llm.mode",
         "generate.llm.batch_requests",
-        "generate.llm.batch_discount",
         "generate.llm.concurrency",
         "generate.metrics_port",
         "generate.llm.ray_address",

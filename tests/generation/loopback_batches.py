@@ -19,7 +19,7 @@ class Batches:
 
     end: its last status; answered: share of its calls that have an answer then; looks: until its end; error: of one that failed; torn: lines
     that are no JSON, or of nobody's call, among the answers; create: status of the reply to the n-th creation, which makes the batch all
-    the same where it is 500; held: whether batches stay in progress."""
+    the same where it is 500; held: whether batches stay in progress; down: whether looks at one fail."""
 
     end: Callable[[int], str] = lambda n: "completed"
     answered: Callable[[int], float] = lambda n: 1.0
@@ -28,11 +28,11 @@ class Batches:
     torn: bool = False
     create: Callable[[int], int] = lambda n: 200
     held: bool = False
+    down: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     creations: int = 0
     looked: int = 0
-    on_look: Callable[[int], None] = lambda n: None
 
     def calls(self, number: int) -> list[dict[str, Any]]:
         """The lines of the number-th batch, from 1."""
@@ -96,7 +96,8 @@ class BatchHandler:
         if batch is None:
             return failure(404)
         self.batches.looked += 1
-        self.batches.on_look(self.batches.looked)
+        if self.batches.down:
+            return failure(503)
         batch["looks"] += not self.batches.held
         if batch["looks"] < self.batches.looks:
             batch["status"] = STEPS[min(batch["looks"], len(STEPS) - 1)]

@@ -7,6 +7,7 @@ from loopback import Behaviour, loopback, misbehave, statuses
 from loopback_batches import Batches
 
 from synalign_spark.errors import EndpointError
+from synalign_spark.generation import endpoint
 from synalign_spark.generation.backends import batch_callers
 from synalign_spark.generation.ledger import read_ledger
 
@@ -289,3 +290,54 @@ def test_secrets_do_not_leave_in_errors(run, monkeypatch):
         pytest.raises(EndpointError, match=r"the key \[hidden\] may not"),
     ):
         run(server, BATCH | {"api_key_env": "LOOPBACK_KEY"})
+
+
+def test_calls_that_a_batch_answers_are_not_sent_by_themselves(run, monkeypatch, tmp_path):
+    with loopback(Behaviour(batches=Batches())) as server:
+        killed_at(monkeypatch, batch_callers.BatchApi, "look", lambda: run(server, BATCH))
+        sent = len(server.log)
+        with pytest.raises(
+            EndpointError, match=r"batch_1 of an earlier start answers 7 of the calls, .*'batch' .*or remove batch-\w+\.json in"
+        ):
+            run(server)
+        assert len(server.log) == sent
+        assert run(server, {"temperature": 0.5}).summary["accepted"] == 24  # other calls are not concerned
+        (note,) = (tmp_path / "ledger").glob("batch-*.json")
+        note.unlink()
+        assert run(server).summary["accepted"] == 24
+
+
+@pytest.mark.parametrize(
+    ("llm", "message"),
+    [
+        ({"provider": "embedded", "base_url": None, "model": "gemma-3-270m"}, "mode 'batch' needs an endpoint with a Batch API"),
+        ({"ray_address": "ray://head:10001", "backend": "ray"}, "ray_address is set but llm.mode is 'batch'"),
+        ({"batch_requests": 50_001}, "less than or equal to 50000"),
+        ({"batch_discount": 1.0}, "less than 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(llm, message, make_config):
+    with pytest.raises(ValueError, match=message):
+        make_config("http://127.0.0.1:1/v1", BATCH | llm)
+
+
+def test_the_endpoint_is_looked_at_for_batches_before_any_work(make_config):
+    with loopback(Behaviour(batches=Batches())) as server:
+        llm = make_config(server.base_url, BATCH).llm
+        endpoint.require_usable(llm)
+        assert server.log == []
+        assert endpoint.describe(llm).endswith("structured output: json_schema; it has a Batch API")
+    with loopback() as server, pytest.raises(EndpointError, match="has no Batch API"):
+        endpoint.require_usable(make_config(server.base_url, BATCH).llm)
+
+
+def test_an_endpoint_that_is_down_is_waited_for_and_the_batch_found_again(run):
+    batches = Batches(down=True)
+    with loopback(Behaviour(batches=batches)) as server:
+        message = r"batch batch_1 cannot be looked at .*tried for \d+ s \(generate\.limits\.max_outage_minutes\): .*injected 503"
+        with pytest.raises(EndpointError, match=message):
+            run(server, BATCH, limits={"max_outage_minutes": 0.2 / 60})
+        assert batches.looked > 1
+        batches.down = False
+        assert run(server, BATCH).summary["accepted"] == 24
+        assert max(server.finished[i] for i in server.seen if i) == 1

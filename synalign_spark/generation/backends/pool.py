@@ -14,6 +14,7 @@ from synalign_spark.generation import embedded, endpoint
 from synalign_spark.generation.backends.batch_callers import BatchCallers
 from synalign_spark.generation.backends.loop import LocalSenders, LoopCallers
 from synalign_spark.generation.backends.protocol import Callers, Pool, Senders
+from synalign_spark.generation.batches.notes import Note, Notes
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.history import History
@@ -54,6 +55,7 @@ class CallPool:
         self._sent: dict[str, tuple[Terms, int]] = {}  # of the calls in flight, with their number
         self._n_sent = 0
         self._ledger: LedgerWriter | None = None
+        self._noted: dict[str, Note] = {}  # batches of earlier starts that were not read, by the ids of their calls
         self.stopped_by: str | None = None
         self.pressure: Pressure | None = None
 
@@ -185,9 +187,20 @@ class CallPool:
                 return
             target = self._open(budget)
             request = waiting.take()
+            self._not_in_a_batch(request)
             self._sent[request.request_id] = (target.terms, self._n_sent)
             self._n_sent += 1
             self._callers.send(request)
+
+    def _not_in_a_batch(self, request: Request) -> None:
+        """Raises EndpointError where an earlier start has left a batch that answers the request: it would be paid twice."""
+        note = self._noted.get(request.request_id)
+        if note is not None:
+            raise EndpointError(
+                f"generate.llm.mode is 'calls', and {note.batch_id or 'a batch'} of an earlier start answers {len(note.request_ids):,} of the "
+                "calls, so that they would be paid twice; set generate.llm.mode to 'batch' to have its answers, or remove "
+                f"{note.name} in {self._ledger_dir} to do without"
+            )
 
     def _look(self, notify: Callable[[], None]) -> None:
         """Renews ``pressure`` now and then."""
@@ -209,4 +222,6 @@ class CallPool:
         left = (budget.seconds_left, budget.tokens_left, budget.usd_left)
         allowance = Allowance(self._cfg.limits, llm.concurrency, budget.requests_left, report.probes, *left)
         self._callers.start(self._target, allowance)
+        if llm.mode == "calls":
+            self._noted = {request_id: note for note in Notes(self._ledger_dir).read() for request_id in note.request_ids}
         return self._target

@@ -1,6 +1,7 @@
 """The Batch API of an endpoint: files in, files out. Faults that pass are waited for; the others are errors that say what to do."""
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ class BatchApi:
                 extra_headers=self._target.request_headers,
             )
 
-        return _state(self._asked("a batch cannot be made", once, serves=True))
+        return _state(self._asked("a batch cannot be made", once))
 
     def find(self, file_id: str) -> BatchState | None:
         """The batch that was made of a file, None where none was."""
@@ -115,14 +116,17 @@ class BatchApi:
     def _asked(self, what: str, once: Callable[[], Any], serves: bool = False) -> Any:
         """What ``once`` returns, tried again while the endpoint is down. Raises EndpointError. what: failed, in words; serves: whether a
         404 says that there is no Batch API."""
-        stop = tenacity.stop_after_delay(self._outage_s)
+        started, stop = time.monotonic(), tenacity.stop_after_delay(self._outage_s)
         try:
             return retrying(what, stop, lambda err: classify(err).status in TRANSIENT and classify(err).code != 501)(once)
         except Exception as err:  # every fault of a request is one of the endpoint; classify says which
             fault = classify(err)
             if serves and fault.code in NOT_SERVED:
                 raise not_served(self._target, fault.message) from None
-            raise unusable(self._llm, self._target.base_url, f"{what}: {self._target.scrub(fault.message)}") from None
+            tried = (
+                f", tried for {time.monotonic() - started:.0f} s (generate.limits.max_outage_minutes)" if fault.status in TRANSIENT else ""
+            )
+            raise unusable(self._llm, self._target.base_url, f"{what}{tried}: {self._target.scrub(fault.message)}") from None
 
 
 def require_served(client: openai.OpenAI, target: Target, llm: LlmConfig) -> None:

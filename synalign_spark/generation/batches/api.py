@@ -118,7 +118,7 @@ class BatchApi:
         404 says that there is no Batch API."""
         started, stop = time.monotonic(), tenacity.stop_after_delay(self._outage_s)
         try:
-            return retrying(what, stop, lambda err: classify(err).status in TRANSIENT and classify(err).code != 501)(once)
+            return retrying(what, stop, _may_pass)(once)
         except Exception as err:  # every fault of a request is one of the endpoint; classify says which
             fault = classify(err)
             if serves and fault.code in NOT_SERVED:
@@ -132,7 +132,7 @@ class BatchApi:
 def require_served(client: openai.OpenAI, target: Target, llm: LlmConfig) -> None:
     """Looks whether the endpoint has batches, at no cost. Raises EndpointError where it has none."""
     try:
-        again = retrying("batches", tenacity.stop_after_attempt(LIST_ATTEMPTS), lambda err: isinstance(err, openai.APIConnectionError))
+        again = retrying("batches", tenacity.stop_after_attempt(LIST_ATTEMPTS), _may_pass)
         raw: Any = again(client.batches.with_raw_response.list, limit=1, extra_headers=target.request_headers)
         is_list = isinstance(json.loads(raw.text).get("data"), list)
     except openai.APIStatusError as err:
@@ -145,6 +145,12 @@ def require_served(client: openai.OpenAI, target: Target, llm: LlmConfig) -> Non
         is_list = False
     if not is_list:
         raise not_served(target, "what it answers is no list of batches")
+
+
+def _may_pass(err: Exception) -> bool:
+    """Whether a fault is one that waiting may mend."""
+    fault = classify(err)
+    return fault.status in TRANSIENT and fault.code not in NOT_SERVED
 
 
 def not_served(target: Target, message: str) -> EndpointError:

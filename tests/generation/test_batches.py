@@ -1,4 +1,4 @@
-"""Batch mode: the tables are those of calls, every end of a batch is dealt with, and no batch is paid for twice."""
+"""Batch mode: the tables are those of calls, at the price of batches, and every end of a batch is dealt with."""
 
 import json
 
@@ -12,16 +12,12 @@ from synalign_spark.generation.backends import batch_callers
 from synalign_spark.generation.ledger import read_ledger
 
 BATCH = {"mode": "batch"}
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def content(result):
     calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error"])
     return [t.to_pylist() for t in (result.attributes, result.synthetic, result.refusals, calls)]
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch, fast):
-    monkeypatch.setattr(batch_callers, "FIRST_LOOK_S", 0.0)
 
 
 def unbilled(request_id, body, n):
@@ -67,58 +63,6 @@ def test_a_batch_is_what_the_api_takes(run):
     assert next(iter(continued.batches.values()))["endpoint"] == continued.calls(1)[0]["url"] == "/v1/completions"
 
 
-class Killed(BaseException):
-    """Ends a run where a kill would."""
-
-
-def killed_at(monkeypatch, cls, method, run):
-    """Runs until a method of a class is called, which does nothing."""
-
-    def kill(*args):
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(cls, method, kill)
-        with pytest.raises(Killed):
-            run()
-
-
-@pytest.mark.parametrize("place", ["made", "look", "remove"])
-def test_a_killed_run_finds_its_batch_again(place, run, monkeypatch):
-    """Killed before the batch's id was noted, while it ran, and when its answers were stored."""
-    batches = Batches()
-    with loopback(Behaviour(batches=batches)) as server:
-        whole = run(server, BATCH, ledger="whole")
-        calls, made = dict(server.finished), len(batches.batches)
-        cls = batch_callers.BatchApi if place == "look" else batch_callers.Notes
-        killed_at(monkeypatch, cls, place, lambda: run(server, BATCH))
-        assert len(batches.batches) == made + 1
-        resumed = run(server, BATCH)
-        assert len(batches.batches) == 2 * made
-        assert {i: n for i, n in server.finished.items() if n != 2 * calls[i]} == {}
-    assert content(resumed) == content(whole)
-
-
-def test_a_creation_whose_reply_is_lost_makes_one_batch(run):
-    batches = Batches(create=lambda n: 500 if n == 1 else 200)
-    with loopback(Behaviour(batches=batches)) as server:
-        result = run(server, BATCH)
-        assert max(server.finished[i] for i in server.seen if i) == 1
-    assert result.summary["accepted"] == 24
-    files = [batch["input_file_id"] for batch in batches.batches.values()]
-    assert len(set(files)) == len(files)  # the batch of which nobody heard was found
-
-
-def test_a_file_of_which_no_batch_was_made_is_forgotten(run, tmp_path):
-    batches = Batches(create=lambda n: 400 if n == 1 else 200)
-    with loopback(Behaviour(batches=batches)) as server:
-        with pytest.raises(EndpointError, match="a batch cannot be made: .*injected 400"):
-            run(server, BATCH)
-        assert len(list((tmp_path / "ledger").glob("batch-*.json"))) == 1
-        assert run(server, BATCH).summary["accepted"] == 24
-    assert not list((tmp_path / "ledger").glob("batch-*"))
-
-
 def test_calls_of_an_expired_batch_go_in_the_next_one(run):
     batches = Batches(end=lambda n: "expired" if n == 1 else "completed", answered=lambda n: 0.5 if n == 1 else 1.0)
     with loopback(Behaviour(batches=batches)) as server:
@@ -156,41 +100,6 @@ def test_a_batch_that_is_not_taken_is_one_clear_error(error, advice, run, tmp_pa
             run(server, BATCH)
         assert not list((tmp_path / "ledger").glob("batch-*"))
         assert run(server, BATCH).summary["accepted"] == 24  # the next start makes another one
-
-
-def test_a_batch_that_somebody_cancelled_ends_the_run_and_its_answers_are_kept(run):
-    batches = Batches(end=lambda n: "cancelled" if n == 1 else "completed", answered=lambda n: 0.5 if n == 1 else 1.0)
-    with loopback(Behaviour(batches=batches)) as server:
-        with pytest.raises(EndpointError, match="somebody has cancelled it"):
-            run(server, BATCH)
-        result = run(server, BATCH)
-        assert max(server.finished[i] for i in server.seen if i) == 1
-    assert result.summary["accepted"] == 24
-    assert result.summary["answers_reused"] > 0
-
-
-def test_a_time_limit_leaves_the_batch_running(run, monkeypatch):
-    batches = Batches(held=True)
-    with loopback(Behaviour(batches=batches)) as server:
-        with pytest.raises(
-            EndpointError, match=r"stopped by limits\.max_minutes; batch batch_1: 0 of \d+ calls done .*the next start takes it up"
-        ):
-            run(server, BATCH, limits={"max_minutes": 0.5 / 60})
-        batches.held = False
-        assert run(server, BATCH).summary["accepted"] == 24
-        assert max(server.finished[i] for i in server.seen if i) == 1
-
-
-def test_an_interruption_leaves_the_batch_running(run):
-    def interrupt(n):
-        raise KeyboardInterrupt
-
-    batches = Batches(held=True)
-    with loopback(Behaviour(batches=batches)) as server, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(batch_callers.time, "sleep", interrupt)
-        with pytest.raises(KeyboardInterrupt) as err:
-            run(server, BATCH)
-    assert "batch batch_1: 0 of 7 calls done (validating), and goes on: the next start takes it up" in str(err.value.__notes__)
 
 
 def test_a_budget_of_requests_counts_those_that_failed(run):
@@ -272,17 +181,6 @@ def test_an_endpoint_without_a_batch_api_is_said_before_any_call(behaviour, run)
     assert server.log == []
 
 
-def test_a_noted_batch_that_the_endpoint_does_not_know_names_its_note(run, monkeypatch):
-    batches = Batches()
-    with loopback(Behaviour(batches=batches)) as server:
-        killed_at(monkeypatch, batch_callers.BatchApi, "look", lambda: run(server, BATCH))
-        batches.batches.clear()
-        with pytest.raises(
-            EndpointError, match=r"batch batch_1 cannot be looked at \(remove .*/batch-\w+\.json to have its calls sent again"
-        ):
-            run(server, BATCH)
-
-
 def test_secrets_do_not_leave_in_errors(run, monkeypatch):
     monkeypatch.setenv("LOOPBACK_KEY", "secret-key-123")
     error = ("bad_key", "the key secret-key-123 may not make batches")
@@ -291,21 +189,6 @@ def test_secrets_do_not_leave_in_errors(run, monkeypatch):
         pytest.raises(EndpointError, match=r"the key \[hidden\] may not"),
     ):
         run(server, BATCH | {"api_key_env": "LOOPBACK_KEY"})
-
-
-def test_calls_that_a_batch_answers_are_not_sent_by_themselves(run, monkeypatch, tmp_path):
-    with loopback(Behaviour(batches=Batches())) as server:
-        killed_at(monkeypatch, batch_callers.BatchApi, "look", lambda: run(server, BATCH))
-        sent = len(server.log)
-        with pytest.raises(
-            EndpointError, match=r"batch_1 of an earlier start answers 7 of the calls, .*'batch' .*or remove batch-\w+\.json in"
-        ):
-            run(server)
-        assert len(server.log) == sent
-        assert run(server, {"temperature": 0.5}).summary["accepted"] == 24  # other calls are not concerned
-        (note,) = (tmp_path / "ledger").glob("batch-*.json")
-        note.unlink()
-        assert run(server).summary["accepted"] == 24
 
 
 @pytest.mark.parametrize(
@@ -330,15 +213,3 @@ def test_the_endpoint_is_looked_at_for_batches_before_any_work(make_config):
         assert endpoint.describe(llm).endswith("structured output: json_schema; it has a Batch API")
     with loopback() as server, pytest.raises(EndpointError, match="has no Batch API"):
         endpoint.require_usable(make_config(server.base_url, BATCH).llm)
-
-
-def test_an_endpoint_that_is_down_is_waited_for_and_the_batch_found_again(run):
-    batches = Batches(down=True)
-    with loopback(Behaviour(batches=batches)) as server:
-        message = r"batch batch_1 cannot be looked at .*tried for \d+ s \(generate\.limits\.max_outage_minutes\): .*injected 503"
-        with pytest.raises(EndpointError, match=message):
-            run(server, BATCH, limits={"max_outage_minutes": 0.2 / 60})
-        assert batches.looked > 1
-        batches.down = False
-        assert run(server, BATCH).summary["accepted"] == 24
-        assert max(server.finished[i] for i in server.seen if i) == 1

@@ -113,12 +113,13 @@ class BatchCallers:
         self._collected, self._running = {}, None
 
     def _refused(self) -> Iterator[tuple[Request, Answer]]:
-        """Calls beyond the budget of requests, which counts those that failed, too."""
-        left = self._requests_left
-        over = [] if left is None else list(self._collected.values())[max(0, left - self._tries.total()) :]
-        for request in over:
+        """Calls for which no batch is to be made any more: after the last moment all of them, and those beyond the budget of requests, which
+        counts those that failed, too."""
+        late = time.monotonic() >= self._closes
+        room = 0 if late else None if self._requests_left is None else max(0, self._requests_left - self._tries.total())
+        for request in [] if room is None else list(self._collected.values())[room:]:
             del self._collected[request.request_id]
-            yield request, Answer(request.request_id, "not_asked", error="limits.max_requests")
+            yield request, Answer(request.request_id, "not_asked", error="limits.max_minutes" if late else "limits.max_requests")
 
     def _begun(self) -> Running:
         """The batch of an earlier start that has calls of this one, else a new one."""

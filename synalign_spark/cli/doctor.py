@@ -20,7 +20,7 @@ def examine(cfg: Config) -> list[dict[str, Any]]:
         ("spark and tables", _spark),
     ]
     if cfg.generate.strategy != "imported":
-        checks += [("ray", _ray)] if cfg.generate.llm.backend == "ray" else []
+        checks += [("ray", _ray)] if cfg.generate.llm.backend == "ray" and cfg.generate.llm.mode == "calls" else []
         checks.append(("language model", _endpoint))
     return [_one(name, check, cfg) for name, check in checks]
 

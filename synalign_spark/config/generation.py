@@ -177,6 +177,10 @@ class GenerateConfig(Section):
         self._check_rows()
         if self.llm.backend == "in_process" and self.llm.ray_address:
             raise ValueError("llm.ray_address is set but llm.backend is 'in_process'; set llm.backend to 'ray' or remove the address")
+        if self.llm.mode == "batch" and self.llm.ray_address:
+            raise ValueError(
+                "llm.ray_address is set but llm.mode is 'batch', which needs no Ray; remove the address, or set llm.mode to 'calls'"
+            )
         if self.max_rows_per_set is not None and self.max_rows_per_set < self.rows_per_request:
             raise ValueError(
                 f"max_rows_per_set is {self.max_rows_per_set}, less than the rows_per_request={self.rows_per_request} of one call; "

@@ -97,6 +97,17 @@ class LlmConfig(Section):
     )
     timeout_s: float = Field(120.0, gt=0, description="Seconds a request may take.")
     max_attempts: Positive = Field(5, description="HTTP requests per call at most, over all kinds of fault.")
+    mode: Literal["calls", "batch"] = Field(
+        "calls",
+        description="'calls' sends each call by itself; 'batch' hands them over in files to the endpoint's Batch API (/v1/batches), which answers "
+        "within 24 hours for less money, and needs no backend, actors or concurrency.",
+    )
+    batch_requests: Annotated[int, Field(ge=1, le=50_000)] = Field(
+        50_000, description="Calls in a batch at most, one batch at a time; fewer for accounts whose enqueued tokens are limited."
+    )
+    batch_discount: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="Share of price_input_usd and price_output_usd that an answer by batch does not cost; 0.5 is OpenAI's."
+    )
     backend: Literal["ray", "in_process"] = Field(
         "ray", description="What sends the requests: Ray actors, or a thread of the job's own process (one machine, no Ray)."
     )
@@ -104,7 +115,7 @@ class LlmConfig(Section):
     concurrency: Positive = Field(8, description="Requests in flight over the whole pool.")
     ray_address: str | None = Field(None, description="Address of a running Ray cluster; null starts Ray on this machine.")
     price_input_usd: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Price of a million prompt tokens, for costs and budgets."
+        None, description="Price of a million prompt tokens, for costs and budgets; by batch, batch_discount goes off."
     )
     price_output_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a million completion tokens.")
 
@@ -112,6 +123,23 @@ class LlmConfig(Section):
     def continues(self) -> bool:
         """Whether the model continues a text, rather than answers messages."""
         return self.api == "completion" or (self.api == "auto" and self.provider == "embedded")
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls that are handed over and not answered yet, at most."""
+        return self.batch_requests if self.mode == "batch" else self.concurrency
+
+    def prices_usd(self, by_batch: bool) -> tuple[float, float] | None:
+        """Prices of a million prompt and of a million completion tokens, for answers by batch or by calls; None where either is unknown.
+
+        >>> llm = LlmConfig(price_input_usd=1.0, price_output_usd=4.0)
+        >>> llm.prices_usd(by_batch=False), llm.prices_usd(by_batch=True)
+        ((1.0, 4.0), (0.5, 2.0))
+        """
+        if self.price_input_usd is None or self.price_output_usd is None:
+            return None
+        kept = 1 - self.batch_discount if by_batch else 1.0
+        return kept * self.price_input_usd, kept * self.price_output_usd
 
     @field_validator("extra_body")
     @classmethod
@@ -144,6 +172,10 @@ class LlmConfig(Section):
             raise ValueError(
                 f"model {self.model!r} is no embedded one ({', '.join(EMBEDDED_MODELS)}); name one of them, or set provider to 'openai' "
                 "and base_url to a server that has it"
+            )
+        if self.mode == "batch" and self.provider == "embedded":
+            raise ValueError(
+                "mode 'batch' needs an endpoint with a Batch API, and provider is 'embedded'; set mode to 'calls', or provider to 'openai' and base_url"
             )
         if self.continues and self.structured_output in ("json_object", "tool"):
             raise ValueError(

@@ -79,6 +79,7 @@ class Answer:
     dialect: str = ""
     error: str | None = None
     finished_at: str | None = None  # ISO 8601, UTC
+    batch_id: str | None = None  # of the batch that it came in
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -98,6 +99,7 @@ class Answer:
 
     def cost_usd(self, llm: LlmConfig) -> float | None:
         """Cost by the configured prices per million tokens; None without prices or without usage."""
-        if llm.price_input_usd is None or llm.price_output_usd is None or self.prompt_tokens is None:
+        prices = llm.prices_usd(self.batch_id is not None)
+        if prices is None or self.prompt_tokens is None:
             return None
-        return (self.prompt_tokens * llm.price_input_usd + (self.completion_tokens or 0) * llm.price_output_usd) / 1e6
+        return (self.prompt_tokens * prices[0] + (self.completion_tokens or 0) * prices[1]) / 1e6

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from synalign_spark.generation.backends.limiter import Leave, Limiter
 from synalign_spark.generation.backends.protocol import LostError, Senders
-from synalign_spark.generation.backends.sender import Attempt, Outcome, with_spent
+from synalign_spark.generation.backends.sender import Attempt, Outcome, failed, with_spent
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.dialects import shown
 from synalign_spark.generation.faults import NEVER_RETRIED, Fault, backoff
 from synalign_spark.generation.probes import word_request
 from synalign_spark.generation.target import Target
@@ -102,9 +101,5 @@ class _Call:
 
     def end(self) -> Answer:
         """The answer of a call that got none."""
-        fault, latency = self.fault or Fault("not_asked", ""), round(self.latency_s, 4)
-        dialect = shown(self.target.terms.of(self.request.prompt))
-        answer = Answer(
-            self.request.request_id, fault.status, self.sent, dialect=dialect, latency_s=latency, error=self.target.scrub(fault.message)
-        )
-        return with_spent(answer, self.spent)
+        fault = self.fault or Fault("not_asked", "")
+        return with_spent(failed(self.request, self.target, fault, self.sent, self.latency_s), self.spent)

@@ -18,6 +18,7 @@ from synalign_spark.config import LlmConfig
 from synalign_spark.config.secrets import public_address
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded
+from synalign_spark.generation.batches.api import require_served
 from synalign_spark.generation.dialects import Terms, best, candidates, shown
 from synalign_spark.generation.faults import classify
 from synalign_spark.generation.negotiation import Negotiation, retrying
@@ -58,6 +59,8 @@ def check(llm: LlmConfig, base_url: str | None = None, folder: str | None = None
         started = time.monotonic()
         listed, _ = _list_models(client, target, llm)
         latency = time.monotonic() - started
+        if llm.mode == "batch":
+            require_served(client, target, llm)
         known = best(llm) if llm.provider == "embedded" else _recall(folder, llm)
         if known is not None:
             return _report(target, llm, known, listed, latency, 0)
@@ -104,6 +107,8 @@ def require_usable(llm: LlmConfig) -> None:
         _, web_page = _list_models(client, target, llm)
         if web_page:
             Negotiation(client, target, llm).find(candidates(llm))
+        if llm.mode == "batch":
+            require_served(client, target, llm)
 
 
 def describe(llm: LlmConfig) -> str:
@@ -111,7 +116,7 @@ def describe(llm: LlmConfig) -> str:
     if llm.provider == "embedded":
         with embedded.serve(llm.model) as base_url:
             return str(check(llm, base_url))
-    return str(check(llm))
+    return f"{check(llm)}{'; it has a Batch API' if llm.mode == 'batch' else ''}"
 
 
 def _initial(llm: LlmConfig) -> Terms:

@@ -112,7 +112,7 @@ class _Run:
         stopped = stopped or self._why_ended()
         if self.rows.accepted.total() == 0:
             raise EndpointError(
-                f"generate: no row was accepted ({self._describe_faults()}); stopped by {stopped}. "
+                f"generate: no row was accepted ({self._describe_faults()}); stopped by {stopped}{self.pool.left_running}. "
                 "See generate.task, generate.llm and generate.limits"
             )
         self._report()
@@ -128,7 +128,7 @@ class _Run:
         'with 120 of 200 rows; missing: bad 60, good 20'"""
         missing = ", ".join(f"{'rows' if label is None else label} {n:,}" for label in self.quotas if (n := self.missing(label)) > 0)
         given_up = "".join(f"; label {label!r} was given up: {reason}" for label, reason in self.given_up.items())
-        return f"with {self.rows.accepted.total():,} of {self.cfg.target_rows:,} rows; missing: {missing or 'none'}{given_up}"
+        return f"with {self.rows.accepted.total():,} of {self.cfg.target_rows:,} rows; missing: {missing or 'none'}{given_up}{self.pool.left_running}"
 
     def _plan(self, waves: int) -> list[Planned]:
         """The calls for rows of the next wave. waves: so far."""

@@ -9,7 +9,7 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.generation import prompts
 from synalign_spark.generation.calls import CHAT_OVERHEAD_TOKENS
-from synalign_spark.generation.demand import label_shares
+from synalign_spark.generation.demand import label_shares, wave_room
 from synalign_spark.generation.plan import FIRST_WAVE_CALLS, TRUSTED_YIELD, WITH_DEMONSTRATIONS, Label
 from synalign_spark.generation.prompts.tokens import typical_tokens
 
@@ -20,6 +20,7 @@ REASK_SHARE = 0.1  # of the calls, where few rows are accepted: one answer in te
 # Prompt and completion tokens a second and core of an embedded model: the quickstart's 81,963 and 12,639 took 261 s on two cores. Alone, Gemma reads
 # 360 and writes 80, SmolLM2 250 and 150.
 EMBEDDED_PROMPT_RATE, EMBEDDED_COMPLETION_RATE = 250.0, 70.0
+BATCH_MINUTES = 5.0, 24 * 60.0  # of a batch: few are answered sooner than the first, and none later than the second
 CALL_S = 3.0  # a call of a hosted model: some 200 tokens at 70 a second, a guess until the first call is made
 
 
@@ -53,7 +54,7 @@ def estimate(
     auto_sets: bool = False,
 ) -> dict[str, Any]:
     """Ranges (low: every row is accepted; high: four in ten are, and one call in ten is asked again) of calls, tokens, cost and
-    minutes. No call is made.
+    minutes, and of batches where the calls go in batches. No call is made.
 
     label_counts: corpus rows by label; n_sets: demonstration sets over all labels; rows_per_set: demonstrations in each;
     row: a typical one, real or written; auto_sets: whether the number of sets follows from the rows, as it does unless
@@ -69,7 +70,10 @@ def estimate(
     low, high = (_at_yield(cfg, label_counts, n_sets, rows_per_set, row, share) for share in (HIGH_YIELD, LOW_YIELD))
     span = {key: [low[key], high[key]] for key in ("calls", "prompt_tokens", "completion_tokens", "tokens", "minutes")}
     cost = None if low["cost_usd"] is None else [low["cost_usd"], high["cost_usd"]]
-    found = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
+    found: dict[str, Any] = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
+    if cfg.llm.mode == "batch":
+        found |= {"mode": "batch", "batch_discount": cfg.llm.batch_discount, "batches": [low["batches"], high["batches"]]}
+        found["minutes"] = [low["batches"] * BATCH_MINUTES[0], high["batches"] * BATCH_MINUTES[1]]
     if cfg.strategy in WITH_DEMONSTRATIONS:
         found |= {"demonstration_sets": n_sets}
     return found | {"row_chars": row.chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets, rows_per_set, auto_sets)}
@@ -114,17 +118,25 @@ def _at_yield(cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, rows_p
     answer_tokens = typical_tokens(row.text[: _longest_row(cfg, row)]) + ROW_OVERHEAD_TOKENS
     prompt = int(attribute_calls * attributes_tokens + row_calls * rows_tokens)
     completion = int(attribute_calls * len(cfg.attributes) * ATTRIBUTE_TOKENS + rows * asked_again * answer_tokens)
-    llm, calls = cfg.llm, attribute_calls + row_calls
-    priced = llm.price_input_usd is not None and llm.price_output_usd is not None
-    cost = (prompt * (llm.price_input_usd or 0) + completion * (llm.price_output_usd or 0)) / 1e6
+    calls, prices = attribute_calls + row_calls, cfg.llm.prices_usd(cfg.llm.mode == "batch")
     return {
         "calls": calls,
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "tokens": prompt + completion,
-        "cost_usd": round(cost, 4) if priced else None,
+        "cost_usd": None if prices is None else round((prompt * prices[0] + completion * prices[1]) / 1e6, 4),
         "minutes": round(_seconds(cfg, calls, prompt, completion) / 60, 1),
+        "batches": _batches(cfg, calls, row_calls, share),
     }
+
+
+def _batches(cfg: GenerateConfig, calls: int, row_calls: int, share: float) -> int:
+    """Batches that so many calls go in: of each wave one for attributes, one for rows, and where answers fail one that asks again."""
+    waves, room = 0, 0
+    while room < row_calls:
+        room, waves = room + wave_room(waves), waves + 1
+    rounds = 1 + (cfg.strategy == "synalign") + (cfg.max_reasks > 0 and share < HIGH_YIELD)
+    return waves * rounds + calls // cfg.llm.batch_requests
 
 
 def _sets_used(row_calls: int, a_set: int, share: float) -> int:

@@ -65,6 +65,7 @@ class Budget:
 
     def __init__(self, limits: LimitsConfig, llm: LlmConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits, self._llm, self._clock = limits, llm, clock
+        self._prices = llm.prices_usd(llm.mode == "batch") or (0.0, 0.0)
         self._closes = math.inf if limits.max_minutes is None else clock() + limits.max_minutes * MINUTE_S
         self.requests, self.tokens, self.cost_usd = 0, 0, 0.0
         self._flying: dict[str, tuple[int, int, int]] = {}  # requests, prompt and answer tokens that calls may take
@@ -107,7 +108,7 @@ class Budget:
             return "limits.max_requests"
         if limits.max_tokens is not None and self.tokens + prompt + output > limits.max_tokens:
             return "limits.max_tokens"
-        cost = self.cost_usd + (prompt * (self._llm.price_input_usd or 0.0) + output * (self._llm.price_output_usd or 0.0)) / 1e6
+        cost = self.cost_usd + (prompt * self._prices[0] + output * self._prices[1]) / 1e6
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
             return "limits.max_cost_usd"
         if self.seconds_left <= 0:

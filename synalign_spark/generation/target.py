@@ -103,7 +103,7 @@ def target_of(llm: LlmConfig, address: str | None, terms: Terms, timeout_s: floa
         )
     of_account = {name: value for name, variable in OF_ACCOUNT.items() if (value := os.environ.get(variable, "").strip())}
     headers = {name: _sendable(f"{OF_ACCOUNT[name]} in the environment", value) for name, value in of_account.items()} | headers
-    prices = (llm.price_input_usd or 0.0, llm.price_output_usd or 0.0)
+    prices = llm.prices_usd(llm.mode == "batch") or (0.0, 0.0)
     return Target(base_url, llm.model, terms, timeout_s or llm.timeout_s, llm.max_attempts, key, headers, prices)
 
 

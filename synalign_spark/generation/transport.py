@@ -63,8 +63,8 @@ class Transport:
             cause = (httpx2.ConnectError if unsent else httpx2.ReadError)(words)
             raise openai.APIConnectionError(message=str(cause), request=httpx2.Request("POST", url)) from cause
         if not 200 <= response.status < 300:
-            raise _error(response.status, response.headers, content, url)
-        return Reply(_parsed(content), response.headers)
+            raise status_error(response.status, response.headers, content, url)
+        return Reply(parsed(content), response.headers)
 
     async def close(self) -> None:
         await self._session.close()
@@ -80,14 +80,15 @@ async def _limited(stream: aiohttp.StreamReader) -> bytes:
     return bytes(found)
 
 
-def _parsed(content: bytes) -> Any:
+def parsed(content: bytes) -> Any:
+    """A reply's JSON, objects as namespaces; the text of what is none."""
     try:
         return json.loads(content, object_hook=lambda found: SimpleNamespace(**found))
     except ValueError:
         return content.decode("utf-8", "replace")
 
 
-def _error(status: int, headers: Mapping[str, str], content: bytes, url: str) -> openai.APIStatusError:
+def status_error(status: int, headers: Mapping[str, str], content: bytes, url: str) -> openai.APIStatusError:
     """The SDK's error for a status, with the SDK's words."""
     body: Any = content.decode("utf-8", "replace").strip()
     with contextlib.suppress(ValueError):

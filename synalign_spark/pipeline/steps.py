@@ -23,6 +23,8 @@ OPERATIONAL = frozenset(
         "generate.limits",
         "generate.llm.actors",
         "generate.llm.backend",
+        "generate.llm.mode",
+        "generate.llm.batch_requests",
         "generate.llm.concurrency",
         "generate.metrics_port",
         "generate.llm.ray_address",

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from synalign_spark.config import GenerateConfig, LlmConfig
 from synalign_spark.generation import negotiation
+from synalign_spark.generation.backends import batch_callers
 from synalign_spark.generation.engine import generate
 from synalign_spark.progress import Progress
 
@@ -81,3 +82,9 @@ def run(demonstrations, make_config, quiet, tmp_path):
 @pytest.fixture
 def fast(monkeypatch):
     monkeypatch.setattr(negotiation, "backoff", lambda key, attempt: 0.0)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch, fast):
+    """Between looks at a batch."""
+    monkeypatch.setattr(batch_callers, "FIRST_LOOK_S", 0.0)

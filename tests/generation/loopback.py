@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from loopback_batches import Batches, BatchHandler
 
 WORDS = [
     "river",
@@ -37,6 +38,7 @@ WORDS = [
     "marble",
     "harbour",
 ]
+PAGING = ("limit", "after")  # of a list
 HTML = "<!DOCTYPE html><html><body>Sign in</body></html>"
 NO_TEXT = [
     {"type": "thinking", "thinking": '{"rows": ["a draft of a row"]}'},
@@ -72,6 +74,7 @@ class Behaviour:
     listed: tuple[str, ...] | None = None  # models in the list; None lists those that are served
     context_tokens: int = 1_000_000
     web_page: bool = False  # every address answers with one
+    batches: Batches | None = None  # None: there is no Batch API
 
 
 @dataclass
@@ -131,13 +134,13 @@ class _Handler:
         behaviour = self.state.behaviour
         names = behaviour.listed if behaviour.listed is not None else behaviour.models or ("loopback",)
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "loopback"} for name in names]
-        return self._refuse_caller(request) or web.json_response({"object": "list", "data": listed})
+        return self.refuse_caller(request) or web.json_response({"object": "list", "data": listed})
 
-    def _refuse_caller(self, request: web.Request) -> web.Response | None:
+    def refuse_caller(self, request: web.Request) -> web.Response | None:
         behaviour = self.state.behaviour
         if behaviour.web_page:
             return web.Response(text=HTML, content_type="text/html")
-        if dict(request.query) != behaviour.query:
+        if {name: value for name, value in request.query.items() if name not in PAGING} != behaviour.query:
             return error(404, f"Resource not found: {request.path_qs}")
         if behaviour.header and request.headers.get(behaviour.header[0]) != behaviour.header[1]:
             return error(401, f"wrong header {behaviour.header[0]}: {request.headers.get(behaviour.header[0])}")
@@ -155,7 +158,7 @@ class _Handler:
         state.log.append(entry)
         try:
             await asyncio.sleep(state.behaviour.delay_s)
-            reply = self._refuse_caller(request) or self._answer(body, request_id, state.seen[request_id])
+            reply = self.refuse_caller(request) or self._answer(body, request_id, state.seen[request_id])
         finally:
             state.flying -= 1
         if request.transport is None or request.transport.is_closing():
@@ -164,6 +167,14 @@ class _Handler:
             await reply.prepare(request)
             await reply.write_eof()
             entry["status"] = reply.status if reply.content_type == "application/json" else 0
+        return reply
+
+    def call_of_batch(self, body: dict[str, Any], request_id: str) -> web.Response:
+        """The reply to a call that came in a file."""
+        self.state.seen[request_id] += 1
+        reply = self._answer(body, request_id, self.state.seen[request_id])
+        entry = {"request_id": request_id, "path": "batch", "arrived": time.monotonic(), "status": reply.status, "body": body}
+        self.state.log.append(entry)
         return reply
 
     def _answer(self, body: dict[str, Any], request_id: str, n: int) -> web.Response:
@@ -315,6 +326,8 @@ def loopback(behaviour: Behaviour | None = None, path: str = "/v1") -> Iterator[
         app.router.add_get(f"{path}/models", handler.models)
         app.router.add_post(f"{path}/chat/completions", handler.call)
         app.router.add_post(f"{path}/completions", handler.call)
+        if state.behaviour.batches is not None:
+            BatchHandler(state.behaviour.batches, handler.refuse_caller, handler.call_of_batch).add_to(app, path)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

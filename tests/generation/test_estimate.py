@@ -35,6 +35,18 @@ def test_calls_and_costs_by_hand():
     assert estimate(config(strategy="simprompt", llm=HOSTED | {"price_input_usd": None}), COUNTS, 0, 3)["cost_usd"] is None
 
 
+def test_batches_by_hand():
+    """Waves of 20, 40 and 80 calls: two hold the 32 for rows at best, three the 86 at worst. Each has a batch for attributes and one for
+    rows, at worst one more that asks again."""
+    by_calls, found = (estimate(config(target_rows=155, llm=HOSTED | {"mode": mode}), COUNTS, SETS, 3) for mode in ("calls", "batch"))
+    assert (found["mode"], found["batch_discount"]) == ("batch", 0.5)
+    assert found["batches"] == [2 * 2, 3 * 3]
+    assert found["minutes"] == [4 * 5, 9 * 24 * 60]
+    assert found["cost_usd"] == pytest.approx([0.5 * usd for usd in by_calls["cost_usd"]], abs=1e-4)
+    assert found["calls"] == by_calls["calls"]
+    assert not {"mode", "batches"} & by_calls.keys()
+
+
 @pytest.mark.parametrize("strategy", ["synalign", "fewshot", "attrprompt", "simprompt"])
 @pytest.mark.parametrize("row_chars", [120, 480])
 def test_a_demonstration_more_costs_its_tokens_wherever_demonstrations_are_shown(strategy, row_chars):

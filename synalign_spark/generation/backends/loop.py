@@ -9,7 +9,7 @@ import concurrent.futures
 import contextlib
 import queue
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from synalign_spark.generation.backends.limiter import Limiter
@@ -22,6 +22,7 @@ from synalign_spark.generation.target import Target
 from synalign_spark.generation.window import Pressure
 
 POLL_S = 0.5
+DRAIN_S = 30.0  # for calls in flight to end: most do within seconds
 CLOSE_S = 30.0  # for the last answers to reach the ledger
 NAME = "synalign-calls"
 T = TypeVar("T")
@@ -53,6 +54,8 @@ class LocalSenders:
 
 class LoopCallers:
     """Calls on a loop of their own, so that a caller's own event loop (a notebook's) does not matter."""
+
+    left_running = ""
 
     def __init__(self, senders: Senders) -> None:
         self._senders = senders
@@ -101,11 +104,12 @@ class LoopCallers:
             raise RuntimeError("start the callers before they are asked for the pressure")
         return self._limiter.pressure()
 
-    def drain(self, seconds: float) -> None:
-        """Lets no further request go and waits for those in flight, at most so long."""
-        if self._loop is not None and self._limiter is not None:
+    def drain(self, say: Callable[[str], None]) -> None:
+        """Lets no further request go and waits for those in flight, half a minute at most. say: takes a line."""
+        if self._loop is not None and self._limiter is not None and self._flying:
+            say(f"waiting for {self.in_flight:,} calls in flight, {DRAIN_S:.0f} s at most (interrupt again to leave them)")
             self._loop.call_soon_threadsafe(self._limiter.close, "interrupted")
-            concurrent.futures.wait(list(self._flying), seconds)
+            concurrent.futures.wait(list(self._flying), DRAIN_S)
 
     def close(self) -> None:
         """Cancels what is in flight (an answer on its way to the ledger still gets there) and ends thread and senders."""

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded, endpoint
+from synalign_spark.generation.backends.batch_callers import BatchCallers
 from synalign_spark.generation.backends.loop import LocalSenders, LoopCallers
-from synalign_spark.generation.backends.protocol import Pool, Senders
+from synalign_spark.generation.backends.protocol import Callers, Pool, Senders
+from synalign_spark.generation.batches.notes import Note, Notes
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.history import History
@@ -23,13 +25,14 @@ from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
 
 LOOK_S = 2.0  # between two looks at the pressure
-DRAIN_S = 30.0  # for calls in flight to end: most do within seconds
 
 
 def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None) -> Pool:
-    """The pool with the backend that ``cfg.llm.backend`` names; nothing is started before the first call.
+    """The pool with the backend that ``cfg.llm.backend`` names, or for batches; nothing is started before the first call.
 
     ledger_dir: folder of the ledger, any file system; log_dir: local folder for the embedded server's logs."""
+    if cfg.llm.mode == "batch":
+        return CallPool(cfg, BatchCallers(cfg.llm, ledger_dir), ledger_dir, log_dir)
     senders: Senders
     if cfg.llm.backend == "ray":
         from synalign_spark.generation.backends.ray_senders import RaySenders
@@ -43,7 +46,7 @@ def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None) 
 class CallPool:
     """A ``Pool`` over the callers of any backend. A run whose answers are all stored starts nothing."""
 
-    def __init__(self, cfg: GenerateConfig, callers: LoopCallers, ledger_dir: str, log_dir: str | None) -> None:
+    def __init__(self, cfg: GenerateConfig, callers: Callers, ledger_dir: str, log_dir: str | None) -> None:
         self._cfg, self._callers, self._ledger_dir, self._log_dir = cfg, callers, ledger_dir, log_dir
         self._stack = contextlib.ExitStack()
         self._target: Target | None = None
@@ -52,8 +55,13 @@ class CallPool:
         self._sent: dict[str, tuple[Terms, int]] = {}  # of the calls in flight, with their number
         self._n_sent = 0
         self._ledger: LedgerWriter | None = None
+        self._noted: dict[str, Note] = {}  # batches of earlier starts that were not read, by the ids of their calls
         self.stopped_by: str | None = None
         self.pressure: Pressure | None = None
+
+    @property
+    def left_running(self) -> str:
+        return self._callers.left_running
 
     @property
     def renegotiations(self) -> int:
@@ -66,7 +74,7 @@ class CallPool:
         self._stack.close()
 
     def run(self, waiting: Waiting, budget: Budget, notify: Callable[[], None]) -> Iterator[Answer]:
-        """Answers in the order of arrival, at most ``llm.concurrency`` requests in flight: see ``Pool.run``."""
+        """Answers in the order of arrival, at most ``llm.most_in_flight`` requests in flight: see ``Pool.run``."""
         self.stopped_by = None
         while waiting or self._callers.in_flight:
             self._send(waiting, budget)
@@ -158,9 +166,7 @@ class CallPool:
 
     def drain(self, say: Callable[[str], None]) -> None:
         """After an interruption: sends nothing more, and waits a while for the calls in flight, which are stored. say: takes a line."""
-        if self._callers.in_flight:
-            say(f"waiting for {self._callers.in_flight:,} calls in flight, {DRAIN_S:.0f} s at most (interrupt again to leave them)")
-            self._callers.drain(DRAIN_S)
+        self._callers.drain(say)
 
     def takes_calls(self) -> bool:
         """Whether the endpoint takes a tiny call, now."""
@@ -173,7 +179,7 @@ class CallPool:
 
     def _send(self, waiting: Waiting, budget: Budget) -> None:
         """Sends the first of ``waiting``, and on, as far as concurrency and budget go."""
-        while waiting and not self.stopped_by and self._callers.in_flight < self._cfg.llm.concurrency:
+        while waiting and not self.stopped_by and self._callers.in_flight < self._cfg.llm.most_in_flight:
             broken = budget.admit(waiting.first())
             if broken:
                 # Calls in flight may use less than they reserved, so this is final only when none is left.
@@ -181,9 +187,20 @@ class CallPool:
                 return
             target = self._open(budget)
             request = waiting.take()
+            self._not_in_a_batch(request)
             self._sent[request.request_id] = (target.terms, self._n_sent)
             self._n_sent += 1
             self._callers.send(request)
+
+    def _not_in_a_batch(self, request: Request) -> None:
+        """Raises EndpointError where an earlier start has left a batch that answers the request: it would be paid twice."""
+        note = self._noted.get(request.request_id)
+        if note is not None:
+            raise EndpointError(
+                f"generate.llm.mode is 'calls', and {note.batch_id or 'a batch'} of an earlier start answers {len(note.request_ids):,} of the "
+                "calls, so that they would be paid twice; set generate.llm.mode to 'batch' to have its answers, or remove "
+                f"{note.name} in {self._ledger_dir} to do without"
+            )
 
     def _look(self, notify: Callable[[], None]) -> None:
         """Renews ``pressure`` now and then."""
@@ -205,4 +222,6 @@ class CallPool:
         left = (budget.seconds_left, budget.tokens_left, budget.usd_left)
         allowance = Allowance(self._cfg.limits, llm.concurrency, budget.requests_left, report.probes, *left)
         self._callers.start(self._target, allowance)
+        if llm.mode == "calls":
+            self._noted = {request_id: note for note in Notes(self._ledger_dir).read() for request_id in note.request_ids}
         return self._target

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, Self
 
 from synalign_spark.generation.backends.sender import Attempt, Outcome
-from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.limits import Budget
+from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.limits import Allowance, Budget
 from synalign_spark.generation.target import Target
 from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
@@ -16,6 +16,11 @@ class Pool(Protocol):
 
     stopped_by: str | None  # key of the budget that ended the last ``run`` early
     pressure: Pressure | None  # what the endpoint bears, a moment ago; None before the first call
+
+    @property
+    def left_running(self) -> str:
+        """What goes on at the endpoint without us, as the end of a sentence; empty for nothing."""
+        ...
 
     @property
     def renegotiations(self) -> int:
@@ -40,6 +45,45 @@ class Pool(Protocol):
 
     def takes_calls(self) -> bool:
         """Whether the endpoint takes a tiny call, now."""
+        ...
+
+
+class Callers(Protocol):
+    """What a pool sends its requests by, and gets their answers from: calls one by one, or batches."""
+
+    left_running: str  # see ``Pool``
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and have not arrived."""
+        ...
+
+    def start(self, target: Target, allowance: Allowance) -> None:
+        """Opens connections and ledger; called once, before the first request."""
+        ...
+
+    def send(self, request: Request) -> None:
+        """Takes a request."""
+        ...
+
+    def retarget(self, target: Target) -> None:
+        """Further requests go to this target."""
+        ...
+
+    def arrived(self) -> Iterator[tuple[Request, Answer]]:
+        """Waits a moment for requests to end."""
+        ...
+
+    def pressure(self) -> Pressure:
+        """What the endpoint bears, now."""
+        ...
+
+    def drain(self, say: Callable[[str], None]) -> None:
+        """After an interruption: sends nothing more, and waits a while for what is in flight. say: takes a line."""
+        ...
+
+    def close(self) -> None:
+        """Ends what ``start`` has opened."""
         ...
 
 

@@ -71,7 +71,7 @@ class Sender:
             rates = told_rates(err.response.headers) if isinstance(err, openai.APIStatusError) else None
             if fault.status != "moderated":
                 return Outcome(None, fault, (request.prompt_tokens, request.max_output_tokens) if fault.ran else (0, 0), rates, latency)
-            answer = _moderated(work, target, fault, latency)
+            answer = moderated(request, target, fault, work.number, latency)
         took = (answer.prompt_tokens or 0, answer.completion_tokens or 0)
         answer = with_spent(answer, work.spent)
         if self._ledger is not None and work.named:
@@ -87,10 +87,15 @@ class Sender:
             self._ledger.close()
 
 
-def _moderated(work: Attempt, target: Target, fault: Fault, latency: float) -> Answer:
+def moderated(request: Request, target: Target, fault: Fault, attempts: int, latency: float) -> Answer:
     """A prompt that the server's moderation refuses was answered: by a refusal."""
-    dialect, error = shown(target.terms.of(work.request.prompt)), target.scrub(fault.message)
-    return refused(Answer(work.request.request_id, "forbidden", work.number, dialect=dialect, latency_s=round(latency, 4), error=error))
+    return refused(failed(request, target, dataclasses.replace(fault, status="forbidden"), attempts, latency))
+
+
+def failed(request: Request, target: Target, fault: Fault, attempts: int, latency: float) -> Answer:
+    """The answer of a call that got none."""
+    dialect, error = shown(target.terms.of(request.prompt)), target.scrub(fault.message)
+    return Answer(request.request_id, fault.status, attempts, dialect=dialect, latency_s=round(latency, 4), error=error)
 
 
 def with_spent(answer: Answer, spent: tuple[int, int]) -> Answer:

@@ -34,7 +34,11 @@ MODERATED = re.compile(
 
 
 class NotACompletionError(ValueError):
-    """A body with status 200 that is no completion: some proxies answer errors so."""
+    """A body with status 200 that is no completion: some proxies answer errors so. code: the HTTP status that its error names, 0 without one."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,12 @@ def classify(err: Exception) -> Fault:
         remedy = TRUST if "certificate" in str(cause).lower() else ""
         return Fault("server_error", f"no connection: {str(cause) or type(cause).__name__}{remedy}", ran=not never_arrived)
     if isinstance(err, openai.APIStatusError):
-        return _of_status(err, message)
-    return Fault("server_error", message if isinstance(err, NotACompletionError) else f"{type(err).__name__}: {message}", ran=True)
+        if 300 <= err.status_code < 400:
+            return _redirected(err)
+        return _of_code(err.status_code, message, retry_after(err.response.headers), json.dumps(err.body, default=str))
+    if isinstance(err, NotACompletionError):
+        return _of_code(err.code, message) if err.code else Fault("server_error", message, ran=True)
+    return Fault("server_error", f"{type(err).__name__}: {message}", ran=True)
 
 
 def _said(err: Exception) -> str:
@@ -70,18 +78,23 @@ def _said(err: Exception) -> str:
     text, body = str(err), getattr(err, "body", None)
     if isinstance(err, openai.APIStatusError) and body and text == f"Error code: {err.status_code}":
         text += f" - {body if isinstance(body, str) else json.dumps(body)}"[:LONGEST_BODY]
+    param = body.get("param") if isinstance(body, dict) else None
+    if isinstance(param, str) and param and param not in text:  # some servers name what they refuse there alone
+        text += f" (param: {param[:LONGEST_BODY]})"
     return " ".join(text.split())
 
 
-def _of_status(err: openai.APIStatusError, message: str) -> Fault:
-    code, wait = err.status_code, retry_after(err.response.headers)
+def _redirected(err: openai.APIStatusError) -> Fault:
+    to = urlsplit(err.response.headers.get("location", ""))
+    leads = f" to {to.scheme}://{to.hostname}{to.path}" if to.hostname else ""
+    said = f"the address redirects (HTTP {err.status_code}){leads}; set generate.llm.base_url to where the API is"
+    return Fault("fatal", said, code=err.status_code)
+
+
+def _of_code(code: int, message: str, wait: float | None = None, body: str = "") -> Fault:
+    """What an HTTP status means. body: of the reply, as text."""
     if code == 429:
-        spent = NO_MONEY in message or NO_MONEY in json.dumps(err.body, default=str)
-        return Fault("fatal" if spent else "rate_limited", message, wait, code=code)
-    if 300 <= code < 400:
-        to = urlsplit(err.response.headers.get("location", ""))
-        leads = f" to {to.scheme}://{to.hostname}{to.path}" if to.hostname else ""
-        return Fault("fatal", f"the address redirects (HTTP {code}){leads}; set generate.llm.base_url to where the API is", code=code)
+        return Fault("fatal" if NO_MONEY in message + body else "rate_limited", message, wait, code=code)
     if code in (408, 409, 425) or code >= 500:
         # Overloaded servers say 503 before they begin; any other of these may come after the answer was written.
         status = "timeout" if code in (408, 504) else "overloaded" if code in OVERLOADED else "server_error"

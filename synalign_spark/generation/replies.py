@@ -58,7 +58,11 @@ def _choice(reply: Any) -> Any:
             "the server answers with a web page (HTML) where a completion should be; "
             f"generate.llm.base_url is to be the API's address, mostly ending in /v1: {reply[:80]!r}"
         )
-    raise NotACompletionError(f"the server's answer has no choices: {_shown(reply)[:200]}")
+    if isinstance(reply, str) and reply.lstrip().startswith(("data:", "event:")):
+        raise NotACompletionError("the server answers with a stream of events, which was not asked for: let it answer in one piece")
+    code = _field(_field(reply, "error"), "code")
+    known = isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600
+    raise NotACompletionError(f"the server's answer has no choices: {_shown(reply)[:200]}", code if known else 0)
 
 
 def _shown(reply: Any) -> str:

@@ -64,7 +64,7 @@ def test_prometheus_finds_the_figures_while_it_runs_and_nothing_afterwards(make_
     seen = []
 
     def look(request_id, body, n):
-        if request_id and len(server.seen) == 20:
+        if request_id and len(server.seen) >= 20 and not seen:
             seen.append(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode())
 
     with loopback(Behaviour(fault=look)) as server:

@@ -17,7 +17,7 @@ from synalign_spark.generation import transport
 from synalign_spark.generation.bodies import path_and_body
 from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.dialects import Terms
-from synalign_spark.generation.faults import classify
+from synalign_spark.generation.faults import classify, named
 from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.replies import answer_of
 from synalign_spark.generation.target import proxy_of, sync_client, target_of
@@ -243,6 +243,35 @@ def test_a_secret_that_a_server_says_back_is_in_no_answer(monkeypatch):
             assert "k-very-secret" not in str(found)
             assert "[hidden]" in found[0]
             assert "[hidden]" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"error": {"message": "slow down", "code": 429}}, "rate_limited", "slow down"),
+        ({"error": {"message": "no such key", "code": 401}}, "fatal", "no such key"),
+        ({"error": {"message": "full", "code": 503}}, "overloaded", "full"),
+        ({"error": {"message": "odd", "code": "429"}}, "server_error", "odd"),
+        ('data: {"choices": []}\n\ndata: [DONE]', "server_error", "a stream of events, which was not asked for"),
+    ],
+)
+def test_an_error_with_status_200_is_what_it_says(body, status, words):
+    async def handler(request):
+        return web.Response(text=body if isinstance(body, str) else json.dumps(body), content_type="application/json")
+
+    with serving(handler) as address:
+        fault = both(address)[1]
+    assert (fault.status, words in fault.message) == (status, True)
+
+
+def test_a_parameter_that_is_named_apart_is_in_the_words():
+    async def handler(request):
+        return web.json_response({"error": {"message": "Unsupported value", "param": "max_tokens"}}, status=400)
+
+    with serving(handler) as address:
+        by_sdk, by_transport = both(address)
+    assert by_sdk == by_transport
+    assert named(by_transport.message, ("seed", "max_tokens")) == "max_tokens"
 
 
 def test_money_that_is_spent_is_told_from_a_rate():

@@ -59,7 +59,7 @@ def test_a_notebook_runs(name, empty_folder, monkeypatch):
     NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(empty_folder)}}).execute()
     assert sum(shown) > 0, "outputs are kept in the notebook: jupyter execute --inplace"
     text = str([output for cell in notebook.cells for output in cell.get("outputs", [])])
-    assert "use these rows with sample_weight: " in text
+    assert "use these rows with sample_weight" in text
 
 
 @pytest.mark.slow

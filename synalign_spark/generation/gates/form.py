@@ -30,6 +30,8 @@ MARKUP = re.compile(
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", re.IGNORECASE)
 ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")
 STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there is lost, or it is shown in another order than it is written
+FEWEST_PIECES = 3  # "3D" and "9 1/2" are titles
+WORD = re.compile(r"[^\W\d_]{2}")  # two letters together
 REPEATED_CHARACTER, REPEATED_UNIT, REPEATED_PHRASE = 12, 5, 4  # in a row
 LONGEST_PHRASE = 4  # words
 CHARACTER_RUN = re.compile(rf"([^\s.\-_=*~!?])\1{{{REPEATED_CHARACTER - 1},}}")
@@ -48,6 +50,7 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "file_name", _file_names),
         Check(GATE, "list_marker", _list_marker),
         Check(GATE, "debris", _debris),
+        Check(GATE, "numbers", _numbers),
         Check(GATE, "repetition", _repetition),
         Check(GATE, "list_number", _list_number),
         Check(GATE, "chat_mark", _finder(CHAT_MARK, "a mark of a chat template")),
@@ -115,6 +118,19 @@ def _list_marker(text: str, _label: Label) -> str | None:
 
 def _debris(text: str, _label: Label) -> str | None:
     return f'JSON or code: "{text[:60]}"' if DEBRIS.match(text) else None
+
+
+def _numbers(text: str, _label: Label) -> str | None:
+    """Numbers and no word: a piece of a table, or of a list of sources.
+
+    >>> _numbers("2021, 2019, 2018. 136 p.", None), _numbers("2001 again", None)
+    ('numbers without a word: "2021, 2019, 2018. 136 p."', None)
+    """
+    if WORD.search(text) or any(map(unspaced, text)):
+        return None
+    pieces = [piece for piece in text.split() if any(map(str.isalnum, piece))]
+    numbers = sum(any(map(str.isdigit, piece)) for piece in pieces)
+    return f'numbers without a word: "{text[:60]}"' if len(pieces) >= FEWEST_PIECES and numbers > len(pieces) / 2 else None
 
 
 def _in_a_row(words: list[str], length: int) -> tuple[int, str]:

@@ -14,6 +14,7 @@ FORM = {
     "identifier": ["positive_view_of_the_world", "new_texts.append(new_text)", "myNewVariable", "a_b c_d", "path/to/file"],
     "file_name": ["positive.txt:negative.txt", "review.json", "Files: a.csv, b.csv"],
     "list_marker": ["a)", "1.", "- b.", "iv."],
+    "numbers": ["2021, 2019, 2018. 136 p.", "3 4 5", "12 / 7 / 1999"],
     "debris": ['{"rows": ["a film"', "```json", '["a", "b"]', 'text": "a', '"text": "a film"', "def f(x):", "import x;", '"}]'],
     "repetition": [
         "good good good",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from synalign_spark.config import LimitsConfig, LlmConfig
 from synalign_spark.generation.calls import Answer, Request
-from synalign_spark.generation.rates import MINUTE_S
+from synalign_spark.generation.learnt_rate import MINUTE_S
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from synalign_spark.config import LimitsConfig, LlmConfig
 from synalign_spark.generation.calls import Answer, make_request
+from synalign_spark.generation.learnt_rate import LearntRate
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.prompts import Prompt
-from synalign_spark.generation.rates import Bucket, LearntRate, RateLimiter, Rates, Ticket, Told, told_rates
+from synalign_spark.generation.rates import Bucket, RateLimiter, Rates, Ticket, Told, told_rates
 
 
 def grants(limiter, n, tokens=1, used=None):

@@ -14,9 +14,9 @@ from synalign_spark.generation.batches.lines import by_request, line_of, read_li
 from synalign_spark.generation.batches.notes import Note, Notes
 from synalign_spark.generation.calls import TRANSIENT, Answer, Request
 from synalign_spark.generation.faults import Fault
+from synalign_spark.generation.learnt_rate import MINUTE_S
 from synalign_spark.generation.ledger import LedgerWriter
 from synalign_spark.generation.limits import Allowance
-from synalign_spark.generation.rates import MINUTE_S
 from synalign_spark.generation.target import Target, sync_client
 from synalign_spark.generation.window import Pressure
 

@@ -9,8 +9,9 @@ import time
 from synalign_spark.generation.backends.sender import Outcome
 from synalign_spark.generation.calls import TRANSIENT
 from synalign_spark.generation.faults import NEVER_RETRIED
+from synalign_spark.generation.learnt_rate import MINUTE_S
 from synalign_spark.generation.limits import Allowance, Purse, Take
-from synalign_spark.generation.rates import MINUTE_S, RateLimiter, Ticket
+from synalign_spark.generation.rates import RateLimiter, Ticket
 from synalign_spark.generation.window import Pressure, Refusal, Turn, Window
 
 LONGEST_PAUSE_S = 300.0

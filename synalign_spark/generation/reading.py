@@ -6,6 +6,7 @@ answers that were cut, too: JSON that never closes was cut, whatever they say. R
 answers alone. Of a model that reasons, only what stands after its last reasoning is an answer.
 """
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -17,7 +18,23 @@ from synalign_spark.generation.gates import meta
 
 COMPLETE = ("stop", "stop_sequence", "eos", "eos_token", "end_turn", "tool_calls", "function_call", None, "")
 CUT = ("length", "max_tokens")
-FILTERED = ("content_filter", "refusal", "safety")
+FILTERED = (
+    "content_filter",
+    "refusal",
+    "safety",
+    "prohibited_content",
+    "blocklist",
+    "recitation",
+    "spii",
+)  # OpenAI's, Anthropic's, Gemini's
+FAILED = (
+    "error",
+    "abort",
+    "aborted",
+    "cancelled",
+    "malformed_function_call",
+)  # OpenRouter's, vLLM's, Gemini's: what stands there is no answer, however whole
+FENCE = re.compile(r"^[ \t]*```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 # Around the reasoning of DeepSeek, Qwen and their kin, of Mistral's and of Kimi's models; gpt-oss ends it where its final channel begins.
 REASONING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|\[THINK\]|\u25c1think\u25b7|<\|channel\|>analysis", re.IGNORECASE)
 REASONING_ENDS = re.compile(
@@ -108,15 +125,19 @@ def load(answer: str | None, finish_reason: str | None, refusal: str | None) -> 
         return filtered(finish_reason)
     if reason in CUT:
         return as_cut(finish_reason)
+    if reason in FAILED:
+        return failed(finish_reason)
     if not answer or not answer.strip():
         return Parsed("unparsable", "the answer is empty")
     try:
         data = strict_json(answer)
-        return (_declined(data) or data) if isinstance(data, str) else data
+        return _declined(data) or data
     except ValueError as err:
         rest = _after_reasoning(answer)
         if rest is None:
             return Parsed("truncated", "the model's reasoning never ends")
+        if fenced := _fenced(rest):
+            return fenced
         if not any(bracket in rest for bracket in "{["):
             return _declined(rest) or Parsed("unparsable", "no JSON in the answer")
         if not _closes(rest):
@@ -126,14 +147,25 @@ def load(answer: str | None, finish_reason: str | None, refusal: str | None) -> 
     return _repair(rest)
 
 
-def _declined(text: str) -> Parsed | None:
-    """Of an answer that is text where JSON was asked for: the refusal that it is. It would be one again, were it asked for again."""
-    said = meta.declines(text)
+def _declined(data: Any) -> Parsed | None:
+    """The refusal that an answer is: a text where JSON was asked for, or the one text of an object, whatever its name, beside nothing or
+    empty lists. It would be one again, were it asked for again.
+
+    >>> _declined({"rows": [], "error": "I'm sorry, but I can't help with that."}).status
+    'refused'
+    """
+    if isinstance(data, dict):
+        data = said[0] if len(said := [value for value in data.values() if value not in ([], None)]) == 1 else None
+    said = meta.declines(data) if isinstance(data, str) else None
     return Parsed("refused", said, reason=meta.GATE) if said else None
 
 
 def filtered(finish_reason: str | None) -> Parsed:
     return Parsed("refused", f"the server filtered the answer (finish_reason {finish_reason})")
+
+
+def failed(finish_reason: str | None) -> Parsed:
+    return Parsed("unparsable", f"the server says that the answer failed (finish_reason {finish_reason})")
 
 
 def as_cut(finish_reason: str | None) -> Parsed:
@@ -161,6 +193,20 @@ def _closes(answer: str) -> bool:
     for char in outside:
         open_ = max(0, open_ + (char in "{[") - (char in "}]"))
     return open_ == 0 and '"' not in outside
+
+
+def _fenced(answer: str) -> Any:
+    """The JSON in the fences of an answer, whatever brackets and quotes stand round them; None where there is none that is sound.
+
+    >>> _fenced('5" of text [as asked]:\\n```json\\n{"rows": ["a"]}\\n```')
+    {'rows': ['a']}
+    """
+    sound = []
+    for block in FENCE.findall(answer) if answer.count("```") % 2 == 0 else ():
+        with contextlib.suppress(ValueError, RecursionError):
+            if isinstance(value := json.loads(block), dict | list):
+                sound.append((block, value))
+    return sound[0][1] if len(sound) == 1 else _values("\n".join(block for block, _ in sound))
 
 
 def _values(answer: str) -> Any:

@@ -155,12 +155,13 @@ def proxy_of(address: str) -> str | None:
 def on_loopback(address: str) -> bool:
     """Whether an address is this machine's own: proxies of the environment are not asked for it.
 
-    >>> on_loopback("http://127.0.0.1:8000/v1"), on_loopback("http://llm.example/v1")
-    (True, False)
+    >>> on_loopback("http://127.0.0.1:8000/v1"), on_loopback("http://0.0.0.0:8000/v1"), on_loopback("http://llm.example/v1")
+    (True, True, False)
     """
     host = urlsplit(address).hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        found = ipaddress.ip_address(host)
+        return found.is_loopback or found.is_unspecified
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 

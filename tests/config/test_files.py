@@ -175,3 +175,26 @@ def test_a_configuration_survives_being_written_and_read(n_features):
 
 def test_the_schema_for_editors_knows_every_section():
     assert set(Config.model_fields) <= set(json.loads(json.dumps(Config.model_json_schema(by_alias=True)))["properties"])
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        (f"https://me:pass@{'a' * 64}.com/v1", "no host has such a name"),
+        ("https://me:pass@/v1", "no host has such a name"),
+        ("https://me:pass@a..b/v1", "no host has such a name"),
+        ("https://me:pass@host:99999/v1", "the port is no number"),
+        ("https://me:pass@host:http/v1", "the port is no number"),
+        ("https://me:pass@[::1/v1", "no IPv6 address"),
+    ],
+)
+def test_an_address_that_no_request_can_go_to(address, words):
+    said = faults({"source": {"path": "x"}, "generate": {"llm": {"provider": "openai", "base_url": address}}})
+    assert "generate.llm.base_url: " in said and words in said
+    assert "me:pass" not in said
+
+
+@pytest.mark.parametrize("address", ["http://[::1]:8000/v1", "https://x.y./v1", "http://localhost/v1?api-version=1"])
+def test_an_address_that_requests_go_to(address):
+    cfg = validate({"source": {"path": "x"}, "generate": {"llm": {"provider": "openai", "base_url": address}}})
+    assert cfg.generate.llm.base_url == address

@@ -105,6 +105,8 @@ def test_any_text_is_parsed_or_refused_never_raised(text, reason):
         '{"rows": ["a", "b"]}',
         '["a", "b"]',
         '```json\n{"rows": ["a", "b"]}\n```',
+        'Two texts of 5" each [as asked]:\n```json\n{"rows": ["a", "b"]}\n```\nDoes {this} help?',
+        'A draft:\n```\n{"rows": ["x", "y"]}\n```\nBetter:\n```\n{"rows": ["a", "b"]}\n```',
         'Sure! Here you are:\n{"rows": ["a", "b"]}',
         "{'rows': ['a', 'b',]}",
         '{"rows": [{"text": "a"}, {"text": "b"}]}',
@@ -121,6 +123,31 @@ def test_finished_answers_in_the_forms_that_models_choose(answer):
 )
 def test_finished_answers_that_hold_no_rows(answer):
     assert parse_rows(answer, "stop", 2).status == "unparsable"
+
+
+@pytest.mark.parametrize(
+    "data", [{"error": "X"}, {"rows": "X"}, {"rows": [], "message": "X"}, {"text": "X", "rows": None}, "X"], ids=json.dumps
+)
+def test_a_refusal_within_json_is_one(data):
+    answer = json.dumps(data).replace("X", "I'm sorry, but I can't help with that request.")
+    for parsed in (parse_rows(answer, "stop", 2), parse_attributes(answer, "stop", NAMES), parse_objects(answer, "stop", 2, names=NAMES)):
+        assert (parsed.status, parsed.reason) == ("refused", "meta")
+    assert parse_rows(json.dumps({"rows": ["I can't help loving it.", "b"]}), "stop", 2).status == "ok"
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "ERROR"])
+def test_what_a_server_calls_failed_is_no_answer_however_whole(reason):
+    assert parse_rows('{"rows": ["a"]}', reason, 2).status == "unparsable"
+    assert parse_continuation("- a whole line\n- another\n", reason, 2).status == "unparsable"
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "PROHIBITED_CONTENT", "SAFETY", "RECITATION"])
+def test_what_a_server_filtered_is_refused_however_whole(reason):
+    assert parse_rows('{"rows": ["a"]}', reason, 2).status == "refused"
+
+
+def test_a_fence_that_does_not_close_was_cut():
+    assert parse_rows('```\n{"rows": ["a"]}\n```\nBetter:\n```\n{"rows": ["b", "c', "stop", 2).status == "truncated"
 
 
 def test_an_unknown_finish_reason_takes_whole_json_only():

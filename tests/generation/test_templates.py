@@ -1,5 +1,6 @@
 """Templates of the user's: whatever is wrong with one is said before any call, with file, line and what there is."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,14 @@ def test_a_template_without_an_end_is_stopped(write, monkeypatch):
     loops = "{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}"
     with pytest.raises(ConfigError, match=r"rows\.j2, line 1: it takes longer than 0\.5 seconds"):
         check_templates(write(loops))
+
+
+@pytest.mark.parametrize("text", ["{{ 'a'|center(10**10) }}", "{{ '%9999999999d'|format(1) }}", "{{ label.ljust(9999999999) }}"])
+def test_a_template_that_fills_the_memory_is_stopped(write, text):
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(ConfigError, match=r"rows\.j2, line 1: it makes a text that does not fit the memory"):
+        check_templates(write(text))
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):

@@ -7,6 +7,7 @@ A template prints a text as a JSON literal whatever it forgets: only :class:`Wor
 import contextlib
 import difflib
 import hashlib
+import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ TEMPLATES: dict[str, str] = {
 }
 MAX_PROMPT_CHARS = 500_000
 LONGEST_TRIAL_S = 3.0  # of one template with example data, which takes a millisecond
+TRIAL_BYTES = 2**28  # beside what the process has; a prompt of the greatest length takes a hundredth
 UNSAFE_FILTERS = ("safe", "escape", "e", "forceescape", "tojson", "urlize", "xmlattr")  # they mark a text as ready to print
 UNSTEADY_FILTERS = ("random",)  # another prompt at every start: no stored answer would be found again
 
@@ -89,8 +91,14 @@ def render(environment: SandboxedEnvironment, name: str, values: Mapping[str, An
             if length > MAX_PROMPT_CHARS:
                 raise TemplateError(f"the prompt is longer than {MAX_PROMPT_CHARS:,} characters")
     except Exception as err:  # whatever an expression of the user's raises
-        raise ConfigError(f"generate.prompts: {_place(environment, name, err)}: {err or type(err).__name__}; {known()}") from err
+        raise ConfigError(f"generate.prompts: {_place(environment, name, err)}: {_said(err)}; {known()}") from err
     return "".join(pieces).strip()
+
+
+def _said(err: Exception) -> str:
+    if isinstance(err, MemoryError):
+        return "it makes a text that does not fit the memory; look for a filter with a large number"
+    return str(err) or type(err).__name__
 
 
 def check_templates(place: str) -> SandboxedEnvironment:
@@ -99,8 +107,8 @@ def check_templates(place: str) -> SandboxedEnvironment:
     Returns the templates, to render with. Raises ConfigError with file and line for a syntax error, an unknown variable, and a template that fails or has no end."""
     templates = environment(place)
     for name in TEMPLATES:
-        _check_variables(templates, name)
-        with _trial():
+        with _memory_limit(), _trial():
+            _check_variables(templates, name)  # jinja works out constants while it reads
             texts = [render(templates, name, example(step)) for step in _steps(name)]
         if not all(texts):
             raise ConfigError(f"generate.prompts: {_file(templates, name)} gives an empty prompt; {known()}")
@@ -196,6 +204,23 @@ def _place(environment: SandboxedEnvironment, name: str, err: Exception) -> str:
             place = f"{file}, line {trace.tb_lineno}"
         trace = trace.tb_next
     return place or name
+
+
+@contextlib.contextmanager
+def _memory_limit() -> Iterator[None]:
+    """Ends a template that fills the memory in one step (a filter that pads to a billion characters), which nothing else can interrupt.
+
+    The limit is the process's, for the milliseconds that a trial takes; where the system knows none, there is none."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with contextlib.suppress(OSError, ValueError):
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        most = used + TRIAL_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @contextlib.contextmanager

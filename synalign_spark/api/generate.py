@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Frame = TypeVar("Frame", pd.DataFrame, DataFrame)
 
 EMBEDDED = "embedded"
+UNNAMED = "give it a name, or None for rows without a label"
 MAX_DEMONSTRATIONS = 100_000
 READ = {field.name: field.type for field in DEMONSTRATIONS.arrow if field.name != "posterior_sd"}  # columns that generation reads
 NEEDED = [name for name in READ if name not in LENGTHS]
@@ -98,6 +99,8 @@ def generate(
 
     with _stored_answers(None if ledger is None else str(ledger)) as folder:
         result = engine.generate(table, counts, cfg, seed, folder, Progress() if progress else Progress(Console(quiet=True), live=False))
+    if left_out := result.summary["labels_left_out"]:
+        warnings.warn(f"generate: no rows of {left_out}: the demonstrations have none of that label; select() them too", stacklevel=2)
     for note in result.summary["gate_notes"]:
         warnings.warn(f"generate: {note}", stacklevel=2)
     if result.synthetic.num_rows < n:
@@ -110,7 +113,10 @@ def _counts(label_counts: Mapping[Any, int]) -> dict[str | None, int]:
     """Rows by label as text. Raises ConfigError for what is no number of rows."""
     if not isinstance(label_counts, Mapping) or any(not isinstance(n, Integral) or n < 0 for n in label_counts.values()):
         raise ConfigError(f"generate: label_counts must map labels to numbers of rows >= 0, got {label_counts!r}")
-    return {None if label is None else as_text(label): int(n) for label, n in label_counts.items()}
+    counts = {None if label is None else as_text(label): int(n) for label, n in label_counts.items()}
+    if any(label is not None and not label.strip() for label in counts):
+        raise ConfigError(f"generate: label_counts has an empty label, which no prompt can name; {UNNAMED}")
+    return counts
 
 
 @contextlib.contextmanager
@@ -164,9 +170,12 @@ def _to_arrow(demonstrations: Any) -> pa.Table:
         if n_nulls := found[name].null_count:
             raise DataError(f"demonstrations: {name} is null in {n_nulls:,} of {found.num_rows:,} rows; leave these rows out, or fill it")
     try:
-        return found.cast(pa.schema(types.items()))
+        table = found.cast(pa.schema(types.items()))
     except pa.ArrowException as err:
         raise DataError(f"demonstrations: a column has another type than select() gives it ({err})") from err
+    if n_empty := sum(label is not None and not label.strip() for label in table["label"].to_pylist()):
+        raise DataError(f"demonstrations: label is empty in {n_empty:,} of {table.num_rows:,} rows, and no prompt can name it; {UNNAMED}")
+    return table
 
 
 def _like(demonstrations: Any, rows: pa.Table) -> Any:

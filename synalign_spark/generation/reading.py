@@ -155,7 +155,8 @@ def _declined(data: Any) -> Parsed | None:
     'refused'
     """
     if isinstance(data, dict):
-        data = said[0] if len(said := [value for value in data.values() if value not in ([], None)]) == 1 else None
+        texts = [value for value in data.values() if value not in ([], None)]
+        data = texts[0] if len(texts) == 1 else None
     said = meta.declines(data) if isinstance(data, str) else None
     return Parsed("refused", said, reason=meta.GATE) if said else None
 

@@ -81,6 +81,14 @@ def test_rows_without_labels(demonstrations):
     assert len(rows) == 4
 
 
+def test_labels_without_demonstrations_are_told(demonstrations):
+    with loopback() as server:
+        arguments = {"llm": server.base_url, "model": "loopback", "n": 4, "progress": False}
+        with pytest.warns(UserWarning, match="no rows of mixed: the demonstrations have none of that label"):
+            rows = generate(demonstrations, label_counts={"positive": 2, "negative": 1, "mixed": 1}, **arguments)
+    assert set(rows["label"]) == {"positive", "negative"}
+
+
 def test_a_ledger_is_gone_on_with_and_a_limit_is_reported(demonstrations, tmp_path):
     with loopback() as server:
         arguments = {"llm": server.base_url, "model": "loopback", "n": 12, "ledger": str(tmp_path), "rows_per_request": 2}
@@ -169,6 +177,10 @@ def test_demonstrations_that_cannot_be_used(demonstrations):
         generate(demonstrations.assign(text=["a film", None, "another"]), **arguments)
     with pytest.raises(DataError, match="set_rank is null in 2 of 3 rows"):
         generate(demonstrations.assign(set_rank=[0, None, float("nan")]), **arguments)
+    with pytest.raises(DataError, match="label is empty in 1 of 3 rows.*or None for rows without a label"):
+        generate(demonstrations.assign(label=["positive", " ", "negative"]), **arguments)
+    with pytest.raises(ConfigError, match="label_counts has an empty label"):
+        generate(demonstrations, label_counts={"positive": 3, "": 2}, **arguments)
     with pytest.raises(DataError, match="another type"):
         generate(demonstrations.assign(set_rank="first"), **arguments)
 

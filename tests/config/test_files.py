@@ -190,7 +190,8 @@ def test_the_schema_for_editors_knows_every_section():
 )
 def test_an_address_that_no_request_can_go_to(address, words):
     said = faults({"source": {"path": "x"}, "generate": {"llm": {"provider": "openai", "base_url": address}}})
-    assert "generate.llm.base_url: " in said and words in said
+    assert "generate.llm.base_url: " in said
+    assert words in said
     assert "me:pass" not in said
 
 

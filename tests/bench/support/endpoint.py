@@ -74,7 +74,9 @@ class Seen:
         self.prompt_tokens, self.completion_tokens = self.prompt_tokens + prompt, self.completion_tokens + completion
 
 
-def _tokens(text: str) -> int:
+def _tokens(content: str | list[dict[str, Any]]) -> int:
+    """Of a text, or of the text parts of a message."""
+    text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
     return len(text.encode()) // 4
 
 
@@ -85,6 +87,8 @@ class Server:
 
     async def call(self, request: web.Request) -> web.Response:
         body, options = await request.json(), self.options
+        if not body.get("messages"):
+            return self._said(400, {"error": {"message": "messages is empty"}})
         self.n += 1
         number = self.n
         tokens = _tokens(body["messages"][-1]["content"]), _tokens(json.dumps(self._rows(number)))

@@ -31,6 +31,8 @@ ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", 
 ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")
 STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there is lost, or it is shown in another order than it is written
 FEWEST_PIECES = 3  # "3D" and "9 1/2" are titles
+UNFINISHED = re.compile(r"\S{0,20}[,:;(\[{\u3001\uff0c\uff1a](?<![:;=-][(\[{])\s*$")  # not ":("
+QUOTATION = re.compile(r'^\s*"[^"]*$')  # where a mark is missing further on, people forgot it: 1 % of real rows have an odd number
 WORD = re.compile(r"[^\W\d_]{2}")  # two letters together
 REPEATED_CHARACTER, REPEATED_UNIT, REPEATED_PHRASE = 12, 5, 4  # in a row
 LONGEST_PHRASE = 4  # words
@@ -51,6 +53,8 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "list_marker", _list_marker),
         Check(GATE, "debris", _debris),
         Check(GATE, "numbers", _numbers),
+        Check(GATE, "unfinished", _finder(UNFINISHED, "it ends in the middle")),
+        Check(GATE, "quotation", _finder(QUOTATION, "a quotation that never ends")),
         Check(GATE, "repetition", _repetition),
         Check(GATE, "list_number", _list_number),
         Check(GATE, "chat_mark", _finder(CHAT_MARK, "a mark of a chat template")),

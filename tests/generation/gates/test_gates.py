@@ -14,6 +14,13 @@ FORM = {
     "identifier": ["positive_view_of_the_world", "new_texts.append(new_text)", "myNewVariable", "a_b c_d", "path/to/file"],
     "file_name": ["positive.txt:negative.txt", "review.json", "Files: a.csv, b.csv"],
     "list_marker": ["a)", "1.", "- b.", "iv."],
+    "unfinished": [
+        "A scene was ruined,",
+        "one of the better reviews by the newspaper (voice):",
+        "the actors (",
+        "\u8fd9\u90e8\u7535\u5f71\uff0c",
+    ],
+    "quotation": ['"I thought it was really good.', ' "a fine film'],
     "numbers": ["2021, 2019, 2018. 136 p.", "3 4 5", "12 / 7 / 1999"],
     "debris": ['{"rows": ["a film"', "```json", '["a", "b"]', 'text": "a', '"text": "a film"', "def f(x):", "import x;", '"}]'],
     "repetition": [
@@ -38,7 +45,7 @@ FINE = [
     "Great film!!!!!!!!!!!!!!!!!!!!", "Wait............ what?", "See review.json for the whole story of it", "well-made and self-aware",
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
-    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "1917. A film of war.", '[ " take care of my cat " ] is a nice film',
+    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film',
 ]  # fmt: skip
 META = {
     "refusal": [
@@ -73,7 +80,7 @@ META = {
         "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
         "Please write another short paragraph that is warm.",
     ],
-    "attributes": ["Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
+    "attributes": ["tone: 'extreme',", "Genre: Drama, Horror, Romance", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
                    "a film critic (genre: film; subject: the movie as a whole; voice: bitter ) visits a woman"],
     "blank": ["{film_title} is a joy", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
 }  # fmt: skip

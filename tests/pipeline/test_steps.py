@@ -12,7 +12,7 @@ from synalign_spark.storage.tables import TABLES
 
 
 def config(**sections):
-    return validate({"source": {"path": "corpus.jsonl"}, **sections})
+    return validate({"source": {"path": "corpus.jsonl", "label_column": "label"}, **sections})
 
 
 def finished(cfg, source=None):

@@ -112,7 +112,7 @@ def told_error(err: BaseException, where: str, fixes: Mapping[str, str]) -> Syna
     file = _FILE.search(text)
     said = _said(err, text)
     fix = next((fix for word, fix in fixes.items() if word in text), "")
-    in_file = f" in {file.group(1)}" if file and file.group(1) not in said else ""
+    in_file = f" in {file.group(1)}" if file and file.group(1).rpartition("/")[2] not in where + said else ""
     return DataError(f"{where}{in_file}: {said}" + (f"; {fix}" if fix else ""))
 
 

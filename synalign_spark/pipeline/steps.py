@@ -141,7 +141,7 @@ def _flatten(value: Any, key: str) -> dict[str, Any]:
 def _public(key: str, value: Any) -> Any:
     """A setting as manifests and messages hold it: an address may hold a secret, and still must tell itself from another.
     Parameters that are secrets are refused today, and an earlier release left them whole."""
-    if is_secret(key.rpartition(".")[2]):
+    if is_secret(key.rpartition(".")[2]) and not isinstance(value, bool):  # source.header is a switch
         return HIDDEN
     secret = isinstance(value, str) and (key == ADDRESS or scrub(value) != value) and "://" in value
     return fingerprinted_address(value) if secret else value

@@ -15,6 +15,7 @@ MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BO
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 SPARK_ENCODINGS = {"utf-8": "UTF-8", "utf-16": "UTF-16", "utf-32": "UTF-32", "latin-1": "ISO-8859-1", "windows-1252": "ISO-8859-1"}
 # What windows-1252 has where Latin-1 has control characters, which no text holds.
+BESIDE_LETTERS = 0.8  # of the bytes that are not ASCII, in Western text: "à" stands alone
 C1 = "".join(map(chr, range(0x80, 0xA0)))
 WINDOWS = bytes(range(0x80, 0xA0)).decode("cp1252", errors="replace")
 _VALID = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -35,7 +36,7 @@ class Dialect:
 def encoding_of(block: bytes, name: str, field: str) -> str:
     """The encoding of a file by its first block.
 
-    UTF-8 where it has any character of it, or no byte that is not ASCII; windows-1252 where all such bytes stand beside Western letters.
+    UTF-8 where it has any character of it, or no byte that is not ASCII; windows-1252 where nearly all such bytes stand beside Western letters.
     Raises DataError where most bytes are of neither.
 
     >>> encoding_of("naïve".encode(), "x", "source"), encoding_of("naïve".encode("latin-1"), "x", "source")
@@ -48,7 +49,7 @@ def encoding_of(block: bytes, name: str, field: str) -> str:
     valid = sum(len(found.group()) for found in _VALID.finditer(block))
     if 2 * valid >= high:
         return "utf-8"
-    if valid == 0 and len(_WESTERN.findall(block)) == high:
+    if valid == 0 and len(_WESTERN.findall(block)) >= BESIDE_LETTERS * high:
         return "windows-1252"
     if high < 4:
         return "utf-8"  # a few broken bytes: rows of their own, to be rejected

@@ -141,6 +141,13 @@ def test_tables_of_another_format_are_done_again_when_asked(monkeypatch):
         refuse_foreign_lake(step_states(config(), manifest, {}), config())
 
 
+def test_a_switch_is_no_secret_and_a_password_in_a_path_is():
+    source = {"path": "s3a://me:hunter2@bucket/x.csv", "header": False}
+    found = settings_of(steps.BY_NAME["ingest"], validate({"source": source}))
+    assert found["source.header"] is False
+    assert found["source.path"].startswith("s3a://bucket/x.csv (sha256 ")
+
+
 def test_one_stage_alone_names_the_stages_it_needs():
     with pytest.raises(DataError, match="'cluster' needs ingest, embed first"):
         require_done(steps.BY_NAME["cluster"], step_states(config(), {}, {}))

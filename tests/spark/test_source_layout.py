@@ -43,6 +43,7 @@ def lines(path, rows):
         ("x.tsv", "text;label\na b;x\n", {}, {"separator": ";"}),
         ("x.csv", "a, b;x\nc d;y\n", {"header": False, "text_column": "_c0"}, {"separator": ";"}),
         ("x.csv", "text,label\ncafé,x\n".encode("latin-1"), {}, {"encoding": "windows-1252"}),
+        ("x.csv", "text,label\nvoilà à côté où déjà,x\n".encode("latin-1"), {}, {"encoding": "windows-1252"}),
         ("x.csv", "text,label\n“so”,x\n".encode("cp1252"), {}, {"encoding": "windows-1252"}),
         ("x.csv", "text,label\ncafé,x\n".encode("latin-1"), {"encoding": "latin-1"}, {}),
         ("x.csv", "text,label\ncafé,x\n".encode("utf-16"), {}, {"encoding": "utf-16"}),

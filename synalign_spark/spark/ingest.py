@@ -132,12 +132,22 @@ def _without_duplicates(validated: DataFrame, cfg: IngestConfig) -> DataFrame:
     first = same.orderBy(
         *votes, *(F.col(name).asc_nulls_last() for name in ("label", "source_id", "source_file", "as_read", "prior_weight"))
     )
-    ranked = counted.withColumn("rank", F.row_number().over(first)).withColumn("kept_label", F.first("label").over(first))
-    ranked = ranked.withColumn("conflict", F.col("group").isNotNull() & ~F.min("label").over(same).eqNullSafe(F.max("label").over(same)))
-    most = F.max("of_label").over(same)
-    winners = F.size(F.collect_set(F.when(F.col("of_label") == F.col("most"), F.col("label"))).over(same))  # labels, of one text
-    ranked = ranked.withColumn("most", most).withColumn("winners", winners).withColumn("rows", F.count("*").over(same))
-    nobody = {"majority": F.col("winners") > 1, "first": F.lit(False), "drop": F.lit(True)}[cfg.conflicts]
+    ranked = counted.withColumns(
+        {
+            "rank": F.row_number().over(first),
+            "kept_label": F.first("label").over(first),
+            "of_kept": F.first("of_label").over(first),
+        }
+    )
+    rival = (F.col("of_label") == F.col("of_kept")) & ~F.col("label").eqNullSafe(F.col("kept_label"))
+    ranked = ranked.withColumns(
+        {
+            "conflict": F.col("group").isNotNull() & ~F.min("label").over(same).eqNullSafe(F.max("label").over(same)),
+            "tied": F.max(rival).over(same),
+            "rows": F.count("*").over(same),
+        }
+    )
+    nobody = {"majority": F.col("tied"), "first": F.lit(False), "drop": F.lit(True)}[cfg.conflicts]
     lost = F.col("conflict") & (nobody | ~F.col("label").eqNullSafe(F.col("kept_label")))
     kept = F.when(nobody, "none").otherwise(F.concat(F.lit("'"), F.col("kept_label"), F.lit("'")))
     words = F.concat(F.lit("same text with another label: kept "), kept, F.lit(", of "), F.col("rows").cast("string"), F.lit(" rows"))

@@ -72,7 +72,7 @@ def spark_type(found: pa.DataType) -> T.DataType | None:
 
 def at(schema: T.StructType, parts: Sequence[str]) -> tuple[Column, T.DataType] | None:
     """The column at a path through structs and lists of structs, and its type; None where there is none."""
-    column, found = F.col(_quoted(parts[0])), schema[parts[0]].dataType
+    column, found = F.col(quoted_name(parts[0])), schema[parts[0]].dataType
     for part in parts[1:]:
         holder = found.elementType if isinstance(found, T.ArrayType) else found
         if not isinstance(holder, T.StructType) or part not in holder.names:
@@ -117,5 +117,6 @@ def as_text(column: Column, found: T.DataType) -> Column:
     return F.make_valid_utf8(column.cast("string"))
 
 
-def _quoted(name: str) -> str:
+def quoted_name(name: str) -> str:
+    """A column's name as expressions take it, with dots and blanks in it."""
     return "`" + name.replace("`", "``") + "`"

@@ -1,8 +1,6 @@
 """Reads a configured source, in any format, into rows of one shape; no row is refused, but one that does not parse or fit is marked."""
 
-import itertools
 import re
-from collections.abc import Sequence
 
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, PySparkException
@@ -11,13 +9,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType, VariantType
 
 from synalign_spark.config import SourceConfig
-from synalign_spark.config.source import COLUMN_IN_BRACES
 from synalign_spark.errors import DataError
 from synalign_spark.spark.arrow_files import read_arrow
 from synalign_spark.spark.delimited import C1, SPARK_ENCODINGS, WINDOWS
+from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
 from synalign_spark.spark.source_files import ending, source_fingerprint
 from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
-from synalign_spark.spark.source_types import as_text, at, parts_of, require, spark_type
+from synalign_spark.spark.source_types import parts_of, quoted_name, spark_type
 from synalign_spark.storage.paths import fault_line, local_path, spark_path
 from synalign_spark.udfs.text import normalised
 
@@ -26,8 +24,6 @@ __all__ = ["SOURCE_COLUMNS", "read_source", "source_fingerprint"]
 SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail")
 _CORRUPT = "_synalign_malformed"
 _FILE = "_synalign_file"
-_VARIANT = "_synalign_json_"
-_JSON_CLASSES = ("STRING", "BIGINT", "BOOLEAN", "VOID")
 
 
 def read_source(spark: SparkSession, source: SourceConfig, field: str = "source", layout: Layout | None = None) -> DataFrame:
@@ -40,7 +36,7 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
     layout = layout or layout_of(source, field)
     raw = _read_table(spark, source, field) if layout is None else _read_files(spark, source, layout, field)
     raw = _filtered(raw, source, field)
-    cells = _JsonCells(source, field, raw.columns) if layout is not None and layout.kind == "jsonl" else _Cells(source, field, raw.schema)
+    cells = JsonCells(source, field, raw.columns) if layout is not None and layout.kind == "jsonl" else Cells(source, field, raw.schema)
     malformed = F.col(_CORRUPT) if _CORRUPT in raw.columns else F.lit(None).cast("string")
     weight = cells.weight()
     number = weight.try_cast("double")
@@ -62,111 +58,6 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
         fault.alias("fault"),
         detail.alias("fault_detail"),
     )
-
-
-class _Cells:
-    """The cells of rows whose columns have types."""
-
-    def __init__(self, source: SourceConfig, field: str, schema: StructType) -> None:
-        self.source, self.field, self.schema = source, field, schema
-
-    def text(self) -> Column:
-        role = "text" if self.source.text_template is None else "part"
-        return _put_together(
-            self.source.template, {name: self._cell(name, self.source.text_key, role) for name in self.source.text_columns}
-        )
-
-    def label(self) -> Column:
-        return _binned(self._cell(self.source.label_column, "label_column", "label"), self.source.label_bins)
-
-    def id(self) -> Column:
-        return self._cell(self.source.id_column, "id_column", "id")
-
-    def weight(self) -> Column:
-        return self._cell(self.source.weight_column, "weight_column", "weight")
-
-    def faults(self) -> list[tuple[Column, str, Column]]:
-        """(condition, reason code, detail): a column has one type, which was looked at."""
-        return []
-
-    def _cell(self, name: str | None, key: str, role: str) -> Column:
-        if name is None:
-            return F.lit(None).cast("string")
-        parts = parts_of(name, self.schema.names)
-        found = at(self.schema, parts) if parts else None
-        if found is None:
-            raise DataError(f"{self.field}.{key}: no column {name!r}; there are {', '.join(_ours(self.schema.names))}")
-        free = self.source.label_bins is not None or self.source.labels is not None
-        require(role, name, found[1], f"{self.field}.{key}", free)
-        return as_text(*found)
-
-
-class _JsonCells(_Cells):
-    """The cells of JSON rows, each of which has a type of its own."""
-
-    def __init__(self, source: SourceConfig, field: str, columns: Sequence[str]) -> None:
-        super().__init__(source, field, StructType())
-        self.names = [name.removeprefix(_VARIANT) for name in columns if name.startswith(_VARIANT)]
-
-    def faults(self) -> list[tuple[Column, str, Column]]:
-        source, found = self.source, []
-        for name in source.text_columns:
-            kind = self._kind(name)
-            wrong = kind.startswith("OBJECT") | (kind.startswith("ARRAY") & ~kind.isin("ARRAY<STRING>", "ARRAY<VOID>"))
-            if source.text_template is None:
-                wrong = ~kind.isin("STRING", "VOID")
-            found.append((wrong, "wrong_type", F.concat(F.lit(f"{name} is "), F.left(kind, F.lit(100)), F.lit(", not text"))))
-        if source.label_column is not None:
-            kind = self._kind(source.label_column)
-            wrong = ~kind.isin(*_JSON_CLASSES)
-            if source.label_bins is not None or source.labels is not None:
-                wrong = wrong & ~kind.startswith("DECIMAL") & ~kind.isin("DOUBLE", "FLOAT")
-            words = F.concat(F.lit(f"{source.label_column} is "), F.left(kind, F.lit(100)), F.lit(", which is no class"))
-            found.append((wrong, "wrong_type", words))
-        return found
-
-    def _kind(self, name: str) -> Column:
-        return F.coalesce(F.schema_of_variant(self._variant(name)), F.lit("VOID"))
-
-    def _variant(self, name: str) -> Column:
-        top, path = self._place(name)
-        return F.try_variant_get(top, path, "variant")
-
-    def _place(self, name: str) -> tuple[Column, str]:
-        top, *rest = parts_of(name, self.names) or (name,)
-        return F.col(_quoted(_VARIANT + top)), "$" + "".join(f"['{part}']" for part in rest)
-
-    def _cell(self, name: str | None, key: str, role: str) -> Column:
-        if name is None:
-            return F.lit(None).cast("string")
-        top, path = self._place(name)
-        one = F.try_variant_get(top, path, "string")
-        if role != "part":
-            return F.make_valid_utf8(one)
-        # A list of texts, or the texts of a list of objects.
-        listed = F.try_variant_get(top, path, "array<string>") if path == "$" else F.transform(
-            F.try_variant_get(top, "$", "array<variant>"), lambda each: F.try_variant_get(each, path, "string")
-        )  # fmt: skip
-        return F.make_valid_utf8(F.coalesce(F.array_join(listed, "\n"), one))
-
-
-def _put_together(template: str, cells: dict[str, Column]) -> Column:
-    """The text by its template; null where all of its columns are."""
-    if len(cells) == 1 and template == f"{{{next(iter(cells))}}}":
-        return next(iter(cells.values()))
-    parts = [F.coalesce(cells[part], F.lit("")) if i % 2 else F.lit(part) for i, part in enumerate(COLUMN_IN_BRACES.split(template))]
-    return F.when(F.coalesce(*cells.values()).isNotNull(), F.concat(*parts))
-
-
-def _binned(label: Column, edges: list[float] | None) -> Column:
-    """Numbers as the names of the intervals that they are in; what is no number is left, and null where it is null."""
-    if edges is None:
-        return label
-    number = label.try_cast("double")
-    named = F.lit(f"{edges[-1]:g} and above")
-    for low, high in reversed(list(itertools.pairwise(edges))):
-        named = F.when(number < high, F.lit(f"{low:g} to {high:g}")).otherwise(named)
-    return F.when(number < edges[0], F.lit(f"below {edges[0]:g}")).when(number.isNotNull() & ~F.isnan(number), named)
 
 
 def _named(label: Column, source: SourceConfig, layout: Layout | None) -> Column:
@@ -246,7 +137,7 @@ def _load_delimited(reader: object, source: SourceConfig, layout: Layout, path: 
     )  # fmt: skip
     if dialect.encoding != "windows-1252":
         return rows
-    return rows.select(*(F.translate(_quoted(name), C1, WINDOWS).alias(name) for name in schema.names), "_metadata")
+    return rows.select(*(F.translate(quoted_name(name), C1, WINDOWS).alias(name) for name in schema.names), "_metadata")
 
 
 def _load_json(reader: object, source: SourceConfig, layout: Layout, path: str, field: str) -> DataFrame:
@@ -259,10 +150,10 @@ def _load_json(reader: object, source: SourceConfig, layout: Layout, path: str, 
     schema = StructType([*(StructField(name, VariantType()) for name in seen.values()), StructField(_CORRUPT, StringType())])
     rows: DataFrame = reader.schema(schema).json(path)  # type: ignore[attr-defined]
     for name, key in tops.items():
-        if known and name not in known and rows.where(F.col(_quoted(name)).isNotNull()).isEmpty():
+        if known and name not in known and rows.where(F.col(quoted_name(name)).isNotNull()).isEmpty():
             raise DataError(f"{field}.{key}: no column {name!r} in {layout.path!r}; it has {', '.join(known)}")
-    texts = [F.try_variant_get(F.col(_quoted(name)), "$", "string").alias(name) for name in seen.values()]
-    return rows.select(*texts, *(F.col(_quoted(name)).alias(_VARIANT + name) for name in seen.values()), _CORRUPT, "_metadata")
+    texts = [F.try_variant_get(F.col(quoted_name(name)), "$", "string").alias(name) for name in seen.values()]
+    return rows.select(*texts, *(F.col(quoted_name(name)).alias(VARIANT + name) for name in seen.values()), _CORRUPT, "_metadata")
 
 
 def _schema(source: SourceConfig, layout: Layout) -> StructType:
@@ -299,11 +190,3 @@ def _filtered(rows: DataFrame, source: SourceConfig, field: str) -> DataFrame:
         return rows.where(condition)
     except AnalysisException as err:
         raise DataError(f"{field}.where: {source.where!r} is not a condition on the source's columns ({fault_line(err)})") from err
-
-
-def _ours(names: Sequence[str]) -> list[str]:
-    return [name for name in names if not name.startswith("_synalign")]
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"

@@ -15,17 +15,18 @@ import structlog
 
 _SECRET_KEY = re.compile(r"(api_?key|authorization|password|secret)", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"\b(sk|key)-[A-Za-z0-9_-]{8,}|Bearer\s+\S+")
+_USER = re.compile(r"(?<=://)[^/\s@'\"]*:[^/\s@'\"]*@")  # and password, in an address
 HIDDEN = "[hidden]"
 _file: ContextVar[TextIO | None] = ContextVar("synalign_log_file", default=None)
 
 
 def scrub(value: Any) -> Any:
-    """Text without anything that looks like a key; other values as they are.
+    """Text without anything that looks like a key, or that stands before an address's host; other values as they are.
 
-    >>> scrub("401 for Bearer abc.def")
-    '401 for [hidden]'
+    >>> scrub("401 for Bearer abc.def"), scrub("s3a://me:secret@bucket/x")
+    ('401 for [hidden]', 's3a://[hidden]@bucket/x')
     """
-    return _SECRET_VALUE.sub(HIDDEN, value) if isinstance(value, str) else value
+    return _SECRET_VALUE.sub(HIDDEN, _USER.sub(f"{HIDDEN}@", value)) if isinstance(value, str) else value
 
 
 def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -5,15 +5,19 @@ Spark raised with ``failure_in``. Imports no Spark: it only looks at what an exc
 """
 
 import base64
+import contextlib
+import errno
 import json
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from synalign_spark import errors
-from synalign_spark.errors import SynalignError
+from synalign_spark.errors import DataError, LakeError, SynalignError
 
 LONGEST_MESSAGE = 2_000  # characters; a message may quote a row
 MOST_CAUSES = 20
+LONGEST_SAID = 400
 _MARK = re.compile(r"synalign-failure:([A-Za-z0-9+/=]+):")
 _TRACE = re.compile(r"synalign_spark\.errors\.(\w+): (.+)")
 
@@ -66,11 +70,68 @@ def failure_in(err: BaseException) -> Failure | None:
 
 def _full_text(err: BaseException) -> str:
     """Message of an error and of its causes, on the JVM's side too."""
-    parts = [str(err)]
-    cause = getattr(err, "_origin", None) or getattr(err, "java_exception", None)
+    return "\n".join([str(err), *_causes(err)])
+
+
+OUTSIDE = ("pyspark", "py4j", "pyarrow", "delta", "deltalake")  # packages whose exceptions are told as errors of this project
+_FILE = re.compile(r"(?:while reading file|reading file:?|File:) (\S+?)[.,]?(?=\s|$)")
+_FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded")
+_CAUSE = re.compile(r"^Caused by: (.+)$", re.MULTILINE)
+
+
+@contextlib.contextmanager
+def outside_faults(where: str, fixes: Mapping[str, str]) -> Iterator[None]:
+    """Turns what Spark, Arrow or the operating system raise in the body into one error of this project: where it was, which file, what was
+    said, and the fix.
+
+    where: stands before the message. fixes: by a text that the fault has in it, the first that fits; '' fits all.
+
+    >>> with outside_faults("source: 'x.csv'", {"": "write it again"}):
+    ...     raise OSError("Truncated compressed stream")
+    Traceback (most recent call last):
+    synalign_spark.errors.DataError: source: 'x.csv': Truncated compressed stream; write it again
+    """
+    try:
+        yield
+    except Exception as err:
+        if (found := told_error(err, where, fixes)) is None:
+            raise
+        raise found from err
+
+
+def told_error(err: BaseException, where: str, fixes: Mapping[str, str]) -> SynalignError | None:
+    """The error to raise in the place of one from outside; None for any other, which is a fault of this project's code."""
+    if isinstance(err, SynalignError) or not (isinstance(err, OSError) or type(err).__module__.split(".")[0] in OUTSIDE):
+        return None
+    failure = failure_in(err)
+    if failure is not None and failure.error is not None:
+        return failure.error
+    text = _full_text(err)
+    if _FULL.search(text) or (isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return LakeError(f"{where}: no space is left on a disk; free some (Spark's own files are in spark.local.dir), then start again")
+    file = _FILE.search(text)
+    said = _said(err, text)
+    fix = next((fix for word, fix in fixes.items() if word in text), "")
+    in_file = f" in {file.group(1)}" if file and file.group(1).rpartition("/")[2] not in where + said else ""
+    return DataError(f"{where}{in_file}: {said}" + (f"; {fix}" if fix else ""))
+
+
+def _said(err: BaseException, text: str) -> str:
+    """One line of a fault: the innermost cause that says more than that there was one, without the names of Java's classes."""
+    lines = [line for line in (text.split("\n", 1)[0], *_CAUSE.findall(text)) if line]
+    java = [str(line) for line in _causes(err)]
+    best = java[-1] if java else lines[-1] if lines else type(err).__name__
+    best = next((line for line in java if "[" in line and "NO_HINT" not in line and "FAILED" not in line), best)
+    plain = re.sub(r"^(?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error)?:?\s*", "", best.split("\n", 1)[0]).strip()
+    return (plain or best.split("\n", 1)[0]).split(" SQLSTATE:")[0].rstrip(". ")[:LONGEST_SAID]
+
+
+def _causes(err: BaseException) -> list[str]:
+    """What the exception on the JVM's side and its causes say, outermost first."""
+    cause, found = getattr(err, "_origin", None) or getattr(err, "java_exception", None), []
     for _ in range(MOST_CAUSES):
         if cause is None:
             break
-        parts.append(str(cause.toString()))
+        found.append(str(cause.toString()))
         cause = cause.getCause()
-    return "\n".join(parts)
+    return found

@@ -25,7 +25,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
-        {"config", "core", "distributed", "errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
+        {"config", "core", "distributed", "errors", "spark_errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},
     ),
     "alignment": (
@@ -41,7 +41,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"jinja2", "markupsafe", "matplotlib", "pyarrow", "pyspark", "sklearn", "yaml"},
     ),
     "pipeline": (
-        {"alignment", "config", "console", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "storage", "udfs"},
+        {"alignment", "config", "console", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "spark_errors", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "api": (

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from synalign_spark.errors import ContractError, DataError
-from synalign_spark.spark_errors import LONGEST_MESSAGE, carrier, failure_in, marked
+from synalign_spark.errors import ContractError, DataError, LakeError
+from synalign_spark.spark_errors import LONGEST_MESSAGE, carrier, failure_in, marked, outside_faults, told_error
 
 
 class JavaCause:
@@ -42,3 +42,51 @@ def test_the_trace_of_a_udf_and_a_cause_in_the_jvm_are_looked_at():
     outer = RuntimeError("Job aborted")
     outer.java_exception = JavaCause("Job aborted", JavaCause(marked(DataError("from below"))))
     assert str(failure_in(outer).error) == "from below"
+
+
+class Py4JJavaError(Exception):
+    """As py4j's."""
+
+    __module__ = "py4j.protocol"
+
+    def __init__(self, cause):
+        super().__init__("An error occurred while calling o1.collect.\n: " + "\n\tat org.apache.spark.X(X.scala:1)" * 240)
+        self.java_exception = cause
+
+
+FULL = JavaCause("org.apache.spark.SparkException: Job aborted", JavaCause("java.io.IOException: No space left on device"))
+CUT = JavaCause(
+    "org.apache.spark.SparkException: [FAILED_READ_FILE.NO_HINT] Encountered error while reading file file:///c/x.jsonl.gz. SQLSTATE: KD001",
+    JavaCause("java.io.EOFException: Unexpected end of input stream"),
+)
+
+
+@pytest.mark.parametrize(
+    ("err", "kind", "message"),
+    [
+        (Py4JJavaError(CUT), DataError, "stage ingest in file:///c/x.jsonl.gz: Unexpected end of input stream; again"),
+        (
+            Py4JJavaError(FULL),
+            LakeError,
+            "stage ingest: no space is left on a disk; free some (Spark's own files are in spark.local.dir), then start again",
+        ),
+        (OSError(28, "No space left on device"), LakeError, None),
+        (PermissionError(13, "Permission denied", "/lake"), DataError, "stage ingest: [Errno 13] Permission denied: '/lake'; again"),
+        (RuntimeError("x"), None, None),
+        (KeyError("our own fault"), None, None),
+    ],
+)
+def test_what_comes_from_outside_is_one_line_and_what_does_not_stays(err, kind, message):
+    found = told_error(err, "stage ingest", {"nothing of it": "other", "": "again"})
+    assert type(found) is (kind or type(None))
+    assert message is None or str(found) == message
+
+
+def test_the_boundary_keeps_the_trace_as_the_cause_and_lets_ours_through():
+    with pytest.raises(DataError, match="stage ingest in file") as caught, outside_faults("stage ingest", {}):
+        raise Py4JJavaError(CUT)
+    assert isinstance(caught.value.__cause__, Py4JJavaError)
+    mine = DataError("mine")
+    with pytest.raises(DataError) as caught, outside_faults("stage ingest", {}):
+        raise mine
+    assert caught.value is mine

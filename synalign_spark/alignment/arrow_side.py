@@ -75,6 +75,7 @@ def real_side(doc_ids: Sequence[str], labels: Sequence[str | None], texts: pa.Ar
 def synthetic_side(doc_ids: Sequence[str], labels: Sequence[str | None], texts: pa.Array | None, prior: npt.NDArray[np.float64],
                    embeddings: npt.NDArray[np.float32], per_label: bool, seed: int) -> ArrowSide:  # fmt: skip
     """Synthetic rows; arguments as of ``real_side``."""
+    prior = prior * power_of_two_scale(float(prior.max(initial=0.0)))
     numbers = {name: unit(seed, purpose, doc_ids) for name, purpose in SYNTHETIC_NUMBERS.items()}
     columns = {"prior": prior, "base": prior, "half": numbers.pop("u_half") < 0.5, **numbers}
     return _side(SYNTHETIC_SCHEMA, doc_ids, labels, texts, embeddings, per_label, columns)

@@ -69,9 +69,7 @@ def real_side(
     """Real rows. embeddings: doc_id, label, embedding; texts: doc_id and text, or None; prior: doc_id and prior_weight, of which
     only the ratios count, or None for equal ones; per_label: whether each label is a group; holdout, validation: shares of the rows."""
     if prior is not None:
-        weight = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
-        largest = prior.agg(F.max(weight).alias("largest")).toArrow().to_pylist()[0]["largest"]  # one number
-        embeddings = embeddings.join(prior.select("doc_id", (weight * power_of_two_scale(largest or 0.0)).alias("prior")), "doc_id")
+        embeddings = embeddings.join(prior.select("doc_id", _prior(prior).alias("prior")), "doc_id")
     else:
         embeddings = embeddings.withColumn("prior", F.lit(1.0))
     numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in REAL_NUMBERS.items()}
@@ -82,12 +80,20 @@ def real_side(
 def synthetic_side(embeddings: DataFrame, synthetic: DataFrame, texts: DataFrame | None, per_label: bool, seed: int) -> SparkSide:
     """Synthetic rows; embedding is null where there is none. synthetic: doc_id, label, prior_weight; texts: doc_id and text, or None;
     per_label: as of ``real_side``."""
-    prior = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
-    rows = synthetic.select("doc_id", "label", prior.alias("prior")).join(embeddings.select("doc_id", "embedding"), "doc_id", "left")
+    rows = synthetic.select("doc_id", "label", _prior(synthetic).alias("prior")).join(
+        embeddings.select("doc_id", "embedding"), "doc_id", "left"
+    )
     numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in SYNTHETIC_NUMBERS.items()}
     half = numbers.pop("u_half") < 0.5
     columns = {**numbers, "half": half, "prior": F.col("prior"), "base": F.col("prior")}
     return SparkSide(_columns(rows, SYNTHETIC_SCHEMA, per_label, columns), texts)
+
+
+def _prior(rows: DataFrame) -> Column:
+    """Prior weights of any scale, of which only the ratios count, brought to one that sums in fixed point hold."""
+    weight = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
+    largest = rows.agg(F.max(weight).alias("largest")).toArrow().to_pylist()[0]["largest"]  # one number
+    return weight * power_of_two_scale(largest or 0.0)
 
 
 def _columns(rows: DataFrame, schema: pa.Schema, per_label: bool, columns: Mapping[str, Column]) -> DataFrame:

@@ -30,7 +30,7 @@ def configuration(
     9"""
     fixed = fixed or {}
     # A configuration names a corpus; the frame that the caller holds is one.
-    values: dict[str, Any] = {"source": {"table": "the given frame"}}
+    values: dict[str, Any] = {"source": {"table": "the given frame", "label_column": "label"}}  # whether there is one the frame tells
     for key, value in (given or {}).items():
         values = overlay(values, _nested(key, value))
     section_of = {key: section for section in reversed(sections) for key in _keys(section) if key not in fixed}

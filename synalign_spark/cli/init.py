@@ -11,7 +11,8 @@ from pyarrow.fs import FileInfo
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import ConfigError
-from synalign_spark.spark.source_files import csv_header, detect_format, json_keys, list_files, parquet_columns
+from synalign_spark.spark.source_files import data_files, detect_format, file_schemas, json_keys, list_files, parquet_columns
+from synalign_spark.spark.source_layout import header_of
 
 TEMPLATE = "conf/local.yaml"
 # Names that corpora use, the likeliest first.
@@ -81,7 +82,9 @@ def look_at(source: str) -> Guess:
 
 def _columns(source: str, found: list[FileInfo], kind: str) -> list[str] | None:
     if kind in ("csv", "tsv"):
-        return csv_header(source, found, "," if kind == "csv" else "\t")
+        return header_of(source, found, kind)
+    if kind == "arrow":
+        return list(file_schemas(source, data_files(found, kind)[0], kind)[0][1].names)
     return json_keys(source, found) if kind == "jsonl" else parquet_columns(source, found)
 
 

@@ -13,6 +13,7 @@ from synalign_spark.config import Config
 from synalign_spark.config.files import load
 from synalign_spark.config.secrets import public_address
 from synalign_spark.console import Console
+from synalign_spark.logs import scrub
 
 app = typer.Typer(
     name="synalign",
@@ -86,7 +87,7 @@ def lake_of(config: list[str], settings: list[str]) -> Config:
     """A configuration of which only run and lake matter: the source may be left out."""
     from synalign_spark.config.files import overlay, parse_setting, read_yaml, validate
 
-    merged: dict[str, Any] = {"source": {"path": "unused"}} if not config else {}
+    merged: dict[str, Any] = {"source": {"path": "unused", "label_column": "label"}} if not config else {}
     for layer in [*map(read_yaml, config), *map(parse_setting, settings)]:
         merged = overlay(merged, layer)
     return validate(merged)
@@ -160,7 +161,7 @@ def _public_configuration(cfg: Config) -> str:
         print(f"generate.llm.base_url is printed as {shown}, without what may be a secret", file=sys.stderr)
         llm = cfg.generate.llm.model_copy(update={"base_url": shown})
         cfg = cfg.model_copy(update={"generate": cfg.generate.model_copy(update={"llm": llm})})
-    return cfg.model_dump_json(by_alias=True, indent=2)
+    return str(scrub(cfg.model_dump_json(by_alias=True, indent=2)))
 
 
 @app.callback(invoke_without_command=True)

@@ -27,7 +27,7 @@ class AlignConfig(Section):
     bandwidth_scales: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=lambda: [1.0, 0.5], min_length=1, description="Factors of the bandwidth; their features are concatenated."
     )
-    regularization: Annotated[float, Field(ge=1e-9)] | Literal["auto", "mmd_rule", "plain"] = Field(
+    regularization: Annotated[float, Field(ge=1e-9, allow_inf_nan=True)] | Literal["auto", "mmd_rule", "plain"] = Field(
         "auto",
         description="Strength lambda: a larger one stays nearer to the base measure. auto: the smallest that keeps align.ess_floor (labels) or by "
         "mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",

@@ -32,7 +32,11 @@ _Loader.add_implicit_resolver(
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int | float):  # names of keys, and labels, which may be numbers
+            raise yaml.MarkedYAMLError(
+                problem=f"a {type(key).__name__} stands where a key's name should; put it in quotes", problem_mark=key_node.start_mark
+            )
         if key in seen:
             raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice; keep one", problem_mark=key_node.start_mark)
         seen.add(key)
@@ -68,7 +72,7 @@ def configured(config: str | Path | Sequence[str | Path] | Mapping[str, Any] | C
         return load([config], settings)
     if not isinstance(config, Config | Mapping):
         return load(config, settings)
-    merged = config.model_dump(by_alias=True) if isinstance(config, Config) else dict(config)
+    merged = config.model_dump(by_alias=True, exclude_unset=True) if isinstance(config, Config) else dict(config)
     for setting in settings:
         merged = overlay(merged, parse_setting(setting))
     return validate(merged)
@@ -86,7 +90,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def _mapping(text: str, source: str) -> dict[str, Any]:
     try:
         found = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, ValueError, RecursionError) as err:  # ValueError: a date of month 13, too many digits
         raise ConfigError(f"{source}: not valid YAML: {err}") from err
     if found is None:
         return {}
@@ -103,7 +107,7 @@ def parse_setting(setting: str) -> dict[str, Any]:
         raise ConfigError(f"--set {setting!r}: must look like section.key=value, for example align.n_features=4096")
     try:
         nested: Any = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
         raise ConfigError(f"--set {setting!r}: the value is not valid YAML: {err}") from err
     for part in reversed(parts):
         nested = {part: nested}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -81,7 +81,8 @@ class LlmConfig(Section):
     """The language model: where it is, how it is asked, and by how many calls at once."""
 
     provider: Literal["embedded", "openai"] = Field(
-        "embedded", description="'embedded' starts and stops a small model out of a package; 'openai' is any OpenAI-compatible endpoint."
+        "embedded",
+        description="'embedded' starts and stops a small model out of a package; 'openai' is any OpenAI-compatible endpoint, and what base_url stands for.",
     )
     base_url: str | None = Field(
         None,
@@ -141,6 +142,14 @@ class LlmConfig(Section):
     )
     price_output_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="Price of a million completion tokens.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _provider_of_address(cls, values: Any) -> Any:
+        """An address is that of an endpoint: the embedded model has none."""
+        if isinstance(values, dict) and values.get("base_url") and "provider" not in values:
+            return {**values, "provider": "openai"}
+        return values
+
     @property
     def continues(self) -> bool:
         """Whether the model continues a text, rather than answers messages."""
@@ -192,6 +201,10 @@ class LlmConfig(Section):
             raise ValueError(f"base_url: {fault}")
         if looks_like_secret(self.api_key_env):
             raise ValueError(f"api_key_env {_NO_VARIABLE}")
+        if self.provider == "embedded" and self.base_url:
+            raise ValueError(
+                "base_url is set and provider is 'embedded', which asks no endpoint; set provider to 'openai', or remove base_url"
+            )
         if self.provider == "embedded" and self.model not in EMBEDDED_MODELS:
             raise ValueError(
                 f"model {self.model!r} is no embedded one ({', '.join(EMBEDDED_MODELS)}); name one of them, or set provider to 'openai' "

@@ -1,6 +1,7 @@
 """The whole configuration, and the few keys of the report."""
 
 import math
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -51,4 +52,27 @@ class Config(Section):
     def _source_given(self) -> "Config":
         if not (self.source.path or self.source.table or self.source.package):
             raise ValueError("source names no corpus: set source.path, source.table or source.package")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_known(self) -> "Config":
+        """Keys that speak of labels need labels, and of those that are known."""
+        generate, source = self.generate, self.source
+        spoken: dict[str, Any] = {
+            "align.label_shares": self.align.label_shares,
+            "generate.label_shares": generate.label_shares,
+            "generate.label_descriptions": generate.label_descriptions or None,
+            "generate.label_agreement": generate.label_agreement,
+        }
+        for key, value in spoken.items():
+            if value is not None and source.label_column is None and (source.path or source.table or source.package):
+                raise ValueError(f"{key} is set, and source.label_column is not: there are no labels; name the column, or remove {key}")
+            allowed = source.labels or []
+            unknown = sorted(set(value) - set(allowed)) if isinstance(value, dict) and allowed else []
+            if unknown:
+                raise ValueError(
+                    f"{key} names {', '.join(unknown[:5])}, not among source.labels ({', '.join(allowed[:10])}); mend the name"
+                )
+        if generate.label_agreement is not None and generate.strategy == "imported":
+            raise ValueError("generate.label_agreement is set, and strategy 'imported' asks no gate; remove it")
         return self

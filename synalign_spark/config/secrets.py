@@ -57,7 +57,7 @@ def shown_value(name: str, value: Any) -> str:
 
     >>> shown_value("base_url", "http://me:secret@host/v1"), shown_value("api_key", "sk-1")
     ("'http://host/v1'", 'a hidden value')"""
-    if is_secret(name):
+    if is_secret(name) and not isinstance(value, bool):
         return HIDDEN
     text = _ADDRESS.sub(lambda found: public_address(found.group(0)), repr(value))
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

@@ -19,7 +19,9 @@ class EmbedConfig(Section):
     revision: str | None = Field(None, description="Revision of a model from a hub; part of the key under which vectors are reused.")
     batch_size: Positive = Field(32, description="Rows a forward pass.")
     max_tokens: Positive = Field(256, description="Longer texts are cut here.")
-    device: str = Field("auto", description="'auto' (a GPU where there is one), 'cpu' or 'cuda'.")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' or 'mps'."
+    )
 
 
 class ClusterConfig(Section):

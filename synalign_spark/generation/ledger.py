@@ -45,7 +45,7 @@ def _lines(raw: bytes) -> list[Answer]:
     found = []
     for line in raw.split(b"\n"):
         try:
-            found.append(Answer.from_json(line.decode("utf-8")))
+            found.append(Answer.from_json(line.decode("utf-8", "surrogatepass")))
         except (ValueError, TypeError):
             continue  # a line torn by a kill: its answer was never counted as stored
     return found

@@ -18,9 +18,12 @@ from synalign_spark.pipeline.context import Context
 from synalign_spark.pipeline.observer import Observer
 from synalign_spark.pipeline.session import spark_session
 from synalign_spark.pipeline.steps import Step, StepState
+from synalign_spark.spark_errors import outside_faults
 from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.runs import RunStore
 
+ENTRY = {"settings", "inputs", "produced", "summary", "tables"}  # of a step in the manifest, as far as it is looked at
+AGAIN = "the trace is in the run's log; mend what it names and start the run again: what is done stays done"
 Session = Callable[[Config], AbstractContextManager[SparkSession]]
 
 
@@ -66,7 +69,15 @@ def source_fingerprints(cfg: Config) -> dict[str, str]:
 
 def stored_states(cfg: Config, manifest: dict[str, Any], source: dict[str, str], store: RunStore) -> list[StepState]:
     """``steps.step_states``, where a step counts as done only while its tables are there (somebody may have deleted a folder)."""
-    kept = {name: entry for name, entry in manifest.items() if name not in steps.BY_NAME or all(map(store.has_table, entry["tables"]))}
+    for name, entry in manifest.items():
+        if lacking := ", ".join(sorted(ENTRY - entry.keys())):
+            raise store.damaged(f"the entry of {name!r} has no {lacking}")
+    delta = cfg.lake.format == "delta"
+    kept = {
+        name: entry
+        for name, entry in manifest.items()
+        if name not in steps.BY_NAME or all(store.has_table(table, delta) for table in entry["tables"])
+    }
     return steps.step_states(cfg, kept, source)
 
 
@@ -111,7 +122,7 @@ def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: R
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
         for step in todo:
             log = logs.get_logger(run_id=cfg.run.id, stage=step.name)
-            with _reported(step, log, observer):
+            with _reported(step, log, observer), outside_faults(f"stage {step.name}", {"": AGAIN}):
                 _run_step(step, Context(cfg, spark, lake, observer.progress, log), source.get(step.name, ""), store, observer)
 
 
@@ -149,6 +160,7 @@ def _reported(step: Step, log: Any, observer: Observer) -> Iterator[None]:
     try:
         yield
     except BaseException as err:
-        log.error("stage failed", error=logs.scrub(str(err)), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt))
+        with contextlib.suppress(OSError):  # on a full disk the fault itself is what is to be seen
+            log.error("stage failed", error=logs.scrub(str(err)), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt))
         observer.failed(step)
         raise

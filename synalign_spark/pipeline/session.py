@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from synalign_spark.config import Config
@@ -129,7 +131,8 @@ def start_spark(cfg: Config) -> SparkSession:
         builder = builder.config(key, value)
     if under_submit:
         return builder.getOrCreate()
-    log = os.path.join(tempfile.gettempdir(), f"synalign-spark-{os.getpid()}.log")
+    opened, log = tempfile.mkstemp(prefix="synalign-spark-", suffix=".log")  # nobody else's to read: it may quote settings
+    os.close(opened)
     try:
         with _stderr_to(log):
             spark = builder.getOrCreate()
@@ -137,6 +140,7 @@ def start_spark(cfg: Config) -> SparkSession:
         tail = Path(log).read_text(errors="replace")[-1500:] if os.path.exists(log) else ""
         raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
     atexit.register(Path(log).unlink, missing_ok=True)
+    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # it prints the trace of every fault, beside raising it
     return spark
 
 

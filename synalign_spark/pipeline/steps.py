@@ -13,6 +13,7 @@ from typing import Any
 from synalign_spark.config import Config
 from synalign_spark.config.secrets import HIDDEN, fingerprinted_address, is_secret
 from synalign_spark.errors import ConfigError, DataError, LakeError
+from synalign_spark.logs import scrub
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 
@@ -140,9 +141,10 @@ def _flatten(value: Any, key: str) -> dict[str, Any]:
 def _public(key: str, value: Any) -> Any:
     """A setting as manifests and messages hold it: an address may hold a secret, and still must tell itself from another.
     Parameters that are secrets are refused today, and an earlier release left them whole."""
-    if is_secret(key.rpartition(".")[2]):
+    if is_secret(key.rpartition(".")[2]) and not isinstance(value, bool):  # source.header is a switch
         return HIDDEN
-    return fingerprinted_address(value) if key == ADDRESS and isinstance(value, str) else value
+    secret = isinstance(value, str) and (key == ADDRESS or scrub(value) != value) and "://" in value
+    return fingerprinted_address(value) if secret else value
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Validates source rows: each becomes a corpus row or a reject with a reason, and equal texts become one row."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,13 +8,18 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config import IngestConfig, SourceConfig
+from synalign_spark.core.text import plain_name
 from synalign_spark.errors import DataError
 from synalign_spark.spark.keys import content_id
+from synalign_spark.spark_errors import outside_faults
 from synalign_spark.storage.tables import CORPUS, REJECTS
 from synalign_spark.udfs.text import normalised
 
 RAW_CHARS = 1_000
 MAX_LABELS = 1_000
+MAX_NUMBERS, FEWEST_OF_A_NUMBER = 20, 10  # whole numbers beyond so many, with fewer rows each, are no classes
+MOST_LINES_LOST = 0.01  # of all lines, in rows that a stray quote swallowed
+NOTED_CONFLICTS = 0.01
 _UNDECODABLE = "\ufffd"
 
 
@@ -26,6 +32,7 @@ class Ingested:
     reasons: dict[str, int]  # reason to number of rejected rows, most frequent first
     labels: dict[str, int]  # label to number of accepted rows, by label; empty without labels
     n_accepted: int
+    notes: list[str]  # what is odd and no fault
     _validated: DataFrame
 
     @property
@@ -42,27 +49,33 @@ class Ingested:
 def ingest(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, origin: str, field: str = "source") -> Ingested:
     """Accepts or rejects the rows of ``read_source`` and counts them, once; nothing is written yet.
 
-    origin: 'real' or 'synthetic'. field: configuration section that errors name. Of rows with equal text the
-    first by (label, source_id, source_file, text as it was) is kept. Raises DataError for a source without
-    rows, without accepted rows, or (real rows) with a label column that has one value or more than MAX_LABELS."""
-    validated = _without_duplicates(_validated(rows, source, cfg)).persist()
+    origin: 'real' or 'synthetic'. field: configuration section that errors name. Of rows with equal text and label the first by
+    (source_id, source_file, text as it was) is kept; of texts under several labels what cfg.conflicts says. Raises DataError for a source
+    that cannot be read, without rows, without accepted rows, with more than 1 % of its lines swallowed by a stray quote, or (real rows) with
+    a label column that has one value, more than MAX_LABELS, or numbers that are no classes."""
+    validated = _without_duplicates(_validated(rows, source, cfg), cfg).persist()
     try:
-        reasons, labels, n_accepted = _counted(validated)
+        with outside_faults(f"{field}: {_place(source)!r}", _fixes(field)):
+            reasons, labels, n_accepted, lost = _counted(validated)
         _check(reasons, labels, n_accepted, source, origin, field)
+        notes = [*_lines_lost(lost, sum(reasons.values()) + n_accepted, source, field), *_notes(reasons, labels, n_accepted, field)]
     except BaseException:
         validated.unpersist()
         raise
     accepted = validated.where(F.col("reason").isNull()).select(*CORPUS.column_names)
     rejects = validated.where(F.col("reason").isNotNull()).withColumn("origin", F.lit(origin)).select(*REJECTS.column_names)
-    return Ingested(accepted, rejects, reasons, labels, n_accepted, validated)
+    return Ingested(accepted, rejects, reasons, labels, n_accepted, notes, validated)
 
 
 def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> DataFrame:
-    """Adds the normal form (as text), n_chars, reason (null: accepted), detail and raw."""
+    """Adds the normal form, n_chars, reason (null: accepted), detail, raw and the lines that the row spans where it did not parse."""
     raw = F.coalesce(F.col("malformed"), F.col("text"))
     known = (
         rows.withColumn("normal", normalised("text"))
         .withColumn("n_chars", F.char_length("normal").cast("int"))
+        .withColumn(
+            "lines", F.when(F.col("malformed").isNotNull(), F.size(F.split(F.rtrim(F.col("malformed"), F.lit("\r\n")), "\n"))).otherwise(1)
+        )
         .withColumn("undecodable", F.coalesce(raw.contains(_UNDECODABLE), F.lit(False)))
     )
     faults = _faults(source, cfg)
@@ -71,9 +84,9 @@ def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> Data
         reason = F.when(condition, F.lit(code)).otherwise(reason)
         detail = F.when(condition, message).otherwise(detail)
     return known.select(
-        F.col("normal").alias("text"),
+        F.col("normal" if cfg.whitespace == "collapse" else "text").alias("text"),
         F.col("text").alias("as_read"),
-        "n_chars", "label", "source_id", "source_file", "prior_weight",
+        "normal", "lines", "n_chars", "label", "source_id", "source_file", "prior_weight",
         reason.alias("reason"),
         detail.alias("detail"),
         F.left(raw, F.lit(RAW_CHARS)).alias("raw"),
@@ -86,8 +99,9 @@ def _faults(source: SourceConfig, cfg: IngestConfig) -> list[tuple[Column, str, 
     characters = F.concat(length.cast("string"), F.lit(" characters"))
     faults = [
         (F.col("undecodable"), "bad_encoding", F.lit("holds bytes that are not UTF-8, or U+FFFD in their place")),
-        (F.col("malformed").isNotNull(), "malformed", F.lit("the source row could not be parsed")),
-        (F.col("text").isNull(), "null_text", F.lit(f"column {source.text_column} is null")),
+        (F.col("malformed").isNotNull(), "malformed", F.concat(F.lit("the source row could not be parsed"), _extent())),
+        *((F.col("fault") == code, code, F.col("fault_detail")) for code in ("wrong_type", "bad_weight")),
+        (F.col("text").isNull(), "null_text", F.lit(f"column {' and '.join(source.text_columns)} is null")),
         (length == 0, "empty", F.lit("nothing but white space")),
         (length < cfg.min_chars, "too_short", F.concat(characters, F.lit(f", ingest.min_chars is {cfg.min_chars}"))),
         (length > cfg.max_chars, "too_long", F.concat(characters, F.lit(f", ingest.max_chars is {cfg.max_chars}"))),
@@ -100,39 +114,103 @@ def _faults(source: SourceConfig, cfg: IngestConfig) -> list[tuple[Column, str, 
     return faults
 
 
-def _without_duplicates(validated: DataFrame) -> DataFrame:
-    """Adds doc_id; of the accepted rows of one text all but the first become duplicates."""
+def _extent() -> Column:
+    """How far a row reaches of which the rejects have the beginning alone."""
+    lines, chars = F.col("lines").cast("string"), F.length("malformed").cast("string")
+    return F.when(F.col("lines") > 1, F.concat(F.lit("; it spans "), lines, F.lit(" lines, "), chars, F.lit(" characters"))).otherwise("")
+
+
+def _without_duplicates(validated: DataFrame, cfg: IngestConfig) -> DataFrame:
+    """Adds doc_id; of the accepted rows of one text all but one become duplicates, or conflicts where their label is another."""
     # Rejected rows have no rank to win and may be many (all nulls): a group of their own per row spreads them.
     group = F.when(F.col("reason").isNull(), F.col("doc_id"))
-    keyed = validated.withColumn("doc_id", content_id("text")).withColumn("group", group)
-    order = [F.col(name).asc_nulls_last() for name in ("label", "source_id", "source_file", "as_read", "prior_weight")]
-    first = Window.partitionBy("group", F.when(F.col("group").isNull(), F.xxhash64("raw", "source_id"))).orderBy(*order)
-    ranked = keyed.withColumn("rank", F.row_number().over(first)).withColumn("kept_label", F.first("label").over(first))
+    keyed = validated.withColumn("doc_id", content_id("normal")).withColumn("group", group)
+    keyed = keyed.withColumn("spread", F.when(F.col("group").isNull(), F.xxhash64("raw", "source_id")))
+    same = Window.partitionBy("group", "spread")
+    counted = keyed.withColumn("of_label", F.count("*").over(Window.partitionBy("group", "spread", "label")))
+    votes = [F.col("of_label").desc()] if cfg.conflicts == "majority" else []
+    first = same.orderBy(
+        *votes, *(F.col(name).asc_nulls_last() for name in ("label", "source_id", "source_file", "as_read", "prior_weight"))
+    )
+    ranked = counted.withColumns(
+        {
+            "rank": F.row_number().over(first),
+            "kept_label": F.first("label").over(first),
+            "of_kept": F.first("of_label").over(first),
+        }
+    )
+    rival = (F.col("of_label") == F.col("of_kept")) & ~F.col("label").eqNullSafe(F.col("kept_label"))
+    ranked = ranked.withColumns(
+        {
+            "conflict": F.col("group").isNotNull() & ~F.min("label").over(same).eqNullSafe(F.max("label").over(same)),
+            "tied": F.max(rival).over(same),
+            "rows": F.count("*").over(same),
+        }
+    )
+    nobody = {"majority": F.col("tied"), "first": F.lit(False), "drop": F.lit(True)}[cfg.conflicts]
+    lost = F.col("conflict") & (nobody | ~F.col("label").eqNullSafe(F.col("kept_label")))
+    kept = F.when(nobody, "none").otherwise(F.concat(F.lit("'"), F.col("kept_label"), F.lit("'")))
+    words = F.concat(F.lit("same text with another label: kept "), kept, F.lit(", of "), F.col("rows").cast("string"), F.lit(" rows"))
     duplicate = F.col("group").isNotNull() & (F.col("rank") > 1)
-    which = F.when(
-        ~F.col("label").eqNullSafe(F.col("kept_label")),
-        F.concat(F.lit("same text with another label: kept '"), F.coalesce("kept_label", F.lit("null")), F.lit("'")),
-    ).otherwise(F.lit("same text as an accepted row"))
     return ranked.select(
-        "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "raw",
-        F.when(duplicate, F.lit("duplicate")).otherwise(F.col("reason")).alias("reason"),
-        F.when(duplicate, which).otherwise(F.col("detail")).alias("detail"),
+        "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "raw", "lines",
+        F.when(lost, "label_conflict").when(duplicate, "duplicate").otherwise(F.col("reason")).alias("reason"),
+        F.when(lost, words).when(duplicate, "same text as an accepted row").otherwise(F.col("detail")).alias("detail"),
     )  # fmt: skip
 
 
-def _counted(validated: DataFrame) -> tuple[dict[str, int], dict[str, int], int]:
-    """Rejected rows by reason, accepted rows by label, accepted rows. At most MAX_LABELS + 50 groups reach the driver."""
+def _counted(validated: DataFrame) -> tuple[dict[str, int], dict[str, int], int, int]:
+    """Rejected rows by reason, accepted rows by label, accepted rows, lines in rows beyond their first. At most MAX_LABELS + 50 groups reach
+    the driver."""
     label = F.when(F.col("reason").isNull(), F.col("label")).alias("label")
-    groups = validated.groupBy("reason", label).count().limit(MAX_LABELS + 50).collect()
+    sums = F.count("*").alias("count"), F.sum(F.col("lines") - 1).alias("lost")
+    groups = validated.groupBy("reason", label).agg(*sums).limit(MAX_LABELS + 50).collect()
     reasons = {row["reason"]: row["count"] for row in groups if row["reason"] is not None}
     accepted = {row["label"]: row["count"] for row in groups if row["reason"] is None}
     labels = {name: accepted[name] for name in sorted(name for name in accepted if name is not None)}
     by_count = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-    return by_count, labels, sum(accepted.values())
+    return by_count, labels, sum(accepted.values()), sum(row["lost"] for row in groups)
+
+
+def _lines_lost(lost: int, n_read: int, source: SourceConfig, field: str) -> list[str]:
+    """Rows against lines: what a quote that nothing closes took in. Raises DataError for more than a few lines."""
+    if not lost:
+        return []
+    said = f"{lost} of {n_read + lost} lines of {_place(source)!r} went into other rows, which could not be parsed"
+    if lost > MOST_LINES_LOST * (n_read + lost):
+        raise DataError(f"{field}.quote: {said}: does a quote open that none closes? Set {field}.quote to '' where quotes are letters")
+    return [f"{said}; they are in rejects as malformed"]
+
+
+def _notes(reasons: Mapping[str, int], labels: Mapping[str, int], n_accepted: int, field: str) -> list[str]:
+    """What is odd about accepted rows: labels that differ by capitals alone, many texts under several labels."""
+    by_form: dict[str, list[str]] = {}
+    for label in labels:
+        by_form.setdefault(plain_name(label), []).append(label)
+    alike = [" and ".join(map(repr, same)) for same in by_form.values() if len(same) > 1]
+    found = [f"labels {same} are nearly one name; {field}.rename_labels joins them" for same in alike[:5]]
+    conflicts = reasons.get("label_conflict", 0)
+    if conflicts > NOTED_CONFLICTS * (n_accepted + conflicts):
+        found.append(f"{conflicts} rows have a text that other rows have under another label; ingest.conflicts says which are kept")
+    return found
+
+
+def _place(source: SourceConfig) -> str | None:
+    return source.path or source.table or source.package
+
+
+def _fixes(field: str) -> dict[str, str]:
+    """What to do about a fault of Spark's, by a word of it."""
+    return {
+        "CAST_INVALID_INPUT": f"in {field}.where write try_cast(column AS type) for cells that may hold something else",
+        "PARQUET_COLUMN_DATA_TYPE_MISMATCH": "write the column as one type in all files",
+        "CSV header": "write all files with the same columns in the same order",
+        "": "fetch or write the file again, or take it out",
+    }
 
 
 def _check(reasons: dict[str, int], labels: dict[str, int], n_accepted: int, source: SourceConfig, origin: str, field: str) -> None:
-    place = source.path or source.table or source.package
+    place = _place(source)
     if not n_accepted and not reasons:
         hint = f" that {field}.where lets through" if source.where else ""
         raise DataError(f"{field}: {place!r} has no rows{hint}; name a source with rows")
@@ -144,8 +222,30 @@ def _check(reasons: dict[str, int], labels: dict[str, int], n_accepted: int, sou
     if source.label_column is None or origin != "real":
         return
     if len(labels) == 1:
+        beside = f" (rejected: {', '.join(f'{reason} {count}' for reason, count in reasons.items())})" if reasons else ""
         raise DataError(
-            f"{field}.label_column: {source.label_column!r} has the one value {next(iter(labels))!r} in all {n_accepted} accepted rows; set it to null for a corpus without labels"
+            f"{field}.label_column: {source.label_column!r} has the one value {next(iter(labels))!r} in all {n_accepted} accepted rows{beside}; set it to null for a corpus without labels"
         )
     if len(labels) > MAX_LABELS:
         raise DataError(f"{field}.label_column: {source.label_column!r} has more than {MAX_LABELS} values; name a column of classes")
+    if source.labels is None and source.label_bins is None and (why := _no_classes(labels)):
+        raise DataError(
+            f"{field}.label_column: {source.label_column!r} has {why}, which are no classes; part them with {field}.label_bins: [EDGE, EDGE], or name "
+            f"the values that are classes in {field}.labels"
+        )
+
+
+def _no_classes(labels: Mapping[str, int]) -> str:
+    """Why labels are quantities rather than classes; empty where they are classes.
+
+    >>> _no_classes({"0": 3, "1": 2}), _no_classes({"0.5": 3, "1": 2}), _no_classes({str(i): 1 for i in range(30)})
+    ('', 'numbers with fractions (0.5, ...)', '30 different numbers')
+    """
+    try:
+        numbers = {label: float(label) for label in labels}
+    except ValueError:
+        return ""
+    if fractions := sorted(label for label, number in numbers.items() if not number.is_integer()):
+        return f"numbers with fractions ({fractions[0]}, ...)"
+    many = len(labels) > MAX_NUMBERS and sum(labels.values()) < FEWEST_OF_A_NUMBER * len(labels)
+    return f"{len(labels)} different numbers" if many else ""

@@ -1,16 +1,17 @@
 """What can be known of a source's files without Spark: their names, format, columns and fingerprint."""
 
-import csv
+import contextlib
 import fnmatch
 import glob
 import hashlib
 import importlib.util
-import io
 import json
 import os
 import re
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +23,20 @@ from synalign_spark.storage.paths import STORE_FAULTS, filesystem, local_path
 
 FORMATS = {
     "parquet": "parquet", "pq": "parquet", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "csv": "csv", "tsv": "tsv", "tab": "tsv",
-    "txt": "text", "text": "text",
+    "txt": "text", "text": "text", "arrow": "arrow", "feather": "arrow",
 }  # fmt: skip
 COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
+SELF_DESCRIBING = {"parquet", "arrow"}  # formats that no other file is taken for
+NOTES = ("dataset_info.json", "dataset_dict.json", "dataset_infos.json", "state.json")  # that the library datasets writes beside rows
+UNREAD = {
+    "zip": "unpack it and name the files inside",
+    "tar": "unpack it and name the files inside",
+    "xlsx": "save the sheet as CSV",
+    "xls": "save the sheet as CSV",
+    "orc": "write it as Parquet",
+    "avro": "write it as Parquet",
+}
+FILES_LOOKED_AT = 100
 GLOB = re.compile(r"[*?\[{]")
 HEADER_BYTES = 1 << 20
 LINES_LOOKED_AT = 1_000
@@ -103,58 +115,155 @@ def detect_format(path: str, found: list[fs.FileInfo] | None, field: str = "sour
     names = [path] if found is None else [info.path for info in found]
     if any("/_delta_log/" in name for name in names):
         return "delta"
-    kinds = {FORMATS.get(_ending(name)) for name in names}
-    if len(kinds) == 1 and (kind := kinds.pop()):
-        return kind
-    shown = ", ".join(sorted({f"'.{_ending(name)}'" for name in names})[:5])
+    told = [name for name in names if not _is_note(name)] or names
+    kinds = {FORMATS.get(ending(name)) for name in told}
+    known = kinds - {None}
+    if len(known) == 1 and (len(kinds) == 1 or known <= SELF_DESCRIBING):
+        return str(known.pop())
+    unread = next((f"; '.{end}' is not read: {UNREAD[end]}" for end in sorted(map(ending, told)) if end in UNREAD), "")
+    shown = ", ".join(sorted({f"'.{ending(name)}'" for name in told})[:5])
     raise DataError(
-        f"{field}.format: cannot be told from the file names of {path!r} (endings {shown}); set it to parquet, delta, jsonl, csv, tsv or text"
+        f"{field}.format: cannot be told from the file names of {path!r} (endings {shown}); set it to parquet, delta, jsonl, csv, tsv, text or arrow{unread}"
     )
 
 
-def _ending(name: str) -> str:
+def data_files(found: list[fs.FileInfo], kind: str) -> tuple[list[fs.FileInfo], list[fs.FileInfo]]:
+    """The files that hold rows of a format, and those that are left: notes, and beside files that describe themselves all others."""
+    data = [info for info in found if not _is_note(info.path)] or found
+    if kind in SELF_DESCRIBING:
+        data = [info for info in data if FORMATS.get(ending(info.path)) == kind] or data
+    kept = {info.path for info in data}
+    return data, [info for info in found if info.path not in kept]
+
+
+def refuse_colons(data: list[fs.FileInfo], field: str) -> None:
+    """Raises DataError for a name that Spark takes for an address."""
+    bad = next((info.path for info in data if ":" in info.base_name), None)
+    if bad is not None:
+        raise DataError(f"{field}.path: Spark cannot read {bad!r}, whose name has a ':'; rename the file")
+
+
+def _is_note(name: str) -> bool:
+    base = os.path.basename(name).lower()
+    return base in NOTES or base.split(".")[0] in ("readme", "license", "licence")
+
+
+def ending(name: str) -> str:
+    """The last part of a file's name in lower case, that of its compression left away."""
     parts = os.path.basename(name.rstrip("/")).lower().split(".")[1:]
     if parts and parts[-1] in COMPRESSIONS:
         parts.pop()
     return parts[-1] if parts else ""
 
 
-def _head(path: str, name: str) -> str:
-    """The first megabyte of a file, decompressed; bytes that are not UTF-8 become replacement characters."""
-    files, _ = filesystem(path)
-    with files.open_input_stream(name) as stream:
-        return bytes(stream.read(HEADER_BYTES)).decode("utf-8", errors="replace").removeprefix("\ufeff")
+def head(path: str, name: str, field: str = "source") -> bytes:
+    """The first megabyte of a file, decompressed. Raises DataError for one that cannot be read or unpacked."""
+    try:
+        files, _ = filesystem(path)
+        with files.open_input_stream(name) as stream:
+            return bytes(stream.read(HEADER_BYTES))
+    except STORE_FAULTS as err:
+        raise DataError(f"{field}.path: {name!r} cannot be read ({err}); is it whole? fetch or write it again, or take it out") from err
 
 
-def csv_header(path: str, found: list[fs.FileInfo], separator: str, field: str = "source") -> list[str]:
-    """Column names in the first record of the first file that has one; unnamed columns become ``_c<i>``.
+def json_rows(path: str, name: str, field: str = "source") -> list[Any]:
+    """The values on the first thousand lines of a file that are JSON; of one JSON array its elements as far as the first megabyte has them."""
+    text = head(path, name, field).decode("utf-8", errors="replace").removeprefix("\ufeff")
+    if is_array(text):
+        return list(islice(_elements(text), LINES_LOOKED_AT))
+    rows: list[Any] = []
+    for line in islice(text.splitlines(), LINES_LOOKED_AT):
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(line)
+            rows += found if isinstance(found, list) else [found]
+    looked = sum(bool(line.strip()) for line in islice(text.splitlines(), LINES_LOOKED_AT))
+    if text.lstrip().startswith("{") and 2 * sum(isinstance(row, dict) for row in rows) < looked > 1:
+        raise DataError(
+            f"{field}.path: {name!r} has no JSON object on most of its first lines: is it one object over several lines? jsonl needs an object a "
+            "line, or one array of objects; write the rows so"
+        )
+    return rows
 
-    Raises DataError for two columns of one name, and where every file is empty."""
-    for info in found:
-        header = next(csv.reader(io.StringIO(_head(path, info.path), newline=""), delimiter=separator), None)
-        if not header:
-            continue
-        names = [name or f"_c{i}" for i, name in enumerate(header)]
-        twice = sorted({name for name in names if [n.lower() for n in names].count(name.lower()) > 1})
-        if twice:
-            raise DataError(f"{field}.path: columns {twice} stand twice in the header of {info.path!r}; rename one of each")
-        return names
-    raise DataError(f"{field}.path: {path!r} has no header line and no rows; name a file with a header")
+
+def is_array(text: str) -> bool:
+    """Whether a file is one JSON array over several lines, rather than lines of JSON.
+
+    >>> is_array('[\\n {"text": "a"}\\n]'), is_array('{"text": "a"}'), is_array('[1, 2]\\n{"text": "a"}')
+    (True, False, False)
+    """
+    if not text.lstrip().startswith("["):
+        return False
+    try:
+        json.loads(text.lstrip().splitlines()[0])
+    except ValueError:
+        return True
+    return False
+
+
+def _elements(text: str) -> Iterator[Any]:
+    decoder, at = json.JSONDecoder(), text.index("[") + 1
+    while at < len(text):
+        at += len(text[at:]) - len(text[at:].lstrip(", \t\r\n"))
+        try:
+            row, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return
+        yield row
 
 
 def json_keys(path: str, found: list[fs.FileInfo]) -> list[str] | None:
-    """Keys of the objects on the first thousand lines of the first file; None where no object stands there."""
+    """Keys of the objects at the start of the first file that has some; None where no object stands there."""
     for info in found:
         keys: dict[str, None] = {}
-        for line in islice(_head(path, info.path).splitlines(), LINES_LOOKED_AT):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                keys |= dict.fromkeys(row)
+        for row in json_rows(path, info.path):
+            keys |= dict.fromkeys(row) if isinstance(row, dict) else {}
         if keys:
             return list(keys)
+    return None
+
+
+def file_schemas(path: str, data: list[fs.FileInfo], kind: str, field: str = "source") -> list[tuple[str, pa.Schema]]:
+    """(name, schema) of Parquet or Arrow files, by their ends: of at most FILES_LOOKED_AT, evenly among them. Raises DataError for a
+    file that is none."""
+    files, _ = filesystem(path)
+    step = -(-len(data) // FILES_LOOKED_AT)
+    found = []
+    for info in data[::step]:
+        try:
+            found.append((info.path, pq.read_schema(info.path, filesystem=files) if kind == "parquet" else arrow_schema(files, info.path)))
+        except STORE_FAULTS as err:
+            raise DataError(
+                f"{field}.path: {info.path!r} cannot be read as {kind} ({err}); mend or remove it, or mend {field}.format"
+            ) from err
+    return found
+
+
+def arrow_schema(files: fs.FileSystem, name: str) -> pa.Schema:
+    """The schema of an Arrow file or stream. Raises one of STORE_FAULTS."""
+    with files.open_input_file(name) as file, open_arrow(file) as reader:
+        return reader.schema
+
+
+def open_arrow(file: Any) -> Any:
+    """A reader of an Arrow file (Feather, version 2) or of a stream, as the library datasets writes. Raises one of STORE_FAULTS."""
+    try:
+        return pa.ipc.open_file(file)
+    except pa.ArrowInvalid:
+        file.seek(0)
+        return pa.ipc.open_stream(file)
+
+
+def class_names(path: str, data: list[fs.FileInfo], schema: pa.Schema, column: str | None) -> list[str] | None:
+    """Names of the classes of a column of numbers, where the library datasets left them in the schema or beside the files."""
+    told = (schema.metadata or {}).get(b"huggingface")
+    with contextlib.suppress(DataError, ValueError, KeyError, TypeError, AttributeError):
+        features = json.loads(told)["info"]["features"] if told else None
+        if features is None:
+            folder = os.path.dirname(data[0].path)
+            features = json.loads(head(path, f"{folder}/dataset_info.json"))["features"]
+        feature = features[column]
+        if feature["_type"] == "ClassLabel":
+            return [str(name) for name in feature["names"]]
     return None
 
 

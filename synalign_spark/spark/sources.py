@@ -1,58 +1,77 @@
-"""Reads a configured source, in any format, into rows of one shape; no row is refused, but one that does not parse is marked."""
+"""Reads a configured source, in any format, into rows of one shape; no row is refused, but one that does not parse or fit is marked."""
 
 import re
 
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructType
+from pyspark.sql.types import StringType, StructField, StructType, VariantType
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
-from synalign_spark.spark.source_files import csv_header, detect_format, json_keys, list_files, source_fingerprint, source_path
-from synalign_spark.storage.paths import fault_line, spark_path
+from synalign_spark.spark.arrow_files import read_arrow
+from synalign_spark.spark.delimited import C1, SPARK_ENCODINGS, WINDOWS
+from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
+from synalign_spark.spark.source_files import ending, source_fingerprint
+from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
+from synalign_spark.spark.source_types import parts_of, quoted_name, spark_type
+from synalign_spark.storage.paths import fault_line, local_path, spark_path
+from synalign_spark.udfs.text import normalised
 
 __all__ = ["SOURCE_COLUMNS", "read_source", "source_fingerprint"]
 
-SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed")
+SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail")
 _CORRUPT = "_synalign_malformed"
 _FILE = "_synalign_file"
-# RFC 4180: quotes double inside quotes, and a quoted field may span lines.
-_CSV = {
-    "header": "true",
-    "quote": '"',
-    "escape": '"',
-    "multiLine": "true",
-    "mode": "PERMISSIVE",
-    "columnNameOfCorruptRecord": _CORRUPT,
-    "encoding": "UTF-8",
-}
 
 
-def read_source(spark: SparkSession, source: SourceConfig, field: str = "source") -> DataFrame:
-    """Rows of a source: text, label, source_id, source_file, malformed (string) and prior_weight (double).
+def read_source(spark: SparkSession, source: SourceConfig, field: str = "source", layout: Layout | None = None) -> DataFrame:
+    """Rows of a source: SOURCE_COLUMNS, all strings but prior_weight (double).
 
-    ``malformed`` holds the raw text of a row that could not be parsed, else null. Bytes that are not UTF-8
-    arrive as U+FFFD. Labels are trimmed and renamed; blank ones are null. ``field`` is the configuration
-    section that errors name. Raises DataError for a missing path, table or column and for a bad condition."""
-    raw = _read_table(spark, source, field) if source.table else _read_files(spark, source, field)
+    ``malformed`` holds the raw text of a row that could not be parsed, else null; ``fault`` and ``fault_detail`` the reason code of a row
+    whose cells are of a wrong type, and words for it. Bytes of another encoding arrive as U+FFFD. Labels have the normal form of texts and
+    are renamed; blank ones are null. ``field`` is the configuration section that errors name; layout: of the source, where it is known.
+    Raises DataError for a missing path, table or column, for types that cannot be used and for a bad condition."""
+    layout = layout or layout_of(source, field)
+    raw = _read_table(spark, source, field) if layout is None else _read_files(spark, source, layout, field)
     raw = _filtered(raw, source, field)
+    cells = JsonCells(source, field, raw.columns) if layout is not None and layout.kind == "jsonl" else Cells(source, field, raw.schema)
     malformed = F.col(_CORRUPT) if _CORRUPT in raw.columns else F.lit(None).cast("string")
-    weight = _cell(source.weight_column)
+    weight = cells.weight()
     number = weight.try_cast("double")
     bad_weight = weight.isNotNull() & (number.isNull() | F.isnan(number) | (number < 0) | (number == F.lit(float("inf"))))
-    label = F.nullif(F.trim(_cell(source.label_column)), F.lit(""))
+    faults = [
+        *cells.faults(),
+        (bad_weight, "bad_weight", F.concat(F.lit(f"{source.weight_column} is "), weight, F.lit(", not a number >= 0"))),
+    ]
+    fault = detail = F.lit(None).cast("string")
+    for condition, code, words in reversed(faults):
+        fault, detail = F.when(condition, F.lit(code)).otherwise(fault), F.when(condition, words).otherwise(detail)
     return raw.select(
-        _cell(source.text_column).alias("text"),
-        _renamed(label, source.rename_labels).alias("label"),
-        _cell(source.id_column).alias("source_id"),
+        cells.text().alias("text"),
+        _named(cells.label(), source, layout).alias("label"),
+        cells.id().alias("source_id"),
         F.col(_FILE).alias("source_file"),
         F.when(~bad_weight, number).alias("prior_weight"),
-        F.coalesce(F.make_valid_utf8(malformed), F.when(bad_weight, F.concat(F.lit(f"{source.weight_column}="), weight))).alias(
-            "malformed"
-        ),
+        F.make_valid_utf8(malformed).alias("malformed"),
+        fault.alias("fault"),
+        detail.alias("fault_detail"),
     )
+
+
+def _named(label: Column, source: SourceConfig, layout: Layout | None) -> Column:
+    """Labels in the normal form of texts, renamed; where the files name the classes of numbers, by these (-1 stands for none)."""
+    if source.label_column is None:
+        return label
+    plain = F.nullif(normalised(label), F.lit(""))
+    names = dict(source.rename_labels)
+    if layout is not None and layout.label_names:
+        plain, names = F.nullif(plain, F.lit("-1")), {str(i): name for i, name in enumerate(layout.label_names)}
+    if not names:
+        return plain
+    pairs = [F.lit(part) for old_new in sorted(names.items()) for part in old_new]
+    return F.coalesce(F.try_element_at(F.create_map(*pairs), plain), plain)
 
 
 def _read_table(spark: SparkSession, source: SourceConfig, field: str) -> DataFrame:
@@ -61,73 +80,103 @@ def _read_table(spark: SparkSession, source: SourceConfig, field: str) -> DataFr
         names = found.columns
     except AnalysisException as err:
         raise DataError(f"{field}.table: {source.table!r} cannot be read ({fault_line(err)}); name a table of the catalog") from err
-    _check_columns(source, names, f"table {source.table!r}", field)
+    check_columns(source, names, f"table {source.table!r}", field)
     return found.withColumn(_FILE, F.lit(None).cast("string"))
 
 
-def _read_files(spark: SparkSession, source: SourceConfig, field: str) -> DataFrame:
-    path = source_path(source, field)
-    if path is None:
-        raise DataError(f"{field} names no rows; set {field}.path, {field}.table or {field}.package")
-    found = list_files(path, field)
-    kind = source.format if source.format != "auto" else detect_format(path, found, field)
-    names: list[str] | None = None
-    reader = spark.read
-    if kind in ("csv", "tsv"):
-        if found is None:
-            raise DataError(f"{field}.path: the header of {path!r} cannot be read here; convert it to Parquet or JSON lines")
-        separator = "," if kind == "csv" else "\t"
-        names = csv_header(path, found, separator, field)
-        reader = reader.options(**_CSV, sep=separator, enforceSchema=str(any(name.startswith("_c") for name in names)).lower())
-    elif kind == "jsonl":
-        names = json_keys(path, found) if found is not None else None
-        reader = reader.options(mode="PERMISSIVE", columnNameOfCorruptRecord=_CORRUPT, encoding="UTF-8")
-    if names is not None:
-        _check_columns(source, names, repr(path), field)
+def _read_files(spark: SparkSession, source: SourceConfig, layout: Layout, field: str) -> DataFrame:
     try:
-        rows = _load(reader, kind, source, names, spark_path(path))
-        if names is None and kind != "jsonl":
-            _check_columns(source, rows.columns, repr(path), field)
+        if layout.kind == "arrow":
+            return read_arrow(spark, layout, _schema(source, layout), _FILE)
+        rows = _load(spark, source, layout, field)
+        if layout.names is None and layout.kind != "jsonl":
+            check_columns(source, rows.columns, repr(layout.path), field)
         return rows.withColumn(_FILE, F.col("_metadata.file_path"))
     except (PySparkException, Py4JError) as err:
-        raise DataError(f"{field}.path: {path!r} cannot be read as {kind} ({fault_line(err)}); mend the path or {field}.format") from err
+        raise DataError(
+            f"{field}.path: {layout.path!r} cannot be read as {layout.kind} ({fault_line(err)}); mend the path or {field}.format"
+        ) from err
 
 
-def _load(reader: DataFrameReader, kind: str, source: SourceConfig, names: list[str] | None, path: str) -> DataFrame:
-    """The rows as the format has them. Text formats get a schema of strings: nothing is inferred."""
-    if kind in ("csv", "tsv"):
-        return reader.schema(_strings([*(names or []), _CORRUPT])).csv(path)
-    if kind == "jsonl":
-        return reader.schema(_strings([*_wanted(source), _CORRUPT])).json(path)
-    if kind == "text":
+def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str) -> DataFrame:
+    """The rows as the format has them, of the columns that are needed. Nothing is inferred: CSV is text, JSON has a type a row, and the
+    types of Parquet are those of its footers."""
+    reader = spark.read
+    if layout.filtered and layout.data:  # the other files of the folder are not read
+        endings = sorted({info.base_name.split(".", 1)[-1] for info in layout.data} or {ending(layout.path)})
+        reader = reader.option("pathGlobFilter", f"*.{{{','.join(endings)}}}")
+    path = spark_path(layout.path)
+    local = local_path(layout.path)
+    if local is not None and local.exists():
+        path = re.sub(r"([*?\[\]{}\\])", r"\\\1", path)  # a path that is there is no pattern
+    if layout.dialect is not None:
+        return _load_delimited(reader, source, layout, path)
+    if layout.kind == "jsonl":
+        options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT, "encoding": "UTF-8", "multiLine": str(layout.array).lower()}
+        return _load_json(reader.options(**options), source, layout, path, field)
+    if layout.kind == "text":
         return reader.text(path).select(F.col("value").alias(source.text_column), "_metadata")
-    return reader.format(kind).load(path)
+    if layout.schema is not None:
+        return reader.schema(_schema(source, layout)).parquet(path)
+    return reader.format(layout.kind).load(path)
 
 
-def _wanted(source: SourceConfig) -> list[str]:
-    """Columns of a JSON source that are read: the named ones and whatever may be a name in the condition."""
-    words = re.findall(r"`([^`]+)`|([A-Za-z_]\w*)", re.sub(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", " ", source.where or ""))
-    named = [source.text_column, source.label_column, source.id_column, source.weight_column]
+def _load_delimited(reader: object, source: SourceConfig, layout: Layout, path: str) -> DataFrame:
+    """A quote that no quote closes runs on to one that does: the row has too many columns then, and is seen as malformed."""
+    dialect = layout.dialect
+    assert dialect is not None  # of the callers: by format
+    schema = StructType([StructField(name, StringType()) for name in (*dialect.names, _CORRUPT)])
+    unnamed = not source.header or any(name.startswith("_c") for name in dialect.names)
+    rows: DataFrame = (
+        reader.options(  # type: ignore[attr-defined]
+            header=str(source.header).lower(), sep=dialect.separator, quote=dialect.quote, escape=source.escape or dialect.quote or "\0",
+            multiLine=str(bool(dialect.quote) or dialect.encoding.startswith("utf-")).lower(), mode="PERMISSIVE",
+            columnNameOfCorruptRecord=_CORRUPT, encoding=SPARK_ENCODINGS[dialect.encoding], enforceSchema=str(unnamed).lower(),
+            unescapedQuoteHandling="STOP_AT_CLOSING_QUOTE",
+        ).schema(schema).csv(path)
+    )  # fmt: skip
+    if dialect.encoding != "windows-1252":
+        return rows
+    return rows.select(*(F.translate(quoted_name(name), C1, WINDOWS).alias(name) for name in schema.names), "_metadata")
+
+
+def _load_json(reader: object, source: SourceConfig, layout: Layout, path: str, field: str) -> DataFrame:
+    """Each named key as a value of its own type, and as text for the condition. A key that the first rows lack is looked for in all."""
+    known = layout.names or ()
+    tops = {parts[0] if (parts := parts_of(name, known)) else name.split(".")[0]: key for name, key in wanted(source).items()}
     seen: dict[str, str] = {}
-    for name in [*(name for name in named if name), *(quoted or plain for quoted, plain in words)]:
+    for name in [*tops, *_words(source.where)]:
         seen.setdefault(name.lower(), name)
-    return list(seen.values())
+    schema = StructType([*(StructField(name, VariantType()) for name in seen.values()), StructField(_CORRUPT, StringType())])
+    rows: DataFrame = reader.schema(schema).json(path)  # type: ignore[attr-defined]
+    for name, key in tops.items():
+        if known and name not in known and rows.where(F.col(quoted_name(name)).isNotNull()).isEmpty():
+            raise DataError(f"{field}.{key}: no column {name!r} in {layout.path!r}; it has {', '.join(known)}")
+    texts = [F.try_variant_get(F.col(quoted_name(name)), "$", "string").alias(name) for name in seen.values()]
+    return rows.select(*texts, *(F.col(quoted_name(name)).alias(VARIANT + name) for name in seen.values()), _CORRUPT, "_metadata")
 
 
-def _strings(names: list[str]) -> StructType:
-    schema = StructType()
-    for name in names:
-        schema = schema.add(name, StringType())
-    return schema
+def _schema(source: SourceConfig, layout: Layout) -> StructType:
+    """The needed columns of files that have types; those that stand in the names of folders are text."""
+    schema = layout.schema
+    assert schema is not None  # of the callers: by format
+    spelled = {name.lower(): name for name in schema.names}
+    tops = dict.fromkeys(parts[0] for name in wanted(source) if (parts := parts_of(name, layout.names or ())))
+    words = dict.fromkeys(spelled[word.lower()] for word in _words(source.where) if word.lower() in spelled)
+    fields = []
+    for name in {**tops, **words}:
+        kind = spark_type(schema.field(name).type) if name in schema.names else StringType()
+        if kind is None and name in tops:
+            raise DataError(f"source: column {name!r} is {schema.field(name).type}, which Spark does not read; write it as text or numbers")
+        if kind is not None:
+            fields.append(StructField(name, kind))
+    return StructType(fields)
 
 
-def _check_columns(source: SourceConfig, names: list[str], where: str, field: str) -> None:
-    known = {name.lower() for name in names}
-    for key in ("text_column", "label_column", "id_column", "weight_column"):
-        name = getattr(source, key)
-        if name is not None and name.lower() not in known:
-            columns = ", ".join(name for name in names if name != "_metadata")
-            raise DataError(f"{field}.{key}: no column {name!r} in {where}; it has {columns}")
+def _words(where: str | None) -> list[str]:
+    """Whatever may be the name of a column in a condition."""
+    words = re.findall(r"`([^`]+)`|([A-Za-z_]\w*)", re.sub(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", " ", where or ""))
+    return [quoted or plain for quoted, plain in words]
 
 
 def _filtered(rows: DataFrame, source: SourceConfig, field: str) -> DataFrame:
@@ -141,18 +190,3 @@ def _filtered(rows: DataFrame, source: SourceConfig, field: str) -> DataFrame:
         return rows.where(condition)
     except AnalysisException as err:
         raise DataError(f"{field}.where: {source.where!r} is not a condition on the source's columns ({fault_line(err)})") from err
-
-
-def _cell(name: str | None) -> Column:
-    """A source column as text with valid UTF-8; null where none is named."""
-    if name is None:
-        return F.lit(None).cast("string")
-    quoted = name.replace("`", "``")
-    return F.make_valid_utf8(F.col(f"`{quoted}`").cast("string"))
-
-
-def _renamed(label: Column, names: dict[str, str]) -> Column:
-    if not names:
-        return label
-    pairs = [F.lit(part) for old_new in sorted(names.items()) for part in old_new]
-    return F.coalesce(F.try_element_at(F.create_map(*pairs), label), label)

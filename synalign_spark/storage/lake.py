@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from synalign_spark.errors import ContractError, LakeError
-from synalign_spark.spark_errors import failure_in, marked
+from synalign_spark.spark_errors import failure_in, marked, told_error
 from synalign_spark.storage.contracts import RUN_ID
 from synalign_spark.storage.paths import fault_line, filesystem, local_path, scheme, spark_path
 from synalign_spark.storage.tables import Table
@@ -91,9 +91,12 @@ class Lake:
                 self._write_parquet(table, rows, chosen)
         except Exception as err:
             failure = failure_in(err)  # a broken contract, or what a UDF raised on a worker
-            if failure is None or failure.error is None:
+            if failure is not None and failure.error is not None:
+                raise failure.error from err
+            told = told_error(err, f"table {table.name}", {})
+            if told is None:
                 raise
-            raise failure.error from err
+            raise told from err
 
     def _write_delta_beside_others(self, table: Table, rows: DataFrame, scope: dict[str, str]) -> None:
         """Other runs write other rows of the same table, and the first of all makes it: where two commits cross, one is made again."""

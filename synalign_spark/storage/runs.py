@@ -24,6 +24,16 @@ from synalign_spark.errors import LakeError, RunLockedError
 from synalign_spark.storage.paths import MANIFEST, RUNS, STORE_FAULTS, RunPaths, fault_line, filesystem, remedy
 
 LOCK = "lock.json"
+ENTRY_TYPES = {
+    "settings": dict,
+    "inputs": dict,
+    "limits": dict,
+    "summary": dict,
+    "tables": list,
+    "produced": str,
+    "format": int,
+    "seconds": int | float,
+}
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 60.0
 SETTLE_S = 1.0
@@ -104,16 +114,24 @@ class RunStore:
             steps = json.loads(raw)["steps"]
             if not isinstance(steps, dict) or not all(isinstance(entry, dict) for entry in steps.values()):
                 raise TypeError("steps is not an object of objects")
+            for step, entry in steps.items():
+                for key, value in entry.items():
+                    if key in ENTRY_TYPES and not isinstance(value, ENTRY_TYPES[key]):
+                        raise TypeError(f"{key} of {step} is {json.dumps(value)[:80]}")
         except (ValueError, KeyError, TypeError) as err:
-            raise LakeError(
-                f"{self._where}/{MANIFEST} is damaged ({type(err).__name__}: {err}); delete it: the run's steps are then done again, its stored answers are kept"
-            ) from err
+            raise self.damaged(f"{type(err).__name__}: {err}") from err
         return steps
 
-    def has_table(self, name: str) -> bool:
-        """Whether the lake holds files under the table's name (somebody may have deleted a folder)."""
+    def damaged(self, why: str) -> LakeError:
+        """The error to raise for a manifest that cannot be used."""
+        return LakeError(
+            f"{self._where}/{MANIFEST} is damaged ({why}); delete it: the run's steps are then done again, its stored answers are kept"
+        )
+
+    def has_table(self, name: str, delta: bool = False) -> bool:
+        """Whether the lake holds files under the table's name, of Delta its log (somebody may have deleted a folder)."""
         with self._reading():
-            files, root = filesystem(f"{self._lake}/{name}")
+            files, root = filesystem(f"{self._lake}/{name}/_delta_log" if delta else f"{self._lake}/{name}")
             return any(files.get_file_info(fs.FileSelector(root, allow_not_found=True)))
 
     def record(self, step: str, entry: dict[str, Any]) -> None:
@@ -181,7 +199,9 @@ class RunStore:
         """Who holds the lock; None where there is none, or where the file is not a lock (then nobody can be behind it)."""
         raw = self._get(LOCK)
         try:
-            return None if raw is None else Holder(**json.loads(raw))
+            held = None if raw is None else Holder(**json.loads(raw))
+            fine = held is None or all(isinstance(number, int | float) for number in (held.pid, held.started, held.since, held.heartbeat))
+            return held if fine else None
         except (ValueError, TypeError):
             return None
 

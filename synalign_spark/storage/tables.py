@@ -20,7 +20,7 @@ CORPUS = Table(
     "corpus", "ingest", "Accepted real rows, one per distinct text.", ("doc_id",),
     (
         DOC_ID,
-        Column("text", "string", "normalised text (Unicode NFC, collapsed white space)"),
+        Column("text", "string", "normalised text (Unicode NFC, collapsed white space), or as it came (ingest.whitespace: keep)"),
         LABEL,
         Column("source_id", "string", "the row's id in the source, where the user named an id column", nullable=True),
         Column("n_chars", "int", "length of text in characters"),
@@ -32,7 +32,7 @@ REJECTS = Table(
     "rejects", "ingest", "Source rows that were not accepted, each with a reason.", (),
     (
         Column("origin", "string", "'real' or 'synthetic' (an imported synthetic set)"),
-        Column("reason", "string", "null_text, empty, too_short, too_long, bad_encoding, null_label, unknown_label, duplicate, malformed"),
+        Column("reason", "string", "malformed, bad_encoding, wrong_type, bad_weight, null_text, empty, too_short, too_long, null_label, unknown_label, duplicate, label_conflict"),
         Column("detail", "string", "what exactly was wrong", nullable=True),
         Column("raw", "string", "the first 1,000 characters of the source row", nullable=True),
         LABEL,

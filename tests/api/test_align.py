@@ -85,6 +85,16 @@ def test_what_held_out_rows_say_changes_no_bandwidth_and_no_weight(spark, kind):
     assert after.mmd2_after is None, "one vector is no distribution: held-out rows are what the certificate looks at"
 
 
+@pytest.mark.parametrize(("real", "synthetic"), [(1e-9, 1.0), (1.0, 1e-9), (330.0, 1e12), (1e-300, 1e300)])
+def test_weights_of_rows_count_by_their_ratios_alone(real, synthetic):
+    sides = [frame.assign(w=np.linspace(0.5, 1.5, len(frame))) for frame in (REAL, SYNTHETIC)]
+    plain = sa.align(*sides, label="label", embedding="vec", weight="w", **SMALL)
+    scaled = [frame.assign(w=frame["w"] * scale) for frame, scale in zip(sides, (real, synthetic), strict=True)]
+    found = sa.align(*scaled, label="label", embedding="vec", weight="w", **SMALL)
+    assert found.weights["weight"].to_numpy() == pytest.approx(plain.weights["weight"].to_numpy(), rel=1e-3)
+    assert found.certificate.overall["ess"] == pytest.approx(plain.certificate.overall["ess"], rel=1e-3)
+
+
 def test_sample_weights_have_mean_one_beside_real_rows():
     whole = sa.align(REAL, SYNTHETIC, label="label", embedding="vec", mixing_weight=70.0, **SMALL)
     real, synthetic = whole.real["sample_weight"], whole.weights["sample_weight"]

@@ -35,6 +35,13 @@ def test_the_whole_configuration_can_be_printed_and_read_back():
     assert json.loads(run("config", "--schema").stdout)["properties"]["align"]
 
 
+def test_users_and_passwords_of_any_address_are_hidden():
+    done = run("config", *QUICKSTART, "--set", "lake.path=s3a://me:hunter2@bucket/lake")
+    assert json.loads(done.stdout)["lake"]["path"] == "s3a://[hidden]@bucket/lake"
+    failed = run("run", "--set", "source.path=file://me:hunter2@host/none.csv")
+    assert "hunter2" not in done.output + failed.output
+
+
 def test_an_address_is_printed_without_what_may_be_a_secret():
     address = "generate.llm.base_url=https://me:hunter2@host:8443/v1?api-version=1"
     done = run("config", *QUICKSTART, "--set", "generate.llm.provider=openai", "--set", "generate.llm.model=m", "--set", address)

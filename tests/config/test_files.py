@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synalign_spark.config import Config
-from synalign_spark.config.files import load, overlay, parse_setting, read_yaml, validate
+from synalign_spark.config.files import configured, load, overlay, parse_setting, read_yaml, validate
 from synalign_spark.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = st.sampled_from(["a", "b", "c"])
 TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=8)
 FIELD = {"name": "title", "description": "a headline"}
+LABELLED = {"label_column": "label", "labels": ["a", "b"]}
 MAPPINGS = st.dictionaries(KEYS, TREES, max_size=3)
 
 
@@ -101,7 +102,7 @@ def test_a_value_of_a_union_is_reported_once():
         ({"generate": {"label_shares": {"a": 2, "b": -1}}}, "generate.label_shares is {'a': 2.0, 'b': -1.0}; give finite shares"),
         ({"generate": {"label_shares": {"a": 0}}}, "with a sum above 0"),
         ({"generate": {"label_shares": {}}}, "with a sum above 0"),
-        ({"generate": {"label_shares": {"a": float("nan")}}}, "with a sum above 0"),
+        ({"generate": {"label_shares": {"a": float("nan")}}}, "generate.label_shares: got nan; input should be a finite number"),
         (
             {"generate": {"llm": {"structured_output": "tool"}}},
             "generate.llm.structured_output 'tool' needs messages, and the model continues",
@@ -109,6 +110,25 @@ def test_a_value_of_a_union_is_reported_once():
         ({"generate": {"llm": {"structured_output": "json_object"}}}, "or set api to chat"),
         ({"generate": {"limits": {"max_cost_usd": 3}}}, "llm.price_input_usd"),
         ({"source": {"path": "x", "table": "y"}}, "path and table"),
+        (
+            {"generate": {"llm": {"base_url": "http://h/v1", "provider": "embedded"}}},
+            "generate.llm.base_url is set and provider is 'embedded'",
+        ),
+        ({"align": {"label_shares": {"a": 1}}}, "align.label_shares is set, and source.label_column is not"),
+        ({"align": {"label_shares": {"a": -1}}}, "align.label_shares: got -1"),
+        ({"align": {"label_shares": {"a": float("nan")}}}, "align.label_shares: got nan"),
+        ({"source": LABELLED, "align": {"label_shares": {"c": 1}}}, "align.label_shares names c, not among source.labels (a, b)"),
+        ({"source": LABELLED, "generate": {"label_descriptions": {"c": "x"}}}, "generate.label_descriptions names c, not among"),
+        ({"generate": {"label_agreement": 0.5}}, "generate.label_agreement is set, and source.label_column is not"),
+        ({"source": {"labels": ["a"]}}, "source.labels is set, and label_column is not"),
+        ({"source": {"rename_labels": {"0": "bad"}}}, "source.rename_labels is set, and label_column is not"),
+        ({"source": {"label_column": "score", "label_bins": [2, 2]}}, "source.label_bins is [2.0, 2.0]; give edges that rise"),
+        ({"source": {"text_column": "body", "text_template": "{title}"}}, "text_template is set, and so is text_column ('body')"),
+        ({"source": {"text_template": "{title"}}, "must hold columns in braces"),
+        ({"source": {"format": "jsonl", "separator": ";"}}, "source.separator is set (';'), and format is 'jsonl'"),
+        ({"source": {"format": "csv", "quote": ";", "separator": ";"}}, "source.separator ';' is a quote or escape too"),
+        ({"embed": {"device": "tpu"}}, "embed.device: got 'tpu'"),
+        ({"align": {"tolerance": float("inf")}}, "align.tolerance: got inf; input should be a finite number"),
         ({"run": {"id": "a b"}}, "run.id"),
         ({"source": {"path": None}}, "set source.path, source.table or source.package"),
     ],
@@ -120,9 +140,18 @@ def test_impossible_combinations_are_refused(section, words):
 def test_what_is_near_an_impossible_combination_is_valid():
     llm = {"structured_output": "tool", "api": "chat"}
     rows = {"task": "a {label} {label} review", "label_shares": {"a": 0, "b": 3}, "min_chars": 20, "max_chars": 20, "max_candidates": 5}
-    found = validate({"source": {"path": "x"}, "generate": rows | {"attribute_values": {"tone": ["warm"]}, "llm": llm}}).generate
+    found = validate(
+        {"source": {"path": "x", "label_column": "label"}, "generate": rows | {"attribute_values": {"tone": ["warm"]}, "llm": llm}}
+    ).generate
     assert {key: getattr(found, key) for key in rows} == rows
     assert (found.llm.structured_output, found.llm.api) == ("tool", "chat")
+
+
+def test_the_provider_follows_the_address():
+    endpoint = validate({"source": {"path": "x"}, "generate": {"llm": {"base_url": "http://h/v1", "model": "m"}}})
+    assert endpoint.generate.llm.provider == "openai"
+    assert configured(endpoint, ["generate.llm.base_url=http://other/v1"]).generate.llm.provider == "openai"
+    assert validate({"source": {"path": "x"}}).generate.llm.provider == "embedded"
 
 
 def test_a_secret_in_the_configuration_is_refused_and_not_shown():
@@ -131,7 +160,9 @@ def test_a_secret_in_the_configuration_is_refused_and_not_shown():
     assert "verysecret" not in text
 
 
-@pytest.mark.parametrize("text", ["a: [", "- a\n- b", "a: 1\na: 2", "!!python/object:os.system x"])
+@pytest.mark.parametrize(
+    "text", ["a: [", "- a\n- b", "a: 1\na: 2", "!!python/object:os.system x", "? [a, b]\n: 1", "2024-01-01: 1", "a: 2024-13-45"]
+)
 def test_yaml_that_is_no_plain_mapping_is_refused(tmp_path, text):
     path = tmp_path / "bad.yaml"
     path.write_text(text)

@@ -58,3 +58,11 @@ def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LakeError, match="lake.path"):
         LedgerWriter(str(tmp_path / "file" / "ledger"))
+
+
+def test_lone_surrogates_come_back_and_are_not_paid_again(tmp_path):
+    odd = Answer("odd", "answered", answer="a \ud83d b")
+    writer = LedgerWriter(str(tmp_path))
+    writer.commit([odd, *ANSWERS])
+    writer.close()
+    assert read_ledger(str(tmp_path)) == {answer.request_id: answer for answer in (odd, *ANSWERS)}

@@ -12,7 +12,7 @@ from synalign_spark.storage.tables import TABLES
 
 
 def config(**sections):
-    return validate({"source": {"path": "corpus.jsonl"}, **sections})
+    return validate({"source": {"path": "corpus.jsonl", "label_column": "label"}, **sections})
 
 
 def finished(cfg, source=None):
@@ -139,6 +139,13 @@ def test_tables_of_another_format_are_done_again_when_asked(monkeypatch):
     assert pending(config(), manifest) == ["select", "generate", "embed-synthetic", "align", "resample", "report"]
     with pytest.raises(LakeError, match=rf"select: format of its tables was {before}, is now {before + 1}(.|\n)*--redo"):
         refuse_foreign_lake(step_states(config(), manifest, {}), config())
+
+
+def test_a_switch_is_no_secret_and_a_password_in_a_path_is():
+    source = {"path": "s3a://me:hunter2@bucket/x.csv", "header": False}
+    found = settings_of(steps.BY_NAME["ingest"], validate({"source": source}))
+    assert found["source.header"] is False
+    assert found["source.path"].startswith("s3a://bucket/x.csv (sha256 ")
 
 
 def test_one_stage_alone_names_the_stages_it_needs():

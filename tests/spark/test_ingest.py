@@ -15,7 +15,8 @@ ROWS = [
     ("first text", "a", "1", "f", 2.0, None),
     ("second  text ", "b", "2", "f", None, None),
     ("e\u0301t\u0301", "b", "9", "f", None, None),
-    (" second text", "a", "3", "f", None, None),  # wins over row 2: smaller label
+    (" second text", "a", "3", "f", None, None),  # wins over row 2 by the label of most rows
+    ("second\ttext", "a", "13", "f", None, None),
     ("first\ttext", "a", "0", "f", None, None),  # wins over row 1: smaller id
     ("\u00e9t\u0301", "b", "8", "f", None, None),
     (None, "a", "4", "f", None, None),
@@ -32,6 +33,7 @@ ROWS = [
 
 def ingested(spark, rows, source=SOURCE, limits=LIMITS, origin="real"):
     frame = rows if not isinstance(rows, list) else spark.createDataFrame(rows, SCHEMA)
+    frame = frame.selectExpr("*", "cast(null as string) fault", "cast(null as string) fault_detail")
     assert frame.columns == list(SOURCE_COLUMNS)
     with ingest(frame, source, limits, origin) as found:
         assert found.accepted.columns == list(CORPUS.column_names)
@@ -44,15 +46,15 @@ def test_every_row_is_accepted_or_rejected_for_its_reason(spark, partitions):
     frame = spark.createDataFrame(ROWS, SCHEMA).repartition(partitions)
     found, accepted, rejects = ingested(spark, frame)
     assert sorted((r.text, r.label, r.source_id, r.n_chars) for r in accepted) == [
-        ("first text", "a", "0", 10), ("second text", "a", "3", 11), ("\u00e9t\u0301", "b", "8", 3),
+        ("first text", "a", "0", 10), ("second text", "a", "13", 11), ("\u00e9t\u0301", "b", "8", 3),
     ]  # fmt: skip
     assert found.labels == {"a": 2, "b": 1}
     assert sorted((r.source_id or "", r.reason) for r in rejects) == [
         ("", "bad_encoding"), ("", "malformed"), ("1", "duplicate"), ("10", "bad_encoding"), ("11", "null_label"), ("12", "unknown_label"),
-        ("2", "duplicate"), ("4", "null_text"), ("5", "empty"), ("6", "too_short"), ("7", "too_long"), ("9", "duplicate"),
+        ("2", "label_conflict"), ("3", "duplicate"), ("4", "null_text"), ("5", "empty"), ("6", "too_short"), ("7", "too_long"), ("9", "duplicate"),
     ]  # fmt: skip
     detail = {r.source_id: r.detail for r in rejects}
-    assert detail["2"] == "same text with another label: kept 'a'"
+    assert detail["2"] == "same text with another label: kept 'a', of 3 rows"
     assert detail["7"] == "21 characters, ingest.max_chars is 20"
     assert max(len(r.raw) for r in rejects if r.raw) == 1000
     assert found.n_read == len(ROWS)

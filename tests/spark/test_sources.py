@@ -43,7 +43,8 @@ def write(spark, kind, folder):
 
 @pytest.mark.parametrize("kind", ["parquet", "delta", "csv", "tsv", "jsonl", "jsonl.gz", "json.bz2"])
 def test_every_format_gives_the_same_rows(spark, tmp_path, kind):
-    got = read(spark, write(spark, kind, tmp_path))
+    path = write(spark, kind, tmp_path)
+    got = read(spark, path)
     assert [(row.text, row.label, row.source_id, row.prior_weight, row.malformed) for row in got] == [
         (*row, None, None) for row in sorted(ROWS)
     ]
@@ -71,6 +72,7 @@ def test_a_broken_row_is_kept_as_malformed_and_its_neighbours_survive(spark, tmp
     assert [(row.text, row.malformed) for row in got] == [
         (None, '{"text": "caf�", "label": "a"}'), (None, '{"text": "cut off'), ("7", None), ("fine", None),
     ]  # fmt: skip
+    assert [(row.fault, row.fault_detail) for row in got if row.fault] == [("wrong_type", "text is BIGINT, not text")]
     (tmp_path / "x.csv").write_text('text,label\nfine,a\none,two,three\nonly text\n"a ""quoted"" one",b\n')
     got = read(spark, tmp_path / "x.csv", id_column=None, where="label = 'a'")
     assert [(row.text, row.malformed) for row in got] == [("fine", None), ("one", "one,two,three"), ("only text", "only text")]
@@ -90,7 +92,7 @@ def test_csv_header_with_byte_order_mark_and_unnamed_column(spark, tmp_path):
 def test_files_of_a_folder_with_other_columns_are_refused(spark, tmp_path):
     (tmp_path / "a.csv").write_text("text,label\nx,a\n")
     (tmp_path / "b.csv").write_text("label,text\na,y\n")
-    with pytest.raises(Exception, match="CSV header"):
+    with pytest.raises(DataError, match=r"the CSV header of '.*b.csv' \(label, text\) is not that of '.*a.csv' \(text, label\)"):
         read(spark, tmp_path, id_column=None)
 
 
@@ -98,9 +100,11 @@ def test_labels_are_trimmed_renamed_and_weights_read(spark, tmp_path):
     rows = [("a", " 0 ", "0.5"), ("b", "1", None), ("c", "  ", "-1"), ("d", "2", "heavy"), ("e", "1", "NaN")]
     spark.createDataFrame(rows, "text string, label string, w string").write.parquet(str(tmp_path / "p"))
     got = read(spark, tmp_path / "p", id_column=None, weight_column="w", rename_labels={"0": "bad", "1": "good"})
-    assert [(row.label, row.prior_weight, row.malformed) for row in got] == [
-        ("bad", 0.5, None), ("good", None, None), (None, None, "w=-1"), ("2", None, "w=heavy"), ("good", None, "w=NaN"),
+    assert [(row.text, row.label, row.prior_weight, row.fault_detail) for row in got] == [
+        ("a", "bad", 0.5, None), ("b", "good", None, None), ("c", None, None, "w is -1, not a number >= 0"),
+        ("d", "2", None, "w is heavy, not a number >= 0"), ("e", "good", None, "w is NaN, not a number >= 0"),
     ]  # fmt: skip
+    assert {row.fault for row in got} == {None, "bad_weight"}
 
 
 def test_a_catalog_table_and_a_missing_one(spark):
@@ -125,7 +129,7 @@ def test_bad_places_and_conditions(spark, tmp_path):
     (tmp_path / "x.csv").write_text("text,label\nx,a\n")
     with pytest.raises(DataError, match="generate.imported.where: 'colour = 1' is not a condition"):
         read_source(spark, SourceConfig(path=str(tmp_path / "x.csv"), where="colour = 1"), "generate.imported")
-    with pytest.raises(DataError, match="cannot be read as parquet"):
+    with pytest.raises(DataError, match=r"x.csv' cannot be read as parquet"):
         read(spark, tmp_path / "x.csv", format="parquet")
 
 

@@ -18,7 +18,8 @@ from synalign_spark.errors import DataError, LakeError, RunLockedError
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.ledger import LedgerWriter, read_ledger
 from synalign_spark.report.place import write_page
-from synalign_spark.spark.source_files import csv_header, detect_format, json_keys, list_files
+from synalign_spark.spark.source_files import detect_format, json_keys, list_files
+from synalign_spark.spark.source_layout import header_of
 from synalign_spark.storage import runs, tables
 from synalign_spark.storage.lake_view import LakeView
 from synalign_spark.storage.paths import RunPaths, delta_rs_options, filesystem
@@ -129,7 +130,7 @@ def test_sources_are_listed_and_their_columns_known_before_spark_starts(lake):
         assert detect_format(path, found) == "jsonl"
         assert json_keys(path, found) == ["text", "label"]
     table = put(f"{lake}-2/rows.csv", b"text,label\nx,y\n")
-    assert csv_header(table, list_files(table), ",") == ["text", "label"]
+    assert header_of(table, list_files(table), "csv") == ["text", "label"]
     with pytest.raises(DataError, match=r"source.path: no file at 's3a://"):
         list_files(f"{lake}/none.csv")
 

@@ -55,7 +55,19 @@ def test_steps_are_recorded_in_the_order_they_finished_and_forgotten_by_name(tmp
     assert [file.name for file in (tmp_path / "_synalign" / "r").iterdir()] == ["manifest.json"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"steps": 3}', b'{"steps": {"ingest": 3}}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"steps": 3}',
+        b'{"steps": {"ingest": 3}}',
+        b"\xff\xfe",
+        b'{"steps": {"ingest": {"tables": 3}}}',
+        b'{"steps": {"ingest": {"settings": []}}}',
+    ],
+)
 def test_a_damaged_manifest_says_how_to_mend_it(tmp_path, content):
     store = RunStore(str(tmp_path), "r")
     (tmp_path / "_synalign" / "r" / "manifest.json").write_bytes(content)
@@ -143,3 +155,23 @@ def test_the_heartbeat_moves_on_and_damage_to_the_lock_is_no_holder(tmp_path, mo
         time.sleep(0.3)
         assert store.holder().heartbeat > first
         assert json.loads((tmp_path / "_synalign" / "r" / "lock.json").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '{"pid": "x"}', "PIDS", "null"])
+def test_a_lock_of_wrong_types_holds_nobody_off(tmp_path, content):
+    store = RunStore(str(tmp_path), "r")
+    mine = asdict(runs.this_process("t"))
+    text = json.dumps({**mine, "pid": "x", "heartbeat": []}) if content == "PIDS" else content
+    (tmp_path / "_synalign" / "r" / runs.LOCK).write_text(text)
+    with store.lock():
+        assert store.holder().pid == mine["pid"]
+
+
+def test_a_delta_table_without_its_log_is_none(tmp_path):
+    store = RunStore(str(tmp_path), "r")
+    (tmp_path / "corpus" / "run_id=r").mkdir(parents=True)
+    assert store.has_table("corpus")
+    assert not store.has_table("corpus", delta=True)
+    (tmp_path / "corpus" / "_delta_log").mkdir()
+    (tmp_path / "corpus" / "_delta_log" / "0.json").write_text("{}")
+    assert store.has_table("corpus", delta=True)

@@ -12,6 +12,7 @@ from synalign_spark.config import SourceConfig
 from synalign_spark.core.copy_index import CopyIndex
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.pipeline.stages.ingest import say_notes
 from synalign_spark.spark.holdout import held_out
 from synalign_spark.spark.real_rows import copy_lookup, sample_rows
 from synalign_spark.storage.paths import RunPaths
@@ -44,9 +45,7 @@ def run(ctx: Context) -> Summary:
         paths.local_folder,
         real_profile(ctx, sum(counts.values())),
     )
-    for note in result.summary["gate_notes"]:
-        ctx.log.warning(note)
-        ctx.progress.console.print(f"  generate: {note}", style="yellow", markup=False, soft_wrap=True)
+    say_notes(ctx, "generate", result.summary["gate_notes"])
     written = {
         ATTRIBUTES: result.attributes,
         PROMPTS: result.prompts,
@@ -82,11 +81,14 @@ def import_rows(ctx: Context, counts: dict[str | None, int]) -> Summary:
 
     Raises DataError when no row is left, ConfigError when the corpus has labels and the set names no label column."""
     from synalign_spark.spark.ingest import ingest
+    from synalign_spark.spark.source_layout import layout_of
     from synalign_spark.spark.sources import read_source
 
     field = "generate.imported"
     source = with_corpus_labels(ctx.cfg.generate.imported, [label for label in counts if label is not None])
-    with ingest(read_source(ctx.spark, source, field), source, ctx.cfg.ingest, "synthetic", field) as found:
+    layout = layout_of(source, field)
+    with ingest(read_source(ctx.spark, source, field, layout), source, ctx.cfg.ingest, "synthetic", field) as found:
+        say_notes(ctx, "generate", found.notes)
         rows = found.accepted.select(*_imported_columns())
         ctx.lake.write(REJECTS, found.rejects, origin="synthetic")
         for table in (ATTRIBUTES, REFUSALS, CALLS, PROMPTS):
@@ -98,6 +100,8 @@ def import_rows(ctx: Context, counts: dict[str | None, int]) -> Summary:
             "accepted": found.n_accepted,
             "accepted_by_label": found.labels,
             "rejected": found.reasons,
+            **(layout.told if layout else {}),
+            "notes": found.notes,
             "equal_to_a_real_row": rows.join(real, "doc_id", "left_semi").count(),
         }
 

@@ -2,6 +2,7 @@
 
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.spark.ingest import ingest
+from synalign_spark.spark.source_layout import layout_of
 from synalign_spark.spark.sources import read_source
 from synalign_spark.storage.tables import CORPUS, REJECTS
 
@@ -9,7 +10,9 @@ from synalign_spark.storage.tables import CORPUS, REJECTS
 def run(ctx: Context) -> Summary:
     """Reads the configured source and writes accepted and rejected rows. Raises DataError before anything is written."""
     source = ctx.cfg.source
-    with ingest(read_source(ctx.spark, source), source, ctx.cfg.ingest, origin="real") as found:
+    layout = layout_of(source)
+    with ingest(read_source(ctx.spark, source, layout=layout), source, ctx.cfg.ingest, origin="real") as found:
+        say_notes(ctx, "ingest", found.notes)
         ctx.lake.write(REJECTS, found.rejects, origin="real")
         ctx.lake.write(CORPUS, found.accepted)
         return {
@@ -18,4 +21,13 @@ def run(ctx: Context) -> Summary:
             "rows_rejected": found.n_read - found.n_accepted,
             "rejected_by_reason": found.reasons,
             "labels": found.labels,
+            **(layout.told if layout else {}),
+            "notes": found.notes,
         }
+
+
+def say_notes(ctx: Context, stage: str, notes: list[str]) -> None:
+    """Notes on the log and on the terminal."""
+    for note in notes:
+        ctx.log.warning(note)
+        ctx.progress.console.print(f"  {stage}: {note}", style="yellow", markup=False, soft_wrap=True)

@@ -1,0 +1,96 @@
+"""A Ray cluster on the executors of the Spark session that runs already (``ray.util.spark``), for the length of a block."""
+
+import contextlib
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synalign_spark.errors import ConfigError, DistributedError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ADDRESS = "spark"  # in place of an address
+NODE_OBJECT_STORE_BYTES = 100 * 2**20  # attempts and answers are small, and go through no store
+TOKEN, TOKEN_MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_MODE"
+
+
+def token_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Spark settings that bring a run's token to the executors, so that nobody else can join its Ray; the token that the environment
+    names already, if there is one. Spark hides values whose key has the word token.
+
+    >>> sorted(token_settings({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t"}).items())
+    [('spark.executorEnv.RAY_AUTH_MODE', 'token'), ('spark.executorEnv.RAY_AUTH_TOKEN', 't')]
+    """
+    mode, token = environment.get(TOKEN_MODE, "token"), environment.get(TOKEN) or secrets.token_hex(32)
+    return {f"spark.executorEnv.{TOKEN_MODE}": mode} | ({f"spark.executorEnv.{TOKEN}": token} if mode == "token" else {})
+
+
+@contextlib.contextmanager
+def ray_on_spark(actors: int) -> Iterator[str]:
+    """Address of a Ray cluster with a node for each actor, as far as the executors have room: one core stays free for Spark's own tasks,
+    which the gate on copies needs. Raises ConfigError where Spark has no executors for it, DistributedError where it does not start."""
+    spark = _session()
+    free = spark.sparkContext.defaultParallelism // int(spark.conf.get("spark.task.cpus", "1") or 1) - 1
+    if free < 1:
+        raise ConfigError("generate.llm.ray_address is 'spark', but the executors have one core, which Spark needs itself; give them more")
+    from ray.util.spark import setup_ray_cluster, shutdown_ray_cluster
+
+    logging.getLogger("ray.util.spark").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"num_cpus_worker_node": 1, "num_gpus_worker_node": 0, "num_cpus_head_node": 0, "num_gpus_head_node": 0}
+    stores: dict[str, Any] = {f"object_store_memory_{kind}_node": NODE_OBJECT_STORE_BYTES for kind in ("worker", "head")}
+    with _environment(spark):
+        try:
+            address, _ = setup_ray_cluster(
+                max_worker_nodes=min(actors, free), head_node_options={"include_dashboard": False}, **options, **stores
+            )
+        except Exception as err:  # Ray's, Spark's, the system's
+            raise DistributedError(
+                f"generate.llm.ray_address: Ray does not start on Spark's executors ({type(err).__name__}: {str(err)[:300]}); the executors' Python "
+                "must have Ray (the same version as here); or remove it for a Ray on this machine"
+            ) from err
+        try:
+            yield address
+        finally:
+            shutdown_ray_cluster()
+
+
+def _session() -> "SparkSession":
+    """The session of this process. Raises ConfigError where there is none with executors of its own."""
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.getActiveSession()
+    if spark is None:
+        raise ConfigError("generate.llm.ray_address is 'spark', but no Spark session runs in this process; start one, or remove it")
+    master = getattr(getattr(spark, "_sc", None), "master", None)
+    if master is None:
+        raise ConfigError(
+            "generate.llm.ray_address is 'spark', which needs a session that is not of Spark Connect; name a Ray cluster's address"
+        )
+    if master == "local" or master.startswith("local["):
+        raise ConfigError(
+            f"generate.llm.ray_address is 'spark', but Spark runs on this machine alone ({master}); remove it, and Ray runs here too"
+        )
+    return spark
+
+
+@contextlib.contextmanager
+def _environment(spark: "SparkSession") -> Iterator[None]:
+    """What Ray's processes here read: the program ``ray`` on the path, and the token that the executors have."""
+    given = {name: spark.sparkContext.getConf().get(f"spark.executorEnv.{name}") for name in (TOKEN_MODE, TOKEN)}
+    wanted = {name: value for name, value in given.items() if value} | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    }
+    before = {name: os.environ.get(name) for name in (*wanted, "RAY_ADDRESS")}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,123 @@
+"""The cells of a source's rows, by the roles that its configuration gives the columns: text, label, id and weight."""
+
+import itertools
+from collections.abc import Sequence
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from synalign_spark.config import SourceConfig
+from synalign_spark.config.source import COLUMN_IN_BRACES
+from synalign_spark.errors import DataError
+from synalign_spark.spark.source_types import as_text, at, parts_of, quoted_name, require
+
+VARIANT = "_synalign_json_"  # begins the names of JSON values beside the user's own
+_JSON_CLASSES = ("STRING", "BIGINT", "BOOLEAN", "VOID")
+
+
+class Cells:
+    """The cells of rows whose columns have types."""
+
+    def __init__(self, source: SourceConfig, field: str, schema: StructType) -> None:
+        self.source, self.field, self.schema = source, field, schema
+
+    def text(self) -> Column:
+        role = "text" if self.source.text_template is None else "part"
+        return _put_together(
+            self.source.template, {name: self._cell(name, self.source.text_key, role) for name in self.source.text_columns}
+        )
+
+    def label(self) -> Column:
+        return _binned(self._cell(self.source.label_column, "label_column", "label"), self.source.label_bins)
+
+    def id(self) -> Column:
+        return self._cell(self.source.id_column, "id_column", "id")
+
+    def weight(self) -> Column:
+        return self._cell(self.source.weight_column, "weight_column", "weight")
+
+    def faults(self) -> list[tuple[Column, str, Column]]:
+        """(condition, reason code, detail): a column has one type, which was looked at."""
+        return []
+
+    def _cell(self, name: str | None, key: str, role: str) -> Column:
+        if name is None:
+            return F.lit(None).cast("string")
+        parts = parts_of(name, self.schema.names)
+        found = at(self.schema, parts) if parts else None
+        if found is None:
+            raise DataError(
+                f"{self.field}.{key}: no column {name!r}; there are {', '.join(name for name in self.schema.names if not name.startswith('_synalign'))}"
+            )
+        free = self.source.label_bins is not None or self.source.labels is not None
+        require(role, name, found[1], f"{self.field}.{key}", free)
+        return as_text(*found)
+
+
+class JsonCells(Cells):
+    """The cells of JSON rows, each of which has a type of its own."""
+
+    def __init__(self, source: SourceConfig, field: str, columns: Sequence[str]) -> None:
+        super().__init__(source, field, StructType())
+        self.names = [name.removeprefix(VARIANT) for name in columns if name.startswith(VARIANT)]
+
+    def faults(self) -> list[tuple[Column, str, Column]]:
+        source, found = self.source, []
+        for name in source.text_columns:
+            kind = self._kind(name)
+            wrong = kind.startswith("OBJECT") | (kind.startswith("ARRAY") & ~kind.isin("ARRAY<STRING>", "ARRAY<VOID>"))
+            if source.text_template is None:
+                wrong = ~kind.isin("STRING", "VOID")
+            found.append((wrong, "wrong_type", F.concat(F.lit(f"{name} is "), F.left(kind, F.lit(100)), F.lit(", not text"))))
+        if source.label_column is not None:
+            kind = self._kind(source.label_column)
+            wrong = ~kind.isin(*_JSON_CLASSES)
+            if source.label_bins is not None or source.labels is not None:
+                wrong = wrong & ~kind.startswith("DECIMAL") & ~kind.isin("DOUBLE", "FLOAT")
+            words = F.concat(F.lit(f"{source.label_column} is "), F.left(kind, F.lit(100)), F.lit(", which is no class"))
+            found.append((wrong, "wrong_type", words))
+        return found
+
+    def _kind(self, name: str) -> Column:
+        return F.coalesce(F.schema_of_variant(self._variant(name)), F.lit("VOID"))
+
+    def _variant(self, name: str) -> Column:
+        top, path = self._place(name)
+        return F.try_variant_get(top, path, "variant")
+
+    def _place(self, name: str) -> tuple[Column, str]:
+        top, *rest = parts_of(name, self.names) or (name,)
+        return F.col(quoted_name(VARIANT + top)), "$" + "".join(f"['{part}']" for part in rest)
+
+    def _cell(self, name: str | None, key: str, role: str) -> Column:
+        if name is None:
+            return F.lit(None).cast("string")
+        top, path = self._place(name)
+        one = F.try_variant_get(top, path, "string")
+        if role != "part":
+            return F.make_valid_utf8(one)
+        # A list of texts, or the texts of a list of objects.
+        listed = F.try_variant_get(top, path, "array<string>") if path == "$" else F.transform(
+            F.try_variant_get(top, "$", "array<variant>"), lambda each: F.try_variant_get(each, path, "string")
+        )  # fmt: skip
+        return F.make_valid_utf8(F.coalesce(F.array_join(listed, "\n"), one))
+
+
+def _put_together(template: str, cells: dict[str, Column]) -> Column:
+    """The text by its template; null where all of its columns are."""
+    if len(cells) == 1 and template == f"{{{next(iter(cells))}}}":
+        return next(iter(cells.values()))
+    parts = [F.coalesce(cells[part], F.lit("")) if i % 2 else F.lit(part) for i, part in enumerate(COLUMN_IN_BRACES.split(template))]
+    return F.when(F.coalesce(*cells.values()).isNotNull(), F.concat(*parts))
+
+
+def _binned(label: Column, edges: list[float] | None) -> Column:
+    """Numbers as the names of the intervals that they are in; what is no number is left, and null where it is null."""
+    if edges is None:
+        return label
+    number = label.try_cast("double")
+    named = F.lit(f"{edges[-1]:g} and above")
+    for low, high in reversed(list(itertools.pairwise(edges))):
+        named = F.when(number < high, F.lit(f"{low:g} to {high:g}")).otherwise(named)
+    return F.when(number < edges[0], F.lit(f"below {edges[0]:g}")).when(number.isNotNull() & ~F.isnan(number), named)

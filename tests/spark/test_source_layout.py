@@ -1,0 +1,177 @@
+"""What a source is, told from its files alone: nothing turns into something plausible, and what is refused says the fix. Without Spark."""
+
+import datetime
+import gzip
+import json
+import zipfile
+
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pytest
+
+from synalign_spark.config import SourceConfig
+from synalign_spark.errors import DataError
+from synalign_spark.spark.source_layout import layout_of
+
+NESTED = {
+    "text": ["one", "two"],
+    "messages": [[{"role": "user", "content": "hi"}], [{"role": "user", "content": "ho"}]],
+    "labels": [["a", "b"], ["a"]],
+    "label": [3.836, 2.5],
+    "meta": [{"label": "a"}, {"label": "b"}],
+    "count": [1, 2],
+}
+
+
+def layout(path, **keys):
+    return layout_of(SourceConfig(path=str(path), **keys))
+
+
+def lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "keys", "told"),
+    [
+        ("x.csv", "text,label\na b,x\n", {}, {}),
+        ("x.csv", "text;label\na, b;x\n", {}, {"separator": ";"}),
+        ("x.csv", "label|text\nx|a, b\n", {"label_column": "label"}, {"separator": "|"}),
+        ("x.csv", "text\tlabel\na, b\tx\n", {}, {"separator": "tab"}),
+        ("x.tsv", "text;label\na b;x\n", {}, {"separator": ";"}),
+        ("x.csv", "a, b;x\nc d;y\n", {"header": False, "text_column": "_c0"}, {"separator": ";"}),
+        ("x.csv", "text,label\ncafé,x\n".encode("latin-1"), {}, {"encoding": "windows-1252"}),
+        ("x.csv", "text,label\nvoilà à côté où déjà,x\n".encode("latin-1"), {}, {"encoding": "windows-1252"}),
+        ("x.csv", "text,label\n“so”,x\n".encode("cp1252"), {}, {"encoding": "windows-1252"}),
+        ("x.csv", "text,label\ncafé,x\n".encode("latin-1"), {"encoding": "latin-1"}, {}),
+        ("x.csv", "text,label\ncafé,x\n".encode("utf-16"), {}, {"encoding": "utf-16"}),
+        ("x.csv", "text,label\ncafé,x\n".encode("utf-8-sig"), {}, {}),
+        ("x.csv", b"text,label\ncaf\xc3\xa9 \xff,x\n", {}, {}),  # a broken byte in UTF-8
+        ("x.tsv", 'text\tlabel\n"so it began\tx\n', {}, {"quote": "none: quotes are letters"}),
+        ("x.tsv", 'text\tlabel\n"a whole quotation"\tx\n', {}, {"quote": "none: quotes are letters"}),
+        ("x.tsv", 'text\tlabel\n"he said ""no"""\tx\n', {}, {"quote": '"'}),
+        ("x.json", '[\n {"text": "a"},\n {"text": "b"}\n]', {}, {"form": "one JSON array"}),
+    ],
+)
+def test_what_is_told_from_the_first_block(tmp_path, name, content, keys, told):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert layout(tmp_path / name, **keys).told == told
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"text_column": "messages"}, r"source.text_column: 'messages' is a list, not text.*source.text_template.*\{messages.content\}"),
+        ({"text_column": "meta"}, r"source.text_column: 'meta' is an object, not text"),
+        ({"text_column": "count"}, r"source.text_column: 'count' is a whole number, not text"),
+        ({"label_column": "labels"}, r"source.label_column: 'labels' is a list.* one class a row"),
+        ({"label_column": "meta"}, r"source.label_column: 'meta' is an object.* such as meta.label"),
+        ({"label_column": "label"}, r"source.label_column: 'label' is a number.*source.label_bins"),
+    ],
+)
+def test_json_of_types_that_cannot_be_a_text_or_a_class_is_refused(tmp_path, keys, words):
+    rows = [dict(zip(NESTED, values, strict=True)) for values in zip(*NESTED.values(), strict=True)]
+    with pytest.raises(DataError, match=words):
+        layout(lines(tmp_path / "x.jsonl", rows), **keys)
+
+
+@pytest.mark.parametrize("keys", [{"label_column": "meta.label"}, {"label_column": "label", "label_bins": [3]}, {"label_column": "count"}])
+def test_json_labels_that_are_classes_or_parted_are_taken(tmp_path, keys):
+    rows = [dict(zip(NESTED, values, strict=True)) for values in zip(*NESTED.values(), strict=True)]
+    assert layout(lines(tmp_path / "x.jsonl", rows), **keys).kind == "jsonl"
+
+
+def test_errors_name_the_section_that_the_user_wrote(tmp_path):
+    path = lines(tmp_path / "x.jsonl", [{"text": "a", "label": 1.5}])
+    with pytest.raises(DataError, match=r"^generate.imported.label_column: .*generate.imported.label_bins"):
+        layout_of(SourceConfig(path=str(path), label_column="label"), "generate.imported")
+
+
+def test_labels_of_two_types_name_both_files_and_types(tmp_path):
+    lines(tmp_path / "a.jsonl", [{"text": "a", "label": 1}])
+    lines(tmp_path / "b.jsonl", [{"text": "b", "label": "1"}])
+    with pytest.raises(DataError, match=r"'label' is a whole number in '.*a.jsonl' and text in '.*b.jsonl'"):
+        layout(tmp_path, label_column="label")
+    folder = tmp_path / "p"
+    folder.mkdir()
+    pq.write_table(pa.table({"text": ["a"], "label": [1]}), folder / "a.parquet")
+    pq.write_table(pa.table({"text": ["b"], "label": ["1"]}), folder / "b.parquet")
+    with pytest.raises(DataError, match=r"source.label_column: 'label' is int64 in '.*a.parquet' and string in '.*b.parquet'"):
+        layout(folder, label_column="label")
+    assert layout(folder).kind == "parquet"  # nobody asks for the label
+
+
+def test_a_file_without_the_column_is_named(tmp_path):
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"body": ["b"]}), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"source.text_column: no column 'text' in '.*b.parquet'; it has body"):
+        layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"x.csv": "good film,pos\nbad film,neg\n"}, "set source.header to false and name _c0, _c1"),
+        ({"x.csv": b"text,label\na,x\n" + "Привет,y\nдруг,z\n".encode("cp1251")}, r"source.encoding: .* is not UTF-8.*iconv"),
+        ({"a.csv": "text,label\na,x\n", "b.csv": "label,text\nx,a\n"}, r"header of '.*b.csv' \(label, text\) is not that of '.*a.csv'"),
+        ({"a.csv": "text;label\na;x\n", "b.csv": "text,label\nx,a\n"}, r"b.csv' looks like utf-8 with separator ','"),
+        ({"a.json": '[\n{"text": "a"}\n]', "b.json": '{"text": "a"}\n'}, "some are one JSON array and others JSON lines"),
+        ({"x.json": '{\n "data": [\n  {"text": "a"}\n ]\n}'}, "is it one object over several lines"),
+        ({"x.jsonl.gz": gzip.compress(b'{"text": "a"}\n' * 9)[:-12]}, r"x.jsonl.gz' cannot be read .*is it whole"),
+        ({"x:1.jsonl": '{"text": "a"}\n'}, r"whose name has a ':'; rename the file"),
+        ({"x.zip": "PK"}, r"'.zip' is not read: unpack it"),
+        ({"x.xlsx": "PK"}, r"'.xlsx' is not read: save the sheet as CSV"),
+        ({"x.parquet": "PAR1 no"}, r"x.parquet' cannot be read as parquet"),
+        ({"x.arrow": "no"}, r"x.arrow' cannot be read as arrow"),
+        ({"a.csv": "text\na\n", "b.txt": "b\n"}, r"source.format: cannot be told.*'.csv', '.txt'"),
+    ],
+)
+def test_what_is_refused_names_the_file_and_the_fix(tmp_path, files, words):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=words):
+        layout(tmp_path)
+
+
+def test_notes_beside_the_data_are_left_and_named(tmp_path):
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "a.parquet")
+    (tmp_path / "README.md").write_text("# notes")
+    (tmp_path / "other.bin").write_text("?")
+    found = layout(tmp_path)
+    assert (found.kind, [info.base_name for info in found.data], found.told) == (
+        "parquet", ["a.parquet"], {"files_left": "README.md, other.bin"},
+    )  # fmt: skip
+
+
+def test_class_names_stand_in_the_schema_or_beside_the_files(tmp_path):
+    features = {"text": {"dtype": "string", "_type": "Value"}, "label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}
+    rows = pa.table({"text": ["a", "b"], "label": [0, 1]})
+    feather.write_feather(rows, str(tmp_path / "x.arrow"))
+    assert layout(tmp_path, label_column="label").label_names is None
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"features": features}))
+    assert layout(tmp_path, label_column="label").label_names == ["neg", "pos"]
+    assert layout(tmp_path, label_column="label", rename_labels={"0": "bad"}).label_names is None  # the user's names come first
+    told = rows.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    (tmp_path / "p").mkdir()
+    pq.write_table(told, tmp_path / "p" / "x.parquet")
+    assert layout(tmp_path / "p", label_column="label").label_names == ["neg", "pos"]
+
+
+def test_a_zip_beside_nothing_else_is_no_csv(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        packed.writestr("x.csv", "text\na\n")
+    with pytest.raises(DataError, match="unpack it and name the files inside"):
+        layout(tmp_path / "x.zip")
+
+
+def test_columns_that_nobody_needs_are_of_any_type(tmp_path):
+    rows = {
+        "text": ["a"],
+        "when": pa.array([1], pa.timestamp("ns")),
+        "took": pa.array([1], pa.duration("s")),
+        "day": [datetime.date(2024, 1, 1)],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "x.parquet")
+    assert layout(tmp_path / "x.parquet").names == ("text", "when", "took", "day")

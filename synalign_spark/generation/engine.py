@@ -23,12 +23,12 @@ from synalign_spark.generation.candidates import Candidate, candidates
 from synalign_spark.generation.demand import Demand, label_shares, next_calls, wave_room
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHealth, describe
-from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import REFUSAL_REASONS, REMEDIES, GenerateResult, Rows
 from synalign_spark.generation.status import Status
+from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.generation.wave import Asked, Job, Wave
 from synalign_spark.progress import Progress, Task
 
@@ -49,8 +49,12 @@ def generate(
     ledger_dir: folder of the stored answers, any file system; log_dir: local folder for the embedded model's logs; real: what the gates know
     of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
     shares that do not fit. A failed call is a row, never an exception."""
-    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, open_pool(cfg, ledger_dir, log_dir) as pool:
-        run = _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task, real)
+    with (
+        progress.task("generate", total=cfg.target_rows, unit="rows") as task,
+        StoredAnswers(ledger_dir) as answers,
+        open_pool(cfg, ledger_dir, log_dir) as pool,
+    ):
+        run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real)
         try:
             with run.status.served():
                 result = run.finish()
@@ -75,7 +79,7 @@ class _Run:
         label_counts: dict[Label, int],
         cfg: GenerateConfig,
         seed: int,
-        ledger_dir: str,
+        answers: StoredAnswers,
         pool: Pool,
         task: Task,
         real: RealProfile | None,
@@ -90,11 +94,11 @@ class _Run:
         shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
         self.acceptor = Acceptor(cfg, sorted(self.quotas, key=str), real or RealProfile.of(shown))
         self.rows = Rows(cfg)
-        self.answers = read_ledger(ledger_dir)
+        self.answers = answers
         self.reused = 0
         self.budget = Budget(cfg.limits, cfg.llm)
-        for answer in self.answers.values():
-            self.budget.spend(answer)
+        for spent in answers.spent():
+            self.budget.spend(spent)
         self.status = Status(cfg, self.rows, self.budget)
         self.health = PoolHealth(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency), self._describe_faults)
         self.labels = {label: LabelHealth() for label in self.quotas}

@@ -137,9 +137,10 @@ class Wave:
         request_id = asked.request.request_id
         job.asked.append(asked)
         self._open[request_id] = (job, asked)
-        if request_id in self._stored:
+        stored = self._stored.get(request_id)
+        if stored is not None:
             self.reused += 1
-            self.arrived(self._stored[request_id])
+            self.arrived(stored)
         else:
             self.waiting.add(job.place, asked.request)
 

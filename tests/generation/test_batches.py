@@ -3,13 +3,13 @@
 import json
 
 import pytest
+from ledgers import read_ledger
 from loopback import Behaviour, loopback, misbehave, statuses
 from loopback_batches import Batches
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import endpoint
 from synalign_spark.generation.backends import batch_callers
-from synalign_spark.generation.ledger import read_ledger
 
 BATCH = {"mode": "batch"}
 pytestmark = pytest.mark.usefixtures("no_pauses")

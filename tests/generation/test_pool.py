@@ -9,6 +9,7 @@ import time
 
 import pyarrow as pa
 import pytest
+from ledgers import read_ledger
 from loopback import Behaviour, loopback, misbehave
 
 from synalign_spark.config import GenerateConfig, LlmConfig
@@ -18,7 +19,6 @@ from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.ray_session import ray_session
 from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.engine import generate
-from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.prompts import Prompter
 from synalign_spark.generation.waiting import Waiting

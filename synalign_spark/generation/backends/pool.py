@@ -18,7 +18,7 @@ from synalign_spark.generation.batches.notes import Note, Notes
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.history import History
-from synalign_spark.generation.ledger import LedgerWriter, read_ledger
+from synalign_spark.generation.ledger import LedgerWriter, holds_answers
 from synalign_spark.generation.limits import Allowance, Budget
 from synalign_spark.generation.target import Target, target_of, unusable
 from synalign_spark.generation.waiting import Waiting
@@ -122,7 +122,7 @@ class CallPool:
         message = self._history.undecided(all_back)
         if message is None or self._target is None:
             return
-        if not self._history.answered and not read_ledger(self._ledger_dir):
+        if not self._history.answered and not holds_answers(self._ledger_dir):
             raise self._unusable(message)
         if self.stopped_by is not None:
             yield from self._history.release()

@@ -13,13 +13,13 @@ from synalign_spark.storage.paths import local_path
 # SQLite keeps a database without a name in a file of its own in the folder for temporary files, and removes it with the connection.
 UNNAMED = ""
 TABLE = """CREATE TABLE answers (request_id TEXT, finished_at TEXT, path TEXT, offset INTEGER, length INTEGER, line BLOB,
-    attempts INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, by_batch INTEGER)"""
+    attempts INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, by_batch INTEGER, model TEXT, endpoint TEXT)"""
 # Sorted once, after all rows are there: a tree of hashes that grows row by row would be all over the disk.
 INDEX = "CREATE INDEX by_id ON answers (request_id, finished_at)"
 ONLY_FIRST = """DELETE FROM answers WHERE EXISTS (SELECT 1 FROM answers AS first WHERE first.request_id = answers.request_id
     AND (first.finished_at, first.rowid) < (answers.finished_at, answers.rowid))"""
-SUMS = """SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens), by_batch FROM answers
-    GROUP BY prompt_tokens IS NULL, by_batch"""
+SUMS = """SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens), by_batch, model, endpoint FROM answers
+    GROUP BY prompt_tokens IS NULL, by_batch, model, endpoint"""
 
 
 class StoredAnswers(Mapping[str, Answer]):
@@ -47,7 +47,7 @@ class StoredAnswers(Mapping[str, Answer]):
     def _fill(self) -> None:
         self._index.execute(TABLE)
         self._index.execute("BEGIN")
-        self._index.executemany(f"INSERT INTO answers VALUES ({', '.join('?' * 10)})", self._rows())
+        self._index.executemany(f"INSERT INTO answers VALUES ({', '.join('?' * 12)})", self._rows())
         self._index.execute(INDEX)
         self._index.execute(ONLY_FIRST)
         self._index.execute("COMMIT")
@@ -58,7 +58,8 @@ class StoredAnswers(Mapping[str, Answer]):
             if answer is not None:
                 place = (line.path, line.offset, len(line.raw), None if self._is_local else line.raw)
                 took = (answer.attempts, answer.prompt_tokens, answer.completion_tokens, answer.batch_id is not None)
-                yield (answer.request_id, answer.finished_at or "", *place, *took)
+                whose = (answer.model, answer.endpoint)
+                yield (answer.request_id, answer.finished_at or "", *place, *took, *whose)
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +92,6 @@ class StoredAnswers(Mapping[str, Answer]):
 
     def spent(self) -> Iterator[Answer]:
         """What all answers took, as a few answers that took the sums: one for each way in which they are paid for."""
-        for attempts, prompt_tokens, completion_tokens, by_batch in self._index.execute(SUMS):
+        for attempts, prompt_tokens, completion_tokens, by_batch, model, endpoint in self._index.execute(SUMS):
             took = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-            yield Answer("", "answered", attempts, **took, batch_id="" if by_batch else None)
+            yield Answer("", "answered", attempts, **took, batch_id="" if by_batch else None, model=model, endpoint=endpoint)

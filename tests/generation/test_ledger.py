@@ -13,6 +13,7 @@ from synalign_spark.errors import LakeError
 from synalign_spark.generation import ledger, stored
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.ledger import LedgerWriter, find_answers, holds_answers
+from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.stored import StoredAnswers
 
 ANSWERS = [Answer(f"id{i}", "answered", 1, answer=f"text {i} \u2028 ä", finished_at=f"2026-01-01T00:00:0{i}") for i in range(3)]
@@ -91,13 +92,13 @@ def test_sums_are_of_the_answers_that_count(tmp_path):
     writer.commit([answer("a", 2, 5, 500, 50), answer("a", 1, 1, 100, 10), answer("b", 1, 2, 300, 30), answer("c", 1, 1, 7, 1, "batch_1")])
     writer.commit([answer("d", 1, 3, None, None), answer("a", 1, 7, 700, 70)])  # the same moment: the first line counts
     writer.close()
-    llm = LlmConfig(price_input_usd=1.0, price_output_usd=2.0, batch_discount=0.5)
+    prices = Prices([LlmConfig(price_input_usd=1.0, price_output_usd=2.0, batch_discount=0.5)])
     with StoredAnswers(str(tmp_path)) as found:
         assert found["a"].attempts == 1
         sums = list(found.spent())
     assert sum(one.attempts for one in sums) == 1 + 2 + 1 + 3
     assert sum(one.tokens for one in sums) == 110 + 330 + 8
-    assert sum(one.cost_usd(llm) or 0.0 for one in sums) * 1e6 == pytest.approx(120 + 360 + 0.5 * 9)
+    assert sum(prices.usd(one) or 0.0 for one in sums) * 1e6 == pytest.approx(120 + 360 + 0.5 * 9)
 
 
 def test_answers_of_an_object_store_are_copied_once(tmp_path, monkeypatch):

@@ -122,13 +122,15 @@ def _counts(label_counts: Mapping[Any, int]) -> dict[str | None, int]:
 @contextlib.contextmanager
 def _stored_answers(ledger: str | None) -> Iterator[str]:
     """Folder of the answers; a temporary one without ``ledger``. Answers that were paid for outlive an error or a Ctrl-C."""
-    from synalign_spark.generation.ledger import read_ledger
+    from synalign_spark.generation.stored import StoredAnswers
 
     folder = ledger or tempfile.mkdtemp(prefix="synalign-ledger-")
     try:
         yield folder
     except BaseException as err:
-        if n_answers := len(read_ledger(folder)):
+        with StoredAnswers(folder) as answers:
+            n_answers = len(answers)
+        if n_answers:
             err.add_note(f"{n_answers} answers are stored: call generate again with ledger={folder!r} to go on from them")
         elif ledger is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pyarrow import fs
 from rich.markup import escape
 
-from synalign_spark.config import Config
+from synalign_spark.config import Config, LlmConfig
 from synalign_spark.console import Console
 
 
@@ -21,7 +22,8 @@ def examine(cfg: Config) -> list[dict[str, Any]]:
     ]
     if cfg.generate.strategy != "imported":
         checks += [("ray", _ray)] if cfg.generate.llm.backend == "ray" and cfg.generate.llm.mode == "calls" else []
-        checks.append(("language model", _endpoint))
+        for number, one in enumerate(cfg.generate.endpoints, 1):
+            checks.append((f"language model {number}" if cfg.generate.llms else "language model", partial(_endpoint, llm=one.llm)))
     return [_one(name, check, cfg) for name, check in checks]
 
 
@@ -85,10 +87,10 @@ def _ray(cfg: Config) -> str:
         return f"Ray {ray.__version__}: {ray.get(ray.remote(lambda: 1).remote())} task ran"
 
 
-def _endpoint(cfg: Config) -> str:
+def _endpoint(cfg: Config, llm: LlmConfig) -> str:
     from synalign_spark.generation.endpoint import describe
 
-    return describe(cfg.generate.llm)
+    return describe(llm)
 
 
 def render(findings: list[dict[str, Any]], console: Console) -> None:

@@ -161,6 +161,11 @@ def _public_configuration(cfg: Config) -> str:
         print(f"generate.llm.base_url is printed as {shown}, without what may be a secret", file=sys.stderr)
         llm = cfg.generate.llm.model_copy(update={"base_url": shown})
         cfg = cfg.model_copy(update={"generate": cfg.generate.model_copy(update={"llm": llm})})
+    if cfg.generate.llms is not None:
+        several = [one.model_copy(update={"base_url": one.base_url and public_address(one.base_url)}) for one in cfg.generate.llms]
+        if several != cfg.generate.llms:
+            print("addresses of generate.llms are printed without what may be a secret", file=sys.stderr)
+        cfg = cfg.model_copy(update={"generate": cfg.generate.model_copy(update={"llms": several})})
     return str(scrub(cfg.model_dump_json(by_alias=True, indent=2)))
 
 

@@ -165,7 +165,8 @@ def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str
         names, field = list(known), known.get(part)
         path.append(str(part))
         annotation = field.annotation if field else None
-        entry = section_of(next(iter(get_args(annotation)), None)) if get_origin(annotation) is list else None
+        listed = next((kind for kind in (annotation, *get_args(annotation)) if get_origin(kind) is list), None)  # it may be null, too
+        entry = section_of(next(iter(get_args(listed)), None))
         model = section_of(annotation)
     return path, field, names
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from synalign_spark.config.endpoints import Endpoint, EndpointConfig, check_several, endpoints
 from synalign_spark.config.language_model import LimitsConfig, LlmConfig
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
@@ -100,7 +101,32 @@ class GenerateConfig(Section):
     )
     imported: SourceConfig = Field(default_factory=SourceConfig, description="The existing synthetic set, for strategy imported.")
     llm: LlmConfig = Field(default_factory=LlmConfig, description="The language model.")
+    llms: list[EndpointConfig] | None = Field(
+        None,
+        min_length=1,
+        description="Several endpoints or models at once, each with the keys that differ from generate.llm ({} for none), its limits, prices "
+        "and weight; stored answers are found by generate.llm.model, whichever of them gave them.",
+    )
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="Rate limits and budgets.")
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where calls go: that of ``llm``, or those of ``llms``."""
+        return endpoints(self.llm, self.limits, self.llms)
+
+    @property
+    def most_in_flight(self) -> int:
+        """Calls that are handed over and not answered yet, at most."""
+        return self.llm.batch_requests if self.llm.mode == "batch" else sum(one.llm.concurrency for one in self.endpoints)
+
+    @property
+    def models(self) -> str:
+        """The models, by their names.
+
+        >>> GenerateConfig(llm=LlmConfig(provider="openai", model="b"), llms=[{}, {"model": "a"}]).models
+        'b, a'
+        """
+        return ", ".join(dict.fromkeys(one.llm.model for one in self.endpoints))
 
     @property
     def shows_in_rows(self) -> bool:
@@ -186,9 +212,11 @@ class GenerateConfig(Section):
                 f"max_rows_per_set is {self.max_rows_per_set}, less than the rows_per_request={self.rows_per_request} of one call; "
                 "raise max_rows_per_set or lower rows_per_request"
             )
-        priced = self.llm.price_input_usd is not None and self.llm.price_output_usd is not None
+        if self.llms is not None:
+            check_several(self.llm, self.limits, self.llms)
+        priced = all(one.llm.prices_usd(by_batch=False) is not None for one in self.endpoints)
         if self.limits.max_cost_usd is not None and not priced:
-            raise ValueError("limits.max_cost_usd needs llm.price_input_usd and llm.price_output_usd")
+            raise ValueError("limits.max_cost_usd needs llm.price_input_usd and llm.price_output_usd, or those of every entry of llms")
         return self
 
     def _check_fields(self) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from synalign_spark.config.secrets import is_secret, looks_like_secret
+from synalign_spark.config.secrets import is_secret, looks_like_secret, public_address
 from synalign_spark.config.section import Positive, Section
 
 LONGEST_LABEL = 63  # letters between two dots of a host's name (RFC 1035, 2.3.4)
@@ -47,6 +47,26 @@ OWN_BODY_KEYS = {
 _NO_VARIABLE = (
     "is to name an environment variable, and what stands there looks like a key itself; export the key and put the variable's name here"
 )
+
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+def named_headers(headers: dict[str, str] | None) -> dict[str, str] | None:
+    """The headers, each with an environment variable. Raises ValueError where a name is none, or a value stands in a variable's place."""
+    for name, variable in (headers or {}).items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+            raise ValueError(f"{name} is no name of a header; names have letters, digits and hyphens")
+        if looks_like_secret(variable):
+            raise ValueError(f"{name} {_NO_VARIABLE}")
+    return headers
+
+
+def variable_name(variable: str | None) -> str | None:
+    """The name of an environment variable. Raises ValueError where it looks like a key."""
+    if variable is not None and looks_like_secret(variable):
+        raise ValueError(_NO_VARIABLE)
+    return variable
 
 
 def _names_in(value: JsonValue) -> Iterator[str]:
@@ -156,9 +176,18 @@ class LlmConfig(Section):
         return self.api == "completion" or (self.api == "auto" and self.provider == "embedded")
 
     @property
-    def most_in_flight(self) -> int:
-        """Calls that are handed over and not answered yet, at most."""
-        return self.batch_requests if self.mode == "batch" else self.concurrency
+    def public_url(self) -> str:
+        """The address as tables and messages name it, without what may be a secret."""
+        return "embedded" if self.provider == "embedded" else public_address(self.base_url or OPENAI_URL)
+
+    @property
+    def name(self) -> str:
+        """Model and address.
+
+        >>> LlmConfig(provider="openai", base_url="http://me:secret@h/v1", model="m").name
+        'm at http://h/v1'
+        """
+        return f"{self.model} at {self.public_url}"
 
     def prices_usd(self, by_batch: bool) -> tuple[float, float] | None:
         """Prices of a million prompt and of a million completion tokens, for answers by batch or by calls; None where either is unknown.
@@ -185,15 +214,7 @@ class LlmConfig(Section):
                 )
         return body
 
-    @field_validator("headers")
-    @classmethod
-    def _headers_are_names(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name in headers:
-            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-                raise ValueError(f"{name} is no name of a header; names have letters, digits and hyphens")
-            if looks_like_secret(headers[name]):
-                raise ValueError(f"{name} {_NO_VARIABLE}")
-        return headers
+    _headers_are_names = field_validator("headers")(named_headers)
 
     @model_validator(mode="after")
     def _askable(self) -> "LlmConfig":

@@ -80,6 +80,8 @@ class Answer:
     error: str | None = None
     finished_at: str | None = None  # ISO 8601, UTC
     batch_id: str | None = None  # of the batch that it came in
+    model: str | None = None  # that was asked; None in ledgers of earlier releases, as below
+    endpoint: str | None = None  # its address, without what may be a secret
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -96,10 +98,3 @@ class Answer:
     @property
     def tokens(self) -> int:
         return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
-
-    def cost_usd(self, llm: LlmConfig) -> float | None:
-        """Cost by the configured prices per million tokens; None without prices or without usage."""
-        prices = llm.prices_usd(self.batch_id is not None)
-        if prices is None or self.prompt_tokens is None:
-            return None
-        return (self.prompt_tokens * prices[0] + (self.completion_tokens or 0) * prices[1]) / 1e6

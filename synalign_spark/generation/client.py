@@ -4,6 +4,7 @@ What retries there are stand here: a client's own would multiply with them and k
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synalign_spark.generation.backends.limiter import Leave, Limiter
@@ -19,23 +20,24 @@ WORD_TIMEOUT_S = 30.0
 MOST_LOSSES = 3  # of senders with one request, which may be what kills them
 
 
-async def ask(request: Request, target: Target, senders: Senders, limiter: Limiter) -> Answer:
+async def ask(request: Request, targets: Sequence[Target], senders: Sequence[Senders], limiter: Limiter) -> Answer:
     """The answer to a request, after at most ``target.max_attempts`` HTTP requests. Never raises for a fault of the endpoint.
 
-    A sender that dies with an attempt is no fault of the endpoint: the attempt is made again, three times at most."""
-    call = _Call(request, target)
-    reserved = target.take(request.prompt_tokens, request.max_output_tokens)
+    targets, senders: of each endpoint, of which the limiter chooses one for each attempt. A sender that dies with an attempt is no fault of the endpoint: the attempt is made again, three times at most."""
+    call = _Call(request, targets[0])
+    reserved = [target.take(request.prompt_tokens, request.max_output_tokens) for target in targets]
     while call.goes_on:
         leave = await limiter.acquire(reserved)
         if isinstance(leave, Refusal):
             return call.refused(leave)
+        target, sender = targets[leave.place], senders[leave.place]
         if leave.turn.probe:
             word = Attempt(word_request(request), target.terms, 1, (0, 0), min(target.timeout_s, WORD_TIMEOUT_S), named=False)
             with contextlib.suppress(LostError):
-                await _attempt(word, target, senders, limiter, leave)
+                await _attempt(word, target, sender, limiter, leave)
             continue
         try:
-            outcome = await _attempt(call.attempt(), target, senders, limiter, leave)
+            outcome = await _attempt(call.attempt(target), target, sender, limiter, leave)
         except LostError as err:
             call.lost(err)
             continue
@@ -47,9 +49,9 @@ async def ask(request: Request, target: Target, senders: Senders, limiter: Limit
     return call.end()
 
 
-async def _attempt(work: Attempt, target: Target, senders: Senders, limiter: Limiter, leave: Leave) -> Outcome:
+async def _attempt(work: Attempt, target: Target, sender: Senders, limiter: Limiter, leave: Leave) -> Outcome:
     try:
-        outcome = await senders.attempt(work)
+        outcome = await sender.attempt(work)
     except BaseException as err:  # its sender has died, or it was cancelled
         limiter.lost(leave, sent=not isinstance(err, LostError) or err.sent)
         raise
@@ -59,7 +61,7 @@ async def _attempt(work: Attempt, target: Target, senders: Senders, limiter: Lim
 
 @dataclass
 class _Call:
-    """The state of a call. tries: that failed by the endpoint; sent: HTTP requests, those that were lost too; spent: (prompt, completion)
+    """The state of a call. target: of the last attempt; tries: that failed by the endpoint; sent: HTTP requests, those that were lost too; spent: (prompt, completion)
     tokens that they may have cost."""
 
     request: Request
@@ -77,7 +79,8 @@ class _Call:
         hopeless = self.fault is not None and self.fault.status in NEVER_RETRIED
         return not hopeless and self.tries < self.target.max_attempts and self.losses <= MOST_LOSSES
 
-    def attempt(self) -> Attempt:
+    def attempt(self, target: Target) -> Attempt:
+        self.target = target
         return Attempt(self.request, self.target.terms, self.sent + 1, self.spent, self.target.timeout_s)
 
     def failed(self, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ def check(llm: LlmConfig, base_url: str | None = None, folder: str | None = None
     """Reaches the endpoint and settles how it is asked; ``base_url`` overrides the configured one (embedded model).
 
     folder: where the finding of an earlier process is remembered. Raises EndpointError."""
-    target = target_of(llm, base_url, _initial(llm))
+    target = target_of(llm, base_url, initial_terms(llm))
     with sync_client(target) as client:
         started = time.monotonic()
         listed, _ = _list_models(client, target, llm)
@@ -95,14 +96,27 @@ def takes(llm: LlmConfig, target: Target) -> bool:
         return Negotiation(client, target, llm).taken()
 
 
-def require_usable(llm: LlmConfig) -> None:
-    """A quick look before any work: packages, key, connection; no chat call unless what answers looks like a web page.
+def require_usable(llms: Sequence[LlmConfig]) -> None:
+    """A quick look before any work: packages, key, connection; no chat call unless what answers looks like a web page. Of several endpoints
+    one is to be usable, and each to have its key.
 
     Raises EndpointError or InstallationError."""
+    for llm in llms:
+        target_of(llm, None, initial_terms(llm))
+    for n_left, llm in zip(reversed(range(len(llms))), llms, strict=True):
+        try:
+            _require_usable(llm)
+            return
+        except EndpointError:
+            if n_left == 0:
+                raise
+
+
+def _require_usable(llm: LlmConfig) -> None:
     if llm.provider == "embedded":
         embedded.model_file(llm.model)
         return
-    target = target_of(llm, None, _initial(llm))
+    target = target_of(llm, None, initial_terms(llm))
     with sync_client(target) as client:
         _, web_page = _list_models(client, target, llm)
         if web_page:
@@ -119,7 +133,7 @@ def describe(llm: LlmConfig) -> str:
     return f"{check(llm)}{'; it has a Batch API' if llm.mode == 'batch' else ''}"
 
 
-def _initial(llm: LlmConfig) -> Terms:
+def initial_terms(llm: LlmConfig) -> Terms:
     """The terms to begin from."""
     return Terms(token_parameter="max_tokens" if llm.token_parameter == "auto" else llm.token_parameter)
 
@@ -163,20 +177,29 @@ def _recall(folder: str | None, llm: LlmConfig) -> Terms | None:
     if folder is None:
         return None
     try:
-        files, root = filesystem(folder)
-        with files.open_input_stream(f"{root}/{REMEMBERED}") as stream:
-            stored = json.loads(stream.readall())
-        if stored["identity"] != _identity(llm):
-            return None
-        return Terms(**stored["terms"] | {"dropped": tuple(stored["terms"]["dropped"])})
-    except (*STORE_FAULTS, KeyError, TypeError):
+        terms = _remembered(folder)[_identity(llm)]
+        return Terms(**terms | {"dropped": tuple(terms["dropped"])})
+    except (KeyError, TypeError):
         return None
 
 
+def _remembered(folder: str) -> dict[str, Any]:
+    """The terms of all endpoints by their identity; empty where nothing is remembered."""
+    try:
+        files, root = filesystem(folder)
+        with files.open_input_stream(f"{root}/{REMEMBERED}") as stream:
+            found = json.loads(stream.readall())
+    except STORE_FAULTS:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _remember(folder: str | None, llm: LlmConfig, terms: Terms) -> None:
+    """Beside those of other endpoints."""
     if folder is None:
         return
     files, root = filesystem(folder)
     files.create_dir(root, recursive=True)
+    found = _remembered(folder) | {_identity(llm): dataclasses.asdict(terms)}
     with files.open_output_stream(f"{root}/{REMEMBERED}") as stream:
-        stream.write(json.dumps({"identity": _identity(llm), "terms": dataclasses.asdict(terms)}).encode())
+        stream.write(json.dumps(found).encode())

@@ -23,12 +23,13 @@ from synalign_spark.generation.candidates import Candidate, candidates
 from synalign_spark.generation.demand import Demand, label_shares, next_calls, wave_room
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHealth, describe
-from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
+from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import REFUSAL_REASONS, REMEDIES, GenerateResult, Rows
 from synalign_spark.generation.status import Status
+from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.generation.wave import Asked, Job, Wave
 from synalign_spark.progress import Progress, Task
 
@@ -49,8 +50,12 @@ def generate(
     ledger_dir: folder of the stored answers, any file system; log_dir: local folder for the embedded model's logs; real: what the gates know
     of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
     shares that do not fit. A failed call is a row, never an exception."""
-    with progress.task("generate", total=cfg.target_rows, unit="rows") as task, open_pool(cfg, ledger_dir, log_dir) as pool:
-        run = _Run(demonstrations, label_counts, cfg, seed, ledger_dir, pool, task, real)
+    with (
+        progress.task("generate", total=cfg.target_rows, unit="rows") as task,
+        StoredAnswers(ledger_dir) as answers,
+        open_pool(cfg, ledger_dir, log_dir) as pool,
+    ):
+        run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real)
         try:
             with run.status.served():
                 result = run.finish()
@@ -58,6 +63,8 @@ def generate(
             pool.drain(lambda said: progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True))
             err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
+    for name, reason in pool.left.items():
+        progress.console.print(f"  generate: {name} was left: {reason}", style="yellow", markup=False, soft_wrap=True)
     if result.summary["missing_by_label"]:
         stopped = result.summary["stopped_by"]
         more = f" (about {usd:.2f} usd more)" if (usd := result.summary["missing_usd"]) else ""
@@ -75,7 +82,7 @@ class _Run:
         label_counts: dict[Label, int],
         cfg: GenerateConfig,
         seed: int,
-        ledger_dir: str,
+        answers: StoredAnswers,
         pool: Pool,
         task: Task,
         real: RealProfile | None,
@@ -90,13 +97,13 @@ class _Run:
         shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
         self.acceptor = Acceptor(cfg, sorted(self.quotas, key=str), real or RealProfile.of(shown))
         self.rows = Rows(cfg)
-        self.answers = read_ledger(ledger_dir)
+        self.answers = answers
         self.reused = 0
-        self.budget = Budget(cfg.limits, cfg.llm)
-        for answer in self.answers.values():
-            self.budget.spend(answer)
+        self.budget = Budget(cfg.limits, Prices([one.llm for one in cfg.endpoints]))
+        for spent in answers.spent():
+            self.budget.spend(spent)
         self.status = Status(cfg, self.rows, self.budget)
-        self.health = PoolHealth(max(HOPELESS_CALLS, 2 * cfg.llm.concurrency), self._describe_faults)
+        self.health = PoolHealth(max(HOPELESS_CALLS, 2 * sum(one.llm.concurrency for one in cfg.endpoints)), self._describe_faults)
         self.labels = {label: LabelHealth() for label in self.quotas}
         self.given_up: dict[Label, str] = {}
         self.failing: set[Label] = set()  # of them, those that may be asked again another time
@@ -212,14 +219,15 @@ class _Run:
         for bad in parsed.bad:
             self.rows.add_refusal(request, bad.place, bad.text, REFUSAL_REASONS["unparsable"], bad.words)
         for candidate in candidates(parsed, self.acceptor, request.label, self.cfg.text_template):
-            self._take_row(slot, candidate)
+            self._take_row(slot, candidate, answer.model or request.model)
         self.planner.taken(slot.demonstration_set, self._good(request.label) - before)
 
     def _good(self, label: Label) -> int:
         """Rows of a label that were accepted, and those of any that would have been, had they not been too many."""
         return self.rows.accepted[label] + self.rows.refused["surplus"]
 
-    def _take_row(self, slot: Slot, found: Candidate) -> None:
+    def _take_row(self, slot: Slot, found: Candidate, model: str) -> None:
+        """model: that wrote it."""
         request, fields = slot.request, found.fields
         verdict = self.acceptor.check(found.text, request.label, fields)
         if verdict.reason is None and self.rows.accepted[request.label] >= self.quotas[request.label]:
@@ -228,7 +236,7 @@ class _Run:
             self.rows.add_refusal(request, found.place, verdict.text, verdict.reason, verdict.detail)
         else:
             self.acceptor.accept(verdict, slot.demonstration_set)
-            self.rows.add_accepted(slot, found.place, verdict, None if fields is None else self.acceptor.parts(fields))
+            self.rows.add_accepted(slot, found.place, verdict, model, None if fields is None else self.acceptor.parts(fields))
 
     def _recheck(self) -> None:
         """At the end of a wave: takes back rows that only a pass over the corpus shows to be copies."""
@@ -276,7 +284,7 @@ class _Run:
         pressure = self.pool.pressure
         return {
             "strategy": self.cfg.strategy,
-            "model": self.cfg.llm.model,
+            "model": self.cfg.models,
             "accepted": self.rows.accepted.total(),
             "target_rows": self.cfg.target_rows,
             "accepted_by_label": {str(label): self.rows.accepted[label] for label in self.quotas},
@@ -287,6 +295,7 @@ class _Run:
             "gate_notes": self.acceptor.notes,
             "packaging_taken_off": dict(sorted(self.acceptor.packaging.taken_off.items())),
             **self.rows.figures(),
+            "endpoints_left": self.pool.left,
             "answers_reused": self.reused,
             "requests_failed": dict(sorted(pressure.faults.items())) if pressure else {},
             "fewest_at_once": pressure.smallest if pressure else None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.config.endpoints import Endpoint
 from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.generation import prompts
 from synalign_spark.generation.calls import CHAT_OVERHEAD_TOKENS
@@ -70,10 +71,12 @@ def estimate(
     low, high = (_at_yield(cfg, label_counts, n_sets, rows_per_set, row, share) for share in (HIGH_YIELD, LOW_YIELD))
     span = {key: [low[key], high[key]] for key in ("calls", "prompt_tokens", "completion_tokens", "tokens", "minutes")}
     cost = None if low["cost_usd"] is None else [low["cost_usd"], high["cost_usd"]]
-    found: dict[str, Any] = {"strategy": cfg.strategy, "model": cfg.llm.model, "rows": cfg.target_rows, **span, "cost_usd": cost}
+    found: dict[str, Any] = {"strategy": cfg.strategy, "model": cfg.models, "rows": cfg.target_rows, **span, "cost_usd": cost}
     if cfg.llm.mode == "batch":
         found |= {"mode": "batch", "batch_discount": cfg.llm.batch_discount, "batches": [low["batches"], high["batches"]]}
         found["minutes"] = [low["batches"] * BATCH_MINUTES[0], high["batches"] * BATCH_MINUTES[1]]
+    if cfg.llms is not None:
+        found |= {"endpoints": ", ".join(one.llm.name for one in cfg.endpoints)}
     if cfg.strategy in WITH_DEMONSTRATIONS:
         found |= {"demonstration_sets": n_sets}
     return found | {"row_chars": row.chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets, rows_per_set, auto_sets)}
@@ -118,16 +121,23 @@ def _at_yield(cfg: GenerateConfig, counts: dict[Label, int], n_sets: int, rows_p
     answer_tokens = typical_tokens(row.text[: _longest_row(cfg, row)]) + ROW_OVERHEAD_TOKENS
     prompt = int(attribute_calls * attributes_tokens + row_calls * rows_tokens)
     completion = int(attribute_calls * len(cfg.attributes) * ATTRIBUTE_TOKENS + rows * asked_again * answer_tokens)
-    calls, prices = attribute_calls + row_calls, cfg.llm.prices_usd(cfg.llm.mode == "batch")
+    calls = attribute_calls + row_calls
     return {
         "calls": calls,
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "tokens": prompt + completion,
-        "cost_usd": None if prices is None else round((prompt * prices[0] + completion * prices[1]) / 1e6, 4),
+        "cost_usd": _cost(cfg, prompt, completion, dearest=share < HIGH_YIELD),
         "minutes": round(_seconds(cfg, calls, prompt, completion) / 60, 1),
         "batches": _batches(cfg, calls, row_calls, share),
     }
+
+
+def _cost(cfg: GenerateConfig, prompt: int, completion: int, dearest: bool) -> float | None:
+    """In usd, at the dearest of several endpoints or at the cheapest: how the calls spread, their limits decide. None without prices."""
+    found = [prices for one in cfg.endpoints if (prices := one.llm.prices_usd(one.llm.mode == "batch")) is not None]
+    costs = [round((prompt * prices[0] + completion * prices[1]) / 1e6, 4) for prices in found]
+    return (max(costs) if dearest else min(costs)) if costs else None
 
 
 def _batches(cfg: GenerateConfig, calls: int, row_calls: int, share: float) -> int:
@@ -146,8 +156,13 @@ def _sets_used(row_calls: int, a_set: int, share: float) -> int:
 
 
 def _seconds(cfg: GenerateConfig, calls: int, prompt: int, completion: int) -> float:
-    """By the slowest of the model, the concurrency and the rates."""
-    llm, limits = cfg.llm, cfg.limits
+    """By the slowest of the model, the concurrency and the rates; several endpoints work side by side."""
+    return 1 / sum(1 / max(1e-9, _seconds_at(one, calls, prompt, completion)) for one in cfg.endpoints)
+
+
+def _seconds_at(one: Endpoint, calls: int, prompt: int, completion: int) -> float:
+    """Where one endpoint has all calls."""
+    llm, limits = one.llm, one.limits
     embedded = llm.provider == "embedded"
     core_seconds = prompt / EMBEDDED_PROMPT_RATE + completion / EMBEDDED_COMPLETION_RATE
     seconds = [core_seconds / (os.cpu_count() or 1) if embedded else calls * CALL_S / llm.concurrency]

@@ -10,7 +10,9 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from pyarrow import fs
 
@@ -19,36 +21,71 @@ from synalign_spark.generation.calls import Answer
 from synalign_spark.storage.paths import STORE_FAULTS, fault_line, filesystem, remedy
 
 SUFFIX = ".jsonl"
+CHUNK_BYTES = 2**20
 
 
-def read_ledger(folder: str) -> dict[str, Answer]:
-    """All stored answers by request id; empty when there is no ledger. A torn last line is passed over.
+@dataclass(frozen=True)
+class Line:
+    """A line of the ledger: in which file, from which byte on, and what it says."""
 
-    Where two lines answer the same request, the one that was stored first counts."""
+    path: str
+    offset: int
+    raw: bytes
+
+    def answer(self) -> Answer | None:
+        """None for a line torn by a kill: its answer was never counted as stored."""
+        try:
+            return Answer.from_json(self.raw.decode("utf-8", "surrogatepass"))
+        except (ValueError, TypeError):
+            return None
+
+    def is_of(self, request_ids: Collection[bytes]) -> bool:
+        """Whether the line answers one of these requests, by the value that stands first in it (see ``Answer.to_json``): nothing is parsed."""
+        words = self.raw.split(b'"', 4)
+        return len(words) == 5 and words[3] in request_ids
+
+
+def read_lines(folder: str) -> Iterator[Line]:
+    """Every line of the ledger, one after another; none where there is no ledger. Memory does not grow with it.
+
+    Raises LakeError where it cannot be read."""
     try:
         files, root = filesystem(folder)
         found = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
-        paths = sorted(info.path for info in found if info.type == fs.FileType.File and info.path.endswith(SUFFIX))
-        answers: dict[str, Answer] = {}
-        for path in paths:
+        for path in sorted(info.path for info in found if info.type == fs.FileType.File and info.path.endswith(SUFFIX)):
             with files.open_input_stream(path) as stream:
-                for answer in _lines(stream.readall()):
-                    known = answers.get(answer.request_id)
-                    if known is None or (answer.finished_at or "") < (known.finished_at or ""):
-                        answers[answer.request_id] = answer
+                offset = 0
+                for raw in _split(stream):
+                    yield Line(path, offset, raw)
+                    offset += len(raw) + 1
     except STORE_FAULTS as err:
-        raise LakeError(f"lake.path: the ledger {folder!r} cannot be read ({fault_line(err)}); {remedy(folder)}") from err
-    return answers
+        raise unreadable(folder, err) from err
 
 
-def _lines(raw: bytes) -> list[Answer]:
-    found = []
-    for line in raw.split(b"\n"):
-        try:
-            found.append(Answer.from_json(line.decode("utf-8", "surrogatepass")))
-        except (ValueError, TypeError):
-            continue  # a line torn by a kill: its answer was never counted as stored
-    return found
+def _split(stream: Any) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read(CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def unreadable(folder: str, err: Exception) -> LakeError:
+    """The error for a ledger that the store does not give."""
+    return LakeError(f"lake.path: the ledger {folder!r} cannot be read ({fault_line(err)}); {remedy(folder)}")
+
+
+def find_answers(folder: str, request_ids: Collection[str]) -> dict[str, Answer]:
+    """The stored answers to a few requests, by a pass over the ledger. Raises LakeError where it cannot be read."""
+    wanted = {request_id.encode() for request_id in request_ids}
+    answers = (line.answer() for line in read_lines(folder) if line.is_of(wanted))
+    return {answer.request_id: answer for answer in answers if answer is not None}
+
+
+def holds_answers(folder: str) -> bool:
+    """Whether the ledger has any answer. Raises LakeError where it cannot be read."""
+    return any(line.answer() is not None for line in read_lines(folder))
 
 
 class LedgerWriter:

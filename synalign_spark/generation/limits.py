@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from synalign_spark.config import LimitsConfig, LlmConfig
+from synalign_spark.config import LimitsConfig
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.learnt_rate import MINUTE_S
+from synalign_spark.generation.prices import Prices
 
 
 @dataclass(frozen=True)
@@ -19,43 +20,59 @@ class Take:
 
 
 @dataclass(frozen=True)
-class Allowance:
-    """What the limiter of a pool may let go: ``concurrency`` requests at once, and what was left of the budget at the start.
+class Share:
+    """What may go to one endpoint: ``concurrency`` requests at once, at the rates of ``limits``.
 
-    requests_left: HTTP requests, None without a limit; spent: requests made just before, which count against the rate;
-    tokens_left, usd_left: infinity without a limit."""
+    spent: requests made just before, which count against the rate; weight: of its turns beside those of others."""
 
     limits: LimitsConfig
     concurrency: int
-    requests_left: int | None = None
     spent: int = 0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What the limiter of a pool may let go: to each endpoint its share, to all together what was left of the budget at the start.
+
+    requests_left: HTTP requests, None without a limit; tokens_left, usd_left: infinity without a limit."""
+
+    shares: tuple[Share, ...]
+    requests_left: int | None = None
     seconds_left: float = math.inf
     tokens_left: float = math.inf
     usd_left: float = math.inf
 
 
 class Purse:
-    """What is left of the budgets of tokens and money, attempts that failed included: they may have cost, and another one costs again.
+    """What is left of the budgets of requests, tokens and money, attempts that failed included: they may have cost, and another one costs again.
 
     >>> purse = Purse(tokens=100, usd=1.0)
     >>> purse.take(Take(80)), purse.take(Take(80)), purse.give_back(Take(80), used=Take(10)), purse.take(Take(80))
     (None, 'limits.max_tokens', None, None)
     """
 
-    def __init__(self, tokens: float, usd: float) -> None:
-        self._tokens, self._usd = tokens, usd
+    def __init__(self, tokens: float, usd: float, requests: float = math.inf) -> None:
+        self._tokens, self._usd, self._requests = tokens, usd, requests
 
     def take(self, reserved: Take) -> str | None:
-        """None where it is taken, else the key of the limit that it would break."""
+        """None where it is taken, for one request, else the key of the limit that it would break."""
+        if self._requests < 1:
+            return "limits.max_requests"
         if reserved.tokens > self._tokens:
             return "limits.max_tokens"
         if reserved.usd > self._usd:
             return "limits.max_cost_usd"
-        self._tokens, self._usd = self._tokens - reserved.tokens, self._usd - reserved.usd
+        self._tokens, self._usd, self._requests = self._tokens - reserved.tokens, self._usd - reserved.usd, self._requests - 1
         return None
 
+    def put_back(self, reserved: Take) -> None:
+        """Puts back what was taken for a request that did not go."""
+        self.give_back(reserved, Take())
+        self._requests += 1
+
     def give_back(self, reserved: Take, used: Take) -> None:
-        """Puts back what was not used."""
+        """Puts back what a request has not used."""
         self._tokens, self._usd = self._tokens + reserved.tokens - used.tokens, self._usd + reserved.usd - used.usd
 
 
@@ -63,13 +80,17 @@ class Budget:
     """Requests, tokens and money of the whole run, earlier processes included; and the time since this process began to generate.
     Calls in flight count as what they may take, and a call for attributes as one for rows besides: without it there is no use for them."""
 
-    def __init__(self, limits: LimitsConfig, llm: LlmConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limits, self._llm, self._clock = limits, llm, clock
-        self._prices = llm.prices_usd(llm.mode == "batch") or (0.0, 0.0)
+    def __init__(self, limits: LimitsConfig, prices: Prices, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._prices, self._clock = limits, prices, clock
         self._closes = math.inf if limits.max_minutes is None else clock() + limits.max_minutes * MINUTE_S
         self.requests, self.tokens, self.cost_usd = 0, 0, 0.0
         self._flying: dict[str, tuple[int, int, int]] = {}  # requests, prompt and answer tokens that calls may take
         self._reserved = (0, 0, 0)  # by all of them
+
+    @property
+    def priced(self) -> bool:
+        """Whether prices are configured, so that a cost is known."""
+        return self._prices.known
 
     @property
     def requests_left(self) -> int | None:
@@ -96,7 +117,7 @@ class Budget:
         self._reserve(self._flying.pop(answer.request_id, (0, 0, 0)), -1)
         self.requests += answer.attempts
         self.tokens += answer.tokens
-        self.cost_usd += answer.cost_usd(self._llm) or 0.0
+        self.cost_usd += self._prices.usd(answer) or 0.0
 
     def admit(self, request: Request) -> str | None:
         """None and a reservation where the request fits, else the key of the limit that it would break."""
@@ -108,7 +129,8 @@ class Budget:
             return "limits.max_requests"
         if limits.max_tokens is not None and self.tokens + prompt + output > limits.max_tokens:
             return "limits.max_tokens"
-        cost = self.cost_usd + (prompt * self._prices[0] + output * self._prices[1]) / 1e6
+        dearest = self._prices.dearest
+        cost = self.cost_usd + (prompt * dearest[0] + output * dearest[1]) / 1e6
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
             return "limits.max_cost_usd"
         if self.seconds_left <= 0:

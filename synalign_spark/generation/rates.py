@@ -148,17 +148,14 @@ class Ticket:
 
 
 class RateLimiter:
-    """Requests and tokens a minute, together; a pause that a server asked for; the run's last requests and last moment."""
+    """Requests and tokens a minute, together; a pause that a server asked for; the run's last moment."""
 
-    def __init__(
-        self, limits: LimitsConfig, requests_left: int | None = None, spent: int = 0, closes: float = math.inf, now: float = 0.0
-    ) -> None:
-        """requests_left: HTTP requests that the budget still allows; spent: requests made just before ``now``, to be counted in;
-        closes: the time after which none may go."""
+    def __init__(self, limits: LimitsConfig, spent: int = 0, closes: float = math.inf, now: float = 0.0) -> None:
+        """spent: requests made just before ``now``, to be counted in; closes: the time after which none may go."""
         self._given = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
         self._buckets = {name: Bucket(float(limit)) for name, limit in self._given.items() if limit}
         self._learnt, self._token_share = LearntRate(), 1.0
-        self._left, self._not_before, self._closes = requests_left, 0.0, closes
+        self._not_before, self._closes = 0.0, closes
         for _ in range(spent if "requests" in self._buckets else 0):
             self._buckets["requests"].take(1, now)
 
@@ -172,8 +169,6 @@ class RateLimiter:
         """A ticket when the request may go now (it is then counted), else the seconds to wait, or the key of the limit that it would break.
 
         tokens: that it may take; of these so many are set aside as the requests before have used."""
-        if self._left is not None and self._left <= 0:
-            return "limits.max_requests"
         amounts = {"requests": 1.0, "tokens": tokens * self._token_share}
         waits = [bucket.wait(amounts[name], now) for name, bucket in self._buckets.items()]
         wait = max(0.0, self._not_before - now, self._learnt.wait(now), *waits)
@@ -181,8 +176,6 @@ class RateLimiter:
             return "limits.max_minutes"
         if wait > 0:
             return wait
-        if self._left is not None:
-            self._left -= 1
         self._learnt.took(now)
         return Ticket(now, **{name: bucket.take(amounts[name], now) for name, bucket in self._buckets.items()})
 

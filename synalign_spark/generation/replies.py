@@ -40,6 +40,8 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
         dialect=shown(target.terms.of(request.prompt)),
         error=note,
         finished_at=datetime.now(UTC).isoformat(),
+        model=target.model,
+        endpoint=target.endpoint,
     )
 
 

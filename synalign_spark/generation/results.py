@@ -14,6 +14,7 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.generation.acceptance import Verdict
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.plan import AttributeSet, Slot
+from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.reading import Parsed, storable
 from synalign_spark.generation.row_store import RowStore
 from synalign_spark.storage import tables
@@ -45,13 +46,14 @@ class Rows:
     """Collects the rows of the five tables, and counts what a summary says of them: memory does not grow with the rows."""
 
     def __init__(self, cfg: GenerateConfig) -> None:
-        self._cfg = cfg
+        self._cfg, self._prices = cfg, Prices([one.llm for one in cfg.endpoints])
         self._stores = {
             table: RowStore(table) for table in (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS, tables.PROMPTS)
         }
         self.accepted = Counter[str | None]()  # rows by label
         self.refused = Counter[str]()  # rows by reason
         self.statuses = Counter[str]()  # calls by status
+        self.answered_by = Counter[str]()  # calls by model and address
         self._refused_of = Counter[tuple[str | None, str]]()  # rows by label and reason
         self._prompts: dict[bytes, bool] = {}  # by digest: whether a call for rows began with it
         self._recent: dict[str, dict[str, Any]] = {}  # accepted rows that may be taken back, by doc_id
@@ -68,6 +70,7 @@ class Rows:
         return {
             "refused": dict(sorted(self.refused.items())),
             "calls": dict(sorted(self.statuses.items())),
+            "answered_by": dict(sorted(self.answered_by.items())),
             "reasks": self._again,
             "reasks_usable": self._again_usable,
             "row_prompts": self._first,
@@ -82,7 +85,9 @@ class Rows:
         """parsed: None for a call without an answer; reask_of: id of the call whose answer was of no use."""
         status = parsed.status if parsed else answer.status
         self.statuses[status] += 1
-        cost_usd = answer.cost_usd(self._cfg.llm)
+        cost_usd = self._prices.usd(answer)
+        if answer.status == "answered":
+            self.answered_by[f"{answer.model or request.model}{f' at {answer.endpoint}' if answer.endpoint else ''}"] += 1
         self._count(request, answer, status, reask_of, cost_usd)
         row = {
             "request_id": request.request_id,
@@ -90,7 +95,8 @@ class Rows:
             "reask_of": reask_of,
             "label": request.label,
             "prompt_hash": request.prompt.digest,
-            "model": request.model,
+            "model": answer.model or request.model,
+            "endpoint": answer.endpoint,
             "dialect": answer.dialect,
             "status": status,
             "attempts": answer.attempts,
@@ -146,15 +152,15 @@ class Rows:
         }
         self._stores[tables.ATTRIBUTES].add(row)
 
-    def add_accepted(self, slot: Slot, index: int, verdict: Verdict, fields: dict[str, str] | None = None) -> None:
-        """fields: the parts of the row by name, where it has parts."""
+    def add_accepted(self, slot: Slot, index: int, verdict: Verdict, model: str, fields: dict[str, str] | None = None) -> None:
+        """model: that wrote it; fields: the parts of the row by name, where it has parts."""
         self.accepted[slot.request.label] += 1
         row = {
             "doc_id": verdict.doc_id,
             "text": verdict.text,
             "label": slot.request.label,
             "strategy": self._cfg.strategy,
-            "model": slot.request.model,
+            "model": model,
             "request_id": slot.request.request_id,
             "row_index": index,
             "attribute_set_id": slot.attribute_set.attribute_set_id if slot.attribute_set else None,

@@ -39,12 +39,12 @@ class Status:
     def missing_usd(self) -> float | None:
         """What the rows that lack would cost, as those so far did; None without prices, or where too few are there."""
         accepted = self._rows.accepted.total()
-        if self._cfg.llm.price_input_usd is None or accepted < FEWEST_ROWS:
+        if not self._budget.priced or accepted < FEWEST_ROWS:
             return None
         return self._budget.cost_usd / accepted * max(0, self._cfg.target_rows - accepted)
 
     def _cost(self) -> str:
-        if self._cfg.llm.price_input_usd is None:
+        if not self._budget.priced:
             return ""
         missing = self.missing_usd()
         of = "" if missing is None else f" of about {self._budget.cost_usd + missing:.4f}"

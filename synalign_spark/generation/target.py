@@ -14,12 +14,12 @@ import httpx2
 import openai
 
 from synalign_spark.config import LlmConfig
+from synalign_spark.config.language_model import OPENAI_URL
 from synalign_spark.config.secrets import public_address
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.limits import Take
 
-OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 15.0
 SHORTEST_SECRET, LONGEST_MESSAGE = 5, 1_000  # characters
 HIDDEN = "[hidden]"
@@ -40,6 +40,7 @@ class Target:
     api_key: str = field(repr=False)  # empty for none
     headers: Mapping[str, str] = field(repr=False, default_factory=dict)
     prices_usd: tuple[float, float] = (0.0, 0.0)  # a million tokens of prompts, and of answers
+    endpoint: str = ""  # the address as tables name it
 
     @property
     def http_headers(self) -> dict[str, str]:
@@ -104,7 +105,7 @@ def target_of(llm: LlmConfig, address: str | None, terms: Terms, timeout_s: floa
     of_account = {name: value for name, variable in OF_ACCOUNT.items() if (value := os.environ.get(variable, "").strip())}
     headers = {name: _sendable(f"{OF_ACCOUNT[name]} in the environment", value) for name, value in of_account.items()} | headers
     prices = llm.prices_usd(llm.mode == "batch") or (0.0, 0.0)
-    return Target(base_url, llm.model, terms, timeout_s or llm.timeout_s, llm.max_attempts, key, headers, prices)
+    return Target(base_url, llm.model, terms, timeout_s or llm.timeout_s, llm.max_attempts, key, headers, prices, llm.public_url)
 
 
 def _headers(llm: LlmConfig) -> dict[str, str]:

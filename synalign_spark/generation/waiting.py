@@ -48,6 +48,10 @@ class Waiting:
         """A request that was taken waits again, at its old place."""
         heapq.heappush(self._heaps[request.label], (self._known[request.request_id][0], request.request_id))
 
+    def ended(self, request_id: str) -> None:
+        """A request that will not come back: it is forgotten."""
+        self._known.pop(request_id, None)
+
     def lost(self, label: Label, calls: float) -> None:
         """So many calls of a label brought no rows, or parts of calls."""
         self._lost[label] += calls  # type: ignore[assignment]

@@ -4,6 +4,7 @@ A call for attributes goes just ahead of the first call for rows that needs them
 again at the place of the call that it answers. Results are handed on in the order of the plan.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -48,8 +49,7 @@ class Wave:
         """stored: answers of earlier processes; they count as arrived."""
         self._planner, self._cfg, self._stored = planner, cfg, stored
         self._fields = tuple(field.name for field in cfg.fields)
-        self._jobs: list[Job] = []
-        self._next = 0  # the first job that was not handed on
+        self._jobs = deque[Job]()  # that were not handed on
         self._open: dict[str, tuple[Job, Asked]] = {}
         self._writers: dict[DemonstrationSet, list[tuple[Job, Planned]]] = {}  # what waits for the attributes of a set
         self._abandoned: set[Label] = set()
@@ -62,7 +62,7 @@ class Wave:
     @property
     def done(self) -> bool:
         """Whether every job is."""
-        return all(job.done for job in self._jobs[self._next :])
+        return all(job.done for job in self._jobs)
 
     def label_of(self, answer: Answer) -> Label:
         """The label of a call that has not arrived yet."""
@@ -73,13 +73,14 @@ class Wave:
         self._abandoned |= set(labels)
         dropped = self.waiting.drop(labels)
         self._writers = {source: jobs for source, jobs in self._writers.items() if source.label not in labels}
-        for job in self._jobs[self._next :]:
+        for job in self._jobs:
             flying = [asked for asked in job.asked if asked.answer is None and asked.request.request_id not in dropped]
             job.done = job.done or (job.label in labels and not flying)
 
     def arrived(self, answer: Answer) -> None:
         """Takes an answer, from which further calls may follow."""
         job, asked = self._open.pop(answer.request_id)
+        self.waiting.ended(answer.request_id)
         parsed = self._parse(asked, answer)
         asked.answer, asked.parsed = answer, parsed
         mendable = parsed is not None and parsed.status in MENDABLE and job.label not in self._abandoned
@@ -95,14 +96,13 @@ class Wave:
 
     def ready(self) -> Iterator[Job]:
         """The finished jobs whose predecessors in the plan are finished too, each once."""
-        while self._next < len(self._jobs) and self._jobs[self._next].done:
-            self._next += 1
-            yield self._jobs[self._next - 1]
+        while self._jobs and self._jobs[0].done:
+            yield self._jobs.popleft()
 
     def rest(self) -> Iterator[Job]:
         """After a stop: the jobs that ``ready`` did not hand on, with what has arrived of them."""
-        yield from self._jobs[self._next :]
-        self._next = len(self._jobs)
+        while self._jobs:
+            yield self._jobs.popleft()
 
     def _schedule(self, planned: Sequence[Planned]) -> tuple[list[tuple[Job, DemonstrationSet | Planned]], dict[Label, list[int]]]:
         """A job for each call and for the attributes that it needs; returns those that can start, and the places of each label's calls
@@ -137,9 +137,10 @@ class Wave:
         request_id = asked.request.request_id
         job.asked.append(asked)
         self._open[request_id] = (job, asked)
-        if request_id in self._stored:
+        stored = self._stored.get(request_id)
+        if stored is not None:
             self.reused += 1
-            self.arrived(self._stored[request_id])
+            self.arrived(stored)
         else:
             self.waiting.add(job.place, asked.request)
 

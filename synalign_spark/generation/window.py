@@ -8,6 +8,7 @@ fault after another comes without a success the endpoint is taken to be down: th
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 TOLERATED = 0.05  # of the requests: faults that are rarer are of the requests, not of the endpoint
@@ -54,6 +55,29 @@ class Pressure:
         if self.down_s is not None:
             return f"the endpoint is down for {self.down_s:.0f} s ({last}), next try in {self.next_s or 0.0:.0f} s"
         return f"slowed down to {self.size} of {self.most} requests at once ({last})" if self.size < self.most else ""
+
+
+@dataclass(frozen=True)
+class SaidPressure(Pressure):
+    """said: what the progress line says of it."""
+
+    said: str = ""
+
+    def __str__(self) -> str:
+        return self.said
+
+
+def together(parts: Mapping[str, Pressure]) -> Pressure:
+    """What several endpoints have met, by their names: sums, and what each says of itself."""
+    found, rates = list(parts.values()), [part.per_s for part in parts.values() if part.per_s is not None]
+    if len(found) == 1:
+        return found[0]
+    size, most, smallest, outages = (
+        sum(values) for values in zip(*((one.size, one.most, one.smallest, one.outages) for one in found), strict=True)
+    )
+    faults = dict(sum((Counter(part.faults) for part in found), Counter[str]()))
+    said = ", ".join(f"{name}: {part}" for name, part in parts.items() if str(part))
+    return SaidPressure(size, most, smallest, faults, outages, per_s=sum(rates) if len(rates) == len(found) else None, said=said)
 
 
 class Window:

@@ -106,7 +106,7 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
         from synalign_spark.generation.prompts import Prompter
 
         Prompter(cfg.generate, [] if cfg.source.label_column else [None])
-        require_usable(cfg.generate.llm)
+        require_usable([one.llm for one in cfg.generate.endpoints])
         if cfg.generate.llm.ray_address:
             from synalign_spark.generation.backends.ray_session import ray_session
 

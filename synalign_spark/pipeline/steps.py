@@ -44,7 +44,7 @@ OPERATIONAL = frozenset(
 
 
 STAGES = "synalign_spark.pipeline.stages"
-ADDRESS = "generate.llm.base_url"
+ADDRESS, SEVERAL = "generate.llm.base_url", "generate.llms"
 RELEASE_SETTING = "synalign.version"  # manifests of the first release name it among the settings; it shapes no table
 
 
@@ -133,6 +133,8 @@ def limits_of(cfg: Config) -> dict[str, Any]:
 def _flatten(value: Any, key: str) -> dict[str, Any]:
     if key in OPERATIONAL:
         return {}
+    if key == SEVERAL and value is not None:
+        return {key: [{"model": one["model"], "base_url": _public(ADDRESS, one["base_url"])} for one in value]}
     if isinstance(value, dict) and value:
         return {k: v for name, inner in value.items() for k, v in _flatten(inner, f"{key}.{name}").items()}
     return {key: _public(key, value)}

@@ -170,6 +170,7 @@ CALLS = Table(
         LABEL,
         Column("prompt_hash", "string", "sha256 of the prompt, which stands in prompts"),
         Column("model", "string", "model name in the request"),
+        Column("endpoint", "string", "its address without user, password and query, or 'embedded'; null for answers of earlier releases", nullable=True),
         Column("dialect", "string", "json_schema, json_object, tool, text or completion"),
         Column("status", "string", "ok, refused, truncated, unparsable, rate_limited, overloaded, server_error, timeout, bad_request, prompt_too_long"),
         Column("attempts", "int", "HTTP requests made for it"),

@@ -1,6 +1,6 @@
 """What the engine makes of an endpoint: calls a second and their CPU time, limits that are told and untold, budgets, kills.
 
-    python tests/bench/generate.py [--quick] [--only calls,rates,budgets,stops]
+    python tests/bench/generate.py [--quick] [--only calls,rates,budgets,stops,resume]
 
 All against one loopback server in a process of its own, whose CPU time is not counted; `calls` beside the SDK's own asynchronous client
 with the same bodies. CPU seconds are marginal: of a long run less those of a short one. The last line is one JSON object.
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script's own f
 
 from tests.bench.support.arguments import names
 from tests.bench.support.endpoint import MINUTE_S, Endpoint, Options, Seen, endpoint
-from tests.bench.support.engine_runs import ROWS_A_CALL, child, cost, once, run, settings
+from tests.bench.support.engine_runs import ROWS_A_CALL, child, cost, once, run, settings, start, store
 
 CONCURRENCY = 256
 RATE_A_S = 20.0
@@ -173,7 +173,21 @@ def stops(server: Endpoint, quick: bool) -> dict[str, Any]:
     return found
 
 
-PARTS = {"calls": calls, "rates": rates, "budgets": budgets, "stops": stops}
+def resume(server: Endpoint, quick: bool) -> dict[str, Any]:
+    """What stored answers cost a start: seconds until it ends that are more, and memory that is more, than with a thousand of them."""
+    server.change(Options(delay_s=0.0))
+    cfg, found = settings(server.base_url, 8), {}
+    few, many = (1_000, 10_000) if quick else (1_000, 100_000)
+    for n in (few, many):
+        with tempfile.TemporaryDirectory() as ledger:
+            store(ledger, n)
+            found[n] = start(cfg, ledger)
+    seconds, mb = (after - before for before, after in zip(found[few], found[many], strict=True))
+    more = many - few
+    return {"resume_s_per_10000_answers": round(10_000 * seconds / more, 3), "resume_mb_per_1000_answers": round(1_000 * mb / more, 3)}
+
+
+PARTS = {"calls": calls, "rates": rates, "budgets": budgets, "stops": stops, "resume": resume}
 
 
 def main() -> None:

@@ -48,6 +48,10 @@ def test_an_address_is_printed_without_what_may_be_a_secret():
     assert json.loads(done.stdout)["generate"]["llm"]["base_url"] == "https://host:8443/v1"
     assert "hunter2" not in done.output
     assert "generate.llm.base_url" in done.stderr
+    several = "generate.llms=[{}, {model: n, base_url: 'https://me:hunter2@host:8443/v1'}]"
+    done = run("config", *QUICKSTART, "--set", "generate.llm.provider=openai", "--set", "generate.llm.model=m", "--set", several)
+    assert json.loads(done.stdout)["generate"]["llms"][1]["base_url"] == "https://host:8443/v1"
+    assert "hunter2" not in done.output
 
 
 def test_the_prompts_are_written_once_and_checked_before_a_plan(tmp_path, monkeypatch):

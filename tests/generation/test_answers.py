@@ -12,6 +12,7 @@ from synalign_spark.generation import endpoint
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.limits import Budget
+from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.prompts import Prompter
 from synalign_spark.generation.waiting import Waiting
 
@@ -146,7 +147,7 @@ def ask_one(cfg, tmp_path):
     prompt = Prompter(cfg, ["good"]).rows("good", n_rows=2)
     request = make_request("rows", "good", prompt, cfg.llm, "one")
     with open_pool(cfg, str(tmp_path)) as pool:
-        (answer,) = pool.run(Waiting([request]), Budget(cfg.limits, cfg.llm), lambda: None)
+        (answer,) = pool.run(Waiting([request]), Budget(cfg.limits, Prices([cfg.llm])), lambda: None)
     return answer, request
 
 
@@ -188,7 +189,7 @@ def test_loopback_never_goes_to_a_proxy(name, run, monkeypatch):
 def test_a_web_page_is_a_clear_error_before_any_work(make_config, fast):
     with loopback(Behaviour(web_page=True)) as server:
         llm = make_config(server.base_url).llm
-        for look in (endpoint.require_usable, endpoint.check):
+        for look in (lambda llm: endpoint.require_usable([llm]), endpoint.check):
             with pytest.raises(EndpointError, match="a web page .HTML. where a completion should be; generate.llm.base_url") as err:
                 look(llm)
     assert HTML[:60] in str(err.value)
@@ -196,7 +197,7 @@ def test_a_web_page_is_a_clear_error_before_any_work(make_config, fast):
 
 def test_a_model_that_is_served_though_not_listed_works_and_that_is_said(run, make_config):
     with loopback(Behaviour(models=("loopback",), listed=("another",))) as server:
-        endpoint.require_usable(make_config(server.base_url).llm)
+        endpoint.require_usable([make_config(server.base_url).llm])
         report = endpoint.check(make_config(server.base_url).llm)
         assert statuses(run(server)) == {"ok"}
     assert "not in the server's list, and answers all the same" in str(report)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def content(result):
-    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error"])
+    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error", "endpoint"])
     return [t.to_pylist() for t in (result.attributes, result.synthetic, result.refusals, calls)]
 
 

@@ -3,20 +3,20 @@
 import json
 
 import pytest
+from ledgers import read_ledger
 from loopback import Behaviour, loopback, misbehave, statuses
 from loopback_batches import Batches
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import endpoint
 from synalign_spark.generation.backends import batch_callers
-from synalign_spark.generation.ledger import read_ledger
 
 BATCH = {"mode": "batch"}
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def content(result):
-    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error"])
+    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error", "endpoint"])
     return [t.to_pylist() for t in (result.attributes, result.synthetic, result.refusals, calls)]
 
 
@@ -208,8 +208,8 @@ def test_settings_that_do_not_fit_are_refused(llm, message, make_config):
 def test_the_endpoint_is_looked_at_for_batches_before_any_work(make_config):
     with loopback(Behaviour(batches=Batches())) as server:
         llm = make_config(server.base_url, BATCH).llm
-        endpoint.require_usable(llm)
+        endpoint.require_usable([llm])
         assert server.log == []
         assert endpoint.describe(llm).endswith("structured output: json_schema; it has a Batch API")
     with loopback() as server, pytest.raises(EndpointError, match="has no Batch API"):
-        endpoint.require_usable(make_config(server.base_url, BATCH).llm)
+        endpoint.require_usable([make_config(server.base_url, BATCH).llm])

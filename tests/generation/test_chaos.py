@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from ledgers import read_ledger
 from loopback import Behaviour, loopback, prompt_tokens
 
 from synalign_spark.generation.engine import generate
-from synalign_spark.generation.ledger import read_ledger
 
 CHILD = """
 import sys

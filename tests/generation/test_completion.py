@@ -15,6 +15,7 @@ from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.parsing import parse_answer, parse_attributes
+from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.target import target_of
 from synalign_spark.generation.waiting import Waiting
@@ -41,7 +42,7 @@ def ask_all(cfg, folder, prompts, samples="abc"):
         request.request_id: request for prompt in prompts for request in (make_request("rows", None, prompt, cfg.llm, s) for s in samples)
     }
     with open_pool(cfg, str(folder), str(folder)) as pool:
-        answers = list(pool.run(Waiting(requests.values()), Budget(cfg.limits, cfg.llm), lambda: None))
+        answers = list(pool.run(Waiting(requests.values()), Budget(cfg.limits, Prices([cfg.llm])), lambda: None))
     return [(requests[answer.request_id].prompt, answer) for answer in answers]
 
 

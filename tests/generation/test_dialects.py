@@ -174,8 +174,8 @@ def test_a_dialect_that_brings_no_json_any_more_is_renegotiated_and_that_is_boun
 def test_what_is_found_is_remembered_without_the_address(run, tmp_path):
     with loopback() as server:
         run(server)
-    stored = json.loads((tmp_path / "ledger" / "endpoint.json").read_text())
-    assert stored["terms"]["dialect"] == "json_schema"
+    (stored,) = json.loads((tmp_path / "ledger" / "endpoint.json").read_text()).values()
+    assert stored["dialect"] == "json_schema"
     assert "127.0.0.1" not in str(stored)
 
 
@@ -189,7 +189,8 @@ def test_a_refusal_that_speaks_of_the_prompts_schema_is_no_fault_of_the_form(run
     assert result.summary["calls"]["bad_request"] >= 3
     assert result.summary["renegotiations"] == 0
     assert set(result.calls["dialect"].to_pylist()) == {"json_schema"}
-    assert json.loads((tmp_path / "ledger" / "endpoint.json").read_text())["terms"]["dialect"] == "json_schema"
+    (stored,) = json.loads((tmp_path / "ledger" / "endpoint.json").read_text()).values()
+    assert stored["dialect"] == "json_schema"
     assert looks == 2  # that of the start, and one
 
 

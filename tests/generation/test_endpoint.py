@@ -47,6 +47,6 @@ def test_a_server_that_is_down_is_tried_three_times(make_config, monkeypatch):
         llm = make_config(server.base_url).llm
     started = time.monotonic()
     with pytest.raises(EndpointError, match="no connection"):
-        endpoint.require_usable(llm)
+        endpoint.require_usable([llm])
     assert tried == [("models", 1), ("models", 2), ("models", 3)]
     assert time.monotonic() - started < 10

@@ -18,7 +18,7 @@ COUNTS = {"good": 75, "bad": 25}
 
 def content(result):
     """What must not depend on the order of answers, on faults that a retry mends, or on a resume."""
-    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error"])
+    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error", "endpoint"])
     return [t.to_pylist() for t in (result.attributes, result.synthetic, result.refusals, calls)]
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from synalign_spark.config import LimitsConfig, LlmConfig
 from synalign_spark.generation.calls import Answer, make_request
 from synalign_spark.generation.learnt_rate import LearntRate
-from synalign_spark.generation.limits import Budget
+from synalign_spark.generation.limits import Budget, Purse, Take
+from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.rates import Bucket, RateLimiter, Rates, Ticket, Told, told_rates
 
@@ -55,12 +56,16 @@ def test_unused_tokens_come_back():
 
 
 def test_pause_holds_for_all_and_the_last_requests_are_counted():
-    limiter = RateLimiter(LimitsConfig(), requests_left=2)
+    limiter, purse = RateLimiter(LimitsConfig()), Purse(tokens=100, usd=1.0, requests=2)
     limiter.pause(5.0)
     assert limiter.reserve(1, 1.0) == 4.0
     assert isinstance(limiter.reserve(1, 5.0), Ticket)
-    assert isinstance(limiter.reserve(1, 5.0), Ticket)
-    assert limiter.reserve(1, 5.0) == "limits.max_requests"
+    assert purse.take(Take(1)) is None
+    purse.give_back(Take(1), Take(1))  # it went
+    assert purse.take(Take(1)) is None
+    assert purse.take(Take(1)) == "limits.max_requests"
+    purse.put_back(Take(1))  # it did not
+    assert purse.take(Take(1)) is None
 
 
 def test_nothing_goes_after_the_last_moment_and_nobody_waits_beyond_it():
@@ -99,21 +104,22 @@ def test_probes_made_before_count():
 
 def test_budget_reserves_and_gives_back():
     llm = LlmConfig(price_input_usd=1.0, price_output_usd=2.0, max_output_tokens=100)
+    prices = Prices([llm])
     prompt = Prompt(({"role": "user", "content": "x" * 300},), {"type": "object"}, "rows")
     first, second = (make_request("rows", None, prompt, llm, sample) for sample in "ab")
-    budget = Budget(LimitsConfig(max_tokens=250, max_cost_usd=1.0), llm)
+    budget = Budget(LimitsConfig(max_tokens=250, max_cost_usd=1.0), prices)
     assert budget.admit(first) is None
     assert budget.admit(second) == "limits.max_tokens"
     budget.spend(Answer(first.request_id, "answered", 1, prompt_tokens=20, completion_tokens=10))
     assert (budget.tokens, budget.requests, budget.cost_usd) == (30, 1, 40e-6)
     assert budget.admit(second) is None
-    assert Budget(LimitsConfig(max_cost_usd=1e-9), llm).admit(first) == "limits.max_cost_usd"
-    assert Budget(LimitsConfig(max_requests=1), llm).admit(first) is None
+    assert Budget(LimitsConfig(max_cost_usd=1e-9), prices).admit(first) == "limits.max_cost_usd"
+    assert Budget(LimitsConfig(max_requests=1), prices).admit(first) is None
     now = iter([100.0, 159.0, 160.0])
-    timed = Budget(LimitsConfig(max_minutes=1.0), llm, lambda: next(now))
+    timed = Budget(LimitsConfig(max_minutes=1.0), prices, lambda: next(now))
     assert timed.admit(first) is None
     assert timed.admit(second) == "limits.max_minutes"
-    assert Budget(LimitsConfig(), llm).seconds_left == float("inf")
+    assert Budget(LimitsConfig(), prices).seconds_left == float("inf")
 
 
 def test_tokens_are_set_aside_as_requests_before_have_used_them():

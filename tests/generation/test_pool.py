@@ -9,6 +9,7 @@ import time
 
 import pyarrow as pa
 import pytest
+from ledgers import read_ledger
 from loopback import Behaviour, loopback, misbehave
 
 from synalign_spark.config import GenerateConfig, LlmConfig
@@ -18,8 +19,8 @@ from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.ray_session import ray_session
 from synalign_spark.generation.calls import make_request
 from synalign_spark.generation.engine import generate
-from synalign_spark.generation.ledger import read_ledger
 from synalign_spark.generation.limits import Budget
+from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.prompts import Prompter
 from synalign_spark.generation.waiting import Waiting
 
@@ -38,7 +39,7 @@ generate(demonstrations, {"good": 75, "bad": 25}, cfg, 0, ledger, Progress(Conso
 
 
 def content(result):
-    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error"])
+    calls = result.calls.drop_columns(["latency_s", "finished_at", "attempts", "error", "endpoint"])
     return [t.to_pylist() for t in (result.attributes, result.synthetic, result.refusals, calls)]
 
 
@@ -105,7 +106,7 @@ def test_a_pool_that_is_left_early_cancels_its_calls_and_keeps_its_answers(make_
         prompt = Prompter(cfg, ["good"]).rows("good")
         requests = [make_request("rows", "good", prompt, cfg.llm, str(i)) for i in range(40)]
         with open_pool(cfg, str(tmp_path)) as pool:
-            first = next(iter(pool.run(Waiting(requests), Budget(cfg.limits, cfg.llm), lambda: None)))
+            first = next(iter(pool.run(Waiting(requests), Budget(cfg.limits, Prices([cfg.llm])), lambda: None)))
         _wait_until_quiet(server)
         assert len(server.finished) < 12
     assert first.request_id in read_ledger(str(tmp_path))

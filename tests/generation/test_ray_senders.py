@@ -72,7 +72,7 @@ def attempts(monkeypatch, handles, works, ledger=None, stored=None):
     """What comes of attempts, one after another, at actors of which each takes the dead one's place."""
     senders, found = RaySenders(LLM, "unused"), []
     handles = list(handles)
-    monkeypatch.setattr(ray_senders, "read_ledger", stored or (lambda folder: {}))
+    monkeypatch.setattr(ray_senders, "find_answers", stored or (lambda folder, request_ids: {}))
     monkeypatch.setattr(ray_senders, "_kill", lambda handle: setattr(handle, "killed", True))
 
     async def go():
@@ -127,14 +127,17 @@ def test_an_attempt_of_a_dead_actor_is_lost_or_answered_from_the_ledger(monkeypa
     assert dead.killed
     stored = Answer(REQUEST.request_id, "answered", 2, "hi", prompt_tokens=110, completion_tokens=510)
     (found,) = attempts(
-        monkeypatch, [Handle(then=died), Handle()], [work(2, (100, 500))], stored=lambda folder: {REQUEST.request_id: stored}
+        monkeypatch,
+        [Handle(then=died), Handle()],
+        [work(2, (100, 500))],
+        stored=lambda folder, request_ids: dict.fromkeys(request_ids, stored),
     )
     assert found.answer is stored
     assert found.took == (10, 10)  # what the attempts before took is counted
 
 
 def test_a_ledger_that_cannot_be_read_after_a_death_is_an_error(monkeypatch):
-    def unreadable(folder):
+    def unreadable(folder, request_ids):
         raise LakeError("the ledger cannot be read")
 
     (found,) = attempts(monkeypatch, [Handle(then=ray.exceptions.ActorDiedError()), Handle()], [work()], stored=unreadable)

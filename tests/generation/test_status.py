@@ -11,6 +11,7 @@ from synalign_spark.errors import ConfigError
 from synalign_spark.generation.calls import Answer, make_request
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.limits import Budget
+from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.results import Rows
 from synalign_spark.generation.status import Status
@@ -21,7 +22,7 @@ PRICED = {"price_input_usd": 1.0, "price_output_usd": 2.0}
 
 def status(target=100, accepted=0, refused=(), calls=0, llm=PRICED, limits=None):
     cfg = GenerateConfig.model_validate({"target_rows": target, "llm": llm, "limits": limits or {}})
-    rows, budget = Rows(cfg), Budget(cfg.limits, cfg.llm)
+    rows, budget = Rows(cfg), Budget(cfg.limits, Prices([cfg.llm]))
     prompt = Prompt(({"role": "user", "content": "x"},), {"type": "object"}, "rows")
     for i in range(calls):
         request = make_request("rows", None, prompt, cfg.llm, str(i))

@@ -1,5 +1,6 @@
 """The order in which requests are sent, by hand."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -50,3 +51,13 @@ def test_labels_that_are_dropped_are_named_by_their_requests():
     waiting = Waiting(requests("abab"))
     assert waiting.drop(["a", "unknown"]) == {"a0", "a2"}
     assert taken(waiting) == ["b1", "b3"]
+
+
+def test_a_request_that_has_ended_is_forgotten():
+    """A wave has thousands of prompts, of kilobytes each."""
+    waiting = Waiting(requests("aaa"))
+    kept = weakref.ref(waiting.take())
+    assert kept() is not None  # it may be lost on its way
+    waiting.ended("a0")
+    assert kept() is None
+    assert len(waiting) == 2

@@ -7,11 +7,11 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
+from ledgers import read_ledger
 from loopback import Behaviour, loopback
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.engine import generate
-from synalign_spark.generation.ledger import read_ledger
 
 SHARES = {"Business": 40, "Sci/Tech": 30, "Sports": 20, "World": 10}
 AGAIN, STEP_1 = "Your last answer", "What do the texts have in common?"

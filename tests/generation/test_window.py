@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from synalign_spark.config import LimitsConfig
 from synalign_spark.generation.backends.limiter import Leave, Limiter
-from synalign_spark.generation.limits import Allowance, Take
+from synalign_spark.generation.limits import Allowance, Share, Take
 from synalign_spark.generation.window import Refusal, Window
 
 
@@ -149,9 +149,9 @@ def test_a_server_that_is_slow_and_refuses_the_rest_at_once_is_not_given_up():
 @pytest.mark.timeout(30)
 def test_who_waits_when_the_limiter_closes_is_refused():
     async def both():
-        limiter = Limiter(Allowance(LimitsConfig(), 1))
-        leave = await limiter.acquire(Take(1))
-        waiting = asyncio.ensure_future(limiter.acquire(Take(1)))
+        limiter = Limiter(Allowance((Share(LimitsConfig(), 1),)))
+        leave = await limiter.acquire([Take(1)])
+        waiting = asyncio.ensure_future(limiter.acquire([Take(1)]))
         await asyncio.sleep(0)
         limiter.close("interrupted")
         return leave, await waiting

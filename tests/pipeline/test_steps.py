@@ -194,6 +194,20 @@ def test_an_address_that_an_earlier_release_left_whole_is_the_same_and_is_not_re
     assert settings_of(steps.BY_NAME["generate"], at("http://h/v1"))["generate.llm.base_url"] == "http://h/v1"
 
 
+def test_of_several_endpoints_only_what_shapes_answers_counts_and_no_secret_is_kept():
+    def several(**changes):
+        other = {"base_url": "http://u:pw7@g/v1?key=SECRETKEY123", "weight": 2.0} | changes
+        return config(generate={"llm": {"provider": "openai", "model": "m", "base_url": "http://h/v1"}, "llms": [{}, other]})
+
+    manifest = finished(several())
+    assert "generate.llms" in manifest["generate"]["settings"]
+    assert pending(several(weight=1.0, concurrency=3, requests_per_minute=9, headers={"x": "KEY"}), manifest) == []
+    assert pending(several(model="other"), manifest)[0] == "generate"
+    assert pending(several(base_url="http://u:pw7@g/v1?key=SECRETKEY456"), manifest)[0] == "generate"
+    for secret in ("SECRET", "pw7"):
+        assert secret not in str(manifest)
+
+
 def test_other_held_out_rows_cluster_and_select_anew():
     """With another share those that were shown, or that a gate has learned from, might be held out."""
     manifest = finished(config(align={"holdout": 0.2}))

@@ -16,7 +16,8 @@ from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.distributed.checkpoint import Checkpoint, remove_checkpoint
 from synalign_spark.errors import DataError, LakeError, RunLockedError
 from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.ledger import LedgerWriter, read_ledger
+from synalign_spark.generation.ledger import LedgerWriter
+from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.report.place import write_page
 from synalign_spark.spark.source_files import detect_format, json_keys, list_files
 from synalign_spark.spark.source_layout import header_of
@@ -93,13 +94,15 @@ def test_of_two_that_start_at_the_same_moment_the_last_writer_holds_the_lock(lak
 
 def test_stored_answers_come_back_and_every_commit_is_a_file_of_its_own(lake):
     answers = [Answer(f"id{i}", "answered", 1, answer=f"text {i} ä", finished_at=f"2026-01-01T00:00:0{i}") for i in range(3)]
-    assert read_ledger(lake) == {}
+    with StoredAnswers(lake) as found:
+        assert dict(found) == {}
     writer = LedgerWriter(lake)
     writer.commit(answers[:1])
     writer.commit(answers[1:2])
     asyncio.run(LedgerWriter(lake).append(answers[2]))
     writer.close()
-    assert read_ledger(lake) == {answer.request_id: answer for answer in answers}
+    with StoredAnswers(lake) as found:
+        assert dict(found) == {answer.request_id: answer for answer in answers}
     files, path = filesystem(lake)
     assert len(files.get_file_info(pa.fs.FileSelector(path))) == 3
 

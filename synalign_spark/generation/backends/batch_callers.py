@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from synalign_spark.config import LlmConfig
 from synalign_spark.errors import EndpointError
@@ -18,20 +18,10 @@ from synalign_spark.generation.learnt_rate import MINUTE_S
 from synalign_spark.generation.ledger import LedgerWriter
 from synalign_spark.generation.limits import Allowance
 from synalign_spark.generation.target import Target, sync_client
-from synalign_spark.generation.window import Pressure
+from synalign_spark.generation.window import SaidPressure
 
 MOST_BYTES = 200_000_000  # of a file of calls; the API's limit
 FIRST_LOOK_S, LOOK_GROWTH, LONGEST_LOOK_S = 5.0, 1.5, 60.0
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchPressure(Pressure):
-    """said: how far the batch is, for the progress line."""
-
-    said: str = ""
-
-    def __str__(self) -> str:
-        return self.said
 
 
 @dataclasses.dataclass
@@ -62,14 +52,16 @@ class BatchCallers:
         self._faults: Counter[str] = Counter()
         self._smallest = llm.batch_requests
         self.left_running = ""
+        self.left: dict[int, str] = {}
 
     @property
     def in_flight(self) -> int:
         return len(self._collected) + (len(self._running.requests) if self._running else 0)
 
-    def start(self, target: Target, allowance: Allowance) -> None:
+    def start(self, targets: Sequence[Target], allowance: Allowance) -> None:
+        (target,) = targets
         client = self._stack.enter_context(sync_client(target))
-        self._api = BatchApi(client, target, self._llm, allowance.limits.max_outage_minutes * MINUTE_S)
+        self._api = BatchApi(client, target, self._llm, allowance.shares[0].limits.max_outage_minutes * MINUTE_S)
         self._ledger = LedgerWriter(self._ledger_dir)
         self._stack.callback(self._ledger.close)
         self._target, self._requests_left = target, allowance.requests_left
@@ -78,7 +70,7 @@ class BatchCallers:
     def send(self, request: Request) -> None:
         self._collected[request.request_id] = request
 
-    def retarget(self, target: Target) -> None:
+    def retarget(self, place: int, target: Target) -> None:
         self._target = target
 
     def arrived(self) -> Iterator[tuple[Request, Answer]]:
@@ -100,9 +92,12 @@ class BatchCallers:
             running.pause_s = min(LONGEST_LOOK_S, LOOK_GROWTH * running.pause_s)
             running.state = self._api.look(running.state.batch_id, self._place(running.note))
 
-    def pressure(self) -> Pressure:
+    def pressure(self) -> SaidPressure:
         most = self._llm.batch_requests
-        return BatchPressure(most, most, self._smallest, dict(self._faults), said=str(self._running or ""))
+        return SaidPressure(most, most, self._smallest, dict(self._faults), said=str(self._running or ""))
+
+    def leave(self, place: int, reason: str) -> None:
+        """There is no other one to go on with: see ``config.endpoints.check_several``."""
 
     def drain(self, say: Callable[[str], None]) -> None:
         """Nothing is waited for: ``left_running`` says what goes on."""

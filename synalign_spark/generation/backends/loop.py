@@ -9,7 +9,7 @@ import concurrent.futures
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from synalign_spark.generation.backends.limiter import Limiter
@@ -19,7 +19,7 @@ from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.client import ask
 from synalign_spark.generation.limits import Allowance
 from synalign_spark.generation.target import Target
-from synalign_spark.generation.window import Pressure
+from synalign_spark.generation.window import Pressure, together
 
 POLL_S = 0.5
 DRAIN_S = 30.0  # for calls in flight to end: most do within seconds
@@ -57,12 +57,13 @@ class LoopCallers:
 
     left_running = ""
 
-    def __init__(self, senders: Senders) -> None:
-        self._senders = senders
+    def __init__(self, senders: Sequence[Senders]) -> None:
+        """senders: of each endpoint."""
+        self._senders = list(senders)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._limiter: Limiter | None = None
-        self._target: Target | None = None
+        self._targets: list[Target] = []
         self._asking: set[asyncio.Task[Any] | None] = set()
         self._flying: dict[concurrent.futures.Future[Answer], Request] = {}
         self._ended: queue.SimpleQueue[concurrent.futures.Future[Answer]] = queue.SimpleQueue()
@@ -71,9 +72,10 @@ class LoopCallers:
     def in_flight(self) -> int:
         return len(self._flying)
 
-    def start(self, target: Target, allowance: Allowance) -> None:
-        self._target = target
-        self._senders.start(target)
+    def start(self, targets: Sequence[Target], allowance: Allowance) -> None:
+        self._targets = list(targets)
+        for senders, target in zip(self._senders, targets, strict=True):
+            senders.start(target)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=NAME, daemon=True)
         self._thread.start()
@@ -88,8 +90,16 @@ class LoopCallers:
         self._flying[future] = request
         future.add_done_callback(self._ended.put)
 
-    def retarget(self, target: Target) -> None:
-        self._target = target
+    def retarget(self, place: int, target: Target) -> None:
+        self._targets[place] = target
+
+    def leave(self, place: int, reason: str) -> None:
+        if self._loop is not None and self._limiter is not None:
+            self._loop.call_soon_threadsafe(self._limiter.leave, place, reason)
+
+    @property
+    def left(self) -> dict[int, str]:
+        return {} if self._limiter is None else self._limiter.left
 
     def arrived(self) -> Iterator[tuple[Request, Answer]]:
         """Waits a moment for calls to end; those that end meanwhile are for the next time, for others may be sent before."""
@@ -102,7 +112,8 @@ class LoopCallers:
     def pressure(self) -> Pressure:
         if self._limiter is None:
             raise RuntimeError("start the callers before they are asked for the pressure")
-        return self._limiter.pressure()
+        names = [f"{target.model} at {target.endpoint}" for target in self._targets]
+        return together(dict(zip(names, self._limiter.pressures(), strict=True)))
 
     def drain(self, say: Callable[[str], None]) -> None:
         """Lets no further request go and waits for those in flight, half a minute at most. say: takes a line."""
@@ -124,17 +135,18 @@ class LoopCallers:
                 thread.join(CLOSE_S)
             if loop is not None and not loop.is_running():
                 loop.close()
-            self._senders.stop()
+            for senders in reversed(self._senders):  # the first has started what the others share
+                senders.stop()
             self._flying.clear()
             self._ended = queue.SimpleQueue()
 
     async def _ask(self, request: Request) -> Answer:
-        if self._limiter is None or self._target is None:
+        if self._limiter is None:
             raise RuntimeError("start the callers before the first request is sent")
         task = asyncio.current_task()
         self._asking.add(task)
         try:
-            return await ask(request, self._target, self._senders, self._limiter)
+            return await ask(request, tuple(self._targets), self._senders, self._limiter)
         finally:
             self._asking.discard(task)
 
@@ -143,7 +155,8 @@ class LoopCallers:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        await self._senders.close()
+        for senders in self._senders:
+            await senders.close()
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         if self._loop is None:

@@ -1,6 +1,6 @@
-"""The pool of calls: admits requests by the budget, keeps so many in flight, and opens endpoint and backend when the first one goes.
+"""The pool of calls: admits requests by the budget, keeps so many in flight, and opens endpoints and backend when the first one goes.
 
-What sends them is a backend's business: see ``loop`` and ``ray_senders``.
+What sends them is a backend's business: see ``loop`` and ``ray_senders``; what is known of an endpoint, see ``place``.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded, endpoint
 from synalign_spark.generation.backends.batch_callers import BatchCallers
 from synalign_spark.generation.backends.loop import LocalSenders, LoopCallers
+from synalign_spark.generation.backends.place import Place
 from synalign_spark.generation.backends.protocol import Callers, Pool, Senders
 from synalign_spark.generation.batches.notes import Note, Notes
 from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import Terms
-from synalign_spark.generation.history import History
-from synalign_spark.generation.ledger import LedgerWriter, read_ledger
-from synalign_spark.generation.limits import Allowance, Budget
-from synalign_spark.generation.target import Target, target_of, unusable
+from synalign_spark.generation.ledger import LedgerWriter, holds_answers
+from synalign_spark.generation.limits import Allowance, Budget, Share
+from synalign_spark.generation.target import target_of
 from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
 
@@ -33,13 +33,13 @@ def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None) 
     ledger_dir: folder of the ledger, any file system; log_dir: local folder for the embedded server's logs."""
     if cfg.llm.mode == "batch":
         return CallPool(cfg, BatchCallers(cfg.llm, ledger_dir), ledger_dir, log_dir)
-    senders: Senders
+    senders: list[Senders]
     if cfg.llm.backend == "ray":
         from synalign_spark.generation.backends.ray_senders import RaySenders
 
-        senders = RaySenders(cfg.llm, ledger_dir)
+        senders = [RaySenders(one.llm, ledger_dir) for one in cfg.endpoints]
     else:
-        senders = LocalSenders(ledger_dir)
+        senders = [LocalSenders(ledger_dir) for _ in cfg.endpoints]
     return CallPool(cfg, LoopCallers(senders), ledger_dir, log_dir)
 
 
@@ -49,10 +49,9 @@ class CallPool:
     def __init__(self, cfg: GenerateConfig, callers: Callers, ledger_dir: str, log_dir: str | None) -> None:
         self._cfg, self._callers, self._ledger_dir, self._log_dir = cfg, callers, ledger_dir, log_dir
         self._stack = contextlib.ExitStack()
-        self._target: Target | None = None
+        self._places: list[Place] = []  # none before the first call
         self._looked = 0.0
-        self._history = History(cfg.llm.continues)
-        self._sent: dict[str, tuple[Terms, int]] = {}  # of the calls in flight, with their number
+        self._sent: dict[str, tuple[list[Terms], int]] = {}  # of the calls in flight: terms of each endpoint, and their number
         self._n_sent = 0
         self._ledger: LedgerWriter | None = None
         self._noted: dict[str, Note] = {}  # batches of earlier starts that were not read, by the ids of their calls
@@ -64,8 +63,12 @@ class CallPool:
         return self._callers.left_running
 
     @property
+    def left(self) -> dict[str, str]:
+        return {place.llm.name: place.left for place in self._places if place.left}
+
+    @property
     def renegotiations(self) -> int:
-        return self._history.renegotiations
+        return sum(place.history.renegotiations for place in self._places)
 
     def __enter__(self) -> "CallPool":
         return self
@@ -74,7 +77,7 @@ class CallPool:
         self._stack.close()
 
     def run(self, waiting: Waiting, budget: Budget, notify: Callable[[], None]) -> Iterator[Answer]:
-        """Answers in the order of arrival, at most ``llm.most_in_flight`` requests in flight: see ``Pool.run``."""
+        """Answers in the order of arrival, at most ``cfg.most_in_flight`` requests in flight: see ``Pool.run``."""
         self.stopped_by = None
         while waiting or self._callers.in_flight:
             self._send(waiting, budget)
@@ -84,111 +87,111 @@ class CallPool:
             for request, answer in self._callers.arrived():
                 budget.spend(answer)
                 yield from self._taken(request, answer, waiting)
-            yield from self._decided(not self._callers.in_flight and not waiting)
-        yield from self._decided(True)  # of a run that a budget has stopped
-        if self._target is not None:
+            yield from self._decided(not self._callers.in_flight and not waiting, waiting)
+        yield from self._decided(True, waiting)  # of a run that a budget has stopped
+        if self._places:
             self.pressure = self._callers.pressure()
 
     def _taken(self, request: Request, answer: Answer, waiting: Waiting) -> Iterator[Answer]:
         """What of an ended call goes to the engine; a call that is to be sent again goes to ``waiting``."""
-        sent_under, number = self._sent.pop(request.request_id)
-        now = self._target.terms if self._target else sent_under
+        terms, number = self._sent.pop(request.request_id)
+        place = self._place_of(answer)
+        sent_under = terms[place.number]
         if answer.status == "not_asked":
             self.stopped_by = answer.error
         elif answer.status == "fatal":
-            raise self._unusable(answer.error or "")
-        elif self._terms_failed(request, answer, sent_under, now) and self._renegotiate(sent_under) and answer.status != "answered":
+            self._leave(place, answer.error or "")
+            waiting.put_back(request)
+        elif place.terms_failed(request, answer, sent_under) and self._renegotiate(place, sent_under) and answer.status != "answered":
             waiting.put_back(request)
         else:
-            yield from self._judged(dataclasses.replace(answer, status="bad_request") if answer.status == "bad_form" else answer, number)
+            judged = dataclasses.replace(answer, status="bad_request") if answer.status == "bad_form" else answer
+            yield from self._judged(place, request, judged, number)
 
-    def _terms_failed(self, request: Request, answer: Answer, sent_under: Terms, now: Terms) -> bool:
-        return self._history.dialect_failed(request, answer, sent_under, now) or self._history.parameters_failed(request, answer)
+    def _place_of(self, answer: Answer) -> Place:
+        """The endpoint that gave it: of an answer that names none it does not matter."""
+        named = (answer.model, answer.endpoint)
+        return next((place for place in self._places if (place.target.model, place.target.endpoint) == named), self._places[0])
 
-    def _judged(self, answer: Answer, number: int) -> Iterator[Answer]:
+    def _leave(self, place: Place, message: str) -> None:
+        """Goes on without an endpoint. Raises EndpointError where it is the last one."""
+        for number, reason in self._callers.left.items():
+            self._places[number].left = self._places[number].left or reason
+        place.left = place.left or message
+        if all(one.left for one in self._places):
+            raise place.unusable(message)
+        self._callers.leave(place.number, place.left)
+
+    def _judged(self, place: Place, request: Request, answer: Answer, number: int) -> Iterator[Answer]:
         """What may be handed on now: this answer to the number-th call, those that wait for it too, or none yet."""
         if answer.status == "forbidden":
-            self._history.hold(answer, self._n_sent)
+            place.history.hold(answer, self._n_sent)
+            place.held[request.request_id] = request
             return
         if answer.status == "answered":
-            yield from self._stored(self._history.answers(number))
+            yield from self._stored(place, place.history.answers(number))
+        reason = place.failing(answer)
+        if reason and not place.left and any(one.works for one in self._places):
+            self._leave(place, reason)
         yield answer
 
-    def _decided(self, all_back: bool) -> Iterator[Answer]:
+    def _decided(self, all_back: bool, waiting: Waiting) -> Iterator[Answer]:
         """Forbidden calls after which none was answered: refusals of their prompts where the endpoint is known to answer, and still does.
 
-        A start that finds all other answers stored asks for nothing but prompts that were refused before. Raises EndpointError where
-        the key may be at fault. A budget that is spent allows no look: then they are handed on and not stored, so the next start asks."""
-        message = self._history.undecided(all_back)
-        if message is None or self._target is None:
-            return
-        if not self._history.answered and not read_ledger(self._ledger_dir):
-            raise self._unusable(message)
-        if self.stopped_by is not None:
-            yield from self._history.release()
-        elif endpoint.takes(self._cfg.llm, self._target):
-            yield from self._stored(self._history.release())
-        else:
-            raise self._unusable(message)
+        A start that finds all other answers stored asks for nothing but prompts that were refused before. Where the key may be at fault
+        the endpoint is left. A budget that is spent allows no look: then they are handed on and not stored, so the next start asks."""
+        for place in self._places:
+            message = place.history.undecided(all_back)
+            if message is None:
+                continue
+            known = place.history.answered or holds_answers(self._ledger_dir)
+            if known and self.stopped_by is not None:
+                yield from place.history.release()
+            elif known and place.takes_calls():
+                yield from self._stored(place, place.history.release())
+            else:
+                self._leave(place, message)
+                for refusal in place.history.release():
+                    waiting.put_back(place.held.pop(refusal.request_id))
 
-    def _stored(self, refusals: list[Answer]) -> list[Answer]:
+    def _stored(self, place: Place, refusals: list[Answer]) -> list[Answer]:
         """The same, once the ledger holds them: senders store what is an answer when it comes, and these were none."""
         if refusals:
             if self._ledger is None:
                 self._ledger = LedgerWriter(self._ledger_dir)
                 self._stack.callback(self._ledger.close)
             self._ledger.commit(refusals)
+        for refusal in refusals:
+            place.held.pop(refusal.request_id, None)
         return refusals
 
-    def _renegotiate(self, sent_under: Terms) -> bool:
-        """Whether calls go under other terms from now on than those that failed."""
-        if self._target is None or sent_under != self._target.terms:
-            return True
-        if not self._history.may_renegotiate or (not self._history.formless and self._still_taken(self._target)):
-            return False
-        terms = endpoint.renegotiate(self._cfg.llm, self._target, self._ledger_dir, self._history.formless)
-        self._history.tried(terms is not None)
-        if terms is None:
-            return False
-        self._target = dataclasses.replace(self._target, terms=terms)
-        self._callers.retarget(self._target)
-        return True
-
-    def _still_taken(self, target: Target) -> bool:
-        """Whether the endpoint takes the dialect: a refusal that names a schema may speak of the prompt's. Looks once. An endpoint that
-        takes nothing at all says nothing of a dialect."""
-        if not self._history.dialect_taken:
-            try:
-                self._history.dialect_taken = endpoint.takes(self._cfg.llm, target)
-            except EndpointError:
-                return True
-        return self._history.dialect_taken
+    def _renegotiate(self, place: Place, sent_under: Terms) -> bool:
+        before = place.target
+        found = place.renegotiate(sent_under)
+        if place.target is not before:
+            self._callers.retarget(place.number, place.target)
+        return found
 
     def drain(self, say: Callable[[str], None]) -> None:
         """After an interruption: sends nothing more, and waits a while for the calls in flight, which are stored. say: takes a line."""
         self._callers.drain(say)
 
     def takes_calls(self) -> bool:
-        """Whether the endpoint takes a tiny call, now."""
-        with contextlib.suppress(EndpointError):
-            return self._target is not None and endpoint.takes(self._cfg.llm, self._target)
-        return False
-
-    def _unusable(self, message: str) -> EndpointError:
-        return unusable(self._cfg.llm, self._target.base_url if self._target else None, message)
+        """Whether an endpoint takes a tiny call, now."""
+        return any(place.takes_calls() for place in self._places)
 
     def _send(self, waiting: Waiting, budget: Budget) -> None:
         """Sends the first of ``waiting``, and on, as far as concurrency and budget go."""
-        while waiting and not self.stopped_by and self._callers.in_flight < self._cfg.llm.most_in_flight:
+        while waiting and not self.stopped_by and self._callers.in_flight < self._cfg.most_in_flight:
             broken = budget.admit(waiting.first())
             if broken:
                 # Calls in flight may use less than they reserved, so this is final only when none is left.
                 self.stopped_by = None if self._callers.in_flight else broken
                 return
-            target = self._open(budget)
+            self._open(budget)
             request = waiting.take()
             self._not_in_a_batch(request)
-            self._sent[request.request_id] = (target.terms, self._n_sent)
+            self._sent[request.request_id] = ([place.target.terms for place in self._places], self._n_sent)
             self._n_sent += 1
             self._callers.send(request)
 
@@ -208,20 +211,32 @@ class CallPool:
             self._looked, self.pressure = time.monotonic(), self._callers.pressure()
             notify()
 
-    def _open(self, budget: Budget) -> Target:
-        """Starts the embedded model, checks the endpoint, starts the callers: once."""
-        if self._target is not None:
-            return self._target
-        llm = self._cfg.llm
+    def _open(self, budget: Budget) -> None:
+        """Starts the embedded model, checks the endpoints, starts the callers: once. Of several endpoints those that cannot be used are left."""
+        if self._places:
+            return
+        llm, places, shares = self._cfg.llm, [], []
         base_url = self._stack.enter_context(embedded.serve(llm.model, self._log_dir)) if llm.provider == "embedded" else None
-        report = endpoint.check(llm, base_url, self._ledger_dir)
-        # On a busy machine the embedded model is slow, and asking again would only make it slower.
-        timeout = max(llm.timeout_s, embedded.CALL_TIMEOUT_S) if llm.provider == "embedded" else llm.timeout_s
-        self._target = target_of(llm, report.base_url, report.terms, timeout)
+        for number, one in enumerate(self._cfg.endpoints):
+            # On a busy machine the embedded model is slow, and asking again would only make it slower.
+            timeout = max(one.llm.timeout_s, embedded.CALL_TIMEOUT_S) if one.llm.provider == "embedded" else one.llm.timeout_s
+            place = Place(number, one, target_of(one.llm, base_url, endpoint.initial_terms(one.llm), timeout), self._ledger_dir)
+            places.append(place)
+            probes = 0
+            try:
+                report = endpoint.check(one.llm, base_url, self._ledger_dir)
+                place.target, probes = dataclasses.replace(place.target, base_url=report.base_url, terms=report.terms), report.probes
+            except EndpointError as err:
+                place.left = str(err)
+                if number + 1 == len(self._cfg.endpoints) and all(other.left for other in places):
+                    raise
+            shares.append(Share(one.limits, one.llm.concurrency, probes, one.weight))
+        self._places = places
         self._stack.callback(self._callers.close)
-        left = (budget.seconds_left, budget.tokens_left, budget.usd_left)
-        allowance = Allowance(self._cfg.limits, llm.concurrency, budget.requests_left, report.probes, *left)
-        self._callers.start(self._target, allowance)
+        allowance = Allowance(tuple(shares), budget.requests_left, budget.seconds_left, budget.tokens_left, budget.usd_left)
+        self._callers.start([place.target for place in places], allowance)
+        for place in places:
+            if place.left:
+                self._callers.leave(place.number, place.left)
         if llm.mode == "calls":
             self._noted = {request_id: note for note in Notes(self._ledger_dir).read() for request_id in note.request_ids}
-        return self._target

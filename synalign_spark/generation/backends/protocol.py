@@ -1,6 +1,6 @@
 """What the engine needs of a pool of calls, and what a backend must bring for one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, Self
 
 from synalign_spark.generation.backends.sender import Attempt, Outcome
@@ -20,6 +20,11 @@ class Pool(Protocol):
     @property
     def left_running(self) -> str:
         """What goes on at the endpoint without us, as the end of a sentence; empty for nothing."""
+        ...
+
+    @property
+    def left(self) -> dict[str, str]:
+        """The endpoints, by model and address, that were left because they failed while others went on, and why."""
         ...
 
     @property
@@ -58,16 +63,25 @@ class Callers(Protocol):
         """Requests that were sent and have not arrived."""
         ...
 
-    def start(self, target: Target, allowance: Allowance) -> None:
-        """Opens connections and ledger; called once, before the first request."""
+    @property
+    def left(self) -> dict[int, str]:
+        """The places of endpoints that no request goes to any more, and why."""
+        ...
+
+    def start(self, targets: Sequence[Target], allowance: Allowance) -> None:
+        """targets: one for each endpoint. Opens connections and ledger; called once, before the first request."""
         ...
 
     def send(self, request: Request) -> None:
         """Takes a request."""
         ...
 
-    def retarget(self, target: Target) -> None:
-        """Further requests go to this target."""
+    def retarget(self, place: int, target: Target) -> None:
+        """Further requests to the endpoint of this place go to this target."""
+        ...
+
+    def leave(self, place: int, reason: str) -> None:
+        """No further request goes to the endpoint of this place."""
         ...
 
     def arrived(self) -> Iterator[tuple[Request, Answer]]:

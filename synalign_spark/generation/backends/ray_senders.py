@@ -19,7 +19,7 @@ from synalign_spark.generation.backends.protocol import LostError
 from synalign_spark.generation.backends.ray_session import ray_session
 from synalign_spark.generation.backends.sender import Attempt, Outcome, Sender
 from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.ledger import LedgerWriter, read_ledger
+from synalign_spark.generation.ledger import LedgerWriter, find_answers
 from synalign_spark.generation.target import Target
 from synalign_spark.storage.paths import filesystem
 
@@ -184,7 +184,8 @@ class RaySenders:
             raise EndpointError(f"{self._deaths} Ray actors died one after another ({_line(err)}); {ADVICE}")
         _kill(actor.handle)  # one that only cannot be reached may live, and would send what is sent again
         self._actors[self._actors.index(actor)] = _Actor(await asyncio.to_thread(self._make))
-        stored = await asyncio.to_thread(read_ledger, self._ledger_dir)
+        named = {work.request.request_id for work, _ in actor.flying.values() if work.named}
+        stored = await asyncio.to_thread(find_answers, self._ledger_dir, named)
         unsent = {number for number, _ in actor.outbox}
         for number, (work, future) in list(actor.flying.items()):
             if not future.done():

@@ -95,7 +95,8 @@ def moderated(request: Request, target: Target, fault: Fault, attempts: int, lat
 def failed(request: Request, target: Target, fault: Fault, attempts: int, latency: float) -> Answer:
     """The answer of a call that got none."""
     dialect, error = shown(target.terms.of(request.prompt)), target.scrub(fault.message)
-    return Answer(request.request_id, fault.status, attempts, dialect=dialect, latency_s=round(latency, 4), error=error)
+    answer = Answer(request.request_id, fault.status, attempts, dialect=dialect, latency_s=round(latency, 4), error=error)
+    return dataclasses.replace(answer, model=target.model, endpoint=target.endpoint)
 
 
 def with_spent(answer: Answer, spent: tuple[int, int]) -> Answer:

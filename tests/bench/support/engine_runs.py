@@ -1,8 +1,10 @@
 """Runs of the generation engine against a benchmark's endpoint, here and in a child that can be killed; and what they cost."""
 
 import contextlib
+import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,12 +21,18 @@ from rich.console import Console
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.generation import engine
+from synalign_spark.generation.calls import Answer
+from synalign_spark.generation.ledger import LedgerWriter
 from synalign_spark.generation.results import GenerateResult
 from synalign_spark.progress import Progress
 from synalign_spark.storage.tables import DEMONSTRATIONS
 
 ROWS_A_CALL = 4
 CHILD = "import sys; from tests.bench.support.engine_runs import run, settings_of; run(settings_of(sys.argv[1]), sys.argv[2])"
+MEASURED = "import sys; from tests.bench.support.engine_runs import measured; measured(sys.argv[1], sys.argv[2])"
+STORED_TEXT = json.dumps(
+    {"rows": ["a sentence of some twenty words that somebody has paid for and nobody will pay for again, whatever happens"] * 8}
+)
 
 
 def settings(base_url: str, rows: int, llm: dict[str, Any] | None = None, **changes: Any) -> GenerateConfig:
@@ -72,6 +80,30 @@ def child(cfg: GenerateConfig, ledger: str) -> Iterator[subprocess.Popen[bytes]]
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def store(ledger: str, n: int) -> None:
+    """Writes answers of other calls into a ledger, a kilobyte each."""
+    writer = LedgerWriter(ledger)
+    for first in range(0, n, 1_000):
+        ids = (hashlib.sha256(str(i).encode()).hexdigest() for i in range(first, min(n, first + 1_000)))
+        writer.commit([Answer(one, "answered", 1, STORED_TEXT, "stop", None, 400, 200, finished_at="2026-01-01T00:00:00") for one in ids])
+    writer.close()
+
+
+def start(cfg: GenerateConfig, ledger: str) -> tuple[float, float]:
+    """Seconds and the most memory in MB, with what it had before, of a run in a process of its own."""
+    command = [sys.executable, "-c", MEASURED, cfg.model_dump_json(), ledger]
+    said = subprocess.run(command, env=os.environ | {"PYTHONPATH": os.getcwd()}, check=True, capture_output=True, text=True).stdout
+    seconds, mb = json.loads(said.splitlines()[-1])
+    return seconds, mb
+
+
+def measured(settings: str, ledger: str) -> None:
+    """Prints the same for this process."""
+    started = time.monotonic()
+    run(settings_of(settings), ledger)
+    print(json.dumps([time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
 @dataclass

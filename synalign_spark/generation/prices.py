@@ -1,0 +1,50 @@
+"""What answers cost, by the endpoint that gave them."""
+
+from collections.abc import Sequence
+
+from synalign_spark.config import LlmConfig
+from synalign_spark.generation.calls import Answer
+
+
+class Prices:
+    """The configured prices of one endpoint or of several.
+
+    An answer of an endpoint that is configured no more costs what its model does now, or as much as any does: an estimate on the high side.
+
+    >>> one, other = (LlmConfig(provider="openai", model=m, price_input_usd=p, price_output_usd=2 * p) for m, p in (("a", 1.0), ("b", 3.0)))
+    >>> prices = Prices([one, other])
+    >>> prices.usd(Answer("1", "answered", prompt_tokens=10**6, completion_tokens=10**6, model="a", endpoint=one.public_url))
+    3.0
+    >>> prices.usd(Answer("1", "answered", prompt_tokens=10**6, completion_tokens=10**6, model="gone"))
+    9.0
+    """
+
+    def __init__(self, llms: Sequence[LlmConfig]) -> None:
+        self._llms = list(llms)
+
+    @property
+    def known(self) -> bool:
+        """Whether there are any."""
+        return self._of(self._llms, by_batch=False) is not None
+
+    @property
+    def dearest(self) -> tuple[float, float]:
+        """The highest price of a million prompt and of a million completion tokens that a call may cost; zeros without prices."""
+        return self._of(self._llms, self._llms[0].mode == "batch") or (0.0, 0.0)
+
+    def usd(self, answer: Answer) -> float | None:
+        """None without prices or without usage."""
+        if answer.prompt_tokens is None:
+            return None
+        same = [llm for llm in self._llms if llm.model == answer.model]
+        own = [llm for llm in same if llm.public_url == answer.endpoint]
+        prices = self._of(own or same or self._llms, answer.batch_id is not None)
+        if prices is None:
+            return None
+        return (answer.prompt_tokens * prices[0] + (answer.completion_tokens or 0) * prices[1]) / 1e6
+
+    @staticmethod
+    def _of(llms: Sequence[LlmConfig], by_batch: bool) -> tuple[float, float] | None:
+        """The highest prices of some endpoints; None where they have none."""
+        found = [prices for llm in llms if (prices := llm.prices_usd(by_batch)) is not None]
+        return (max(prompt for prompt, _ in found), max(answer for _, answer in found)) if found else None

@@ -29,7 +29,7 @@ SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0"]  # 4.4.1's jar is not published
 READERS = ["deltalake>=1.0"]  # delta-rs: `synalign show` and tests read tables without a JVM
 MODELS = ["torch>=2.6", "sentence-transformers>=5", "psutil>=5.9"]  # psutil: the network interface that ranks meet on
 LLM = [
-    "ray>=2.50",
+    "ray[client]>=2.50",
     "openai>=3,<4",  # the protocol: types, errors, and the client of the calls before the work
     "httpx2>=2",  # what openai's errors are made of
     "aiohttp>=3.10",  # the calls of the work

@@ -156,7 +156,9 @@ class LlmConfig(Section):
     )
     actors: Positive = Field(1, description="Ray actors that send requests.")
     concurrency: Positive = Field(8, description="Requests in flight over the whole pool.")
-    ray_address: str | None = Field(None, description="Address of a running Ray cluster; null starts Ray on this machine.")
+    ray_address: str | None = Field(
+        None, description="Address of a running Ray cluster; 'spark' starts Ray on Spark's executors, null on this machine."
+    )
     price_input_usd: Annotated[float, Field(ge=0)] | None = Field(
         None, description="Price of a million prompt tokens, for costs and budgets; by batch, batch_discount goes off."
     )

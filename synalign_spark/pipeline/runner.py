@@ -108,9 +108,10 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
         Prompter(cfg.generate, [] if cfg.source.label_column else [None])
         require_usable([one.llm for one in cfg.generate.endpoints])
         if cfg.generate.llm.ray_address:
+            from synalign_spark.generation.backends.ray_on_spark import ADDRESS
             from synalign_spark.generation.backends.ray_session import ray_session
 
-            with ray_session(cfg.generate.llm):
+            with ray_session(cfg.generate.llm) if cfg.generate.llm.ray_address != ADDRESS else contextlib.nullcontext():
                 pass
 
 

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from synalign_spark.config import Config
 from synalign_spark.errors import ConfigError, InstallationError, LakeError
+from synalign_spark.generation.backends.ray_on_spark import ADDRESS, shared_token
 from synalign_spark.pipeline.jars import DELTA_PACKAGE, PACKAGES, jars, on_s3
 from synalign_spark.storage.paths import s3_endpoint
 
@@ -70,6 +71,8 @@ def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.executorEnv.OMP_NUM_THREADS": "1",
         }
+    if cfg.generate.llm.ray_address == ADDRESS:
+        conf |= shared_token()
     if cfg.lake.format == "delta":
         conf |= DELTA_SETTINGS
     if on_s3(cfg):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
+import pyspark
 import pytest
 from loopback import Behaviour, loopback
 
@@ -20,6 +22,7 @@ from synalign_spark.generation.engine import generate
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
+SPARK_HOME = str(Path(pyspark.__file__).parent)
 COUNTS = {"good": 75, "bad": 25}
 GENERATE = """
 import sys, pyarrow as pa, pyarrow.parquet
@@ -31,6 +34,23 @@ cfg, demonstrations = GenerateConfig.model_validate_json(sys.argv[1]), pa.ipc.op
 result = generate(demonstrations, {"good": 75, "bad": 25}, cfg, 0, sys.argv[3], Progress(Console(quiet=True), live=False))
 pa.parquet.write_table(result.synthetic, sys.argv[4])
 """
+ON_SPARK = (
+    """
+import sys
+from pathlib import Path
+from pyspark.sql import SparkSession
+from synalign_spark.generation.backends.ray_on_spark import shared_token
+builder = SparkSession.builder.master("local-cluster[2,2,1024]").config("spark.ui.enabled", "false")
+for key, value in ({"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} | shared_token()).items():
+    builder = builder.config(key, value)
+spark = builder.getOrCreate()
+"""
+    + GENERATE
+    + """
+print(spark.range(100).count(), "rows counted")
+spark.stop()
+"""
+)
 WHERE = """
 import sys, ray
 from synalign_spark.config import LlmConfig
@@ -133,3 +153,38 @@ def test_actors_on_two_nodes_one_of_them_lost(cluster, demonstrations, make_conf
         [sys.executable, "-c", WHERE, cluster], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=True
     )
     assert "runtime_resources" in shown.stdout  # the cluster goes on, and runs the code that was sent, not what its Python has
+
+
+def _of_python(stderr: str) -> str:
+    """The last trace of Python's, without what the JVM says at its end."""
+    return stderr.rpartition("Traceback (most recent call last)")[2][:3_000]
+
+
+def test_ray_on_the_executors_of_spark(demonstrations, make_config, quiet, tmp_path):
+    with pa.ipc.new_file(str(tmp_path / "demos.arrow"), demonstrations.schema) as sink:
+        sink.write_table(demonstrations)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    env |= {"PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable, "SPARK_HOME": SPARK_HOME}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"  # the executors' too
+    with loopback(Behaviour(delay_s=0.1)) as server:
+        cfg = make_config(server.base_url, {"backend": "ray", "actors": 2, "concurrency": 4, "ray_address": "spark"}, target_rows=80)
+        words = [cfg.model_dump_json(), str(tmp_path / "demos.arrow"), str(tmp_path / "ledger"), str(tmp_path / "rows.parquet")]
+        ran = subprocess.run([sys.executable, "-c", ON_SPARK, *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=400)
+        assert ran.returncode == 0, _of_python(ran.stderr)
+        assert "100 rows counted" in ran.stdout  # the executors have their cores back
+        assert max(n for i, n in server.finished.items() if i) == 1
+        expected = generate(demonstrations, COUNTS, make_config(server.base_url, target_rows=80), 0, str(tmp_path / "here"), quiet)
+    assert pa.parquet.read_table(tmp_path / "rows.parquet").to_pylist() == expected.synthetic.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("master", "words"), [(None, "no Spark session runs"), ("local[1]", r"Spark runs on this machine alone \(local\[1\]\)")]
+)
+def test_spark_without_executors_is_said(master, words, tmp_path):
+    code = ("from pyspark.sql import SparkSession\nSparkSession.builder.master(" + repr(master) + ").getOrCreate()\n" if master else "") + (
+        "from synalign_spark.generation.backends.ray_on_spark import ray_on_spark\nwith ray_on_spark(1): pass"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert re.search(words, ran.stderr.splitlines()[-1])

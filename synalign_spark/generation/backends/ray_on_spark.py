@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,13 @@ NODE_OBJECT_STORE_BYTES = 100 * 2**20  # attempts and answers are small, and go 
 TOKEN, TOKEN_MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_MODE"
 
 
-def token_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Spark settings that bring a run's token to the executors, so that nobody else can join its Ray; the token that the environment
-    names already, if there is one. Spark hides values whose key has the word token.
-
-    >>> sorted(token_settings({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t"}).items())
-    [('spark.executorEnv.RAY_AUTH_MODE', 'token'), ('spark.executorEnv.RAY_AUTH_TOKEN', 't')]
-    """
-    mode, token = environment.get(TOKEN_MODE, "token"), environment.get(TOKEN) or secrets.token_hex(32)
-    return {f"spark.executorEnv.{TOKEN_MODE}": mode} | ({f"spark.executorEnv.{TOKEN}": token} if mode == "token" else {})
+def shared_token() -> dict[str, str]:
+    """Spark settings that bring a run's token to the executors, so that nobody else can join its Ray. The token is the one of the
+    environment, or is drawn and put there: Ray reads it when it is imported, so this comes before that. Spark hides such values."""
+    os.environ.setdefault(TOKEN_MODE, "token")
+    if os.environ[TOKEN_MODE] == "token":
+        os.environ.setdefault(TOKEN, secrets.token_hex(32))
+    return {f"spark.executorEnv.{name}": os.environ[name] for name in (TOKEN_MODE, TOKEN) if name in os.environ}
 
 
 @contextlib.contextmanager
@@ -43,15 +41,15 @@ def ray_on_spark(actors: int) -> Iterator[str]:
     logging.getLogger("ray.util.spark").setLevel(logging.ERROR)
     options: dict[str, Any] = {"num_cpus_worker_node": 1, "num_gpus_worker_node": 0, "num_cpus_head_node": 0, "num_gpus_head_node": 0}
     stores: dict[str, Any] = {f"object_store_memory_{kind}_node": NODE_OBJECT_STORE_BYTES for kind in ("worker", "head")}
-    with _environment(spark):
+    with _environment():
         try:
             address, _ = setup_ray_cluster(
                 max_worker_nodes=min(actors, free), head_node_options={"include_dashboard": False}, **options, **stores
             )
         except Exception as err:  # Ray's, Spark's, the system's
             raise DistributedError(
-                f"generate.llm.ray_address: Ray does not start on Spark's executors ({type(err).__name__}: {str(err)[:300]}); the executors' Python "
-                "must have Ray (the same version as here); or remove it for a Ray on this machine"
+                f"generate.llm.ray_address: Ray does not start on Spark's executors ({type(err).__name__}: {str(err)[:300]}); their "
+                "PATH must have the program ray, of the version here, and PYSPARK_PYTHON a Python of it; or remove the key, and Ray runs on this machine"
             ) from err
         try:
             yield address
@@ -79,14 +77,10 @@ def _session() -> "SparkSession":
 
 
 @contextlib.contextmanager
-def _environment(spark: "SparkSession") -> Iterator[None]:
-    """What Ray's processes here read: the program ``ray`` on the path, and the token that the executors have."""
-    given = {name: spark.sparkContext.getConf().get(f"spark.executorEnv.{name}") for name in (TOKEN_MODE, TOKEN)}
-    wanted = {name: value for name, value in given.items() if value} | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    }
-    before = {name: os.environ.get(name) for name in (*wanted, "RAY_ADDRESS")}
-    os.environ.update(wanted)
+def _environment() -> Iterator[None]:
+    """The program ``ray`` on the path of what Ray starts here; what Ray sets goes with the block."""
+    before = {name: os.environ.get(name) for name in ("PATH", "RAY_ADDRESS")}
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before['PATH'] or os.defpath}"
     try:
         yield
     finally:

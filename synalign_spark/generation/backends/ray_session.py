@@ -14,6 +14,7 @@ from typing import Any
 
 from synalign_spark.config import LlmConfig
 from synalign_spark.errors import DistributedError
+from synalign_spark.generation.backends.ray_on_spark import ADDRESS, ray_on_spark
 
 LOCAL_CPUS = 1
 LOCAL_OBJECT_STORE_BYTES = 100 * 2**20
@@ -22,7 +23,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 @contextlib.contextmanager
 def ray_session(llm: LlmConfig) -> Iterator[None]:
-    """Ray for the length of the block: a small one on this machine, or the cluster at ``llm.ray_address``.
+    """Ray for the length of the block: a small one on this machine, one on Spark's executors, or the cluster at ``llm.ray_address``.
 
     A Ray that runs already in this process is used and left running. Raises DistributedError for a cluster that cannot be reached."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -34,17 +35,17 @@ def ray_session(llm: LlmConfig) -> Iterator[None]:
         return
     terminated = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": True}
-    if llm.ray_address:
-        _join(llm.ray_address, quiet)
-    else:
-        local: dict[str, Any] = {"num_cpus": LOCAL_CPUS, "object_store_memory": LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
-        ray.init(address="local", _node_ip_address="127.0.0.1", **local, **quiet)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminated)  # Ray's own would end the process at once, calls in flight with it
-    try:
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(ray_on_spark(llm.actors)) if llm.ray_address == ADDRESS else llm.ray_address
+        if address:
+            _join(address, quiet)
+        else:
+            local: dict[str, Any] = {"num_cpus": LOCAL_CPUS, "object_store_memory": LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
+            ray.init(address="local", _node_ip_address="127.0.0.1", **local, **quiet)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminated)  # Ray's own would end the process at once, calls in flight with it
+        stack.callback(ray.shutdown)
         yield
-    finally:
-        ray.shutdown()
 
 
 def _join(address: str, quiet: dict[str, Any]) -> None:

@@ -230,7 +230,7 @@ def test_actors_of_each_store_what_they_answer(run, tmp_path):
         ({"llms": [{}, {"temperature": 1}]}, "generate.llms.1.temperature"),
         ({"llms": [{}, {"model": "b"}], "limits": {"tokens_per_minute": 5}}, "limits.tokens_per_minute is set beside llms"),
         ({"llms": [{}, {"model": "b"}], "llm": {"mode": "batch"}}, "llm.mode is 'batch', which asks one endpoint"),
-        ({"llms": [{}], "llm": {"provider": "embedded", "model": "gemma-3-270m"}}, "llm.provider is 'embedded'"),
+        ({"llms": [{}], "llm": {"provider": "embedded", "model": "gemma-3-270m", "base_url": None}}, "llm.provider is 'embedded'"),
         (
             {"llms": [{"price_input_usd": 1, "price_output_usd": 1}, {"model": "b"}], "limits": {"max_cost_usd": 1}},
             "no price_input_usd and price_output_usd for b at http://one/v1",

@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from ledgers import read_ledger
-from loopback import Behaviour, loopback, prompt_tokens
+from loopback import Behaviour, loopback
+from loopback_answers import prompt_tokens
 
 from synalign_spark.generation.engine import generate
 

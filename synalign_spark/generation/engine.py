@@ -27,7 +27,7 @@ from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
 from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.reading import Parsed
-from synalign_spark.generation.results import REFUSAL_REASONS, REMEDIES, GenerateResult, Rows
+from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
 from synalign_spark.generation.status import Status
 from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.generation.wave import Asked, Job, Wave
@@ -63,13 +63,8 @@ def generate(
             pool.drain(lambda said: progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True))
             err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
-    for name, reason in pool.left.items():
-        progress.console.print(f"  generate: {name} was left: {reason}", style="yellow", markup=False, soft_wrap=True)
-    if result.summary["missing_by_label"]:
-        stopped = result.summary["stopped_by"]
-        more = f" (about {usd:.2f} usd more)" if (usd := result.summary["missing_usd"]) else ""
-        remedy = REMEDIES.get(stopped, f"raise generate.{stopped} and start it again: it goes on where it was{more}")
-        progress.console.print(f"  generate: stopped by {stopped}, {run.state()}; {remedy}", style="yellow", markup=False, soft_wrap=True)
+    for said in [*(f"{name} was left: {reason}" for name, reason in pool.left.items()), *result.stop(run.state())]:
+        progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True)
     return result
 
 

@@ -41,6 +41,15 @@ class GenerateResult:
     prompts: pa.Table
     summary: dict[str, Any]
 
+    def stop(self, state: str) -> list[str]:
+        """Why it ended before the target, with the fix; nothing where it did not. state: how far it is, in words."""
+        if not self.summary["missing_by_label"]:
+            return []
+        stopped, usd = self.summary["stopped_by"], self.summary["missing_usd"]
+        more = f" (about {usd:.2f} usd more)" if usd else ""
+        remedy = REMEDIES.get(stopped, f"raise generate.{stopped} and start it again: it goes on where it was{more}")
+        return [f"stopped by {stopped}, {state}; {remedy}"]
+
 
 class Rows:
     """Collects the rows of the five tables, and counts what a summary says of them: memory does not grow with the rows."""

@@ -7,9 +7,7 @@ time; ``finished`` counts only answers that a live caller received.
 
 import asyncio
 import contextlib
-import hashlib
 import json
-import random
 import threading
 import time
 from collections import Counter
@@ -18,35 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from loopback_answers import asked_form, completion, prompt_tokens
 from loopback_batches import Batches, BatchHandler
 
-WORDS = [
-    "river",
-    "amber",
-    "quiet",
-    "engine",
-    "harvest",
-    "lantern",
-    "signal",
-    "meadow",
-    "copper",
-    "window",
-    "planet",
-    "garden",
-    "thunder",
-    "velvet",
-    "marble",
-    "harbour",
-]
 PAGING = ("limit", "after")  # of a list
 HTML = "<!DOCTYPE html><html><body>Sign in</body></html>"
-NO_TEXT = [
-    {"type": "thinking", "thinking": '{"rows": ["a draft of a row"]}'},
-    {"type": "reasoning", "text": '{"rows": ["a draft of a row"]}'},
-    {"type": "image_url", "image_url": {"url": "data:"}},
-    {"type": "text", "text": {"rows": ["a draft of a row"]}},
-    "a draft of a row",
-]
 
 
 @dataclass
@@ -100,30 +74,6 @@ class Loopback:
 
     def chat_times(self) -> list[float]:
         return [entry["arrived"] for entry in self.log if entry["path"].endswith("/completions")]
-
-
-def write_text(rng: random.Random, n: int = 12) -> str:
-    return " ".join(rng.choice(WORDS) for _ in range(n)).capitalize() + f" {rng.randrange(10**6)}."
-
-
-def fill(schema: dict[str, Any], rng: random.Random) -> Any:
-    """A value that follows the few schema forms that the prompts use."""
-    if "enum" in schema:
-        return rng.choice(schema["enum"])
-    if schema["type"] == "object":
-        return {name: fill(part, rng) for name, part in schema["properties"].items()}
-    if schema["type"] == "array":
-        return [fill(schema["items"], rng) for _ in range(schema.get("minItems", 4))]
-    return write_text(rng)[: schema.get("maxLength", 200)]
-
-
-def plain_answer(body: dict[str, Any], rng: random.Random) -> Any:
-    """Without a schema the shape is read off the prompt, as a model would."""
-    ask = body["messages"][-1]["content"]
-    if '"rows"' in ask:
-        return {"rows": [write_text(rng) for _ in range(4)]}
-    shape = ask.rsplit("JSON: ", 1)[1]
-    return {name: write_text(rng, 2) for name in json.loads(shape.replace("...", '""'))}
 
 
 class _Handler:
@@ -207,97 +157,6 @@ class _Handler:
         if prompt_tokens(body) > behaviour.context_tokens:
             return error(400, f"This model's maximum context length is {behaviour.context_tokens} tokens.")
         return None
-
-
-def asked_form(body: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """(schema, kind) of the form that a body asks for."""
-    if "tools" in body:
-        return body["tools"][0]["function"]["parameters"], "tool"
-    if "json_schema" in body:
-        return body["json_schema"], "continued"
-    wanted = body.get("response_format", {"type": "text"})
-    return wanted.get("json_schema", {}).get("schema") or wanted.get("schema"), wanted["type"]
-
-
-def said_in(body: dict[str, Any]) -> str:
-    return body.get("prompt") or "".join(message["content"] for message in body["messages"])
-
-
-def prompt_tokens(body: dict[str, Any]) -> int:
-    return len(said_in(body)) // 4
-
-
-def completion(body: dict[str, Any], kind: str, behaviour: Behaviour) -> web.Response:
-    """A completion: sound, or of a kind: 'truncated', 'filtered', 'refusal', 'declines' (refuses in words), 'prose', 'half' (never closes, finished), 'html',
-    'thinking' (a draft in marks before it), 'endless' (reasoning that does not end), 'parts' (content as a list), 'images' (a list
-    without text), 'reasoning_content' (the answer there), 'still reasoning' (thoughts there, and no answer), 'fenced', or the answer itself, from its brace on."""
-    if kind == "html":
-        return web.Response(text="<html>proxy error</html>", content_type="text/html")
-    seed = hashlib.sha256(json.dumps([said_in(body), body.get("seed")]).encode()).hexdigest()
-    rng = random.Random(seed)
-    schema, asked = asked_form(body) if "ignored" not in behaviour.dialects else (None, "text")
-    if schema is None and "prompt" in body:
-        text = continued(body, rng)
-    else:
-        text = json.dumps(fill(schema, rng) if schema else plain_answer(body, rng))
-    content, reason = shaped(text, kind)
-    usage = {"prompt_tokens": prompt_tokens(body), "completion_tokens": len(text) // 4}
-    reply = {"id": "x", "object": "text_completion" if "prompt" in body else "chat.completion", "created": 0, "model": body["model"]}
-    if behaviour.usage:
-        reply["usage"] = dict.fromkeys(usage, 0) if behaviour.nothing_used else usage | {"total_tokens": sum(usage.values())}
-    if "prompt" in body:
-        choice = {"index": 0, "text": content, "finish_reason": reason}
-    else:
-        choice = {"index": 0, "message": message_of(content, kind, text, body if asked == "tool" else {}), "finish_reason": reason}
-    return web.json_response(reply | {"choices": [choice]})
-
-
-def continued(body: dict[str, Any], rng: random.Random) -> str:
-    """Lines of a list, up to a stop mark if there is one."""
-    text = "".join(f" {write_text(rng)}\n-" for _ in range(6))
-    for stop in body.get("stop", []):
-        text = text.partition(stop)[0]
-    return text
-
-
-def shaped(text: str, kind: str) -> tuple[str, str]:
-    """(content, finish reason) of an answer whose sound form is ``text``."""
-    if kind == "truncated":
-        return text[: len(text) // 2], "length"
-    if kind == "filtered":
-        return "", "content_filter"
-    if kind == "never begins":
-        return "<think>Let me see. I could say", "length"
-    contents = {
-        "prose": "I would rather not write JSON today.",
-        "declines": "I\u2019m sorry, but I can\u2019t help with that.",
-        "half": text[:-4],
-        "thinking": f'<think>I could say {{"rows": ["a draft of a row"]}}</think>{text}',
-        "endless": f'<think>I could say {{"rows": ["a draft of a row"]}} {text}',
-        "fenced": f"Here you are:\n```json\n{text}\n```",
-    }
-    return contents.get(kind, kind if kind.startswith("{") else text), "stop"
-
-
-def message_of(content: str, kind: str, text: str, tool_body: dict[str, Any]) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": content}
-    if kind == "null":
-        return message | {"content": None}
-    if kind == "refusal":
-        return message | {"content": None, "refusal": "I cannot help with that."}
-    if kind == "parts":
-        halves = [{"type": "text", "text": text[:20]}, {"type": "text", "text": text[20:]}]
-        return message | {"content": [*NO_TEXT[:2], halves[0], *NO_TEXT[2:], halves[1]]}
-    if kind == "images":
-        return message | {"content": NO_TEXT}
-    if kind == "reasoning_content":
-        return message | {"content": None, "reasoning_content": text}
-    if kind == "still reasoning":
-        return message | {"content": None, "reasoning": f"I might answer {text}, or not."}
-    if tool_body:
-        called = {"name": tool_body["tools"][0]["function"]["name"], "arguments": content}
-        return message | {"content": None, "tool_calls": [{"id": "c", "type": "function", "function": called}]}
-    return message
 
 
 def error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -5,7 +5,8 @@ import threading
 
 import loopback as loopback_server
 import pytest
-from loopback import HTML, Behaviour, loopback, only_calls, statuses, write_text
+from loopback import HTML, Behaviour, loopback, only_calls, statuses
+from loopback_answers import write_text
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import endpoint

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -63,9 +64,17 @@ with ray_session(LlmConfig(ray_address=sys.argv[1])):
 """
 
 
+@dataclass
+class Cluster:
+    """second: the process of the node that is not the head."""
+
+    address: str
+    second: subprocess.Popen
+
+
 @pytest.fixture
 def cluster(monkeypatch):
-    """Address of a cluster of two nodes that nobody else can join; the environment holds its token, as a user's does."""
+    """A cluster of two nodes that nobody else can join; the environment holds its token, as a user's does."""
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with socket.socket() as probe:
@@ -77,10 +86,10 @@ def cluster(monkeypatch):
         with _node(Path(name), ["--head", f"--port={port}", "--include-dashboard=false"]):
             _wait_for(lambda: "Ray runtime started" in head.read_text(), "the head node")
             address = head.read_text().partition("ray start --address='")[2].partition("'")[0]
-            with _node(Path(name), [f"--address={address}"]):
+            with _node(Path(name), [f"--address={address}"]) as node:
                 second = Path(name) / "--address.log"
                 _wait_for(lambda: "Ray runtime started" in second.read_text(), "the second node")
-                yield address
+                yield Cluster(address, node)
 
 
 @contextlib.contextmanager
@@ -99,7 +108,7 @@ def _node(folder: Path, options: list[str]):
     with open(folder / f"{options[0].partition('=')[0]}.log", "w") as log:
         node = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
         try:
-            yield
+            yield node
         finally:
             node.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -132,17 +141,25 @@ def _wait_for(seen, what: str) -> None:
         time.sleep(0.2)
 
 
-def test_actors_on_two_nodes_one_of_them_lost(cluster, demonstrations, make_config, quiet, tmp_path):
+@pytest.mark.parametrize("lost", ["actor", "node"])
+def test_actors_on_two_nodes_one_of_them_lost(lost, cluster, demonstrations, make_config, quiet, tmp_path):
     with pa.ipc.new_file(str(tmp_path / "demos.arrow"), demonstrations.schema) as sink:
         sink.write_table(demonstrations)
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     with loopback(Behaviour(delay_s=0.3)) as server:
-        cfg = make_config(server.base_url, {"backend": "ray", "actors": 2, "concurrency": 4, "ray_address": cluster}, target_rows=160)
+        cfg = make_config(
+            server.base_url, {"backend": "ray", "actors": 2, "concurrency": 4, "ray_address": cluster.address}, target_rows=160
+        )
         words = [cfg.model_dump_json(), str(tmp_path / "demos.arrow"), str(tmp_path / "ledger"), str(tmp_path / "rows.parquet")]
         driver = subprocess.Popen([sys.executable, "-c", GENERATE, *words], cwd=tmp_path, env=env)
         _wait_for(lambda: len([1 for i in server.finished if i]) >= 6, "the first answers")
         _wait_for(lambda: len(set(_senders().values())) == 2, "a sender on each node")
-        os.kill(next(iter(_senders())), signal.SIGKILL)
+        if lost == "actor":
+            os.kill(next(iter(_senders())), signal.SIGKILL)
+        else:
+            os.killpg(cluster.second.pid, signal.SIGKILL)
+            _wait_for(lambda: len(set(_senders().values())) < 2, "the loss of the node")
+            assert driver.poll() is None
         assert driver.wait(300) == 0
         assert max(n for i, n in server.finished.items() if i) <= 2
         in_process = make_config(server.base_url, target_rows=160)
@@ -150,7 +167,7 @@ def test_actors_on_two_nodes_one_of_them_lost(cluster, demonstrations, make_conf
     assert pa.parquet.read_table(tmp_path / "rows.parquet").to_pylist() == expected.synthetic.to_pylist()
     _wait_for(lambda: not _senders(), "the end of the actors")
     shown = subprocess.run(
-        [sys.executable, "-c", WHERE, cluster], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=True
+        [sys.executable, "-c", WHERE, cluster.address], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=True
     )
     assert "runtime_resources" in shown.stdout  # the cluster goes on, and runs the code that was sent, not what its Python has
 

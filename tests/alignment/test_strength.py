@@ -21,7 +21,7 @@ from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from synalign_spark.udfs.arrow import from_matrix
 
-SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20}
+SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 99}
 CENTRES = 2.0 * np.random.default_rng(0).standard_normal((2, 2, 12))  # label, topic
 NAMES = ("bad", "good")
 

@@ -15,7 +15,7 @@ from synalign_spark.core.holdout import held_out
 from synalign_spark.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20}
+SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 99}
 TOPICS = {"bad": ("dull slow plot", "weak flat script"), "good": ("warm bright cast", "sharp tender tale")}
 TOPIC_NAMES = ("bad0", "bad1", "good0", "good1")
 CENTRES = dict(zip(TOPIC_NAMES, np.random.default_rng(0).standard_normal((4, 12)) * 2, strict=True))
@@ -207,7 +207,7 @@ import synalign_spark as sa
 assert not {"pyspark", "torch", "ray", "sklearn", "pydantic"} & set(sys.modules), sorted(sys.modules)
 x = np.random.default_rng(0).standard_normal((400, 8))
 frame = pd.DataFrame({"vec": list(x)})
-print(sa.align(frame[:200], frame[200:], embedding="vec", n_features=64, permutations=20).weights["weight"].sum())
+print(sa.align(frame[:200], frame[200:], embedding="vec", n_features=64, permutations=99).weights["weight"].sum())
 assert not {"pyspark", "torch", "sentence_transformers"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)

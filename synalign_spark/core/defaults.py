@@ -85,7 +85,9 @@ INTERVAL_ERRORS = 1.959964  # standard errors on each side of a 95% interval
 POWER_ERRORS = 0.841621  # standard errors above the critical value, of a difference that is found with a power of 80%
 FEWEST_WHOLE_ROWS = 25  # of a label in the check over all rows, where it has so many: its weight is its share, however many they are
 MOST_CERTIFICATE_ROWS = 20_000  # a side, over all labels, on the driver: 24 labels of as many rows as it allows take 8 CPU seconds
-FEWEST_PERMUTATIONS = 99  # the usual least (Davison & Hinkley 1997, section 4.2.5): p-values in steps of 1%; with fewer than 19 none is below 5%
+FEWEST_PERMUTATIONS = (
+    99  # the usual least (Davison & Hinkley 1997, section 4.2.5): p-values in steps of 1%; with fewer than 19 none is below 5%
+)
 PERMUTATIONS_A_TEST = 40  # times the number of tests that Holm's correction looks at: the smallest p-value is half of what it asks for
 OPTIMISM_ROWS = 500  # that the correction for fitted weights looks at: 0.02 s a label
 SAME_VECTOR = 1e-3  # a distance below it, relative to the norm, is none: real sentences are 0.3 apart or more, equal ones 1e-6

@@ -281,6 +281,32 @@ def test_a_cap_on_the_largest_weight():
     assert "lambda was raised" in bound["verdict"]
 
 
+@pytest.mark.parametrize("regularization", ["auto", "mmd_rule", "plain"])
+def test_a_cap_that_allows_no_lambda_is_what_the_verdict_names(regularization):
+    _, certificate, _, _ = run(REAL, FAKE, regularization=regularization, max_weight=1.0001)
+    for label in NAMES:
+        row = certificate[label]
+        assert row["max_weight"] * row["n_synthetic"] <= 1.0002
+        assert "align.max_weight allows no lambda" in row["verdict"]
+        assert "effective sample size: " not in row["verdict"]
+
+
+def test_a_cap_on_a_given_lambda_stops_the_path_where_it_is_broken():
+    """Not by doubling the wanted lambda: each of those solves is slow."""
+    _, certificate, trace, _ = run(REAL, FAKE, regularization="plain", max_weight=1.5)
+    for label in NAMES:
+        row, path = certificate[label], [one["lambda"] for one in trace if one["label"] == label]
+        assert row["max_weight"] * row["n_synthetic"] <= 1.5 * 1.001
+        assert min(path) == pytest.approx(row["lambda"] / 2), "the first that breaks it is half of the one that is taken"
+        assert row["passes"] < 20
+        assert "lambda was raised" in row["verdict"]
+
+
+def test_synthetic_rows_that_are_switched_off_are_said_not_to_be_used():
+    _, certificate, _, _ = run(REAL, FAKE, mixing_weight=0)
+    assert certificate[None]["verdict"].startswith("the synthetic rows are not used, as configured")
+
+
 def test_an_unreachable_floor_keeps_the_base_weights():
     _, certificate, _, _ = run(REAL, FAKE, regularization="mmd_rule", ess_floor=0.9999)
     assert certificate["bad"]["ess"] >= 0.9999 * certificate["bad"]["n_synthetic"] * 0.999

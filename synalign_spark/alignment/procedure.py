@@ -64,9 +64,7 @@ def align_sides(
     counts = survey(real, synthetic, cfg.label_shares)
     texts = real.has_texts and synthetic.has_texts
     plan = plan_strength(counts, cfg, texts)
-    real_sample = draw_real(
-        real, counts, plan.looked_at, cfg.certificate_rows, for_bandwidth=cfg.bandwidth == "median", for_reference=cfg.caps_outliers
-    )
+    real_sample = draw_real(real, counts, plan.looked_at, cfg.certificate_rows, for_reference=cfg.caps_outliers)
     synthetic_sample = draw_synthetic(synthetic, counts, cfg.warm_start_rows) if plan.looked_at else None
     kernel = bandwidths(real_sample, cfg.bandwidth, cfg.bandwidth_scales)
     features = draw_feature_map(counts.width, cfg.n_features, kernel, seed)

@@ -156,14 +156,19 @@ def _effective(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     sums: dict[str, dict[str, list[int]]] = {}
     for row in rows:
         if row["side"] == "real":
-            held = sums.setdefault(row["grp"], {split: [0, 0] for split in SPLITS})[row["split"]]
-            held[0], held[1] = held[0] + row["total"], held[1] + row["squares"]
+            held = sums.setdefault(row["grp"], {split: [0, 0, 0] for split in SPLITS})[row["split"]]
+            held[:] = (held[0] + row["weighted"], held[1] + row["total"], held[2] + row["squares"])
     return {group: {split: effective_rows(*held) for split, held in splits.items()} for group, splits in sums.items()}
 
 
-def effective_rows(total: int, squares: int) -> float:
-    """(sum p)^2 / sum p^2. total, squares: sums in steps of 2^-32."""
-    return float((total / SUM_STEPS) ** 2 / (squares / SUM_STEPS)) if total else 0.0
+def effective_rows(rows: int, total: int, squares: int) -> float:
+    """(sum p)^2 / sum p^2. rows: with a weight, at most so many count; total, squares: sums in steps of 2^-32.
+
+    >>> effective_rows(4, 4 * 2**32, 4 * 2**32), effective_rows(4, 4 * 4_000, 0)  # four rows of 1e-6 beside one of 1: squares below a step
+    (4.0, 4.0)"""
+    if not total:
+        return 0.0
+    return min(float(rows), (total / SUM_STEPS) ** 2 / (squares / SUM_STEPS)) if squares else float(rows)
 
 
 def _check_vectors(found: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from synalign_spark.config import EmbedConfig
-from synalign_spark.core.defaults import MOST_HOLDOUT
+from synalign_spark.core.defaults import MOST_HOLDOUT, SMALLEST_WEIGHT
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import to_matrix
 from synalign_spark.udfs.encoder import encoder, encoder_info
@@ -97,6 +97,14 @@ def as_weights(values: Any, column: str) -> npt.NDArray[np.float64]:
     except (ValueError, TypeError) as err:
         raise DataError(f"weight={column!r}: holds what is no number ({err}); give numbers >= 0") from err
     return found
+
+
+def check_largest(largest: float, side: str, column: str) -> None:
+    """Raises DataError for weights of which the largest is below what numbers can hold exactly; only their ratios count."""
+    if 0.0 < largest < SMALLEST_WEIGHT:
+        raise DataError(
+            f"weight={column!r}: the largest of the {side} rows is {largest:.3g}; only ratios count, so multiply all until it is about 1"
+        )
 
 
 def encoded(texts: list[str], cfg: EmbedConfig) -> npt.NDArray[np.float32]:

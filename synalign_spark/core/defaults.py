@@ -53,6 +53,11 @@ HOLDOUT, MOST_HOLDOUT = 0.2, 0.5  # share held out: a fifth, as is usual, is 60 
 FEWEST_REAL_ROWS = 20  # a label with fewer keeps its base weights under a rule that validates, and is not split under any
 FEWEST_SPLIT_ROWS = 3  # the same where a split got fewer: its variance is not known
 BANDWIDTH_ROWS = 1_000  # half a million pairs, in 8 MB
+MOST_BANDWIDTH = 100.0  # median distances, and one over it the least: beyond, float32 tells no kernel value from 1, and from 0
+LARGEST_DISTANCE = (
+    1e6  # median of the real rows, and one over it the smallest: the classifiers of embeddings, too, take lengths as they are
+)
+SMALLEST_WEIGHT = 1e-300  # that the largest may have: below it a number loses digits
 
 # Rows that must not gain weight: AG News (Llama-3.1-8B) and SST-2 (CTRL), 300 and 1,500 real rows, with junk and copies mixed in
 REFERENCE_ROWS, MOST_REFERENCE_ROWS = 2_000, 20_000  # real rows that rows are compared with, of a label and in all: 30 MB of 384 floats

@@ -341,7 +341,7 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
     with pytest.raises(DataError, match="prior_weight of 1 of 700 real rows"):
         run_on_spark(spark, REAL, FAKE, real_prior=[-1.0] + [1.0] * 699)
     dead = [0.0 if row[1] == "bad" else 1.0 for row in REAL]
-    with pytest.raises(DataError, match="all weights of the real rows are 0 for label bad"):
+    with pytest.raises(DataError, match="all weights of the real rows are 0, or below a billionth of the largest, for label bad"):
         run(REAL, FAKE, real_prior=dead)
 
 

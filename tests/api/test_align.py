@@ -314,10 +314,11 @@ def test_what_is_persisted_is_given_back(spark):
 @pytest.mark.parametrize("kind", ["pandas", "spark"])
 @pytest.mark.parametrize(
     ("prior", "words"),
-    [([-1.0], "weight='w': 1 of 50 synthetic rows have a negative or infinite weight"), ([float("inf")], "1 of 50 synthetic")],
-)
+    [([-1.0, 1.0], "weight='w': 1 of 50 synthetic rows have a negative or infinite weight"), ([float("inf"), 1.0], "1 of 50 synthetic"),
+     ([1e-320, 1e-321], "weight='w': the largest of the synthetic rows is 1e-320; only ratios count, so multiply all")],
+)  # fmt: skip
 def test_prior_weights_that_are_none_are_refused(spark, kind, prior, words):
-    rows = SYNTHETIC[:50].assign(w=prior + [1.0] * 49)
+    rows = SYNTHETIC[:50].assign(w=prior[:1] + prior[1:] * 49)
     frames = (REAL, rows) if kind == "pandas" else (as_spark(spark, REAL), as_spark(spark, rows))
     with pytest.raises(DataError, match=re.escape(words)):
         sa.align(*frames, label="label", embedding="vec", weight="w", **SMALL)
@@ -365,11 +366,34 @@ def test_an_empty_side_is_said_without_a_model(empty):
         ({"weight": "w"}, DataError, "weight='w': the real or synthetic frame has no such column"),
         ({"runtime": "barrier"}, ConfigError, "align.runtime is barrier, which needs Spark DataFrames"),
         ({"text": None, "density_ratio": 1.0}, ConfigError, "align.density_ratio is 1, but it reads words"),
+        (
+            {"bandwidth": 1e9},
+            ConfigError,
+            "align.bandwidth is 1e+09 (bandwidth_scales [1.0, 0.5]), which makes a bandwidth of 1e+09, but real rows are 1.4",
+        ),
+        ({"bandwidth": 1e-300}, ConfigError, "keep within a factor of 100 of that"),
+        ({"bandwidth_scales": [1.0, 1e-3]}, ConfigError, "align.bandwidth_scales is [1.0, 0.001], which makes a bandwidth of 0.0014"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_fix(change, error, words):
     with pytest.raises(error, match=re.escape(words)):
         sa.align(REAL[:50], SYNTHETIC[:50], **{"label": "label", "embedding": "vec", **SMALL, **change})
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-30])
+def test_vectors_of_a_length_that_sums_do_not_bear_are_refused(factor):
+    frames = [frame.assign(vec=[x * np.float32(factor) for x in frame["vec"]]) for frame in (REAL, SYNTHETIC)]
+    with pytest.raises(DataError, match="the embeddings of real rows are .* apart in the median; divide all vectors"):
+        sa.align(*frames, label="label", embedding="vec", **SMALL)
+
+
+@pytest.mark.parametrize("heavy", [1e6, 1e9])
+def test_one_real_row_of_far_more_weight_than_the_others_is_one_row(heavy):
+    """The squares of the others' weights are below a step of the sums."""
+    found = sa.align(REAL.assign(w=[heavy, *[1.0] * (len(REAL) - 1)]), SYNTHETIC, label="label", embedding="vec", weight="w", **SMALL)
+    assert np.isfinite(found.weights["sample_weight"]).all()
+    assert found.weights["weight"].sum() == pytest.approx(1.0)
+    assert found.certificate.by_label["good"]["n_real_fit"] + found.certificate.by_label["good"]["n_real_holdout"] == 250
 
 
 @pytest.mark.parametrize("kind", ["pandas", "spark"])

@@ -93,6 +93,18 @@ def test_sample_weights_have_mean_one_beside_real_rows():
     pd.testing.assert_frame_equal(whole.real[list(REAL.columns)], REAL)
 
 
+@pytest.mark.parametrize(
+    "options", [{"label_shares": {"good": 1.0}}, {"mixing_weight": 0}, {"label_shares": {"good": 1.0}, "mixing_weight": 0}]
+)
+def test_rows_that_are_not_used_are_outside_the_mean(options):
+    whole = sa.align(REAL, SYNTHETIC, label="label", embedding="vec", **{**SMALL, "mixing_weight": 70.0, **options})
+    every = pd.concat([whole.real.assign(made=False), whole.weights.assign(made=True)])
+    used = (every["label"] == "good") | ("label_shares" not in options)
+    used &= ~every["made"] | (options.get("mixing_weight") != 0)
+    assert every.loc[used, "sample_weight"].mean() == pytest.approx(1.0)
+    assert (every.loc[~used, "sample_weight"] == 0).all()
+
+
 def shares_of(result):
     """Share of each label in the sample weights of both sides."""
     frames = [frame if isinstance(frame, pd.DataFrame) else frame.toPandas() for frame in (result.real, result.weights)]

@@ -109,8 +109,9 @@ def _reference_rate(counts: Survey, group: str) -> float:
 
 
 def _held_out_rate(counts: Survey, group: str, most: int) -> float:
-    """For about ``most`` held-out rows; 0 for a group that is not split."""
-    return min(1.0, most / counts.effective[group]["holdout"]) if counts.is_split(group) else 0.0
+    """For about ``most`` held-out rows; 0 for a group that is not split, or without any."""
+    held_out = counts.effective[group]["holdout"] if counts.is_split(group) else 0.0
+    return min(1.0, most / held_out) if held_out else 0.0
 
 
 def draw_synthetic(synthetic: Side, counts: Survey, about: int) -> pa.Table:

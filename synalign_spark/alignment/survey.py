@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from synalign_spark.alignment.sides import HALVES, SPLITS, Batches, Side
-from synalign_spark.core.defaults import FEWEST_REAL_ROWS, FEWEST_SPLIT_ROWS
+from synalign_spark.core.defaults import FEWEST_HALF_ROWS, FEWEST_REAL_ROWS, FEWEST_SHAPING_ROWS
 from synalign_spark.core.groups import ALL, group_of, label_of
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import vector_widths
@@ -64,9 +64,13 @@ class Survey:
         return sum(self.synthetic.values())
 
     def is_split(self, group: str) -> bool:
-        """Whether a group has real rows enough to hold some out."""
-        parts = [self.effective[group][split] for split in SPLITS]
-        return sum(parts) >= FEWEST_REAL_ROWS and min(parts) >= FEWEST_SPLIT_ROWS
+        """Whether a group has real rows enough to keep the held-out ones out of the weights, however many the hashes make them."""
+        halves = sum(self.effective[group][split] for split in HALVES)
+        return self.real_rows(group) >= FEWEST_REAL_ROWS and halves >= FEWEST_SHAPING_ROWS
+
+    def has_halves(self, group: str) -> bool:
+        """Whether each half of a group's real rows can validate what the other shaped."""
+        return self.is_split(group) and min(self.effective[group][split] for split in HALVES) >= FEWEST_HALF_ROWS
 
     @property
     def has_labels(self) -> bool:

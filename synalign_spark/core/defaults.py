@@ -51,7 +51,6 @@ WORSE_POINTS = 3  # the path ends after so many points that are worse than the b
 # Real rows
 HOLDOUT, MOST_HOLDOUT = 0.2, 0.5  # share held out: a fifth, as is usual, is 60 rows of 300, whose accuracy has an error of 6 points
 FEWEST_REAL_ROWS = 20  # a label with fewer keeps its base weights under a rule that validates, and is not split under any
-FEWEST_SPLIT_ROWS = 3  # the same where a split got fewer: its variance is not known
 BANDWIDTH_ROWS = 1_000  # half a million pairs, in 8 MB
 MOST_BANDWIDTH = 100.0  # median distances, and one over it the least: beyond, float32 tells no kernel value from 1, and from 0
 LARGEST_DISTANCE = (
@@ -84,7 +83,7 @@ FEWEST_SAMPLE_ROWS = 1_000  # of each label
 # The certificate
 TEST_LEVEL = 0.05
 FEWEST_TEST_ROWS = 5  # a side; a test on fewer says nothing
-FEWEST_HALF_ROWS = 3  # of a half that the floor compares: without one of them two are left, and no pair otherwise
+FEWEST_HALF_ROWS = 3  # of a half that validates, or that the floor compares: without one of them two are left, and no pair otherwise
 LARGEST_ROW_SHARE = 0.5  # of its weight that one row may have where a distance is measured: beyond it there are no two rows to compare
 INTERVAL_ERRORS = 1.959964  # standard errors on each side of a 95% interval
 POWER_ERRORS = 0.841621  # standard errors above the critical value, of a difference that is found with a power of 80%

@@ -14,6 +14,7 @@ from synalign_spark.alignment.procedure import align_sides
 from synalign_spark.alignment.verdicts import mixing_in_words
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.defaults import ESS_FLOOR
+from synalign_spark.core.holdout import held_out
 from synalign_spark.core.strength.cross_validation import MixingChoice
 from synalign_spark.core.strength.gain import gain_beside, kept_share
 from synalign_spark.core.strength.mixing_weight import Mixing
@@ -279,6 +280,37 @@ def test_a_cap_on_the_largest_weight():
     assert free["max_weight"] * free["n_synthetic"] > 3.0
     assert bound["max_weight"] * bound["n_synthetic"] <= 3.0 * 1.001
     assert "lambda was raised" in bound["verdict"]
+
+
+@pytest.mark.parametrize("held", [0, 1, 2, 3])
+@pytest.mark.parametrize("regularization", ["auto", "mmd_rule"])
+def test_how_many_rows_chance_holds_out_decides_no_rule(regularization, held):
+    """40 real rows a label, of which the hashes hold out few: they stay held out, and the others align."""
+    in_label = {name: [row for row in REAL if row[1] == name] for name in NAMES}
+    real = []
+    for rows in in_label.values():
+        out = held_out(0, [row[0] for row in rows], 0.2)
+        real += [row for row, one in zip(rows, out, strict=True) if one][:held] + [
+            row for row, one in zip(rows, out, strict=True) if not one
+        ][: 40 - held]
+    _, certificate, _, _ = run(real, FAKE, regularization=regularization)
+    for name in NAMES:
+        row = certificate[name]
+        assert row["rule"] == {"auto": "ess_rule"}.get(regularization, regularization)
+        assert (row["n_real_fit"], row["n_real_holdout"]) == (40 - held, held)
+        assert "too few real rows" not in row["verdict"]
+        assert row["p_value_after"] is None
+
+
+@pytest.mark.parametrize(("regularization", "rule"), [("auto", "ess_rule"), ("mmd_rule", "uniform"), (0.1, "fixed")])
+def test_a_tiny_share_for_validation_takes_no_row_from_the_holdout(regularization, rule):
+    _, certificate, _, _ = run(REAL[:200], FAKE, regularization=regularization, validation=0.001)
+    for name in NAMES:
+        row = certificate[name]
+        assert row["rule"] == rule
+        assert row["n_real_holdout"] > 5
+        assert row["mmd2_after"] is not None
+        assert ("in a half of them (align.validation)" in row["verdict"]) == (rule == "uniform")
 
 
 @pytest.mark.parametrize("regularization", ["auto", "mmd_rule", "plain"])

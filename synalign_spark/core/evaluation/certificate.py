@@ -132,7 +132,7 @@ def _how(found: Findings) -> list[str]:
         return []
     weights = "base weights kept" if found.unweighted else f"weights by {_base_measure(found)} alone"
     if found.rule == "uniform":
-        return [f"too few real rows to align by: {weights}"]
+        return [f"too few real rows to align by, of the label or in a half of them (align.validation): {weights}"]
     if found.held_by == CAP:
         return [f"align.max_weight allows no lambda: {weights}, as far as they are within it"]
     if found.rule in ("fixed", "plain"):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.alignment.strength import Strength
-from synalign_spark.alignment.verdicts import strength_in_words, unmatched_in_words, usefulness
+from synalign_spark.alignment.verdicts import alike_in_words, strength_in_words, unmatched_in_words, usefulness
 from synalign_spark.core.evaluation.certificate import CAP, FLOOR, Checked, Findings, Usefulness, verdict
 from synalign_spark.core.evaluation.mmd import Comparison
 from synalign_spark.core.evaluation.permutation import Test, holm
@@ -126,7 +126,10 @@ def certificate_rows(
         alone = tuple(_adjusted([whole], place)[0] for place in ("before", "after"))
         numbers = _numbers([outcomes[group] for group in groups], whole, (alone[0], alone[1]), 1, useful, strength.method)
         rows.append({**common, **_of_models(useful), "label": None, **numbers})
-    rows[-1]["verdict"] = "; ".join([rows[-1]["verdict"], *strength_in_words(strength), *unmatched_in_words(unmatched)])
+    labels = [*unmatched, *(label for group in groups if (label := label_of(group)) is not None)]
+    rows[-1]["verdict"] = "; ".join(
+        [rows[-1]["verdict"], *strength_in_words(strength), *unmatched_in_words(unmatched), *alike_in_words(labels)]
+    )
     return rows
 
 

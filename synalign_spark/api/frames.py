@@ -42,13 +42,21 @@ def as_labels(values: Any) -> list[str | None]:
     """The labels of a pandas series as Spark has them as text; None for a missing one.
 
     Numbers that are whole are classes whatever their type is: a column of integers with a gap is one of floats to pandas.
-    Raises DataError for other numbers.
+    Raises DataError for other numbers, and where a number and a text would be one label.
 
     >>> import pandas as pd
     >>> as_labels(pd.Series([True, None, 3])), as_labels(pd.Series([1.0, None]))
     (['true', None, '3'], ['1', None])"""
     missing = values.isna().tolist()
-    return [None if null else as_text(value, values.name) for value, null in zip(values.tolist(), missing, strict=True)]
+    found = [None if null else as_text(value, values.name) for value, null in zip(values.tolist(), missing, strict=True)]
+    texts = {value for value in values.tolist() if isinstance(value, str)}
+    if both := sorted(
+        texts & {name for name, value in zip(found, values.tolist(), strict=True) if name is not None and not isinstance(value, str)}
+    ):
+        raise DataError(
+            f"label={values.name!r}: {both[0]!r} stands there as a number, or a boolean, and as text; cast the column to one of them"
+        )
+    return found
 
 
 def as_text(label: Any, column: Any = "label") -> str:

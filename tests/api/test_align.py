@@ -357,8 +357,31 @@ def test_bad_vectors_and_columns_of_one_name_are_said_by_spark_too(spark):
         sa.align(as_spark(spark, REAL), rows.selectExpr("*", "label"), label="label", embedding="vec", **SMALL)
     with pytest.raises(DataError, match="_synalign_id, a name that is used here"):
         sa.align(as_spark(spark, REAL), rows.withColumnRenamed("label", "_synalign_id"), embedding="vec", **SMALL)
-    found = sa.align(as_spark(spark, REAL), rows.selectExpr("*", "1 AS Weight"), embedding="vec", **SMALL).weights
-    assert found.select("weight").count() == 20, "a name in another case is the same name to Spark"
+    with pytest.raises(DataError, match="the synthetic frame has a column Weight, a name that the result's own columns have"):
+        sa.align(as_spark(spark, REAL), rows.selectExpr("*", "1 AS Weight"), embedding="vec", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("side", "name"),
+    [("real", "sample_weight"), *(("synthetic", name) for name in ("weight", "sample_weight", "base_weight", "capped_by"))],
+)
+def test_no_column_of_the_user_is_replaced(side, name):
+    frames = {"real": REAL[:50], "synthetic": SYNTHETIC[:50]}
+    frames[side] = frames[side].assign(**{name: 7.0})
+    with pytest.raises(
+        DataError, match=f"the {side} frame has a column {name}, a name that the result's own columns have; rename or drop it"
+    ):
+        sa.align(frames["real"], frames["synthetic"], label="label", embedding="vec", weight=name, **SMALL)
+
+
+def test_labels_that_may_be_one_are_said():
+    names = {"bad": "a", "good": "A "}
+    frames = [frame.assign(label=frame["label"].map(names)) for frame in (REAL, SYNTHETIC)]
+    verdict = sa.align(*frames, label="label", embedding="vec", mixing_weight=10, **SMALL).certificate.verdict
+    assert "labels 'A ', 'a' are matched as different ones: make them one if they are" in verdict
+    mixed = REAL.assign(label=[1, "1"] * (len(REAL) // 2))
+    with pytest.raises(DataError, match="label='label': '1' stands there as a number, or a boolean, and as text; cast the column"):
+        sa.align(mixed, mixed, label="label", embedding="vec", **SMALL)
 
 
 @pytest.mark.parametrize("empty", ["real", "synthetic"])

@@ -64,9 +64,7 @@ def align_sides(
     counts = survey(real, synthetic, cfg.label_shares)
     texts = real.has_texts and synthetic.has_texts
     plan = plan_strength(counts, cfg, texts)
-    real_sample = draw_real(
-        real, counts, plan.looked_at, cfg.certificate_rows, for_bandwidth=cfg.bandwidth == "median", for_reference=cfg.caps_outliers
-    )
+    real_sample = draw_real(real, counts, plan.looked_at, cfg.certificate_rows, for_reference=cfg.caps_outliers)
     synthetic_sample = draw_synthetic(synthetic, counts, cfg.warm_start_rows) if plan.looked_at else None
     kernel = bandwidths(real_sample, cfg.bandwidth, cfg.bandwidth_scales)
     features = draw_feature_map(counts.width, cfg.n_features, kernel, seed)
@@ -98,12 +96,12 @@ def align_sides(
     return AlignedSides(weights, certificate, trace, features, differences, strength.mixing_weight, scorer)
 
 
-def problem(means: Mapping[str, Sample], settings: Settings, share: float, split: bool, shaping: bool) -> Problem:
-    """What a group is aligned to. split: false for few real rows: nothing is held out, and a rule that validates leaves the label alone;
-    shaping: false for so few that any rule but one with a given lambda leaves it alone."""
+def problem(means: Mapping[str, Sample], settings: Settings, share: float, split: bool, halves: bool, shaping: bool) -> Problem:
+    """What a group is aligned to. split: false for few real rows: nothing is held out; halves: false where they cannot validate each other,
+    so that a rule that needs it leaves the label alone; shaping: false for so few that any rule but one with a given lambda does."""
     fit, validation, holdout = (means[name] for name in SPLITS)
     if split:
-        return Problem(fit, validation, holdout, settings, share)
+        return Problem(fit, validation, holdout, settings if halves or settings.rule == "ess_rule" else settings.for_few_rows(), share)
     nobody = Sample(0, np.zeros_like(fit.mean))
     enough = shaping and settings.rule == "ess_rule"
     return Problem(pool([fit, validation, holdout]), nobody, nobody, settings if enough else settings.for_few_rows(), share)
@@ -114,7 +112,9 @@ def _outcomes(
 ) -> tuple[dict[str, Outcome], float]:
     """Solves every group: problems and answers side by side, and the seconds that it took. sampled: share of its rows in the solver's sample."""
     problems = {
-        group: problem(means[group], strength.settings, sampled[group], counts.is_split(group), group in strength.shaping)
+        group: problem(
+            means[group], strength.settings, sampled[group], counts.is_split(group), counts.has_halves(group), group in strength.shaping
+        )
         for group in counts.groups
     }
     started = time.monotonic()

@@ -65,12 +65,9 @@ class RealSample:
         return self.rows.filter(self.rows.column("reference"))
 
 
-def draw_real(
-    real: Side, counts: Survey, looked_at: Sequence[str], certificate_rows: int, *, for_bandwidth: bool, for_reference: bool
-) -> RealSample:
+def draw_real(real: Side, counts: Survey, looked_at: Sequence[str], certificate_rows: int, *, for_reference: bool) -> RealSample:
     """Every sample of the real rows that is needed. looked_at: groups whose rows, and their texts, shape the base measure; certificate_rows:
-    held-out rows a label, about, at most; for_bandwidth: whether the bandwidth is their median distance; for_reference: whether synthetic rows
-    are compared with real ones."""
+    held-out rows a label, about, at most; for_reference: whether synthetic rows are compared with real ones."""
     shaping = {group: _shaping_rate(counts, group) for group in looked_at}
     unsplit = {group: rate for group, rate in shaping.items() if not counts.is_split(group)}
     most = min(certificate_rows, max(50, MOST_CERTIFICATE_ROWS // len(counts.groups)))
@@ -82,13 +79,12 @@ def draw_real(
     }
     if for_reference:
         draws["reference"] = Draw("u", {group: _reference_rate(counts, group) for group in counts.groups}, HALVES, weighted=True)
-    if for_bandwidth:
-        splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
-        draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
+    splits = HALVES if counts.n_shaping else ()  # of one or two rows all may be held out
+    draws["bandwidth"] = Draw("u_bandwidth", dict.fromkeys(counts.real, _share_for(BANDWIDTH_ROWS, counts.n_shaping)), splits)
     with_texts = ["text"] if looked_at or for_reference else []
     columns = ["doc_id", "label", "grp", "split", "u", "u_whole", "u_bandwidth", "prior", "embedding", *with_texts]
     rows = real.sample(draws, columns)
-    if "bandwidth" in draws and sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):
+    if sum(rows.column("bandwidth").to_pylist()) < min(BANDWIDTH_ROWS, counts.n_shaping):
         draws["bandwidth"] = replace(
             draws["bandwidth"], rates=dict.fromkeys(counts.real, 1.0)
         )  # hash numbers were uneven, once in 10^9 times
@@ -113,8 +109,9 @@ def _reference_rate(counts: Survey, group: str) -> float:
 
 
 def _held_out_rate(counts: Survey, group: str, most: int) -> float:
-    """For about ``most`` held-out rows; 0 for a group that is not split."""
-    return min(1.0, most / counts.effective[group]["holdout"]) if counts.is_split(group) else 0.0
+    """For about ``most`` held-out rows; 0 for a group that is not split, or without any."""
+    held_out = counts.effective[group]["holdout"] if counts.is_split(group) else 0.0
+    return min(1.0, most / held_out) if held_out else 0.0
 
 
 def draw_synthetic(synthetic: Side, counts: Survey, about: int) -> pa.Table:

@@ -26,13 +26,14 @@ Report = Callable[[str], None]
 @dataclass(frozen=True)
 class Strength:
     """The rule of a run and its base measure. shaping: groups that are aligned by it; mixing_weight: of the synthetic rows beside real ones;
-    choice: what cross-validation found, None where it was not asked."""
+    choice: what cross-validation found, None where it was not asked; method: ``align.method``."""
 
     settings: Settings
     base: BaseMeasure
     shaping: tuple[str, ...]
     mixing_weight: float
     choice: MixingChoice | None = None
+    method: str = "synalign"
 
 
 def choose_strength(plan: Plan, real_rows: RealSample, synthetic_rows: pa.Table | None, seed: int, report: Report) -> Strength:
@@ -46,7 +47,7 @@ def choose_strength(plan: Plan, real_rows: RealSample, synthetic_rows: pa.Table 
         if plan.validated:
             choice = _cross_validated(plan, real, synthetic, seed)
     report(f"strength: {plan.settings.rule}{_in_words(base)}{_mixing_in_words(choice)}")
-    return Strength(plan.settings, base, plan.shaping, plan.mixing_weight if choice is None else choice.mixing_weight, choice)
+    return Strength(plan.settings, base, plan.shaping, plan.mixing_weight if choice is None else choice.mixing_weight, choice, plan.method)
 
 
 def _fit(plan: Plan, real: SideRows, synthetic: SideRows) -> BaseMeasure:

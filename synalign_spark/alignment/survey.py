@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from synalign_spark.alignment.sides import HALVES, SPLITS, Batches, Side
-from synalign_spark.core.defaults import FEWEST_REAL_ROWS, FEWEST_SPLIT_ROWS
+from synalign_spark.core.defaults import FEWEST_HALF_ROWS, FEWEST_REAL_ROWS, FEWEST_SHAPING_ROWS
 from synalign_spark.core.groups import ALL, group_of, label_of
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import vector_widths
@@ -64,9 +64,13 @@ class Survey:
         return sum(self.synthetic.values())
 
     def is_split(self, group: str) -> bool:
-        """Whether a group has real rows enough to hold some out."""
-        parts = [self.effective[group][split] for split in SPLITS]
-        return sum(parts) >= FEWEST_REAL_ROWS and min(parts) >= FEWEST_SPLIT_ROWS
+        """Whether a group has real rows enough to keep the held-out ones out of the weights, however many the hashes make them."""
+        halves = sum(self.effective[group][split] for split in HALVES)
+        return self.real_rows(group) >= FEWEST_REAL_ROWS and halves >= FEWEST_SHAPING_ROWS
+
+    def has_halves(self, group: str) -> bool:
+        """Whether each half of a group's real rows can validate what the other shaped."""
+        return self.is_split(group) and min(self.effective[group][split] for split in HALVES) >= FEWEST_HALF_ROWS
 
     @property
     def has_labels(self) -> bool:
@@ -156,14 +160,19 @@ def _effective(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     sums: dict[str, dict[str, list[int]]] = {}
     for row in rows:
         if row["side"] == "real":
-            held = sums.setdefault(row["grp"], {split: [0, 0] for split in SPLITS})[row["split"]]
-            held[0], held[1] = held[0] + row["total"], held[1] + row["squares"]
+            held = sums.setdefault(row["grp"], {split: [0, 0, 0] for split in SPLITS})[row["split"]]
+            held[:] = (held[0] + row["weighted"], held[1] + row["total"], held[2] + row["squares"])
     return {group: {split: effective_rows(*held) for split, held in splits.items()} for group, splits in sums.items()}
 
 
-def effective_rows(total: int, squares: int) -> float:
-    """(sum p)^2 / sum p^2. total, squares: sums in steps of 2^-32."""
-    return float((total / SUM_STEPS) ** 2 / (squares / SUM_STEPS)) if total else 0.0
+def effective_rows(rows: int, total: int, squares: int) -> float:
+    """(sum p)^2 / sum p^2. rows: with a weight, at most so many count; total, squares: sums in steps of 2^-32.
+
+    >>> effective_rows(4, 4 * 2**32, 4 * 2**32), effective_rows(4, 4 * 4_000, 0)  # four rows of 1e-6 beside one of 1: squares below a step
+    (4.0, 4.0)"""
+    if not total:
+        return 0.0
+    return min(float(rows), (total / SUM_STEPS) ** 2 / (squares / SUM_STEPS)) if squares else float(rows)
 
 
 def _check_vectors(found: list[dict[str, Any]]) -> None:

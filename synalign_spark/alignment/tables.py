@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.alignment.strength import Strength
-from synalign_spark.alignment.verdicts import strength_in_words, unmatched_in_words, usefulness
-from synalign_spark.core.evaluation.certificate import Checked, Findings, Usefulness, verdict
+from synalign_spark.alignment.verdicts import alike_in_words, strength_in_words, unmatched_in_words, usefulness
+from synalign_spark.core.evaluation.certificate import CAP, FLOOR, Checked, Findings, Usefulness, verdict
 from synalign_spark.core.evaluation.mmd import Comparison
 from synalign_spark.core.evaluation.permutation import Test, holm
 from synalign_spark.core.features import FeatureMap
@@ -21,6 +21,8 @@ from synalign_spark.core.strength.base_measure import BaseMeasure
 from synalign_spark.core.strength.cross_validation import MixingChoice
 
 Float64Array = npt.NDArray[np.float64]
+
+SAME = 1e-6  # relative, of weights that two passes over the same rows give
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,24 @@ class Outcome:
     def end(self) -> Finished:
         """The end of the solve, over all rows."""
         return self.answer.finished
+
+    @property
+    def unweighted(self) -> bool:
+        """Whether the final weights are those that the rows came with, to the rounding of a pass."""
+        before, after = self.end.before, self.end.solution.point.moments
+        first, second = (np.array([moments.ess, moments.max_weight]) for moments in (before, after))
+        return np.allclose(first, second, rtol=SAME, atol=0.0) and np.allclose(before.mean, after.mean, rtol=0.0, atol=SAME)
+
+    @property
+    def held_by(self) -> str:
+        """What allowed no lambda: FLOOR or CAP, else empty."""
+        settings, points = self.problem.settings, self.answer.path.points
+        if not np.isinf(self.end.lam) or np.isinf(settings.lam):
+            return ""
+        tried = points[min(1, len(points) - 1)].point.moments
+        if not settings.keeps_floor(tried, tried.rows):
+            return FLOOR
+        return CAP if not settings.keeps_cap(tried, tried.rows) or (self.end.raised and np.isfinite(settings.weight_cap)) else ""
 
 
 def trace_rows(outcomes: Mapping[str, Outcome], strength: Strength) -> list[dict[str, Any]]:
@@ -97,16 +117,19 @@ def certificate_rows(
     rows = [
         {
             **common, **_of_models(nothing if by_label else useful), "label": label_of(group),
-            **_numbers([outcomes[group]], checks[group], (before, after), len(groups), None if by_label else useful),
+            **_numbers([outcomes[group]], checks[group], (before, after), len(groups), None if by_label else useful, strength.method),
         }
         for group, before, after in zip(groups, *corrected, strict=True)
     ]  # fmt: skip
     if by_label:
         whole = checks["whole"]
         alone = tuple(_adjusted([whole], place)[0] for place in ("before", "after"))
-        numbers = _numbers([outcomes[group] for group in groups], whole, (alone[0], alone[1]), 1, useful)
+        numbers = _numbers([outcomes[group] for group in groups], whole, (alone[0], alone[1]), 1, useful, strength.method)
         rows.append({**common, **_of_models(useful), "label": None, **numbers})
-    rows[-1]["verdict"] = "; ".join([rows[-1]["verdict"], *strength_in_words(strength), *unmatched_in_words(unmatched)])
+    labels = [*unmatched, *(label for group in groups if (label := label_of(group)) is not None)]
+    rows[-1]["verdict"] = "; ".join(
+        [rows[-1]["verdict"], *strength_in_words(strength), *unmatched_in_words(unmatched), *alike_in_words(labels)]
+    )
     return rows
 
 
@@ -124,10 +147,10 @@ def _of_models(useful: Usefulness) -> dict[str, Any]:
 
 
 def _numbers(
-    parts: list[Outcome], checked: Checked, adjusted: tuple[float | None, float | None], tests: int, useful: Usefulness | None
+    parts: list[Outcome], checked: Checked, adjusted: tuple[float | None, float | None], tests: int, useful: Usefulness | None, method: str
 ) -> dict[str, Any]:
     """The figures of one group, or of several as one: means, values and gaps add up by share. adjusted: p-values before and after, by Holm
-    over so many tests."""
+    over so many tests; method: ``align.method``."""
     raw = np.array([part.share for part in parts]) if len(parts) > 1 else np.ones(1)  # a label alone may have the share 0
     shares = raw / raw.sum()
     ends = [part.end.solution.point for part in parts]
@@ -150,9 +173,10 @@ def _numbers(
     }  # fmt: skip
     found = Findings(
         rule=numbers["rule"], lam=numbers["lambda"], checked=checked, ess_share=numbers["ess"] / numbers["n_synthetic"],
-        converged=all(part.end.solution.converged for part in parts), adjusted=adjusted[1], tests=tests,
-        raised=any(part.end.raised for part in parts), confidence_exponent=numbers["label_confidence_exponent"],
-        density_ratio_exponent=numbers["density_ratio_exponent"], usefulness=useful,
+        converged=all(part.end.solution.converged for part in parts), unweighted=all(part.unweighted for part in parts), method=method,
+        adjusted=adjusted[1], tests=tests, raised=any(part.end.raised for part in parts),
+        held_by=max(part.held_by for part in parts), confidence_exponent=numbers["label_confidence_exponent"],
+        density_ratio_exponent=numbers["density_ratio_exponent"], embedding_ratio_exponent=numbers["embedding_ratio_exponent"], usefulness=useful,
     )  # fmt: skip
     return numbers | {"verdict": verdict(found)}
 

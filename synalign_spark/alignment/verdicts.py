@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from synalign_spark.alignment.strength import Strength
 from synalign_spark.core.evaluation.certificate import Usefulness
 from synalign_spark.core.strength.cross_validation import MixingChoice
+from synalign_spark.core.text import plain_name
 
 
 def usefulness(strength: Strength) -> Usefulness:
@@ -25,6 +26,21 @@ def mixing_in_words(choice: MixingChoice) -> str:
     gain = choice.gain
     measured = f"beside {gain.measured_rows:,} of these they gain {100 * gain.measured:.1f} points (+- {100 * gain.measured_error:.1f}), from which the gain beside all {gain.rows:,} is reckoned"
     return f"the synthetic rows count as {choice.mixing_weight:,.0f} real ones, {by}; {measured}"
+
+
+def alike_in_words(labels: Sequence[str]) -> list[str]:
+    """labels: of the real rows, each matched by itself; those that are one name but for blanks, capitals, hyphens and underscores.
+
+    >>> alike_in_words(["a", "A ", "b"])
+    ["labels 'A ', 'a' are matched as different ones: make them one if they are"]"""
+    names: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        names.setdefault(plain_name(label), []).append(label)
+    return [
+        f"labels {', '.join(map(repr, alike[:10]))} are matched as different ones: make them one if they are"
+        for alike in names.values()
+        if len(alike) > 1
+    ]
 
 
 def unmatched_in_words(labels: Sequence[str]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from synalign_spark.api.alignment import Alignment, Frame
+from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment, Frame
 from synalign_spark.api.clear_errors import clear_errors
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import check_seed, frame_kind
@@ -46,7 +46,7 @@ def align(
     ess_floor, max_weight, label_shares, holdout, ...) and, for the encoder, ``embed`` (model, batch_size, max_tokens).
 
     Raises ConfigError for an unknown option or one out of its limits, DataError for rows that cannot be used: a column that is missing,
-    an empty side, a label without real rows, two columns of one name, vectors that are not finite or of different widths, texts that are empty.
+    an empty side, a label without real rows, two columns of one name or of a name that the result's have, vectors that are not finite or of different widths, texts that are empty.
 
     >>> import pandas as pd
     >>> from math import cos, sin
@@ -63,6 +63,8 @@ def align(
     if frame_kind(synthetic, "synthetic") != kind:
         raise DataError(f"synthetic: is a {frame_kind(synthetic, 'synthetic')} DataFrame and real a {kind} one; give both in one kind")
     columns = AlignColumns.of(real.columns, synthetic.columns, text=text, label=label, embedding=embedding, weight=weight, id=id)
+    _check_free(real.columns, ("sample_weight",), "real")
+    _check_free(synthetic.columns, WEIGHT_COLUMNS, "synthetic")
     if kind == "pandas":
         from synalign_spark.api.align_pandas import align_pandas
 
@@ -71,6 +73,12 @@ def align(
 
     with clear_errors():
         return align_spark(real, synthetic, columns, cfg, encoder, seed, report or _quiet)
+
+
+def _check_free(columns: Iterable[Any], ours: Sequence[str], side: str) -> None:
+    """Raises DataError for a column that a result's would take the place of; names in another case are the same name to Spark."""
+    if taken := [str(name) for name in columns if str(name).casefold() in ours]:
+        raise DataError(f"the {side} frame has a column {', '.join(taken)}, a name that the result's own columns have; rename or drop it")
 
 
 def _quiet(line: str) -> None:

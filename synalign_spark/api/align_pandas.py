@@ -17,7 +17,7 @@ from synalign_spark.alignment.runtimes.rows import WEIGHTED
 from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment
 from synalign_spark.api.columns import AlignColumns
-from synalign_spark.api.frames import as_labels, as_vectors, as_weights, encoded, smallest_of
+from synalign_spark.api.frames import as_labels, as_vectors, as_weights, check_largest, encoded, smallest_of
 from synalign_spark.api.vector_ids import vector_id
 from synalign_spark.config import AlignConfig, EmbedConfig
 from synalign_spark.core.groups import group_of
@@ -134,6 +134,7 @@ def _prior(column: pd.Series, side: str, name: str) -> Float64Array:
     bad = int((~np.isfinite(prior) | (prior < 0)).sum())
     if bad:
         raise DataError(f"weight={name!r}: {bad} of {len(prior)} {side} rows have a negative or infinite weight; give numbers >= 0")
+    check_largest(float(prior.max(initial=0.0)), side, name)
     return prior
 
 

@@ -17,6 +17,7 @@ from synalign_spark.alignment.sides import Side
 from synalign_spark.alignment.spark_side import SparkSide, real_side, synthetic_side
 from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment
 from synalign_spark.api.columns import AlignColumns
+from synalign_spark.api.frames import check_largest
 from synalign_spark.api.vector_ids import vector_id
 from synalign_spark.config import AlignConfig, EmbedConfig
 from synalign_spark.core.groups import ALL, group_of
@@ -175,7 +176,7 @@ def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, floa
         "id": F.count("*") - F.count_distinct("doc_id") if columns.id else none,
         "weight": F.count_if(~(F.col("prior") >= 0) | (F.col("prior") == float("inf"))),
     }
-    sums = {"rows": F.count("*"), "prior": F.coalesce(F.sum("prior"), F.lit(0.0))}
+    sums = {"rows": F.count("*"), "prior": F.coalesce(F.sum("prior"), F.lit(0.0)), "largest": F.coalesce(F.max("prior"), F.lit(0.0))}
     found = rows.agg(*[column.alias(name) for name, column in (counts | sums).items()]).toArrow().to_pylist()[0]  # one row
     words = {"text": "hold no text; filter them out", "label": "have no label, or a number that is not whole; fill them or filter them out",
              "id": "have no id, or that of another row; fill them, or leave id out",
@@ -186,6 +187,7 @@ def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, floa
             raise DataError(f"{role}={name!r}: {found[role]} of {found['rows']} {side} rows {fix}")
     if not found["rows"]:
         raise DataError(f"{side}: the frame has no rows; give it some")
+    check_largest(float(found["largest"]), side, getattr(columns, f"{side}_weight") or "")
     return int(found["rows"]), float(found["prior"])
 
 

@@ -37,7 +37,8 @@ class Alignment(Generic[Frame]):
     ``repaired_label`` (the label that the classifiers find likelier, as text; mostly null),
     ``log_density_ratio`` and ``log_embedding_ratio`` (of its words and of its embedding, null where left out), ``capped_by`` (why the row may
     not gain weight, mostly null), and ``sample_weight``, for training on all rows beside real ones;
-    real: the real rows as they were given, with their ``sample_weight``. Over both frames these weights have the mean 1, and every label
+    real: the real rows as they were given, with their ``sample_weight``. Over the rows of both frames that are used these weights have the
+    mean 1 (not used, and 0, are labels that ``label_shares`` leaves out and, with the mixing weight 0, all synthetic rows), and every label
     has the share of the real rows (or that of ``label_shares``), whatever the synthetic rows are: a label without any is taught by its
     real rows at its full share. certificate: what the weights achieve; trace: what was tried on the way, rows of the ``solver_trace``
     table; scorer, sample_scale: what ``Aligner`` keeps to weigh other rows, and ``sample_weight`` over ``weight`` by group."""

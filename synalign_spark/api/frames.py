@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from synalign_spark.config import EmbedConfig
-from synalign_spark.core.defaults import MOST_HOLDOUT
+from synalign_spark.core.defaults import MOST_HOLDOUT, SMALLEST_WEIGHT
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import to_matrix
 from synalign_spark.udfs.encoder import encoder, encoder_info
@@ -42,13 +42,21 @@ def as_labels(values: Any) -> list[str | None]:
     """The labels of a pandas series as Spark has them as text; None for a missing one.
 
     Numbers that are whole are classes whatever their type is: a column of integers with a gap is one of floats to pandas.
-    Raises DataError for other numbers.
+    Raises DataError for other numbers, and where a number and a text would be one label.
 
     >>> import pandas as pd
     >>> as_labels(pd.Series([True, None, 3])), as_labels(pd.Series([1.0, None]))
     (['true', None, '3'], ['1', None])"""
     missing = values.isna().tolist()
-    return [None if null else as_text(value, values.name) for value, null in zip(values.tolist(), missing, strict=True)]
+    found = [None if null else as_text(value, values.name) for value, null in zip(values.tolist(), missing, strict=True)]
+    texts = {value for value in values.tolist() if isinstance(value, str)}
+    if both := sorted(
+        texts & {name for name, value in zip(found, values.tolist(), strict=True) if name is not None and not isinstance(value, str)}
+    ):
+        raise DataError(
+            f"label={values.name!r}: {both[0]!r} stands there as a number, or a boolean, and as text; cast the column to one of them"
+        )
+    return found
 
 
 def as_text(label: Any, column: Any = "label") -> str:
@@ -97,6 +105,14 @@ def as_weights(values: Any, column: str) -> npt.NDArray[np.float64]:
     except (ValueError, TypeError) as err:
         raise DataError(f"weight={column!r}: holds what is no number ({err}); give numbers >= 0") from err
     return found
+
+
+def check_largest(largest: float, side: str, column: str) -> None:
+    """Raises DataError for weights of which the largest is below what numbers can hold exactly; only their ratios count."""
+    if 0.0 < largest < SMALLEST_WEIGHT:
+        raise DataError(
+            f"weight={column!r}: the largest of the {side} rows is {largest:.3g}; only ratios count, so multiply all until it is about 1"
+        )
 
 
 def encoded(texts: list[str], cfg: EmbedConfig) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ from rich.tree import Tree
 
 from synalign_spark.console import Console
 from synalign_spark.formatting import cut, duration, number, share, share_interval
+from synalign_spark.pipeline.steps import left_to_run
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.place import page_path
 from synalign_spark.storage import tables
@@ -26,15 +27,17 @@ def show(lake_path: str, format: Literal["delta", "parquet"], run_id: str, n_row
     Plain JSON values: an infinite number is the text 'inf' or '-inf', a missing one null. Starts no JVM.
     Raises LakeError where there is no such lake or run, naming the runs that exist."""
     view = LakeView(lake_path, format, run_id)
+    manifest = view.manifest()
     missing = view.largest(tables.WITNESS, "missing_share", MISSING_CLUSTERS, list(tables.WITNESS.column_names), ("rank", "label"))
     weights = view.largest(tables.WEIGHTS, "weight", n_rows, ["doc_id", "label", "weight", "weight_in_label"])
     found = {
         "lake": lake_path,
         "format": format,
         "run_id": run_id,
-        "report": page_path(lake_path, run_id) if "report" in view.manifest() else None,
+        "report": page_path(lake_path, run_id) if "report" in manifest else None,
         "tables": view.rows(),
-        "steps": {name: {key: entry.get(key) for key in STEP_KEYS} for name, entry in view.manifest().items()},
+        "steps": {name: {key: entry.get(key) for key in STEP_KEYS} for name, entry in manifest.items()},
+        "left_to_run": left_to_run(manifest),
         "certificate": sorted(view.read(tables.CERTIFICATE), key=lambda row: (row["label"] is not None, row["label"] or "")),
         "missing": [row for row in missing if row["missing_share"] > 0],
         "rows": with_lineage(weights, view.fetch),
@@ -47,6 +50,10 @@ def render(found: Shown, console: Console) -> None:
     """Prints what ``show`` found. Text from the corpus is escaped and cut."""
     console.print(f"[bold]run {escape(found['run_id'])}[/bold] in {escape(found['lake'])} ({found['format']})")
     _tables(found, console)
+    if found["left_to_run"]:
+        old = [name for name in found["left_to_run"] if name in found["steps"]]
+        note = f" (what {', '.join(old)} wrote is from before)" if old else ""
+        console.print(f"left to run: {', '.join(found['left_to_run'])}{note}", soft_wrap=True)
     _certificate(found["certificate"], console)
     for row in found["missing"]:
         console.print(escape(_missing(row)), soft_wrap=True)

@@ -1,15 +1,20 @@
 """The configuration of the weights, ``align``, and of the draws by them, ``resample``."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from synalign_spark.config.section import Positive, Section
 from synalign_spark.core import defaults
 
+MATCHING_METHODS = ("synalign", "mmd")  # the others have no lambda
+
 
 class AlignConfig(Section):
     """How the weights of the synthetic rows are found."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     method: Literal["synalign", "mmd", "dsir", "density_ratio", "imp", "uniform"] = Field(
         "synalign",
@@ -29,8 +34,8 @@ class AlignConfig(Section):
     )
     regularization: Annotated[float, Field(ge=1e-9, allow_inf_nan=True)] | Literal["auto", "mmd_rule", "plain"] = Field(
         "auto",
-        description="Strength lambda: a larger one stays nearer to the base measure. auto: the smallest that keeps align.ess_floor (labels) or by "
-        "mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
+        description="Strength lambda, for the methods synalign and mmd: a larger one stays nearer to the base measure, .inf is that alone. auto: the "
+        "smallest that keeps align.ess_floor (labels) or by mmd_rule (none); mmd_rule: by MMD on real rows that shaped nothing; plain: lambda -> 0.",
     )
     label_confidence: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
@@ -56,17 +61,19 @@ class AlignConfig(Section):
     )
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",
-        description="Smallest effective sample size that auto and mmd_rule may leave, as a share of the rows; auto is "
-        f"{defaults.UNLABELLED_ESS_FLOOR:g}, or with labels {defaults.ESS_FLOOR:g} or {defaults.ENOUGH_ROWS:,.0f} rows, whichever is less, which labels keep "
-        "together and each by half.",
+        description="Smallest effective sample size that align.regularization may leave where it is auto or mmd_rule, the rules that look at it, as a "
+        f"share of the rows; auto is {defaults.UNLABELLED_ESS_FLOOR:g}, or with labels {defaults.ESS_FLOOR:g} or {defaults.ENOUGH_ROWS:,.0f} rows, "
+        "whichever is less, which labels keep together and each by half. 0 sets none: with labels lambda then ends at one over a label's real rows, "
+        "and where the rows reach it above the floor of auto, 0 and auto give the same weights.",
     )
     max_weight: Annotated[float, Field(gt=1)] | None = Field(
         None, description="Largest weight, as a multiple of the mean weight of the label; lambda is raised until it holds."
     )
-    cap_outliers: bool = Field(
-        True,
+    cap_outliers: bool | Literal["auto"] = Field(
+        "auto",
         description="Rows far from all real rows, nearly equal to one, of words that no real row has, or of a density ratio that none reaches, keep "
-        "at most the weight that they came with; `weights.capped_by` says why.",
+        "at most the weight that they came with; `weights.capped_by` says why. auto: for the method synalign; the weights of the "
+        "other methods stay as their papers have them.",
     )
     label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
         None,
@@ -82,7 +89,7 @@ class AlignConfig(Section):
     validation: float = Field(
         0.4, gt=0, lt=0.6, description="Share of the real rows in the second half that chooses lambda; each half validates the other."
     )
-    tolerance: float = Field(1e-6, gt=0, description="Relative duality gap to reach.")
+    tolerance: float = Field(1e-6, gt=0, le=0.01, description="Relative duality gap to reach.")
     max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")
     warm_start_rows: Positive = Field(
         20_000,
@@ -108,14 +115,34 @@ class AlignConfig(Section):
         2_000,
         description="Rows a side, of a label and over all, that the certificate compares; its tests draw half as many synthetic rows at most.",
     )
-    permutations: Positive = Field(
-        200, description=f"Permutations of each test; with labels {defaults.PERMUTATIONS_A_TEST} for each of them, if that is more."
+    permutations: int = Field(
+        200,
+        ge=defaults.FEWEST_PERMUTATIONS,
+        description=f"Permutations of each test; with labels {defaults.PERMUTATIONS_A_TEST} for each of them, if that is more. The smallest p-value is 1 / "
+        "(1 + permutations).",
     )
 
     @property
     def caps_outliers(self) -> bool:
         """Whether outliers are capped: the weights of other methods stay as their papers have them."""
-        return self.cap_outliers and self.method == "synalign"
+        return self.cap_outliers is not False and self.method == "synalign"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_switches(cls, values: Any) -> Any:
+        """true would count as 1 where a number is asked for."""
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(name)
+            parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+            if (
+                field is not None
+                and bool not in (field.annotation, *get_args(field.annotation))
+                and any(isinstance(one, bool) for one in parts)
+            ):
+                raise ValueError(
+                    f"{name} is {value}, but it is no switch; give it a value such as its default, {field.get_default(call_default_factory=True)}"
+                )
+        return values
 
     @model_validator(mode="after")
     def _divisible(self) -> "AlignConfig":
@@ -128,11 +155,25 @@ class AlignConfig(Section):
         given = [name for name, exponent in exponents.items() if exponent != "auto"]
         if given and self.method != "synalign":
             raise ValueError(f"{given[0]} is part of the method synalign, and method is {self.method}; remove it or set method to synalign")
+        if fault := self._without_effect():
+            raise ValueError(fault)
         if self.label_shares is not None and not self.per_label:
             raise ValueError("label_shares needs per_label; set per_label to true or remove label_shares")
         if self.holdout + self.validation > 0.8:
             raise ValueError(f"holdout + validation must leave at least 0.2 of the rows to fit, got {self.holdout + self.validation:.2f}")
         return self
+
+    def _without_effect(self) -> str:
+        """What is set and would be looked at by nothing, and the fix; empty for nothing."""
+        if self.regularization != "auto" and self.method not in MATCHING_METHODS:
+            return f"regularization is {self.regularization}, but the method {self.method} has no lambda; remove it or set method to synalign or mmd"
+        if self.cap_outliers is True and self.method != "synalign":
+            return f"cap_outliers is true, but the weights of the method {self.method} stay as its paper has them; remove it or set method to synalign"
+        looked_at = self.regularization == "mmd_rule" or (self.regularization == "auto" and self.method == "synalign")
+        if self.ess_floor != "auto" and not looked_at:
+            rule = f"regularization {self.regularization}" if self.regularization != "auto" else f"the method {self.method}"
+            return f"ess_floor is {self.ess_floor:g}, but {rule} does not look at it; remove it or set method to synalign and regularization to auto or mmd_rule"
+        return ""
 
 
 class ResampleConfig(Section):

@@ -51,8 +51,12 @@ WORSE_POINTS = 3  # the path ends after so many points that are worse than the b
 # Real rows
 HOLDOUT, MOST_HOLDOUT = 0.2, 0.5  # share held out: a fifth, as is usual, is 60 rows of 300, whose accuracy has an error of 6 points
 FEWEST_REAL_ROWS = 20  # a label with fewer keeps its base weights under a rule that validates, and is not split under any
-FEWEST_SPLIT_ROWS = 3  # the same where a split got fewer: its variance is not known
 BANDWIDTH_ROWS = 1_000  # half a million pairs, in 8 MB
+MOST_BANDWIDTH = 100.0  # median distances, and one over it the least: beyond, float32 tells no kernel value from 1, and from 0
+LARGEST_DISTANCE = (
+    1e6  # median of the real rows, and one over it the smallest: the classifiers of embeddings, too, take lengths as they are
+)
+SMALLEST_WEIGHT = 1e-300  # that the largest may have: below it a number loses digits
 
 # Rows that must not gain weight: AG News (Llama-3.1-8B) and SST-2 (CTRL), 300 and 1,500 real rows, with junk and copies mixed in
 REFERENCE_ROWS, MOST_REFERENCE_ROWS = 2_000, 20_000  # real rows that rows are compared with, of a label and in all: 30 MB of 384 floats
@@ -79,12 +83,15 @@ FEWEST_SAMPLE_ROWS = 1_000  # of each label
 # The certificate
 TEST_LEVEL = 0.05
 FEWEST_TEST_ROWS = 5  # a side; a test on fewer says nothing
-FEWEST_HALF_ROWS = 3  # of a half that the floor compares: without one of them two are left, and no pair otherwise
+FEWEST_HALF_ROWS = 3  # of a half that validates, or that the floor compares: without one of them two are left, and no pair otherwise
 LARGEST_ROW_SHARE = 0.5  # of its weight that one row may have where a distance is measured: beyond it there are no two rows to compare
 INTERVAL_ERRORS = 1.959964  # standard errors on each side of a 95% interval
 POWER_ERRORS = 0.841621  # standard errors above the critical value, of a difference that is found with a power of 80%
 FEWEST_WHOLE_ROWS = 25  # of a label in the check over all rows, where it has so many: its weight is its share, however many they are
 MOST_CERTIFICATE_ROWS = 20_000  # a side, over all labels, on the driver: 24 labels of as many rows as it allows take 8 CPU seconds
+FEWEST_PERMUTATIONS = (
+    99  # the usual least (Davison & Hinkley 1997, section 4.2.5): p-values in steps of 1%; with fewer than 19 none is below 5%
+)
 PERMUTATIONS_A_TEST = 40  # times the number of tests that Holm's correction looks at: the smallest p-value is half of what it asks for
 OPTIMISM_ROWS = 500  # that the correction for fitted weights looks at: 0.02 s a label
 SAME_VECTOR = 1e-3  # a distance below it, relative to the norm, is none: real sentences are 0.3 apart or more, equal ones 1e-6

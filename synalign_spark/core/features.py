@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.defaults import SAME_VECTOR
+from synalign_spark.core.weights import power_of_two_scale
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -175,11 +176,12 @@ def mixture_kernel(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], ban
     >>> mixture_kernel(np.zeros((1, 2)), np.array([[0.0, 0.0], [1.0, 1.0]]), [1.0]).astype(float).round(6).tolist()  # exp(-2 / 2)
     [[1.0, 0.367879]]
     """
-    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    unit = power_of_two_scale(max(bandwidths))  # of length: float32 holds the square of no vector of 1e30, and no digit changes
+    a, b = np.asarray(x, dtype=np.float64) * unit, np.asarray(y, dtype=np.float64) * unit
     sq = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)[None, :] - 2.0 * (a @ b.T)
     sq = np.maximum(sq, 0.0).astype(np.float32)  # (n, m)
     kernel: Float32Array = np.zeros_like(sq)
     for bandwidth in bandwidths:
-        kernel += np.exp(sq * np.float32(-0.5 / bandwidth**2))
+        kernel += np.exp(sq * np.float32(-0.5 / (bandwidth * unit) ** 2))
     kernel /= np.float32(len(bandwidths))
     return kernel

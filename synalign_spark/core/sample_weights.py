@@ -46,7 +46,7 @@ class SampleWeights:
 def sample_weights_by_label(
     shares: Mapping[str, float], real: Mapping[str, LabelRows], synthetic: Mapping[str, LabelRows], mixing_weight: float
 ) -> SampleWeights:
-    """Sample weights of mean 1 over the rows that have any.
+    """Sample weights of mean 1 over the rows that are used: of groups with a share, on sides that count.
 
     shares: wanted share of each group, of any positive sum; a group that is not named has none. real, synthetic: rows by group.
     mixing_weight: real rows that all synthetic ones count as, of which each label has its share.

@@ -195,6 +195,17 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     return StepState(step, True, "done")
 
 
+def left_to_run(manifest: Mapping[str, Any]) -> list[str]:
+    """Steps that have not run, or whose inputs ran anew after them: what their tables hold is of the rows before. By the manifest alone."""
+    left: list[str] = []
+    for step in STEPS:
+        inputs = manifest.get(step.name, {}).get("inputs", {})
+        anew = any(manifest.get(name, {}).get("produced") != produced for name, produced in inputs.items())
+        if step.name not in manifest or anew or set(left) & set(step.after):
+            left.append(step.name)
+    return left
+
+
 def refuse_foreign_lake(states: Sequence[StepState], cfg: Config) -> None:
     """Raises LakeError where the run in the lake was made with other settings: paid work is never replaced unasked."""
     lines = [f"  - {state.step.name}: {key} was {before!r}, is now {now!r}" for state in states for key, before, now in state.changed]

@@ -56,6 +56,8 @@ class Terminal:
     def closing(self, cfg: Config, manifest: Mapping[str, Any], left: Sequence[str]) -> None:
         """The result in a few lines, or the stages that are left when one was run alone."""
         if left:
+            if "align" in manifest and "align" not in left:
+                self.console.print(f"  verdict: {escape(str(manifest['align']['summary']['verdict']))}", soft_wrap=True)
             self.console.print(f"  left to run: {', '.join(left)}")
             return
         grid = Grid(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -105,9 +107,18 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         uniform, weighted, real, both = (
             report[f"classifier_accuracy_{arm}"] for arm in ("uniform", "weighted", "real", "real_and_synthetic")
         )
-        accuracies = f"{uniform:.1%} without, {weighted:.1%} with weights; {real:.1%} trained on real rows, {both:.1%} on both"
+        accuracies = (
+            f"{uniform:.1%} without, {weighted:.1%} with weights ({_gain(report, 'gain')}); {real:.1%} trained on real rows, {both:.1%} on both "
+            f"({_gain(report, 'gain_beside_real')}), on {number(report['classifier_held_out_rows'])} held-out real rows"
+        )
         lines.append(("Classifier accuracy", accuracies))
     return [*lines, ("Verdict", str(align["verdict"]))]
+
+
+def _gain(report: Mapping[str, Any], name: str) -> str:
+    """A gain in points with its standard error."""
+    gain, error = (100 * report[f"classifier_{name}{part}"] for part in ("", "_standard_error"))
+    return f"{gain:+.1f} points +- {error:.1f}"
 
 
 def counted(counts: Mapping[str, int], what: str) -> str:

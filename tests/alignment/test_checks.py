@@ -66,10 +66,10 @@ def frame(n, centre, seed, label="a", **columns):
 
 def test_weights_of_the_real_rows_count_in_the_certificate():
     """Half of the real rows lie elsewhere, and weigh nothing."""
-    real = pd.concat([frame(300, 0.0, 1, weight=1.0), frame(300, 4.0, 2, weight=0.0)])
+    real = pd.concat([frame(300, 0.0, 1, prior=1.0), frame(300, 4.0, 2, prior=0.0)])
     synthetic = frame(300, 0.0, 3)
-    apart = sa.align(real.drop(columns="weight"), synthetic, **OPTIONS).certificate
-    together = sa.align(real, synthetic, weight="weight", **OPTIONS).certificate
+    apart = sa.align(real.drop(columns="prior"), synthetic, **OPTIONS).certificate
+    together = sa.align(real, synthetic, weight="prior", **OPTIONS).certificate
     assert apart.mmd2_before_low > 0.05
     assert apart.p_value_before < 0.05
     assert together.mmd2_before_low == 0.0
@@ -98,8 +98,8 @@ def test_a_label_with_too_few_real_rows_is_left_out_and_named():
 
 
 def test_one_row_with_all_the_weight_is_no_distribution():
-    synthetic = frame(50, 0.0, 3, weight=[1e3] + [1.0] * 49)
-    found = sa.align(frame(300, 0.0, 1, weight=1.0), synthetic, weight="weight", **OPTIONS).certificate
+    synthetic = frame(50, 0.0, 3, prior=[1e3] + [1.0] * 49)
+    found = sa.align(frame(300, 0.0, 1, prior=1.0), synthetic, weight="prior", **OPTIONS).certificate
     assert (found.mmd2_after, found.p_value_after) == (None, None)
     assert "no test" in found.verdict
 

@@ -30,12 +30,17 @@ def test_a_ratio_of_densities_is_the_weight(method, column):
         np.testing.assert_allclose(in_label(weights, label), softmax(np.log(values) if method == "imp" else values), rtol=1e-6)
         assert certificate[label]["rule"] == "fixed"
         assert np.isinf(certificate[label]["lambda"])
-    assert certificate[None]["mixing_weight"] is not None
+    whole = certificate[None]
+    assert whole["mixing_weight"] is not None
     assert any(row["kind"] == "mixing_weight" for row in trace)
+    assert f"weights by the method {method} alone, as configured" in whole["verdict"]
+    assert "base weights kept" not in whole["verdict"]
+    assert f"before and {whole['mmd2_after']:.4f}" in whole["verdict"]
 
 
 def test_uniform_and_plain_mmd():
     weights, certificate, _, _ = run(REAL[:200], FAKE, method="uniform")
+    assert "base weights kept, as configured" in certificate[None]["verdict"]
     for label in NAMES:
         np.testing.assert_allclose(in_label(weights, label), 1 / len(in_label(weights, label)), rtol=1e-9)
     plain, given = run(REAL[:200], FAKE, method="mmd"), run(REAL[:200], FAKE, regularization="plain", cap_outliers=False)

@@ -8,7 +8,7 @@ import synalign_spark as sa
 from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.core.holdout import held_out
 
-SMALL = {"label": "label", "embedding": "vec", "id": "id", "n_features": 64, "certificate_rows": 100, "permutations": 20}
+SMALL = {"label": "label", "embedding": "vec", "id": "id", "n_features": 64, "certificate_rows": 100, "permutations": 99}
 STRONG = SMALL | {"regularization": 0.003, "density_ratio": 1.0}
 WORDS = ("warm", "dull", "sharp", "slow", "bright", "tender", "weak")
 MIDDLE = np.eye(24)[0] * 3.0

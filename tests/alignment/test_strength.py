@@ -14,6 +14,7 @@ from synalign_spark.alignment.procedure import align_sides
 from synalign_spark.alignment.verdicts import mixing_in_words
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.defaults import ESS_FLOOR
+from synalign_spark.core.holdout import held_out
 from synalign_spark.core.strength.cross_validation import MixingChoice
 from synalign_spark.core.strength.gain import gain_beside, kept_share
 from synalign_spark.core.strength.mixing_weight import Mixing
@@ -21,7 +22,7 @@ from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from synalign_spark.udfs.arrow import from_matrix
 
-SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20}
+SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 99}
 CENTRES = 2.0 * np.random.default_rng(0).standard_normal((2, 2, 12))  # label, topic
 NAMES = ("bad", "good")
 
@@ -281,6 +282,63 @@ def test_a_cap_on_the_largest_weight():
     assert "lambda was raised" in bound["verdict"]
 
 
+@pytest.mark.parametrize("held", [0, 1, 2, 3])
+@pytest.mark.parametrize("regularization", ["auto", "mmd_rule"])
+def test_how_many_rows_chance_holds_out_decides_no_rule(regularization, held):
+    """40 real rows a label, of which the hashes hold out few: they stay held out, and the others align."""
+    in_label = {name: [row for row in REAL if row[1] == name] for name in NAMES}
+    real = []
+    for rows in in_label.values():
+        out = held_out(0, [row[0] for row in rows], 0.2)
+        real += [row for row, one in zip(rows, out, strict=True) if one][:held] + [
+            row for row, one in zip(rows, out, strict=True) if not one
+        ][: 40 - held]
+    _, certificate, _, _ = run(real, FAKE, regularization=regularization)
+    for name in NAMES:
+        row = certificate[name]
+        assert row["rule"] == {"auto": "ess_rule"}.get(regularization, regularization)
+        assert (row["n_real_fit"], row["n_real_holdout"]) == (40 - held, held)
+        assert "too few real rows" not in row["verdict"]
+        assert row["p_value_after"] is None
+
+
+@pytest.mark.parametrize(("regularization", "rule"), [("auto", "ess_rule"), ("mmd_rule", "uniform"), (0.1, "fixed")])
+def test_a_tiny_share_for_validation_takes_no_row_from_the_holdout(regularization, rule):
+    _, certificate, _, _ = run(REAL[:200], FAKE, regularization=regularization, validation=0.001)
+    for name in NAMES:
+        row = certificate[name]
+        assert row["rule"] == rule
+        assert row["n_real_holdout"] > 5
+        assert row["mmd2_after"] is not None
+        assert ("in a half of them (align.validation)" in row["verdict"]) == (rule == "uniform")
+
+
+@pytest.mark.parametrize("regularization", ["auto", "mmd_rule", "plain"])
+def test_a_cap_that_allows_no_lambda_is_what_the_verdict_names(regularization):
+    _, certificate, _, _ = run(REAL, FAKE, regularization=regularization, max_weight=1.0001)
+    for label in NAMES:
+        row = certificate[label]
+        assert row["max_weight"] * row["n_synthetic"] <= 1.0002
+        assert "align.max_weight allows no lambda" in row["verdict"]
+        assert "effective sample size: " not in row["verdict"]
+
+
+def test_a_cap_on_a_given_lambda_stops_the_path_where_it_is_broken():
+    """Not by doubling the wanted lambda: each of those solves is slow."""
+    _, certificate, trace, _ = run(REAL, FAKE, regularization="plain", max_weight=1.5)
+    for label in NAMES:
+        row, path = certificate[label], [one["lambda"] for one in trace if one["label"] == label]
+        assert row["max_weight"] * row["n_synthetic"] <= 1.5 * 1.001
+        assert min(path) == pytest.approx(row["lambda"] / 2), "the first that breaks it is half of the one that is taken"
+        assert row["passes"] < 20
+        assert "lambda was raised" in row["verdict"]
+
+
+def test_synthetic_rows_that_are_switched_off_are_said_not_to_be_used():
+    _, certificate, _, _ = run(REAL, FAKE, mixing_weight=0)
+    assert certificate[None]["verdict"].startswith("the synthetic rows are not used, as configured")
+
+
 def test_an_unreachable_floor_keeps_the_base_weights():
     _, certificate, _, _ = run(REAL, FAKE, regularization="mmd_rule", ess_floor=0.9999)
     assert certificate["bad"]["ess"] >= 0.9999 * certificate["bad"]["n_synthetic"] * 0.999
@@ -315,7 +373,7 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
     with pytest.raises(DataError, match="prior_weight of 1 of 700 real rows"):
         run_on_spark(spark, REAL, FAKE, real_prior=[-1.0] + [1.0] * 699)
     dead = [0.0 if row[1] == "bad" else 1.0 for row in REAL]
-    with pytest.raises(DataError, match="all weights of the real rows are 0 for label bad"):
+    with pytest.raises(DataError, match="all weights of the real rows are 0, or below a billionth of the largest, for label bad"):
         run(REAL, FAKE, real_prior=dead)
 
 

@@ -15,7 +15,7 @@ from synalign_spark.core.holdout import held_out
 from synalign_spark.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 20}
+SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 99}
 TOPICS = {"bad": ("dull slow plot", "weak flat script"), "good": ("warm bright cast", "sharp tender tale")}
 TOPIC_NAMES = ("bad0", "bad1", "good0", "good1")
 CENTRES = dict(zip(TOPIC_NAMES, np.random.default_rng(0).standard_normal((4, 12)) * 2, strict=True))
@@ -101,6 +101,18 @@ def test_sample_weights_have_mean_one_beside_real_rows():
     assert (real.sum() + synthetic.sum()) / (len(REAL) + len(SYNTHETIC)) == pytest.approx(1.0)
     assert synthetic.sum() / real.mean() == pytest.approx(whole.certificate.mixing_weight)
     pd.testing.assert_frame_equal(whole.real[list(REAL.columns)], REAL)
+
+
+@pytest.mark.parametrize(
+    "options", [{"label_shares": {"good": 1.0}}, {"mixing_weight": 0}, {"label_shares": {"good": 1.0}, "mixing_weight": 0}]
+)
+def test_rows_that_are_not_used_are_outside_the_mean(options):
+    whole = sa.align(REAL, SYNTHETIC, label="label", embedding="vec", **{**SMALL, "mixing_weight": 70.0, **options})
+    every = pd.concat([whole.real.assign(made=False), whole.weights.assign(made=True)])
+    used = (every["label"] == "good") | ("label_shares" not in options)
+    used &= ~every["made"] | (options.get("mixing_weight") != 0)
+    assert every.loc[used, "sample_weight"].mean() == pytest.approx(1.0)
+    assert (every.loc[~used, "sample_weight"] == 0).all()
 
 
 def shares_of(result):
@@ -217,7 +229,7 @@ import synalign_spark as sa
 assert not {"pyspark", "torch", "ray", "sklearn", "pydantic"} & set(sys.modules), sorted(sys.modules)
 x = np.random.default_rng(0).standard_normal((400, 8))
 frame = pd.DataFrame({"vec": list(x)})
-print(sa.align(frame[:200], frame[200:], embedding="vec", n_features=64, permutations=20).weights["weight"].sum())
+print(sa.align(frame[:200], frame[200:], embedding="vec", n_features=64, permutations=99).weights["weight"].sum())
 assert not {"pyspark", "torch", "sentence_transformers"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
@@ -324,10 +336,11 @@ def test_what_is_persisted_is_given_back(spark):
 @pytest.mark.parametrize("kind", ["pandas", "spark"])
 @pytest.mark.parametrize(
     ("prior", "words"),
-    [([-1.0], "weight='w': 1 of 50 synthetic rows have a negative or infinite weight"), ([float("inf")], "1 of 50 synthetic")],
-)
+    [([-1.0, 1.0], "weight='w': 1 of 50 synthetic rows have a negative or infinite weight"), ([float("inf"), 1.0], "1 of 50 synthetic"),
+     ([1e-320, 1e-321], "weight='w': the largest of the synthetic rows is 1e-320; only ratios count, so multiply all")],
+)  # fmt: skip
 def test_prior_weights_that_are_none_are_refused(spark, kind, prior, words):
-    rows = SYNTHETIC[:50].assign(w=prior + [1.0] * 49)
+    rows = SYNTHETIC[:50].assign(w=prior[:1] + prior[1:] * 49)
     frames = (REAL, rows) if kind == "pandas" else (as_spark(spark, REAL), as_spark(spark, rows))
     with pytest.raises(DataError, match=re.escape(words)):
         sa.align(*frames, label="label", embedding="vec", weight="w", **SMALL)
@@ -354,8 +367,31 @@ def test_bad_vectors_and_columns_of_one_name_are_said_by_spark_too(spark):
         sa.align(as_spark(spark, REAL), rows.selectExpr("*", "label"), label="label", embedding="vec", **SMALL)
     with pytest.raises(DataError, match="_synalign_id, a name that is used here"):
         sa.align(as_spark(spark, REAL), rows.withColumnRenamed("label", "_synalign_id"), embedding="vec", **SMALL)
-    found = sa.align(as_spark(spark, REAL), rows.selectExpr("*", "1 AS Weight"), embedding="vec", **SMALL).weights
-    assert found.select("weight").count() == 20, "a name in another case is the same name to Spark"
+    with pytest.raises(DataError, match="the synthetic frame has a column Weight, a name that the result's own columns have"):
+        sa.align(as_spark(spark, REAL), rows.selectExpr("*", "1 AS Weight"), embedding="vec", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("side", "name"),
+    [("real", "sample_weight"), *(("synthetic", name) for name in ("weight", "sample_weight", "base_weight", "capped_by"))],
+)
+def test_no_column_of_the_user_is_replaced(side, name):
+    frames = {"real": REAL[:50], "synthetic": SYNTHETIC[:50]}
+    frames[side] = frames[side].assign(**{name: 7.0})
+    with pytest.raises(
+        DataError, match=f"the {side} frame has a column {name}, a name that the result's own columns have; rename or drop it"
+    ):
+        sa.align(frames["real"], frames["synthetic"], label="label", embedding="vec", weight=name, **SMALL)
+
+
+def test_labels_that_may_be_one_are_said():
+    names = {"bad": "a", "good": "A "}
+    frames = [frame.assign(label=frame["label"].map(names)) for frame in (REAL, SYNTHETIC)]
+    verdict = sa.align(*frames, label="label", embedding="vec", mixing_weight=10, **SMALL).certificate.verdict
+    assert "labels 'A ', 'a' are matched as different ones: make them one if they are" in verdict
+    mixed = REAL.assign(label=[1, "1"] * (len(REAL) // 2))
+    with pytest.raises(DataError, match="label='label': '1' stands there as a number, or a boolean, and as text; cast the column"):
+        sa.align(mixed, mixed, label="label", embedding="vec", **SMALL)
 
 
 @pytest.mark.parametrize("empty", ["real", "synthetic"])
@@ -375,11 +411,34 @@ def test_an_empty_side_is_said_without_a_model(empty):
         ({"weight": "w"}, DataError, "weight='w': the real or synthetic frame has no such column"),
         ({"runtime": "barrier"}, ConfigError, "align.runtime is barrier, which needs Spark DataFrames"),
         ({"text": None, "density_ratio": 1.0}, ConfigError, "align.density_ratio is 1, but it reads words"),
+        (
+            {"bandwidth": 1e9},
+            ConfigError,
+            "align.bandwidth is 1e+09 (bandwidth_scales [1.0, 0.5]), which makes a bandwidth of 1e+09, but real rows are 1.4",
+        ),
+        ({"bandwidth": 1e-300}, ConfigError, "keep within a factor of 100 of that"),
+        ({"bandwidth_scales": [1.0, 1e-3]}, ConfigError, "align.bandwidth_scales is [1.0, 0.001], which makes a bandwidth of 0.0014"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_fix(change, error, words):
     with pytest.raises(error, match=re.escape(words)):
         sa.align(REAL[:50], SYNTHETIC[:50], **{"label": "label", "embedding": "vec", **SMALL, **change})
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-30])
+def test_vectors_of_a_length_that_sums_do_not_bear_are_refused(factor):
+    frames = [frame.assign(vec=[x * np.float32(factor) for x in frame["vec"]]) for frame in (REAL, SYNTHETIC)]
+    with pytest.raises(DataError, match="the embeddings of real rows are .* apart in the median; divide all vectors"):
+        sa.align(*frames, label="label", embedding="vec", **SMALL)
+
+
+@pytest.mark.parametrize("heavy", [1e6, 1e9])
+def test_one_real_row_of_far_more_weight_than_the_others_is_one_row(heavy):
+    """The squares of the others' weights are below a step of the sums."""
+    found = sa.align(REAL.assign(w=[heavy, *[1.0] * (len(REAL) - 1)]), SYNTHETIC, label="label", embedding="vec", weight="w", **SMALL)
+    assert np.isfinite(found.weights["sample_weight"]).all()
+    assert found.weights["weight"].sum() == pytest.approx(1.0)
+    assert found.certificate.by_label["good"]["n_real_fit"] + found.certificate.by_label["good"]["n_real_holdout"] == 250
 
 
 @pytest.mark.parametrize("kind", ["pandas", "spark"])

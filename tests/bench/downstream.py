@@ -46,7 +46,7 @@ QUICK: dict[str, Any] = {
     "draws": 300,
     "most": (300, 500, 400),
     "ways": ["drawn", "with_real"],
-    "settings": ["n_features=512", "permutations=50"],
+    "settings": ["n_features=512", "permutations=99"],
 }
 
 

@@ -35,7 +35,7 @@ QUICK = (
     "generate.imported.rename_labels={'0': negative, '1': positive}",
     f"generate.imported.where={ROTTEN} = 1",
     "align.n_features=512",
-    "align.permutations=50",
+    "align.permutations=99",
     "report.map_rows=200",
     "spark.shuffle_partitions=1",
     "spark.conf={" + ", ".join(f"{key}: '{value}'" for key, value in SHORT_LIVED.items()) + "}",

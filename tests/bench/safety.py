@@ -31,7 +31,7 @@ from tests.bench.support.tasks import known_task, open_task
 SIMULATED = "simulated"
 UNRELATED = {"agnews": "sst2-fewgen21", "sst2-fewgen21": "agnews"}  # whose synthetic rows are about something else
 MOST = (2_000, 2_000, 1_000)  # real, synthetic and test rows
-QUICK: dict[str, Any] = {"bases": [SIMULATED], "seeds": 2, "settings": ["n_features=256", "permutations=20"]}
+QUICK: dict[str, Any] = {"bases": [SIMULATED], "seeds": 2, "settings": ["n_features=256", "permutations=99"]}
 
 
 def open_base(name: str) -> Base:

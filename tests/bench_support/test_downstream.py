@@ -37,7 +37,7 @@ def test_macro_f1_is_the_mean_over_the_labels_of_the_test_rows():
 
 def options(**changed):
     usual = {
-        "real_rows": [60], "seeds": 2, "develop": False, "methods": ["uniform", "ours"], "settings": ["n_features=64", "permutations=5"], "draws": 100,
+        "real_rows": [60], "seeds": 2, "develop": False, "methods": ["uniform", "ours"], "settings": ["n_features=64", "permutations=99"], "draws": 100,
         "students": ["embeddings"], "ways": ["with_real", "each_one"], "finetune": False,
     }  # fmt: skip
     return SimpleNamespace(**(usual | changed))

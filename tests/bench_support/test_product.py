@@ -9,7 +9,7 @@ from synalign_spark.errors import ConfigError
 from tests.bench.support.corpora import Corpus
 from tests.bench.support.product import ABLATIONS, USUAL, align, check_ablations, options_of, resolved, weigh_by_product
 
-SMALL = {"n_features": 256, "permutations": 20}
+SMALL = {"n_features": 256, "permutations": 99}
 
 
 def corpus(name, labels, share, seed):

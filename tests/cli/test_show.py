@@ -15,6 +15,7 @@ from synalign_spark.cli.plan import RowSize, typical_row
 from synalign_spark.cli.show import render, show
 from synalign_spark.config import Config
 from synalign_spark.errors import DataError, LakeError
+from synalign_spark.pipeline.steps import STEPS, left_to_run
 from synalign_spark.storage import tables
 
 TABLES = {
@@ -116,6 +117,26 @@ def test_show_tells_the_three_clusters_that_miss_most(stored):
         "still missing [a]: cluster 7 has 20.0% of the real rows, 7.5% of the weight",
         "still missing [b]: cluster 4 has 25.0% of the real rows, 12.5% of the weight: “[bold]two[/bold]”",
     ]
+
+
+def test_show_tells_what_is_left_to_run():
+    """A step is left too where one that it reads ran anew, or is left itself."""
+    manifest = {}
+    for step in STEPS:
+        manifest[step.name] = {"produced": step.name, "inputs": {name: manifest[name]["produced"] for name in step.after}}
+    assert left_to_run(manifest) == []
+    manifest["align"]["produced"] = "anew"
+    assert left_to_run(manifest) == ["resample", "report"]
+    del manifest["align"]
+    assert left_to_run(manifest) == ["align", "resample", "report"]
+
+
+def test_the_tables_of_steps_that_are_left_are_said_to_be_from_before(stored):
+    found = show(*stored, "007", 0)
+    assert found["left_to_run"][-1] == "report", "its inputs are not there"
+    sink = io.StringIO()
+    render(found, Console(file=sink, width=160, force_terminal=False))
+    assert "resample, report (what report wrote is from before)" in sink.getvalue()
 
 
 def test_show_is_one_json_object_of_plain_numbers(stored):

@@ -27,6 +27,12 @@ def test_mixture_kernel_is_the_mean_of_rbf_kernels(x):
     np.testing.assert_allclose(mixture_kernel(x, x[:9], [1.0, 0.5]), want, atol=2e-6)
 
 
+@pytest.mark.parametrize("length", [2.0**100, 2.0**-100])
+def test_the_unit_of_length_changes_no_digit_of_a_kernel(x, length):
+    scaled = x * np.float32(length)
+    np.testing.assert_array_equal(mixture_kernel(scaled, scaled, [0.7 * length, length]), mixture_kernel(x, x, [0.7, 1.0]))
+
+
 @pytest.mark.parametrize("n_features", [512, 4096])
 def test_inner_products_approximate_the_kernel_at_the_known_rate(x, n_features):
     """The error of m independent frequencies has variance below 1 / (2 m) + ...; orthogonal ones are no worse."""

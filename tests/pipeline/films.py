@@ -35,7 +35,7 @@ def imported(corpora: Path, lake: Path, **sections) -> dict:
         "source": {"path": str(corpora / "real" / "all.jsonl"), "label_column": "label"},
         "cluster": {"k": 8},
         "generate": {"strategy": "imported", "imported": {"path": str(corpora / "synthetic.jsonl"), "label_column": "label"}},
-        "align": {"n_features": 256, "permutations": 50},
+        "align": {"n_features": 256, "permutations": 99},
         **sections,
     }
 

@@ -35,7 +35,7 @@ def test_the_jobs_fill_their_tables(spark, tmp_path):
         SYNTHETIC,
         spark.createDataFrame([(key, "made", None, "imported", "unknown", *[None] * 8) for key in ids["synthetic"]], SYNTHETIC.ddl),
     )
-    cfg = Config.model_validate({"source": {"path": "x"}, "align": {"n_features": 32, "permutations": 9}, "resample": {"rows": 25}})
+    cfg = Config.model_validate({"source": {"path": "x"}, "align": {"n_features": 32, "permutations": 99}, "resample": {"rows": 25}})
     ctx, lines = SimpleNamespace(cfg=cfg, lake=lake, log=SimpleNamespace(info=lambda line: lines.append(line))), []
     aligned, drawn = align.run(ctx), resample.run(ctx)
     json.dumps([aligned, drawn])

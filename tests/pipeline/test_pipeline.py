@@ -205,7 +205,7 @@ def test_the_tables_do_not_depend_on_master_and_partitions(finished, corpora, tm
 def quickstart(lake: Path) -> list[str]:
     small = [
         f"lake.path={lake}", "source.where=source = 'rotten_tomatoes' and pmod(hash(text), 20) = 0", "cluster.k=12",
-        "generate.target_rows=40", "align.n_features=256", "align.permutations=50",
+        "generate.target_rows=40", "align.n_features=256", "align.permutations=99",
     ]  # fmt: skip
     return ["--config", str(ROOT / "conf" / "quickstart.yaml"), *[word for setting in small for word in ("--set", setting)]]
 

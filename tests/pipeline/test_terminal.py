@@ -1,6 +1,10 @@
 """The closing lines of a run, from the summaries in its manifest."""
 
-from synalign_spark.pipeline.terminal import closing_lines
+import io
+
+from synalign_spark.config import Config
+from synalign_spark.console import Console
+from synalign_spark.pipeline.terminal import Terminal, closing_lines
 
 ALIGN = {
     "mmd2_before": 0.05,
@@ -15,6 +19,11 @@ CLASSIFIER = {
     "classifier_accuracy_weighted": 0.693,
     "classifier_accuracy_real": 0.762,
     "classifier_accuracy_real_and_synthetic": 0.764,
+    "classifier_held_out_rows": 54,
+    "classifier_gain": 0.045,
+    "classifier_gain_standard_error": 0.061,
+    "classifier_gain_beside_real": 0.002,
+    "classifier_gain_beside_real_standard_error": 0.03,
 }
 
 
@@ -30,10 +39,25 @@ def lines(report):
 
 def test_the_figures_of_a_run():
     shown = lines(CLASSIFIER)
-    assert shown["Classifier accuracy"] == "64.8% without, 69.3% with weights; 76.2% trained on real rows, 76.4% on both"
+    assert shown["Classifier accuracy"] == (
+        "64.8% without, 69.3% with weights (+4.5 points +- 6.1); 76.2% trained on real rows, 76.4% on both (+0.2 points +- 3.0), "
+        "on 54 held-out real rows"
+    )
     assert shown["Real rows"].startswith("8,530 accepted")
     assert shown["Effective size"] == "131 of 300 rows"
     assert list(shown)[-1] == "Verdict"
+
+
+def closed(left):
+    sink = io.StringIO()
+    cfg = Config.model_validate({"source": {"path": "x"}})
+    Terminal(Console(file=sink, width=80, force_terminal=False)).closing(cfg, {"align": {"summary": ALIGN, "seconds": 1.0}}, left)
+    return sink.getvalue().split("\n")
+
+
+def test_one_stage_alone_ends_with_its_verdict_and_what_is_left():
+    assert closed(["resample", "report"])[:2] == ["  verdict: closer", "  left to run: resample, report"]
+    assert closed(["align", "report"])[:1] == ["  left to run: align, report"], "the verdict is that of other rows"
 
 
 def test_a_run_without_a_classifier_has_no_line_for_it():

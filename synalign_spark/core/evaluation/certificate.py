@@ -13,6 +13,9 @@ from synalign_spark.core.evaluation.mmd import Comparison, Estimate
 from synalign_spark.core.evaluation.permutation import Test
 from synalign_spark.core.strength.gain import Gain
 
+PEERS = ("dsir", "density_ratio", "imp")  # methods of other papers whose weights are a base measure
+FLOOR, CAP = "ess_floor", "max_weight"  # what a rule keeps to
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -41,25 +44,25 @@ class Usefulness:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a verdict is made of. adjusted: p-value of the test after weighting, corrected for ``tests`` labels; usefulness: None for a
-    single label, which gets no advice of its own."""
+    """What a verdict is made of. unweighted: whether the rows keep the weights that they came with, whatever the base measure is; adjusted:
+    p-value of the test after weighting, corrected for ``tests`` labels; held_by: what allowed no lambda, FLOOR or CAP, else empty;
+    usefulness: None for a single label, which gets no advice of its own."""
 
     rule: str
     lam: float
     checked: Checked
     ess_share: float
     converged: bool
+    unweighted: bool = False
+    method: str = "synalign"
     adjusted: float | None = None
     tests: int = 1
     raised: bool = False
+    held_by: str = ""
     confidence_exponent: float = 0.0
     density_ratio_exponent: float = 0.0
+    embedding_ratio_exponent: float = 0.0
     usefulness: Usefulness | None = None
-
-    @property
-    def unweighted(self) -> bool:
-        """Whether the rows keep the weights that they came with."""
-        return bool(np.isinf(self.lam)) and not (self.confidence_exponent or self.density_ratio_exponent)
 
     @property
     def told_apart(self) -> bool | None:
@@ -84,6 +87,8 @@ def advice(found: Findings) -> str:
         return words if found.usefulness is None else f"do not use these rows yet: {words}"
     if found.usefulness is None:
         return _nearness(found)
+    if not found.usefulness.mixing_weight and found.usefulness.gain is None:
+        return "the synthetic rows are not used, as configured: align.mixing_weight is 0, and so is each sample_weight of theirs"
     if found.usefulness.gain is not None:
         return _by_models(found.usefulness.mixing_weight, found.usefulness.gain)
     closed = found.checked.comparison.closed if found.checked.comparison else None
@@ -123,19 +128,32 @@ def _nearness(found: Findings) -> str:
 
 def _how(found: Findings) -> list[str]:
     """Why the weights are as they are, where that is not by a lambda."""
-    if found.rule == "uniform":
-        return ["too few real rows to align by: base weights kept"]
     if not np.isinf(found.lam):
         return []
+    weights = "base weights kept" if found.unweighted else f"weights by {_base_measure(found)} alone"
+    if found.rule == "uniform":
+        return [f"too few real rows to align by, of the label or in a half of them (align.validation): {weights}"]
+    if found.held_by == CAP:
+        return [f"align.max_weight allows no lambda: {weights}, as far as they are within it"]
     if found.rule in ("fixed", "plain"):
-        return ["base weights kept, as configured"]
-    if found.rule == "ess_rule":
-        return ["no lambda keeps the effective sample size: the base measure alone"]
+        return [f"{weights}, as configured"]
+    if found.rule == "ess_rule" or found.held_by == FLOOR:
+        return [f"no lambda keeps the effective sample size: {weights}"]
     if found.unweighted:
         return ["uniform could not be beaten on validation rows: base weights kept"]
-    exponents = (("label confidence", found.confidence_exponent), ("the density ratio of words", found.density_ratio_exponent))
-    means = " and ".join(name for name, exponent in exponents if exponent)
-    return [f"weights by {means} alone: matching the distribution as well did not pay on validation rows"]
+    return [f"{weights}: matching the distribution as well did not pay on validation rows"]
+
+
+def _base_measure(found: Findings) -> str:
+    """What the weights are where nothing is matched."""
+    if found.method in PEERS:
+        return f"the method {found.method}"
+    exponents = (
+        ("label confidence", found.confidence_exponent),
+        ("the density ratio of words", found.density_ratio_exponent),
+        ("the density ratio of embeddings", found.embedding_ratio_exponent),
+    )
+    return " and ".join(name for name, exponent in exponents if exponent) or "the base measure"
 
 
 def _figures(found: Findings) -> list[str]:

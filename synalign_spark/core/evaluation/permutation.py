@@ -112,6 +112,8 @@ def _largest_eigenvalue(kernel: Float64Array, stratum: npt.NDArray[np.int64], no
     root = np.sqrt(noise)
     operator = LinearOperator(kernel.shape, matvec=lambda v: root * centred(kernel @ centred(root * v.ravel())), dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(len(root))
+    if not operator.matvec(start).any():
+        return 0.0  # all rows of each stratum are one point, from which ARPACK cannot start
     return float(eigsh(operator, k=1, v0=start, tol=1e-3, return_eigenvectors=False)[0])
 
 

@@ -86,8 +86,21 @@ class Settings:
 
     def allows(self, moments: Moments, rows: int) -> bool:
         """Whether the weights of a label keep its floor and the cap. rows: those with a positive base weight."""
+        return self.keeps_floor(moments, rows) and self.keeps_cap(moments, rows)
+
+    def keeps_floor(self, moments: Moments, rows: int) -> bool:
+        """Whether they keep the floor on the effective sample size; a rule without one is content with any."""
         floor = self.ess_floor * LABEL_FLOOR[self.rule] if self.rule in WITH_FLOOR else 0.0
-        return moments.ess >= floor * rows and moments.max_weight * rows <= self.weight_cap * (1 + 1e-9)
+        return moments.ess >= floor * rows
+
+    def keeps_cap(self, moments: Moments, rows: int) -> bool:
+        """Whether the largest of them is within the cap."""
+        return moments.max_weight * rows <= self.weight_cap * (1 + 1e-9)
+
+    @property
+    def given(self) -> float:
+        """The lambda that a rule without a choice is given; not a number under the others."""
+        return {"plain": PLAIN_LAMBDA, "fixed": self.lam}.get(self.rule, float("nan"))
 
 
 @dataclass(frozen=True)
@@ -151,8 +164,10 @@ def lambdas(settings: Settings, real_rows: float) -> Iterator[float]:
     yield np.inf
     if settings.rule == "uniform" or np.isinf(settings.lam):
         return
-    last = SMALLEST_LAMBDA.get(settings.rule, PLAIN_LAMBDA if settings.rule == "plain" else settings.lam)
-    step = PATH_STEP.get(settings.rule, 2.0)
+    last = SMALLEST_LAMBDA.get(settings.rule, settings.given)
+    step = PATH_STEP.get(
+        settings.rule, 2.0 if np.isinf(settings.weight_cap) else 1.0
+    )  # a cap stops where it is broken, as near as by doubling
     if settings.rule == "ess_rule":  # a point of the path that all labels share
         last = max(last, 2.0 ** (-step * math.floor(math.log2(max(real_rows, NOISE_ROWS) / NOISE_ROWS) / step)))
     first = max(1.0, last)
@@ -184,8 +199,11 @@ def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: fl
         path.points.append(_path_point(points, folds, used, row_share))
         if settings.rule in WITH_FLOOR and not take(path, settings):
             return path
-    if settings.rule not in WITH_FLOOR:
-        path.chosen = len(path.points) - 1
+        newest = path.points[-1].point.moments
+        if settings.rule not in WITH_FLOOR and not settings.keeps_cap(newest, newest.rows):
+            return path  # smaller lambdas have larger weights, and raising the wanted one step by step takes many slow solves
+        if settings.rule not in WITH_FLOOR:
+            path.chosen = len(path.points) - 1
     return path
 
 
@@ -220,7 +238,8 @@ def finish(real: Sample, path: Path, settings: Settings) -> Search[Finished]:
     before = yield Pass(zero, prior=True)
     base = yield Pass(zero)
     target, chosen = Target(real.mean, base.log_partition), path.points[path.chosen]
-    lam, theta, passes, inner, raised = chosen.point.lam, chosen.theta, 2, path.passes, False
+    lam, theta, passes, inner = chosen.point.lam, chosen.theta, 2, path.passes
+    raised = bool(lam > settings.given * (1 + 1e-6))
     while not np.isinf(lam):
         left = Goal(settings.tolerance, max(1, settings.max_passes - passes))
         solution = yield from maximise_through_sample(target, lam, theta, path.curvature, left)

@@ -25,6 +25,8 @@ def run(ctx: Context) -> Summary:
             "classifier_accuracy_weighted": round(weighted.accuracy, 4),
             "classifier_accuracy_real": round(real.accuracy, 4),
             "classifier_accuracy_real_and_synthetic": round(both.accuracy, 4),
+            "classifier_held_out_rows": findings.downstream.n_holdout,
+            "classifier_gain": round(findings.downstream.gain.accuracy, 4),
             "classifier_gain_standard_error": round(findings.downstream.gain.error, 4),
             "classifier_gain_beside_real": round(findings.downstream.gain_beside_real.accuracy, 4),
             "classifier_gain_beside_real_standard_error": round(findings.downstream.gain_beside_real.error, 4),

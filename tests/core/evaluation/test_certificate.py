@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from synalign_spark.core.evaluation.certificate import Checked, Findings, Usefulness, verdict
+from synalign_spark.core.evaluation.certificate import CAP, FLOOR, Checked, Findings, Usefulness, verdict
 from synalign_spark.core.evaluation.mmd import ClosedShare, Comparison, Estimate
 from synalign_spark.core.evaluation.permutation import Test as PermutationTest
 from synalign_spark.core.strength.gain import Gain
@@ -15,6 +15,7 @@ NOTHING = replace(CLOSER, before=Estimate(0.001, 0.002), closed=None)
 NO_MATTER = replace(CLOSER, after=Estimate(0.039, 0.004), closed=ClosedShare(0.02, -0.1, 0.14))
 TEST = PermutationTest(0.4, 0.02, 0.004, 120, 500, 200)
 GAIN = Usefulness(300.0, Gain(0.06, 0.015, 800, 0.02, 0.005, 2_000))
+INF = float("inf")
 UNKNOWN = Usefulness(mixing_weight=300.0)
 
 
@@ -41,7 +42,8 @@ def found(comparison=CLOSER, test=TEST, checked=None, **changes):
         (found(NOTHING), "use these rows with sample_weight: ", "before weighting already their distance to real rows is too small"),
         (found(checked=Checked(NOTHING, replace(TEST, p_value=0.01), TEST)), "use these rows with", "already they differ from real rows, but by too little"),
         (found(NO_MATTER), "use these rows with sample_weight: ", "the weights make no difference to their distance that can be measured"),
-        (found(lam=float("inf")), "use these rows with sample_weight: ", "they keep the weights that they came with"),
+        (found(lam=INF, unweighted=True), "use these rows with sample_weight: ", "they keep the weights that they came with"),
+        (found(usefulness=Usefulness(0.0)), "the synthetic rows are not used, as configured: ", "align.mixing_weight is 0"),
         (found(None, None), "use these rows with sample_weight: ", "their distance is unknown, with fewer than 5 held-out real rows"),
         (found(checked=Checked(all_equal=True)), "do not use these rows yet: ", "check the embedding model"),
         (found(usefulness=None), "the weights bring them nearer", "MMD^2 to held-out real rows 0.0400 (95% 0.0361 to 0.0439) before and 0.0100"),
@@ -70,10 +72,17 @@ def test_a_match_that_made_models_worse_is_not_praised(useful):
         (found(test=replace(TEST, p_value=0.02), adjusted=0.08, tests=4), "cannot be told from real ones"),
         (found(test=replace(TEST, p_value=0.02), adjusted=0.08, tests=4), "(p = 0.020, 0.080 by Holm over 4 labels; "),
         (found(test=None), "no test: fewer than 5 rows can be drawn without one coming twice"),
-        (found(lam=float("inf")), "uniform could not be beaten"),
-        (found(lam=float("inf"), confidence_exponent=1.0), "weights by label confidence alone"),
-        (found(rule="uniform", lam=float("inf")), "too few real rows to align by"),
-        (found(rule="fixed", lam=float("inf")), "base weights kept, as configured"),
+        (found(lam=INF, unweighted=True), "uniform could not be beaten on validation rows: base weights kept"),
+        (found(lam=INF, confidence_exponent=1.0), "weights by label confidence alone: matching the distribution as well did not pay"),
+        (found(rule="uniform", lam=INF, unweighted=True), "too few real rows to align by, of the label or in a half of them (align.validation): base weights kept"),
+        (found(rule="uniform", lam=INF, density_ratio_exponent=1.0), "(align.validation): weights by the density ratio of words alone"),
+        (found(rule="fixed", lam=INF, unweighted=True), "base weights kept, as configured"),
+        (found(rule="fixed", lam=INF, method="imp", confidence_exponent=1.0), "weights by the method imp alone, as configured"),
+        (found(rule="fixed", lam=INF, embedding_ratio_exponent=1.0), "weights by the density ratio of embeddings alone, as configured"),
+        (found(rule="fixed", lam=INF, embedding_ratio_exponent=1.0), "the weighted rows cannot be told from real ones"),
+        (found(rule="ess_rule", lam=INF, confidence_exponent=3.0), "no lambda keeps the effective sample size: weights by label confidence alone"),
+        (found(rule="ess_rule", lam=INF, held_by=CAP, confidence_exponent=3.0), "align.max_weight allows no lambda: weights by label confidence alone"),
+        (found(lam=INF, unweighted=True, held_by=FLOOR), "no lambda keeps the effective sample size: base weights kept"),
         (found(converged=False), "the duality gap was not reached"),
         (found(raised=True), "lambda was raised"),
         (found(checked=Checked(CLOSER, TEST, TEST, left_out=("rare",))), "label rare not compared"),

@@ -43,6 +43,15 @@ def test_a_p_value_is_never_0_and_has_the_error_of_its_permutations():
     assert (near.rows, near.real_rows, near.permutations) == (40, 40, 99)
 
 
+def test_labels_of_one_point_each_have_no_noise():
+    """The eigenvalue solver cannot start from a matrix of zeros."""
+    points = np.repeat(np.eye(2, dtype=np.float32), 8, axis=0)
+    side = Stratified(points, np.repeat(np.arange(2), 8))
+    found = permutation_test(side, side, [1.0], 99, [0], [0.5, 0.5])
+    assert found.p_value > 0.05
+    assert found.detectable < 1e-20
+
+
 def test_too_few_rows_give_no_test():
     rng = np.random.default_rng(3)
     few, many = Stratified.of(cases.normal(rng, 4)), Stratified.of(cases.normal(rng, 50))

@@ -15,7 +15,7 @@ from synalign_spark.alignment.sides import Batches, Side
 from synalign_spark.alignment.tables import Outcome
 from synalign_spark.core.defaults import MOST_OUTLIERS
 from synalign_spark.core.groups import label_of
-from synalign_spark.core.outliers import OutlierRules, fit_outlier_rules
+from synalign_spark.core.outliers import FAR, OutlierRules, fit_outlier_rules
 from synalign_spark.core.solver.moments import Moments
 from synalign_spark.core.strength.base_measure import BaseMeasure
 from synalign_spark.core.strength.classifiers import hashed_ngrams
@@ -71,19 +71,19 @@ def _mark(batches: Batches, rules: OutlierRules) -> Iterator[pa.RecordBatch]:
 def without_common(rules: OutlierRules, marked: Side, report: Report) -> OutlierRules:
     """The rules less those that most rows of a group would fall under: what most rows are is no exception.
 
-    marked: the rows with ``outlier``; one pass over them, a row a part, group and reason reaches the driver."""
+    But for the distance to the real rows, whose measure is that of the real rows to each other: of rows that are foreign to them as a whole
+    the foreign ones must not gain either. marked: the rows with ``outlier``; one pass over them, a row a part, group and reason reaches the driver."""
     counts: Counter[tuple[str, str | None]] = Counter()
     for row in marked.scan(_count_reasons, COUNTS, ["grp", "outlier"]).to_pylist():
         counts[row["grp"], row["outlier"]] += row["n"]
     total = Counter({name: 0 for name, _ in counts})
     for (name, _), n in counts.items():
         total[name] += n
-    lifted = sorted((name, reason) for (name, reason), n in counts.items() if reason is not None and n > MOST_OUTLIERS * total[name])
-    for name, reason in lifted:
-        report(
-            f"outliers: {counts[name, reason] / total[name]:.0%} of the rows of label {label_of(name) or '(all)'} are {reason}: none is capped for it"
-        )
-    return replace(rules, lifted=frozenset(lifted))
+    common = sorted((name, reason) for (name, reason), n in counts.items() if reason is not None and n > MOST_OUTLIERS * total[name])
+    for name, reason in common:
+        what = "these gain no weight" if reason == FAR else "none is capped for it"
+        report(f"outliers: {counts[name, reason] / total[name]:.0%} of the rows of label {label_of(name) or '(all)'} are {reason}: {what}")
+    return replace(rules, lifted=frozenset((name, reason) for name, reason in common if reason != FAR))
 
 
 def _count_reasons(batches: Batches) -> Iterator[pa.RecordBatch]:

@@ -1,5 +1,6 @@
 """What the counts and the configuration decide of the strength, before any row is looked at: the rule, and what the base measure is made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +13,14 @@ from synalign_spark.core.defaults import (
     ENOUGH_ROWS,
     ESS_FLOOR,
     FEWEST_SHAPING_ROWS,
+    SAME_SHARES,
     UNLABELLED_ESS_FLOOR,
     WORD_RATIO_EXPONENT,
 )
 from synalign_spark.core.solver.path import Settings
 from synalign_spark.core.strength.base_measure import Component
 from synalign_spark.core.strength.gain import TrainingRows
-from synalign_spark.core.strength.mixing_weight import usual_mixing_weight
+from synalign_spark.core.strength.mixing_weight import unjudged_mixing_weight, usual_mixing_weight
 from synalign_spark.errors import ConfigError
 
 PEERS = {"dsir": (Component(words=1.0),), "density_ratio": (Component(embeddings=1.0),), "imp": (Component(confidence=1.0),)}
@@ -28,9 +30,10 @@ PEERS = {"dsir": (Component(words=1.0),), "density_ratio": (Component(embeddings
 class Plan:
     """What decides the strength. method: ``align.method``; settings: the rule, see ``rule_of``, and lambda's bounds; shaping: groups with real
     rows enough to shape a base measure; labelled: whether two labels of the real rows are among them; components: of the base measure, none
-    where rows keep their weights; mixing_weight: the given or the usual one; validated: whether cross-validation may lower it; looked_at:
-    groups whose real rows are looked at, none where no row of either side must be; trained: rows that the gain speaks of: all real ones, and
-    as many synthetic ones as are drawn where there are many."""
+    where rows keep their weights; mixing_weight: the given or the usual one, or for want of judges no more than there are real rows;
+    unjudged: why cross-validation cannot judge the weights, None where it can, and may lower the mixing weight; looked_at: groups whose real
+    rows are looked at, none where no row of either side must be; trained: rows that the gain speaks of: all real ones, and as many
+    synthetic ones as are drawn where there are many."""
 
     method: str
     settings: Settings
@@ -38,7 +41,7 @@ class Plan:
     labelled: bool
     components: tuple[Component, ...]
     mixing_weight: float
-    validated: bool
+    unjudged: str | None
     looked_at: tuple[str, ...]
     trained: TrainingRows
 
@@ -52,15 +55,32 @@ def plan_strength(counts: Survey, cfg: AlignConfig, texts: bool) -> Plan:
     _check(cfg, labelled, texts)
     rule = rule_of(cfg, labelled)
     components = components_of(cfg, rule, texts)
-    validated = labelled and cfg.mixing_weight == "auto"
-    usual = usual_mixing_weight(counts.n_synthetic)
+    unjudged = _unjudged(counts, cfg, labelled)
+    usual = unjudged_mixing_weight(counts.n_synthetic, counts.n_real) if unjudged else usual_mixing_weight(counts.n_synthetic)
     # classifiers are to tell a label from every other, so with labels all of them are looked at
-    looked_at = (tuple(sorted(counts.real)) if labelled else shaping) if shaping and (components or validated) else ()
+    looked_at = (tuple(sorted(counts.real)) if labelled else shaping) if shaping and (components or not unjudged) else ()
     return Plan(
         cfg.method, _settings(cfg, rule, counts.n_synthetic), shaping, labelled, components,
-        usual if cfg.mixing_weight == "auto" else cfg.mixing_weight, validated, looked_at,
+        usual if cfg.mixing_weight == "auto" else cfg.mixing_weight, unjudged, looked_at,
         TrainingRows(counts.n_real, min(counts.n_synthetic, int(ENOUGH_ROWS))),
     )  # fmt: skip
+
+
+def _unjudged(counts: Survey, cfg: AlignConfig, labelled: bool) -> str | None:
+    """Why no model can say whether the rows help, in words; None where models can."""
+    if not labelled:
+        return f"no model was trained on them, which takes two labels with {FEWEST_SHAPING_ROWS} real rows each"
+    if cfg.mixing_weight != "auto":
+        return "no model was trained on them, for align.mixing_weight is given"
+    if counts.wanted is not None and _other_shares(counts.wanted, counts.real_weight) > SAME_SHARES:
+        return "no model was trained for the label shares that are asked for, which are not those of the real rows"
+    return None
+
+
+def _other_shares(wanted: Mapping[str, float], real: Mapping[str, float]) -> float:
+    """Total variation of the label shares that are wanted from those of the real rows, both of any positive sum."""
+    total, of_real = sum(wanted.values()), sum(real.values())
+    return 0.5 * sum(abs(wanted.get(group, 0.0) / total - real.get(group, 0.0) / of_real) for group in {*wanted, *real})
 
 
 def _check(cfg: AlignConfig, labelled: bool, texts: bool) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from synalign_spark.alignment.base_measure import with_base_measure
 from synalign_spark.alignment.checks import run_checks
@@ -20,10 +21,10 @@ from synalign_spark.alignment.plan import plan_strength
 from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
 from synalign_spark.alignment.runtimes.device import check_device
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
-from synalign_spark.alignment.samples import draw_real, draw_synthetic, solver_shares
+from synalign_spark.alignment.samples import RealSample, draw_real, draw_synthetic, solver_shares, synthetic_rows, with_weight
 from synalign_spark.alignment.scoring import Scorer
 from synalign_spark.alignment.sides import SPLITS, Side
-from synalign_spark.alignment.strength import Strength, choose_strength
+from synalign_spark.alignment.strength import LookedAt, Strength, choose_strength, judged
 from synalign_spark.alignment.survey import Survey, survey
 from synalign_spark.alignment.tables import Outcome, certificate_rows, trace_rows
 from synalign_spark.config.alignment import AlignConfig
@@ -69,7 +70,8 @@ def align_sides(
     kernel = bandwidths(real_sample, cfg.bandwidth, cfg.bandwidth_scales)
     features = draw_feature_map(counts.width, cfg.n_features, kernel, seed)
     means = real_means(real, features)
-    strength = choose_strength(plan, real_sample, synthetic_sample, seed, report)
+    looked_at = _looked_at(real_sample, synthetic_sample, texts) if synthetic_sample is not None else None
+    strength = choose_strength(plan, looked_at, report)
     runtime = choose_runtime(spark, cfg, counts.n_synthetic, counts.width)
     report(f"runtime {runtime.name}: {runtime.reason}")
     rules = outlier_rules(real_sample, strength.base, texts) if cfg.caps_outliers else None
@@ -87,6 +89,8 @@ def align_sides(
         solved, outcomes = capped_rows.solved, capped_rows.outcomes
         checks = run_checks(rows, real_sample, solved, outcomes, features.bandwidths, cfg.certificate_rows, cfg.permutations, seed)
         weights = rows.weights(solved)
+    ends = {group: outcome.end.solution.point for group, outcome in outcomes.items()}
+    strength = judged(strength, plan, looked_at, rules, features, ends, seed, report)
     certificate = certificate_rows(outcomes, checks, features, seconds, counts.unmatched, strength)
     for row in certificate:
         report(f"{row['label'] or 'all rows'}: lambda {row['lambda']:.3g}, {row['passes']} passes, {row['verdict']}")
@@ -94,6 +98,13 @@ def align_sides(
     trace = trace_rows(outcomes, strength)
     scorer = Scorer(features, strength.base, rules, solved, cfg.per_label, seed)
     return AlignedSides(weights, certificate, trace, features, differences, strength.mixing_weight, scorer)
+
+
+def _looked_at(real: RealSample, synthetic: pa.Table, texts: bool) -> LookedAt:
+    """The rows that shape the base measure and judge. synthetic: of ``draw_synthetic``; texts: whether both sides have them."""
+    rows = with_weight(synthetic)
+    words = [text or "" for text in rows.column("text").to_pylist()] if texts else None
+    return LookedAt(real.shaping(), synthetic_rows(rows), words)
 
 
 def problem(means: Mapping[str, Sample], settings: Settings, share: float, split: bool, halves: bool, shaping: bool) -> Problem:

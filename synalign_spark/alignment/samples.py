@@ -121,9 +121,13 @@ def draw_synthetic(synthetic: Side, counts: Survey, about: int) -> pa.Table:
     return synthetic.sample({"taken": Draw("u_warm", rates)}, ["doc_id", "label", "grp", "prior", "embedding", "half", "text"])
 
 
-def synthetic_sample(rows: pa.Table) -> SideRows:
-    """The rows with weight, with the weights that they came with. rows: of ``draw_synthetic``."""
-    rows = rows.filter(pa.array(rows.column("prior").to_numpy() > 0))
+def with_weight(rows: pa.Table) -> pa.Table:
+    """The rows that came with a weight above 0. rows: of ``draw_synthetic``."""
+    return rows.filter(pa.array(rows.column("prior").to_numpy() > 0))
+
+
+def synthetic_rows(rows: pa.Table) -> SideRows:
+    """The rows with the weights that they came with. rows: of ``with_weight``."""
     return SideRows(_views(rows, rows.column("prior").to_numpy()), _column(rows, "grp"), rows.column("half").to_numpy())
 
 

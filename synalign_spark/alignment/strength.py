@@ -1,24 +1,27 @@
 """How strongly to align: the base measure of a run, and how much the synthetic rows count beside real ones.
 
 With labels, one procedure for every size: a base measure of label confidence and density ratios, averaged over components, the smallest lambda
-that keeps a floor on the effective sample size, and the mixing weight by cross-validation on the real rows, kept at its usual value unless
-they speak against it. A label with fewer than five real rows keeps the weights that its rows came with. Without labels: MMD, and the usual
-mixing weight. What is decided before any row is seen lies in ``plan``.
+that keeps a floor on the effective sample size, and, when the solve has ended, the mixing weight by cross-validation of its weights on the real
+rows, kept at its usual value unless they speak against it. A label with fewer than five real rows keeps the weights that its rows came with.
+Without labels: MMD, and no more than the number of real rows. What is decided before any row is seen lies in ``plan``.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 
 from synalign_spark.alignment.plan import Plan
-from synalign_spark.alignment.samples import RealSample, synthetic_sample
-from synalign_spark.core.defaults import CROSS_VALIDATION_ROWS
+from synalign_spark.alignment.refit import Refit
+from synalign_spark.core.defaults import CROSS_VALIDATION_ROWS, SAME_WEIGHTS
+from synalign_spark.core.features import FeatureMap
+from synalign_spark.core.outliers import OutlierRules
+from synalign_spark.core.solver.dual import Point
 from synalign_spark.core.solver.path import Settings
 from synalign_spark.core.strength.base_measure import BaseMeasure, SideRows, fit_base_measure
 from synalign_spark.core.strength.cross_validation import MixingChoice, choose_mixing_weight
-from synalign_spark.core.strength.mixing_weight import mixing_weights
+from synalign_spark.core.strength.mixing_weight import mixing_weights, safe_mixing_weight, unjudged_mixing_weight
 
 Report = Callable[[str], None]
 
@@ -26,28 +29,71 @@ Report = Callable[[str], None]
 @dataclass(frozen=True)
 class Strength:
     """The rule of a run and its base measure. shaping: groups that are aligned by it; mixing_weight: of the synthetic rows beside real ones;
-    choice: what cross-validation found, None where it was not asked; method: ``align.method``."""
+    choice: what cross-validation found, None where it was not asked, or not yet; unjudged: why it was not; method: ``align.method``."""
 
     settings: Settings
     base: BaseMeasure
     shaping: tuple[str, ...]
     mixing_weight: float
     choice: MixingChoice | None = None
+    unjudged: str | None = None
     method: str = "synalign"
 
 
-def choose_strength(plan: Plan, real_rows: RealSample, synthetic_rows: pa.Table | None, seed: int, report: Report) -> Strength:
-    """Lambda's settings, the base measure and the mixing weight. real_rows, synthetic_rows: samples of both sides, the latter None where
-    the plan looks at no rows; seed: of the folds."""
-    base, choice = BaseMeasure(), None
-    if synthetic_rows is not None:
-        real, synthetic = real_rows.shaping(), synthetic_sample(synthetic_rows)
-        if plan.components:
-            base = _fit(plan, real, synthetic)
-        if plan.validated:
-            choice = _cross_validated(plan, real, synthetic, seed)
-    report(f"strength: {plan.settings.rule}{_in_words(base)}{_mixing_in_words(choice)}")
-    return Strength(plan.settings, base, plan.shaping, plan.mixing_weight if choice is None else choice.mixing_weight, choice, plan.method)
+@dataclass(frozen=True)
+class LookedAt:
+    """Samples of both sides that shape the base measure and judge. texts: of the synthetic rows, (n,), None where a side has none."""
+
+    real: SideRows
+    synthetic: SideRows
+    texts: list[str] | None
+
+
+def choose_strength(plan: Plan, looked_at: LookedAt | None, report: Report) -> Strength:
+    """Lambda's settings and the base measure, with the mixing weight of the plan. looked_at: None where the plan looks at no rows."""
+    base = _fit(plan, looked_at.real, looked_at.synthetic) if looked_at and plan.components else BaseMeasure()
+    report(f"strength: {plan.settings.rule}{_in_words(base)}")
+    return Strength(plan.settings, base, plan.shaping, plan.mixing_weight, unjudged=plan.unjudged, method=plan.method)
+
+
+def judged(
+    strength: Strength, plan: Plan, looked_at: LookedAt | None, rules: OutlierRules | None, features: FeatureMap,
+    ends: Mapping[str, Point], seed: int, report: Report,
+) -> Strength:  # fmt: skip
+    """The strength with the mixing weight that cross-validation chooses, where the plan has it judged, for weights fitted as those of the run.
+    Where these cannot be had, since its solve did not end, nothing is judged.
+
+    rules: of outliers; features, ends: of the solve; seed: of the folds."""
+    if looked_at is None or plan.unjudged:
+        return strength
+    real = looked_at.real.take(_thinned(len(looked_at.real.group), CROSS_VALIDATION_ROWS[0], seed))
+    places = _thinned(len(looked_at.synthetic.group), CROSS_VALIDATION_ROWS[1], seed)
+    outlier = _outliers(looked_at, strength.base, rules)[places]
+    made = looked_at.synthetic.take(places)
+    refit = Refit(features, {name: end.lam for name, end in ends.items()}, made, outlier, plan.settings.weight_cap)
+    apart = refit.difference(looked_at.real, strength.base, {name: end.theta for name, end in ends.items()})
+    if apart > SAME_WEIGHTS:
+        report(f"mixing weight: not judged, for weights fitted again differ from those of the run (total variation {apart:.2f})")
+        why = "no model was trained with these weights, which a second fit does not give again"
+        return replace(strength, mixing_weight=unjudged_mixing_weight(plan.trained.synthetic, plan.trained.real), unjudged=why)
+    usual, safe = plan.mixing_weight, safe_mixing_weight(plan.mixing_weight, plan.trained.real)
+    choice = choose_mixing_weight(
+        real, made, lambda seen: refit.weights(seen, _fit(plan, seen, made)), mixing_weights(usual, safe), safe, plan.trained, seed
+    )
+    report(f"beside real rows the synthetic ones count as {choice.mixing_weight:,.0f}, by {choice.validation_rows:,} real rows")
+    return replace(strength, mixing_weight=choice.mixing_weight, choice=choice)
+
+
+def _outliers(looked_at: LookedAt, base: BaseMeasure, rules: OutlierRules | None) -> npt.NDArray[np.bool_]:
+    """(n,) whether each synthetic row must not gain weight."""
+    rows, views = looked_at.synthetic, looked_at.synthetic.views
+    if rules is None:
+        return np.zeros(len(rows.group), dtype=bool)
+    ratio = np.full(len(rows.group), np.nan)
+    if base.words is not None:
+        ratio = base.words.log_ratio(views.ngrams, rows.group, rows.half)
+    found: npt.NDArray[np.bool_] = rules.reasons(views.x, rows.group, looked_at.texts, ratio) != None  # noqa: E711  (element by element)
+    return found
 
 
 def _fit(plan: Plan, real: SideRows, synthetic: SideRows) -> BaseMeasure:
@@ -57,19 +103,9 @@ def _fit(plan: Plan, real: SideRows, synthetic: SideRows) -> BaseMeasure:
     return fit_base_measure(real.take(np.isin(real.group, groups)), synthetic, plan.components, groups, floor, plan.method)
 
 
-def _cross_validated(plan: Plan, real: SideRows, synthetic: SideRows, seed: int) -> MixingChoice:
-    """The mixing weight that bounded samples of both sides choose."""
-    few, made = (_thinned(rows, most, seed) for rows, most in zip((real, synthetic), CROSS_VALIDATION_ROWS, strict=True))
-    usual, trained = plan.mixing_weight, plan.trained
-    return choose_mixing_weight(
-        few, made, lambda shaping, aligned: _fit(plan, shaping, aligned), mixing_weights(usual), usual, trained, seed
-    )
-
-
-def _thinned(rows: SideRows, most: int, seed: int) -> SideRows:
-    """At most so many of the rows, drawn by the seed; they lie in the order of their ids."""
-    n = len(rows.group)
-    return rows if n <= most else rows.take(np.sort(np.random.default_rng(seed).permutation(n)[:most]))
+def _thinned(n: int, most: int, seed: int) -> npt.NDArray[np.int64]:
+    """Places of at most so many of n rows, drawn by the seed; they stay in the order of their ids."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
 def _in_words(base: BaseMeasure) -> str:
@@ -82,9 +118,3 @@ def _in_words(base: BaseMeasure) -> str:
     named = [f"{name} to the power of {exponent:g}" for name, exponent in exponents if exponent]
     averaged = f" (means over {len(base.components)} components)" if len(base.components) > 1 else ""
     return f" with {', '.join(named)}{averaged}" if named else ", rows start from the weights that they came with"
-
-
-def _mixing_in_words(choice: MixingChoice | None) -> str:
-    if choice is None:
-        return ""
-    return f"; beside real rows the synthetic ones count as {choice.mixing_weight:,.0f}, by {choice.validation_rows:,} real rows"

@@ -10,12 +10,16 @@ from synalign_spark.core.text import plain_name
 
 def usefulness(strength: Strength) -> Usefulness:
     """What the choice of the strength knows of models trained beside real rows, by a nested estimate; without one the mixing weight alone."""
-    return Usefulness(strength.mixing_weight, strength.choice.gain if strength.choice else None)
+    if strength.choice:
+        return Usefulness(strength.mixing_weight, strength.choice.gain)
+    return Usefulness(strength.mixing_weight, unjudged=strength.unjudged or Usefulness.unjudged)
 
 
 def strength_in_words(strength: Strength) -> list[str]:
     """What the classifiers found, as far as there were any."""
-    return [mixing_in_words(strength.choice)] if strength.choice else []
+    if strength.choice:
+        return [mixing_in_words(strength.choice)]
+    return [f"the synthetic rows count as {strength.mixing_weight:,.0f} real ones, a number that no model has judged"]
 
 
 def mixing_in_words(choice: MixingChoice) -> str:

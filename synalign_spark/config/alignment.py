@@ -57,7 +57,7 @@ class AlignConfig(Section):
         description="Real rows that all synthetic rows together count as in `augmented.sample_weight`, each label's as its share of them (a label "
         "without synthetic rows is taught by its real rows at its full share); 0 trains on real rows alone. auto: "
         f"{defaults.USUAL_MIXING_WEIGHT:,.0f}, or with labels less where cross-validation on the real rows speaks against it, never more than there are "
-        "synthetic rows.",
+        "synthetic rows, nor than real ones where nothing can judge (no labels, or other label_shares than theirs).",
     )
     ess_floor: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         "auto",

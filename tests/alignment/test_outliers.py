@@ -110,15 +110,36 @@ def test_the_largest_weight_allowed_holds_after_the_caps():
     assert (base_alone["weight_in_label"] / base_alone["base_weight"]).max() <= 2.5 * (1 + 1e-8)
 
 
-def test_what_most_rows_are_is_no_outlier():
-    far = rows(60, 3, "far").assign(vec=lambda frame: [-x for x in frame["vec"]])
-    far.loc[:9, "text"] = "negative_text_2"
+def test_words_that_most_rows_have_are_no_outlier():
+    foreign = rows(60, 3, "fake").assign(text=lambda frame: [f"zzz{i} qqq{i}" for i in range(len(frame))])
+    foreign.loc[:9, "text"] = "a film about something"
     lines = []
-    found = sa.align(REAL, far, **STRONG, report=lines.append)
-    free = sa.align(REAL, far, **STRONG, cap_outliers=False).weights
-    assert "outliers: 100% of the rows of label bad are far_from_real: none is capped for it" in lines
-    np.testing.assert_allclose(found.weights["weight"], free["weight"], rtol=1e-9)
-    assert Scorer.from_bytes(found.scorer.to_bytes()).rules.lifted == {("=bad", "far_from_real"), ("=good", "far_from_real")}
+    found = sa.align(REAL, foreign, **STRONG, report=lines.append)
+    lifted = found.scorer.rules.lifted
+    assert {reason for _, reason in lifted} == {"unknown_words"}
+    assert any("are unknown_words: none is capped for it" in line for line in lines)
+    assert "unknown_words" not in set(found.weights["capped_by"])
+    assert Scorer.from_bytes(found.scorer.to_bytes()).rules.lifted == lifted
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_rows_that_are_all_foreign_gain_no_weight(labelled):
+    """Most rows lie farther from every real row than real rows from each other; which of them gets more is noise."""
+    near, far = rows(20, 4, "fake"), rows(60, 3, "far")
+    moved = np.stack(far["vec"]) - np.float32(1.5) * np.eye(24, dtype=np.float32)[0]
+    far["vec"] = list(moved / np.linalg.norm(moved, axis=1, keepdims=True))
+    lines = []
+    frames = [frame if labelled else frame.drop(columns="label") for frame in (REAL, pd.concat([near, far], ignore_index=True))]
+    settings = STRONG if labelled else {**STRONG, "label": None}
+    found = sa.align(*frames, **settings, report=lines.append)
+    assert not found.scorer.rules.lifted
+    assert any("are far_from_real: these gain no weight" in line for line in lines)
+    foreign = found.weights[found.weights["id"].str.startswith("far")]
+    growth = foreign["weight_in_label"] / foreign["base_weight"]
+    assert growth.max() <= 1 + 1e-9
+    free = sa.align(*frames, **settings, cap_outliers=False).weights
+    free = free[free["id"].str.startswith("far")]
+    assert (free["weight_in_label"] / free["base_weight"]).max() > 1.01
 
 
 @pytest.mark.slow

@@ -35,11 +35,12 @@ class Checked:
 class Usefulness:
     """What the weighted rows do for models beside real rows.
 
-    mixing_weight: real rows that the synthetic ones count as; gain: over real rows alone, None where no model was trained. The rows behind
-    the gain chose nothing that they judge: see ``cross_validation``."""
+    mixing_weight: real rows that the synthetic ones count as; gain: over real rows alone, None where no model was trained; unjudged: why none
+    was. The rows behind the gain chose nothing that they judge: see ``cross_validation``."""
 
     mixing_weight: float
     gain: Gain | None = None
+    unjudged: str = "no model was trained on them"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class Findings:
         """Whether the test tells the weighted rows from real ones; None without a test."""
         return None if self.adjusted is None else self.adjusted <= TEST_LEVEL
 
+    @property
+    def differ(self) -> bool:
+        """Whether a test tells the rows from real ones, before weighting or after."""
+        return bool(self.told_apart) or (self.checked.before is not None and self.checked.before.p_value <= TEST_LEVEL)
+
 
 def verdict(found: Findings) -> str:
     """The certificate in words."""
@@ -81,7 +87,8 @@ def verdict(found: Findings) -> str:
 
 
 def advice(found: Findings) -> str:
-    """Use the rows, use them with their weights, or do not, and why; of a single label only what is known of its distribution."""
+    """Use the rows with their weights, or do not, and why; "use" where models gained alone, for rows near real ones may still harm. Of a
+    single label only what is known of its distribution."""
     if found.checked.all_equal:
         words = "the vectors of its rows are nearly all the same, so no distance or test means anything: check the embedding model and the texts"
         return words if found.usefulness is None else f"do not use these rows yet: {words}"
@@ -91,10 +98,12 @@ def advice(found: Findings) -> str:
         return "the synthetic rows are not used, as configured: align.mixing_weight is 0, and so is each sample_weight of theirs"
     if found.usefulness.gain is not None:
         return _by_models(found.usefulness.mixing_weight, found.usefulness.gain)
-    closed = found.checked.comparison.closed if found.checked.comparison else None
-    if closed and closed.high < 0:
-        return f"do not use these rows before a test set of your own speaks for them: {_nearness(found)}"
-    return f"use these rows with sample_weight: {_nearness(found)}, and no model was trained to see whether they help"
+    comparison, why = found.checked.comparison, found.usefulness.unjudged
+    if comparison is None:
+        return f"nothing is known of these rows: {why}, and {_nearness(found)}"
+    if comparison.closed and comparison.closed.high < 0:
+        return f"do not use these rows before a test set of your own speaks for them: {_nearness(found)}, and {why}"
+    return f"whether these rows help is not known: {why}; {_nearness(found)}"
 
 
 def _by_models(mixing_weight: float, found: Gain) -> str:
@@ -104,8 +113,12 @@ def _by_models(mixing_weight: float, found: Gain) -> str:
         return f"do not use these rows: models trained on them beside {rows} are no better than on the real rows alone"
     if gain < -2 * error:
         return f"do not use these rows: models trained on them beside {rows} lose {-gain:.1f} points of accuracy (+- {error:.1f})"
+    if gain <= 0:
+        return (
+            f"no gain was seen: beside {rows} models lose {abs(gain):.1f} points of accuracy (+- {error:.1f}), no more than chance may take"
+        )
     small = " if at all, for chance gives as much" if gain <= 2 * error else ""
-    return f"use these rows with sample_weight{small}: beside {rows} models {'lose' if gain < 0 else 'gain'} {abs(gain):.1f} points of accuracy (+- {error:.1f})"
+    return f"use these rows with sample_weight{small}: beside {rows} models gain {gain:.1f} points of accuracy (+- {error:.1f})"
 
 
 def _nearness(found: Findings) -> str:
@@ -114,8 +127,7 @@ def _nearness(found: Findings) -> str:
     if comparison is None:
         return f"their distance is unknown, with fewer than {FEWEST_TEST_ROWS} held-out real rows or synthetic rows of weight"
     if comparison.closed is None:
-        differ = found.checked.before is not None and found.checked.before.p_value <= TEST_LEVEL
-        seen = "they differ from real rows, but by too little" if differ else "their distance to real rows is too small"
+        seen = "they differ from real rows, but by too little" if found.differ else "their distance to real rows is too small"
         return f"before weighting already {seen} for these held-out rows to measure"
     if found.unweighted:
         return "they keep the weights that they came with"
@@ -172,10 +184,12 @@ def _distances(found: Findings) -> list[str]:
     if comparison.floor is not None:
         distance += f"; between halves of the real rows {comparison.floor.mmd2:.4f} +- {comparison.floor.error:.4f}"
     closed = comparison.closed
-    if closed is None:
+    if closed is None and not found.differ:
         return [f"{distance}: there was nothing to close that could be measured"]
     if found.unweighted:
         return [distance]
+    if closed is None:
+        return [f"{distance}: how much of it is closed cannot be measured"]
     if closed.share < 0:
         return [f"{distance}: the distance grew by {-closed.share:.0%} (95% {-closed.high:.0%} to {-closed.low:.0%})"]
     return [f"{distance}: {closed.share:.0%} of the distance is closed (95% {closed.low:.0%} to {closed.high:.0%})"]

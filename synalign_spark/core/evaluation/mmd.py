@@ -61,7 +61,7 @@ class Comparison:
     """MMD^2 to real rows before and after weighting, and between two halves of the real rows (the floor).
 
     floor: None where the halves have too few rows; closed: None where ``before`` cannot be told from 0, its mean over all halvings: then
-    there was nothing to close; rows, real_rows: compared."""
+    how much is closed is not known; rows, real_rows: compared."""
 
     before: Estimate
     after: Estimate

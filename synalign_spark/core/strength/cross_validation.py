@@ -1,6 +1,6 @@
 """The mixing weight by cross-validation on the real rows: what do weighted synthetic rows add to them?
 
-Each fold's real rows shape a base measure for the synthetic rows, both train downstream classifiers, and the real rows left out judge these by
+Each fold's real rows shape the weights of the synthetic rows, both train downstream classifiers, and the real rows left out judge these by
 their log-loss: no row judges what it shaped. What is said of the gain is nested: each fold is judged with the mixing weight that the other
 folds choose. It is the gain of models that are trained as a user's are, whose sample weights have mean 1 with the synthetic rows and without.
 """
@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.defaults import FEW_ROWS_REPEATED, FOLDS, MOST_REPEATS
-from synalign_spark.core.strength.base_measure import BaseMeasure, SideRows
+from synalign_spark.core.strength.base_measure import SideRows
 from synalign_spark.core.strength.downstream import Answers, DownstreamClassifiers
 from synalign_spark.core.strength.gain import Gain, TrainingRows, gain_beside
 from synalign_spark.core.strength.mixing_weight import Mixing, nearest_to_usual
 
 Float64Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
-Fit = Callable[[SideRows, SideRows], BaseMeasure]  # of real and synthetic rows
+Weigh = Callable[[SideRows], Float64Array]  # by some real rows: weights of the synthetic ones, whose ratios within a group count
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class MixingChoice:
 
 
 def choose_mixing_weight(
-    real: SideRows, synthetic: SideRows, fit: Fit, tried: Sequence[float], usual: float, trained: TrainingRows, seed: int
+    real: SideRows, synthetic: SideRows, weigh: Weigh, tried: Sequence[float], usual: float, trained: TrainingRows, seed: int
 ) -> MixingChoice:  # fmt: skip
     """Tries mixing weights beside the real rows.
 
-    real: all rows that may be looked at, those of labels without synthetic rows too; fit: fits a base measure by some of them; tried: mixing
-    weights, 0 first; usual: the one that is kept unless the rows speak against it; trained: rows that the gain is to speak of; seed: of
-    the folds."""
+    real: all rows that may be looked at, those of labels without synthetic rows too; weigh: weighs the synthetic rows by some of them;
+    tried: mixing weights, 0 first; usual: the one that is kept unless the rows speak against it; trained: rows that the gain is to speak
+    of; seed: of the folds."""
     parts = []
     for seen, unseen in folds(real.group, seed):
-        fold = Fold(real.take(seen), synthetic, real.take(unseen), fit)
-        parts.append(Part(unseen, fold, fold.answers(tried, usual)))
+        fold = Fold(real.take(seen), synthetic, real.take(unseen), weigh)
+        parts.append(Part(unseen, fold, fold.answers(tried)))
     weight = real.views.weight
     losses = _by_row(parts, len(weight))  # (k, n)
     taken = tried[nearest_to_usual(tried, usual, losses, weight)]
@@ -76,10 +76,8 @@ def folds(group: npt.NDArray[np.object_], seed: int) -> Iterator[tuple[Places, P
 class Fold:
     """Real rows that are seen shape weights and train classifiers; others judge these."""
 
-    def __init__(self, real: SideRows, synthetic: SideRows, unseen: SideRows, fit: Fit) -> None:
-        base, views = fit(real, synthetic), synthetic.views
-        factors = base.factors(views.x, views.ngrams, views.labels, synthetic.group, synthetic.half)
-        weight = views.weight * np.exp(base.log_factor(factors, synthetic.group))
+    def __init__(self, real: SideRows, synthetic: SideRows, unseen: SideRows, weigh: Weigh) -> None:
+        weight = weigh(real)
         own = real.views.weight / real.views.weight.sum()
         self._matched = np.isin(real.group, sorted(set(synthetic.group)))
         self._synthetic_share = np.zeros(len(weight))
@@ -87,11 +85,11 @@ class Fold:
             of_group = synthetic.group == name
             self._synthetic_share[of_group] = weight[of_group] * (own[real.group == name].sum() / max(weight[of_group].sum(), 1e-300))
         self._own = own * len(own)  # of mean 1
-        self._real, self._synthetic, self._unseen = real.views, views, unseen.views
+        self._real, self._synthetic, self._unseen = real.views, synthetic.views, unseen.views
 
-    def answers(self, tried: Sequence[float], usual: float) -> tuple[Answers, ...]:
+    def answers(self, tried: Sequence[float]) -> tuple[Answers, ...]:
         """Of classifiers trained with each mixing weight; all training sets weigh the same, or classifiers would be regularised differently."""
-        total = len(self._own) + usual
+        total = len(self._own) + max(tried)
         classifiers = DownstreamClassifiers(self._real, self._synthetic, self._unseen)
         return tuple(classifiers.answers(weights * (total / weights.sum())) for weights in map(self.sample_weights, tried))
 

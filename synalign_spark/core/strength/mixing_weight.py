@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.defaults import MIXING_FACTORS, USUAL_MIXING_WEIGHT
+from synalign_spark.core.defaults import FEWEST_JUDGES, MIXING_FACTORS, USUAL_MIXING_WEIGHT
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -43,12 +43,29 @@ def usual_mixing_weight(synthetic: int) -> float:
     return float(min(USUAL_MIXING_WEIGHT, synthetic))
 
 
-def mixing_weights(usual: float) -> list[float]:
-    """Mixing weights to try, none first and the usual one last: beyond it accuracy gained nothing, though log-loss did.
+def unjudged_mixing_weight(synthetic: int, real: int) -> float:
+    """The mixing weight where no real row can speak against it: no more than there are real ones. synthetic, real: number of rows.
 
-    >>> mixing_weights(300.0)
-    [0.0, 30.0, 100.0, 300.0]"""
-    return sorted({0.0, *(usual * factor for factor in MIXING_FACTORS)})
+    >>> unjudged_mixing_weight(5_000, 12), unjudged_mixing_weight(5_000, 20_000)
+    (12.0, 1000.0)"""
+    return min(usual_mixing_weight(synthetic), float(real))
+
+
+def safe_mixing_weight(usual: float, real: int) -> float:
+    """The mixing weight that is kept unless the rows speak against it: the usual one, but no more than there are real rows where these are
+    too few to be heard. real: number of rows.
+
+    >>> safe_mixing_weight(300.0, 30), safe_mixing_weight(300.0, 50)
+    (30.0, 300.0)"""
+    return usual if real >= FEWEST_JUDGES else min(usual, float(real))
+
+
+def mixing_weights(usual: float, safe: float) -> list[float]:
+    """Mixing weights to try, none first and the usual one last: beyond it accuracy gained nothing, though log-loss did. safe: tried too.
+
+    >>> mixing_weights(300.0, 300.0), mixing_weights(300.0, 20.0)
+    ([0.0, 30.0, 100.0, 300.0], [0.0, 20.0, 30.0, 100.0, 300.0])"""
+    return sorted({0.0, safe, *(usual * factor for factor in MIXING_FACTORS)})
 
 
 def nearest_to_usual(tried: Sequence[float], usual: float, losses: Float64Array, weight: Float64Array) -> int:

@@ -33,18 +33,19 @@ def found(comparison=CLOSER, test=TEST, checked=None, **changes):
     ("findings", "first", "words"),
     [
         (found(usefulness=GAIN), "use these rows with sample_weight: ", "beside the 2,000 real rows models gain 2.0 points of accuracy (+- 0.5)"),
+        (found(usefulness=gain(-0.004)), "no gain was seen: ", "models lose 0.4 points of accuracy (+- 0.5)"),
         (found(usefulness=gain(0.004)), "use these rows with sample_weight if at all, for chance gives as much", "0.4 points"),
         (found(usefulness=gain(-0.03)), "do not use these rows: ", "lose 3.0 points"),
         (found(usefulness=gain(0.0, mixing_weight=0.0)), "do not use these rows: ", "no better than on the real rows alone"),
-        (found(), "use these rows with sample_weight: ", "the weights bring them nearer to the real rows, and no model was trained"),
+        (found(), "whether these rows help is not known: no model was trained on them; the weights bring them nearer to the real rows", "75% of"),
         (found(FARTHER), "do not use these rows before a test set of your own", "the distance grew by 50% (95% 40% to 60%)"),
-        (found(NOTHING), "use these rows with sample_weight: ", "there was nothing to close"),
-        (found(NOTHING), "use these rows with sample_weight: ", "before weighting already their distance to real rows is too small"),
-        (found(checked=Checked(NOTHING, replace(TEST, p_value=0.01), TEST)), "use these rows with", "already they differ from real rows, but by too little"),
-        (found(NO_MATTER), "use these rows with sample_weight: ", "the weights make no difference to their distance that can be measured"),
-        (found(lam=INF, unweighted=True), "use these rows with sample_weight: ", "they keep the weights that they came with"),
+        (found(NOTHING), "whether these rows help is not known: ", "there was nothing to close"),
+        (found(NOTHING), "whether these rows help is not known: ", "before weighting already their distance to real rows is too small"),
+        (found(checked=Checked(NOTHING, replace(TEST, p_value=0.01), TEST)), "whether these rows help", "already they differ from real rows, but by too little"),
+        (found(NO_MATTER), "whether these rows help is not known: ", "the weights make no difference to their distance that can be measured"),
+        (found(lam=INF, unweighted=True), "whether these rows help is not known: ", "they keep the weights that they came with"),
+        (found(None, None), "nothing is known of these rows: ", "their distance is unknown, with fewer than 5 held-out real rows"),
         (found(usefulness=Usefulness(0.0)), "the synthetic rows are not used, as configured: ", "align.mixing_weight is 0"),
-        (found(None, None), "use these rows with sample_weight: ", "their distance is unknown, with fewer than 5 held-out real rows"),
         (found(checked=Checked(all_equal=True)), "do not use these rows yet: ", "check the embedding model"),
         (found(usefulness=None), "the weights bring them nearer", "MMD^2 to held-out real rows 0.0400 (95% 0.0361 to 0.0439) before and 0.0100"),
     ],
@@ -90,6 +91,15 @@ def test_a_match_that_made_models_worse_is_not_praised(useful):
 )  # fmt: skip
 def test_the_verdict_says_what_was_found(findings, words):
     assert words in verdict(findings)
+
+
+@pytest.mark.parametrize("tests", [(0.01, 0.4), (0.4, 0.01)])
+def test_rows_that_a_test_tells_apart_had_something_to_close(tests):
+    before, after = (replace(TEST, p_value=p) for p in tests)
+    words = verdict(found(checked=Checked(NOTHING, before, after), adjusted=after.p_value))
+    assert "nothing to close" not in words
+    assert "they differ from real rows, but by too little" in words
+    assert "how much of it is closed cannot be measured" in words
 
 
 def test_vectors_that_are_all_the_same_get_no_figure():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from synalign_spark.core.strength.base_measure import BaseMeasure, Component, fit_base_measure
+from synalign_spark.core.strength.base_measure import Component, fit_base_measure
 from synalign_spark.core.strength.classifiers import together
 from synalign_spark.core.strength.cross_validation import Fold, choose_mixing_weight, folds
 from synalign_spark.core.strength.gain import TrainingRows, kept_share
@@ -12,22 +12,28 @@ from synalign_spark.core.strength.mixing_weight import mixing_weights
 from tests.core.strength.planted import rows, side
 
 GROUPS = ["=bad", "=good"]
-TRIED = mixing_weights(300.0)
+TRIED = mixing_weights(300.0, 300.0)
 TRAINED = TrainingRows(500, 400)
 
 
-def keep(real, synthetic):
+def keep(synthetic):
     """Rows keep the weights that they came with."""
-    return BaseMeasure()
+    return lambda real: synthetic.views.weight
 
 
-def by_confidence(real, synthetic):
-    return fit_base_measure(real, synthetic, (Component(1.5, 1.0, 0.0), Component(1.5, 1.0, 1.0)), GROUPS, 0.3)
+def by_confidence(synthetic):
+    def weigh(real):
+        base = fit_base_measure(real, synthetic, (Component(1.5, 1.0, 0.0), Component(1.5, 1.0, 1.0)), GROUPS, 0.3)
+        views = synthetic.views
+        factors = base.factors(views.x, views.ngrams, views.labels, synthetic.group, synthetic.half)
+        return np.exp(base.log_factor(factors, synthetic.group))
+
+    return weigh
 
 
-def choose(n_real, noise, fit=keep, seed=0, spread=2.5, tried=TRIED):
+def choose(n_real, noise, weigh=keep, seed=0, spread=2.5, tried=TRIED, usual=300.0):
     real, synthetic = side(*rows(seed, n_real, spread=spread)[:3]), side(*rows(seed + 50, 400, noise=noise, spread=spread)[:3])
-    return choose_mixing_weight(real, synthetic, fit, tried, 300.0, TRAINED, 0)
+    return choose_mixing_weight(real, synthetic, weigh(synthetic), tried, usual, TRAINED, 0)
 
 
 @pytest.mark.parametrize("n", [10, 60, 1_000])
@@ -52,7 +58,7 @@ def test_rows_of_wrong_labels_are_left_out_and_good_ones_kept(n_real):
 
 
 def test_the_base_measure_saves_rows_of_which_many_are_wrong():
-    as_they_came, weighed = choose(100, noise=0.6), choose(100, noise=0.6, fit=by_confidence)
+    as_they_came, weighed = choose(100, noise=0.6), choose(100, noise=0.6, weigh=by_confidence)
     assert as_they_came.mixing_weight < weighed.mixing_weight
     assert weighed.tried[-1].log_loss < as_they_came.tried[-1].log_loss - 0.1
     assert weighed.tried[0].log_loss == pytest.approx(as_they_came.tried[0].log_loss)  # real rows alone are the same
@@ -64,7 +70,7 @@ def test_every_label_keeps_its_share_one_without_synthetic_rows_too():
     real = side(real.views.x, ["some text"] * 90, real.views.labels, weight)
     share = weight[real.group == "=bad"].sum() / weight.sum()
     for synthetic in (made, made.take(made.group == "=good")):
-        fold = Fold(real, synthetic, real, keep)
+        fold = Fold(real, synthetic, real, keep(synthetic))
         for mixing_weight in (0.0, 50.0, 300.0):
             found = fold.sample_weights(mixing_weight)
             group = np.concatenate([real.group, synthetic.group])
@@ -77,9 +83,9 @@ def test_no_row_judges_what_it_shaped():
     real, synthetic = side(*rows(0, 50)[:3]), side(*rows(1, 100)[:3])
     given = []
 
-    def look(shaping, made):
+    def look(shaping):
         given.append(shaping.views.x)
-        return BaseMeasure()
+        return synthetic.views.weight
 
     choose_mixing_weight(real, synthetic, look, TRIED, 300.0, TRAINED, 0)
     for (seen, _), x in zip(folds(real.group, 0), given, strict=True):
@@ -94,7 +100,7 @@ def test_no_gain_is_promised_where_nothing_is_to_be_gained():
         for one in sides:
             one.views.labels[:] = np.random.default_rng(seed).permutation(one.views.labels)
             one.group[:] = [f"={label}" for label in one.views.labels]
-        found = choose_mixing_weight(*sides, keep, TRIED, 300.0, TRAINED, 0)
+        found = choose_mixing_weight(*sides, keep(sides[1]), TRIED, 300.0, TRAINED, 0)
         gains.append(found.gain.measured)
         seeming.append(max(one.overall for one in found.tried) - found.tried[0].overall)
     error = np.std(gains) / np.sqrt(len(gains))
@@ -105,7 +111,7 @@ def test_no_gain_is_promised_where_nothing_is_to_be_gained():
 def test_the_gain_is_that_of_models_trained_as_a_users_are():
     """Sample weights of mean 1 on either side of the comparison: real rows alone weigh one each, not as much as both sides together."""
     real, synthetic, unseen = (side(*rows(seed, n, spread=3.0)[:3], words=False) for seed, n in ((0, 60), (1, 400), (2, 2_000)))
-    fold = Fold(real, synthetic, unseen, keep)
+    fold = Fold(real, synthetic, unseen, keep(synthetic))
 
     def hits(views, weight):
         model = LogisticRegression(max_iter=100, tol=1e-3).fit(views.x.astype(float), views.labels.astype(str), sample_weight=weight)

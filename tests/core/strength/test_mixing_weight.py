@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from synalign_spark.core.defaults import USUAL_MIXING_WEIGHT
-from synalign_spark.core.strength.mixing_weight import mixing_weights, nearest_to_usual, usual_mixing_weight
+from synalign_spark.core.strength.mixing_weight import mixing_weights, nearest_to_usual, safe_mixing_weight, usual_mixing_weight
 
 
 def test_the_usual_one_is_a_constant_within_the_number_of_synthetic_rows():
     assert usual_mixing_weight(24_000) == USUAL_MIXING_WEIGHT
     assert usual_mixing_weight(700) == 700.0  # no synthetic row counts more than a real one
-    assert mixing_weights(700.0) == pytest.approx([0.0, 70.0, 700 / 3, 700.0])
+    assert mixing_weights(700.0, 700.0) == pytest.approx([0.0, 70.0, 700 / 3, 700.0])
 
 
 TRIED = [0.0, 30.0, 100.0, 300.0]
@@ -49,3 +49,12 @@ def test_rows_count_by_their_weight():
     ignored = np.concatenate([found, 50.0 * rng.standard_normal((4, 10))], axis=1)
     light = np.concatenate([weight, np.full(10, 1e-12)])
     assert nearest_to_usual(TRIED, 300.0, ignored, light) == nearest_to_usual(TRIED, 300.0, found, weight)
+
+
+def test_where_few_rows_judge_the_mixing_weight_stays_by_their_number():
+    assert [safe_mixing_weight(300.0, n) for n in (12, 39, 40, 5_000)] == [12.0, 39.0, 300.0, 300.0]
+    tried = mixing_weights(300.0, 12.0)
+    noisy = 0.5 + 0.2 * np.random.default_rng(0).standard_normal((5, 12))
+    assert tried[nearest_to_usual(tried, 12.0, noisy, np.ones(12))] == 12.0  # nothing is told
+    clear = np.array([0.5, 0.45, 0.4, 0.3, 0.2])[:, None] + 0.001 * np.arange(12)
+    assert tried[nearest_to_usual(tried, 12.0, clear, np.ones(12))] == 300.0  # they help so much that twelve rows can tell

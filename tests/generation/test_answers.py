@@ -3,7 +3,7 @@
 import socket
 import threading
 
-import loopback as loopback_server
+import loopback_answers
 import pytest
 from loopback import HTML, Behaviour, loopback, only_calls, statuses
 from loopback_answers import write_text
@@ -221,7 +221,7 @@ def test_a_prompt_beyond_the_context_is_a_row_and_the_run_goes_on(run):
 )
 def test_half_a_character_in_an_answer_ends_no_run(extra, run, monkeypatch):
     """JSON can carry half a surrogate pair, and neither a prompt nor a table can: attributes are repaired, rows of text refused."""
-    monkeypatch.setattr(loopback_server, "write_text", lambda rng, n=12: write_text(rng, n) + rng.choice(["", " \ud83d x"]))
+    monkeypatch.setattr(loopback_answers, "write_text", lambda rng, n=12: write_text(rng, n) + rng.choice(["", " \ud83d x"]))
     with loopback() as server:
         result = run(server, strategy="synalign", **extra)
     assert result.summary["accepted"] == 24
@@ -235,7 +235,7 @@ def test_half_a_character_in_an_answer_ends_no_run(extra, run, monkeypatch):
 
 def test_a_model_that_numbers_its_rows_gives_clean_ones(run, monkeypatch):
     """Whatever the numbers are, and from the first answer on: none is refused for them."""
-    monkeypatch.setattr(loopback_server, "write_text", lambda rng, n=12: f"{rng.randint(1, 5)}. {write_text(rng, n)}")
+    monkeypatch.setattr(loopback_answers, "write_text", lambda rng, n=12: f"{rng.randint(1, 5)}. {write_text(rng, n)}")
     with loopback() as server:
         result = run(server)
     assert result.summary["accepted"] == 24
@@ -249,13 +249,13 @@ FIELDS = [{"name": "title", "description": "a title"}, {"name": "body", "descrip
 
 @pytest.mark.parametrize(("extra", "words"), [({}, "null, not a text"), ({"fields": FIELDS}, "lacks body")])
 def test_one_bad_row_an_answer_costs_that_row_alone(extra, words, run, monkeypatch):
-    def spoilt(schema, rng, fill=loopback_server.fill):
+    def spoilt(schema, rng, fill=loopback_answers.fill):
         found = fill(schema, rng)
         if schema["type"] == "array":
             found[1] = found[1] | {"body": None} if isinstance(found[1], dict) else None
         return found
 
-    monkeypatch.setattr(loopback_server, "fill", spoilt)
+    monkeypatch.setattr(loopback_answers, "fill", spoilt)
     with loopback() as server:
         result = run(server, target_rows=120, **extra)
     assert (result.summary["accepted"], result.summary["labels_given_up"], result.summary["reasks"]) == (120, {}, 0)
@@ -266,23 +266,23 @@ def test_one_bad_row_an_answer_costs_that_row_alone(extra, words, run, monkeypat
 
 
 def test_rows_as_a_map_of_numbers_are_rows(run, monkeypatch):
-    def numbered(schema, rng, fill=loopback_server.fill):
+    def numbered(schema, rng, fill=loopback_answers.fill):
         found = fill(schema, rng)
         return {str(i): row for i, row in enumerate(found)} if schema["type"] == "array" else found
 
-    monkeypatch.setattr(loopback_server, "fill", numbered)
+    monkeypatch.setattr(loopback_answers, "fill", numbered)
     with loopback() as server:
         assert run(server).summary["accepted"] == 24
 
 
 def test_a_field_that_the_text_leaves_out_is_looked_at_too(run, monkeypatch):
-    def spoilt(schema, rng, fill=loopback_server.fill):
+    def spoilt(schema, rng, fill=loopback_answers.fill):
         found = fill(schema, rng)
         if schema["type"] == "array" and isinstance(found[0], dict) and "title" in found[0] and len(found) > 1:
             found[1] = found[1] | {"title": "Write to jane@example.org"}
         return found
 
-    monkeypatch.setattr(loopback_server, "fill", spoilt)
+    monkeypatch.setattr(loopback_answers, "fill", spoilt)
     with loopback() as server:
         result = run(server, target_rows=120, fields=FIELDS, text_template="{body}")
     assert result.summary["accepted"] == 120

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from synalign_spark.alignment.plan import Plan
 from synalign_spark.alignment.refit import Refit
-from synalign_spark.core.defaults import CROSS_VALIDATION_ROWS, SAME_WEIGHTS
+from synalign_spark.core.defaults import CROSS_VALIDATION_ROWS, FEWEST_SHAPING_ROWS, SAME_WEIGHTS
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.outliers import OutlierRules
 from synalign_spark.core.solver.dual import Point
@@ -66,8 +66,8 @@ def judged(
     rules: of outliers; features, ends: of the solve; seed: of the folds."""
     if looked_at is None or plan.unjudged:
         return strength
-    real = looked_at.real.take(_thinned(len(looked_at.real.group), CROSS_VALIDATION_ROWS[0], seed))
-    places = _thinned(len(looked_at.synthetic.group), CROSS_VALIDATION_ROWS[1], seed)
+    real = looked_at.real.take(_thinned(looked_at.real.group, CROSS_VALIDATION_ROWS[0], seed))
+    places = _thinned(looked_at.synthetic.group, CROSS_VALIDATION_ROWS[1], seed)
     outlier = _outliers(looked_at, strength.base, rules)[places]
     made = looked_at.synthetic.take(places)
     refit = Refit(features, {name: end.lam for name, end in ends.items()}, made, outlier, plan.settings.weight_cap)
@@ -103,9 +103,19 @@ def _fit(plan: Plan, real: SideRows, synthetic: SideRows) -> BaseMeasure:
     return fit_base_measure(real.take(np.isin(real.group, groups)), synthetic, plan.components, groups, floor, plan.method)
 
 
-def _thinned(n: int, most: int, seed: int) -> npt.NDArray[np.int64]:
-    """Places of at most so many of n rows, drawn by the seed; they stay in the order of their ids."""
-    return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).permutation(n)[:most])
+def _thinned(group: npt.NDArray[np.object_], most: int, seed: int) -> npt.NDArray[np.int64]:
+    """Places of about so many of the rows, drawn by the seed, and of each label as many as shape it, or all: a rare one stays in every fold.
+    They stay in the order of their ids.
+
+    >>> group = np.array(["a"] * 90 + ["b"] * 5, dtype=object)
+    >>> [int((group[_thinned(group, 20, seed)] == "b").sum()) for seed in range(3)]
+    [5, 5, 5]
+    """
+    if len(group) <= most:
+        return np.arange(len(group))
+    drawn = np.random.default_rng(seed).permutation(len(group))
+    rare = [drawn[group[drawn] == label][:FEWEST_SHAPING_ROWS] for label in sorted(set(group.tolist()), key=str)]
+    return np.unique(np.concatenate([drawn[:most], *rare]))
 
 
 def _in_words(base: BaseMeasure) -> str:

@@ -113,8 +113,13 @@ def _records(text: str, separator: str, quote: str, most: int) -> list[list[str]
 
 def _doubles(text: str, separator: str) -> bool:
     """Whether a tab-separated text encloses columns: a column that a quote begins and ends has one doubled or a line break inside, and no
-    column has a quote at its start alone."""
+    column has a quote at its start alone, but one that the text may end in: of a large file it is the first block.
+
+    >>> _doubles('a\\t"so ""it"" is"\\nb\\t"and then', "\\t"), _doubles('a\\t"so ""it"" is"\\nb\\t"and then\\nc\\t"x"\\n', "\\t")
+    (True, False)
+    """
     s = re.escape(separator)
     whole = re.findall(rf'(?:^|{s}|\n)"((?:[^"]|"")*)"(?={s}|\r?\n|$)', text)
-    stray = re.findall(rf'(?:^|{s}|\n)"(?!(?:[^"]|"")*"(?:{s}|\r?\n|$))', text)
-    return not stray and any('""' in column or "\n" in column for column in whole)
+    stray = re.finditer(rf'(?:^|{s}|\n)"(?!(?:[^"]|"")*"(?:{s}|\r?\n|$))', text)
+    closed = re.compile(rf'(?<!")"(?:"")*(?={s}|\r?\n)')
+    return not any(closed.search(text, found.end()) for found in stray) and any('""' in column or "\n" in column for column in whole)

@@ -13,7 +13,7 @@ from synalign_spark.errors import DataError
 from synalign_spark.spark.arrow_files import read_arrow
 from synalign_spark.spark.delimited import C1, SPARK_ENCODINGS, WINDOWS
 from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
-from synalign_spark.spark.source_files import ending, source_fingerprint
+from synalign_spark.spark.source_files import source_fingerprint
 from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
 from synalign_spark.spark.source_types import parts_of, quoted_name, spark_type
 from synalign_spark.storage.paths import fault_line, local_path, spark_path
@@ -103,8 +103,9 @@ def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str)
     types of Parquet are those of its footers."""
     reader = spark.read
     if layout.filtered and layout.data:  # the other files of the folder are not read
-        endings = sorted({info.base_name.split(".", 1)[-1] for info in layout.data} or {ending(layout.path)})
-        reader = reader.option("pathGlobFilter", f"*.{{{','.join(endings)}}}")
+        parts = (info.base_name.partition(".") for info in layout.data)
+        kinds = sorted({f"*.{end}" if dot else re.sub(r"([*?\[\]{},\\])", r"\\\1", name) for name, dot, end in parts})
+        reader = reader.option("pathGlobFilter", f"{{{','.join(kinds)}}}")
     path = spark_path(layout.path)
     local = local_path(layout.path)
     if local is not None and local.exists():

@@ -141,7 +141,7 @@ class Limiter:
         """Takes a request back of whose end nothing is known. sent: it may have been paid for, and counts so."""
         lane = self._lanes[leave.place]
         if not sent:
-            self._purse.give_back(leave.reserved, Take())
+            self._purse.put_back(leave.reserved)
             lane.rates.settle(leave.ticket, leave.reserved.tokens, 0, time.monotonic())
         lane.window.lost(leave.turn)
         self._changed.set()

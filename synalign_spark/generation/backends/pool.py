@@ -89,6 +89,8 @@ class CallPool:
                 yield from self._taken(request, answer, waiting)
             yield from self._decided(not self._callers.in_flight and not waiting, waiting)
         yield from self._decided(True, waiting)  # of a run that a budget has stopped
+        for number, reason in self._callers.left.items():  # those that were down for too long
+            self._places[number].left = self._places[number].left or reason
         if self._places:
             self.pressure = self._callers.pressure()
 

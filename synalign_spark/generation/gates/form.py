@@ -31,7 +31,7 @@ ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", 
 ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")
 STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there is lost, or it is shown in another order than it is written
 FEWEST_PIECES = 3  # "3D" and "9 1/2" are titles
-UNFINISHED = re.compile(r"\S{0,20}[,:;(\[{\u3001\uff0c\uff1a](?<![:;=-][(\[{])\s*$")  # not ":("
+UNFINISHED = re.compile(r"[^\W\d_]{2}[)\]\"']?[,:;\u3001\uff0c\uff1a]\s*$")  # neither "(:" nor "D:"
 QUOTATION = re.compile(r'^\s*"[^"]*$')  # where a mark is missing further on, people forgot it: 1 % of real rows have an odd number
 WORD = re.compile(r"[^\W\d_]{2}")  # two letters together
 REPEATED_CHARACTER, REPEATED_UNIT, REPEATED_PHRASE = 12, 5, 4  # in a row

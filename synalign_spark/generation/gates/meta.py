@@ -79,7 +79,10 @@ COMMAND = (
     rf"(?:(?!of )\S+ ){{0,3}}?{TEXTS}(?: (?:here|about|with|that|for|from|based|which|in)\b|[.:]?$)"
 )
 ATTRIBUTE = "(?:topic|subject|tone|style|formality|sentiment(?: intensity)?|perspective|length|label|genre|mood|voice|language)"
-ATTRIBUTES = rf"(?:[^(\[]{{0,300}}[(\[] ?)?{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:|{ATTRIBUTE}: [^.!?:]{{1,60}}$"
+OF_STYLE = (
+    "(?:topic|tone|style|formality|sentiment(?: intensity)?|perspective)"  # of a text; "Mood: exhausted" and "Genre: horror" are rows
+)
+ATTRIBUTES = rf"(?:[^(\[]{{0,300}}[(\[] ?)?{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:|{OF_STYLE}: [^.!?:]{{1,60}}$"
 OWNER = "(?:first|last|full|company|movie|film|author|actor|actress|director|product|city|book|brand|customer|recipient|sender)"
 BLANK = (
     rf"\[(?:(?:your|insert)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"

@@ -17,7 +17,6 @@ FORM = {
     "unfinished": [
         "A scene was ruined,",
         "one of the better reviews by the newspaper (voice):",
-        "the actors (",
         "\u8fd9\u90e8\u7535\u5f71\uff0c",
     ],
     "quotation": ['"I thought it was really good.', ' "a fine film'],
@@ -45,7 +44,7 @@ FINE = [
     "Great film!!!!!!!!!!!!!!!!!!!!", "Wait............ what?", "See review.json for the whole story of it", "well-made and self-aware",
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
-    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film',
+    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film',
 ]  # fmt: skip
 META = {
     "refusal": [
@@ -80,7 +79,7 @@ META = {
         "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
         "Please write another short paragraph that is warm.",
     ],
-    "attributes": ["tone: 'extreme',", "Genre: Drama, Horror, Romance", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
+    "attributes": ["tone: 'extreme',", "Style: plain, short", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
                    "a film critic (genre: film; subject: the movie as a whole; voice: bitter ) visits a woman"],
     "blank": ["{film_title} is a joy", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
 }  # fmt: skip

@@ -150,6 +150,14 @@ def test_one_that_cannot_be_reached_at_the_start_is_left(run, fast, make_config)
     assert list(result.summary["endpoints_left"]) == [f"loopback at {NOWHERE}"]
 
 
+def test_one_that_is_down_for_too_long_is_named(run, fast):
+    with two(Behaviour(fault=lambda i, body, n: (503, {}, "") if i else None)) as (one, other):
+        result = run(one, target_rows=200, llms=[{}, {"base_url": other.base_url}], limits={"max_outage_minutes": 0.001})
+    assert result.summary["accepted"] == 200
+    assert list(result.summary["endpoints_left"]) == [f"loopback at {other.base_url}"]
+    assert "down" in result.summary["endpoints_left"][f"loopback at {other.base_url}"]
+
+
 def test_faults_of_one_are_mended_at_the_other(run, fast):
     with two(Behaviour(fault=lambda i, body, n: (500, {}, "") if i else None)) as (one, other):
         result = run(one, target_rows=200, llms=[{}, {"base_url": other.base_url}])

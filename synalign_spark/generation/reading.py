@@ -36,6 +36,7 @@ FAILED = (
 )  # OpenRouter's, vLLM's, Gemini's: what stands there is no answer, however whole
 FENCE = re.compile(r"^[ \t]*```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 # Around the reasoning of DeepSeek, Qwen and their kin, of Mistral's and of Kimi's models; gpt-oss ends it where its final channel begins.
+STRING = re.compile(r'"(?:[^"\\]|\\.)*("?)', re.DOTALL)  # to the end where it never closes: many that never do would cost n^2
 REASONING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|\[THINK\]|\u25c1think\u25b7|<\|channel\|>analysis", re.IGNORECASE)
 REASONING_ENDS = re.compile(
     r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|\u25c1/think\u25b7|<\|channel\|>final<\|message\|>", re.IGNORECASE
@@ -189,7 +190,7 @@ def _closes(answer: str) -> bool:
     >>> _closes('Here: {"rows": ["a [", "b"]}'), _closes('{"rows": ["a]}')
     (True, False)
     """
-    outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", answer, flags=re.DOTALL)
+    outside = STRING.sub(lambda found: "" if found.group(1) else '"', answer)
     open_ = 0
     for char in outside:
         open_ = max(0, open_ + (char in "{[") - (char in "}]"))

@@ -16,6 +16,9 @@ FORM = {
     "list_marker": ["a)", "1.", "- b.", "iv."],
     "unfinished": [
         "A scene was ruined,",
+        "it fails to be funny ,",
+        "an interesting , slow , thrilling , .",
+        "a fine film,.",
         "one of the better reviews by the newspaper (voice):",
         "\u8fd9\u90e8\u7535\u5f71\uff0c",
     ],
@@ -29,6 +32,10 @@ FORM = {
         " ".join(["the film is"] * 5),
         "i think it had to be a girl . a girl . a girl . a girl .",
         "better and better and better and better and better it gets",
+        "a shallow , mediocre , shallow .",
+        "a very serious , well-crafted , no-holds-barred , serious .",
+        "a beautiful , memorable , and memorable film",
+        "i'm the bad guy . i'm the bad guy .",
     ],
     "list_number": ["1. A fine film", "4) a fine film", "(1) a fine film", "a) a fine film", "2.Veterans", "#2. a film", "12: a film"],
     "chat_mark": ["A film </s> and so on", "A <|im_end|> film", "[INST] A film", "a draft</think>A film", "<start_of_turn>model"],
@@ -43,6 +50,7 @@ FINE = [
     "It rained and rained and rained.", "Very, very, very good", "He said: import it.", "Sign up at Yahoo.com today", "soooo good",
     "Great film!!!!!!!!!!!!!!!!!!!!", "Wait............ what?", "See review.json for the whole story of it", "well-made and self-aware",
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
+    "again, and again, and again", "die, Wesley, die", "It is dumb, dumb, dumb", "no way, no way", "slow, sad, and slow-burning", "who are you ? ,",
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
     "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film',
 ]  # fmt: skip

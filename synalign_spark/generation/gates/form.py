@@ -165,7 +165,7 @@ def _listed_twice(text: str) -> str | None:
         for place, (joined, word) in enumerate(items):
             apart = place - last.get(word, place) > 1 or (word in last and joined and len(last) > 1)
             if apart and len(word) >= SHORTEST_LISTED:
-                return word
+                return str(word)
             last[word] = place
     return None
 

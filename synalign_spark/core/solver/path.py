@@ -194,7 +194,10 @@ def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: fl
     for lam in lambdas(settings, pool(list(halves)).count):
         used = 0 if path.points else 1
         for fold, (fit, _) in enumerate(folds):
-            solved = yield from maximise(Target(fit.mean, start.log_partition), lam, points[fold], path.curvature, goal, everywhere=False)
+            target = Target(fit.mean, start.log_partition)
+            if settings.rule not in WITH_FLOOR and points[fold].theta.any():
+                points[fold], used = (yield from _carried_on(points[fold], lam, target)), used + 1
+            solved = yield from maximise(target, lam, points[fold], path.curvature, goal, everywhere=False)
             points[fold], used = solved.point, used + solved.sample_passes
         path.points.append(_path_point(points, folds, used, row_share))
         if settings.rule in WITH_FLOOR and not take(path, settings):
@@ -205,6 +208,16 @@ def search_path(halves: tuple[Sample, Sample], settings: Settings, row_share: fl
         if settings.rule not in WITH_FLOOR:
             path.chosen = len(path.points) - 1
     return path
+
+
+def _carried_on(point: Point, lam: float, target: Target) -> Search[Point]:
+    """Where to start at the next lambda, at the cost of one pass over the sample: theta as it is or, where the dual is higher there,
+    as it would be if the distance stayed as it is, for theta is the difference of the means over lambda. Starts from the old theta
+    end, at small lambda, where one row has all the weight and no step is of use."""
+    as_it_is = dual_point(point.theta, lam, point.moments, target)
+    theta = point.theta * (point.lam / lam)
+    scaled = dual_point(theta, lam, (yield Pass(theta, everywhere=False)), target)
+    return scaled if scaled.value > as_it_is.value else as_it_is
 
 
 def _path_point(points: list[Point], folds: list[tuple[Sample, Sample]], passes: int, row_share: float) -> PathPoint:

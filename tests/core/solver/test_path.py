@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import draw_feature_map
@@ -123,3 +124,24 @@ def test_splits_pool_to_the_whole():
     together = pool([sample(phi[:20]), sample(phi[20:])])
     assert together.count == 90
     np.testing.assert_allclose(together.mean, sample(phi).mean, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [2, 5, 6])
+def test_plain_mmd_of_few_rows_far_from_the_real_ones_is_solved(seed):
+    """More features than rows, and a distance that no weights close: starts from the theta of the lambda before ended on one row."""
+    rng = np.random.default_rng(seed)
+
+    def directions(n, shift):
+        x = rng.standard_normal((n, 64)) * rng.gamma(1.0, 1.0, 64) + shift
+        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+    make = draw_feature_map(64, 1024, [1.2, 0.6], 0)
+    real, synthetic = make(directions(50, 0.3 * rng.standard_normal(64))), make(directions(200, 0.0))
+    rows_, setting, halves = whole({"": (synthetic, np.zeros(200))}), settings("plain"), (sample(real[:25]), sample(real[25:]))
+    path = run_together({"": search_path(halves, setting, 1.0)}, rows_.evaluate)[""]
+    end = run_together({"": finish(pool(list(halves)), path, setting)}, rows_.evaluate)[""]
+    assert end.solution.converged
+    mean, heavy = pool(list(halves)).mean, 1e3  # heavy: how much the sum of the weights counts in the oracle
+    best, _ = nnls(np.vstack([synthetic.T.astype(np.float64), np.full((1, 200), heavy)]), np.append(mean, heavy))
+    least = float(np.sum((synthetic.T.astype(np.float64) @ (best / best.sum()) - mean) ** 2))
+    assert end.solution.point.mmd2(mean) <= least + 2e-6 * np.log(200) + 1e-9

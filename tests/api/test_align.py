@@ -140,6 +140,14 @@ def test_label_shares_survive_a_label_without_synthetic_rows(spark, kind, option
     assert shares_of(found) == pytest.approx(options.get("label_shares") or (weight / weight.sum()).to_dict())
 
 
+def test_a_label_of_five_rows_among_thousands_keeps_its_share():
+    """The rows that candidates are judged on are drawn from more than there are: some of each label are among them."""
+    many, few = reviews(6_000, 3), reviews(10, 4)
+    real = pd.concat([many[many["label"] == "bad"], few[few["label"] == "good"]], ignore_index=True)
+    found = sa.align(real, SYNTHETIC, label="label", embedding="vec", **SMALL)
+    assert shares_of(found) == pytest.approx({"bad": 3_000 / 3_005, "good": 5 / 3_005})
+
+
 def test_a_share_that_cannot_be_met_stops_the_call():
     only = SYNTHETIC[SYNTHETIC["label"] == "good"]
     with pytest.raises(ConfigError, match=r"align.label_shares cannot be met for label bad \(0.1: no synthetic rows\); leave it out"):

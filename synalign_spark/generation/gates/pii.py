@@ -14,6 +14,7 @@ from synalign_spark.generation.gates.check import Check, Find, Label
 from synalign_spark.generation.gates.telephone import NationalNumbers, numbers_of
 
 GATE = "pii"
+YEARS = re.compile(r"(?<!\d)(?:(?:19|20)\d\d\D+)+(?:19|20)\d\d$")
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ def address(found: str) -> bool:
 
 
 def telephone(found: str) -> bool:
-    """7 to 15 digits, as E.164 has them, and not all the same."""
+    """7 to 15 digits, as E.164 has them, not all the same, and no list of years."""
     digits = [char for char in found if char.isdigit()]
-    return 7 <= len(digits) <= 15 and len(set(digits)) > 1
+    return 7 <= len(digits) <= 15 and len(set(digits)) > 1 and not YEARS.search(found)
 
 
 KINDS = (

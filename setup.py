@@ -24,6 +24,7 @@ CORE = [
     "pyarrow>=18",
     "pydantic>=2.9,<3",
     "pyyaml>=6",
+    "sacrebleu>=2.4",  # self-BLEU of an evaluation
 ]
 SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0"]  # 4.4.1's jar is not published; 4.4.x refuses a newer pyspark
 READERS = ["deltalake>=1.0"]  # delta-rs: `synalign show` and tests read tables without a JVM

@@ -14,8 +14,9 @@ agree, the U-statistic is degenerate and the jackknife's variance too large, abo
 too, and is wider than it need be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Kernel = Callable[[Float32Array, Float32Array], npt.NDArray[np.floating]]  # of (n, d) and (m, d) rows: (n, m)
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,30 @@ def compare(
     >>> bool(found.before.interval[0] > 0.01), bool(found.after.interval[0] == 0.0), bool(found.closed.low > 0.5)
     (True, True, True)
     """
+    kernel = partial(mixture_kernel, bandwidths=bandwidths)
+    return compare_by(kernel, synthetic, before, after, real, real_weight, shares, optimism)
+
+
+def compare_by(
+    kernel: Kernel, synthetic: Stratified, before: Float64Array, after: Float64Array, real: Stratified, real_weight: Float64Array,
+    shares: Sequence[float] = (1.0,), optimism: float = 0.0,
+) -> Comparison | None:  # fmt: skip
+    """The same by any kernel that is positive definite, if only for weights that sum to 0: with minus the Euclidean distance it is the
+    energy distance (Sejdinovic et al. 2013).
+
+    >>> line = lambda x, y: -np.abs(x - y.T)
+    >>> x, y = (np.arange(6, dtype=np.float32)[:, None] + shift for shift in (0, 10))
+    >>> found = compare_by(line, Stratified.of(x), np.ones(6), np.ones(6), Stratified.of(y), np.ones(6))
+    >>> round(found.before.mmd2, 6)  # 2 * 10 - 2 * 7 / 3
+    15.333333
+    """
     wanted = (synthetic, before), (synthetic, after), (real, real_weight)
     if not all(measurable(rows.stratum, weight, len(shares)) for rows, weight in wanted):
         return None
     pi = np.asarray(shares, dtype=np.float64) / float(np.sum(shares))
     half = second_halves(real.stratum)
     kernel_xx, kernel_xy, kernel_yy = (
-        mixture_kernel(a.x, b.x, bandwidths).astype(np.float64) for a, b in ((synthetic, synthetic), (synthetic, real), (real, real))
+        kernel(a.x, b.x).astype(np.float64) for a, b in ((synthetic, synthetic), (synthetic, real), (real, real))
     )
     base, final = (_Side.of(synthetic.stratum, weight, pi) for weight in (before, after))
     whole = _Side.of(real.stratum, real_weight, pi)

@@ -16,7 +16,11 @@ def frame(seed, n, shift=0.0):
     x = rng.standard_normal((n, 4)) + shift
     x[:, 0] += 2 * (label == "good")
     return pd.DataFrame(
-        {"text": [f"{side} film number {i} of set {seed}" for i, side in enumerate(label)], "label": label, "vec": list(x.astype(np.float32))}
+        {
+            "text": [f"{side} film number {i} of set {seed}" for i, side in enumerate(label)],
+            "label": label,
+            "vec": list(x.astype(np.float32)),
+        }
     )
 
 

@@ -52,17 +52,17 @@ def plan_strength(counts: Survey, cfg: AlignConfig, texts: bool) -> Plan:
     Raises ConfigError where label confidence is asked for without labels to learn it from, or a density ratio of words without texts."""
     shaping = tuple(group for group in sorted(counts.real) if counts.shaping_rows(group) >= FEWEST_SHAPING_ROWS)
     labelled = len(shaping) > 1 and bool(set(shaping) & set(counts.groups))
-    _check(cfg, labelled, texts)
+    _check(cfg, labelled, len(set(shaping) & set(counts.groups)), texts)
     rule = rule_of(cfg, labelled)
     components = components_of(cfg, rule, texts)
     unjudged = _unjudged(counts, cfg, labelled)
-    usual = unjudged_mixing_weight(counts.n_synthetic, counts.n_real) if unjudged else usual_mixing_weight(counts.n_synthetic)
+    usual = unjudged_mixing_weight(counts.n_synthetic, counts.n_teaching) if unjudged else usual_mixing_weight(counts.n_synthetic)
     # classifiers are to tell a label from every other, so with labels all of them are looked at
     looked_at = (tuple(sorted(counts.real)) if labelled else shaping) if shaping and (components or not unjudged) else ()
     return Plan(
         cfg.method, _settings(cfg, rule, counts.n_synthetic), shaping, labelled, components,
         usual if cfg.mixing_weight == "auto" else cfg.mixing_weight, unjudged, looked_at,
-        TrainingRows(counts.n_real, min(counts.n_synthetic, int(ENOUGH_ROWS))),
+        TrainingRows(counts.n_teaching, min(counts.n_synthetic, int(ENOUGH_ROWS))),
     )  # fmt: skip
 
 
@@ -83,11 +83,11 @@ def _other_shares(wanted: Mapping[str, float], real: Mapping[str, float]) -> flo
     return 0.5 * sum(abs(wanted.get(group, 0.0) / total - real.get(group, 0.0) / of_real) for group in {*wanted, *real})
 
 
-def _check(cfg: AlignConfig, labelled: bool, texts: bool) -> None:
-    """Raises ConfigError for what is asked for and cannot be had of these rows."""
-    if cfg.method == "imp" and not labelled:
+def _check(cfg: AlignConfig, labelled: bool, both_sides: int, texts: bool) -> None:
+    """Raises ConfigError for what is asked for and cannot be had of these rows. both_sides: labels with synthetic rows among those."""
+    if cfg.method == "imp" and (not labelled or both_sides < 2):
         raise ConfigError(
-            f"align.method is imp, but it needs two labels with {FEWEST_SHAPING_ROWS} real rows each; set it to synalign or mmd"
+            f"align.method is imp, but it needs two labels with {FEWEST_SHAPING_ROWS} real rows each and synthetic ones; set it to synalign or mmd"
         )
     if cfg.method == "dsir" and not texts:
         raise ConfigError("align.method is dsir, but it reads words, and there are no texts; set it to synalign or density_ratio")

@@ -25,12 +25,13 @@ SURVEY = pa.schema(
 
 @dataclass(frozen=True)
 class Survey:
-    """Rows by group on both sides; weighted: synthetic rows with a positive base weight; real_weight: of the real rows, in steps of
+    """Rows by group on both sides; weighted: synthetic rows with a positive base weight; teaching: real rows with one; real_weight: of the real rows, in steps of
     2^-32; effective: real rows by group and split, (sum p)^2 / sum p^2 with weights p; n_shaping: real rows that are not held out; width: of the vectors; wanted: shares by group that the user set."""
 
     real: Mapping[str, int]
     synthetic: Mapping[str, int]
     weighted: Mapping[str, int]
+    teaching: Mapping[str, int]
     real_weight: Mapping[str, int]
     effective: Mapping[str, Mapping[str, float]]
     n_shaping: int
@@ -57,6 +58,11 @@ class Survey:
     def n_real(self) -> int:
         """Real rows of all groups."""
         return sum(self.real.values())
+
+    @property
+    def n_teaching(self) -> int:
+        """Real rows of all groups that a model is taught by: those of weight 0 are not."""
+        return sum(self.teaching.values())
 
     @property
     def n_synthetic(self) -> int:
@@ -98,6 +104,7 @@ def survey(real: Side, synthetic: Side, label_shares: Mapping[str, float] | None
     found = Survey(
         {group: sums["rows"] for group, sums in counts["real"].items()}, {group: sums["rows"] for group, sums in counts["synthetic"].items()},
         {group: sums["weighted"] for group, sums in counts["synthetic"].items()},
+        {group: sums["weighted"] for group, sums in counts["real"].items()},
         {group: sums["total"] for group, sums in counts["real"].items()}, _effective(rows),
         sum(row["rows"] for row in rows if row["side"] == "real" and row["split"] in HALVES), max(row["wide"] for row in rows), wanted,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """The certificate and the solver's trace, as rows of their tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +142,8 @@ def _adjusted(checks: Sequence[Checked], place: str) -> list[float | None]:
 
 def _of_models(useful: Usefulness) -> dict[str, Any]:
     gain = useful.gain
+    if gain and not useful.mixing_weight:  # of rows that count nothing
+        gain = replace(gain, value=0.0, error=0.0)
     names = {"gain": "value", "gain_error": "error", "gain_measured": "measured", "gain_measured_rows": "measured_rows"}
     return {name: getattr(gain, of) if gain else None for name, of in names.items()}
 
@@ -174,7 +176,7 @@ def _numbers(
     found = Findings(
         rule=numbers["rule"], lam=numbers["lambda"], checked=checked, ess_share=numbers["ess"] / numbers["n_synthetic"],
         converged=all(part.end.solution.converged for part in parts), unweighted=all(part.unweighted for part in parts), method=method,
-        adjusted=adjusted[1], tests=tests, raised=any(part.end.raised for part in parts),
+        adjusted=adjusted[1], adjusted_before=adjusted[0], tests=tests, raised=any(part.end.raised for part in parts),
         held_by=max(part.held_by for part in parts), confidence_exponent=numbers["label_confidence_exponent"],
         density_ratio_exponent=numbers["density_ratio_exponent"], embedding_ratio_exponent=numbers["embedding_ratio_exponent"], usefulness=useful,
     )  # fmt: skip

@@ -24,7 +24,7 @@ def strength_in_words(strength: Strength) -> list[str]:
 
 def mixing_in_words(choice: MixingChoice) -> str:
     """What the rows add to real ones: a nested estimate, for the mixing weight was chosen on the same rows."""
-    by = f"by nested cross-validation on {choice.validation_rows:,} real rows, {choice.tried[0].overall:.1%} by real rows alone"
+    by = f"by nested cross-validation on {choice.validation_rows:,} real rows, {choice.gain.alone:.1%} by real rows alone"
     if not choice.mixing_weight:
         return f"trained on real rows too the synthetic rows add nothing, so their sample weight is 0, {by}"
     gain = choice.gain

@@ -76,9 +76,9 @@ def align_pandas(
 
 
 def _by_group(labels: Sequence[str | None], weight: Float64Array) -> dict[str, LabelRows]:
-    """Rows and weight of each group. weight: (n,)."""
+    """Rows of some weight, and weight, of each group. weight: (n,)."""
     code, names = pd.factorize(np.asarray([group_of(label) for label in labels], dtype=object))
-    rows, total = np.bincount(code, minlength=len(names)), np.bincount(code, weights=weight, minlength=len(names))
+    rows, total = np.bincount(code[weight > 0], minlength=len(names)), np.bincount(code, weights=weight, minlength=len(names))
     return {str(name): LabelRows(int(n), float(w)) for name, n, w in zip(names, rows, total, strict=True)}
 
 

@@ -137,8 +137,8 @@ def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | N
 
 
 def _groups(rows: DataFrame) -> dict[str, LabelRows]:
-    """Rows and their prior weights by label; a row a label reaches the driver."""
-    summed = rows.groupBy("label").agg(F.count("*").alias("rows"), F.sum("prior").alias("prior")).toArrow().to_pylist()
+    """Rows of some prior weight, and its sum, by label; a row a label reaches the driver."""
+    summed = rows.groupBy("label").agg(F.count_if(F.col("prior") > 0).alias("rows"), F.sum("prior").alias("prior")).toArrow().to_pylist()
     return {group_of(row["label"]): LabelRows(row["rows"], row["prior"]) for row in summed}
 
 

@@ -32,6 +32,7 @@ SHAPING_ROWS = 10_000  # real rows on the driver that shape the base measure
 RARE_SHAPING_ROWS = 500  # of a label, where it has so many
 
 # Mixing real and synthetic rows
+ONE_SOURCE_QUANTILE = 0.9  # a synthetic row nearer to a real one than so many real rows are to any other may have been written from it: it teaches no model that this row judges
 USUAL_MIXING_WEIGHT = 1_000.0  # of 100 to 4,000 on unseen real rows of three tasks with 60 to 5,000 of them (docs/benchmarks.md): within 0.1 points of the best at every size, four students; as many as the real rows (300 to 4,000) is 0.4 +- 0.1 behind with 300
 MIXING_FACTORS = (0.1, 1 / 3, 1.0)  # of the usual one: candidates beside none; more is what log-loss likes and accuracy does not
 FEWEST_JUDGES = 40  # real rows; fewer keep no mixing weight above their own number unless they speak for it: shuffled synthetic labels cost 14 and 30 real rows 1.6 and 1.0 points (3.3 and 1.4 without this)

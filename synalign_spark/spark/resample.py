@@ -108,9 +108,10 @@ def _prior() -> Column:
 
 
 def _real(corpus: DataFrame, scale: float) -> dict[str, Any]:
-    """n (rows) and weight (their weight times scale, in steps of 1 / WEIGHT_STEPS) of each label of the real rows."""
+    """n (rows of some weight) and weight (their weight times scale, in steps of 1 / WEIGHT_STEPS) of each label of the real rows."""
     steps = F.rint(_prior() * (WEIGHT_STEPS * scale)).cast("bigint")  # whole numbers: no order of the sum shows
-    found = corpus.groupBy(group_column(True).alias("grp")).agg(F.count("*").alias("n"), F.sum(steps).alias("weight")).toArrow().to_pylist()
+    n = F.count_if(_prior() > 0).alias("n")
+    found = corpus.groupBy(group_column(True).alias("grp")).agg(n, F.sum(steps).alias("weight")).toArrow().to_pylist()
     return {row["grp"]: row for row in found}  # a row a label
 
 

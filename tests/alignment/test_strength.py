@@ -389,4 +389,4 @@ def test_weights_of_real_rows_that_cannot_be_used(spark):
 )
 def test_the_verdict_tells_what_the_rows_add_to_real_ones(mixing_weight, words):
     tried = (Mixing(0.0, (0.8, 0.8), 0.5), Mixing(500.0, (0.9, 0.9), 0.5))
-    assert words in mixing_in_words(MixingChoice(tried, mixing_weight, 1_000, gain_beside(2_000, 0.02, 0.007, 800, mixing_weight)))
+    assert words in mixing_in_words(MixingChoice(tried, mixing_weight, 1_000, gain_beside(2_000, 0.02, 0.007, 800, mixing_weight, 0.8)))

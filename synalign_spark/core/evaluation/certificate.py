@@ -46,7 +46,7 @@ class Usefulness:
 @dataclass(frozen=True)
 class Findings:
     """What a verdict is made of. unweighted: whether the rows keep the weights that they came with, whatever the base measure is; adjusted:
-    p-value of the test after weighting, corrected for ``tests`` labels; held_by: what allowed no lambda, FLOOR or CAP, else empty;
+    p-value of the test after weighting, corrected for ``tests`` labels, and adjusted_before; held_by: what allowed no lambda, FLOOR or CAP, else empty;
     usefulness: None for a single label, which gets no advice of its own."""
 
     rule: str
@@ -57,6 +57,7 @@ class Findings:
     unweighted: bool = False
     method: str = "synalign"
     adjusted: float | None = None
+    adjusted_before: float | None = None
     tests: int = 1
     raised: bool = False
     held_by: str = ""
@@ -73,7 +74,7 @@ class Findings:
     @property
     def differ(self) -> bool:
         """Whether a test tells the rows from real ones, before weighting or after."""
-        return bool(self.told_apart) or (self.checked.before is not None and self.checked.before.p_value <= TEST_LEVEL)
+        return bool(self.told_apart) or (self.adjusted_before is not None and self.adjusted_before <= TEST_LEVEL)
 
 
 def verdict(found: Findings) -> str:
@@ -113,6 +114,8 @@ def _by_models(mixing_weight: float, found: Gain) -> str:
         return f"do not use these rows: models trained on them beside {rows} are no better than on the real rows alone"
     if gain < -2 * error:
         return f"do not use these rows: models trained on them beside {rows} lose {-gain:.1f} points of accuracy (+- {error:.1f})"
+    if round(gain, 1) == 0:
+        return f"no difference was seen: models are as good beside {rows} with these rows as without (+- {max(error, 0.05):.1f} points)"
     if gain <= 0:
         return (
             f"no gain was seen: beside {rows} models lose {abs(gain):.1f} points of accuracy (+- {error:.1f}), no more than chance may take"

@@ -1,8 +1,10 @@
 """The mixing weight by cross-validation on the real rows: what do weighted synthetic rows add to them?
 
 Each fold's real rows shape the weights of the synthetic rows, both train downstream classifiers, and the real rows left out judge these by
-their log-loss: no row judges what it shaped. What is said of the gain is nested: each fold is judged with the mixing weight that the other
-folds choose. It is the gain of models that are trained as a user's are, whose sample weights have mean 1 with the synthetic rows and without.
+their log-loss: no row judges what it shaped, nor synthetic rows that are nearer to it than real rows are to each other, for they may have been
+written from it. What is said of the gain is nested: each fold is judged with the mixing weight that the other folds choose. It is the gain of
+models that are trained as a user's are, whose sample weights have mean 1, over models of the real rows alone that weigh as much in all, or
+have mean 1 too, whichever are better: a weaker penalty is no merit of the rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.defaults import FEW_ROWS_REPEATED, FOLDS, MOST_REPEATS
+from synalign_spark.core.defaults import FEW_ROWS_REPEATED, FOLDS, MOST_REPEATS, ONE_SOURCE_QUANTILE
 from synalign_spark.core.strength.base_measure import SideRows
 from synalign_spark.core.strength.downstream import Answers, DownstreamClassifiers
 from synalign_spark.core.strength.gain import Gain, TrainingRows, gain_beside
@@ -41,9 +43,9 @@ def choose_mixing_weight(
     real: all rows that may be looked at, those of labels without synthetic rows too; weigh: weighs the synthetic rows by some of them;
     tried: mixing weights, 0 first; usual: the one that is kept unless the rows speak against it; trained: rows that the gain is to speak
     of; seed: of the folds."""
-    parts = []
+    parts, near = [], of_one_source(synthetic.views.x, real.views.x)
     for seen, unseen in folds(real.group, seed):
-        fold = Fold(real.take(seen), synthetic, real.take(unseen), weigh)
+        fold = Fold(real.take(seen), synthetic, real.take(unseen), weigh, np.flatnonzero(near[:, unseen].any(axis=1)))
         parts.append(Part(unseen, fold, fold.answers(tried)))
     weight = real.views.weight
     losses = _by_row(parts, len(weight))  # (k, n)
@@ -52,12 +54,30 @@ def choose_mixing_weight(
     found = tuple(
         Mixing(mixing_weight, _by_classifier(parts, k, weight), float(losses[k] @ share)) for k, mixing_weight in enumerate(tried)
     )
-    gain = _nested_gain(parts, losses, tried, usual, weight, trained.synthetic)  # (n,)
+    gain, alone = _nested_gain(parts, losses, tried, usual, weight, trained.synthetic)  # (n,) each
     mean = float(gain @ share)
     error = float(np.sqrt(np.sum((share * (gain - mean)) ** 2)))
     ess = float(weight.sum() ** 2 / np.sum(weight**2))
     seen_rows = round(float(np.mean([len(weight) - len(part.rows) for part in parts])))
-    return MixingChoice(found, taken, round(ess), gain_beside(trained.real, mean, error, seen_rows, taken))
+    taken = 0.0 if mean < -2 * error else taken
+    return MixingChoice(found, taken, round(ess), gain_beside(trained.real, mean, error, seen_rows, taken, float(alone @ share)))
+
+
+def of_one_source(synthetic: npt.NDArray[np.floating], real: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """(n, m) whether a synthetic row may have been written from a real one. synthetic: (n, d); real: (m, d).
+
+    By cosine, from what ONE_SOURCE_QUANTILE of the real rows have to the nearest other; with one real row none may.
+
+    >>> real = np.array([[1, 0, 0], [0, 1, 0], [0, 0.8, 0.6], [0.6, 0.8, 0]])
+    >>> of_one_source(np.array([[0, 0.1, 1], [0.99, 0.1, 0]]), real).tolist()  # real rows are at most 0.8 from each other
+    [[False, False, False, False], [True, False, False, False]]
+    """
+    x, y = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-30) for side in (synthetic, real))
+    if len(y) < 2:
+        return np.zeros((len(x), len(y)), dtype=bool)
+    among = y @ y.T
+    np.fill_diagonal(among, -np.inf)
+    return np.asarray(x @ y.T > np.quantile(among.max(axis=1), ONE_SOURCE_QUANTILE))
 
 
 def folds(group: npt.NDArray[np.object_], seed: int) -> Iterator[tuple[Places, Places]]:
@@ -74,12 +94,15 @@ def folds(group: npt.NDArray[np.object_], seed: int) -> Iterator[tuple[Places, P
 
 
 class Fold:
-    """Real rows that are seen shape weights and train classifiers; others judge these."""
+    """Real rows that are seen shape weights and train classifiers; others judge these.
 
-    def __init__(self, real: SideRows, synthetic: SideRows, unseen: SideRows, weigh: Weigh) -> None:
+    near: places of synthetic rows that may know the rows that judge, and train nothing."""
+
+    def __init__(self, real: SideRows, synthetic: SideRows, unseen: SideRows, weigh: Weigh, near: Places) -> None:
         weight = weigh(real)
+        weight[near] = 0.0
         own = real.views.weight / real.views.weight.sum()
-        self._matched = np.isin(real.group, sorted(set(synthetic.group)))
+        self._matched = np.isin(real.group, sorted(set(synthetic.group[weight > 0])))
         self._synthetic_share = np.zeros(len(weight))
         for name in sorted(set(real.group) & set(synthetic.group)):
             of_group = synthetic.group == name
@@ -93,18 +116,19 @@ class Fold:
         classifiers = DownstreamClassifiers(self._real, self._synthetic, self._unseen)
         return tuple(classifiers.answers(weights * (total / weights.sum())) for weights in map(self.sample_weights, tried))
 
-    def gain(self, mixing_weight: float, synthetic: int) -> Float64Array:
-        """(unseen,) accuracy of a user's models with the synthetic rows less that on the real rows alone, means over the models.
+    def accuracies(self, mixing_weight: float, synthetic: int) -> Float64Array:
+        """(3, unseen) accuracy of a user's models, means over the models: with the synthetic rows, and on the real rows alone with sample
+        weights of mean 1, and with as large ones as with the synthetic rows. NaN with them where they count nothing.
 
-        synthetic: rows beside the real ones; the sample weights have mean 1 on either side of the comparison."""
+        synthetic: rows beside the real ones."""
+        real = DownstreamClassifiers(self._real, self._synthetic.take(np.empty(0, dtype=np.int64)), self._unseen)
+        total = len(self._own) + synthetic
+        alone = [real.usual_hits(self._own * factor).mean(axis=0) for factor in (1.0, total / len(self._own))]
         if not mixing_weight:
-            return np.zeros(len(self._unseen.labels))
+            return np.stack([np.full(len(self._unseen.labels), np.nan), *alone])
         weights = self.sample_weights(mixing_weight)
-        both = DownstreamClassifiers(self._real, self._synthetic, self._unseen)
-        alone = DownstreamClassifiers(self._real, self._synthetic.take(np.empty(0, dtype=np.int64)), self._unseen)
-        hits = both.usual_hits(weights * ((len(self._own) + synthetic) / weights.sum()))
-        found: Float64Array = hits.mean(axis=0) - alone.usual_hits(self._own).mean(axis=0)
-        return found
+        both = DownstreamClassifiers(self._real, self._synthetic, self._unseen).usual_hits(weights * (total / weights.sum()))
+        return np.stack([both.mean(axis=0), *alone])
 
     def sample_weights(self, mixing_weight: float) -> Float64Array:
         """(real + synthetic,): every label keeps its share, one without synthetic rows by its real rows alone."""
@@ -139,12 +163,19 @@ def _by_classifier(parts: Sequence[Part], k: int, weight: Float64Array) -> tuple
 
 def _nested_gain(
     parts: Sequence[Part], losses: Float64Array, tried: Sequence[float], usual: float, weight: Float64Array, synthetic: int
-) -> Float64Array:  # fmt: skip
-    """(n,) accuracy of a row under the mixing weight that the rows of other folds choose, less that by real rows alone. losses: (k, n);
-    synthetic: rows beside the real ones."""
-    gain, count = np.zeros(len(weight)), np.zeros(len(weight))
+) -> tuple[Float64Array, Float64Array]:  # fmt: skip
+    """(n,) accuracy of a row under the mixing weight that the rows of other folds choose, less that by real rows alone, and (n,) the latter,
+    by the better of the two ways to weigh them. losses: (k, n); synthetic: rows beside the real ones."""
+    total, count = np.zeros((3, len(weight))), np.zeros(len(weight))
+    found = []
     for part in parts:
         others = np.setdiff1d(np.arange(len(weight)), part.rows)
-        gain[part.rows] += part.fold.gain(tried[nearest_to_usual(tried, usual, losses[:, others], weight[others])], synthetic)
+        found.append(part.fold.accuracies(tried[nearest_to_usual(tried, usual, losses[:, others], weight[others])], synthetic))
+        total[:, part.rows] += found[-1]
         count[part.rows] += 1
-    return gain / np.maximum(count, 1)
+    alone = total[1:] / np.maximum(count, 1)
+    better = int(np.argmax(alone @ weight))
+    gain = np.zeros(len(weight))
+    for part, accuracies in zip(parts, found, strict=True):
+        gain[part.rows] += np.nan_to_num(accuracies[0] - accuracies[1 + better])
+    return gain / np.maximum(count, 1), alone[better]

@@ -14,7 +14,7 @@ FARTHER = replace(CLOSER, after=Estimate(0.06, 0.002), closed=ClosedShare(-0.5, 
 NOTHING = replace(CLOSER, before=Estimate(0.001, 0.002), closed=None)
 NO_MATTER = replace(CLOSER, after=Estimate(0.039, 0.004), closed=ClosedShare(0.02, -0.1, 0.14))
 TEST = PermutationTest(0.4, 0.02, 0.004, 120, 500, 200)
-GAIN = Usefulness(300.0, Gain(0.06, 0.015, 800, 0.02, 0.005, 2_000))
+GAIN = Usefulness(300.0, Gain(0.06, 0.015, 800, 0.7, 0.02, 0.005, 2_000))
 INF = float("inf")
 UNKNOWN = Usefulness(mixing_weight=300.0)
 

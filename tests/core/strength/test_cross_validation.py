@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from synalign_spark.core.strength.base_measure import Component, fit_base_measure
 from synalign_spark.core.strength.classifiers import together
-from synalign_spark.core.strength.cross_validation import Fold, choose_mixing_weight, folds
+from synalign_spark.core.strength.cross_validation import Fold, choose_mixing_weight, folds, of_one_source
 from synalign_spark.core.strength.gain import TrainingRows, kept_share
 from synalign_spark.core.strength.mixing_weight import mixing_weights
 from tests.core.strength.planted import rows, side
@@ -14,6 +14,7 @@ from tests.core.strength.planted import rows, side
 GROUPS = ["=bad", "=good"]
 TRIED = mixing_weights(300.0, 300.0)
 TRAINED = TrainingRows(500, 400)
+NONE = np.empty(0, dtype=np.int64)
 
 
 def keep(synthetic):
@@ -70,7 +71,7 @@ def test_every_label_keeps_its_share_one_without_synthetic_rows_too():
     real = side(real.views.x, ["some text"] * 90, real.views.labels, weight)
     share = weight[real.group == "=bad"].sum() / weight.sum()
     for synthetic in (made, made.take(made.group == "=good")):
-        fold = Fold(real, synthetic, real, keep(synthetic))
+        fold = Fold(real, synthetic, real, keep(synthetic), NONE)
         for mixing_weight in (0.0, 50.0, 300.0):
             found = fold.sample_weights(mixing_weight)
             group = np.concatenate([real.group, synthetic.group])
@@ -108,20 +109,64 @@ def test_no_gain_is_promised_where_nothing_is_to_be_gained():
     assert np.mean(seeming) > np.mean(gains) + 0.005
 
 
-def test_the_gain_is_that_of_models_trained_as_a_users_are():
-    """Sample weights of mean 1 on either side of the comparison: real rows alone weigh one each, not as much as both sides together."""
+def test_accuracies_are_those_of_models_trained_as_a_users_are():
+    """Sample weights of mean 1 with the synthetic rows; the real rows alone weigh one each, and as much as both sides together."""
     real, synthetic, unseen = (side(*rows(seed, n, spread=3.0)[:3], words=False) for seed, n in ((0, 60), (1, 400), (2, 2_000)))
-    fold = Fold(real, synthetic, unseen, keep(synthetic))
+    fold = Fold(real, synthetic, unseen, keep(synthetic), NONE)
 
     def hits(views, weight):
         model = LogisticRegression(max_iter=100, tol=1e-3).fit(views.x.astype(float), views.labels.astype(str), sample_weight=weight)
         return model.predict(unseen.views.x.astype(float)) == unseen.views.labels
 
     both, weight = together(real.views, synthetic.views), fold.sample_weights(300.0)
-    by_hand = hits(both, weight * (1_060 / weight.sum())) * 1.0 - hits(real.views, np.ones(60))
-    np.testing.assert_array_equal(fold.gain(300.0, 1_000), by_hand)
-    assert np.any(by_hand != hits(both, weight) * 1.0 - hits(real.views, np.full(60, weight.sum() / 60)))  # the other conditions tell
-    assert not fold.gain(0.0, 1_000).any()
+    alone = [hits(real.views, np.full(60, each)) for each in (1.0, 1_060 / 60)]
+    np.testing.assert_array_equal(fold.accuracies(300.0, 1_000), [hits(both, weight * (1_060 / weight.sum())), *alone])
+    assert np.any(alone[0] != alone[1])
+    of_none = fold.accuracies(0.0, 1_000)
+    assert np.isnan(of_none[0]).all()
+    np.testing.assert_array_equal(of_none[1:], alone)
+
+
+def test_a_weaker_penalty_is_no_gain():
+    """Synthetic rows that say nothing, of six labels that few rows tell apart: together with them a model is freer, and better for that alone."""
+    rng = np.random.default_rng(0)
+    centres = np.random.default_rng(9).standard_normal((6, 64))
+
+    def labelled(n, told):
+        label = rng.choice(6, n)
+        x = (told * centres[label] + 1.9 * rng.standard_normal((n, 64))).astype(np.float32)
+        return side(x / np.linalg.norm(x, axis=1, keepdims=True), ["some text"] * n, np.array([str(one) for one in label]), words=False)
+
+    real, synthetic = labelled(200, 1.0), labelled(2_000, 1.0)
+    found = choose_mixing_weight(real, synthetic, keep(synthetic), [0.0, 30.0], 30.0, TrainingRows(200, 2_000), 0)
+    fold = Fold(real, synthetic, labelled(2_000, 1.0), keep(synthetic), NONE)
+    both, alone, heavier = fold.accuracies(30.0, 2_000).mean(axis=1)
+    assert heavier - alone > 0.02  # the penalty's part
+    assert found.gain.measured < both - alone - 0.01
+    assert found.gain.alone == pytest.approx(heavier, abs=0.05)
+
+
+@pytest.mark.parametrize("apart", [0.02, 0.08])
+def test_rows_written_from_the_judges_promise_no_gain(apart):
+    """Copies and paraphrases of the real rows, with the same labels: they know what the folds ask, and nothing of other rows."""
+    gains = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        label = rng.integers(0, 2, 200)
+        x = rng.standard_normal((200, 64))
+        x[:, 0] += 0.5 * (2 * label - 1)
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        source = rng.integers(0, 200, 800)
+        copies = x[source] + apart * rng.standard_normal((800, 64))
+        copies /= np.linalg.norm(copies, axis=1, keepdims=True)
+        names = np.array(["bad", "good"])
+        real, synthetic = (
+            side(rows_.astype(np.float32), ["a"] * len(rows_), names[of], words=False)
+            for rows_, of in ((x, label), (copies, label[source]))
+        )
+        assert of_one_source(copies, x)[np.arange(800), source].mean() > 0.95
+        gains.append(choose_mixing_weight(real, synthetic, keep(synthetic), TRIED, 300.0, TRAINED, seed).gain.measured)
+    assert np.mean(gains) < 0.01
 
 
 def test_the_gain_speaks_of_all_real_rows():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from synalign_spark.generation.backends.limiter import Leave, Limiter
 from synalign_spark.generation.backends.protocol import LostError, Senders
 from synalign_spark.generation.backends.sender import Attempt, Outcome, failed, with_spent
-from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.calls import Answer, Request, Spent
 from synalign_spark.generation.faults import NEVER_RETRIED, Fault, backoff
 from synalign_spark.generation.probes import word_request
 from synalign_spark.generation.target import Target
@@ -32,7 +32,7 @@ async def ask(request: Request, targets: Sequence[Target], senders: Sequence[Sen
             return call.refused(leave)
         target, sender = targets[leave.place], senders[leave.place]
         if leave.turn.probe:
-            word = Attempt(word_request(request), target.terms, 1, (0, 0), min(target.timeout_s, WORD_TIMEOUT_S), named=False)
+            word = Attempt(word_request(request), target.terms, 1, (), min(target.timeout_s, WORD_TIMEOUT_S), named=False)
             with contextlib.suppress(LostError):
                 await _attempt(word, target, sender, limiter, leave)
             continue
@@ -61,15 +61,15 @@ async def _attempt(work: Attempt, target: Target, sender: Senders, limiter: Limi
 
 @dataclass
 class _Call:
-    """The state of a call. target: of the last attempt; tries: that failed by the endpoint; sent: HTTP requests, those that were lost too; spent: (prompt, completion)
-    tokens that they may have cost."""
+    """The state of a call. target: of the last attempt; tries: that failed by the endpoint; sent: HTTP requests, those that were lost too; spent: what
+    they may have cost, and where."""
 
     request: Request
     target: Target
     tries: int = 0
     sent: int = 0
     losses: int = 0
-    spent: tuple[int, int] = (0, 0)
+    spent: tuple[Spent, ...] = ()
     latency_s: float = 0.0
     fault: Fault | None = None
 
@@ -94,7 +94,9 @@ class _Call:
             self._spend(self.request.prompt_tokens, self.request.max_output_tokens)
 
     def _spend(self, prompt: int, completion: int) -> None:
-        self.sent, self.spent = self.sent + 1, (self.spent[0] + prompt, self.spent[1] + completion)
+        self.sent += 1
+        if prompt or completion:
+            self.spent += (Spent(self.target.model, self.target.endpoint, prompt, completion),)
 
     def refused(self, refusal: Refusal) -> Answer:
         """No attempt goes any more: what the last one said, where a budget or a time ends the run."""

@@ -1,25 +1,27 @@
 """The answers of earlier processes, found by their ids: an index on this machine's disk, so that memory does not grow with the ledger."""
 
+import dataclasses
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from synalign_spark.errors import LakeError
-from synalign_spark.generation.calls import Answer
+from synalign_spark.generation.calls import Answer, Spent
 from synalign_spark.generation.ledger import read_lines, unreadable
 from synalign_spark.storage.paths import local_path
 
 # SQLite keeps a database without a name in a file of its own in the folder for temporary files, and removes it with the connection.
 UNNAMED = ""
 TABLE = """CREATE TABLE answers (request_id TEXT, finished_at TEXT, path TEXT, offset INTEGER, length INTEGER, line BLOB,
-    attempts INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, by_batch INTEGER, model TEXT, endpoint TEXT)"""
+    attempts INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, by_batch INTEGER, model TEXT, endpoint TEXT, elsewhere TEXT)"""
 # Sorted once, after all rows are there: a tree of hashes that grows row by row would be all over the disk.
 INDEX = "CREATE INDEX by_id ON answers (request_id, finished_at)"
 ONLY_FIRST = """DELETE FROM answers WHERE EXISTS (SELECT 1 FROM answers AS first WHERE first.request_id = answers.request_id
     AND (first.finished_at, first.rowid) < (answers.finished_at, answers.rowid))"""
-SUMS = """SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens), by_batch, model, endpoint FROM answers
-    GROUP BY prompt_tokens IS NULL, by_batch, model, endpoint"""
+SUMS = """SELECT SUM(attempts), COUNT(*), SUM(prompt_tokens), SUM(completion_tokens), by_batch, model, endpoint, elsewhere FROM answers
+    GROUP BY prompt_tokens IS NULL, by_batch, model, endpoint, elsewhere"""
 
 
 class StoredAnswers(Mapping[str, Answer]):
@@ -47,7 +49,7 @@ class StoredAnswers(Mapping[str, Answer]):
     def _fill(self) -> None:
         self._index.execute(TABLE)
         self._index.execute("BEGIN")
-        self._index.executemany(f"INSERT INTO answers VALUES ({', '.join('?' * 12)})", self._rows())
+        self._index.executemany(f"INSERT INTO answers VALUES ({', '.join('?' * 13)})", self._rows())
         self._index.execute(INDEX)
         self._index.execute(ONLY_FIRST)
         self._index.execute("COMMIT")
@@ -58,7 +60,8 @@ class StoredAnswers(Mapping[str, Answer]):
             if answer is not None:
                 place = (line.path, line.offset, len(line.raw), None if self._is_local else line.raw)
                 took = (answer.attempts, answer.prompt_tokens, answer.completion_tokens, answer.batch_id is not None)
-                whose = (answer.model, answer.endpoint)
+                elsewhere = json.dumps([dataclasses.astuple(one) for one in answer.elsewhere]) if answer.elsewhere else None
+                whose = (answer.model, answer.endpoint, elsewhere)
                 yield (answer.request_id, answer.finished_at or "", *place, *took, *whose)
 
     def __enter__(self) -> Self:
@@ -92,6 +95,10 @@ class StoredAnswers(Mapping[str, Answer]):
 
     def spent(self) -> Iterator[Answer]:
         """What all answers took, as a few answers that took the sums: one for each way in which they are paid for."""
-        for attempts, prompt_tokens, completion_tokens, by_batch, model, endpoint in self._index.execute(SUMS):
-            took = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+        for attempts, n_answers, prompt_tokens, completion_tokens, by_batch, model, endpoint, said in self._index.execute(SUMS):
+            elsewhere = tuple(
+                Spent(name, address, n_answers * prompt, n_answers * completion)
+                for name, address, prompt, completion in json.loads(said or "[]")
+            )
+            took = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "elsewhere": elsewhere}
             yield Answer("", "answered", attempts, **took, batch_id="" if by_batch else None, model=model, endpoint=endpoint)

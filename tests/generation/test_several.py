@@ -18,6 +18,8 @@ from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.estimate import estimate
 from synalign_spark.generation.faults import Fault
 from synalign_spark.generation.limits import Allowance, Share, Take
+from synalign_spark.generation.prices import Prices
+from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.generation.window import Refusal
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -206,6 +208,22 @@ def test_money_is_counted_at_the_price_of_whoever_answered_and_answers_are_found
         stopped = run(one, target_rows=160, llms=llms, limits={"max_cost_usd": spent + 1e-9})
         assert stopped.summary["stopped_by"] == "limits.max_cost_usd"
         assert len(one.bodies) + len(other.bodies) == asked
+
+
+def test_an_attempt_that_fails_costs_what_it_does_where_it_went(run, fast, make_config, tmp_path):
+    """Where it fails a token of an answer costs a dollar, where it is mended nothing does: so the failed attempts alone make the cost."""
+    with two(Behaviour(fault=lambda i, body, n: (500, {}, "") if i else None)) as (one, other):
+        free = {"price_input_usd": 0.0, "price_output_usd": 0.0}
+        llms = [free, {"base_url": other.base_url, "price_input_usd": 0.0, "price_output_usd": 1e6}]
+        result = run(one, {"max_output_tokens": 100}, target_rows=80, llms=llms)
+        failed = len([entry for entry in other.log if entry["request_id"]])
+        assert failed > 5
+        assert sum(result.calls["cost_usd"].to_pylist()) == pytest.approx(100 * failed)
+        # The next start finds the same in the ledger, where sums are taken.
+        prices = Prices([each.llm for each in make_config(one.base_url, llms=llms).endpoints])
+        with StoredAnswers(str(tmp_path / "ledger")) as stored:
+            found = sum(prices.usd(answer) for answer in stored.spent())
+        assert found == pytest.approx(sum(call["cost_usd"] for call in result.calls.to_pylist() if call["status"] == "ok"))
 
 
 def test_a_budget_of_money_is_kept_over_all(run):

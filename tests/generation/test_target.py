@@ -114,6 +114,10 @@ def test_addresses_of_this_machine(address, own):
         ({"extra_body": {"api_key": "sk-SECRET-1"}}, "generate.llm.extra_body.api_key looks like a secret"),
         ({"extra_body": {"x": [{"Access-Token": "sk-SECRET-1"}]}}, "generate.llm.extra_body.Access-Token looks like a secret"),
         ({"api": "completion", "structured_output": "tool"}, "generate.llm.structured_output 'tool' needs messages"),
+        (
+            {"mode": "batch", "base_url": "https://me:SECRET@x.openai.azure.com/openai/deployments/mini/?key=SECRET"},
+            "has /deployments/mini in it, .* set base_url to https://x.openai.azure.com/openai/v1 and model to 'mini', or mode to 'calls'",
+        ),
         ({"token_parameter": "tokens"}, "generate.llm.token_parameter: got 'tokens'"),
     ],
 )

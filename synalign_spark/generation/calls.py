@@ -11,6 +11,7 @@ from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.prompts.tokens import cautious_tokens
 
 CHAT_OVERHEAD_TOKENS = 16  # marks of turns: ChatML has five tokens for each of two messages and three before the answer
+PROBED = "probed"  # state of what the ledger says of a probe: only what it took
 TRANSIENT = ("rate_limited", "overloaded", "server_error", "timeout")  # states of an answer that another attempt may mend
 
 
@@ -72,7 +73,7 @@ class Spent:
 class Answer:
     """How a call ended. status: 'answered' (the only one that the ledger keeps), 'rate_limited', 'overloaded', 'server_error',
     'timeout', 'bad_request', 'bad_form' (the server refuses the dialect), 'prompt_too_long', 'forbidden' (an HTTP 403), 'fatal' (the endpoint
-    cannot be used at all) or 'not_asked' (a budget was spent: error is its key).
+    cannot be used at all), 'not_asked' (a budget was spent: error is its key) or 'probed' (no call, but what a probe took; the ledger has it too).
 
     Tokens are those of all attempts; where a server reported none, they are estimates on the high side, and say so. elsewhere: those of them
     that attempts at other endpoints took, which have prices of their own."""

@@ -48,21 +48,25 @@ def generate(
     ledger_dir: folder of the stored answers, any file system; log_dir: local folder for the embedded model's logs; real: what the gates know
     of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
     shares that do not fit. A failed call is a row, never an exception."""
+
+    def say(words: str) -> None:
+        progress.console.print(f"  generate: {words}", style="yellow", markup=False, soft_wrap=True)
+
     with (
         progress.task("generate", total=cfg.target_rows, unit="rows") as task,
         StoredAnswers(ledger_dir) as answers,
-        open_pool(cfg, ledger_dir, log_dir) as pool,
+        open_pool(cfg, ledger_dir, log_dir, say) as pool,
     ):
         run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real)
         try:
             with run.status.served():
                 result = run.finish()
         except KeyboardInterrupt as err:
-            pool.drain(lambda said: progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True))
+            pool.drain(say)
             err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
-    for said in [*(f"{name} was left: {reason}" for name, reason in pool.left.items()), *result.stop(run.state())]:
-        progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True)
+    for words in [*(f"{name} was left: {reason}" for name, reason in pool.left.items()), *result.stop(run.state())]:
+        say(words)
     return result
 
 
@@ -248,6 +252,7 @@ class _Run:
             **self.rows.figures(),
             "endpoints_left": self.pool.left,
             "answers_reused": self.reused,
+            "probes": self.budget.probed,
             "requests_failed": dict(sorted(pressure.faults.items())) if pressure else {},
             "fewest_at_once": pressure.smallest if pressure else None,
             "outages": pressure.outages if pressure else 0,

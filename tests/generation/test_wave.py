@@ -161,7 +161,7 @@ def test_labels_whose_calls_fail_now_and_then_stay_even(kind, make_config, quiet
         fault=lambda i, body, n: kind if i and int(i[:6], 16) % 3 == 0 and any(word in asked_of(body) for word in unlucky) else None
     )
     with loopback(hit) as server:
-        limits = {"max_requests": 70}
+        limits = {"max_requests": 71}  # with the probe
         cfg = make_config(
             server.base_url, {"concurrency": 2}, target_rows=1000, rows_per_request=5, strategy="fewshot", limits=limits, max_reasks=0
         )

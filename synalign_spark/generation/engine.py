@@ -116,10 +116,9 @@ class _Run:
             self._judge()
         stopped = stopped or self._why_ended()
         if self.rows.accepted.total() == 0:
-            raise EndpointError(
-                f"generate: no row was accepted ({self._describe_faults()}); stopped by {stopped}{self.pool.left_running}. "
-                "See generate.task, generate.llm and generate.limits"
-            )
+            said = f" ({faults})" if (faults := self._describe_faults()) else ""
+            remedy = f"raise generate.{stopped}" if stopped.startswith("limits.") else "see generate.task and generate.llm"
+            raise EndpointError(f"generate: no row was accepted{said}; stopped by {stopped}{self.pool.left_running}; {remedy}")
         self._report()
         return self.rows.result(self._summary(stopped, waves))
 

@@ -52,7 +52,7 @@ def test_a_budget_that_the_probes_would_break_stops_them(limits, run):
     priced = {"price_input_usd": 1.0, "price_output_usd": 1.0, "max_output_tokens": 400}
     with loopback(Behaviour(fault=lambda i, body, n: (200, {}, "prose"), usage=False)) as server:
         (key,) = limits
-        with pytest.raises(EndpointError, match=f"no row was accepted .*stopped by limits.{key}"):
+        with pytest.raises(EndpointError, match=f"no row was accepted.*stopped by limits.{key}; raise generate.limits.{key}"):
             run(server, priced, strategy="simprompt", limits=limits)
         assert 1 <= len(server.log) <= 3
         assert not server.bodies  # none of a call

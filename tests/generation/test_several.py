@@ -280,6 +280,11 @@ def test_actors_of_each_store_what_they_answer(run, tmp_path):
             {"llms": [PRICED, {"model": "b"} | PRICED], "llm": {"price_output_usd": 1}},
             "llm.price_output_usd is set, and every entry of llms",
         ),
+        ({"llm": {"price_input_usd": 1}}, "one of price_input_usd and price_output_usd is set for loopback at http://one/v1"),
+        (
+            {"llms": [{"model": "b", "price_output_usd": 1}, {}]},
+            "one of price_input_usd and price_output_usd is set for b at http://one/v1",
+        ),
         ({"llms": [{"concurrency": 4}, {"model": "b", "concurrency": 4}], "llm": {"concurrency": 9}}, "llm.concurrency is set, and every"),
         ({"llms": [{"timeout_s": 4}, {"model": "b", "timeout_s": 4}], "llm": {"timeout_s": 9}}, "llm.timeout_s is set, and every"),
         (

@@ -34,7 +34,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "evaluation": ({"core", "formatting"}, NUMERIC | {"pandas", "sacrebleu", "sklearn"}),
     "generation": (
-        {"config", "core", "errors", "progress", "storage.contracts", "storage.paths", "storage.tables"},
+        {"config", "core", "errors", "progress", "storage.contracts", "storage.durable", "storage.paths", "storage.tables"},
         {"aiohttp", "httpx2", "iso639", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "py3langid", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (

@@ -122,15 +122,13 @@ def _counts(label_counts: Mapping[Any, int]) -> dict[str | None, int]:
 @contextlib.contextmanager
 def _stored_answers(ledger: str | None) -> Iterator[str]:
     """Folder of the answers; a temporary one without ``ledger``. Answers that were paid for outlive an error or a Ctrl-C."""
-    from synalign_spark.generation.stored import StoredAnswers
+    from synalign_spark.generation.ledger import count_answers
 
     folder = ledger or tempfile.mkdtemp(prefix="synalign-ledger-")
     try:
         yield folder
     except BaseException as err:
-        with StoredAnswers(folder) as answers:
-            n_answers = len(answers)
-        if n_answers:
+        if n_answers := count_answers(folder):
             err.add_note(f"{n_answers} answers are stored: call generate again with ledger={folder!r} to go on from them")
         elif ledger is None:
             shutil.rmtree(folder, ignore_errors=True)

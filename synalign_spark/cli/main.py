@@ -155,7 +155,7 @@ def config_command(
 
 
 def _public_configuration(cfg: Config) -> str:
-    """The configuration as JSON. Terminals and logs of a pipeline keep what is printed: no user, password or query of an address."""
+    """The configuration as JSON. Terminals and logs of a pipeline keep what is printed: no user, password or key of an address."""
     address = cfg.generate.llm.base_url
     if address and (shown := public_address(address)) != address:
         print(f"generate.llm.base_url is printed as {shown}, without what may be a secret", file=sys.stderr)

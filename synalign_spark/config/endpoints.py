@@ -7,15 +7,21 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from synalign_spark.config.language_model import LimitsConfig, LlmConfig, named_headers, variable_name
+from synalign_spark.config.secrets import HARMLESS_QUERY
 from synalign_spark.config.section import Positive, Section
 
 OF_ADDRESS = ("api_key_env", "headers")  # not for another host
 PRICES = ("price_input_usd", "price_output_usd")
+WHY_NOT_TAKEN = {  # by whether a key is one of an address, and whether it is a price
+    (True, False): "its own or another base_url",
+    (False, True): "its own or another base_url or model",
+    (False, False): "one of its own",
+}
 
 
 class EndpointConfig(Section):
-    """One endpoint or model of several. What it does not name it has from ``generate.llm``; but with a base_url of its own neither key
-    variable nor headers, and with a base_url or model of its own no prices."""
+    """One endpoint or model of several. What it does not name it has from ``generate.llm``; but with another base_url neither key variable
+    nor headers, and with another base_url or model no prices."""
 
     base_url: str | None = Field(None, pattern=r"^https?://", description="Endpoint address; null is that of generate.llm.")
     model: str | None = Field(None, min_length=1, description="Model name in the requests; null is that of generate.llm.")
@@ -49,8 +55,9 @@ class EndpointConfig(Section):
         ('a', 0.3, 'OPENAI_API_KEY', None)
         """
         own = {key: value for key in LlmConfig.model_fields if (value := getattr(self, key, None)) is not None}
-        foreign: tuple[str, ...] = OF_ADDRESS if "base_url" in own else ()
-        foreign += PRICES if own.keys() & {"base_url", "model"} else ()
+        elsewhere, other = (own.get(key, getattr(llm, key)) != getattr(llm, key) for key in ("base_url", "model"))
+        foreign: tuple[str, ...] = OF_ADDRESS if elsewhere else ()
+        foreign += PRICES if elsewhere or other else ()
         return llm.model_copy(update={key: LlmConfig.model_fields[key].get_default(call_default_factory=True) for key in foreign} | own)
 
 
@@ -77,6 +84,20 @@ def endpoints(llm: LlmConfig, limits: LimitsConfig, several: Sequence[EndpointCo
     )
 
 
+def _check_taken(llm: LlmConfig, several: Sequence[EndpointConfig], found: Sequence[LlmConfig]) -> None:
+    """Raises ValueError for a key of ``generate.llm`` that no entry takes. found: the entries as a whole."""
+    for key in ("base_url", *OF_ADDRESS, "timeout_s", "concurrency", *PRICES):
+        given = getattr(llm, key)
+        if given == LlmConfig.model_fields[key].get_default(call_default_factory=True):
+            continue
+        named = key == "base_url"  # an entry may say again which one it means
+        if not any(
+            getattr(whole, key) == given and (named or getattr(one, key) is None) for one, whole in zip(several, found, strict=True)
+        ):
+            why = WHY_NOT_TAKEN[key in OF_ADDRESS, key in PRICES]
+            raise ValueError(f"llm.{key} is set, and every entry of llms has {why}; move it into the entry that it is for, or remove it")
+
+
 def check_several(llm: LlmConfig, limits: LimitsConfig, several: Sequence[EndpointConfig]) -> None:
     """Raises ValueError for endpoints that do not go together, and for keys beside them that would be of no use."""
     if llm.provider == "embedded":
@@ -89,18 +110,17 @@ def check_several(llm: LlmConfig, limits: LimitsConfig, several: Sequence[Endpoi
     found = [one.llm for one in endpoints(llm, limits, several)]
     names = [one.name for one in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"llms has {twice[0]} twice; keep one, with the limits and the weight of both")
+        raise ValueError(
+            f"llms has {twice[0]} twice; keep one, with the limits and the weight of both (endpoints are told apart by model and address; what "
+            f"may be secret in an address, its user, password and query but for {', '.join(HARMLESS_QUERY)}, stands in no table and tells none "
+            "apart)"
+        )
     if llm.model not in {one.model for one in found}:
         raise ValueError(
             f"llms has no entry for llm.model {llm.model!r}, by which stored answers are found; give an entry that model (leave its model out), "
             "or set llm.model to one of theirs"
         )
-    if all(one.base_url is not None for one in several):
-        for key in ("base_url", *OF_ADDRESS, *PRICES):
-            if getattr(llm, key) != LlmConfig.model_fields[key].get_default(call_default_factory=True):
-                raise ValueError(
-                    f"llm.{key} is set, and every entry of llms has a base_url of its own; move it into the entry that it is for"
-                )
+    _check_taken(llm, several, found)
     priced = [one.prices_usd(by_batch=False) is not None for one in found]
     if any(priced) and not all(priced):
         raise ValueError(

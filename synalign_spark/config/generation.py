@@ -214,6 +214,11 @@ class GenerateConfig(Section):
             )
         if self.llms is not None:
             check_several(self.llm, self.limits, self.llms)
+        for one in self.endpoints:
+            if (one.llm.price_input_usd is None) != (one.llm.price_output_usd is None):
+                raise ValueError(
+                    f"one of price_input_usd and price_output_usd is set for {one.llm.name}, and a cost needs both; give the other too"
+                )
         priced = all(one.llm.prices_usd(by_batch=False) is not None for one in self.endpoints)
         if self.limits.max_cost_usd is not None and not priced:
             raise ValueError("limits.max_cost_usd needs llm.price_input_usd and llm.price_output_usd, or those of every entry of llms")

@@ -49,6 +49,8 @@ _NO_VARIABLE = (
 )
 
 
+# An address of Azure's that names a deployment in its path.
+DEPLOYMENT = r"(?P<service>https?://[^?]+?)/openai(?P<deployment>/deployments/(?P<name>[^/?]+))"
 OPENAI_URL = "https://api.openai.com/v1"
 
 
@@ -236,6 +238,11 @@ class LlmConfig(Section):
         if self.mode == "batch" and self.provider == "embedded":
             raise ValueError(
                 "mode 'batch' needs an endpoint with a Batch API, and provider is 'embedded'; set mode to 'calls', or provider to 'openai' and base_url"
+            )
+        if self.mode == "batch" and (found := re.match(DEPLOYMENT, public_address(self.base_url or ""))):
+            raise ValueError(
+                f"mode is 'batch', and base_url has {found['deployment']} in it, below which Azure has neither files nor batches; set base_url "
+                f"to {found['service']}/openai/v1 and model to {found['name']!r}, or mode to 'calls'"
             )
         if self.continues and self.structured_output in ("json_object", "tool"):
             raise ValueError(

@@ -3,28 +3,30 @@
 import hashlib
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 HIDDEN = "a hidden value"
 _SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|headers?|authorization|api_key_env)$", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"[0-9a-f]{20,}")
 LONGEST_VARIABLE = 64  # characters of the name of an environment variable
 _ADDRESS = re.compile(r"https?://[^\s'\"]+")
+HARMLESS_QUERY = ("api-version", "version", "deployment", "model")  # names in the query of an address whose values are no secret
 LONGEST = 80  # characters of a value in a message
 
 
 def public_address(address: str) -> str:
-    """An address without user, password and query.
+    """An address without user and password, and of its query only what says which service is meant.
 
-    >>> public_address("http://me:secret@host:8000/v1?key=sk-1")
-    'http://host:8000/v1'"""
+    >>> public_address("http://me:secret@host:8000/v1?key=sk-1"), public_address("http://host/v1?key=sk-1&api-version=2")
+    ('http://host:8000/v1', 'http://host/v1?api-version=2')"""
     try:
         parts = urlsplit(address)
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "an address that cannot be read"
-    return urlunsplit((parts.scheme, f"[{host}]{port}" if ":" in host else f"{host}{port}", parts.path, "", ""))
+    query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name.lower() in HARMLESS_QUERY])
+    return urlunsplit((parts.scheme, f"[{host}]{port}" if ":" in host else f"{host}{port}", parts.path, query, ""))
 
 
 def fingerprinted_address(address: str) -> str:

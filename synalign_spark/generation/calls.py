@@ -11,6 +11,7 @@ from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.prompts.tokens import cautious_tokens
 
 CHAT_OVERHEAD_TOKENS = 16  # marks of turns: ChatML has five tokens for each of two messages and three before the answer
+PROBED = "probed"  # state of what the ledger says of a probe: only what it took
 TRANSIENT = ("rate_limited", "overloaded", "server_error", "timeout")  # states of an answer that another attempt may mend
 
 
@@ -59,12 +60,23 @@ def make_request(step: str, label: str | None, prompt: Prompt, llm: LlmConfig, s
 
 
 @dataclass(frozen=True)
+class Spent:
+    """Tokens that failed attempts at an endpoint may have cost. model, endpoint: as in ``Answer``."""
+
+    model: str
+    endpoint: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
 class Answer:
     """How a call ended. status: 'answered' (the only one that the ledger keeps), 'rate_limited', 'overloaded', 'server_error',
     'timeout', 'bad_request', 'bad_form' (the server refuses the dialect), 'prompt_too_long', 'forbidden' (an HTTP 403), 'fatal' (the endpoint
-    cannot be used at all) or 'not_asked' (a budget was spent: error is its key).
+    cannot be used at all), 'not_asked' (a budget was spent: error is its key) or 'probed' (no call, but what a probe took; the ledger has it too).
 
-    Tokens are those of all attempts; where a server reported none, they are estimates on the high side, and say so."""
+    Tokens are those of all attempts; where a server reported none, they are estimates on the high side, and say so. elsewhere: those of them
+    that attempts at other endpoints took, which have prices of their own."""
 
     request_id: str
     status: str
@@ -82,6 +94,7 @@ class Answer:
     batch_id: str | None = None  # of the batch that it came in
     model: str | None = None  # that was asked; None in ledgers of earlier releases, as below
     endpoint: str | None = None  # its address, without what may be a secret
+    elsewhere: tuple[Spent, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -93,7 +106,8 @@ class Answer:
         if not isinstance(data, dict) or not isinstance(data.get("request_id"), str) or not isinstance(data.get("status"), str):
             raise ValueError("not a ledger line")
         known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in data.items() if key in known})
+        elsewhere = tuple(Spent(**one) for one in data.get("elsewhere", ()))
+        return cls(**{key: value for key, value in data.items() if key in known} | {"elsewhere": elsewhere})
 
     @property
     def tokens(self) -> int:

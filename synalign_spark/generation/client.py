@@ -3,14 +3,13 @@
 What retries there are stand here: a client's own would multiply with them and know nothing of the pool's limits.
 """
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synalign_spark.generation.backends.limiter import Leave, Limiter
 from synalign_spark.generation.backends.protocol import LostError, Senders
 from synalign_spark.generation.backends.sender import Attempt, Outcome, failed, with_spent
-from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.calls import Answer, Request, Spent
 from synalign_spark.generation.faults import NEVER_RETRIED, Fault, backoff
 from synalign_spark.generation.probes import word_request
 from synalign_spark.generation.target import Target
@@ -32,9 +31,7 @@ async def ask(request: Request, targets: Sequence[Target], senders: Sequence[Sen
             return call.refused(leave)
         target, sender = targets[leave.place], senders[leave.place]
         if leave.turn.probe:
-            word = Attempt(word_request(request), target.terms, 1, (0, 0), min(target.timeout_s, WORD_TIMEOUT_S), named=False)
-            with contextlib.suppress(LostError):
-                await _attempt(word, target, sender, limiter, leave)
+            await _probe(call, target, sender, limiter, leave)
             continue
         try:
             outcome = await _attempt(call.attempt(target), target, sender, limiter, leave)
@@ -49,27 +46,39 @@ async def ask(request: Request, targets: Sequence[Target], senders: Sequence[Sen
     return call.end()
 
 
+async def _probe(call: "_Call", target: Target, sender: Senders, limiter: Limiter, leave: Leave) -> None:
+    """Asks an endpoint that was down for a word. It counts as an HTTP request of the call that waits for it."""
+    word = Attempt(word_request(call.request), target.terms, 1, (), min(target.timeout_s, WORD_TIMEOUT_S), named=False)
+    try:
+        outcome = await _attempt(word, target, sender, limiter, leave)
+    except LostError as err:
+        if err.sent:
+            call.spend(target, word.request.prompt_tokens, word.request.max_output_tokens)
+        return
+    call.spend(target, *outcome.took)
+
+
 async def _attempt(work: Attempt, target: Target, sender: Senders, limiter: Limiter, leave: Leave) -> Outcome:
     try:
         outcome = await sender.attempt(work)
     except BaseException as err:  # its sender has died, or it was cancelled
         limiter.lost(leave, sent=not isinstance(err, LostError) or err.sent)
         raise
-    limiter.settle(leave, outcome, target.take(*outcome.took) if work.named else target.take(0, 0), outcome.latency_s / work.timeout_s)
+    limiter.settle(leave, outcome, target.take(*outcome.took), outcome.latency_s / work.timeout_s)
     return outcome
 
 
 @dataclass
 class _Call:
-    """The state of a call. target: of the last attempt; tries: that failed by the endpoint; sent: HTTP requests, those that were lost too; spent: (prompt, completion)
-    tokens that they may have cost."""
+    """The state of a call. target: of the last attempt; tries: that failed by the endpoint; sent: HTTP requests, those that were lost and probes too; spent: what
+    they may have cost, and where."""
 
     request: Request
     target: Target
     tries: int = 0
     sent: int = 0
     losses: int = 0
-    spent: tuple[int, int] = (0, 0)
+    spent: tuple[Spent, ...] = ()
     latency_s: float = 0.0
     fault: Fault | None = None
 
@@ -85,16 +94,19 @@ class _Call:
 
     def failed(self, outcome: Outcome) -> None:
         self.fault, self.latency_s, self.tries = outcome.fault, outcome.latency_s, self.tries + 1
-        self._spend(*outcome.took)
+        self.spend(self.target, *outcome.took)
 
     def lost(self, err: LostError) -> None:
         self.losses += 1
         self.fault = Fault("server_error", f"{self.losses} senders died with this request")
         if err.sent:
-            self._spend(self.request.prompt_tokens, self.request.max_output_tokens)
+            self.spend(self.target, self.request.prompt_tokens, self.request.max_output_tokens)
 
-    def _spend(self, prompt: int, completion: int) -> None:
-        self.sent, self.spent = self.sent + 1, (self.spent[0] + prompt, self.spent[1] + completion)
+    def spend(self, target: Target, prompt: int, completion: int) -> None:
+        """Counts an HTTP request, and the tokens that it may have cost."""
+        self.sent += 1
+        if prompt or completion:
+            self.spent += (Spent(target.model, target.endpoint, prompt, completion),)
 
     def refused(self, refusal: Refusal) -> Answer:
         """No attempt goes any more: what the last one said, where a budget or a time ends the run."""

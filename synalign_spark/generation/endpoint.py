@@ -23,6 +23,7 @@ from synalign_spark.generation.batches.api import require_served
 from synalign_spark.generation.dialects import Terms, best, candidates, shown
 from synalign_spark.generation.faults import classify
 from synalign_spark.generation.negotiation import Negotiation, retrying
+from synalign_spark.generation.probing import UNPAID, Probing
 from synalign_spark.generation.target import Target, sync_client, target_of, unusable
 from synalign_spark.storage.paths import STORE_FAULTS, filesystem
 
@@ -51,10 +52,10 @@ class EndpointReport:
         return f"{said}, {continued}structured output: {shown(form)}{rest}"
 
 
-def check(llm: LlmConfig, base_url: str | None = None, folder: str | None = None) -> EndpointReport:
+def check(llm: LlmConfig, base_url: str | None = None, folder: str | None = None, probing: Probing = UNPAID) -> EndpointReport:
     """Reaches the endpoint and settles how it is asked; ``base_url`` overrides the configured one (embedded model).
 
-    folder: where the finding of an earlier process is remembered. Raises EndpointError."""
+    folder: where the finding of an earlier process is remembered; probing: what its calls are paid from. Raises EndpointError."""
     target = target_of(llm, base_url, initial_terms(llm))
     with sync_client(target) as client:
         started = time.monotonic()
@@ -65,13 +66,13 @@ def check(llm: LlmConfig, base_url: str | None = None, folder: str | None = None
         known = best(llm) if llm.provider == "embedded" else _recall(folder, llm)
         if known is not None:
             return _report(target, llm, known, listed, latency, 0)
-        negotiation = Negotiation(client, target, llm)
+        negotiation = Negotiation(client, target, llm, probing)
         terms = negotiation.find(candidates(llm))
     _remember(folder, llm, terms)
     return _report(target, llm, terms, listed, negotiation.latency_s, negotiation.probes)
 
 
-def renegotiate(llm: LlmConfig, target: Target, folder: str, formless: bool) -> Terms | None:
+def renegotiate(llm: LlmConfig, target: Target, folder: str, formless: bool, probing: Probing) -> Terms | None:
     """Other terms than those of ``target``, which the endpoint does not keep to any more, None where none work: with fewer parameters, or
     with a dialect below. formless: with another dialect only, for this one is taken and brings no JSON."""
     known = candidates(llm)
@@ -81,7 +82,7 @@ def renegotiate(llm: LlmConfig, target: Target, folder: str, formless: bool) -> 
         return None
     try:
         with sync_client(target) as client:
-            terms = Negotiation(client, target, llm).find(below)
+            terms = Negotiation(client, target, llm, probing).find(below)
     except EndpointError:
         return None
     if terms == target.terms:
@@ -90,10 +91,10 @@ def renegotiate(llm: LlmConfig, target: Target, folder: str, formless: bool) -> 
     return terms
 
 
-def takes(llm: LlmConfig, target: Target) -> bool:
+def takes(llm: LlmConfig, target: Target, probing: Probing) -> bool:
     """Whether the endpoint takes a tiny call on the terms of ``target``, now. Raises EndpointError where it cannot be used at all."""
     with sync_client(target) as client:
-        return Negotiation(client, target, llm).taken()
+        return Negotiation(client, target, llm, probing).taken()
 
 
 def require_usable(llms: Sequence[LlmConfig]) -> None:
@@ -120,7 +121,7 @@ def _require_usable(llm: LlmConfig) -> None:
     with sync_client(target) as client:
         _, web_page = _list_models(client, target, llm)
         if web_page:
-            Negotiation(client, target, llm).find(candidates(llm))
+            Negotiation(client, target, llm, UNPAID).find(candidates(llm))
         if llm.mode == "batch":
             require_served(client, target, llm)
 

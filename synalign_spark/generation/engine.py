@@ -8,7 +8,6 @@ that are given up in the middle of a wave: what was in flight for them then is t
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pyarrow as pa
 
@@ -19,17 +18,16 @@ from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.candidates import Candidate, candidates
 from synalign_spark.generation.demand import Demand, label_shares, next_calls, wave_room
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHealth, describe
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
 from synalign_spark.generation.prices import Prices
-from synalign_spark.generation.reading import Parsed
-from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
+from synalign_spark.generation.results import GenerateResult, Rows
 from synalign_spark.generation.status import Status
 from synalign_spark.generation.stored import StoredAnswers
+from synalign_spark.generation.taking import Taking
 from synalign_spark.generation.wave import Asked, Job, Wave
 from synalign_spark.progress import Progress, Task
 
@@ -50,21 +48,25 @@ def generate(
     ledger_dir: folder of the stored answers, any file system; log_dir: local folder for the embedded model's logs; real: what the gates know
     of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
     shares that do not fit. A failed call is a row, never an exception."""
+
+    def say(words: str) -> None:
+        progress.console.print(f"  generate: {words}", style="yellow", markup=False, soft_wrap=True)
+
     with (
         progress.task("generate", total=cfg.target_rows, unit="rows") as task,
         StoredAnswers(ledger_dir) as answers,
-        open_pool(cfg, ledger_dir, log_dir) as pool,
+        open_pool(cfg, ledger_dir, log_dir, say) as pool,
     ):
         run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real)
         try:
             with run.status.served():
                 result = run.finish()
         except KeyboardInterrupt as err:
-            pool.drain(lambda said: progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True))
+            pool.drain(say)
             err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
-    for said in [*(f"{name} was left: {reason}" for name, reason in pool.left.items()), *result.stop(run.state())]:
-        progress.console.print(f"  generate: {said}", style="yellow", markup=False, soft_wrap=True)
+    for words in [*(f"{name} was left: {reason}" for name, reason in pool.left.items()), *result.stop(run.state())]:
+        say(words)
     return result
 
 
@@ -92,6 +94,7 @@ class _Run:
         shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
         self.acceptor = Acceptor(cfg, sorted(self.quotas, key=str), real or RealProfile.of(shown))
         self.rows = Rows(cfg)
+        self.taking = Taking(cfg, self.quotas, self.planner, self.acceptor, self.rows)
         self.answers = answers
         self.reused = 0
         self.budget = Budget(cfg.limits, Prices([one.llm for one in cfg.endpoints]))
@@ -109,14 +112,13 @@ class _Run:
         while not stopped and (planned := self._plan(waves)):
             waves += 1
             stopped = self._ask(Wave(planned, self.planner, self.cfg, self.answers))
-            self._recheck()
+            self.taking.recheck()
             self._judge()
         stopped = stopped or self._why_ended()
         if self.rows.accepted.total() == 0:
-            raise EndpointError(
-                f"generate: no row was accepted ({self._describe_faults()}); stopped by {stopped}{self.pool.left_running}. "
-                "See generate.task, generate.llm and generate.limits"
-            )
+            said = f" ({faults})" if (faults := self._describe_faults()) else ""
+            remedy = f"raise generate.{stopped}" if stopped.startswith("limits.") else "see generate.task and generate.llm"
+            raise EndpointError(f"generate: no row was accepted{said}; stopped by {stopped}{self.pool.left_running}; {remedy}")
         self._report()
         return self.rows.result(self._summary(stopped, waves))
 
@@ -190,55 +192,12 @@ class _Run:
                 wave.abandon({job.label})
 
     def _take(self, asked: Asked, answer: Answer) -> None:
-        request, parsed = asked.request, asked.parsed
-        self.rows.add_call(request, answer, parsed, asked.reask_of)
-        self.labels[request.label].taken(answer, parsed, again=asked.reask_of is not None)
-        if asked.attribute_set is not None:
-            self.rows.add_attribute_set(asked.attribute_set)
+        parsed, label = asked.parsed, asked.request.label
+        self.labels[label].taken(answer, parsed, again=asked.reask_of is not None)
+        good = self.taking.take(asked, answer)
         if isinstance(asked.purpose, Slot):
-            before = self._good(request.label)
-            if parsed is not None:
-                self._take_rows(asked.purpose, answer, parsed)
             rows = asked.purpose.n_rows if asked.reask_of is None else 0
-            usable = parsed is not None and parsed.status == "ok"
-            self.labels[request.label].brought(rows, self._good(request.label) - before, usable)
-
-    def _take_rows(self, slot: Slot, answer: Answer, parsed: Parsed) -> None:
-        request = slot.request
-        if parsed.status != "ok":
-            self.rows.add_refusal(request, -1, answer.answer, parsed.reason or REFUSAL_REASONS[parsed.status], parsed.detail)
-            return
-        if self.cfg.strategy != "synalign" and slot.attribute_set is not None:
-            self.rows.add_attribute_set(slot.attribute_set)
-        before = self._good(request.label)
-        for bad in parsed.bad:
-            self.rows.add_refusal(request, bad.place, bad.text, REFUSAL_REASONS["unparsable"], bad.words)
-        for candidate in candidates(parsed, self.acceptor, request.label, self.cfg.text_template):
-            self._take_row(slot, candidate, answer.model or request.model)
-        self.planner.taken(slot.demonstration_set, self._good(request.label) - before)
-
-    def _good(self, label: Label) -> int:
-        """Rows of a label that were accepted, and those of any that would have been, had they not been too many."""
-        return self.rows.accepted[label] + self.rows.refused["surplus"]
-
-    def _take_row(self, slot: Slot, found: Candidate, model: str) -> None:
-        """model: that wrote it."""
-        request, fields = slot.request, found.fields
-        verdict = self.acceptor.check(found.text, request.label, fields)
-        if verdict.reason is None and self.rows.accepted[request.label] >= self.quotas[request.label]:
-            verdict = replace(verdict, reason="surplus", detail="the label had its rows already")
-        if verdict.reason:
-            self.rows.add_refusal(request, found.place, verdict.text, verdict.reason, verdict.detail)
-        else:
-            self.acceptor.accept(verdict, slot.demonstration_set)
-            self.rows.add_accepted(slot, found.place, verdict, model, None if fields is None else self.acceptor.parts(fields))
-
-    def _recheck(self) -> None:
-        """At the end of a wave: takes back rows that only a pass over the corpus shows to be copies."""
-        found = self.acceptor.recheck()
-        self.rows.take_back(verdict for verdict, _ in found)
-        for _, source in found:
-            self.planner.taken(source, -1)
+            self.labels[label].brought(rows, good, usable=parsed is not None and parsed.status == "ok")
 
     def _judge(self) -> None:
         """Gives up the labels of which nothing came. Raises EndpointError when no label is left."""
@@ -292,6 +251,7 @@ class _Run:
             **self.rows.figures(),
             "endpoints_left": self.pool.left,
             "answers_reused": self.reused,
+            "probes": self.budget.probed,
             "requests_failed": dict(sorted(pressure.faults.items())) if pressure else {},
             "fewest_at_once": pressure.smallest if pressure else None,
             "outages": pressure.outages if pressure else 0,

@@ -18,6 +18,7 @@ from pyarrow import fs
 
 from synalign_spark.errors import LakeError
 from synalign_spark.generation.calls import Answer
+from synalign_spark.storage.durable import make_folder, sync_folder
 from synalign_spark.storage.paths import STORE_FAULTS, fault_line, filesystem, remedy
 
 SUFFIX = ".jsonl"
@@ -38,6 +39,12 @@ class Line:
             return Answer.from_json(self.raw.decode("utf-8", "surrogatepass"))
         except (ValueError, TypeError):
             return None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the line is whole and an answer, by what stands first in it and last (see ``Answer.to_json``): nothing is parsed."""
+        words = self.raw.split(b'"', 8)
+        return len(words) == 9 and words[7] == b"answered" and self.raw.endswith(b"}")
 
     def is_of(self, request_ids: Collection[bytes]) -> bool:
         """Whether the line answers one of these requests, by the value that stands first in it (see ``Answer.to_json``): nothing is parsed."""
@@ -83,9 +90,14 @@ def find_answers(folder: str, request_ids: Collection[str]) -> dict[str, Answer]
     return {answer.request_id: answer for answer in answers if answer is not None}
 
 
+def count_answers(folder: str) -> int:
+    """Answers in the ledger, by a pass that parses none: an answer that is there twice counts twice. Raises LakeError where it cannot be read."""
+    return sum(line.is_answer for line in read_lines(folder))
+
+
 def holds_answers(folder: str) -> bool:
     """Whether the ledger has any answer. Raises LakeError where it cannot be read."""
-    return any(line.answer() is not None for line in read_lines(folder))
+    return any(line.is_answer for line in read_lines(folder))
 
 
 class LedgerWriter:
@@ -100,7 +112,7 @@ class LedgerWriter:
         self._flusher: asyncio.Task[None] | None = None
         try:
             self._files, self._root = filesystem(folder)
-            self._files.create_dir(self._root, recursive=True)
+            make_folder(self._files, self._root)
             self._file = self._open() if isinstance(self._files, fs.LocalFileSystem) else None
         except STORE_FAULTS as err:
             raise LakeError(f"lake.path: the ledger {folder!r} cannot be written ({fault_line(err)}); {remedy(folder)}") from err
@@ -108,9 +120,7 @@ class LedgerWriter:
     def _open(self) -> int:
         path = os.path.join(self._root, self._name + SUFFIX)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        folder = os.open(self._root, os.O_RDONLY)
-        os.fsync(folder)  # the new name must survive too
-        os.close(folder)
+        sync_folder(self._root)  # the new name must survive too
         return file
 
     def commit(self, answers: Sequence[Answer]) -> None:

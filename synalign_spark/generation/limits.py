@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from synalign_spark.config import LimitsConfig
-from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.calls import PROBED, Answer, Request
 from synalign_spark.generation.learnt_rate import MINUTE_S
 from synalign_spark.generation.prices import Prices
 
@@ -66,6 +66,10 @@ class Purse:
         self._tokens, self._usd, self._requests = self._tokens - reserved.tokens, self._usd - reserved.usd, self._requests - 1
         return None
 
+    def charge(self, used: Take, requests: int) -> None:
+        """Takes what was used beside the requests that were let go."""
+        self._tokens, self._usd, self._requests = self._tokens - used.tokens, self._usd - used.usd, self._requests - requests
+
     def put_back(self, reserved: Take) -> None:
         """Puts back what was taken for a request that did not go."""
         self.give_back(reserved, Take())
@@ -86,11 +90,18 @@ class Budget:
         self.requests, self.tokens, self.cost_usd = 0, 0, 0.0
         self._flying: dict[str, tuple[int, int, int]] = {}  # requests, prompt and answer tokens that calls may take
         self._reserved = (0, 0, 0)  # by all of them
+        self.probe_requests, self.probe_tokens, self.probe_usd = 0, 0, 0.0  # of all, those of probes
 
     @property
     def priced(self) -> bool:
         """Whether prices are configured, so that a cost is known."""
         return self._prices.known
+
+    @property
+    def probed(self) -> dict[str, int | float | None]:
+        """What the probes took: the tiny calls that find out how the endpoint is asked, those of earlier starts too."""
+        usd = round(self.probe_usd, 6) if self.priced else None
+        return {"requests": self.probe_requests, "tokens": self.probe_tokens, "cost_usd": usd}
 
     @property
     def requests_left(self) -> int | None:
@@ -115,15 +126,25 @@ class Budget:
     def spend(self, answer: Answer) -> None:
         """Counts what a call took, and ends its reservation."""
         self._reserve(self._flying.pop(answer.request_id, (0, 0, 0)), -1)
-        self.requests += answer.attempts
-        self.tokens += answer.tokens
-        self.cost_usd += self._prices.usd(answer) or 0.0
+        usd = self._prices.usd(answer) or 0.0
+        self.requests, self.tokens, self.cost_usd = self.requests + answer.attempts, self.tokens + answer.tokens, self.cost_usd + usd
+        if answer.status == PROBED:
+            self.probe_requests, self.probe_tokens = self.probe_requests + answer.attempts, self.probe_tokens + answer.tokens
+            self.probe_usd += usd
 
     def admit(self, request: Request) -> str | None:
         """None and a reservation where the request fits, else the key of the limit that it would break."""
         calls = 2 if request.step == "attributes" else 1
         wanted = (calls, calls * request.prompt_tokens, calls * request.max_output_tokens)
-        n, prompt, output = (one + other for one, other in zip(self._reserved, wanted, strict=True))
+        broken = self.broken_by(*wanted)
+        if broken is None:
+            self._flying[request.request_id] = wanted
+            self._reserve(wanted, 1)
+        return broken
+
+    def broken_by(self, requests: int, prompt_tokens: int, output_tokens: int) -> str | None:
+        """The key of the limit that so much would break, beside what is reserved; None where it fits."""
+        n, prompt, output = (one + more for one, more in zip(self._reserved, (requests, prompt_tokens, output_tokens), strict=True))
         limits = self._limits
         if limits.max_requests is not None and self.requests + n > limits.max_requests:
             return "limits.max_requests"
@@ -135,8 +156,6 @@ class Budget:
             return "limits.max_cost_usd"
         if self.seconds_left <= 0:
             return "limits.max_minutes"
-        self._flying[request.request_id] = wanted
-        self._reserve(wanted, 1)
         return None
 
     def _reserve(self, amounts: tuple[int, int, int], sign: int) -> None:

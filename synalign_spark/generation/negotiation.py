@@ -15,16 +15,17 @@ import tenacity
 
 from synalign_spark.config import LlmConfig
 from synalign_spark.generation.bodies import send
-from synalign_spark.generation.calls import Answer
+from synalign_spark.generation.calls import PROBED, Answer, Request
 from synalign_spark.generation.dialects import UNFORMED, Terms
 from synalign_spark.generation.faults import DROPPABLE, NEVER_RETRIED, Fault, backoff, classify, named
 from synalign_spark.generation.probes import probe_request
+from synalign_spark.generation.probing import BudgetSpentError, Probing
 from synalign_spark.generation.reading import cut_off, reasons, strict_json
 from synalign_spark.generation.replies import answer_of
 from synalign_spark.generation.target import Target, unusable
 
 PROBE_ATTEMPTS, DIALECT_ATTEMPTS, ANSWERS = 4, 2, 3
-LONGEST_WAIT_S = 60.0
+LONGEST_WAIT_S, SAID_WAIT_S = 60.0, 5.0  # that a server may ask for; from when on it is said
 NO_CHAT = re.compile(r"chat.?template|not a chat model|chat/completions", re.IGNORECASE)
 OF_THE_DIALECT = (404, 405, 500, 501)  # a server may have these for one dialect only
 
@@ -32,9 +33,9 @@ OF_THE_DIALECT = (404, 405, 500, 501)  # a server may have these for one dialect
 class Negotiation:
     """One finding out. probes: requests sent so far; latency_s: seconds of the last one."""
 
-    def __init__(self, client: openai.OpenAI, target: Target, llm: LlmConfig) -> None:
-        """target: with the terms to begin from."""
-        self._client, self._target, self._llm = client, target, llm
+    def __init__(self, client: openai.OpenAI, target: Target, llm: LlmConfig, probing: Probing) -> None:
+        """target: with the terms to begin from; probing: what its calls are paid from."""
+        self._client, self._target, self._llm, self._probing = client, target, llm, probing
         self.probes, self.latency_s = 0, 0.0
         self._cut_off = 0  # answers that ended at the token limit before they began
 
@@ -106,19 +107,35 @@ class Negotiation:
         request = probe_request(self._llm, dialect, number)
 
         def once() -> Terms | None:
-            self.probes, started = self.probes + 1, time.monotonic()
-            reply = send(self._client, request, target)
-            self.latency_s = time.monotonic() - started
-            self._cut_off += not_begun(answer_of(reply, request, target, 1, 0.0))
+            reply, answer = self._sent_once(request, target)
+            self._cut_off += not_begun(answer)
             return kept(reply, terms, dialect, lambda with_: answer_of(reply, request, dataclasses.replace(target, terms=with_), 1, 0.0))
 
         try:
-            return retrying(dialect, _attempts, lambda err: classify(err).status not in NEVER_RETRIED)(once)
+            return retrying(dialect, _attempts, _may_be_mended, self._probing.say)(once)
+        except BudgetSpentError:
+            raise
         except Exception as err:  # every fault of a call is one of the endpoint; classify says which
             fault = classify(err)
             if fault.status not in ("bad_request", "bad_form") and fault.code not in OF_THE_DIALECT:
-                raise unusable(self._llm, target.base_url, target.scrub(fault.message)) from None
+                raise unusable(self._llm, target.base_url, target.scrub(fault.message) + _too_long(fault)) from None
             return fault
+
+    def _sent_once(self, request: Request, target: Target) -> tuple[Any, Answer]:
+        """A reply, and the answer in it. What the probe took is counted, that of one that fails on the high side."""
+        self._probing.admit(request)
+        self.probes, started = self.probes + 1, time.monotonic()
+        try:
+            reply = send(self._client, request, target)
+            self.latency_s = time.monotonic() - started
+            answer = answer_of(reply, request, target, 1, 0.0)
+        except Exception as err:
+            took = (request.prompt_tokens, request.max_output_tokens) if classify(err).ran else (0, 0)
+            failed = Answer(request.request_id, PROBED, 1, prompt_tokens=took[0], completion_tokens=took[1], tokens_estimated=True)
+            self._probing.spend(dataclasses.replace(failed, model=target.model, endpoint=target.endpoint))
+            raise
+        self._probing.spend(answer)
+        return reply, answer
 
     def _advice(self, terms: Terms, refusal: Fault) -> str:
         """What to change: the parameter without which the server answers, where there is one."""
@@ -177,15 +194,35 @@ def _attempts(state: tenacity.RetryCallState) -> bool:
     return state.attempt_number >= most
 
 
-def retrying(key: str, stop: Callable[[tenacity.RetryCallState], bool], mended: Callable[[Exception], bool]) -> tenacity.Retrying:
+def _may_be_mended(err: Exception) -> bool:
+    """Whether another attempt may help. Nobody waits long for the start of a run."""
+    fault = classify(err)
+    return not isinstance(err, BudgetSpentError) and fault.status not in NEVER_RETRIED and not _too_long(fault)
+
+
+def _too_long(fault: Fault) -> str:
+    """Why a server's own wait is not waited for, to end a message; empty where it is, or there is none."""
+    if (fault.retry_after or 0.0) <= LONGEST_WAIT_S:
+        return ""
+    return f"; it asks to wait {fault.retry_after:,.0f} s (Retry-After), and no more than {LONGEST_WAIT_S:.0f} s are waited before the first call"
+
+
+def retrying(
+    key: str,
+    stop: Callable[[tenacity.RetryCallState], bool],
+    mended: Callable[[Exception], bool],
+    say: Callable[[str], None] | None = None,
+) -> tenacity.Retrying:
     """Tries again where ``mended`` says that this may help; waits as the calls of a run do, and as long as the server asks for on top.
 
-    key: what the jitter follows from. The last error is raised as it is."""
+    key: what the jitter follows from; say: takes a line where the server asks for a wait. The last error is raised as it is."""
 
     def seconds(state: tenacity.RetryCallState) -> float:
         err = state.outcome.exception() if state.outcome else None
-        asked = classify(err).retry_after if isinstance(err, Exception) else None
-        return min(LONGEST_WAIT_S, asked or 0.0) + backoff(key, state.attempt_number)
+        asked = min(LONGEST_WAIT_S, (classify(err).retry_after if isinstance(err, Exception) else None) or 0.0)
+        if say is not None and asked >= SAID_WAIT_S:
+            say(f"the endpoint asks to wait {asked:.0f} s before the next call (Retry-After)")
+        return asked + backoff(key, state.attempt_number)
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda err: isinstance(err, Exception) and mended(err)), stop=stop, wait=seconds, reraise=True

@@ -33,15 +33,23 @@ class Prices:
         return self._of(self._llms, self._llms[0].mode == "batch") or (0.0, 0.0)
 
     def usd(self, answer: Answer) -> float | None:
-        """None without prices or without usage."""
-        if answer.prompt_tokens is None:
+        """Each attempt at the prices of where it went; None without prices or without usage."""
+        prompt, completion, by_batch = answer.prompt_tokens, answer.completion_tokens or 0, answer.batch_id is not None
+        prices = self._at(answer.model, answer.endpoint, by_batch)
+        if prompt is None or prices is None:
             return None
-        same = [llm for llm in self._llms if llm.model == answer.model]
-        own = [llm for llm in same if llm.public_url == answer.endpoint]
-        prices = self._of(own or same or self._llms, answer.batch_id is not None)
-        if prices is None:
-            return None
-        return (answer.prompt_tokens * prices[0] + (answer.completion_tokens or 0) * prices[1]) / 1e6
+        usd = 0.0
+        for spent in answer.elsewhere:
+            theirs = self._at(spent.model, spent.endpoint, by_batch) or prices
+            usd += spent.prompt_tokens * theirs[0] + spent.completion_tokens * theirs[1]
+            prompt, completion = prompt - spent.prompt_tokens, completion - spent.completion_tokens
+        return (usd + prompt * prices[0] + completion * prices[1]) / 1e6
+
+    def _at(self, model: str | None, endpoint: str | None, by_batch: bool) -> tuple[float, float] | None:
+        """The prices at an endpoint."""
+        same = [llm for llm in self._llms if llm.model == model]
+        own = [llm for llm in same if llm.public_url == endpoint]
+        return self._of(own or same or self._llms, by_batch)
 
     @staticmethod
     def _of(llms: Sequence[LlmConfig], by_batch: bool) -> tuple[float, float] | None:

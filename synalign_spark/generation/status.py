@@ -41,7 +41,7 @@ class Status:
         accepted = self._rows.accepted.total()
         if not self._budget.priced or accepted < FEWEST_ROWS:
             return None
-        return self._budget.cost_usd / accepted * max(0, self._cfg.target_rows - accepted)
+        return (self._budget.cost_usd - self._budget.probe_usd) / accepted * max(0, self._cfg.target_rows - accepted)
 
     def _cost(self) -> str:
         if not self._budget.priced:

@@ -1,25 +1,27 @@
 """The answers of earlier processes, found by their ids: an index on this machine's disk, so that memory does not grow with the ledger."""
 
+import dataclasses
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from synalign_spark.errors import LakeError
-from synalign_spark.generation.calls import Answer
+from synalign_spark.generation.calls import PROBED, Answer, Spent
 from synalign_spark.generation.ledger import read_lines, unreadable
 from synalign_spark.storage.paths import local_path
 
 # SQLite keeps a database without a name in a file of its own in the folder for temporary files, and removes it with the connection.
 UNNAMED = ""
 TABLE = """CREATE TABLE answers (request_id TEXT, finished_at TEXT, path TEXT, offset INTEGER, length INTEGER, line BLOB,
-    attempts INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, by_batch INTEGER, model TEXT, endpoint TEXT)"""
+    attempts INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, by_batch INTEGER, model TEXT, endpoint TEXT, elsewhere TEXT, is_probe INTEGER)"""
 # Sorted once, after all rows are there: a tree of hashes that grows row by row would be all over the disk.
 INDEX = "CREATE INDEX by_id ON answers (request_id, finished_at)"
 ONLY_FIRST = """DELETE FROM answers WHERE EXISTS (SELECT 1 FROM answers AS first WHERE first.request_id = answers.request_id
     AND (first.finished_at, first.rowid) < (answers.finished_at, answers.rowid))"""
-SUMS = """SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens), by_batch, model, endpoint FROM answers
-    GROUP BY prompt_tokens IS NULL, by_batch, model, endpoint"""
+SUMS = """SELECT SUM(attempts), COUNT(*), SUM(prompt_tokens), SUM(completion_tokens), by_batch, model, endpoint, elsewhere, is_probe FROM answers
+    GROUP BY prompt_tokens IS NULL, by_batch, model, endpoint, elsewhere, is_probe"""
 
 
 class StoredAnswers(Mapping[str, Answer]):
@@ -47,7 +49,7 @@ class StoredAnswers(Mapping[str, Answer]):
     def _fill(self) -> None:
         self._index.execute(TABLE)
         self._index.execute("BEGIN")
-        self._index.executemany(f"INSERT INTO answers VALUES ({', '.join('?' * 12)})", self._rows())
+        self._index.executemany(f"INSERT INTO answers VALUES ({', '.join('?' * 14)})", self._rows())
         self._index.execute(INDEX)
         self._index.execute(ONLY_FIRST)
         self._index.execute("COMMIT")
@@ -58,7 +60,8 @@ class StoredAnswers(Mapping[str, Answer]):
             if answer is not None:
                 place = (line.path, line.offset, len(line.raw), None if self._is_local else line.raw)
                 took = (answer.attempts, answer.prompt_tokens, answer.completion_tokens, answer.batch_id is not None)
-                whose = (answer.model, answer.endpoint)
+                elsewhere = json.dumps([dataclasses.astuple(one) for one in answer.elsewhere]) if answer.elsewhere else None
+                whose = (answer.model, answer.endpoint, elsewhere, answer.status == PROBED)
                 yield (answer.request_id, answer.finished_at or "", *place, *took, *whose)
 
     def __enter__(self) -> Self:
@@ -68,11 +71,11 @@ class StoredAnswers(Mapping[str, Answer]):
         self._index.close()
 
     def __len__(self) -> int:
-        count: int = self._index.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
+        count: int = self._index.execute("SELECT COUNT(*) FROM answers WHERE NOT is_probe").fetchone()[0]
         return count
 
     def __iter__(self) -> Iterator[str]:
-        for (request_id,) in self._index.execute("SELECT request_id FROM answers ORDER BY request_id"):
+        for (request_id,) in self._index.execute("SELECT request_id FROM answers WHERE NOT is_probe ORDER BY request_id"):
             yield request_id
 
     def __getitem__(self, request_id: str) -> Answer:
@@ -91,7 +94,13 @@ class StoredAnswers(Mapping[str, Answer]):
             raise unreadable(self._folder, err) from err
 
     def spent(self) -> Iterator[Answer]:
-        """What all answers took, as a few answers that took the sums: one for each way in which they are paid for."""
-        for attempts, prompt_tokens, completion_tokens, by_batch, model, endpoint in self._index.execute(SUMS):
-            took = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-            yield Answer("", "answered", attempts, **took, batch_id="" if by_batch else None, model=model, endpoint=endpoint)
+        """What all answers and probes took, as a few answers that took the sums: one for each way in which they are paid for."""
+        for attempts, n_answers, prompt_tokens, completion_tokens, by_batch, model, endpoint, said, is_probe in self._index.execute(SUMS):
+            elsewhere = tuple(
+                Spent(name, address, n_answers * prompt, n_answers * completion)
+                for name, address, prompt, completion in json.loads(said or "[]")
+            )
+            took = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "elsewhere": elsewhere}
+            yield Answer(
+                "", PROBED if is_probe else "answered", attempts, **took, batch_id="" if by_batch else None, model=model, endpoint=endpoint
+            )

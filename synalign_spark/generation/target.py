@@ -15,7 +15,7 @@ import openai
 
 from synalign_spark.config import LlmConfig
 from synalign_spark.config.language_model import OPENAI_URL
-from synalign_spark.config.secrets import public_address
+from synalign_spark.config.secrets import HARMLESS_QUERY, public_address
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.limits import Take
@@ -25,7 +25,6 @@ SHORTEST_SECRET, LONGEST_MESSAGE = 5, 1_000  # characters
 HIDDEN = "[hidden]"
 NO_KEY = "none"
 OF_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}  # who pays, as the SDK says it
-HARMLESS_QUERY = frozenset({"api-version", "version", "deployment", "model"})
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,9 @@ class Target:
     def _secrets(self) -> list[str]:
         """Key, values of headers, and the user's part and query values of the address; longest first, since one may hold another."""
         parts = urlsplit(self.base_url)
-        in_query = [value for name, value in parse_qsl(parts.query) if name.lower() not in HARMLESS_QUERY]
+        said = parse_qsl(parts.query, keep_blank_values=True)
+        # A name without a value may be the key itself.
+        in_query = [value or name for name, value in said if name.lower() not in HARMLESS_QUERY]
         in_address = [unquote(part) for part in (parts.username, parts.password) if part]
         found = {self.api_key, self._basic(), *self.headers.values(), *in_query, *in_address}
         found |= {word for value in self.headers.values() for word in value.split()}  # 'Bearer ...' is told without its first word

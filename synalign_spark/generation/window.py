@@ -2,7 +2,7 @@
 
 Additive increase, multiplicative decrease, as TCP finds its rate (Chiu and Jain 1989): an endpoint tells by 429, 503, a timeout or a
 refused connection that there are too many, whatever limits it has and whenever they change, and by answers that take nearly as long as
-is waited for that there should not be more. An error of the server (500) or a lost connection says nothing of their number. Where one
+is waited for that there should not be more; but not where as many come while fewer requests are in flight: those are chance. An error of the server (500) or a lost connection says nothing of their number. Where one
 fault after another comes without a success the endpoint is taken to be down: the circuit opens, and single probes go, ever more rarely, until one succeeds.
 """
 
@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 TOLERATED = 0.05  # of the requests: faults that are rarer are of the requests, not of the endpoint
+LONE_FAULTS = 3.0  # close together, that are chance where faults by chance are known
+FEW, EVIDENCE = 0.15, 50  # share of faults that may be chance, and requests that show it
+KEPT_REQUESTS = 2_000  # after which what they showed counts half
 HOPELESS_CUTS, HOPELESS_FAULTS = 3, 8  # both without a success between
 SLOW, TOO_SLOW = 0.5, 0.8  # share of the time-out that an answer took: the window grows no more, or shrinks
 OF_NUMBER = ("rate_limited", "overloaded", "timeout")  # faults that fewer requests at once may mend
@@ -21,10 +24,12 @@ FIRST_OUTAGE_S = 60.0  # an endpoint that has not answered one call is given up 
 
 @dataclass(frozen=True)
 class Turn:
-    """Leave to send one request. round: cuts of the window before it; probe: it is to ask whether the endpoint is up again, no more."""
+    """Leave to send one request. round: cuts of the window before it; probe: it is to ask whether the endpoint is up again, no more; level: how
+    many are in flight with it, as a power of two."""
 
     round: int
     probe: bool
+    level: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,36 @@ def together(parts: Mapping[str, Pressure]) -> Pressure:
     return SaidPressure(size, most, smallest, faults, outages, per_s=sum(rates) if len(rates) == len(found) else None, said=said)
 
 
+class Chance:
+    """Faults that come however few requests are in flight: those of a limit come only where there are many.
+
+    >>> chance = Chance()
+    >>> for n in range(100): chance.ended(level=2, faulty=n % 20 == 0)
+    >>> chance.share(below=3), chance.share(below=2)
+    (0.05, 0.0)
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[float, float]] = {}  # requests and faults by level
+        self._since = 0
+
+    def ended(self, level: int, faulty: bool) -> None:
+        requests, faults = self._seen.get(level, (0.0, 0.0))
+        self._seen[level] = (requests + 1.0, faults + faulty)
+        self._since += 1
+        if self._since >= KEPT_REQUESTS:  # an endpoint changes
+            self._since, self._seen = 0, {one: (n / 2, bad / 2) for one, (n, bad) in self._seen.items()}
+
+    def share(self, below: int) -> float:
+        """Of the requests that had fewer beside them; 0 where they say nothing, and where so many failed, of these or at the level itself,
+        that it cannot be chance."""
+        requests, faults = (sum(seen[place] for level, seen in self._seen.items() if level < below) for place in (0, 1))
+        here, faults_here = self._seen.get(below, (0.0, 0.0))
+        if requests < EVIDENCE or faults > FEW * requests or (here >= EVIDENCE and faults_here > FEW * here):
+            return 0.0
+        return faults / requests
+
+
 class Window:
     """Requests in flight over the whole pool. The clock is the caller's: methods take ``now``, in seconds."""
 
@@ -87,6 +122,7 @@ class Window:
         """most: requests in flight at most; outage_s: seconds without a success after which the endpoint is given up."""
         self._most, self._outage_s = most, outage_s
         self._size, self._smallest, self._known_good = float(most), most, float(most)
+        self._chance = Chance()
         self._slow_start = 0.0  # below it a success adds a whole request
         self._round, self._cuts, self._streak, self._faulty = 0, 0, 0, 0.0
         self.flying = 0  # requests in flight
@@ -112,7 +148,7 @@ class Window:
         """Counts a request in, after ``wait`` was 0."""
         self.flying += 1
         self._probing = self._down_since is not None
-        return Turn(self._round, self._probing)
+        return Turn(self._round, self._probing, self.flying.bit_length())
 
     def lost(self, turn: Turn) -> None:
         """Counts a request out of whose end nothing is known."""
@@ -126,11 +162,12 @@ class Window:
         self._down_since, self._pause = None, FIRST_PAUSE_S
         if turn.probe:
             return
+        self._chance.ended(turn.level, faulty=waited >= TOO_SLOW)
         if waited >= TOO_SLOW and turn.round == self._round:
-            self._press()
+            self._press(turn)
         elif waited < SLOW:
             self._known_good = self._size
-            self._faulty = max(0.0, self._faulty - TOLERATED)
+            self._faulty = max(0.0, self._faulty - self._tolerated(turn))
             self._size = min(float(self._most), self._size + (1.0 if self._size < self._slow_start else 1.0 / self._size))
 
     def pressed(self, turn: Turn, status: str, now: float) -> None:
@@ -141,10 +178,12 @@ class Window:
         if turn.probe:
             self._pause = min(LONGEST_PAUSE_S, 2.0 * self._pause)
             self._probe_at = now + self._pause
+        elif status in OF_NUMBER:
+            self._chance.ended(turn.level, faulty=True)
         if self._down_since is not None or turn.round != self._round:
             return
         if status in OF_NUMBER or self._streak >= HOPELESS_FAULTS:  # any fault, where there is nothing else
-            self._press()
+            self._press(turn)
         if self._cuts >= HOPELESS_CUTS and self._streak >= HOPELESS_FAULTS:
             self._down_since, self._probe_at, self._outages = now, now + self._pause, self._outages + 1
 
@@ -154,10 +193,15 @@ class Window:
         left = None if down is None else max(0.0, self._probe_at - now)
         return Pressure(int(self._size), self._most, self._smallest, dict(self._faults), self._outages, down, left)
 
-    def _press(self) -> None:
+    def _tolerated(self, turn: Turn) -> float:
+        """The share of faults that are not of the number of requests."""
+        return max(TOLERATED, 2.0 * self._chance.share(turn.level))
+
+    def _press(self, turn: Turn) -> None:
         """Counts a sign that there are too many, and cuts the window where they are more than chance."""
         self._faulty += 1.0
-        if self._faulty <= TOLERATED * self._size:
+        least = LONE_FAULTS if self._chance.share(turn.level) > 0 and self._streak < HOPELESS_FAULTS else 0.0
+        if self._faulty <= max(least, self._tolerated(turn) * self._size):
             return
         self._slow_start = max(1.0, self._known_good / 2.0)
         self._size = max(1.0, self._size / 2.0)

@@ -93,7 +93,9 @@ def test_a_ledger_is_gone_on_with_and_a_limit_is_reported(demonstrations, tmp_pa
     with loopback() as server:
         arguments = {"llm": server.base_url, "model": "loopback", "n": 12, "ledger": str(tmp_path), "rows_per_request": 2}
         with pytest.warns(UserWarning, match=r"4 of 12 rows were accepted.*limits\.max_requests.*missing_by_label.*positive"):
-            few = generate(demonstrations, progress=False, max_requests=4, **arguments)  # two attribute sets, and a call for rows from each
+            few = generate(
+                demonstrations, progress=False, max_requests=5, **arguments
+            )  # a probe, two attribute sets, and a call for rows from each
         rows = generate(demonstrations, progress=False, **arguments)
     assert (len(few), len(rows)) == (4, 12)
     assert max(n for i, n in server.finished.items() if i) == 1

@@ -45,7 +45,7 @@ def test_users_and_passwords_of_any_address_are_hidden():
 def test_an_address_is_printed_without_what_may_be_a_secret():
     address = "generate.llm.base_url=https://me:hunter2@host:8443/v1?api-version=1"
     done = run("config", *QUICKSTART, "--set", "generate.llm.provider=openai", "--set", "generate.llm.model=m", "--set", address)
-    assert json.loads(done.stdout)["generate"]["llm"]["base_url"] == "https://host:8443/v1"
+    assert json.loads(done.stdout)["generate"]["llm"]["base_url"] == "https://host:8443/v1?api-version=1"
     assert "hunter2" not in done.output
     assert "generate.llm.base_url" in done.stderr
     several = "generate.llms=[{}, {model: n, base_url: 'https://me:hunter2@host:8443/v1'}]"

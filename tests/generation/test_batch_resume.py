@@ -1,11 +1,14 @@
 """Runs by batch that are killed, interrupted or stopped: the next start finds the batch again, and none is paid for twice."""
 
+import json
+
 import pytest
 from loopback import Behaviour, loopback
 from loopback_batches import Batches
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.backends import batch_callers
+from synalign_spark.generation.batches import notes
 
 BATCH = {"mode": "batch"}
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -46,6 +49,26 @@ def test_a_killed_run_finds_its_batch_again(place, run, monkeypatch):
         assert len(batches.batches) == 2 * made
         assert {i: n for i, n in server.finished.items() if n != 2 * calls[i]} == {}
     assert content(resumed) == content(whole)
+
+
+def test_a_batch_is_made_once_its_note_would_survive_a_power_loss(run, monkeypatch):
+    synced, made = [], []
+
+    def sync(files, path, content):
+        write(files, path, content)
+        synced.append(json.loads(content)["file_id"])
+
+    def create(api, file_id, continues):
+        made.append((file_id, list(synced)))
+        return make(api, file_id, continues)
+
+    write, make = notes.write_whole, batch_callers.BatchApi.create
+    monkeypatch.setattr(notes, "write_whole", sync)
+    monkeypatch.setattr(batch_callers.BatchApi, "create", create)
+    with loopback(Behaviour(batches=Batches())) as server:
+        run(server, BATCH)
+    assert made
+    assert all(file_id in durable for file_id, durable in made)
 
 
 def test_a_creation_whose_reply_is_lost_makes_one_batch(run):

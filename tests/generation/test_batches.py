@@ -103,24 +103,26 @@ def test_a_batch_that_is_not_taken_is_one_clear_error(error, advice, run, tmp_pa
 
 
 def test_a_budget_of_requests_counts_those_that_failed(run):
-    """Every call of the first batch fails; a budget of nine leaves so many for the second."""
+    """Every call of the first batch fails; a budget of nine leaves so many for the second, less the probe."""
     with loopback(Behaviour(fault=lambda i, body, n: (429, {}, "") if i and n == 1 else None, batches=Batches())) as server:
         result = run(server, BATCH, limits={"max_requests": 9})
-        assert sum(n for i, n in server.seen.items() if i) == 9
+        assert sum(server.seen.values()) == 9
+    assert result.summary["probes"]["requests"] == server.seen[""] == 1
     assert result.summary["stopped_by"] == "limits.max_requests"
 
 
 def test_a_budget_of_money_is_kept_at_the_price_of_batches(run):
     priced = BATCH | {"price_input_usd": 1.0, "price_output_usd": 2.0, "batch_discount": 0.25}
     with loopback(Behaviour(batches=Batches())) as server:
-        whole = run(server, priced, ledger="whole").summary
+        whole = run(server, priced, ledger="whole", target_rows=80).summary
         tokens = whole["prompt_tokens"] + 2 * whole["completion_tokens"]
         assert whole["cost_usd"] == pytest.approx(0.75e-6 * tokens, abs=1e-6)
-        part = run(server, priced, limits={"max_cost_usd": 0.6 * whole["cost_usd"]}).summary
+        part = run(server, priced, target_rows=80, limits={"max_cost_usd": 0.6 * whole["cost_usd"]}).summary
         assert part["stopped_by"] == "limits.max_cost_usd"
-        assert 0 < part["cost_usd"] <= 0.6 * whole["cost_usd"]
+        assert part["probes"]["cost_usd"] > 0
+        assert 0 < part["cost_usd"] <= 0.6 * whole["cost_usd"] - part["probes"]["cost_usd"]
         # Answers by batch cost what they did, though the rest comes by calls.
-        rest = run(server, priced | {"mode": "calls"}).summary
+        rest = run(server, priced | {"mode": "calls"}, target_rows=80).summary
     assert part["cost_usd"] < rest["cost_usd"]
     at_full = (rest["prompt_tokens"] + 2 * rest["completion_tokens"]) * 1e-6
     assert rest["cost_usd"] == pytest.approx(at_full - part["cost_usd"] / 0.75 * 0.25, abs=2e-6)

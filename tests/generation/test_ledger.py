@@ -12,7 +12,7 @@ from synalign_spark.config import LlmConfig
 from synalign_spark.errors import LakeError
 from synalign_spark.generation import ledger, stored
 from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.ledger import LedgerWriter, find_answers, holds_answers
+from synalign_spark.generation.ledger import LedgerWriter, count_answers, find_answers, holds_answers
 from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.stored import StoredAnswers
 
@@ -88,6 +88,18 @@ def test_an_answer_is_read_from_its_place_wherever_the_chunks_end(tmp_path, monk
             assert dict(found) == {answer.request_id: answer for answer in answers}
             assert "f" * 64 not in found
         assert find_answers(str(tmp_path), {"f" * 64, answers[7].request_id}) == {answers[7].request_id: answers[7]}
+
+
+def test_answers_are_counted_without_a_look_at_them(tmp_path, monkeypatch):
+    writer = LedgerWriter(str(tmp_path))
+    writer.commit([*ANSWERS, Answer("probe", "probed", 1), Answer("said", "answered", 1, 'a text with "status": "probed"}')])
+    writer.close()
+    with open(tmp_path / "torn.jsonl", "w") as file:
+        file.write(Answer("torn", "answered", 1, "some text").to_json()[:-1])
+    monkeypatch.setattr(Answer, "from_json", None)
+    assert count_answers(str(tmp_path)) == len(ANSWERS) + 1
+    assert holds_answers(str(tmp_path))
+    assert count_answers(str(tmp_path / "none")) == 0
 
 
 def test_sums_are_of_the_answers_that_count(tmp_path):

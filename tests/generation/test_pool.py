@@ -53,7 +53,7 @@ def test_both_backends_give_the_same_tables(demonstrations, make_config, quiet, 
             assert server.most_flying <= 6
     assert content(results["ray"]) == content(results["in_process"])
     assert results["ray"].summary["accepted"] == 40
-    assert [len(list((tmp_path / backend).glob("*.jsonl"))) for backend in BACKENDS] == [2, 1]  # a file a caller
+    assert [len(list((tmp_path / backend).glob("*.jsonl"))) for backend in BACKENDS] == [3, 2]  # a file a caller, and one of probes
 
 
 @pytest.mark.usefixtures("ray_runtime")

@@ -11,7 +11,7 @@ from synalign_spark.generation.backends import ray_senders
 from synalign_spark.generation.backends.protocol import LostError
 from synalign_spark.generation.backends.ray_senders import RaySenders, _Actor
 from synalign_spark.generation.backends.sender import Attempt, Outcome
-from synalign_spark.generation.calls import Answer, make_request
+from synalign_spark.generation.calls import Answer, Spent, make_request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.faults import Fault
 from synalign_spark.generation.prompts import Prompt
@@ -64,7 +64,7 @@ class Ledger:
         pass
 
 
-def work(number=1, spent=(0, 0), named=True):
+def work(number=1, spent=(), named=True):
     return Attempt(REQUEST, Terms(), number, spent, 5.0, named)
 
 
@@ -129,7 +129,7 @@ def test_an_attempt_of_a_dead_actor_is_lost_or_answered_from_the_ledger(monkeypa
     (found,) = attempts(
         monkeypatch,
         [Handle(then=died), Handle()],
-        [work(2, (100, 500))],
+        [work(2, (Spent("m", "e", 100, 500),))],
         stored=lambda folder, request_ids: dict.fromkeys(request_ids, stored),
     )
     assert found.answer is stored

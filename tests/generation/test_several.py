@@ -18,9 +18,12 @@ from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.estimate import estimate
 from synalign_spark.generation.faults import Fault
 from synalign_spark.generation.limits import Allowance, Share, Take
+from synalign_spark.generation.prices import Prices
+from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.generation.window import Refusal
 
 NOWHERE = "http://127.0.0.1:9/v1"
+PRICED = {"price_input_usd": 3.0, "price_output_usd": 4.0}
 ANSWERED = Outcome(Answer("r", "answered", 1), None, (5, 5), None, 0.1)
 
 
@@ -208,6 +211,23 @@ def test_money_is_counted_at_the_price_of_whoever_answered_and_answers_are_found
         assert len(one.bodies) + len(other.bodies) == asked
 
 
+def test_an_attempt_that_fails_costs_what_it_does_where_it_went(run, fast, make_config, tmp_path):
+    """Where it fails a token of an answer costs a dollar, where it is mended nothing does: so the failed attempts alone make the cost."""
+    with two(Behaviour(fault=lambda i, body, n: (500, {}, "") if i else None)) as (one, other):
+        free = {"price_input_usd": 0.0, "price_output_usd": 0.0}
+        llms = [free, {"base_url": other.base_url, "price_input_usd": 0.0, "price_output_usd": 1e6}]
+        result = run(one, {"max_output_tokens": 100}, target_rows=80, llms=llms)
+        failed = len([entry for entry in other.log if entry["request_id"]])
+        assert failed > 5
+        assert sum(result.calls["cost_usd"].to_pylist()) == pytest.approx(100 * failed)
+        # The next start finds the same in the ledger, where sums are taken.
+        prices = Prices([each.llm for each in make_config(one.base_url, llms=llms).endpoints])
+        with StoredAnswers(str(tmp_path / "ledger")) as stored:
+            found = sum(prices.usd(answer) for answer in stored.spent())
+        answered = sum(call["cost_usd"] for call in result.calls.to_pylist() if call["status"] == "ok")
+        assert found == pytest.approx(answered + result.summary["probes"]["cost_usd"])
+
+
 def test_a_budget_of_money_is_kept_over_all(run):
     prices = {"price_input_usd": 10.0, "price_output_usd": 10.0}
     with two() as (one, other):
@@ -233,8 +253,16 @@ def test_actors_of_each_store_what_they_answer(run, tmp_path):
         ({"llms": []}, "generate.llms"),
         ({"llms": [{}, {"model": "b", "weight": 0}]}, "generate.llms.1.weight"),
         ({"llms": [{}, {"model": "b", "weight": -1}]}, "generate.llms.1.weight"),
+        (
+            {"llms": [{"base_url": "http://two/v1?key=SECRET1"}, {"base_url": "http://two/v1?key=SECRET2"}, {}]},
+            r"generate.llms has loopback at http://two/v1 twice; .* told apart by model and address",
+        ),
+        (
+            {"llms": [{"base_url": f"http://two/v1?deployment=a&key=SECRET{i}"} for i in range(2)] + [{}]},
+            r"loopback at http://two/v1\?deployment=a twice",
+        ),
         ({"llms": [{"model": "b"}]}, "llms has no entry for llm.model 'loopback'"),
-        ({"llms": [{"base_url": "http://two/v1"}]}, "llm.base_url is set, and every entry of llms has a base_url of its own"),
+        ({"llms": [{"base_url": "http://two/v1"}]}, "llm.base_url is set, and every entry of llms has one of its own"),
         ({"llms": [{}, {"temperature": 1}]}, "generate.llms.1.temperature"),
         ({"llms": [{}, {"model": "b"}], "limits": {"tokens_per_minute": 5}}, "limits.tokens_per_minute is set beside llms"),
         ({"llms": [{}, {"model": "b"}], "llm": {"mode": "batch"}}, "llm.mode is 'batch', which asks one endpoint"),
@@ -244,6 +272,25 @@ def test_actors_of_each_store_what_they_answer(run, tmp_path):
             "no price_input_usd and price_output_usd for b at http://one/v1",
         ),
         ({"llms": [{}, {"model": "b"}], "llm": {"price_input_usd": 1, "price_output_usd": 1}}, "no price_input_usd .* for b at"),
+        (
+            {"llms": [PRICED, {"model": "b"} | PRICED], "llm": {"price_input_usd": 1, "price_output_usd": 1}},
+            "llm.price_input_usd is set, and",
+        ),
+        (
+            {"llms": [PRICED, {"model": "b"} | PRICED], "llm": {"price_output_usd": 1}},
+            "llm.price_output_usd is set, and every entry of llms",
+        ),
+        ({"llm": {"price_input_usd": 1}}, "one of price_input_usd and price_output_usd is set for loopback at http://one/v1"),
+        (
+            {"llms": [{"model": "b", "price_output_usd": 1}, {}]},
+            "one of price_input_usd and price_output_usd is set for b at http://one/v1",
+        ),
+        ({"llms": [{"concurrency": 4}, {"model": "b", "concurrency": 4}], "llm": {"concurrency": 9}}, "llm.concurrency is set, and every"),
+        ({"llms": [{"timeout_s": 4}, {"model": "b", "timeout_s": 4}], "llm": {"timeout_s": 9}}, "llm.timeout_s is set, and every"),
+        (
+            {"llms": [{"api_key_env": "A"}, {"model": "b", "api_key_env": "B"}], "llm": {"api_key_env": "C"}},
+            "llm.api_key_env is set, and every entry of llms has its own or another base_url; move it",
+        ),
         ({"llms": [{}, {"model": "b"}], "limits": {"max_cost_usd": 1}}, "limits.max_cost_usd needs"),
         ({"llms": [{}, {"base_url": "http://two/v1", "api_key_env": "abcdef0123456789abcdef"}]}, "name an environment variable"),
         ({"llms": [{}, {"base_url": "http://two/v1", "headers": {"a b": "KEY"}}]}, "no name of a header"),
@@ -251,8 +298,17 @@ def test_actors_of_each_store_what_they_answer(run, tmp_path):
 )
 def test_bad_input_is_a_clear_error(changes, message):
     llm = {"provider": "openai", "base_url": "http://one/v1", "model": "loopback"} | changes.get("llm", {})
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         validate({"source": {"path": "x"}, "generate": changes | {"llm": llm}})
+    assert "SECRET" not in str(caught.value)
+
+
+def test_what_names_the_address_or_model_of_llm_anew_is_still_that_one(make_config):
+    own = {"api_key_env": "KEY", "headers": {"x-key": "OTHER"}, "price_input_usd": 1.0, "price_output_usd": 2.0}
+    llms = [{"base_url": "http://one/v1", "model": "loopback"}, {"base_url": "http://one/v1?deployment=b"}]
+    same, other = (one.llm for one in make_config("http://one/v1", own, llms=[llms[0], llms[1] | PRICED]).endpoints)
+    assert {key: getattr(same, key) for key in own} == own
+    assert (other.api_key_env, other.headers, other.name) == ("OPENAI_API_KEY", {}, "loopback at http://one/v1?deployment=b")
 
 
 def test_a_plan_counts_both(make_config):

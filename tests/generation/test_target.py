@@ -8,7 +8,7 @@ from synalign_spark.config import LlmConfig
 from synalign_spark.config.files import validate
 from synalign_spark.errors import ConfigError, EndpointError
 from synalign_spark.generation.dialects import Terms
-from synalign_spark.generation.target import on_loopback, sync_client, target_of
+from synalign_spark.generation.target import Target, on_loopback, sync_client, target_of
 
 HEX_KEY = "abcdef0123456789abcdef0123456789"
 
@@ -46,6 +46,13 @@ def test_what_is_secret_is_cut_out_of_errors(said, target):
     assert "ab cd" not in scrubbed
     assert "[hidden]" in scrubbed
     assert "2024-06-01" in scrubbed
+
+
+def test_a_query_without_a_value_is_cut_out_too():
+    target = Target("http://host/v1?api-version=2024-06-01&sk-bare-key", "m", Terms(), 1.0, 1, "")
+    assert target.scrub("no route for /v1/models?api-version=2024-06-01&sk-bare-key=") == (
+        "no route for /v1/models?api-version=2024-06-01&[hidden]="
+    )
 
 
 def test_secrets_are_not_in_the_representation(target):
@@ -107,6 +114,10 @@ def test_addresses_of_this_machine(address, own):
         ({"extra_body": {"api_key": "sk-SECRET-1"}}, "generate.llm.extra_body.api_key looks like a secret"),
         ({"extra_body": {"x": [{"Access-Token": "sk-SECRET-1"}]}}, "generate.llm.extra_body.Access-Token looks like a secret"),
         ({"api": "completion", "structured_output": "tool"}, "generate.llm.structured_output 'tool' needs messages"),
+        (
+            {"mode": "batch", "base_url": "https://me:SECRET@x.openai.azure.com/openai/deployments/mini/?key=SECRET"},
+            "has /deployments/mini in it, .* set base_url to https://x.openai.azure.com/openai/v1 and model to 'mini', or mode to 'calls'",
+        ),
         ({"token_parameter": "tokens"}, "generate.llm.token_parameter: got 'tokens'"),
     ],
 )

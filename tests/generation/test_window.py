@@ -1,7 +1,9 @@
 """How many requests at once, by a clock of our own; and what a pool does with a real server that bears few, or none for a while."""
 
 import asyncio
+import heapq
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -85,6 +87,35 @@ def test_rare_faults_are_of_the_requests():
         ended(window, 1, "server_error")
     assert window.pressure(0.0).size == 100
     assert window.pressure(0.0).faults == {"server_error": 50}
+
+
+def served(faults, room=None, most=64, seconds=60.0):
+    """(mean size of the window, share of requests that failed) at a server that answers in 50 ms, fails by chance, and has room for so many."""
+    rng, window, now, flying, busy, n, bad, area = random.Random(0), Window(most, 600.0), 0.0, [], 0, 0, 0, 0.0
+    while now < seconds:
+        while window.wait(now) == 0:
+            good = rng.random() >= faults and (room is None or busy < room)
+            n, busy = n + 1, busy + good
+            heapq.heappush(flying, (now + (0.05 * rng.uniform(0.8, 1.2) if good else 0.01), n, window.enter(), good))
+        ends, _, turn, good = heapq.heappop(flying)
+        area, now, busy, bad = area + (ends - now) * window.pressure(now).size, ends, busy - good, bad + (not good)
+        window.succeeded(turn, 0.01) if good else window.pressed(turn, "overloaded", now)
+    return area / now, bad / n
+
+
+@pytest.mark.parametrize("faults", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("most", [8, 64])
+def test_refusals_by_chance_do_not_slow_it_down_for_ever(faults, most):
+    """Where every one cuts it the window stays near the root of 2 / share: 10, 6 and 4."""
+    assert served(faults, most=most)[0] > 0.5 * most
+
+
+@pytest.mark.parametrize(("room", "refused"), [(4, 0.12), (8, 0.05), (32, 0.01)])
+def test_a_number_that_a_server_has_room_for_is_kept_to_beside_refusals_by_chance(room, refused):
+    assert served(0.0, room)[1] < refused
+    mean, share = served(0.02, room)
+    assert share < refused + 0.04
+    assert 0.5 * room < mean < 1.1 * room
 
 
 def test_the_circuit_opens_after_cuts_without_success_and_probes_go_ever_more_rarely():

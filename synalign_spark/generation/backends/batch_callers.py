@@ -51,6 +51,7 @@ class BatchCallers:
         self._tries: Counter[str] = Counter()  # batches that a call was in, by its id
         self._faults: Counter[str] = Counter()
         self._smallest = llm.batch_requests
+        self._requests_left: int | None = None
         self.left_running = ""
         self.left: dict[int, str] = {}
 
@@ -72,6 +73,10 @@ class BatchCallers:
 
     def retarget(self, place: int, target: Target) -> None:
         self._target = target
+
+    def charge(self, place: int, answer: Answer) -> None:
+        if self._requests_left is not None:
+            self._requests_left -= answer.attempts
 
     def arrived(self) -> Iterator[tuple[Request, Answer]]:
         """Makes the batch where none is running, and waits a moment for it."""

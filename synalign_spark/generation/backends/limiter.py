@@ -151,6 +151,10 @@ class Limiter:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), seconds)
 
+    def charge(self, used: Take, requests: int) -> None:
+        """Counts requests that went past the limiter against the budgets."""
+        self._purse.charge(used, requests)
+
     def close(self, reason: str) -> None:
         """No request goes any more."""
         self._closed = reason

@@ -93,6 +93,12 @@ class LoopCallers:
     def retarget(self, place: int, target: Target) -> None:
         self._targets[place] = target
 
+    def charge(self, place: int, answer: Answer) -> None:
+        """Before the start there is nothing to charge: the allowance is what is left by then."""
+        if self._loop is not None and self._limiter is not None:
+            used = self._targets[place].take(answer.prompt_tokens or 0, answer.completion_tokens or 0)
+            self._loop.call_soon_threadsafe(self._limiter.charge, used, answer.attempts)
+
     def leave(self, place: int, reason: str) -> None:
         if self._loop is not None and self._limiter is not None:
             self._loop.call_soon_threadsafe(self._limiter.leave, place, reason)

@@ -1,6 +1,5 @@
 """One endpoint of a pool: how it is asked now, what came back from it, and whether it is left."""
 
-import contextlib
 import dataclasses
 
 from synalign_spark.config import LlmConfig
@@ -11,18 +10,20 @@ from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.health import HOPELESS_CALLS
 from synalign_spark.generation.history import History
+from synalign_spark.generation.probing import BudgetSpentError, Probing
 from synalign_spark.generation.target import Target, unusable
 
 
 class Place:
-    """number: among the endpoints of the pool; left: why nothing goes there any more, empty while calls do."""
+    """number: among the endpoints of the pool; left: why nothing goes there any more, empty while calls do; unasked: whether a budget did
+    not allow the last look whether it takes calls."""
 
-    def __init__(self, number: int, configured: Endpoint, target: Target, ledger_dir: str) -> None:
-        """target: on the terms that were found. Nothing is called."""
-        self.number, self.configured, self.target, self._ledger_dir = number, configured, target, ledger_dir
+    def __init__(self, number: int, configured: Endpoint, target: Target, ledger_dir: str, probing: Probing) -> None:
+        """target: on the terms that were found; probing: what looks at it are paid from, and the check before. Nothing is called."""
+        self.number, self.configured, self.target, self._ledger_dir, self.probing = number, configured, target, ledger_dir, probing
         self.history = History(configured.llm.continues)
         self.held: dict[str, Request] = {}  # forbidden calls of which the history judges later
-        self.left = ""
+        self.left, self.unasked = "", False
         self._failed = 0  # calls one after another
 
     @property
@@ -40,7 +41,7 @@ class Place:
             return True
         if not self.history.may_renegotiate or (not self.history.formless and self._still_taken()):
             return False
-        terms = endpoint.renegotiate(self.llm, self.target, self._ledger_dir, self.history.formless)
+        terms = endpoint.renegotiate(self.llm, self.target, self._ledger_dir, self.history.formless, self.probing)
         self.history.tried(terms is not None)
         if terms is None:
             return False
@@ -52,16 +53,21 @@ class Place:
         takes nothing at all says nothing of a dialect."""
         if not self.history.dialect_taken:
             try:
-                self.history.dialect_taken = endpoint.takes(self.llm, self.target)
+                self.history.dialect_taken = endpoint.takes(self.llm, self.target, self.probing)
             except EndpointError:
                 return True
         return self.history.dialect_taken
 
     def takes_calls(self) -> bool:
-        """Whether the endpoint takes a tiny call, now."""
-        with contextlib.suppress(EndpointError):
-            return not self.left and endpoint.takes(self.llm, self.target)
-        return False
+        """Whether the endpoint takes a tiny call, now; where a budget allows none, nothing says that it would not."""
+        self.unasked = False
+        try:
+            return not self.left and endpoint.takes(self.llm, self.target, self.probing)
+        except BudgetSpentError:
+            self.unasked = True
+            return True
+        except EndpointError:
+            return False
 
     def failing(self, answer: Answer) -> str:
         """Why the endpoint is of no use where one call after another fails for good; empty otherwise."""

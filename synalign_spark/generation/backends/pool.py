@@ -7,8 +7,10 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from synalign_spark.config import GenerateConfig
+from synalign_spark.config.endpoints import Endpoint
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded, endpoint
 from synalign_spark.generation.backends.batch_callers import BatchCallers
@@ -20,6 +22,7 @@ from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.ledger import LedgerWriter, holds_answers
 from synalign_spark.generation.limits import Allowance, Budget, Share
+from synalign_spark.generation.probing import BudgetSpentError, PaidProbing
 from synalign_spark.generation.target import target_of
 from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
@@ -27,12 +30,12 @@ from synalign_spark.generation.window import Pressure
 LOOK_S = 2.0  # between two looks at the pressure
 
 
-def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None) -> Pool:
+def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None, say: Callable[[str], None] = lambda said: None) -> Pool:
     """The pool with the backend that ``cfg.llm.backend`` names, or for batches; nothing is started before the first call.
 
-    ledger_dir: folder of the ledger, any file system; log_dir: local folder for the embedded server's logs."""
+    ledger_dir: folder of the ledger, any file system; log_dir: local folder for the embedded server's logs; say: takes a line for people."""
     if cfg.llm.mode == "batch":
-        return CallPool(cfg, BatchCallers(cfg.llm, ledger_dir), ledger_dir, log_dir)
+        return CallPool(cfg, BatchCallers(cfg.llm, ledger_dir), ledger_dir, log_dir, say)
     senders: list[Senders]
     if cfg.llm.backend == "ray":
         from synalign_spark.generation.backends.ray_senders import RaySenders
@@ -40,14 +43,14 @@ def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None) 
         senders = [RaySenders(one.llm, ledger_dir) for one in cfg.endpoints]
     else:
         senders = [LocalSenders(ledger_dir) for _ in cfg.endpoints]
-    return CallPool(cfg, LoopCallers(senders), ledger_dir, log_dir)
+    return CallPool(cfg, LoopCallers(senders), ledger_dir, log_dir, say)
 
 
 class CallPool:
     """A ``Pool`` over the callers of any backend. A run whose answers are all stored starts nothing."""
 
-    def __init__(self, cfg: GenerateConfig, callers: Callers, ledger_dir: str, log_dir: str | None) -> None:
-        self._cfg, self._callers, self._ledger_dir, self._log_dir = cfg, callers, ledger_dir, log_dir
+    def __init__(self, cfg: GenerateConfig, callers: Callers, ledger_dir: str, log_dir: str | None, say: Callable[[str], None]) -> None:
+        self._cfg, self._callers, self._ledger_dir, self._log_dir, self._say = cfg, callers, ledger_dir, log_dir, say
         self._stack = contextlib.ExitStack()
         self._places: list[Place] = []  # none before the first call
         self._looked = 0.0
@@ -147,9 +150,10 @@ class CallPool:
             if message is None:
                 continue
             known = place.history.answered or holds_answers(self._ledger_dir)
-            if known and self.stopped_by is not None:
+            takes = known and self.stopped_by is None and place.takes_calls()
+            if known and (self.stopped_by is not None or place.unasked):
                 yield from place.history.release()
-            elif known and place.takes_calls():
+            elif takes:
                 yield from self._stored(place, place.history.release())
             else:
                 self._leave(place, message)
@@ -159,13 +163,16 @@ class CallPool:
     def _stored(self, place: Place, refusals: list[Answer]) -> list[Answer]:
         """The same, once the ledger holds them: senders store what is an answer when it comes, and these were none."""
         if refusals:
-            if self._ledger is None:
-                self._ledger = LedgerWriter(self._ledger_dir)
-                self._stack.callback(self._ledger.close)
-            self._ledger.commit(refusals)
+            self._store(*refusals)
         for refusal in refusals:
             place.held.pop(refusal.request_id, None)
         return refusals
+
+    def _store(self, *answers: Answer) -> None:
+        if self._ledger is None:
+            self._ledger = LedgerWriter(self._ledger_dir)
+            self._stack.callback(self._ledger.close)
+        self._ledger.commit(answers)
 
     def _renegotiate(self, place: Place, sent_under: Terms) -> bool:
         before = place.target
@@ -190,7 +197,9 @@ class CallPool:
                 # Calls in flight may use less than they reserved, so this is final only when none is left.
                 self.stopped_by = None if self._callers.in_flight else broken
                 return
-            self._open(budget)
+            self.stopped_by = self._open(budget)
+            if self.stopped_by:
+                return
             request = waiting.take()
             self._not_in_a_batch(request)
             self._sent[request.request_id] = ([place.target.terms for place in self._places], self._n_sent)
@@ -213,26 +222,26 @@ class CallPool:
             self._looked, self.pressure = time.monotonic(), self._callers.pressure()
             notify()
 
-    def _open(self, budget: Budget) -> None:
-        """Starts the embedded model, checks the endpoints, starts the callers: once. Of several endpoints those that cannot be used are left."""
+    def _open(self, budget: Budget) -> str | None:
+        """Starts the embedded model, checks the endpoints, starts the callers: once. Of several endpoints those that cannot be used are left.
+        The key of a limit where a budget has no room for the check."""
         if self._places:
-            return
-        llm, places, shares = self._cfg.llm, [], []
+            return None
+        llm, shares = self._cfg.llm, []
         base_url = self._stack.enter_context(embedded.serve(llm.model, self._log_dir)) if llm.provider == "embedded" else None
-        for number, one in enumerate(self._cfg.endpoints):
-            # On a busy machine the embedded model is slow, and asking again would only make it slower.
-            timeout = max(one.llm.timeout_s, embedded.CALL_TIMEOUT_S) if one.llm.provider == "embedded" else one.llm.timeout_s
-            place = Place(number, one, target_of(one.llm, base_url, endpoint.initial_terms(one.llm), timeout), self._ledger_dir)
-            places.append(place)
+        places = [self._place(number, one, base_url, budget) for number, one in enumerate(self._cfg.endpoints)]
+        for place in places:
             probes = 0
             try:
-                report = endpoint.check(one.llm, base_url, self._ledger_dir)
+                report = endpoint.check(place.llm, base_url, self._ledger_dir, place.probing)
                 place.target, probes = dataclasses.replace(place.target, base_url=report.base_url, terms=report.terms), report.probes
+            except BudgetSpentError as err:
+                return err.key
             except EndpointError as err:
                 place.left = str(err)
-                if number + 1 == len(self._cfg.endpoints) and all(other.left for other in places):
+                if all(other.left for other in places):
                     raise
-            shares.append(Share(one.limits, one.llm.concurrency, probes, one.weight))
+            shares.append(Share(place.configured.limits, place.llm.concurrency, probes, place.configured.weight))
         self._places = places
         self._stack.callback(self._callers.close)
         allowance = Allowance(tuple(shares), budget.requests_left, budget.seconds_left, budget.tokens_left, budget.usd_left)
@@ -242,3 +251,13 @@ class CallPool:
                 self._callers.leave(place.number, place.left)
         if llm.mode == "calls":
             self._noted = {request_id: note for note in Notes(self._ledger_dir).read() for request_id in note.request_ids}
+        return None
+
+    def _place(self, number: int, one: Endpoint, base_url: str | None, budget: Budget) -> Place:
+        # On a busy machine the embedded model is slow, and asking again would only make it slower.
+        timeout = max(one.llm.timeout_s, embedded.CALL_TIMEOUT_S) if one.llm.provider == "embedded" else one.llm.timeout_s
+        probing = PaidProbing(budget, self._store, partial(self._callers.charge, number), partial(self._say_of, one))
+        return Place(number, one, target_of(one.llm, base_url, endpoint.initial_terms(one.llm), timeout), self._ledger_dir, probing)
+
+    def _say_of(self, one: Endpoint, words: str) -> None:
+        self._say(f"{one.llm.name}: {words}")

@@ -80,6 +80,10 @@ class Callers(Protocol):
         """Further requests to the endpoint of this place go to this target."""
         ...
 
+    def charge(self, place: int, answer: Answer) -> None:
+        """Counts a probe of the endpoint of this place against what may still go."""
+        ...
+
     def leave(self, place: int, reason: str) -> None:
         """No further request goes to the endpoint of this place."""
         ...

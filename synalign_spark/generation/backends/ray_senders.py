@@ -17,7 +17,7 @@ from synalign_spark.config import LlmConfig
 from synalign_spark.errors import EndpointError, SynalignError
 from synalign_spark.generation.backends.protocol import LostError
 from synalign_spark.generation.backends.ray_session import ray_session
-from synalign_spark.generation.backends.sender import Attempt, Outcome, Sender
+from synalign_spark.generation.backends.sender import Attempt, Outcome, Sender, tokens_of
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.ledger import LedgerWriter, find_answers
 from synalign_spark.generation.target import Target
@@ -241,7 +241,8 @@ def _line(err: Exception) -> str:
 
 
 def _from_ledger(answer: Answer, work: Attempt) -> Outcome:
-    took = (answer.prompt_tokens or 0) - work.spent[0], (answer.completion_tokens or 0) - work.spent[1]
+    prompt, completion = tokens_of(work.spent)
+    took = (answer.prompt_tokens or 0) - prompt, (answer.completion_tokens or 0) - completion
     return Outcome(answer, None, took, None, answer.latency_s or 0.0)
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import dataclasses
 import time
+from collections.abc import Sequence
 
 import openai
 
 from synalign_spark.generation.bodies import path_and_body
-from synalign_spark.generation.calls import Answer, Request
+from synalign_spark.generation.calls import Answer, Request, Spent
 from synalign_spark.generation.dialects import Terms, shown
 from synalign_spark.generation.faults import Fault, classify
 from synalign_spark.generation.ledger import LedgerWriter
@@ -21,13 +22,13 @@ REQUEST_ID_HEADER = "X-Request-Id"
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """terms: to ask under; number: of the attempt, 1 for the first; spent: tokens of prompts and answers that those before it may have cost;
+    """terms: to ask under; number: of the attempt, 1 for the first; spent: what those before it may have cost, and where;
     timeout_s: to wait for the reply; named: whether the request's id is sent, and the answer stored: not so for a probe."""
 
     request: Request
     terms: Terms
     number: int
-    spent: tuple[int, int]
+    spent: tuple[Spent, ...]
     timeout_s: float
     named: bool = True
 
@@ -99,9 +100,16 @@ def failed(request: Request, target: Target, fault: Fault, attempts: int, latenc
     return dataclasses.replace(answer, model=target.model, endpoint=target.endpoint)
 
 
-def with_spent(answer: Answer, spent: tuple[int, int]) -> Answer:
-    """The answer with the tokens of failed attempts before it, on the high side: what they may have cost."""
-    if not any(spent):
+def with_spent(answer: Answer, spent: Sequence[Spent]) -> Answer:
+    """The answer with the tokens of failed attempts before it, on the high side: what they may have cost, wherever they went."""
+    if not spent:
         return answer
-    prompt, completion = (answer.prompt_tokens or 0) + spent[0], (answer.completion_tokens or 0) + spent[1]
-    return dataclasses.replace(answer, prompt_tokens=prompt, completion_tokens=completion, tokens_estimated=True)
+    elsewhere = tuple(one for one in spent if (one.model, one.endpoint) != (answer.model, answer.endpoint))
+    prompt, completion = tokens_of(spent)
+    prompt, completion = prompt + (answer.prompt_tokens or 0), completion + (answer.completion_tokens or 0)
+    return dataclasses.replace(answer, prompt_tokens=prompt, completion_tokens=completion, tokens_estimated=True, elsewhere=elsewhere)
+
+
+def tokens_of(spent: Sequence[Spent]) -> tuple[int, int]:
+    """Prompt and completion tokens together."""
+    return sum(one.prompt_tokens for one in spent), sum(one.completion_tokens for one in spent)

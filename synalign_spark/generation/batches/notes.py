@@ -11,6 +11,7 @@ from pyarrow import fs
 
 from synalign_spark.errors import LakeError
 from synalign_spark.generation.dialects import Terms
+from synalign_spark.storage.durable import write_whole
 from synalign_spark.storage.paths import STORE_FAULTS, fault_line, filesystem, remedy
 
 PREFIX, SUFFIX = "batch-", ".json"
@@ -82,13 +83,11 @@ class Notes:
             ) from err
 
     def _write(self, note: Note) -> None:
-        """Whole or not at all, whenever the process is killed."""
+        """Returns once the note would survive a power loss: without it a batch that was made would be paid for again."""
         said = asdict(note)
         name = said.pop("name")
         try:
             files, root = filesystem(self._folder)
-            with files.open_output_stream(f"{root}/{name}.part") as stream:
-                stream.write(json.dumps(said).encode())
-            files.move(f"{root}/{name}.part", f"{root}/{name}")
+            write_whole(files, f"{root}/{name}", json.dumps(said).encode())
         except STORE_FAULTS as err:
             raise LakeError(f"lake.path: a note in {self._folder!r} cannot be written ({fault_line(err)}); {remedy(self._folder)}") from err

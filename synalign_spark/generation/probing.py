@@ -1,0 +1,57 @@
+"""What probes are paid from: the calls before the work, and those that look at an endpoint while it goes on."""
+
+import dataclasses
+import uuid
+from collections.abc import Callable
+
+from synalign_spark.errors import EndpointError
+from synalign_spark.generation.calls import PROBED, Answer, Request
+from synalign_spark.generation.limits import Budget
+
+
+class BudgetSpentError(EndpointError):
+    """A probe that a budget does not allow. key: of the limit that it would break."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"generate.{key} leaves no room for the tiny calls that find out how the endpoint is asked; raise it")
+        self.key = key
+
+
+class Probing:
+    """Outside of a run: no budget, and nobody who hears of waits."""
+
+    def admit(self, request: Request) -> None:
+        """Raises BudgetSpentError for a probe that the budget does not allow."""
+
+    def spend(self, answer: Answer) -> None:
+        """Counts what a probe took."""
+
+    def say(self, words: str) -> None:
+        """Tells what is waited for."""
+
+
+class PaidProbing(Probing):
+    """In a run: probes count against its budgets, in later starts too."""
+
+    def __init__(
+        self, budget: Budget, store: Callable[[Answer], None], charge: Callable[[Answer], None], say: Callable[[str], None]
+    ) -> None:
+        """store: puts what a probe took in the ledger; charge: takes it from what calls may take."""
+        self._budget, self._store, self._charge, self._say = budget, store, charge, say
+
+    def admit(self, request: Request) -> None:
+        broken = self._budget.broken_by(1, request.prompt_tokens, request.max_output_tokens)
+        if broken is not None:
+            raise BudgetSpentError(broken)
+
+    def spend(self, answer: Answer) -> None:
+        took = dataclasses.replace(answer, request_id=f"probe-{uuid.uuid4().hex}", status=PROBED, answer=None)
+        self._budget.spend(took)
+        self._charge(took)
+        self._store(took)
+
+    def say(self, words: str) -> None:
+        self._say(words)
+
+
+UNPAID = Probing()

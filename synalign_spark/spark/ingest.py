@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config import IngestConfig, SourceConfig
-from synalign_spark.core.text import plain_name
+from synalign_spark.core.text import near_names
 from synalign_spark.errors import DataError
 from synalign_spark.spark.keys import content_id
 from synalign_spark.spark_errors import outside_faults
@@ -32,6 +32,8 @@ class Ingested:
     reasons: dict[str, int]  # reason to number of rejected rows, most frequent first
     labels: dict[str, int]  # label to number of accepted rows, by label; empty without labels
     n_accepted: int
+    bytes_read: int  # of the texts, and of rows that did not parse, as UTF-8
+    bytes_lost: int  # of these, in rejected rows other than duplicates
     notes: list[str]  # what is odd and no fault
     _validated: DataFrame
 
@@ -56,7 +58,7 @@ def ingest(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, origin: str
     validated = _without_duplicates(_validated(rows, source, cfg), cfg).persist()
     try:
         with outside_faults(f"{field}: {_place(source)!r}", _fixes(field)):
-            reasons, labels, n_accepted, lost = _counted(validated)
+            reasons, labels, n_accepted, lost, n_bytes = _counted(validated)
         _check(reasons, labels, n_accepted, source, origin, field)
         notes = [*_lines_lost(lost, sum(reasons.values()) + n_accepted, source, field), *_notes(reasons, labels, n_accepted, field)]
     except BaseException:
@@ -64,7 +66,7 @@ def ingest(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, origin: str
         raise
     accepted = validated.where(F.col("reason").isNull()).select(*CORPUS.column_names)
     rejects = validated.where(F.col("reason").isNotNull()).withColumn("origin", F.lit(origin)).select(*REJECTS.column_names)
-    return Ingested(accepted, rejects, reasons, labels, n_accepted, notes, validated)
+    return Ingested(accepted, rejects, reasons, labels, n_accepted, *n_bytes, notes, validated)
 
 
 def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> DataFrame:
@@ -90,6 +92,7 @@ def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> Data
         reason.alias("reason"),
         detail.alias("detail"),
         F.left(raw, F.lit(RAW_CHARS)).alias("raw"),
+        F.coalesce(F.octet_length(raw), F.lit(0)).cast("long").alias("bytes"),
     )  # fmt: skip
 
 
@@ -153,23 +156,24 @@ def _without_duplicates(validated: DataFrame, cfg: IngestConfig) -> DataFrame:
     words = F.concat(F.lit("same text with another label: kept "), kept, F.lit(", of "), F.col("rows").cast("string"), F.lit(" rows"))
     duplicate = F.col("group").isNotNull() & (F.col("rank") > 1)
     return ranked.select(
-        "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "raw", "lines",
+        "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "raw", "lines", "bytes",
         F.when(lost, "label_conflict").when(duplicate, "duplicate").otherwise(F.col("reason")).alias("reason"),
         F.when(lost, words).when(duplicate, "same text as an accepted row").otherwise(F.col("detail")).alias("detail"),
     )  # fmt: skip
 
 
-def _counted(validated: DataFrame) -> tuple[dict[str, int], dict[str, int], int, int]:
-    """Rejected rows by reason, accepted rows by label, accepted rows, lines in rows beyond their first. At most MAX_LABELS + 50 groups reach
-    the driver."""
+def _counted(validated: DataFrame) -> tuple[dict[str, int], dict[str, int], int, int, tuple[int, int]]:
+    """Rejected rows by reason, accepted rows by label, accepted rows, lines in rows beyond their first, bytes read and lost. At most
+    MAX_LABELS + 50 groups reach the driver."""
     label = F.when(F.col("reason").isNull(), F.col("label")).alias("label")
-    sums = F.count("*").alias("count"), F.sum(F.col("lines") - 1).alias("lost")
+    sums = F.count("*").alias("count"), F.sum(F.col("lines") - 1).alias("lost"), F.sum("bytes").alias("bytes")
     groups = validated.groupBy("reason", label).agg(*sums).limit(MAX_LABELS + 50).collect()
     reasons = {row["reason"]: row["count"] for row in groups if row["reason"] is not None}
     accepted = {row["label"]: row["count"] for row in groups if row["reason"] is None}
     labels = {name: accepted[name] for name in sorted(name for name in accepted if name is not None)}
     by_count = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-    return by_count, labels, sum(accepted.values()), sum(row["lost"] for row in groups)
+    n_bytes = sum(row["bytes"] for row in groups), sum(row["bytes"] for row in groups if row["reason"] not in (None, "duplicate"))
+    return by_count, labels, sum(accepted.values()), sum(row["lost"] for row in groups), n_bytes
 
 
 def _lines_lost(lost: int, n_read: int, source: SourceConfig, field: str) -> list[str]:
@@ -183,11 +187,8 @@ def _lines_lost(lost: int, n_read: int, source: SourceConfig, field: str) -> lis
 
 
 def _notes(reasons: Mapping[str, int], labels: Mapping[str, int], n_accepted: int, field: str) -> list[str]:
-    """What is odd about accepted rows: labels that differ by capitals alone, many texts under several labels."""
-    by_form: dict[str, list[str]] = {}
-    for label in labels:
-        by_form.setdefault(plain_name(label), []).append(label)
-    alike = [" and ".join(map(repr, same)) for same in by_form.values() if len(same) > 1]
+    """What is odd about accepted rows: labels that differ by capitals or punctuation alone, many texts under several labels."""
+    alike = [" and ".join(map(repr, same)) for same in near_names(labels)]
     found = [f"labels {same} are nearly one name; {field}.rename_labels joins them" for same in alike[:5]]
     conflicts = reasons.get("label_conflict", 0)
     if conflicts > NOTED_CONFLICTS * (n_accepted + conflicts):

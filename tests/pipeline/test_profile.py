@@ -81,14 +81,17 @@ def test_above_a_threshold_it_stops_with_the_key_and_the_fix(spark, tmp_path, ro
 )
 def test_an_embedder_that_does_not_know_the_script_stops(spark, tmp_path, language, key):
     path = labelled(tmp_path / "x.jsonl", LANGUAGES[language])
-    stops = profiled(spark, path, {"strategy": "imported", "imported": {"path": str(path)}})["stops"]
+    found = profiled(spark, path, {"strategy": "imported", "imported": {"path": str(path)}})
+    stops = found["stops"]
+    assert (found["rows"]["accepted"], found["languages"]) == (22, {language: 1.0})
     assert any(stop.startswith(f"profile.{key}: ") and "embed.model" in stop and "multilingual" in stop for stop in stops), stops
 
 
 @pytest.mark.parametrize("language", ["mixed", "code"])
 def test_mixed_texts_and_code_do_not_stop(spark, tmp_path, language):
     path = labelled(tmp_path / "x.jsonl", LANGUAGES[language])
-    assert profiled(spark, path, {"strategy": "imported", "imported": {"path": str(path)}})["stops"] == []
+    found = profiled(spark, path, {"strategy": "imported", "imported": {"path": str(path)}})
+    assert (found["stops"], found["rows"]["accepted"]) == ([], 22)
 
 
 def test_near_names_of_few_rows_weights_of_few_rows_and_a_lower_limit_are_said(spark, tmp_path):

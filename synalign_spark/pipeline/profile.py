@@ -29,7 +29,7 @@ Finding = tuple[str, float, str, str]  # key of the threshold, share, what it is
 def profile_source(cfg: Config, spark: SparkSession) -> Profile:
     """The profile of the configured source; nothing is written. Raises DataError for a source that cannot be used at all."""
     layout = layout_of(cfg.source)
-    with ingest(read_source(spark, cfg.source, layout=layout), cfg.source, cfg.ingest, origin="real") as found:
+    with ingest(read_source(spark, cfg.source, layout=layout), cfg.source, cfg.ingest, origin="real", layout=layout) as found:
         return profile_of(cfg, found, layout)
 
 

@@ -184,11 +184,13 @@ def _check_json(
         kind = json_kind(_at(row, parts_of(source.label_column, names)))
         if kind == "null" or (source.label_bins is not None and kind in ("a whole number", "a number")):
             continue
+        if kind == "a list" and source.label_separator is not None:
+            continue
         if kind in ("a list", "an object") or (kind == "a number" and source.labels is None):
             raise DataError(
                 f"{section}.label_column: {source.label_column!r} is {kind} in {file!r}, which is no class; {fix(LABEL_FIX[kind], section)}"
             )
-        labels.setdefault(kind, file)
+        labels.setdefault("a number" if kind == "a whole number" and source.labels is not None else kind, file)  # 0, 0.5 and 1 are one type
 
 
 def _at(row: Any, parts: tuple[str, ...] | None) -> Any:

@@ -13,7 +13,7 @@ def run(ctx: Context) -> Summary:
     whose profile is above a threshold."""
     source = ctx.cfg.source
     layout = layout_of(source)
-    with ingest(read_source(ctx.spark, source, layout=layout), source, ctx.cfg.ingest, origin="real") as found:
+    with ingest(read_source(ctx.spark, source, layout=layout), source, ctx.cfg.ingest, origin="real", layout=layout) as found:
         profile = profile_of(ctx.cfg, found, layout)
         say_notes(ctx, "ingest", profile["notes"])
         refuse(profile)

@@ -1,5 +1,7 @@
 """Reads a configured source, in any format, into rows of one shape; no row is refused, but one that does not parse or fit is marked."""
 
+import functools
+import operator
 import re
 
 from py4j.protocol import Py4JError
@@ -11,7 +13,7 @@ from pyspark.sql.types import StringType, StructField, StructType, VariantType
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.arrow_files import read_arrow
-from synalign_spark.spark.delimited import C1, SPARK_ENCODINGS, WINDOWS
+from synalign_spark.spark.delimited import C1, SPARK_ENCODINGS, WINDOWS, Dialect
 from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
 from synalign_spark.spark.source_files import source_fingerprint
 from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
@@ -42,6 +44,8 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
     if source.label_separator is not None:
         raw = raw.withColumn(_LABEL, F.explode_outer(cells.labels()))
     malformed = F.col(_CORRUPT) if _CORRUPT in raw.columns else F.lit(None).cast("string")
+    if layout is not None and layout.dialect is not None:
+        malformed = F.coalesce(malformed, _over_lines(source, layout.dialect))
     weight = cells.weight()
     number = weight.try_cast("double")
     bad_weight = weight.isNotNull() & (number.isNull() | F.isnan(number) | (number < 0) | (number == F.lit(float("inf"))))
@@ -62,6 +66,14 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
         fault.alias("fault"),
         detail.alias("fault_detail"),
     )
+
+
+def _over_lines(source: SourceConfig, dialect: Dialect) -> Column:
+    """The whole row where its label, id or weight reaches over lines: a quote opened there that closes in another row. Null elsewhere."""
+    names = [parts_of(name, dialect.names) for name in (source.label_column, source.id_column, source.weight_column) if name is not None]
+    broken = [F.col(quoted_name(parts[0])).rlike("[\r\n]") for parts in names if parts]
+    whole = F.concat_ws(dialect.separator, *(F.col(quoted_name(name)) for name in dialect.names))
+    return F.when(F.coalesce(functools.reduce(operator.or_, broken, F.lit(False)), F.lit(False)), whole)
 
 
 def _named(label: Column, source: SourceConfig, layout: Layout | None) -> Column:

@@ -32,12 +32,15 @@ def swallowed_lines(accepted: DataFrame, source: SourceConfig, dialect: Dialect 
     lines = F.split("raw", "\r\n|\n|\r")
 
     def is_row(line: Column, k: Column) -> Column:
-        fields = F.split(line, re.escape(dialect.separator))
-        own = F.trim(F.get(fields, F.when(k == 0, j - i).otherwise(j))).isin(*known)  # the first line begins in the text's column
-        ends_in_text = (k == F.size(lines) - 1) & (F.size(fields) == i + 1) & F.lit(j < i)
-        whole = F.when(k == 0, (F.size(fields) == n - i) & F.lit(j > i)).otherwise((F.size(fields) == n) | ends_in_text)
-        return F.coalesce(own & whole, F.lit(False))
+        fields = F.split(line, re.escape(dialect.separator))  # more than columns, where a text has separators
+        fields = F.transform(fields, lambda one: F.btrim(one, F.lit(f" {dialect.quote}")))
+        if j > i:  # labels are counted from the end, and the first line begins in the text's column
+            return F.get(fields, F.size(fields) - (n - j)).isin(*known) & (F.size(fields) >= F.when(k == 0, n - i).otherwise(n))
+        ends_in_text = (k == F.size(lines) - 1) & (F.size(fields) >= i + 1)
+        return (k > 0) & F.get(fields, F.lit(j)).isin(*known) & ((F.size(fields) >= n) | ends_in_text)
 
     several = accepted.where(F.col("raw").rlike("[\r\n]"))
-    found = several.agg(F.sum(F.size(F.filter(lines, is_row))).alias("lines")).collect()[0]
+    found = several.agg(F.sum(F.size(F.filter(lines, lambda line, k: F.coalesce(is_row(line, k), F.lit(False))))).alias("lines")).collect()[
+        0
+    ]
     return int(found["lines"] or 0)

@@ -128,3 +128,13 @@ def test_a_type_that_spark_does_not_read_is_named_by_the_key_that_the_user_wrote
     source = SourceConfig(path=str(path), weight_column="w")
     with pytest.raises(DataError, match=r"^generate.imported.weight_column: column 'w' is duration\[s\]"):
         read_source(spark, source, "generate.imported", layout_of(source, "generate.imported"))
+
+
+def test_a_label_over_several_lines_is_no_class(spark, tmp_path):
+    """A quote that opens in the last column and closes in the next row."""
+    rows = [f"line {i},{'ab'[i % 2]}" for i in range(300)]
+    path = write(tmp_path / "x.csv", "\n".join(["text,label", 'first,"a', 'second,b"', *rows]) + "\n")
+    accepted, rejects, notes = ingested(spark, path, **LABEL)
+    assert len(accepted) == 300
+    assert rejects == [("malformed", "the source row could not be parsed; it spans 2 lines, 16 characters")]
+    assert notes[0].startswith("1 of 302 lines of ")

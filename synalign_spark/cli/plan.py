@@ -70,7 +70,7 @@ def typical_row(cfg: Config) -> RowSize | None:
 
 def row_size(profile: Mapping[str, Any]) -> RowSize:
     """Median length of the rows of a profile, and their bytes a character."""
-    return RowSize(profile["chars"]["median"], profile["bytes_a_char"])
+    return RowSize(profile["chars"]["median"], profile["bytes"]["a_character"])
 
 
 def cores() -> int:

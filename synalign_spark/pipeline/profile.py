@@ -38,14 +38,15 @@ def profile_of(cfg: Config, found: Ingested, layout: Layout | None) -> Profile:
     texts = sample_texts(found.accepted, cfg.profile.rows_looked_at)
     near = near_names(found.labels)
     read, unread = _embedder(cfg, texts)
+    measures, bytes_a_char = measure(found.accepted)
     profile: Profile = {
         "rows": {"read": found.n_read, "accepted": found.n_accepted, "rejected": found.reasons},
-        "bytes": {"read": found.bytes_read, "lost": found.bytes_lost},
+        "bytes": {"read": found.bytes_read, "lost": found.bytes_lost, "a_character": bytes_a_char},
         "read_as": {"format": layout.kind, **layout.told} if layout else {"format": "table"},
         "types": layout.types if layout else {},
         "labels": found.labels,
         "near_labels": near,
-        **measure(found.accepted),
+        **measures,
         "languages": languages(texts),
         "embedder": read,
     }

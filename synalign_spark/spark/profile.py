@@ -9,9 +9,9 @@ LENGTHS = {"p10": 0.1, "median": 0.5, "p90": 0.9}
 ACCURACY = 1_000  # of the percentiles: a rank is off by a thousandth of the rows
 
 
-def measure(accepted: DataFrame) -> dict[str, Any]:
-    """Lengths in characters, bytes a character, and the scale of the weights (None where no row has one). accepted: CORPUS rows; one job, whose
-    one row reaches the driver."""
+def measure(accepted: DataFrame) -> tuple[dict[str, Any], float]:
+    """Lengths in characters and the scale of the weights (None where no row has one), and bytes a character. accepted: CORPUS rows; one job,
+    whose one row reaches the driver."""
     length, weight = F.length("text"), F.col("prior_weight")
     found = accepted.agg(
         F.min(length).alias("shortest"),
@@ -35,7 +35,7 @@ def measure(accepted: DataFrame) -> dict[str, Any]:
             "max": found["heaviest"],
         }
         weights["effective_rows"] = _effective_rows(accepted, found["mean"])
-    return {"chars": chars, "bytes_a_char": found["bytes_a_char"], "weights": weights}
+    return {"chars": chars, "weights": weights}, found["bytes_a_char"]
 
 
 def _effective_rows(accepted: DataFrame, mean: float) -> float | None:

@@ -91,7 +91,14 @@ SEVERAL_A_CALL = [
 def a_profile(labels, rows=0):
     """What a plan takes of a profile."""
     accepted = rows or sum(labels.values())
-    return {"labels": labels, "rows": {"accepted": accepted}, "chars": {"median": 120}, "bytes_a_char": 1.0, "notes": [], "stops": []}
+    return {
+        "labels": labels,
+        "rows": {"accepted": accepted},
+        "chars": {"median": 120},
+        "bytes": {"a_character": 1.0},
+        "notes": [],
+        "stops": [],
+    }
 
 
 def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):

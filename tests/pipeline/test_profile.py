@@ -39,12 +39,12 @@ def test_what_is_counted(spark, tmp_path):
     )
     found = profiled(spark, path, weight_column="weight")
     assert found["rows"] == {"read": 31, "accepted": 30, "rejected": {"null_label": 1}}
-    assert found["bytes"] == {"read": sum(map(len, ENGLISH)) + 10, "lost": 10}
+    assert found["bytes"] == {"read": sum(map(len, ENGLISH)) + 10, "lost": 10, "a_character": 1.0}
     assert found["read_as"] == {"format": "csv", "separator": ";"}
     assert found["types"] == {"text": "text", "label": "text", "weight": "text"}
     assert found["labels"] == {"bad": 15, "good": 15}
     lengths = sorted(map(len, ENGLISH))
-    assert (found["chars"]["min"], found["chars"]["max"], found["bytes_a_char"]) == (lengths[0], lengths[-1], 1.0)
+    assert (found["chars"]["min"], found["chars"]["max"]) == (lengths[0], lengths[-1])
     assert lengths[13] <= found["chars"]["median"] <= lengths[16]
     assert found["weights"] == {"rows": 30, "zero": 0, "min": 1.0, "mean": 1.5, "max": 2.0, "effective_rows": pytest.approx(45**2 / 75)}
     assert found["languages"]["en"] == 1.0

@@ -45,3 +45,14 @@ def test_the_callers_structlog_is_left_alone(tmp_path):
         logs.get_logger().info("x")
     assert structlog.get_config() == before
     assert not structlog.is_configured()
+
+
+def test_a_password_of_any_letters_is_hidden_and_a_path_is_not():
+    hidden = {
+        "s3a://me:se/cr@et@bucket/x": "s3a://[hidden]@bucket/x",
+        "read s3a://AKIA:a/b+c/d@bucket/x of 's3a://me:p@ss@b'": "read s3a://[hidden]@bucket/x of 's3a://[hidden]@b'",
+        "http://me:12345678@host/": "http://[hidden]@host/",
+        "http://host:8080/users/@me": "http://host:8080/users/@me",
+        "mail a@b.de or see http://host/a:b": "mail a@b.de or see http://host/a:b",
+    }
+    assert {text: logs.scrub(text) for text in hidden} == hidden

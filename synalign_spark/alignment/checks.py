@@ -21,7 +21,7 @@ from synalign_spark.core.evaluation.certificate import Checked
 from synalign_spark.core.evaluation.mmd import Stratified, compare, measurable
 from synalign_spark.core.evaluation.optimism import optimism
 from synalign_spark.core.evaluation.permutation import Test, drawable, permutation_test
-from synalign_spark.core.features import nearly_equal
+from synalign_spark.core.features import distinct, nearly_equal
 from synalign_spark.core.groups import ALL, label_of
 from synalign_spark.udfs.arrow import to_matrix
 
@@ -96,8 +96,8 @@ class _Checks:
         """Distances and tests over the groups that have rows enough."""
         if not len(real.x) or not len(synthetic.x):
             return Checked()
-        if nearly_equal(real.x) or nearly_equal(np.concatenate([synthetic.x, real.x])):
-            return Checked(all_equal=True)
+        if words := degenerate(real.x, synthetic.x):
+            return Checked(degenerate=words)
         used = [group for group in groups if self._measurable(synthetic, real, group)]
         left_out = tuple(str(label_of(group)) for group in groups if group not in used) if len(groups) > 1 else ()
         if not used:
@@ -120,6 +120,8 @@ class _Checks:
 
     def _measurable(self, synthetic: Drawn, real: Drawn, group: str) -> bool:
         x, y = synthetic.of(group), real.of(group)
+        if degenerate(y.x, x.x):
+            return False
         share = self.outcomes[group].share
         one = [np.zeros(len(side.x), dtype=np.int64) for side in (x, y)]
         weights = ((one[0], x.base), (one[0], x.weight), (one[1], y.weight))
@@ -132,6 +134,16 @@ class _Checks:
     def _optimism(self, x: Drawn, group: str) -> float:
         end = self.outcomes[group].end
         return optimism(x.x, x.weight, self.bandwidths, end.lam, end.solution.point.moments.ess)
+
+
+def degenerate(real: npt.NDArray[np.floating], synthetic: npt.NDArray[np.floating]) -> str:
+    """Why distances between these vectors mean nothing, in words; empty where they mean something. real: (n, d); synthetic: (m, d)."""
+    if nearly_equal(real) or nearly_equal(synthetic) or nearly_equal(np.concatenate([synthetic, real])):
+        return "the vectors of its rows are nearly all the same"
+    for name, x in (("real", real), ("synthetic", synthetic)):
+        if len(x) >= FEWEST_TEST_ROWS > (n := distinct(x)):
+            return f"the {len(x)} {name} rows that were looked at have {n} different vectors"
+    return ""
 
 
 def _synthetic(table: pa.Table, outcomes: Mapping[str, Outcome], draws: float) -> Drawn:

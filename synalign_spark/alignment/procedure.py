@@ -7,17 +7,17 @@ samples of both sides, the D-vectors of the solver, and in the local runtime the
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from synalign_spark.alignment.base_measure import with_base_measure
-from synalign_spark.alignment.checks import run_checks
+from synalign_spark.alignment.checks import degenerate, run_checks
 from synalign_spark.alignment.inputs import bandwidths, real_means
 from synalign_spark.alignment.outliers import capped, outlier_rules, with_outliers, without_common
-from synalign_spark.alignment.plan import plan_strength
+from synalign_spark.alignment.plan import Plan, plan_strength
 from synalign_spark.alignment.runtimes.choose import choose_runtime, open_rows
 from synalign_spark.alignment.runtimes.device import check_device
 from synalign_spark.alignment.runtimes.rows import Rows, Solved
@@ -28,15 +28,18 @@ from synalign_spark.alignment.strength import LookedAt, Strength, choose_strengt
 from synalign_spark.alignment.survey import Survey, survey
 from synalign_spark.alignment.tables import Outcome, certificate_rows, trace_rows
 from synalign_spark.config.alignment import AlignConfig
+from synalign_spark.core.defaults import FEWEST_TEST_ROWS
 from synalign_spark.core.evaluation.witness import MeanDifference
 from synalign_spark.core.features import FeatureMap, draw_feature_map
 from synalign_spark.core.solver.path import Sample, Settings, pool
 from synalign_spark.core.solver.solve import Problem
+from synalign_spark.udfs.arrow import to_matrix
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 Report = Callable[[str], None]
+LOOKED_AT_FOR_VECTORS = 1_000  # synthetic rows of which it is asked whether their vectors tell them apart
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def align_sides(
     plan = plan_strength(counts, cfg, texts)
     real_sample = draw_real(real, counts, plan.looked_at, cfg.certificate_rows, for_reference=cfg.caps_outliers)
     synthetic_sample = draw_synthetic(synthetic, counts, cfg.warm_start_rows) if plan.looked_at else None
+    some = draw_synthetic(synthetic, counts, LOOKED_AT_FOR_VECTORS) if synthetic_sample is None else synthetic_sample
+    plan = _unless_degenerate(plan, real_sample, some, report)
     kernel = bandwidths(real_sample, cfg.bandwidth, cfg.bandwidth_scales)
     features = draw_feature_map(counts.width, cfg.n_features, kernel, seed)
     means = real_means(real, features)
@@ -98,6 +103,15 @@ def align_sides(
     trace = trace_rows(outcomes, strength)
     scorer = Scorer(features, strength.base, rules, solved, cfg.per_label, seed)
     return AlignedSides(weights, certificate, trace, features, differences, strength.mixing_weight, scorer)
+
+
+def _unless_degenerate(plan: Plan, real: RealSample, synthetic: pa.Table, report: Report) -> Plan:
+    """The plan; where vectors tell no row from another, one by which rows keep the weights that they came with."""
+    x = real.bandwidth_rows()
+    if len(x) < FEWEST_TEST_ROWS or not (words := degenerate(x, to_matrix(synthetic.column("embedding")))):
+        return plan
+    report(f"rows keep the weights that they came with: {words}")
+    return replace(plan, components=(), settings=plan.settings.for_few_rows())
 
 
 def _looked_at(real: RealSample, synthetic: pa.Table, texts: bool) -> LookedAt:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from synalign_spark.alignment.strength import Strength
 from synalign_spark.core.evaluation.certificate import Usefulness
 from synalign_spark.core.strength.cross_validation import MixingChoice
-from synalign_spark.core.text import plain_name
+from synalign_spark.core.text import near_names
 
 
 def usefulness(strength: Strength) -> Usefulness:
@@ -33,17 +33,13 @@ def mixing_in_words(choice: MixingChoice) -> str:
 
 
 def alike_in_words(labels: Sequence[str]) -> list[str]:
-    """labels: of the real rows, each matched by itself; those that are one name but for blanks, capitals, hyphens and underscores.
+    """labels: of the real rows, each matched by itself; those that are one name but for blanks, capitals and punctuation.
 
-    >>> alike_in_words(["a", "A ", "b"])
-    ["labels 'A ', 'a' are matched as different ones: make them one if they are"]"""
-    names: dict[str, list[str]] = {}
-    for label in sorted(labels):
-        names.setdefault(plain_name(label), []).append(label)
+    >>> alike_in_words(["a", "A ", "b"]), alike_in_words(["-1", "1"])
+    (["labels 'A ', 'a' are matched as different ones: make them one if they are"], [])"""
     return [
         f"labels {', '.join(map(repr, alike[:10]))} are matched as different ones: make them one if they are"
-        for alike in names.values()
-        if len(alike) > 1
+        for alike in near_names(sorted(labels))
     ]
 
 

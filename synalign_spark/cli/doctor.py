@@ -8,17 +8,20 @@ from typing import Any
 from pyarrow import fs
 from rich.markup import escape
 
+from synalign_spark.cli.profile import read_in_words
 from synalign_spark.config import Config, LlmConfig
 from synalign_spark.console import Console
 
 
-def examine(cfg: Config) -> list[dict[str, Any]]:
-    """One finding a component: name, ok, detail, seconds. A check that fails never stops the others."""
+def examine(cfg: Config, has_source: bool = True) -> list[dict[str, Any]]:
+    """One finding a component: name, ok, detail, seconds. A check that fails never stops the others. has_source: a corpus is configured, whose
+    first texts the embedder is tried on."""
     checks: list[tuple[str, Callable[[Config], str]]] = [
         ("java", _java),
         ("lake", _lake),
         ("embedder", _embedder),
         ("spark and tables", _spark),
+        *([("source", _source)] if has_source else []),
     ]
     if cfg.generate.strategy != "imported":
         checks += [("ray", _ray)] if cfg.generate.llm.backend == "ray" and cfg.generate.llm.mode == "calls" else []
@@ -53,7 +56,8 @@ def _embedder(cfg: Config) -> str:
     from synalign_spark.udfs.encoder import encoder_info
 
     info = encoder_info(cfg.embed)
-    return f"{cfg.embed.model}: {info.width} dimensions, revision {info.revision[:12]}"
+    less = "" if info.max_tokens == cfg.embed.max_tokens else f", not the {cfg.embed.max_tokens} of embed.max_tokens"
+    return f"{cfg.embed.model}: {info.width} dimensions, {info.max_tokens} tokens{less}, revision {info.revision[:12]}"
 
 
 def _spark(cfg: Config) -> str:
@@ -76,6 +80,21 @@ def _spark(cfg: Config) -> str:
         files, place = filesystem(address)
         if files.get_file_info(place).type == fs.FileType.Directory:
             files.delete_dir(place)
+
+
+def _source(cfg: Config) -> str:
+    """How the embedder reads the first texts of the source. Raises DataError where a run would stop for it."""
+    from synalign_spark.pipeline.profile import embedder_findings, embedder_on, refuse, stops
+    from synalign_spark.pipeline.session import spark_session
+    from synalign_spark.spark.sources import read_source
+
+    with spark_session(cfg) as spark:
+        rows = read_source(spark, cfg.source).where("text is not null").select("text").limit(cfg.profile.rows_looked_at).collect()
+    read = embedder_on(cfg, [row["text"] for row in rows])
+    refuse({"stops": stops(cfg, embedder_findings(read, cfg.embed.max_tokens))})
+    if read is None:
+        return f"{len(rows)} texts read; how the embedder reads them cannot be told"
+    return f"of {read['texts']} texts the embedder {read_in_words(read)}"
 
 
 def _ray(cfg: Config) -> str:

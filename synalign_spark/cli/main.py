@@ -1,4 +1,4 @@
-"""The command line ``synalign``: init, prompts, doctor, plan, run, show, config."""
+"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, show, config."""
 
 import json
 import os
@@ -57,6 +57,20 @@ def plan(config: Files = [], settings: Settings = [], as_json: AsJson = False) -
 
 
 @app.command()
+def profile(config: Files = [], settings: Settings = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Say what the corpus is like: rows, labels, lengths, languages, and how the embedder reads it. Fails where a run would stop for it."""
+    from synalign_spark.cli.profile import make_profile, render
+
+    def action() -> None:
+        found = make_profile(load(config, settings))
+        print(json.dumps(found)) if as_json else render(found, Console(highlight=False))
+        if found["stops"]:
+            raise SystemExit(1)
+
+    exit_with(action)
+
+
+@app.command()
 def show(
     config: Files = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
@@ -99,7 +113,8 @@ def doctor(config: Files = [], settings: Settings = [], as_json: AsJson = False)
     from synalign_spark.cli.doctor import examine, render
 
     def action() -> None:
-        findings = examine(lake_of(config, settings))
+        has_source = bool(config) or any(setting.startswith("source.") for setting in settings)
+        findings = examine(lake_of(config, settings), has_source)
         print(json.dumps({"ok": all(f["ok"] for f in findings), "checks": findings})) if as_json else render(
             findings, Console(highlight=False)
         )

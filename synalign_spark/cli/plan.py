@@ -1,16 +1,18 @@
 """``synalign plan``: what a run would do, in rows, requests, tokens, cost and time, without a single call."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.markup import escape
 
+from synalign_spark.cli.profile import make_profile
 from synalign_spark.config import Config
 from synalign_spark.console import Console
 from synalign_spark.formatting import duration, number
 from synalign_spark.generation.estimate import TYPICAL_ROW, RowSize, estimate
 from synalign_spark.generation.prompts.tokens import n_bytes
+from synalign_spark.pipeline.profile import refuse
 from synalign_spark.pipeline.runner import source_fingerprints, stored_states
 from synalign_spark.storage.lake_view import LakeView
 from synalign_spark.storage.runs import RunStore
@@ -19,28 +21,32 @@ from synalign_spark.storage.tables import CORPUS
 # Rows a second and core of the embedder at some 30 tokens a row, as measured on a 2.6 GHz server core; a guess elsewhere.
 EMBEDDED_ROWS_PER_CORE_S = 60.0
 LOOKED_AT = 1_000  # rows of the corpus in the lake, for their length: the median's standard error is 4 % of their standard deviation
-MAX_LABELS = 10_000
 
 
 def make_plan(cfg: Config) -> dict[str, Any]:
     """Plain JSON values: the stages with what they need, the corpus's rows, and an estimate of the generation.
 
-    Counts the corpus with Spark unless the run's manifest knows it already. Raises SynalignError."""
+    Profiles the corpus with Spark unless the run's manifest knows it already. Raises SynalignError, also for a corpus for which the run
+    would stop."""
     store = RunStore(cfg.lake.path, cfg.run.id, writable=False)
     manifest = store.manifest()
     states = stored_states(cfg, manifest, source_fingerprints(cfg), store)
     todo = [state.step.name for state in states if not state.done]
     known = manifest["ingest"]["summary"] if "ingest" in manifest and "ingest" not in todo else None
     if known:
-        labels, counted, row = known["labels"] or {"": known["rows_accepted"]}, "manifest", typical_row(cfg)
+        profile, counted, row = known.get("profile"), "manifest", typical_row(cfg)
+        labels = known["labels"] or {"": known["rows_accepted"]}
     else:
-        (labels, row), counted = count_rows(cfg), "source, before validation"
+        profile, counted = make_profile(cfg), "source"
+        refuse(profile)
+        labels, row = profile["labels"] or {"": profile["rows"]["accepted"]}, row_size(profile)
     plan: dict[str, Any] = {
         "run_id": cfg.run.id,
         "lake": cfg.lake.path,
         "stages": [{"stage": state.step.name, "will_run": not state.done, "why": state.why} for state in states],
         "changed_settings": [{"stage": state.step.name, "key": k, "was": a, "is": b} for state in states for k, a, b in state.changed],
         "rows": {"real": sum(labels.values()), "by_label": labels, "counted_from": counted},
+        "profile": profile,
     }
     if "embed" in todo:
         plan["embed_minutes"] = round(plan["rows"]["real"] / EMBEDDED_ROWS_PER_CORE_S / cores() / 60, 1)
@@ -62,40 +68,16 @@ def typical_row(cfg: Config) -> RowSize | None:
     return RowSize(round(statistics.median(map(len, texts))), sum(map(n_bytes, texts)) / chars) if chars else None
 
 
+def row_size(profile: Mapping[str, Any]) -> RowSize:
+    """Median length of the rows of a profile, and their bytes a character."""
+    return RowSize(profile["chars"]["median"], profile["bytes"]["a_character"])
+
+
 def cores() -> int:
     """Cores of this machine."""
     import os
 
     return os.cpu_count() or 1
-
-
-def count_rows(cfg: Config) -> tuple[dict[str, int], RowSize | None]:
-    """Source rows by label ('' for a corpus without labels) and the size of a typical row, by one Spark job.
-
-    Where the corpus has labels, rows without one are left out, as ingest will refuse them."""
-    from pyspark.sql import functions as F
-
-    from synalign_spark.pipeline.session import spark_session
-    from synalign_spark.spark.sources import read_source
-
-    with spark_session(cfg) as spark:
-        rows = read_source(spark, cfg.source)
-        if cfg.source.label_column is not None:
-            rows = rows.where(F.col("label").isNotNull())
-        by_label = rows.groupBy(F.coalesce("label", F.lit("")).alias("label"))
-        length = F.length("text")
-        sums = F.sum(length).alias("sum_chars"), F.sum(F.octet_length("text")).alias("sum_bytes")
-        counted = by_label.agg(F.count("*").alias("n"), F.percentile_approx(length, 0.5).alias("chars"), *sums)
-        found = counted.orderBy("label").limit(MAX_LABELS).collect()
-    return {row["label"]: row["n"] for row in found}, _row_size([row for row in found if row["chars"]])
-
-
-def _row_size(of_labels: Sequence[Any]) -> RowSize | None:
-    """The mean of the labels' medians, and the bytes a character. of_labels: n, chars, sum_chars and sum_bytes of each."""
-    if not of_labels:
-        return None
-    chars = sum(row["n"] * row["chars"] for row in of_labels) / sum(row["n"] for row in of_labels)
-    return RowSize(round(chars), sum(row["sum_bytes"] for row in of_labels) / sum(row["sum_chars"] for row in of_labels))
 
 
 def render(plan: Mapping[str, Any], console: Console) -> None:
@@ -109,6 +91,8 @@ def render(plan: Mapping[str, Any], console: Console) -> None:
     rows = plan["rows"]
     labels = ", ".join(f"{label} {number(n)}" for label, n in rows["by_label"].items() if label)
     console.print(f"  real rows: {number(rows['real'])} ({escape(labels or 'no labels')}; from the {rows['counted_from']})")
+    for note in (plan["profile"] or {}).get("notes", []):
+        console.print(f"  [yellow]note:[/] {escape(note)}", soft_wrap=True)
     if "embed_minutes" in plan:
         console.print(f"  embedding: about {duration(60 * plan['embed_minutes'])} on this machine's {cores()} cores")
     generation = dict(plan.get("generate", {}))

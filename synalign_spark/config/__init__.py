@@ -8,11 +8,12 @@ from synalign_spark.config.alignment import AlignConfig, ResampleConfig
 from synalign_spark.config.environment import LakeConfig, RunConfig, SparkConfig
 from synalign_spark.config.generation import GenerateConfig
 from synalign_spark.config.language_model import LimitsConfig, LlmConfig
+from synalign_spark.config.profile import ProfileConfig
 from synalign_spark.config.root import Config, ReportConfig
 from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectConfig
 from synalign_spark.config.source import IngestConfig, SourceConfig
 
 __all__ = [
     "AlignConfig", "ClusterConfig", "Config", "EmbedConfig", "GenerateConfig", "IngestConfig", "LakeConfig", "LimitsConfig", "LlmConfig",
-    "ReportConfig", "ResampleConfig", "RunConfig", "SelectConfig", "SourceConfig", "SparkConfig",
+    "ProfileConfig", "ReportConfig", "ResampleConfig", "RunConfig", "SelectConfig", "SourceConfig", "SparkConfig",
 ]  # fmt: skip

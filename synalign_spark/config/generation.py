@@ -187,11 +187,18 @@ class GenerateConfig(Section):
             raise ValueError(
                 "copy_overlap is 0, and every row has at least that share of a real row; give a share above 0, or leave 'copied' out of gates"
             )
+        if self.copy_overlap != type(self).model_fields["copy_overlap"].default and "copied" not in self.gates:
+            raise ValueError(f"copy_overlap is {self.copy_overlap:g}, but gates leaves 'copied' out; add it there, or remove copy_overlap")
         given = self.imported.path or self.imported.table or self.imported.package
         if self.strategy == "imported" and not given:
             raise ValueError("strategy 'imported' needs generate.imported.path or generate.imported.table")
         if self.strategy != "imported" and given:
             raise ValueError(f"imported is set but strategy is '{self.strategy}'; set strategy to 'imported' or remove it")
+        if self.strategy != "imported" and self.imported != SourceConfig():
+            keys = ", ".join(sorted(name for name, value in self.imported if value != getattr(SourceConfig(), name)))
+            raise ValueError(
+                f"imported is set ({keys}), but imported.path is not; name the rows and set strategy to 'imported', or remove it"
+            )
         if self.show_demonstrations and self.strategy not in ("synalign", "fewshot"):
             raise ValueError(
                 f"show_demonstrations is true but strategy '{self.strategy}' has none; set strategy to 'synalign' or 'fewshot'"

@@ -230,6 +230,12 @@ class LlmConfig(Section):
             raise ValueError(
                 "base_url is set and provider is 'embedded', which asks no endpoint; set provider to 'openai', or remove base_url"
             )
+        for name in ("headers", "api_key_env"):
+            value = getattr(self, name)
+            if self.provider == "embedded" and value != type(self).model_fields[name].get_default(call_default_factory=True):
+                raise ValueError(
+                    f"{name} is set and provider is 'embedded', which asks no endpoint; set provider to 'openai', or remove {name}"
+                )
         if self.provider == "embedded" and self.model not in EMBEDDED_MODELS:
             raise ValueError(
                 f"model {self.model!r} is no embedded one ({', '.join(EMBEDDED_MODELS)}); name one of them, or set provider to 'openai' "

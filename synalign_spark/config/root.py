@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from synalign_spark.config.alignment import AlignConfig, ResampleConfig
 from synalign_spark.config.environment import LakeConfig, RunConfig, SparkConfig
 from synalign_spark.config.generation import GenerateConfig
+from synalign_spark.config.profile import ProfileConfig
 from synalign_spark.config.section import Positive, Section
 from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectConfig
 from synalign_spark.config.source import IngestConfig, SourceConfig
@@ -32,6 +33,7 @@ class Config(Section):
     spark: SparkConfig = Field(default_factory=SparkConfig)
     source: SourceConfig
     ingest: IngestConfig = Field(default_factory=IngestConfig)
+    profile: ProfileConfig = Field(default_factory=ProfileConfig)
     embed: EmbedConfig = Field(default_factory=EmbedConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     select: SelectConfig = Field(default_factory=SelectConfig)

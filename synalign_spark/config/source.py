@@ -54,6 +54,11 @@ class SourceConfig(Section):
         min_length=1,
         description="Edges that part the numbers of label_column into classes: [2, 4] gives 'below 2', '2 to 4' and '4 and above'.",
     )
+    label_separator: str | None = Field(
+        None,
+        min_length=1,
+        description="What parts several classes of one row, in a text or beside a list of them: the text becomes a row of each. Null refuses lists.",
+    )
     id_column: str | None = Field(None, description="Column with the row's own id, kept for lineage.")
     weight_column: str | None = Field(
         None,
@@ -82,9 +87,13 @@ class SourceConfig(Section):
                     f"text_template is set, and so is text_column ({self.text_column!r}), which it would disable; keep one of them"
                 )
         if self.label_column is None:
-            for name in ("labels", "rename_labels", "label_bins"):
+            for name in ("labels", "rename_labels", "label_bins", "label_separator"):
                 if getattr(self, name):
                     raise ValueError(f"{name} is set, and label_column is not; name the column with the classes, or remove {name}")
+        if self.label_bins is not None and self.label_separator is not None:
+            raise ValueError(
+                "label_bins and label_separator are both set; numbers are parted by one, several classes a row by the other: keep one"
+            )
         if self.label_bins is not None and any(low >= high for low, high in itertools.pairwise(self.label_bins)):
             raise ValueError(f"label_bins is {self.label_bins}; give edges that rise")
         return self

@@ -168,6 +168,15 @@ def nearly_equal(x: npt.NDArray[np.floating]) -> bool:
     return bool(np.mean(np.concatenate(apart) <= SAME_VECTOR * norm) > 0.5)
 
 
+def distinct(x: npt.NDArray[np.floating]) -> int:
+    """How many different rows there are. x: (n, d).
+
+    >>> distinct(np.ones((9, 4))), distinct(np.eye(9))
+    (1, 9)
+    """
+    return len(np.unique(x, axis=0)) if len(x) else 0
+
+
 def mixture_kernel(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], bandwidths: Sequence[float]) -> Float32Array:
     """The kernel that the features approximate: the mean over bandwidths of exp(-|x - y|^2 / (2 sigma^2)).
 

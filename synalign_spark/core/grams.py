@@ -4,6 +4,8 @@ A unit is a word or, in scripts that set no space between words, a character. Ca
 apart; symbols do: "C++" is not "C#", and each emoji is a unit.
 """
 
+import functools
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -19,6 +21,7 @@ UNSPACED = ((0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3041, 0x30F
 TELLING_PUNCTUATION = "#%&@"  # of category P, and yet part of what is named: "C#", "R&D"
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd: 2^64 over the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
 FEWEST_GRAMS = 4  # of a text that is compared by its grams; a shorter one only as a whole
+KEPT_CHARACTERS = 10_000
 KEPT_HASHES = 1_000_000  # of distinct words: some 150 MB of a dictionary
 
 
@@ -38,6 +41,7 @@ class _Units(dict[int, str]):
 
 
 _UNITS = _Units()
+_PLAIN_WORDS = re.compile(r"\b\w\w+\b")  # as scikit-learn's vectorisers have it
 _HASHES: dict[str, int] = {}
 
 
@@ -54,6 +58,23 @@ def units(text: str) -> list[str]:
     (['a', 'fine', 'fine', 'film', 'c++'], ['\u597d', '\u7535', '\u5f71', '3d'])
     """
     return unicodedata.normalize("NFKC", text).casefold().translate(_UNITS).split()
+
+
+def lexical_tokens(text: str) -> list[str]:
+    """What classifiers of words and word pairs take for words: runs of two letters or digits at least, as scikit-learn does; but the units of a
+    text in which letters bear marks, such as Hindi, or whose script sets no spaces: its characters, whose pairs stand for words.
+
+    >>> lexical_tokens("a fine film"), lexical_tokens("\u597d\u7535\u5f71")
+    (['fine', 'film'], ['好', '电', '影'])
+    """
+    if text.isascii() or not any(_needs_units(char) for char in set(text)):
+        return _PLAIN_WORDS.findall(text)
+    return units(text)
+
+
+@functools.lru_cache(maxsize=KEPT_CHARACTERS)
+def _needs_units(char: str) -> bool:
+    return unspaced(char) or unicodedata.category(char)[0] == "M"
 
 
 def by_characters(found: Sequence[str]) -> bool:

@@ -23,6 +23,7 @@ from synalign_spark.core.defaults import (
     MOST_KNOWN_WORDS,
     UNKNOWN_WORDS_QUANTILE,
 )
+from synalign_spark.core.grams import lexical_tokens
 from synalign_spark.core.sampling.neighbours import nearest
 
 Float32Array = npt.NDArray[np.float32]
@@ -130,7 +131,15 @@ def fit_outlier_rules(x: Float32Array, group: Strings, texts: Sequence[str] | No
 
 def _words(texts: Sequence[str]) -> sparse.csr_matrix:
     """(n, buckets) ones where a text has a word of that hash."""
-    hasher = HashingVectorizer(n_features=WORD_BUCKETS, norm=None, alternate_sign=False, binary=True, dtype=np.float32)
+    hasher = HashingVectorizer(
+        n_features=WORD_BUCKETS,
+        norm=None,
+        alternate_sign=False,
+        binary=True,
+        dtype=np.float32,
+        tokenizer=lexical_tokens,
+        token_pattern=None,
+    )
     return hasher.transform(list(texts))
 
 

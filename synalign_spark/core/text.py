@@ -6,6 +6,7 @@ take whole columns (RE2, as in Arrow: see ``synalign_spark.udfs.text``).
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 # Marks that show nothing and would make two equal texts differ: zero-width space, word joiner, byte order mark, soft hyphen.
@@ -38,3 +39,27 @@ def plain_name(name: str) -> str:
     ('sentiment intensity', 'sentiment intensity', 'sentiment intensity')
     """
     return SPACE.join(name.casefold().replace("_", SPACE).replace("-", SPACE).split())
+
+
+def near_name(name: str) -> str:
+    """A name without capitals, blanks and the punctuation that people set or leave: what stays equal is nearly one name. Signs stay: "A-" is not
+    "A", nor "-1" "1".
+
+    >>> near_name("Sci-Fi"), near_name(" sci_fi."), near_name("'A-'"), near_name("-1"), near_name("C++")
+    ('sci fi', 'sci fi', 'a-', '-1', 'c++')
+    """
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    spaced = re.sub(r"(?<=\w)[\s_/-]+(?=\w)|\s+", SPACE, plain.replace("_", SPACE))
+    return spaced.strip(" \t.,:;!?\"'`\u2018\u2019\u201c\u201d") or plain
+
+
+def near_names(names: Iterable[str]) -> list[list[str]]:
+    """The groups of names that are nearly one, each in the order given.
+
+    >>> near_names(["Good", "bad", "good."]), near_names(["A", "A-"])
+    ([['Good', 'good.']], [])
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(near_name(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]

@@ -8,9 +8,11 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config import IngestConfig, SourceConfig
-from synalign_spark.core.text import plain_name
+from synalign_spark.core.text import near_names
 from synalign_spark.errors import DataError
-from synalign_spark.spark.keys import content_id
+from synalign_spark.spark.keys import content_id, labelled_content_id
+from synalign_spark.spark.source_layout import Layout
+from synalign_spark.spark.swallowed import swallowed_lines
 from synalign_spark.spark_errors import outside_faults
 from synalign_spark.storage.tables import CORPUS, REJECTS
 from synalign_spark.udfs.text import normalised
@@ -32,6 +34,8 @@ class Ingested:
     reasons: dict[str, int]  # reason to number of rejected rows, most frequent first
     labels: dict[str, int]  # label to number of accepted rows, by label; empty without labels
     n_accepted: int
+    bytes_read: int  # of the texts, and of rows that did not parse, as UTF-8
+    bytes_lost: int  # of these, in rejected rows other than duplicates
     notes: list[str]  # what is odd and no fault
     _validated: DataFrame
 
@@ -46,25 +50,29 @@ class Ingested:
         self._validated.unpersist()
 
 
-def ingest(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, origin: str, field: str = "source") -> Ingested:
+def ingest(
+    rows: DataFrame, source: SourceConfig, cfg: IngestConfig, origin: str, field: str = "source", layout: Layout | None = None
+) -> Ingested:
     """Accepts or rejects the rows of ``read_source`` and counts them, once; nothing is written yet.
 
-    origin: 'real' or 'synthetic'. field: configuration section that errors name. Of rows with equal text and label the first by
+    origin: 'real' or 'synthetic'. field: configuration section that errors name; layout: of the source's files. Of rows with equal text and label the first by
     (source_id, source_file, text as it was) is kept; of texts under several labels what cfg.conflicts says. Raises DataError for a source
     that cannot be read, without rows, without accepted rows, with more than 1 % of its lines swallowed by a stray quote, or (real rows) with
     a label column that has one value, more than MAX_LABELS, or numbers that are no classes."""
-    validated = _without_duplicates(_validated(rows, source, cfg), cfg).persist()
+    validated = _without_duplicates(_validated(rows, source, cfg), cfg, by_label=source.label_separator is not None).persist()
     try:
         with outside_faults(f"{field}: {_place(source)!r}", _fixes(field)):
-            reasons, labels, n_accepted, lost = _counted(validated)
+            reasons, labels, n_accepted, lost, n_bytes = _counted(validated)
+            within = swallowed_lines(validated.where("reason is null"), source, layout.dialect, labels) if layout else 0
         _check(reasons, labels, n_accepted, source, origin, field)
-        notes = [*_lines_lost(lost, sum(reasons.values()) + n_accepted, source, field), *_notes(reasons, labels, n_accepted, field)]
+        notes = _lines_lost(lost, within, sum(reasons.values()) + n_accepted, source, field)
+        notes += _notes(reasons, labels, n_accepted, field)
     except BaseException:
         validated.unpersist()
         raise
     accepted = validated.where(F.col("reason").isNull()).select(*CORPUS.column_names)
     rejects = validated.where(F.col("reason").isNotNull()).withColumn("origin", F.lit(origin)).select(*REJECTS.column_names)
-    return Ingested(accepted, rejects, reasons, labels, n_accepted, notes, validated)
+    return Ingested(accepted, rejects, reasons, labels, n_accepted, *n_bytes, notes, validated)
 
 
 def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> DataFrame:
@@ -90,6 +98,7 @@ def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> Data
         reason.alias("reason"),
         detail.alias("detail"),
         F.left(raw, F.lit(RAW_CHARS)).alias("raw"),
+        F.coalesce(F.octet_length(raw), F.lit(0)).cast("long").alias("bytes"),
     )  # fmt: skip
 
 
@@ -120,11 +129,14 @@ def _extent() -> Column:
     return F.when(F.col("lines") > 1, F.concat(F.lit("; it spans "), lines, F.lit(" lines, "), chars, F.lit(" characters"))).otherwise("")
 
 
-def _without_duplicates(validated: DataFrame, cfg: IngestConfig) -> DataFrame:
-    """Adds doc_id; of the accepted rows of one text all but one become duplicates, or conflicts where their label is another."""
+def _without_duplicates(validated: DataFrame, cfg: IngestConfig, *, by_label: bool) -> DataFrame:
+    """Adds doc_id; of the accepted rows of one text all but one become duplicates, or conflicts where their label is another. by_label: a text
+    may have several, and is a row of each."""
     # Rejected rows have no rank to win and may be many (all nulls): a group of their own per row spreads them.
     group = F.when(F.col("reason").isNull(), F.col("doc_id"))
-    keyed = validated.withColumn("doc_id", content_id("normal")).withColumn("group", group)
+    keyed = validated.withColumn("doc_id", labelled_content_id("normal", "label") if by_label else content_id("normal")).withColumn(
+        "group", group
+    )
     keyed = keyed.withColumn("spread", F.when(F.col("group").isNull(), F.xxhash64("raw", "source_id")))
     same = Window.partitionBy("group", "spread")
     counted = keyed.withColumn("of_label", F.count("*").over(Window.partitionBy("group", "spread", "label")))
@@ -153,41 +165,44 @@ def _without_duplicates(validated: DataFrame, cfg: IngestConfig) -> DataFrame:
     words = F.concat(F.lit("same text with another label: kept "), kept, F.lit(", of "), F.col("rows").cast("string"), F.lit(" rows"))
     duplicate = F.col("group").isNotNull() & (F.col("rank") > 1)
     return ranked.select(
-        "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "raw", "lines",
+        "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "raw", "lines", "bytes",
         F.when(lost, "label_conflict").when(duplicate, "duplicate").otherwise(F.col("reason")).alias("reason"),
         F.when(lost, words).when(duplicate, "same text as an accepted row").otherwise(F.col("detail")).alias("detail"),
     )  # fmt: skip
 
 
-def _counted(validated: DataFrame) -> tuple[dict[str, int], dict[str, int], int, int]:
-    """Rejected rows by reason, accepted rows by label, accepted rows, lines in rows beyond their first. At most MAX_LABELS + 50 groups reach
-    the driver."""
+def _counted(validated: DataFrame) -> tuple[dict[str, int], dict[str, int], int, int, tuple[int, int]]:
+    """Rejected rows by reason, accepted rows by label, accepted rows, lines in rows beyond their first, bytes read and lost. At most
+    MAX_LABELS + 50 groups reach the driver."""
     label = F.when(F.col("reason").isNull(), F.col("label")).alias("label")
-    sums = F.count("*").alias("count"), F.sum(F.col("lines") - 1).alias("lost")
+    sums = F.count("*").alias("count"), F.sum(F.col("lines") - 1).alias("lost"), F.sum("bytes").alias("bytes")
     groups = validated.groupBy("reason", label).agg(*sums).limit(MAX_LABELS + 50).collect()
     reasons = {row["reason"]: row["count"] for row in groups if row["reason"] is not None}
     accepted = {row["label"]: row["count"] for row in groups if row["reason"] is None}
     labels = {name: accepted[name] for name in sorted(name for name in accepted if name is not None)}
     by_count = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-    return by_count, labels, sum(accepted.values()), sum(row["lost"] for row in groups)
+    n_bytes = sum(row["bytes"] for row in groups), sum(row["bytes"] for row in groups if row["reason"] not in (None, "duplicate"))
+    return by_count, labels, sum(accepted.values()), sum(row["lost"] for row in groups), n_bytes
 
 
-def _lines_lost(lost: int, n_read: int, source: SourceConfig, field: str) -> list[str]:
-    """Rows against lines: what a quote that nothing closes took in. Raises DataError for more than a few lines."""
-    if not lost:
-        return []
-    said = f"{lost} of {n_read + lost} lines of {_place(source)!r} went into other rows, which could not be parsed"
-    if lost > MOST_LINES_LOST * (n_read + lost):
-        raise DataError(f"{field}.quote: {said}: does a quote open that none closes? Set {field}.quote to '' where quotes are letters")
-    return [f"{said}; they are in rejects as malformed"]
+def _lines_lost(lost: int, within: int, n_read: int, source: SourceConfig, field: str) -> list[str]:
+    """Rows against lines: what a quote that nothing closes, or one that closes by chance, took in. within: lines in texts that look like rows.
+    Raises DataError for more than a few lines."""
+    n_lines, found = n_read + lost + within, []
+    for n, words, where in (
+        (lost, "went into other rows, which could not be parsed", "they are in rejects as malformed"),
+        (within, "stand within texts and have a label of their own", "look at rows with line breaks"),
+    ):
+        said = f"{n} of {n_lines} lines of {_place(source)!r} {words}"
+        if n > MOST_LINES_LOST * n_lines:
+            raise DataError(f"{field}.quote: {said}: does a quote open that none closes? Set {field}.quote to '' where quotes are letters")
+        found += [f"{said}; {where}"] if n else []
+    return found
 
 
 def _notes(reasons: Mapping[str, int], labels: Mapping[str, int], n_accepted: int, field: str) -> list[str]:
-    """What is odd about accepted rows: labels that differ by capitals alone, many texts under several labels."""
-    by_form: dict[str, list[str]] = {}
-    for label in labels:
-        by_form.setdefault(plain_name(label), []).append(label)
-    alike = [" and ".join(map(repr, same)) for same in by_form.values() if len(same) > 1]
+    """What is odd about accepted rows: labels that differ by capitals or punctuation alone, many texts under several labels."""
+    alike = [" and ".join(map(repr, same)) for same in near_names(labels)]
     found = [f"labels {same} are nearly one name; {field}.rename_labels joins them" for same in alike[:5]]
     conflicts = reasons.get("label_conflict", 0)
     if conflicts > NOTED_CONFLICTS * (n_accepted + conflicts):

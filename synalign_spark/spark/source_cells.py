@@ -1,11 +1,12 @@
 """The cells of a source's rows, by the roles that its configuration gives the columns: text, label, id and weight."""
 
 import itertools
+import re
 from collections.abc import Sequence
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import ArrayType, StructType
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.config.source import COLUMN_IN_BRACES
@@ -30,6 +31,18 @@ class Cells:
 
     def label(self) -> Column:
         return _binned(self._cell(self.source.label_column, "label_column", "label"), self.source.label_bins)
+
+    def labels(self) -> Column:
+        """Every class of a row that may have several, as a list of texts without blank ones."""
+        name, parts = self.source.label_column, parts_of(self.source.label_column or "", self.schema.names)
+        found = at(self.schema, parts) if parts else None
+        if found is not None and isinstance(found[1], ArrayType):
+            require("label", str(name), found[1].elementType, f"{self.field}.label_column", self.source.labels is not None)
+            return _each(found[0].cast("array<string>"))
+        return _each(self._parted(self.label()))
+
+    def _parted(self, label: Column) -> Column:
+        return F.split(label, re.escape(self.source.label_separator or ""))
 
     def id(self) -> Column:
         return self._cell(self.source.id_column, "id_column", "id")
@@ -73,11 +86,17 @@ class JsonCells(Cells):
         if source.label_column is not None:
             kind = self._kind(source.label_column)
             wrong = ~kind.isin(*_JSON_CLASSES)
+            if source.label_separator is not None:
+                wrong = wrong & ~kind.isin(*(f"ARRAY<{one}>" for one in _JSON_CLASSES))
             if source.label_bins is not None or source.labels is not None:
                 wrong = wrong & ~kind.startswith("DECIMAL") & ~kind.isin("DOUBLE", "FLOAT")
             words = F.concat(F.lit(f"{source.label_column} is "), F.left(kind, F.lit(100)), F.lit(", which is no class"))
             found.append((wrong, "wrong_type", words))
         return found
+
+    def labels(self) -> Column:
+        top, path = self._place(self.source.label_column or "")
+        return _each(F.coalesce(F.try_variant_get(top, path, "array<string>"), self._parted(self.label())))
 
     def _kind(self, name: str) -> Column:
         return F.coalesce(F.schema_of_variant(self._variant(name)), F.lit("VOID"))
@@ -102,6 +121,12 @@ class JsonCells(Cells):
             F.try_variant_get(top, "$", "array<variant>"), lambda each: F.try_variant_get(each, path, "string")
         )  # fmt: skip
         return F.make_valid_utf8(F.coalesce(F.array_join(listed, "\n"), one))
+
+
+def _each(labels: Column) -> Column:
+    """The classes of one row, valid and without blanks round them, each once."""
+    trimmed = F.transform(labels, lambda one: F.trim(F.make_valid_utf8(one)))
+    return F.array_distinct(F.filter(trimmed, lambda one: one.isNotNull() & (one != "")))
 
 
 def _put_together(template: str, cells: dict[str, Column]) -> Column:

@@ -33,7 +33,8 @@ JSON_FILES = 20  # whose first rows are looked at
 @dataclass(frozen=True)
 class Layout:
     """How the files of a source are read. data: its files, None where only Spark can look there; names: of the columns, as far as known;
-    label_names: of the classes that a column of numbers stands for; told: what was not configured but found, for people."""
+    label_names: of the classes that a column of numbers stands for; types: of the columns that the source names, as far as known; told: what
+    was not configured but found, for people."""
 
     path: str
     kind: str
@@ -43,6 +44,7 @@ class Layout:
     schema: pa.Schema | None = None
     array: bool = False
     label_names: list[str] | None = None
+    types: dict[str, str] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -132,7 +134,7 @@ def _delimited(path: str, kind: str, data: list[fs.FileInfo], source: SourceConf
     dialect = first[1]
     hint = f"; if its first line is a row and no header, set {section}.header to false and name _c0, _c1, ..." if source.header else ""
     check_columns(source, dialect.names, repr(path), section, hint)
-    return Layout(path, kind, data, dialect, dialect.names, told={**dialect.told, **told})
+    return Layout(path, kind, data, dialect, dialect.names, types=dict.fromkeys(wanted(source), "text"), told={**dialect.told, **told})
 
 
 def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str, told: dict[str, str]) -> Layout:
@@ -145,11 +147,14 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
         )
     names: dict[str, None] = {}
     labels: dict[str, str] = {}  # kind to the file where it stands first
+    kinds: dict[str, dict[str, None]] = {name: {} for name in wanted(source)}
     for info in data[:JSON_FILES]:
         rows = [row for row in json_rows(path, info.path, section) if isinstance(row, dict)]
         for row in rows:
             names |= dict.fromkeys(row)
         _check_json(rows, tuple(names), source, info.path, section, labels)
+        for name, seen in kinds.items():
+            seen |= dict.fromkeys(json_kind(_at(row, parts_of(name, tuple(names)))) for row in rows)
     if len(labels) > 1:
         (one, first), (other, second) = list(labels.items())[:2]
         raise DataError(
@@ -158,7 +163,8 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
         )
     if arrays and arrays[0]:
         told = {"form": "one JSON array", **told}
-    return Layout(path, "jsonl", data, names=tuple(names) or None, array=bool(arrays and arrays[0]), told=told)
+    types = {name: " or ".join(seen) for name, seen in kinds.items()}
+    return Layout(path, "jsonl", data, names=tuple(names) or None, array=bool(arrays and arrays[0]), types=types, told=told)
 
 
 def _check_json(
@@ -178,11 +184,13 @@ def _check_json(
         kind = json_kind(_at(row, parts_of(source.label_column, names)))
         if kind == "null" or (source.label_bins is not None and kind in ("a whole number", "a number")):
             continue
+        if kind == "a list" and source.label_separator is not None:
+            continue
         if kind in ("a list", "an object") or (kind == "a number" and source.labels is None):
             raise DataError(
                 f"{section}.label_column: {source.label_column!r} is {kind} in {file!r}, which is no class; {fix(LABEL_FIX[kind], section)}"
             )
-        labels.setdefault(kind, file)
+        labels.setdefault("a number" if kind == "a whole number" and source.labels is not None else kind, file)  # 0, 0.5 and 1 are one type
 
 
 def _at(row: Any, parts: tuple[str, ...] | None) -> Any:
@@ -196,6 +204,7 @@ def _typed(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, 
     schemas = file_schemas(path, data, kind, section)
     first, schema = schemas[0]
     folders = {part.partition("=")[0] for part in first.split("/")[:-1] if "=" in part}  # columns that stand in the names of folders
+    kinds: dict[str, str] = {}
     for name, key in wanted(source).items():
         types: dict[str, str] = {}
         for file, found in schemas:
@@ -210,10 +219,11 @@ def _typed(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, 
         if len(types) > 1:
             (one, where), (other, there) = list(types.items())[:2]
             raise DataError(f"{section}.{key}: {name!r} is {one} in {where!r} and {other} in {there!r}; write it as one type in all files")
+        kinds[name] = next(iter(types), "text")  # what stands in the names of folders is text
     label_names = class_names(path, data, schema, source.label_column) if source.label_column and not source.rename_labels else None
     if label_names:
         told = {**told, "class_names": "from the files"}
-    return Layout(path, kind, data, names=(*schema.names, *folders), schema=schema, label_names=label_names, told=told)
+    return Layout(path, kind, data, names=(*schema.names, *folders), schema=schema, label_names=label_names, types=kinds, told=told)
 
 
 def _plain(found: pa.DataType) -> pa.DataType:

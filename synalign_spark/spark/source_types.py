@@ -12,14 +12,15 @@ from synalign_spark.errors import DataError
 
 TEXT_FIX = "name a column of text, or put one together: source.text_template, with nested names such as {meta.body} or {messages.content}"
 LABEL_FIX = {
-    "a list": "one class a row is needed: name another column, or write the one label that counts in a column of its own",
+    "a list": "one class a row is needed: name another column, write the one label that counts in a column of its own, or set "
+    "source.label_separator to make a row of each",
     "an object": "name a part of it with a dot, such as meta.label",
     "a number": "part the numbers into classes with source.label_bins, or name the values that are classes in source.labels",
     "a date": "name a column of text, whole numbers or booleans",
 }
 CLASSES = (T.StringType, T.IntegralType, T.BooleanType)
 NUMBERS = (T.FractionalType, T.IntegralType)
-_UNSIGNED = {"uint8": T.ShortType(), "uint16": T.IntegerType(), "uint32": T.LongType()}
+_UNSIGNED = {"uint8": T.ShortType(), "uint16": T.IntegerType(), "uint32": T.LongType(), "uint64": T.DecimalType(20, 0)}
 _ARROW = {
     "bool": T.BooleanType(), "int8": T.ByteType(), "int16": T.ShortType(), "int32": T.IntegerType(), "int64": T.LongType(), **_UNSIGNED,
     "float": T.FloatType(), "double": T.DoubleType(), "string": T.StringType(), "large_string": T.StringType(), "string_view": T.StringType(),

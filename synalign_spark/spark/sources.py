@@ -1,5 +1,7 @@
 """Reads a configured source, in any format, into rows of one shape; no row is refused, but one that does not parse or fit is marked."""
 
+import functools
+import operator
 import re
 
 from py4j.protocol import Py4JError
@@ -11,7 +13,7 @@ from pyspark.sql.types import StringType, StructField, StructType, VariantType
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.arrow_files import read_arrow
-from synalign_spark.spark.delimited import C1, SPARK_ENCODINGS, WINDOWS
+from synalign_spark.spark.delimited import C1, SPARK_ENCODINGS, WINDOWS, Dialect
 from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
 from synalign_spark.spark.source_files import source_fingerprint
 from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
@@ -24,6 +26,7 @@ __all__ = ["SOURCE_COLUMNS", "read_source", "source_fingerprint"]
 SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail")
 _CORRUPT = "_synalign_malformed"
 _FILE = "_synalign_file"
+_LABEL = "_synalign_label"
 
 
 def read_source(spark: SparkSession, source: SourceConfig, field: str = "source", layout: Layout | None = None) -> DataFrame:
@@ -37,7 +40,12 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
     raw = _read_table(spark, source, field) if layout is None else _read_files(spark, source, layout, field)
     raw = _filtered(raw, source, field)
     cells = JsonCells(source, field, raw.columns) if layout is not None and layout.kind == "jsonl" else Cells(source, field, raw.schema)
+    label = cells.label() if source.label_separator is None else F.col(_LABEL)
+    if source.label_separator is not None:
+        raw = raw.withColumn(_LABEL, F.explode_outer(cells.labels()))
     malformed = F.col(_CORRUPT) if _CORRUPT in raw.columns else F.lit(None).cast("string")
+    if layout is not None and layout.dialect is not None:
+        malformed = F.coalesce(malformed, _over_lines(source, layout.dialect))
     weight = cells.weight()
     number = weight.try_cast("double")
     bad_weight = weight.isNotNull() & (number.isNull() | F.isnan(number) | (number < 0) | (number == F.lit(float("inf"))))
@@ -50,7 +58,7 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
         fault, detail = F.when(condition, F.lit(code)).otherwise(fault), F.when(condition, words).otherwise(detail)
     return raw.select(
         cells.text().alias("text"),
-        _named(cells.label(), source, layout).alias("label"),
+        _named(label, source, layout).alias("label"),
         cells.id().alias("source_id"),
         F.col(_FILE).alias("source_file"),
         F.when(~bad_weight, number).alias("prior_weight"),
@@ -58,6 +66,14 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
         fault.alias("fault"),
         detail.alias("fault_detail"),
     )
+
+
+def _over_lines(source: SourceConfig, dialect: Dialect) -> Column:
+    """The whole row where its label, id or weight reaches over lines: a quote opened there that closes in another row. Null elsewhere."""
+    names = [parts_of(name, dialect.names) for name in (source.label_column, source.id_column, source.weight_column) if name is not None]
+    broken = [F.col(quoted_name(parts[0])).rlike("[\r\n]") for parts in names if parts]
+    whole = F.concat_ws(dialect.separator, *(F.col(quoted_name(name)) for name in dialect.names))
+    return F.when(F.coalesce(functools.reduce(operator.or_, broken, F.lit(False)), F.lit(False)), whole)
 
 
 def _named(label: Column, source: SourceConfig, layout: Layout | None) -> Column:
@@ -87,7 +103,7 @@ def _read_table(spark: SparkSession, source: SourceConfig, field: str) -> DataFr
 def _read_files(spark: SparkSession, source: SourceConfig, layout: Layout, field: str) -> DataFrame:
     try:
         if layout.kind == "arrow":
-            return read_arrow(spark, layout, _schema(source, layout), _FILE)
+            return read_arrow(spark, layout, _schema(source, layout, field), _FILE)
         rows = _load(spark, source, layout, field)
         if layout.names is None and layout.kind != "jsonl":
             check_columns(source, rows.columns, repr(layout.path), field)
@@ -118,7 +134,7 @@ def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str)
     if layout.kind == "text":
         return reader.text(path).select(F.col("value").alias(source.text_column), "_metadata")
     if layout.schema is not None:
-        return reader.schema(_schema(source, layout)).parquet(path)
+        return reader.schema(_schema(source, layout, field)).parquet(path)
     return reader.format(layout.kind).load(path)
 
 
@@ -146,7 +162,8 @@ def _load_json(reader: object, source: SourceConfig, layout: Layout, path: str, 
     known = layout.names or ()
     tops = {parts[0] if (parts := parts_of(name, known)) else name.split(".")[0]: key for name, key in wanted(source).items()}
     seen: dict[str, str] = {}
-    for name in [*tops, *_words(source.where)]:
+    spelled = {name.lower(): name for name in known}  # Spark takes keys by their capitals, and columns without
+    for name in [*tops, *(spelled.get(word.lower(), word) for word in _words(source.where))]:
         seen.setdefault(name.lower(), name)
     schema = StructType([*(StructField(name, VariantType()) for name in seen.values()), StructField(_CORRUPT, StringType())])
     rows: DataFrame = reader.schema(schema).json(path)  # type: ignore[attr-defined]
@@ -157,18 +174,20 @@ def _load_json(reader: object, source: SourceConfig, layout: Layout, path: str, 
     return rows.select(*texts, *(F.col(quoted_name(name)).alias(VARIANT + name) for name in seen.values()), _CORRUPT, "_metadata")
 
 
-def _schema(source: SourceConfig, layout: Layout) -> StructType:
+def _schema(source: SourceConfig, layout: Layout, field: str) -> StructType:
     """The needed columns of files that have types; those that stand in the names of folders are text."""
     schema = layout.schema
     assert schema is not None  # of the callers: by format
     spelled = {name.lower(): name for name in schema.names}
-    tops = dict.fromkeys(parts[0] for name in wanted(source) if (parts := parts_of(name, layout.names or ())))
+    wanted_by = {parts[0]: key for name, key in wanted(source).items() if (parts := parts_of(name, layout.names or ()))}
     words = dict.fromkeys(spelled[word.lower()] for word in _words(source.where) if word.lower() in spelled)
     fields = []
-    for name in {**tops, **words}:
+    for name in {**wanted_by, **words}:
         kind = spark_type(schema.field(name).type) if name in schema.names else StringType()
-        if kind is None and name in tops:
-            raise DataError(f"source: column {name!r} is {schema.field(name).type}, which Spark does not read; write it as text or numbers")
+        if kind is None and name in wanted_by:
+            raise DataError(
+                f"{field}.{wanted_by[name]}: column {name!r} is {schema.field(name).type}, which Spark does not read; write it as text or numbers"
+            )
         if kind is not None:
             fields.append(StructField(name, kind))
     return StructType(fields)

@@ -111,3 +111,46 @@ def test_vectors_that_are_nearly_constant_are_told_and_not_tested():
     found = sa.align(real, synthetic, **{**OPTIONS, "bandwidth": "median"}).certificate
     assert (found.p_value_before, found.p_value_after, found.mmd2_before) == (None, None, None)
     assert found.verdict.startswith("do not use these rows yet: the vectors of its rows are nearly all the same")
+
+
+def few_vectors(n, different, seed, labels="ab"):
+    """Rows with texts of their own and so many different vectors."""
+    vectors = np.random.default_rng(seed).normal(size=(different, 8)).astype(np.float32)
+    rows = range(n)
+    return pd.DataFrame(
+        {
+            "text": [f"row {i} of {seed}" for i in rows],
+            "vec": [vectors[i % different] for i in rows],
+            "label": [labels[i % len(labels)] for i in rows],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "words"),
+    [
+        (few_vectors(200, 200, 1), few_vectors(150, 1, 2), "nearly all the same"),
+        (few_vectors(200, 1, 1), few_vectors(150, 150, 2), "nearly all the same"),
+        (few_vectors(200, 1, 1), few_vectors(150, 1, 1), "nearly all the same"),
+        (few_vectors(200, 200, 1), few_vectors(150, 4, 2), "synthetic rows that were looked at have 4 different vectors"),
+        (few_vectors(200, 4, 1), few_vectors(150, 150, 2), "real rows that were looked at have 4 different vectors"),
+        (few_vectors(200, 4, 1), few_vectors(150, 4, 1), "have 4 different vectors"),
+    ],
+)
+@pytest.mark.parametrize("label", ["label", None])
+def test_degenerate_vectors_get_no_certificate_and_their_rows_keep_their_weights(real, synthetic, words, label):
+    found = sa.align(real, synthetic, embedding="vec", label=label, n_features=64, permutations=99)
+    assert found.certificate.verdict.startswith("do not use these rows yet: ")
+    assert words in found.certificate.verdict
+    assert "p = " not in found.certificate.verdict
+    assert (found.certificate.mmd2_before, found.certificate.p_value_after) == (None, None)
+    np.testing.assert_allclose(found.weights["weight"], 1 / 150, rtol=1e-6)
+
+
+def test_a_label_of_few_vectors_is_left_out_and_the_others_are_tested():
+    real = pd.concat([few_vectors(150, 1, 1, "a"), few_vectors(150, 150, 2, "b")])
+    synthetic = pd.concat([few_vectors(100, 1, 1, "a").assign(text=[f"s {i}" for i in range(100)]), few_vectors(100, 100, 3, "b")])
+    found = sa.align(real, synthetic, embedding="vec", label="label", n_features=64, permutations=99).certificate
+    assert "label a not compared" in found.verdict
+    assert found.by_label["a"]["mmd2_before"] is None
+    assert found.mmd2_before == pytest.approx(found.by_label["b"]["mmd2_before"], rel=0.2)

@@ -11,6 +11,7 @@ from synalign_spark.cli import plan
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.main import app
 from synalign_spark.config.files import validate
+from synalign_spark.errors import DataError
 from synalign_spark.generation.estimate import RowSize
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +56,7 @@ def test_an_address_is_printed_without_what_may_be_a_secret():
 
 
 def test_the_prompts_are_written_once_and_checked_before_a_plan(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, RowSize(120)))
+    monkeypatch.setattr(plan, "make_profile", lambda cfg: a_profile({"negative": 100, "positive": 300}))
     folder = tmp_path / "mine"
     assert f"generate.prompts: {folder}" in run("prompts", str(folder)).stdout
     assert run("prompts", str(folder)).exit_code == 2
@@ -87,12 +88,25 @@ SEVERAL_A_CALL = [
 ]
 
 
+def a_profile(labels, rows=0):
+    """What a plan takes of a profile."""
+    accepted = rows or sum(labels.values())
+    return {
+        "labels": labels,
+        "rows": {"accepted": accepted},
+        "chars": {"median": 120},
+        "bytes": {"a_character": 1.0},
+        "notes": [],
+        "stops": [],
+    }
+
+
 def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, RowSize(120)))
+    monkeypatch.setattr(plan, "make_profile", lambda cfg: a_profile({"negative": 100, "positive": 300}))
     done = run("plan", *QUICKSTART, *SEVERAL_A_CALL, "--set", f"lake.path={tmp_path / 'lake'}", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert found["rows"] == {"real": 400, "by_label": {"negative": 100, "positive": 300}, "counted_from": "source, before validation"}
+    assert found["rows"] == {"real": 400, "by_label": {"negative": 100, "positive": 300}, "counted_from": "source"}
     assert [stage["will_run"] for stage in found["stages"]] == [True] * 9
     low, high = found["generate"]["calls"]
     assert 30 + 60 == low < high  # 300 rows at 5 a call, and an attribute set for every two calls
@@ -102,7 +116,7 @@ def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_a_plan_of_a_plain_configuration_warns_of_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, RowSize(120)))
+    monkeypatch.setattr(plan, "make_profile", lambda cfg: a_profile({"negative": 100, "positive": 300}))
     (tmp_path / "x.jsonl").write_text("{}\n")
     (tmp_path / "plain.yaml").write_text(
         f"source: {{path: {tmp_path / 'x.jsonl'}, label_column: label}}\nlake: {{path: {tmp_path / 'lake'}}}\n"
@@ -113,28 +127,34 @@ def test_a_plan_of_a_plain_configuration_warns_of_nothing(tmp_path, monkeypatch)
         assert len(found["generate"]["budgets"]) == warnings, settings
 
 
-def test_a_plan_leaves_out_what_ingest_will_refuse_for_its_label(spark, tmp_path, monkeypatch):
+def test_a_plan_counts_what_ingest_will_accept(spark, tmp_path, monkeypatch):
     monkeypatch.setattr("synalign_spark.pipeline.session.spark_session", lambda cfg: nullcontext(spark))
     path = tmp_path / "corpus.jsonl"
-    path.write_text(
-        "".join(json.dumps({"text": "a text of some length", "label": label}) + "\n" for label in ("good", "bad", " ", "good", None))
-    )
+    rows = [("fine text", "good"), ("poor text", "bad"), ("a text", " "), ("fair text", "good"), ("any text", None), ("fair text", "good")]
+    path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
     source = {"path": str(path), "label_column": "label"}
-    assert plan.count_rows(validate({"source": source}))[0] == {"bad": 1, "good": 2}
-    assert plan.count_rows(validate({"source": source | {"label_column": None}}))[0] == {"": 5}
+    cfg = {
+        "source": source,
+        "lake": {"path": str(tmp_path / "lake")},
+        "profile": {"max_unusable": 0.5},
+        "generate": {"strategy": "imported", "imported": source},
+    }
+    assert plan.make_plan(validate(cfg))["rows"] == {"real": 3, "by_label": {"bad": 1, "good": 2}, "counted_from": "source"}
+    with pytest.raises(DataError, match="profile.max_unusable: 33.3 % of the rows cannot be used \\(null_label 2\\)"):
+        plan.make_plan(validate(cfg | {"profile": {}}))
 
 
 def test_a_plan_takes_bytes_and_characters_of_the_rows_apart(spark, tmp_path, monkeypatch):
     monkeypatch.setattr("synalign_spark.pipeline.session.spark_session", lambda cfg: nullcontext(spark))
     path = tmp_path / "corpus.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("\u597d\u7535\u5f71", "abc", "\u597d\u7535\u5f71ab")))
-    labels, row = plan.count_rows(validate({"source": {"path": str(path), "label_column": None}}))
-    assert (labels, row) == ({"": 3}, RowSize(3, (9 + 3 + 11) / (3 + 3 + 5)))
+    found = plan.make_profile(validate({"source": {"path": str(path), "label_column": None}}))
+    assert plan.row_size(found) == RowSize(3, (9 + 3 + 11) / (3 + 3 + 5))
 
 
 def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):
     """Two more of 120 characters in each of 30 sets: `4. "..."` with a line end, 126 characters, 31.5 tokens."""
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"negative": 100, "positive": 300}, RowSize(120)))
+    monkeypatch.setattr(plan, "make_profile", lambda cfg: a_profile({"negative": 100, "positive": 300}))
     tokens = []
     for rows in (3, 5):
         settings = ["--set", f"lake.path={tmp_path / 'lake'}", "--set", f"select.rows_per_set={rows}", *SEVERAL_A_CALL]
@@ -144,10 +164,10 @@ def test_a_plan_counts_the_demonstrations_of_a_set(tmp_path, monkeypatch):
 
 
 def test_a_plan_in_words_says_that_nothing_was_called(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "count_rows", lambda cfg: ({"": 50}, None))
+    monkeypatch.setattr(plan, "make_profile", lambda cfg: a_profile({}, 50))
     done = run("plan", *QUICKSTART, *SEVERAL_A_CALL, "--set", f"lake.path={tmp_path / 'lake'}")
     assert "real rows: 50 (no labels" in done.stdout
-    assert "row chars from: assumed" in done.stdout
+    assert "row chars from: the real rows" in done.stdout
     assert "no call to the language model was made" in done.stdout
 
 

@@ -230,3 +230,22 @@ def test_an_address_that_no_request_can_go_to(address, words):
 def test_an_address_that_requests_go_to(address):
     cfg = validate({"source": {"path": "x"}, "generate": {"llm": {"provider": "openai", "base_url": address}}})
     assert cfg.generate.llm.base_url == address
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"generate": {"llm": {"headers": {"api-key": "AZURE_KEY"}}}}, "headers is set and provider is 'embedded'"),
+        ({"generate": {"llm": {"api_key_env": "MY_KEY"}}}, "api_key_env is set and provider is 'embedded'"),
+        ({"generate": {"imported": {"label_column": "label"}}}, r"imported is set \(label_column\), but imported.path is not"),
+        ({"generate": {"copy_overlap": 0.5, "gates": ["form"]}}, "copy_overlap is 0.5, but gates leaves 'copied' out"),
+        ({"source": {"path": "x", "label_separator": ";"}}, "label_separator is set, and label_column is not"),
+        (
+            {"source": {"path": "x", "label_column": "l", "label_separator": ";", "label_bins": [1]}},
+            "label_bins and label_separator are both set",
+        ),
+    ],
+)
+def test_a_key_that_another_leaves_without_effect_is_an_error(sections, words):
+    with pytest.raises(ConfigError, match=words):
+        validate({"source": {"path": "x"}} | sections)

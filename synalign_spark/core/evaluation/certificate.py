@@ -22,12 +22,12 @@ class Checked:
     """What samples on the driver say of a label, or of all of them.
 
     comparison: distances, None where too few rows are there; before, after: tests of base weights and weights, None likewise;
-    all_equal: no test, since the vectors are nearly all the same; left_out: groups that could not be compared."""
+    degenerate: what makes distances and tests meaningless, in words, else empty; left_out: groups that could not be compared."""
 
     comparison: Comparison | None = None
     before: Test | None = None
     after: Test | None = None
-    all_equal: bool = False
+    degenerate: str = ""
     left_out: tuple[str, ...] = ()
 
 
@@ -90,8 +90,8 @@ def verdict(found: Findings) -> str:
 def advice(found: Findings) -> str:
     """Use the rows with their weights, or do not, and why; "use" where models gained alone, for rows near real ones may still harm. Of a
     single label only what is known of its distribution."""
-    if found.checked.all_equal:
-        words = "the vectors of its rows are nearly all the same, so no distance or test means anything: check the embedding model and the texts"
+    if found.checked.degenerate:
+        words = f"{found.checked.degenerate}, so no distance or test means anything: check the embedding model and the texts"
         return words if found.usefulness is None else f"do not use these rows yet: {words}"
     if found.usefulness is None:
         return _nearness(found)
@@ -145,6 +145,8 @@ def _how(found: Findings) -> list[str]:
     """Why the weights are as they are, where that is not by a lambda."""
     if not np.isinf(found.lam):
         return []
+    if found.checked.degenerate:
+        return ["base weights kept" if found.unweighted else f"weights by {_base_measure(found)} alone"]
     weights = "base weights kept" if found.unweighted else f"weights by {_base_measure(found)} alone"
     if found.rule == "uniform":
         return [f"too few real rows to align by, of the label or in a half of them (align.validation): {weights}"]
@@ -172,7 +174,7 @@ def _base_measure(found: Findings) -> str:
 
 
 def _figures(found: Findings) -> list[str]:
-    if found.checked.all_equal:
+    if found.checked.degenerate:
         return []
     return [*_distances(found), _test(found), *_left_out(found.checked.left_out)]
 
@@ -223,4 +225,8 @@ def _test(found: Findings) -> str:
 
 def _left_out(labels: Sequence[str]) -> list[str]:
     """labels: those that the distances and the test do not cover."""
-    return [f"label {', '.join(labels[:10])} not compared: too few held-out rows, or one row has most of the weight"] if labels else []
+    return (
+        [f"label {', '.join(labels[:10])} not compared: too few held-out or different rows, or one row has most of the weight"]
+        if labels
+        else []
+    )

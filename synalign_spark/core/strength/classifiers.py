@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from synalign_spark.core.defaults import SMALLEST_PROBABILITY
+from synalign_spark.core.grams import lexical_tokens
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -147,7 +148,15 @@ def _best_c(x: npt.NDArray[np.floating], labels: npt.NDArray[np.str_], weight: F
 
 def hashed_ngrams(texts: list[str]) -> sparse.csr_matrix:
     """(n, 2^18) counts of words and word pairs by hash; no vocabulary, so nothing is learnt from the rows."""
-    hasher = HashingVectorizer(n_features=NGRAM_BUCKETS, ngram_range=(1, 2), norm=None, alternate_sign=False, dtype=np.float32)
+    hasher = HashingVectorizer(
+        n_features=NGRAM_BUCKETS,
+        ngram_range=(1, 2),
+        norm=None,
+        alternate_sign=False,
+        dtype=np.float32,
+        tokenizer=lexical_tokens,
+        token_pattern=None,
+    )
     return hasher.transform(texts) if texts else sparse.csr_matrix((0, NGRAM_BUCKETS), dtype=np.float32)
 
 

@@ -64,6 +64,18 @@ def checks(language: str) -> list[Check]:
     return [Check(GATE, "other", find)]
 
 
+def likeliest(text: str) -> str | None:
+    """The detector's code of the likeliest language of a text; None for what is no text.
+
+    >>> likeliest("Der Film ist wirklich gut und ich mag ihn."), likeliest("")
+    ('de', None)
+    """
+    if not text.strip():
+        return None
+    found = str(_detector().rank(text[:LOOKED_AT])[0][0])
+    return None if found == NO_LANGUAGE else found
+
+
 @functools.lru_cache(maxsize=1)
 def _detector() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier

@@ -87,7 +87,7 @@ def import_rows(ctx: Context, counts: dict[str | None, int]) -> Summary:
     field = "generate.imported"
     source = with_corpus_labels(ctx.cfg.generate.imported, [label for label in counts if label is not None])
     layout = layout_of(source, field)
-    with ingest(read_source(ctx.spark, source, field, layout), source, ctx.cfg.ingest, "synthetic", field) as found:
+    with ingest(read_source(ctx.spark, source, field, layout), source, ctx.cfg.ingest, "synthetic", field, layout) as found:
         say_notes(ctx, "generate", found.notes)
         rows = found.accepted.select(*_imported_columns())
         ctx.lake.write(REJECTS, found.rejects, origin="synthetic")

@@ -1,6 +1,7 @@
 """The ``ingest`` stage: source files or table -> corpus, rejects."""
 
 from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.pipeline.profile import profile_of, refuse
 from synalign_spark.spark.ingest import ingest
 from synalign_spark.spark.source_layout import layout_of
 from synalign_spark.spark.sources import read_source
@@ -8,11 +9,14 @@ from synalign_spark.storage.tables import CORPUS, REJECTS
 
 
 def run(ctx: Context) -> Summary:
-    """Reads the configured source and writes accepted and rejected rows. Raises DataError before anything is written."""
+    """Reads the configured source and writes accepted and rejected rows. Raises DataError before anything is written, also for a corpus
+    whose profile is above a threshold."""
     source = ctx.cfg.source
     layout = layout_of(source)
-    with ingest(read_source(ctx.spark, source, layout=layout), source, ctx.cfg.ingest, origin="real") as found:
-        say_notes(ctx, "ingest", found.notes)
+    with ingest(read_source(ctx.spark, source, layout=layout), source, ctx.cfg.ingest, origin="real", layout=layout) as found:
+        profile = profile_of(ctx.cfg, found, layout)
+        say_notes(ctx, "ingest", profile["notes"])
+        refuse(profile)
         ctx.lake.write(REJECTS, found.rejects, origin="real")
         ctx.lake.write(CORPUS, found.accepted)
         return {
@@ -22,7 +26,8 @@ def run(ctx: Context) -> Summary:
             "rejected_by_reason": found.reasons,
             "labels": found.labels,
             **(layout.told if layout else {}),
-            "notes": found.notes,
+            "notes": profile["notes"],
+            "profile": profile,
         }
 
 

@@ -1,14 +1,20 @@
 """Vectors are the same on any partitioning, known ones are taken over, and wrong ones stop the run."""
 
 import io
+import os
+import signal
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
+from pyspark.sql.functions import arrow_udf
 from rich.console import Console
 
 import synalign_spark.pipeline.stages.embed as stage
+import synalign_spark.spark.embed
 from synalign_spark.config import Config, EmbedConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.pipeline.context import Context
@@ -217,3 +223,25 @@ def test_the_job_stops_before_any_work(spark, tmp_path):
     with pytest.raises(ConfigError, match="there is no folder"):
         stage.run(context(spark, tmp_path, model="/no/such/model"))
     assert not (tmp_path / "embeddings").exists()
+
+
+def test_a_worker_that_is_killed_inside_a_batch_is_said_and_the_stored_rows_stay(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "SMALL", 0)
+    ctx = context(spark, tmp_path, model="hashing")
+    ctx.lake.write(CORPUS, corpus(spark, TEXTS[:3]))
+    stage.run(ctx)
+    before = vectors(ctx.lake.read(EMBEDDINGS))
+    ctx.lake.write(CORPUS, corpus(spark, TEXTS))
+
+    @arrow_udf("array<float>")
+    def killed(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        for _ in batches:
+            os.kill(os.getpid(), signal.SIGKILL)
+            yield pa.array([])
+
+    monkeypatch.setattr(synalign_spark.spark.embed, "embed_udf", lambda _: killed)
+    with pytest.raises(DataError, match="table embeddings: a Python worker was killed, .*run fewer tasks at a time"):
+        stage.run(ctx)
+    assert vectors(ctx.lake.read(EMBEDDINGS)) == before
+    monkeypatch.undo()
+    assert stage.run(ctx)["rows_encoded"] == len(TEXTS) - 3

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from synalign_spark.config import EmbedConfig
 from synalign_spark.errors import ConfigError, DataError
-from synalign_spark.udfs.model_files import content_hash, declared_width, find_model
+from synalign_spark.udfs.int8 import int8_file, put_in_place
+from synalign_spark.udfs.model_files import content_hash, declared_width, find_model, model_folder
 from synalign_spark.udfs.sentence_model import Forward, SentenceModel
 
 Float32Array = npt.NDArray[np.float32]
@@ -34,6 +35,7 @@ class EncoderInfo:
     device: str
     forward: Forward
     trust_remote_code: bool = False
+    int8: str | None = None  # the file of 8-bit weights, below the model's folder
 
 
 def encoder_info(cfg: EmbedConfig) -> EncoderInfo:
@@ -48,7 +50,8 @@ def encoder_info(cfg: EmbedConfig) -> EncoderInfo:
     folder, hub_name = find_model(cfg)
     commit = folder.name if hub_name else None
     revision = "-".join([cfg.revision or commit or content_hash(str(folder)), f"{cfg.max_tokens}t", *_shaped_by(forward)])
-    info = EncoderInfo(cfg.model, hub_name or str(folder), commit, revision, 0, cfg.device, forward, cfg.trust_remote_code)
+    int8 = str(int8_file(folder, cfg.model).relative_to(folder)) if precision == "int8" else None
+    info = EncoderInfo(cfg.model, hub_name or str(folder), commit, revision, 0, cfg.device, forward, cfg.trust_remote_code, int8)
     return replace(info, width=declared_width(folder) or encoder(info).width)
 
 
@@ -154,10 +157,12 @@ def load(info: EncoderInfo) -> Encoder:
         model: Any = SentenceTransformer(
             info.location,
             revision=info.hub_revision,
-            device=None if info.device == "auto" else info.device,
+            device="cpu" if info.int8 else None if info.device == "auto" else info.device,
             local_files_only=info.hub_revision is None,
             trust_remote_code=info.trust_remote_code,
         )
+        if info.int8:
+            put_in_place(model, model_folder(info.location, info.hub_revision) / info.int8)
     except Exception as err:  # damaged weights, unknown architecture, no such device: the library raises many kinds
         raise ConfigError(
             f"embed.model: {info.location!r} cannot be loaded on device {info.device!r} ({type(err).__name__}: {str(err)[:300]}); mend the model or embed.device"

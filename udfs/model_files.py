@@ -67,6 +67,15 @@ def _from_hub(cfg: EmbedConfig) -> Path:
         ) from err
 
 
+def model_folder(location: str, hub_revision: str | None) -> Path:
+    """The folder of a model that is loaded already. location: a folder, or a name in the hub with its commit."""
+    if hub_revision is None:
+        return Path(location)
+    import huggingface_hub
+
+    return Path(huggingface_hub.snapshot_download(location, revision=hub_revision, local_files_only=True))
+
+
 def check_files(folder: Path, model: str) -> None:
     """Raises ConfigError where a file that the folder's own list of modules calls for is missing: workers would find out late."""
     for module in _modules(folder):

@@ -28,10 +28,10 @@ class EmbedConfig(Section):
         None,
         description="Stands before each text ('query: ' and the like, as the model's card says); null for the model's own, if it has one.",
     )
-    precision: Literal["fp32", "bf16", "fp16", "auto"] = Field(
+    precision: Literal["fp32", "bf16", "fp16", "int8", "auto"] = Field(
         "fp32",
-        description="Numbers of the matrix products: bf16 is fast where the processor has it, fp16 needs a GPU. "
-        f"auto is the fastest whose vectors, on {defaults.PROBE_TEXTS} rows, have a mean cosine of {defaults.PROBE_COSINE:g} with those "
+        description="Numbers of the matrix products: bf16 is fast where the processor has it, fp16 needs a GPU, int8 "
+        f"the package onnxruntime and a model with 8-bit ONNX weights. auto is the fastest whose vectors, on {defaults.PROBE_TEXTS} rows, have a mean cosine of {defaults.PROBE_COSINE:g} with those "
         "of fp32 (fp32 in calls of the library). Other numbers, other vectors: none is reused for another precision.",
     )
     deterministic: bool = Field(
@@ -49,6 +49,8 @@ class EmbedConfig(Section):
     def _precision_fits(self) -> "EmbedConfig":
         if self.precision == "fp16" and self.device == "cpu":
             raise ValueError("precision: fp16 needs a GPU, and device is 'cpu'; use bf16, fp32 or auto")
+        if self.precision == "int8" and self.device not in ("auto", "cpu"):
+            raise ValueError(f"precision: int8 runs on the processor, and device is {self.device!r}; leave device out, or use bf16 or fp16")
         if self.model == "hashing" and (self.precision not in ("fp32", "auto") or self.prompt is not None):
             raise ValueError("precision and prompt are for models; leave them out with model 'hashing'")
         return self

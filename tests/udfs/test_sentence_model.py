@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from synalign_spark.config import EmbedConfig
-from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.errors import ConfigError, DataError, InstallationError
 from synalign_spark.udfs import encoder as encoder_module
+from synalign_spark.udfs import int8 as int8_module
 from synalign_spark.udfs.encoder import encoder, encoder_info, in_this_process
 from synalign_spark.udfs.precision import Trial, fastest, trials
 
@@ -67,11 +69,48 @@ def test_bf16_is_near_fp32_and_stored_apart():
 def test_fp16_is_refused_without_a_gpu():
     with pytest.raises(ValidationError, match="precision: fp16 needs a GPU, and device is 'cpu'"):
         EmbedConfig(precision="fp16", device="cpu")
-    import torch
-
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="embed.precision: fp16 needs a GPU, and there is none here; use bf16, fp32 or auto"):
             encode(TEXTS, precision="fp16")
+
+
+def test_int8_is_refused_with_what_it_lacks(monkeypatch):
+    monkeypatch.setattr(int8_module.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(InstallationError, match="embed.precision: int8 needs the package onnxruntime; pip install onnxruntime"):
+        encoder_info(EmbedConfig(precision="int8"))
+    monkeypatch.setattr(int8_module.importlib.util, "find_spec", lambda name: name)
+    with pytest.raises(ConfigError, match="embed.precision: 'embedded:all-MiniLM-L6-v2' has no 8-bit weights .*quantize_dynamic"):
+        encoder_info(EmbedConfig(precision="int8"))
+    with pytest.raises(ValidationError, match="precision: int8 runs on the processor, and device is 'cuda'"):
+        EmbedConfig(precision="int8", device="cuda")
+
+
+def test_an_onnx_file_does_the_work_of_the_transformer_and_pooling_stays(monkeypatch, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(minilm.MODEL_DIR, copy)
+    (copy / "onnx").mkdir()
+    for name in ("model_qint8.onnx", "model.onnx"):
+        (copy / "onnx" / name).write_bytes(b"a network")
+    exact = encoder(encoder_info(EmbedConfig())).model.model[0].auto_model
+    asked = []
+
+    class Session:  # stands for onnxruntime's, which is no dependency: the float32 network halves its answer
+        def __init__(self, file):
+            asked.append(file.name)
+
+        def get_inputs(self):
+            return [SimpleNamespace(name="input_ids"), SimpleNamespace(name="attention_mask")]
+
+        def run(self, _, inputs):
+            found = exact(**{name: torch.from_numpy(values) for name, values in inputs.items()})
+            return [0.5 * found.last_hidden_state.numpy()]
+
+    monkeypatch.setattr(int8_module.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(int8_module, "_session", Session)
+    info = encoder_info(EmbedConfig(model=str(copy), precision="int8"))
+    assert info.revision.endswith("-256t-int8")
+    np.testing.assert_allclose(encoder(info).encode(TEXTS), encode(TEXTS), atol=2e-6)
+    assert asked == ["model_qint8.onnx"]
 
 
 def test_trials_compare_with_fp32_and_the_fastest_that_passes_is_taken():
@@ -86,8 +125,6 @@ def test_trials_compare_with_fp32_and_the_fastest_that_passes_is_taken():
 
 def test_an_encoder_for_a_few_texts_gives_threads_and_memory_back():
     import weakref
-
-    import torch
 
     info = encoder_info(EmbedConfig(max_tokens=17))
     before = torch.get_num_threads()

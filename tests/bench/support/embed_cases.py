@@ -6,7 +6,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -171,9 +171,10 @@ def _workers_cpu() -> Iterator[list[float]]:
 def _cpu_of_workers() -> dict[int, float]:
     found = {}
     for process in psutil.Process().children(recursive=True):
-        if "pyspark.daemon" in " ".join(process.cmdline()):
-            times = process.cpu_times()
-            found[process.pid] = times.user + times.system
+        with suppress(psutil.Error):  # one that has ended meanwhile
+            if "pyspark.daemon" in " ".join(process.cmdline()):
+                times = process.cpu_times()
+                found[process.pid] = times.user + times.system
     return found
 
 

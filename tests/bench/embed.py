@@ -22,7 +22,7 @@ CORES = 2
 SIZES = {  # full form, quick form
     "short": ({"rows": 2_000, "tasks": [2, 8], "rounds": 2}, {"rows": 400, "tasks": [2, 8], "rounds": 1}),
     "long": ({"rows": 240, "tasks": [2, 8], "rounds": 2}, {"rows": 64, "tasks": [2], "rounds": 1}),
-    "cosines": ({"rows": 1_000}, {"rows": 64}),
+    "cosines": ({"rows": 300}, {"rows": 64}),
     "slots": ({"rows": 16_384, "tasks": [2, 32, 128]}, {"rows": 4_096, "tasks": [2, 32]}),
     "stored": ({"n_stored": 100_000, "new": 300}, {"n_stored": 20_000, "new": 100}),
     "hashing": ({"rows": 20_000}, {"rows": 5_000}),

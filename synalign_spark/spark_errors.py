@@ -76,6 +76,7 @@ def _full_text(err: BaseException) -> str:
 OUTSIDE = ("pyspark", "py4j", "pyarrow", "delta", "deltalake")  # packages whose exceptions are told as errors of this project
 _FILE = re.compile(r"(?:while reading file|reading file:?|File:) (\S+?)[.,]?(?=\s|$)")
 _FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded")
+_KILLED = "Python worker exited unexpectedly"
 _CAUSE = re.compile(r"^Caused by: (.+)$", re.MULTILINE)
 
 
@@ -109,6 +110,11 @@ def told_error(err: BaseException, where: str, fixes: Mapping[str, str]) -> Syna
     text = _full_text(err)
     if _FULL.search(text) or (isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT)):
         return LakeError(f"{where}: no space is left on a disk; free some (Spark's own files are in spark.local.dir), then start again")
+    if _KILLED in text:
+        return DataError(
+            f"{where}: a Python worker was killed, which the system does where memory is short; run fewer tasks at a time (spark.master 'local[2]', "
+            "fewer cores an executor), then start again: what is done stays done"
+        )
     file = _FILE.search(text)
     said = _said(err, text)
     fix = next((fix for word, fix in fixes.items() if word in text), "")

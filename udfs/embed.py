@@ -10,18 +10,19 @@ from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-def
 from synalign_spark.config import EmbedConfig
 from synalign_spark.errors import DataError
 from synalign_spark.udfs.arrow import from_matrix
-from synalign_spark.udfs.encoder import EncoderInfo, encoder, encoder_info
+from synalign_spark.udfs.encoder import Encoder, EncoderInfo, encoder, encoder_info
 
 SQL_NAME = "synalign_embed"
 VECTOR = "array<float>"
 
 
-def embed(texts: pa.Array, info: EncoderInfo) -> pa.ListArray:
+def embed(texts: pa.Array, info: EncoderInfo, loaded: Encoder | None = None) -> pa.ListArray:
     """Unit vectors of texts: n strings to n lists of ``info.width`` float32; a null text has a null vector.
 
+    loaded: the encoder, where the caller has it; without it the one that the process keeps.
     Raises DataError where the model gives a vector that is not finite or of another width."""
     present = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
-    x = encoder(info).encode(texts.take(pa.array(present)).to_pylist())  # (number of texts, width)
+    x = (loaded or encoder(info)).encode(texts.take(pa.array(present)).to_pylist())  # (number of texts, width)
     if info.width and x.shape[1] != info.width:
         raise DataError(
             f"embed.model: {info.model!r} gave vectors of width {x.shape[1]} on a worker, {info.width} expected; use one model on all machines"

@@ -10,7 +10,8 @@ from typing import Any
 
 from synalign_spark.config import EmbedConfig
 from synalign_spark.core.text import normalise
-from synalign_spark.udfs.encoder import encoder_info, find_model, transformer_folder
+from synalign_spark.udfs.encoder import HASHING, encoder_info
+from synalign_spark.udfs.model_files import find_model, transformer_folder
 
 LETTERS_A_TOKEN = 1.3  # fewer: the text is spelled out. English has some 4, and a model that knows a language at least 1.5
 FEWEST_LETTERS = 10  # of a text that is looked at for it
@@ -32,7 +33,9 @@ def read_by(cfg: EmbedConfig, texts: Sequence[str]) -> Reading | None:
     """How the configured embedder reads distinct texts; its weights are not loaded. None where it has no tokenizer of the usual kind.
 
     Texts of the same tokens have the same vector. Raises ConfigError where there is no such model."""
-    limit = encoder_info(cfg).max_tokens
+    if cfg.model == HASHING:
+        return None
+    limit = encoder_info(cfg).forward.max_tokens
     tokenizer = _tokenizer(str(transformer_folder(find_model(cfg)[0])))
     distinct = list(dict.fromkeys(map(normalise, texts)))
     if tokenizer is None or not distinct:
@@ -49,7 +52,7 @@ def read_by(cfg: EmbedConfig, texts: Sequence[str]) -> Reading | None:
         n_unknown += sum(unknown)
         pieces = [text[a:b] for (a, b), word, lost in zip(offsets, words, unknown, strict=True) if word and not lost]
         n_spelled += is_spelled(pieces)
-        n_cut += len(ids) > limit
+        n_cut += len(ids) > limit and cfg.long_texts == "truncate"
         kept[tuple(ids[:limit])] += 1
     n = len(distinct)
     same = sum(count for count in kept.values() if count > 1)

@@ -56,8 +56,8 @@ def _embedder(cfg: Config) -> str:
     from synalign_spark.udfs.encoder import encoder_info
 
     info = encoder_info(cfg.embed)
-    less = "" if info.max_tokens == cfg.embed.max_tokens else f", not the {cfg.embed.max_tokens} of embed.max_tokens"
-    return f"{cfg.embed.model}: {info.width} dimensions, {info.max_tokens} tokens{less}, revision {info.revision[:12]}"
+    less = "" if info.forward.max_tokens == cfg.embed.max_tokens else f", not the {cfg.embed.max_tokens} of embed.max_tokens"
+    return f"{cfg.embed.model}: {info.width} dimensions, {info.forward.max_tokens} tokens{less}, revision {info.revision[:12]}"
 
 
 def _spark(cfg: Config) -> str:

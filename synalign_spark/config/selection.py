@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synalign_spark.config.section import Positive, Section
 from synalign_spark.core import defaults
@@ -14,14 +14,46 @@ class EmbedConfig(Section):
     model: str = Field(
         "embedded:all-MiniLM-L6-v2",
         min_length=1,
-        description="'embedded:all-MiniLM-L6-v2', a folder, or a sentence-transformers model name.",
+        description="'embedded:all-MiniLM-L6-v2', a folder, a sentence-transformers model name, or 'hashing': hashed words, projected at "
+        "random, which need no model (first looks, millions of rows).",
     )
     revision: str | None = Field(None, description="Revision of a model from a hub; part of the key under which vectors are reused.")
     batch_size: Positive = Field(32, description="Rows a forward pass.")
-    max_tokens: Positive = Field(256, description="Longer texts are cut here.")
+    max_tokens: Positive = Field(256, description="Tokens of a forward pass; what becomes of longer texts says long_texts.")
+    long_texts: Literal["truncate", "mean_of_windows"] = Field(
+        "truncate",
+        description="'truncate' cuts a text at max_tokens; 'mean_of_windows' reads it all, and its vector is the mean of its windows'.",
+    )
+    prompt: str | None = Field(
+        None,
+        description="Stands before each text ('query: ' and the like, as the model's card says); null for the model's own, if it has one.",
+    )
+    precision: Literal["fp32", "bf16", "fp16", "int8", "auto"] = Field(
+        "fp32",
+        description="Numbers of the matrix products: bf16 is fast where the processor has it, fp16 needs a GPU, int8 "
+        f"the package onnxruntime and a model with 8-bit ONNX weights. auto is the fastest whose vectors, on {defaults.PROBE_TEXTS} rows, have a mean cosine of {defaults.PROBE_COSINE:g} with those "
+        "of fp32 (fp32 in calls of the library). Other numbers, other vectors: none is reused for another precision.",
+    )
+    deterministic: bool = Field(
+        False,
+        description="The same bits on any number of tasks, by passes of fixed shapes (some 15 % slower, far more with many small tasks); "
+        "else the last bits depend on it.",
+    )
+    hashing_width: Annotated[int, Field(ge=16, le=4_096)] = Field(256, description="Numbers in a vector of the model 'hashing'.")
+    trust_remote_code: bool = Field(False, description="Whether a model may run Python code of its own.")
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' or 'mps'."
     )
+
+    @model_validator(mode="after")
+    def _precision_fits(self) -> "EmbedConfig":
+        if self.precision == "fp16" and self.device == "cpu":
+            raise ValueError("precision: fp16 needs a GPU, and device is 'cpu'; use bf16, fp32 or auto")
+        if self.precision == "int8" and self.device not in ("auto", "cpu"):
+            raise ValueError(f"precision: int8 runs on the processor, and device is {self.device!r}; leave device out, or use bf16 or fp16")
+        if self.model == "hashing" and (self.precision not in ("fp32", "auto") or self.prompt is not None):
+            raise ValueError("precision and prompt are for models; leave them out with model 'hashing'")
+        return self
 
 
 class ClusterConfig(Section):

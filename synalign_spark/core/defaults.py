@@ -97,3 +97,8 @@ FEWEST_PERMUTATIONS = (
 PERMUTATIONS_A_TEST = 40  # times the number of tests that Holm's correction looks at: the smallest p-value is half of what it asks for
 OPTIMISM_ROWS = 500  # that the correction for fitted weights looks at: 0.02 s a label
 SAME_VECTOR = 1e-3  # a distance below it, relative to the norm, is none: real sentences are 0.3 apart or more, equal ones 1e-6
+
+# The precision that the embedder takes of its own accord
+PROBE_TEXTS = 32  # real rows, by hash: a forward pass, some seconds in fp32
+PROBE_COSINE = 0.9999  # mean, with the vectors of fp32: bf16 with norms in float32 has 0.99998 for MiniLM
+PROBE_GAIN = 1.2  # times the rows a second of fp32: less is within what a shared machine varies by

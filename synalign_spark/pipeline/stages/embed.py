@@ -1,23 +1,39 @@
 """The ``embed`` stage: corpus or synthetic -> embeddings."""
 
+import importlib
+import threading
 from typing import Literal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.config import EmbedConfig
 from synalign_spark.errors import DataError
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.pipeline.profile import NOTED, embedder_findings, embedder_on, in_words, limit_note, refuse, stops
 from synalign_spark.pipeline.spark_progress import spark_progress
 from synalign_spark.pipeline.stages.ingest import say_notes
-from synalign_spark.spark.embed import MOST_TASKS, ROWS_PER_TASK, embed, known_vectors
+from synalign_spark.spark.embed import (
+    MOST_TASKS,
+    ROWS_PER_TASK,
+    embed,
+    embed_in_driver,
+    embeddings,
+    known_vectors,
+    precision_trials,
+    without_known,
+)
+from synalign_spark.spark.length_order import Lengths
 from synalign_spark.spark.profile import identical_share, sample_texts
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
-from synalign_spark.udfs.encoder import encoder_info
+from synalign_spark.udfs.encoder import HASHING, EncoderInfo, encoder_info
+from synalign_spark.udfs.precision import fastest
 
-TASKS_PER_CORE = 4  # evens out texts of different length, and moves the progress bar
+TASKS_PER_CORE = 4  # evens out what texts cost, and moves the progress bar
 SHARES = ("unknown_tokens", "spelled_out", "identical", "cut")
-SMALL = 512  # rows below which starting more workers costs more than it gives
+SMALL = 512  # texts below which workers are not started: they load the model for seconds each
+SMALL_BYTES = 16 * 2**20  # of such texts, which the driver collects
+PRECISIONS = ("fp32", "bf16", "fp16")  # that embed.precision: auto may take
 
 
 def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
@@ -25,28 +41,38 @@ def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
 
     Raises ConfigError for an embedder that cannot be used, DataError for stored vectors that do not fit it, and for real rows that it
     cannot tell apart."""
-    info = encoder_info(ctx.cfg.embed)
+    cfg = ctx.cfg.embed
+    info = encoder_info(cfg)
     rows = ctx.lake.read(CORPUS if origin == "real" else SYNTHETIC).select("doc_id", "text", "label")
-    n_rows = rows.count()
-    if not n_rows:
+    lengths = Lengths.of(rows, _cut(cfg))
+    if not lengths.rows:
         raise DataError(
             f"embed: run {ctx.lake.run_id!r} has no {origin} rows; run the {'ingest' if origin == 'real' else 'generate'} stage first"
         )
-    known = known_vectors(ctx.lake.read_all_runs(EMBEDDINGS), info) if ctx.lake.has_table(EMBEDDINGS) else None
-    n_known = rows.join(known, "doc_id", "left_semi").count() if known is not None else 0
-    n_fresh = n_rows - n_known
-    partitions = _partitions(n_fresh, TASKS_PER_CORE * _cores(ctx))
-    with spark_progress(ctx, f"embed {origin}", n_fresh):
-        ctx.lake.write(EMBEDDINGS, embed(rows, known, info, origin, partitions), origin=origin)
-    read = _read(ctx, rows, origin, info.max_tokens)
+    if _small(lengths) and info.model != HASHING:  # loaded while Spark looks for stored vectors
+        threading.Thread(target=importlib.import_module, args=("sentence_transformers",), name="import-encoder", daemon=True).start()
+    stored = ctx.lake.read_all_runs(EMBEDDINGS) if ctx.lake.has_table(EMBEDDINGS) else None
+    tried: Summary = {}
+    if cfg.precision == "auto":
+        info, tried = _fastest(ctx, rows, lengths, info, origin)
+    known = known_vectors(stored, rows, info) if stored is not None else None
+    fresh = without_known(rows, known)
+    if known is not None and known.rows:
+        lengths = Lengths.of(fresh, _cut(cfg)) if known.rows < lengths.rows else Lengths(0, 0, {}, lengths.cap)
+    with spark_progress(ctx, f"embed {origin}", lengths.rows):
+        ctx.lake.write(EMBEDDINGS, embeddings(_encoded(ctx, fresh, info, lengths), rows, known, info, origin), origin=origin)
+    n_known = known.rows if known is not None else 0
+    read = _read(ctx, rows, origin, info.forward.max_tokens)
     return {
         "origin": origin,
-        "rows": n_rows,
-        "rows_encoded": n_fresh,
+        "rows": lengths.rows + n_known,
+        "rows_encoded": lengths.rows,
         "rows_reused": n_known,
         "model": info.model,
         "revision": info.revision,
         "width": info.width,
+        "precision": info.forward.precision,
+        **tried,
         **read,
     }
 
@@ -65,9 +91,44 @@ def _read(ctx: Context, rows: DataFrame, origin: str, max_tokens: int) -> Summar
     return {"texts": {key: read[key] for key in SHARES if key in read}, "notes": notes}
 
 
+def _encoded(ctx: Context, fresh: DataFrame, info: EncoderInfo, lengths: Lengths) -> DataFrame | None:
+    """Vectors of the rows without a stored one, by workers or, of few, by this process; None where there are none."""
+    if not lengths.rows:
+        return None
+    if _small(lengths):
+        return embed_in_driver(fresh, info)
+    return embed(fresh, info, lengths, _partitions(lengths.rows, TASKS_PER_CORE * _cores(ctx)))
+
+
+def _fastest(ctx: Context, rows: DataFrame, lengths: Lengths, info: EncoderInfo, origin: str) -> tuple[EncoderInfo, Summary]:
+    """The encoder in the precision of this run, and what was tried.
+
+    Real and synthetic rows are compared, so the synthetic ones have the precision of the real. Few rows are not
+    worth a trial: they stay fp32."""
+    others = [encoder_info(ctx.cfg.embed.model_copy(update={"precision": precision})) for precision in PRECISIONS]
+    if origin == "synthetic" and ctx.lake.exists(EMBEDDINGS, origin="real"):
+        revision = ctx.lake.read(EMBEDDINGS, origin="real").select("revision").first()  # one row
+        return next((other for other in others if revision and other.revision == revision[0]), info), {}
+    if _small(lengths) or info.model == HASHING:
+        return info, {}
+    found = precision_trials(rows, info)
+    chosen, exact = fastest(found), found[0]
+    tried = {f"{trial.precision}_tried": f"{trial.rate / exact.rate:.2f} x fp32, cosine {trial.cosine:.6f}" for trial in found[1:]}
+    return next(other for other in others if other.forward.precision == chosen.precision), tried
+
+
+def _cut(cfg: EmbedConfig) -> int | None:
+    """Tokens beyond which a text costs no more; None where it is read whole."""
+    return None if cfg.model == HASHING or cfg.long_texts == "mean_of_windows" else cfg.max_tokens
+
+
+def _small(lengths: Lengths) -> bool:
+    return lengths.rows < SMALL and lengths.bytes < SMALL_BYTES
+
+
 def _partitions(rows: int, fewest: int) -> int:
-    """Tasks for so many rows: ``fewest`` at least, unless there is next to nothing to do."""
-    return 1 if rows <= SMALL else max(fewest, min(-(-rows // ROWS_PER_TASK), MOST_TASKS))
+    """Tasks for so many rows: ``fewest`` at least, so that every core has some."""
+    return max(fewest, min(-(-rows // ROWS_PER_TASK), MOST_TASKS))
 
 
 def _cores(ctx: Context) -> int:

@@ -110,7 +110,7 @@ def test_the_certificate_shows_the_gain_on_rows_that_shaped_nothing(whole):
         assert row["mmd2_before_low"] > 0
         assert row["p_value_before"] <= 0.05
         assert "of the distance is closed (95% " in row["verdict"]
-    assert certificate[None]["verdict"].startswith("no gain was seen"), "real rows alone tell cats from dogs"
+    assert certificate[None]["verdict"].startswith("no difference was seen"), "real rows alone tell cats from dogs"
     weights = column({key: row for key, row in found.items() if row["label"] == "cat"}, "weight_in_label")
     assert certificate["cat"]["ess"] == pytest.approx(1 / np.sum(weights**2), rel=1e-6)
     assert certificate["cat"]["max_weight"] == pytest.approx(weights.max(), rel=1e-6)

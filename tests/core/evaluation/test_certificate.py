@@ -41,7 +41,7 @@ def found(comparison=CLOSER, test=TEST, checked=None, **changes):
         (found(FARTHER), "do not use these rows before a test set of your own", "the distance grew by 50% (95% 40% to 60%)"),
         (found(NOTHING), "whether these rows help is not known: ", "there was nothing to close"),
         (found(NOTHING), "whether these rows help is not known: ", "before weighting already their distance to real rows is too small"),
-        (found(checked=Checked(NOTHING, replace(TEST, p_value=0.01), TEST)), "whether these rows help", "already they differ from real rows, but by too little"),
+        (found(checked=Checked(NOTHING, replace(TEST, p_value=0.01), TEST), adjusted_before=0.01), "whether these rows help", "already they differ from real rows, but by too little"),
         (found(NO_MATTER), "whether these rows help is not known: ", "the weights make no difference to their distance that can be measured"),
         (found(lam=INF, unweighted=True), "whether these rows help is not known: ", "they keep the weights that they came with"),
         (found(None, None), "nothing is known of these rows: ", "their distance is unknown, with fewer than 5 held-out real rows"),
@@ -96,10 +96,16 @@ def test_the_verdict_says_what_was_found(findings, words):
 @pytest.mark.parametrize("tests", [(0.01, 0.4), (0.4, 0.01)])
 def test_rows_that_a_test_tells_apart_had_something_to_close(tests):
     before, after = (replace(TEST, p_value=p) for p in tests)
-    words = verdict(found(checked=Checked(NOTHING, before, after), adjusted=after.p_value))
+    words = verdict(found(checked=Checked(NOTHING, before, after), adjusted=after.p_value, adjusted_before=before.p_value))
     assert "nothing to close" not in words
     assert "they differ from real rows, but by too little" in words
     assert "how much of it is closed cannot be measured" in words
+
+
+def test_of_many_labels_one_small_p_value_says_nothing_of_its_distance():
+    """0.02 of one label in twenty is chance: by Holm it is 0.4."""
+    words = verdict(found(checked=Checked(NOTHING, replace(TEST, p_value=0.02), TEST), adjusted_before=0.4, tests=20))
+    assert "they differ from real rows" not in words
 
 
 def test_vectors_that_are_all_the_same_get_no_figure():

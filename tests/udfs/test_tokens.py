@@ -44,7 +44,7 @@ def test_texts_are_counted_once_and_cut_where_the_model_cuts():
 
 
 def test_a_model_without_a_tokenizer_says_nothing(tmp_path):
-    (tmp_path / "modules.json").write_text('[{"path": "", "type": "Transformer"}]')
+    (tmp_path / "modules.json").write_text('[{"path": "", "type": "sentence_transformers.models.WordEmbeddings"}]')
     (tmp_path / "config.json").write_text("{}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("synalign_spark.udfs.tokens.encoder_info", lambda cfg: encoder_info(CFG))

@@ -28,7 +28,7 @@ def mixing_in_words(choice: MixingChoice) -> str:
     if not choice.mixing_weight:
         return f"trained on real rows too the synthetic rows add nothing, so their sample weight is 0, {by}"
     gain = choice.gain
-    measured = f"beside {gain.measured_rows:,} of these they gain {100 * gain.measured:.1f} points (+- {100 * gain.measured_error:.1f}), from which the gain beside all {gain.rows:,} is reckoned"
+    measured = f"beside {gain.measured_rows:,} of these they gain {round(100 * gain.measured, 1) + 0.0:.1f} points (+- {100 * gain.measured_error:.1f}), from which the gain beside all {gain.rows:,} is reckoned"
     return f"the synthetic rows count as {choice.mixing_weight:,.0f} real ones, {by}; {measured}"
 
 

@@ -40,6 +40,7 @@ CHARACTER_RUN = re.compile(rf"([^\s.\-_=*~!?])\1{{{REPEATED_CHARACTER - 1},}}")
 FEWEST_UNITS, DISTINCT_RUNS, RUN = 8, 0.5, 3
 LISTED = r"[^\W\d_](?:[^\W\d_]|['\u2019-](?=[^\W\d_]))*+"
 ENUMERATION = re.compile(rf"(?<![\w'\u2019-]){LISTED}(?:\s*+,\s*+(?:(?:and|or)\s++)?{LISTED})++", re.IGNORECASE)
+NO_NOUN = re.compile(rf"\W*an?\s++{LISTED}(?:\s*+,\s*+(?:and\s++)?{LISTED}){{2,}}+\s*+\.?\s*+", re.IGNORECASE)
 LIST_ITEM = re.compile(rf"(?:\b(and|or)\s+)?({LISTED})", re.IGNORECASE)
 SHORTEST_LISTED = 4  # letters; "die, Wesley, die" is speech
 MOST_LISTED = 40  # units of a row that such a list spoils: in 0.3 % of long reviews somebody tells one thing twice
@@ -59,7 +60,7 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "list_marker", _list_marker),
         Check(GATE, "debris", _debris),
         Check(GATE, "numbers", _numbers),
-        Check(GATE, "unfinished", _finder(UNFINISHED, "it ends in the middle")),
+        Check(GATE, "unfinished", _unfinished),
         Check(GATE, "quotation", _finder(QUOTATION, "a quotation that never ends")),
         Check(GATE, "repetition", _repetition),
         Check(GATE, "list_number", _list_number),
@@ -151,6 +152,16 @@ def _in_a_row(words: list[str], length: int) -> tuple[int, str]:
         if same > longest:
             longest, end = same, place + 1
     return longest // length + 1, " ".join(words[end : end + length])
+
+
+def _unfinished(text: str, _label: Label) -> str | None:
+    """A comma or colon at the end, or an article before a list of single words and nothing that these say something of.
+
+    >>> _unfinished("an awkward , vulgar , and insensitive .", None), _unfinished("an awkward , vulgar , insensitive film .", None)
+    ('it ends in the middle: "an awkward , vulgar , and insensitive ."', None)
+    """
+    found = UNFINISHED.search(text) or NO_NOUN.fullmatch(text)
+    return f'it ends in the middle: "{found.group()[:60]}"' if found else None
 
 
 def _listed_twice(text: str) -> str | None:

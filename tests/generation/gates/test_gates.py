@@ -19,6 +19,7 @@ FORM = {
         "it fails to be funny ,",
         "an interesting , slow , thrilling , .",
         "a fine film,.",
+        "an awkward , over-the-top , vulgar , and insensitive .",
         "one of the better reviews by the newspaper (voice):",
         "\u8fd9\u90e8\u7535\u5f71\uff0c",
     ],

@@ -1,6 +1,6 @@
 """The bounded samples of both sides that the driver looks at, drawn by hash in one pass over each side.
 
-Of the real rows: 1,000 for the bandwidth, about 8,000 that shape the base measure, and about ``align.certificate_rows`` held-out ones a
+Of the real rows: 1,000 for the bandwidth, about 10,000 that shape the base measure, and about ``align.certificate_rows`` held-out ones a
 label. Of the synthetic rows: about ``align.warm_start_rows``. Every sample is in the order of the ids.
 """
 
@@ -55,7 +55,7 @@ class RealSample:
         return self.rows.filter(self.rows.column("held_out"))
 
     def shaping(self) -> SideRows:
-        """Rows that shape the base measure and the choice of the mixing weight: none that is held out."""
+        """Rows that shape the base measure and the choice of the mixing weight: none that is held out, but of a label too small to be split."""
         kept = self.rows.column("shaping").to_numpy() | self.rows.column("unsplit").to_numpy()
         rows = self.rows.filter(pa.array(kept))
         return SideRows(_views(rows, self.weights[kept]), _column(rows, "grp"), np.zeros(rows.num_rows, dtype=bool))

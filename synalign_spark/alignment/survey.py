@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from synalign_spark.alignment.sides import HALVES, SPLITS, Batches, Side
 from synalign_spark.core.defaults import FEWEST_HALF_ROWS, FEWEST_REAL_ROWS, FEWEST_SHAPING_ROWS
-from synalign_spark.core.groups import ALL, group_of, label_of
+from synalign_spark.core.groups import group_of, label_of
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.arrow import vector_widths
 
@@ -77,11 +77,6 @@ class Survey:
     def has_halves(self, group: str) -> bool:
         """Whether each half of a group's real rows can validate what the other shaped."""
         return self.is_split(group) and min(self.effective[group][split] for split in HALVES) >= FEWEST_HALF_ROWS
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether rows are matched by label."""
-        return ALL not in self.real
 
     def real_rows(self, group: str) -> float:
         """Effective real rows of a group, those held out too."""

@@ -84,10 +84,14 @@ class AlignConfig(Section):
         gt=0,
         lt=defaults.MOST_HOLDOUT,
         description="Share of the real rows that are held out, by hash of their ids: they are never shown to a language model and shape no "
-        "cluster, bandwidth or weight, and the certificate is measured on them.",
+        "cluster, bandwidth or weight, and the certificate is measured on them. Of a label with fewer than 20 real rows all shape its weights.",
     )
     validation: float = Field(
-        0.4, gt=0, lt=0.6, description="Share of the real rows in the second half that chooses lambda; each half validates the other."
+        0.4,
+        gt=0,
+        lt=0.6,
+        description="Share of the real rows in the second half that chooses lambda by the mmd_rule; each half validates the other. By the "
+        "ess_rule, the usual one with labels, both halves shape the weights.",
     )
     tolerance: float = Field(1e-6, gt=0, le=0.01, description="Relative duality gap to reach.")
     max_passes: Positive = Field(500, description="Most full passes over the synthetic rows.")

@@ -1,6 +1,7 @@
 """What the weights achieve, in words: first what to do with the rows and why, then the figures.
 
-Everything rests on held-out real rows, which shaped no weight: distances by :mod:`mmd`, tests by :mod:`permutation`.
+Distances (:mod:`mmd`) and tests (:mod:`permutation`) rest on held-out real rows, which shaped no weight; the gain on the others, by
+cross-validation.
 """
 
 from collections.abc import Sequence

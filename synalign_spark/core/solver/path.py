@@ -1,6 +1,6 @@
 """How strongly to align: the choice of lambda along a warm-started path, for one label.
 
-A small lambda matches the real sample closely, its noise too, and leaves few rows with weight. Three rules:
+A small lambda matches the real sample closely, its noise too, and leaves few rows with weight. Four rules:
 ``mmd_rule`` takes the lambda that minimises
 
     MMD^2 to real rows that shaped nothing  +  (1 - ||sum w phi||^2) * sum w^2

@@ -110,6 +110,16 @@ def nearly_duplicated_real(base: Base, seed: int) -> Case:
     return dataclasses.replace(case, real=dataclasses.replace(case.real, texts=texts))
 
 
+def written_from_real(base: Base, seed: int) -> Case:
+    """Synthetic rows that are the real ones with a third of their words left out, four times each: they tell nothing new, and know what real
+    rows that judge them ask."""
+    case, rng = as_it_is(base, seed), np.random.default_rng(seed)
+    made = case.real.take(np.repeat(np.arange(len(case.real)), COPIES))
+    texts = [" ".join(word for word in text.split() if rng.random() > 1 / 3) or text for text in made.texts]
+    ids = [f"{one}-{i}" for i, one in enumerate(made.ids)]
+    return dataclasses.replace(case, synthetic=dataclasses.replace(made, ids=ids, texts=texts, x=base.embed(texts)))
+
+
 def unlabelled(base: Base, seed: int) -> Case:
     """The product does not see the labels; the students do."""
     return dataclasses.replace(as_it_is(base, seed), labelled=False)
@@ -119,7 +129,7 @@ CASES: Mapping[str, Callable[[Base, int], Case]] = {
     case.__name__: case
     for case in (
         as_it_is, thirty_rows, rare_label, label_without_synthetic, synthetic_labels_shuffled, real_labels_shuffled, unrelated, another_language,
-        duplicated_real, nearly_duplicated_real, unlabelled,
+        duplicated_real, nearly_duplicated_real, written_from_real, unlabelled,
     )
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from synalign_spark.core.evaluation.certificate import Checked
 from synalign_spark.core.evaluation.mmd import Stratified, compare, measurable
 from synalign_spark.core.evaluation.optimism import optimism
 from synalign_spark.core.evaluation.permutation import Test, drawable, permutation_test
-from synalign_spark.core.features import distinct, nearly_equal
+from synalign_spark.core.features import distinct, nearly_equal, same_rows
 from synalign_spark.core.groups import ALL, label_of
 from synalign_spark.udfs.arrow import to_matrix
 
@@ -57,6 +57,13 @@ class Drawn:
         here = self.group == group
         found: Mask = here & (np.cumsum(here) <= rows)
         return found
+
+    def distinct(self) -> "Drawn":
+        """Of rows with one vector and group, which ids of the user's may tell apart, the first stands for all, with their weight: they are no
+        independent ones."""
+        same = same_rows(self.x, self.group)
+        base, weight = (np.bincount(same, values, len(same)).astype(np.float64) for values in (self.base, self.weight))
+        return replace(self, base=base, weight=weight).take(same == np.arange(len(same)))
 
     def strata(self, groups: list[str]) -> Stratified:
         """The rows, all of which are in one of the groups, with the place of their group."""
@@ -103,7 +110,7 @@ class _Checks:
         if not used:
             return Checked(left_out=left_out)
         x, y = (side.take(np.isin(side.group, np.array(used, dtype=object))) for side in (synthetic, real))
-        shares = self._shares(used)
+        shares, y = self._shares(used), y.distinct()
         bias = sum(share**2 * self._optimism(x.of(group), group) for group, share in zip(used, shares, strict=True))
         found = compare(x.strata(used), x.base, x.weight, y.strata(used), y.weight, self.bandwidths, shares, bias)
         before, after = (self._test(x.take(drawn), y.take(y.in_weighted), used, name) for drawn in (x.in_base, x.in_weighted))

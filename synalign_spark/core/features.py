@@ -177,6 +177,17 @@ def distinct(x: npt.NDArray[np.floating]) -> int:
     return len(np.unique(x, axis=0)) if len(x) else 0
 
 
+def same_rows(x: npt.NDArray[np.floating], group: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+    """(n,) which row each one equals: the place of the first that has its vector and group. x: (n, d); group: (n,) names.
+
+    >>> same_rows(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]), np.array(["a", "a", "a", "b"], dtype=object)).tolist()
+    [0, 1, 0, 3]
+    """
+    names = np.unique(group.astype(str), return_inverse=True)[1]
+    _, first, code = np.unique(np.column_stack([names, x]), axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[code.ravel()])
+
+
 def mixture_kernel(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], bandwidths: Sequence[float]) -> Float32Array:
     """The kernel that the features approximate: the mean over bandwidths of exp(-|x - y|^2 / (2 sigma^2)).
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.defaults import FEW_ROWS_REPEATED, FOLDS, MOST_REPEATS, ONE_SOURCE_QUANTILE
+from synalign_spark.core.features import same_rows
 from synalign_spark.core.strength.base_measure import SideRows
 from synalign_spark.core.strength.downstream import Answers, DownstreamClassifiers
 from synalign_spark.core.strength.gain import Gain, TrainingRows, gain_beside
@@ -44,7 +45,7 @@ def choose_mixing_weight(
     tried: mixing weights, 0 first; usual: the one that is kept unless the rows speak against it; trained: rows that the gain is to speak
     of; seed: of the folds."""
     parts, near = [], of_one_source(synthetic.views.x, real.views.x)
-    for seen, unseen in folds(real.group, seed):
+    for seen, unseen in folds(real.group, seed, _in_one_fold(real)):
         fold = Fold(real.take(seen), synthetic, real.take(unseen), weigh, np.flatnonzero(near[:, unseen].any(axis=1)))
         parts.append(Part(unseen, fold, fold.answers(tried)))
     weight = real.views.weight
@@ -80,14 +81,27 @@ def of_one_source(synthetic: npt.NDArray[np.floating], real: npt.NDArray[np.floa
     return np.asarray(x @ y.T > np.quantile(among.max(axis=1), ONE_SOURCE_QUANTILE))
 
 
-def folds(group: npt.NDArray[np.object_], seed: int) -> Iterator[tuple[Places, Places]]:
-    """Places of the rows seen and unseen, stratified by group and repeated where rows are few. group: (n,)."""
-    repeats = int(np.clip(np.ceil(FEW_ROWS_REPEATED / max(len(group), 1)), 1, MOST_REPEATS))
+def _in_one_fold(real: SideRows) -> Places:
+    """(n,) the row that each equals; of a group with fewer different ones than folds each row is its own, or some fold would have none."""
+    same = same_rows(real.views.x, real.group)
+    for name in set(real.group):
+        of_group = np.flatnonzero(real.group == name)
+        if len(set(same[of_group].tolist())) < FOLDS:
+            same[of_group] = of_group
+    return same
+
+
+def folds(group: npt.NDArray[np.object_], seed: int, same: Places) -> Iterator[tuple[Places, Places]]:
+    """Places of the rows seen and unseen, stratified by group and repeated where rows are few. group: (n,); same: (n,) the row that each
+    equals, with which it stays: seen once and asked for once, it would tell nothing."""
+    own = np.flatnonzero(same == np.arange(len(same)))
+    repeats = int(np.clip(np.ceil(FEW_ROWS_REPEATED / max(len(own), 1)), 1, MOST_REPEATS))
     for repeat in range(repeats):
-        order = np.random.default_rng([seed, repeat]).permutation(len(group))
+        order = own[np.random.default_rng([seed, repeat]).permutation(len(own))]
         fold = np.empty(len(group), dtype=np.int64)
         by_group = order[np.argsort(group[order].astype(str), kind="stable")]
-        fold[by_group] = np.arange(len(group)) % FOLDS  # goes on from label to label, so folds are of one size
+        fold[by_group] = np.arange(len(own)) % FOLDS  # goes on from label to label, so folds are of one size
+        fold = fold[same]
         for k in range(FOLDS):
             if (fold == k).any() and (fold != k).any():
                 yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)

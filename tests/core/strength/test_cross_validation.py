@@ -40,7 +40,7 @@ def choose(n_real, noise, weigh=keep, seed=0, spread=2.5, tried=TRIED, usual=300
 @pytest.mark.parametrize("n", [10, 60, 1_000])
 def test_every_row_is_unseen_once_a_repeat_and_labels_are_spread_over_the_folds(n):
     group = np.array(["=a", "=b"], dtype=object)[(np.arange(n) % 5 == 0).astype(int)]
-    parts = list(folds(group, 0))
+    parts = list(folds(group, 0, np.arange(n)))
     repeats = len(parts) // 5
     assert repeats == (3 if n < 150 else 1)
     unseen = np.concatenate([part for _, part in parts])
@@ -50,6 +50,14 @@ def test_every_row_is_unseen_once_a_repeat_and_labels_are_spread_over_the_folds(
         assert len(seen) + len(part) == n
         assert abs(np.sum(group[part] == "=b") - np.sum(group == "=b") / 5) <= 1
     assert len({tuple(part) for _, part in parts[::5]}) == repeats  # each repeat has folds of its own
+
+
+def test_equal_rows_stay_in_one_fold():
+    group = np.array(["=a", "=b"], dtype=object)[np.arange(120) % 2]
+    same = np.arange(120) % 40  # three of each
+    for seen, unseen in folds(group, 0, same):
+        assert not set(same[seen]) & set(same[unseen])
+        assert abs(len(unseen) - 24) <= 3
 
 
 @pytest.mark.parametrize("n_real", [12, 300])
@@ -89,7 +97,7 @@ def test_no_row_judges_what_it_shaped():
         return synthetic.views.weight
 
     choose_mixing_weight(real, synthetic, look, TRIED, 300.0, TRAINED, 0)
-    for (seen, _), x in zip(folds(real.group, 0), given, strict=True):
+    for (seen, _), x in zip(folds(real.group, 0, np.arange(50)), given, strict=True):
         np.testing.assert_array_equal(x, real.views.x[seen])
 
 

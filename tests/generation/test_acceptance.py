@@ -14,9 +14,9 @@ SHOWN = ["The quick brown fox jumps over the lazy dog today", "A fine film."]
 
 def acceptor(shown=(), labels=("positive", "negative"), **settings):
     """Of the gates that ``settings`` names; the real rows are those that were shown."""
-    cfg = GenerateConfig.model_validate(
-        {"min_chars": 10, "max_chars": 100, "copy_overlap": 0.4, "gates": ["copied", "near_duplicate"]} | settings
-    )
+    gates = settings.get("gates", ["copied", "near_duplicate"])
+    overlap = {"copy_overlap": 0.4} if "copied" in gates else {}
+    cfg = GenerateConfig.model_validate({"min_chars": 10, "max_chars": 100, "gates": gates} | overlap | settings)
     return Acceptor(cfg, labels, RealProfile.of((text, None) for text in shown))
 
 

@@ -118,7 +118,7 @@ def test_no_batch_is_made_after_the_last_moment(run, monkeypatch):
     """The first one expires just then, and its calls would go in another one."""
     monkeypatch.setattr(batch_callers, "FIRST_LOOK_S", 60.0)  # the one look is at the last moment
     batches = Batches(end=lambda n: "expired", answered=lambda n: 0.0, looks=1)
-    with loopback(Behaviour(batches=batches)) as server, pytest.raises(EndpointError, match=r"stopped by limits\.max_minutes\. "):
+    with loopback(Behaviour(batches=batches)) as server, pytest.raises(EndpointError, match=r"stopped by limits\.max_minutes; raise "):
         run(server, BATCH, limits={"max_minutes": 0.5 / 60})
     assert len(batches.batches) == 1
 

@@ -32,7 +32,10 @@ def test_calls_and_costs_by_hand():
         assert found["tokens"][end] == found["prompt_tokens"][end] + found["completion_tokens"][end]
         paid = (found["prompt_tokens"][end] + 2 * found["completion_tokens"][end]) / 1e6
         assert found["cost_usd"][end] == pytest.approx(paid, abs=1e-4)
-    assert estimate(config(strategy="simprompt", llm=HOSTED | {"price_input_usd": None}), COUNTS, 0, 3)["cost_usd"] is None
+    assert (
+        estimate(config(strategy="simprompt", llm=HOSTED | {"price_input_usd": None, "price_output_usd": None}), COUNTS, 0, 3)["cost_usd"]
+        is None
+    )
 
 
 def test_batches_by_hand():

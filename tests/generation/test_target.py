@@ -81,7 +81,7 @@ def test_a_user_in_the_address_is_sent_as_http_says_and_never_shown(monkeypatch)
 def test_a_header_without_a_value_that_can_be_sent_is_an_error(value, monkeypatch):
     monkeypatch.setenv("MY_HEADER", value)
     with pytest.raises(EndpointError, match="generate.llm.headers: .*x-one.*environment variable") as err:
-        target_of(LlmConfig(headers={"x-one": "MY_HEADER"}), None, Terms())
+        target_of(LlmConfig(provider="openai", headers={"x-one": "MY_HEADER"}), None, Terms())
     assert not value.strip() or value not in str(err.value)
     assert "MY_HEADER" not in str(err.value)  # it may be a key, in the place of its variable's name
 
@@ -132,7 +132,11 @@ def test_settings_that_cannot_be_meant(llm, message):
 
 
 @pytest.mark.parametrize(
-    "llm", [{"headers": {"api-key": "AZURE_KEY_2"}}, {"extra_body": {"stop_token_ids": [1], "min_tokens": 2, "x": {"k": 1}}}]
+    "llm",
+    [
+        {"provider": "openai", "headers": {"api-key": "AZURE_KEY_2"}},
+        {"extra_body": {"stop_token_ids": [1], "min_tokens": 2, "x": {"k": 1}}},
+    ],
 )
 def test_names_of_variables_and_of_parameters_are_no_secrets(llm):
     assert LlmConfig.model_validate(llm)

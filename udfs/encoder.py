@@ -4,7 +4,6 @@ import contextlib
 import functools
 import gc
 import hashlib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.config import EmbedConfig
+from synalign_spark.core.solver.shard import usable_threads
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.int8 import int8_file, put_in_place
 from synalign_spark.udfs.model_files import content_hash, declared_limit, declared_width, find_model, model_folder
@@ -38,9 +38,9 @@ class EncoderInfo:
     int8: str | None = None  # the file of 8-bit weights, below the model's folder
 
 
-def encoder_info(cfg: EmbedConfig) -> EncoderInfo:
+def encoder_info(cfg: EmbedConfig, width: int | None = None) -> EncoderInfo:
     """Finds the configured encoder without loading its weights where the folder tells enough. ``precision: auto`` counts as fp32:
-    the stage ``embed`` tries what is faster.
+    the stage ``embed`` tries what is faster. width: of its vectors, where it is known.
 
     Raises ConfigError where there is no such model or it cannot be used, InstallationError where its package is missing."""
     precision = "fp32" if cfg.precision == "auto" else cfg.precision
@@ -53,7 +53,7 @@ def encoder_info(cfg: EmbedConfig) -> EncoderInfo:
     revision = "-".join([cfg.revision or commit or content_hash(str(folder)), f"{forward.max_tokens}t", *_shaped_by(forward)])
     int8 = str(int8_file(folder, cfg.model).relative_to(folder)) if precision == "int8" else None
     info = EncoderInfo(cfg.model, hub_name or str(folder), commit, revision, 0, cfg.device, forward, cfg.trust_remote_code, int8)
-    return replace(info, width=declared_width(folder) or encoder(info).width)
+    return replace(info, width=width or declared_width(folder) or encoder(info).width)
 
 
 def _shaped_by(forward: Forward) -> list[str]:
@@ -128,7 +128,7 @@ def in_this_process(info: EncoderInfo) -> Iterator[Encoder]:
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    torch.set_num_threads(usable_threads())
     try:
         yield load(info)
     finally:

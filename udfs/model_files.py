@@ -140,6 +140,8 @@ def declared_width(folder: Path) -> int | None:
         if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
             return None
         pooling = json.loads((folder / modules[1]["path"] / "config.json").read_text())
+        if isinstance(mode := pooling.get("pooling_mode"), str):  # sentence-transformers 6
+            return int(pooling["embedding_dimension"]) if "+" not in mode else None
         modes = sum(bool(value) for key, value in pooling.items() if key.startswith("pooling_mode_"))
         return int(pooling["word_embedding_dimension"]) if modes == 1 else None
     except (OSError, ValueError, KeyError, TypeError):

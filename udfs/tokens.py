@@ -53,7 +53,7 @@ def read_by(cfg: EmbedConfig, texts: Sequence[str]) -> Reading | None:
         pieces = [text[a:b] for (a, b), word, lost in zip(offsets, words, unknown, strict=True) if word and not lost]
         n_spelled += is_spelled(pieces)
         n_cut += len(ids) > limit and cfg.long_texts == "truncate"
-        kept[tuple(ids[:limit])] += 1
+        kept[tuple(ids[:limit] if cfg.long_texts == "truncate" else ids)] += 1
     n = len(distinct)
     same = sum(count for count in kept.values() if count > 1)
     return Reading(n, n_unknown / max(n_tokens, 1), n_spelled / n, same / n, n_cut / n, limit)

@@ -5,6 +5,7 @@ measured on rows that no language model was shown and no weight was shaped by. T
 :mod:`synalign_spark.spark.holdout`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy.typing as npt
 from synalign_spark.core.keys import unit
 
 SPLIT_KEY = "align.split"  # purpose of the random numbers
+TEXT_ID = 64  # hexadecimal digits of the id of a text
+OF_A_LABEL = "^[0-9a-f]{64}-[0-9a-f]{16}$"  # the id of one that is a row of each of its labels
 HOLDOUT, VALIDATION, FIT = "holdout", "validation", "fit"
 
 
@@ -21,13 +24,22 @@ def held_out(seed: int, ids: Sequence[str], holdout: float) -> npt.NDArray[np.bo
 
     >>> held_out(0, ["a", "b", "c", "d"], 0.4).tolist()
     [False, False, True, False]"""
-    found: npt.NDArray[np.bool_] = unit(seed, SPLIT_KEY, ids) < holdout
+    found: npt.NDArray[np.bool_] = unit(seed, SPLIT_KEY, text_ids(ids)) < holdout
     return found
+
+
+def text_ids(ids: Sequence[str]) -> list[str]:
+    """What decides for each row: of a text that is a row of each of its labels (``source.label_separator``) the text, not the label.
+
+    >>> [one[-4:] for one in text_ids(["a", "0" * 64 + "-" + "f" * 16])]
+    ['a', '0000']"""
+    pattern = re.compile(OF_A_LABEL)
+    return [one[:TEXT_ID] if pattern.match(one) else one for one in ids]
 
 
 def splits(seed: int, ids: Sequence[str], holdout: float, validation: float) -> npt.NDArray[np.str_]:
     """The split of each row, (n,): HOLDOUT, VALIDATION or FIT. ids: n texts; holdout, validation: shares of the rows."""
-    u = unit(seed, SPLIT_KEY, ids)
+    u = unit(seed, SPLIT_KEY, text_ids(ids))
     return np.where(u < holdout, HOLDOUT, np.where(u < holdout + validation, VALIDATION, FIT))
 
 

@@ -15,7 +15,7 @@ from synalign_spark.core.evaluation.mmd import Kernel, Stratified, compare_by
 from synalign_spark.core.features import median_distance, mixture_kernel, nearly_equal
 from synalign_spark.evaluation.copying import Copying, copying
 from synalign_spark.evaluation.diversity import distinct_n, label_distance, length_distance, self_bleu, vendi
-from synalign_spark.evaluation.figures import KINDS, Value
+from synalign_spark.evaluation.figures import KINDS, MEANINGS, Value
 from synalign_spark.evaluation.rows import IntArray, Rows, drawn
 from synalign_spark.evaluation.support import NEIGHBOURS, distances, support
 from synalign_spark.evaluation.utility import reason_to_skip, utility
@@ -69,10 +69,14 @@ def _of_sets(real: Rows, held: Rows, synthetic: Rows, copies: Mapping[str, Copyi
     names = scores["uniform"][0]
     columns = {name: {kind: np.array([score[name] for score in scores[kind]]) for kind in KINDS} for name in names}
     return {
-        name: {kind: Value.of(float(column.mean()), column, least=0.0) for kind, column in by_kind.items()}
+        name: {kind: Value.of(float(column.mean()), column, least=0.0, most=_most(name)) for kind, column in by_kind.items()}
         for name, by_kind in columns.items()
         if not any(np.isnan(column).any() for column in by_kind.values())
     }
+
+
+def _most(name: str) -> float:
+    return 1.0 if MEANINGS[name].unit in ("share", "cosine") else float("inf")
 
 
 def _scores(rows: Rows, held: Rows, copies: Copying, places: IntArray) -> dict[str, float]:
@@ -103,5 +107,5 @@ def _distances(real: Rows, held: Rows, synthetic: Rows) -> tuple[Values, list[st
             skipped.append(f"{name}: too few rows, or one has most of the weight")
             continue
         of_kind = zip(KINDS, (of_synthetic.before, of_synthetic.after, of_real.after), strict=True)
-        values[name] = {kind: Value(found.mmd2, *found.interval) for kind, found in of_kind}
+        values[name] = {kind: Value(max(found.mmd2, 0.0), *found.interval) for kind, found in of_kind}
     return values, skipped

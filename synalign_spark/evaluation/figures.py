@@ -18,14 +18,14 @@ class Value:
     high: float
 
     @classmethod
-    def of(cls, value: float, resampled: npt.NDArray[np.float64], least: float = -np.inf) -> "Value":
-        """With the normal interval of the standard deviation over resamples; no figure of its kind is below ``least``.
+    def of(cls, value: float, resampled: npt.NDArray[np.float64], least: float = -np.inf, most: float = np.inf) -> "Value":
+        """With the normal interval of the standard deviation over resamples; no figure of its kind is below ``least``, or above ``most``.
 
         >>> Value.of(0.5, np.array([0.4, 0.6]))
         Value(value=0.5, low=0.2228, high=0.7772)
         """
         error = 1.96 * float(np.std(resampled, ddof=1)) if len(resampled) > 1 else float("nan")
-        return cls(value, round(max(value - error, least), 4), round(value + error, 4))
+        return cls(value, round(max(value - error, least), 4), round(min(value + error, most), 4))
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Judge:
     def accuracy(self, said: Answers) -> Value:
         """Share of right answers, with its 95% interval over held-out rows. said: (m,)."""
         right = (said == self.truth).astype(np.float64)
-        return Value.of(float(right.mean()), right[self.resampled].mean(axis=1))
+        return Value.of(float(right.mean()), right[self.resampled].mean(axis=1), 0.0, 1.0)
 
     def gain(self, said: Answers, before: Answers) -> Value:
         """The difference of two accuracies on the same rows."""
@@ -54,7 +54,7 @@ class Judge:
             present = asked > 0
             return float(np.mean(2.0 * hits[present] / np.maximum(given + asked, 1)[present]))
 
-        return Value.of(f1(np.arange(len(truth))), np.array([f1(places) for places in self.resampled]))
+        return Value.of(f1(np.arange(len(truth))), np.array([f1(places) for places in self.resampled]), 0.0, 1.0)
 
 
 def students(held: Rows) -> dict[str, Ask]:

@@ -14,6 +14,7 @@ import openai
 import tenacity
 
 from synalign_spark.config import LlmConfig
+from synalign_spark.errors import LakeError
 from synalign_spark.generation.bodies import send
 from synalign_spark.generation.calls import PROBED, Answer, Request
 from synalign_spark.generation.dialects import UNFORMED, Terms
@@ -113,7 +114,7 @@ class Negotiation:
 
         try:
             return retrying(dialect, _attempts, _may_be_mended, self._probing.say)(once)
-        except BudgetSpentError:
+        except (BudgetSpentError, LakeError):  # no fault of the endpoint's
             raise
         except Exception as err:  # every fault of a call is one of the endpoint; classify says which
             fault = classify(err)
@@ -197,7 +198,7 @@ def _attempts(state: tenacity.RetryCallState) -> bool:
 def _may_be_mended(err: Exception) -> bool:
     """Whether another attempt may help. Nobody waits long for the start of a run."""
     fault = classify(err)
-    return not isinstance(err, BudgetSpentError) and fault.status not in NEVER_RETRIED and not _too_long(fault)
+    return not isinstance(err, BudgetSpentError | LakeError) and fault.status not in NEVER_RETRIED and not _too_long(fault)
 
 
 def _too_long(fault: Fault) -> str:

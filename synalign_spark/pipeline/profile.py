@@ -53,7 +53,7 @@ def profile_of(cfg: Config, found: Ingested, layout: Layout | None) -> Profile:
     passed = [finding for finding in _findings(cfg, profile, texts) if finding[1] > NOTED]
     odd = [*_odd_weights(profile["weights"], found.n_accepted), *(limit_note(cfg, read["max_tokens"]) if read else unread)]
     profile["notes"] = [*found.notes, *odd, *map(in_words, passed)]
-    profile["stops"] = stops(cfg, passed)
+    profile["stops"] = [*_without_weight(profile["weights"]), *stops(cfg, passed)]
     return profile
 
 
@@ -171,6 +171,14 @@ def _other_language(cfg: Config, texts: Sequence[str]) -> list[Finding]:
             "set generate.language to the language of the corpus",
         )
     ]
+
+
+def _without_weight(weights: Mapping[str, Any] | None) -> list[str]:
+    """No model is taught, and no synthetic row matched, by rows of weight 0: that is found here, before any is paid."""
+    if weights is None or not weights["labels_of_zero"]:
+        return []
+    of = ", ".join("all rows" if label is None else f"label {label}" for label in weights["labels_of_zero"][:10])
+    return [f"source.weight_column: every weight is 0 for {of}; give some rows a weight above 0, or leave them out by source.where"]
 
 
 def _odd_weights(weights: Mapping[str, Any] | None, n_rows: int) -> list[str]:

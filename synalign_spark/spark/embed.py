@@ -41,6 +41,7 @@ def embed_in_driver(fresh: DataFrame, info: EncoderInfo) -> DataFrame:
     rows = fresh.select("doc_id", "label", "text").orderBy(F.length("text"), "doc_id").toArrow()
     with in_this_process(info) as encoder:
         vectors = embed_array(rows["text"].combine_chunks(), info, encoder)
+        del encoder  # or its memory would stay until Python finds time
     table = pa.table({"doc_id": rows["doc_id"], "label": rows["label"], "embedding": vectors})
     return fresh.sparkSession.createDataFrame(table, ENCODED)
 

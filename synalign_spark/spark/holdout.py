@@ -3,18 +3,24 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from synalign_spark.core.holdout import FIT, HOLDOUT, SPLIT_KEY, VALIDATION
+from synalign_spark.core.holdout import FIT, HOLDOUT, OF_A_LABEL, SPLIT_KEY, TEXT_ID, VALIDATION
 from synalign_spark.spark.keys import unit
 
 
 def held_out(seed: int, holdout: float, doc_id: Column | str = "doc_id") -> Column:
     """Whether a real row is held out. holdout: share of the rows, 0 for none."""
-    return unit(seed, SPLIT_KEY, doc_id) < F.lit(holdout)
+    return unit(seed, SPLIT_KEY, _text_id(doc_id)) < F.lit(holdout)
+
+
+def _text_id(doc_id: Column | str) -> Column:
+    """See ``core.holdout.text_ids``."""
+    column = F.col(doc_id) if isinstance(doc_id, str) else doc_id
+    return F.when(column.rlike(OF_A_LABEL), F.substring(column, 1, TEXT_ID)).otherwise(column)
 
 
 def split(seed: int, holdout: float, validation: float) -> Column:
     """The split of a real row: HOLDOUT, VALIDATION or FIT."""
-    u = unit(seed, SPLIT_KEY, "doc_id")
+    u = unit(seed, SPLIT_KEY, _text_id("doc_id"))
     return F.when(u < F.lit(holdout), HOLDOUT).when(u < F.lit(holdout + validation), VALIDATION).otherwise(FIT)
 
 

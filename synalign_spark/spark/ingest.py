@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from synalign_spark.config import IngestConfig, SourceConfig
 from synalign_spark.core.text import near_names
 from synalign_spark.errors import DataError
-from synalign_spark.spark.keys import content_id, labelled_content_id
+from synalign_spark.spark.keys import content_id, id_of_each_label
 from synalign_spark.spark.source_layout import Layout
 from synalign_spark.spark.swallowed import swallowed_lines
 from synalign_spark.spark_errors import outside_faults
@@ -134,9 +134,8 @@ def _without_duplicates(validated: DataFrame, cfg: IngestConfig, *, by_label: bo
     may have several, and is a row of each."""
     # Rejected rows have no rank to win and may be many (all nulls): a group of their own per row spreads them.
     group = F.when(F.col("reason").isNull(), F.col("doc_id"))
-    keyed = validated.withColumn("doc_id", labelled_content_id("normal", "label") if by_label else content_id("normal")).withColumn(
-        "group", group
-    )
+    keyed = validated.withColumn("doc_id", id_of_each_label("normal", "label") if by_label else content_id("normal"))
+    keyed = keyed.withColumn("group", group)
     keyed = keyed.withColumn("spread", F.when(F.col("group").isNull(), F.xxhash64("raw", "source_id")))
     same = Window.partitionBy("group", "spread")
     counted = keyed.withColumn("of_label", F.count("*").over(Window.partitionBy("group", "spread", "label")))

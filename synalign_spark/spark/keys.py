@@ -20,6 +20,12 @@ def content_id(text: Column | str) -> Column:
     return F.sha2(text, 256)
 
 
+def id_of_each_label(text: str, label: str) -> Column:
+    """The id of a row of a text that is a row of each of its labels: that of the text, and a hash of the label behind ``-``, so that they are held
+    out together (``core.holdout``). text, label: column names."""
+    return F.concat_ws("-", content_id(F.col(text)), F.substring(F.sha2(F.coalesce(F.col(label), F.lit("")), 256), 1, 16))
+
+
 def labelled_content_id(text: str, label: str) -> Column:
     """The id of a row whose text may occur under several labels: sha256 of label and text, of the text alone where the
     label is null. text, label: column names."""

@@ -1,5 +1,6 @@
 """What accepted rows are like: their lengths, their weights, and the texts of a few of them."""
 
+import math
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -31,18 +32,26 @@ def measure(accepted: DataFrame) -> tuple[dict[str, Any], float]:
             "rows": found["weighted"],
             "zero": found["zero"],
             "min": found["lightest"],
-            "mean": found["mean"],
+            "mean": found["mean"] if math.isfinite(found["mean"]) else None,
             "max": found["heaviest"],
         }
-        weights["effective_rows"] = _effective_rows(accepted, found["mean"])
+        weights["effective_rows"] = _effective_rows(accepted, found["heaviest"])
+        weights["labels_of_zero"] = _labels_of_zero(accepted)
     return {"chars": chars, "weights": weights}, found["bytes_a_char"]
 
 
-def _effective_rows(accepted: DataFrame, mean: float) -> float | None:
-    """Rows of equal weight that would tell as much: the squared sum over the sum of squares, of weights over their mean; rows without one count 1."""
-    if not mean:
+def _labels_of_zero(accepted: DataFrame) -> list[str | None]:
+    """Labels of which no row has a weight above 0; a row a label reaches the driver."""
+    heaviest = accepted.groupBy("label").agg(F.max(F.coalesce(F.col("prior_weight"), F.lit(1.0))).alias("heaviest"))
+    return sorted((row["label"] for row in heaviest.where("heaviest <= 0").collect()), key=lambda label: label or "")
+
+
+def _effective_rows(accepted: DataFrame, heaviest: float) -> float | None:
+    """Rows of equal weight that would tell as much: the squared sum over the sum of squares, of weights over the largest, whose sum no double
+    is too small for; rows without one count 1."""
+    if not heaviest:
         return None
-    scaled = F.coalesce(F.col("prior_weight"), F.lit(1.0)) / F.lit(mean)
+    scaled = F.coalesce(F.col("prior_weight"), F.lit(1.0)) / F.lit(max(heaviest, 1.0))
     sums = accepted.agg(F.sum(scaled).alias("one"), F.sum(scaled * scaled).alias("two")).collect()[0]
     return float(sums["one"] ** 2 / sums["two"])
 
@@ -50,6 +59,11 @@ def _effective_rows(accepted: DataFrame, mean: float) -> float | None:
 def sample_texts(rows: DataFrame, most: int) -> list[str]:
     """The texts of ``most`` rows, by the hash that their id is: the same at every partitioning. rows: with doc_id and text."""
     return [row["text"] for row in rows.select("doc_id", "text").orderBy("doc_id").limit(most).collect()]
+
+
+def one_a_text(rows: DataFrame) -> DataFrame:
+    """The doc_id of one row of each text. rows: with doc_id and text."""
+    return rows.groupBy(F.sha2("text", 256).alias("of")).agg(F.min("doc_id").alias("doc_id")).select("doc_id")
 
 
 def identical_share(embeddings: DataFrame) -> float:

@@ -172,11 +172,11 @@ def json_rows(path: str, name: str, field: str = "source") -> list[Any]:
     if is_array(text):
         return list(islice(_elements(text), LINES_LOOKED_AT))
     rows: list[Any] = []
-    for line in islice(text.splitlines(), LINES_LOOKED_AT):
+    for line in islice(text.split("\n"), LINES_LOOKED_AT):
         with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(line)
             rows += found if isinstance(found, list) else [found]
-    looked = sum(bool(line.strip()) for line in islice(text.splitlines(), LINES_LOOKED_AT))
+    looked = sum(bool(line.strip()) for line in islice(text.split("\n"), LINES_LOOKED_AT))
     if text.lstrip().startswith("{") and 2 * sum(isinstance(row, dict) for row in rows) < looked > 1:
         raise DataError(
             f"{field}.path: {name!r} has no JSON object on most of its first lines: is it one object over several lines? jsonl needs an object a "
@@ -194,7 +194,7 @@ def is_array(text: str) -> bool:
     if not text.lstrip().startswith("["):
         return False
     try:
-        json.loads(text.lstrip().splitlines()[0])
+        json.loads(text.lstrip().split("\n", 1)[0])
     except ValueError:
         return True
     return False

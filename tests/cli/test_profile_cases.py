@@ -125,3 +125,26 @@ def test_texts_of_other_scripts_symbols_and_white_space(profile):
     found = json.loads(done.stdout)
     assert (done.exit_code, found["rows"]["accepted"]) == (0, len(rows))
     assert any("embed.max_tokens is 4096" in note and "256" in note for note in found["notes"])
+
+
+def weighted(of_b, of_a=1.0):
+    return lambda folder: table(folder / "x.parquet", w=[of_b if label == "b" else of_a for _, label in ROWS])
+
+
+def test_labels_whose_weights_are_all_zero_stop_before_anything_is_paid(profile):
+    found = profile(weighted(0.0), *LABEL, "source.weight_column=w")
+    assert found.exit_code == 1
+    assert "source.weight_column: every weight is 0 for label b; give some rows a weight above 0" in found.output
+
+
+def test_the_largest_weights_that_a_double_holds_are_weights(profile):
+    found = profile(weighted(1e308, 1e308), *LABEL, "source.weight_column=w")
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["weights"]["effective_rows"] == pytest.approx(40)
+
+
+def test_line_separators_of_unicode_within_a_text_end_no_json_line(profile):
+    rows = "".join(json.dumps({"text": f"{text}\u2028{text}\x85x", "label": label}, ensure_ascii=False) + "\n" for text, label in ROWS)
+    found = profile(text_file("x.jsonl", rows), *LABEL)
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["rows"]["accepted"] == 40

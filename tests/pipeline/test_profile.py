@@ -46,7 +46,15 @@ def test_what_is_counted(spark, tmp_path):
     lengths = sorted(map(len, ENGLISH))
     assert (found["chars"]["min"], found["chars"]["max"]) == (lengths[0], lengths[-1])
     assert lengths[13] <= found["chars"]["median"] <= lengths[16]
-    assert found["weights"] == {"rows": 30, "zero": 0, "min": 1.0, "mean": 1.5, "max": 2.0, "effective_rows": pytest.approx(45**2 / 75)}
+    assert found["weights"] == {
+        "rows": 30,
+        "zero": 0,
+        "min": 1.0,
+        "mean": 1.5,
+        "max": 2.0,
+        "effective_rows": pytest.approx(45**2 / 75),
+        "labels_of_zero": [],
+    }
     assert found["languages"]["en"] == 1.0
     assert found["embedder"]["texts"] == 30
     assert found["stops"] == []

@@ -46,7 +46,9 @@ def test_rows_of_one_text_and_several_classes_have_ids_of_their_own(spark, tmp_p
 
     with ingest(read_source(spark, source), source, IngestConfig(), "real") as found:
         assert found.reasons == {"duplicate": 1}
-        assert len({row.doc_id for row in found.accepted.collect()}) == found.n_accepted == 3
+        ids = {row.doc_id: row.text for row in found.accepted.collect()}
+        assert len(ids) == found.n_accepted == 3
+        assert len({(one[:64], text) for one, text in ids.items()}) == 2, "of one text they begin alike, and are held out together"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from synalign_spark.spark.embed import (
     without_known,
 )
 from synalign_spark.spark.length_order import Lengths
-from synalign_spark.spark.profile import identical_share, sample_texts
+from synalign_spark.spark.profile import identical_share, one_a_text, sample_texts
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
 from synalign_spark.udfs.encoder import HASHING, EncoderInfo, encoder_info
 from synalign_spark.udfs.precision import fastest
@@ -49,12 +49,12 @@ def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
         raise DataError(
             f"embed: run {ctx.lake.run_id!r} has no {origin} rows; run the {'ingest' if origin == 'real' else 'generate'} stage first"
         )
-    if _small(lengths) and info.model != HASHING:  # loaded while Spark looks for stored vectors
+    if _in_driver(ctx, info, lengths) and info.model != HASHING:  # loaded while Spark looks for stored vectors
         threading.Thread(target=importlib.import_module, args=("sentence_transformers",), name="import-encoder", daemon=True).start()
     stored = ctx.lake.read_all_runs(EMBEDDINGS) if ctx.lake.has_table(EMBEDDINGS) else None
     tried: Summary = {}
     if cfg.precision == "auto":
-        info, tried = _fastest(ctx, rows, lengths, info, origin)
+        info, tried = _fastest(ctx, rows, stored, lengths, info, origin)
     known = known_vectors(stored, rows, info) if stored is not None else None
     fresh = without_known(rows, known)
     if known is not None and known.rows:
@@ -82,7 +82,10 @@ def _read(ctx: Context, rows: DataFrame, origin: str, max_tokens: int) -> Summar
     above a threshold: synthetic ones are paid, and the certificate judges them."""
     cfg = ctx.cfg
     read = embedder_on(cfg, sample_texts(rows, cfg.profile.rows_looked_at)) or {"model": cfg.embed.model, "max_tokens": max_tokens}
-    read["identical"] = round(identical_share(ctx.lake.read(EMBEDDINGS).where(F.col("origin") == origin)), 4)
+    vectors = ctx.lake.read(EMBEDDINGS).where(F.col("origin") == origin)
+    if origin == "real" and cfg.source.label_separator is not None:  # a text is a row of each of its labels
+        vectors = vectors.join(one_a_text(rows), "doc_id", "left_semi")
+    read["identical"] = round(identical_share(vectors), 4)
     findings = [one for one in embedder_findings(read, cfg.embed.max_tokens) if one[1] > NOTED]
     notes = [*limit_note(cfg, max_tokens), *(f"{origin} rows: {in_words(one)}" for one in findings)]
     say_notes(ctx, f"embed {origin}", notes)
@@ -95,22 +98,29 @@ def _encoded(ctx: Context, fresh: DataFrame, info: EncoderInfo, lengths: Lengths
     """Vectors of the rows without a stored one, by workers or, of few, by this process; None where there are none."""
     if not lengths.rows:
         return None
-    if _small(lengths):
+    if _in_driver(ctx, info, lengths):
         return embed_in_driver(fresh, info)
     return embed(fresh, info, lengths, _partitions(lengths.rows, TASKS_PER_CORE * _cores(ctx)))
 
 
-def _fastest(ctx: Context, rows: DataFrame, lengths: Lengths, info: EncoderInfo, origin: str) -> tuple[EncoderInfo, Summary]:
+def _fastest(
+    ctx: Context, rows: DataFrame, stored: DataFrame | None, lengths: Lengths, info: EncoderInfo, origin: str
+) -> tuple[EncoderInfo, Summary]:
     """The encoder in the precision of this run, and what was tried.
 
-    Real and synthetic rows are compared, so the synthetic ones have the precision of the real. Few rows are not
-    worth a trial: they stay fp32."""
-    others = [encoder_info(ctx.cfg.embed.model_copy(update={"precision": precision})) for precision in PRECISIONS]
+    Real and synthetic rows are compared, so the synthetic ones have the precision of the real; and what the lake holds vectors of is not
+    tried again, for a clock may decide otherwise. Few rows are not worth a trial: they stay fp32."""
+    others = [encoder_info(ctx.cfg.embed.model_copy(update={"precision": precision}), info.width) for precision in PRECISIONS]
     if origin == "synthetic" and ctx.lake.exists(EMBEDDINGS, origin="real"):
         revision = ctx.lake.read(EMBEDDINGS, origin="real").select("revision").first()  # one row
         return next((other for other in others if revision and other.revision == revision[0]), info), {}
     if _small(lengths) or info.model == HASHING:
         return info, {}
+    if stored is not None:
+        ours = stored.where(F.col("revision").isin([other.revision for other in others]))
+        held = {row[0] for row in ours.select("revision").distinct().collect()}  # three at most
+        if held:
+            return next(other for other in reversed(others) if other.revision in held), {}
     found = precision_trials(rows, info)
     chosen, exact = fastest(found), found[0]
     tried = {f"{trial.precision}_tried": f"{trial.rate / exact.rate:.2f} x fp32, cosine {trial.cosine:.6f}" for trial in found[1:]}
@@ -124,6 +134,13 @@ def _cut(cfg: EmbedConfig) -> int | None:
 
 def _small(lengths: Lengths) -> bool:
     return lengths.rows < SMALL and lengths.bytes < SMALL_BYTES
+
+
+def _in_driver(ctx: Context, info: EncoderInfo, lengths: Lengths) -> bool:
+    """Whether few texts are encoded by this process: where its processor is what workers have, which a GPU or another precision tells not."""
+    local = str(ctx.spark.conf.get("spark.master", "") or "").startswith("local")
+    alike = local or (info.forward.precision == "fp32" and ctx.spark.conf.get("spark.executor.resource.gpu.amount", None) is None)
+    return _small(lengths) and alike and (info.device in ("auto", "cpu") or local)
 
 
 def _partitions(rows: int, fewest: int) -> int:

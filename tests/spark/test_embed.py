@@ -187,15 +187,18 @@ def test_few_texts_start_no_workers_and_give_the_table_that_workers_give(spark, 
 
 def test_auto_takes_what_a_trial_finds_and_the_synthetic_rows_follow_the_real(spark, tmp_path, monkeypatch):
     found = [Trial("fp32", 50.0, 1.0), Trial("bf16", 150.0, 0.99995)]
-    ctx = context(spark, tmp_path, precision="auto")
-    ctx.lake.write(CORPUS, corpus(spark, TEXTS))
+    few, ctx = (context(spark, tmp_path / name, precision="auto") for name in ("few", "many"))
+    for one in (few, ctx):
+        one.lake.write(CORPUS, corpus(spark, TEXTS))
     made = rows(spark, ["made up"])
-    assert stage.run(ctx)["precision"] == "fp32"  # few rows: no trial
+    assert stage.run(few)["precision"] == "fp32"  # few rows: no trial
     monkeypatch.setattr(stage, "SMALL", 0)
     monkeypatch.setattr(stage, "precision_trials", lambda *_: found)
     summary = stage.run(ctx)
     assert (summary["precision"], summary["bf16_tried"], summary["rows_encoded"]) == ("bf16", "3.00 x fp32, cosine 0.999950", len(TEXTS))
-    monkeypatch.setattr(stage, "precision_trials", lambda *_: pytest.fail("the real rows have decided"))
+    monkeypatch.setattr(stage, "precision_trials", lambda *_: pytest.fail("the lake and the real rows have decided"))
+    again = stage.run(ctx)
+    assert (again["precision"], again["rows_encoded"]) == ("bf16", 0)
     monkeypatch.setattr(ctx.lake, "read", _with_synthetic(ctx.lake.read, made))
     assert (stage.run(ctx, "synthetic")["precision"], stage.run(ctx, "synthetic")["rows_reused"]) == ("bf16", 1)
 

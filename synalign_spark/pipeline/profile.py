@@ -52,7 +52,7 @@ def profile_of(cfg: Config, found: Ingested, layout: Layout | None) -> Profile:
     }
     passed = [finding for finding in _findings(cfg, profile, texts) if finding[1] > NOTED]
     odd = [*_odd_weights(profile["weights"], found.n_accepted), *(limit_note(cfg, read["max_tokens"]) if read else unread)]
-    profile["notes"] = [*found.notes, *odd, *map(in_words, passed)]
+    profile["notes"] = [*found.notes, *_outside_of_lengths(cfg, profile["chars"]), *odd, *map(in_words, passed)]
     profile["stops"] = [*_without_weight(profile["weights"]), *stops(cfg, passed)]
     return profile
 
@@ -179,6 +179,18 @@ def _without_weight(weights: Mapping[str, Any] | None) -> list[str]:
         return []
     of = ", ".join("all rows" if label is None else f"label {label}" for label in weights["labels_of_zero"][:10])
     return [f"source.weight_column: every weight is 0 for {of}; give some rows a weight above 0, or leave them out by source.where"]
+
+
+def _outside_of_lengths(cfg: Config, chars: Mapping[str, int | None]) -> list[str]:
+    """Limits of generated rows that half of the real ones break: rows like them would be paid for and refused."""
+    limits, median = cfg.generate, chars.get("median")
+    if median is None or limits.strategy == "imported" or limits.min_chars <= median <= limits.max_chars:
+        return []
+    key, side = ("min_chars", "shorter") if median < limits.min_chars else ("max_chars", "longer")
+    return [
+        f"generate.{key} is {getattr(limits, key):,}, and half of the real texts are {side} (their median is {median:,} characters): rows like them would "
+        "be refused after they are paid for; set it so that they pass"
+    ]
 
 
 def _odd_weights(weights: Mapping[str, Any] | None, n_rows: int) -> list[str]:

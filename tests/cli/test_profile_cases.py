@@ -148,3 +148,15 @@ def test_line_separators_of_unicode_within_a_text_end_no_json_line(profile):
     found = profile(text_file("x.jsonl", rows), *LABEL)
     assert found.exit_code == 0
     assert json.loads(found.stdout)["rows"]["accepted"] == 40
+
+
+@pytest.mark.parametrize(("setting", "said"), [("generate.min_chars=200", "shorter"), ("generate.max_chars=20", "longer")])
+def test_limits_that_half_of_the_real_texts_break_are_said_before_anything_is_paid(profile, setting, said):
+    found = json.loads(profile(table_of_rows, *LABEL, setting).stdout)
+    assert f"half of the real texts are {said}" in "".join(found["notes"])
+    imported = profile(table_of_rows, *LABEL, setting, "generate.strategy=imported", "generate.imported.path=x")
+    assert "half of the real texts" not in "".join(json.loads(imported.stdout)["notes"])
+
+
+def table_of_rows(folder):
+    table(folder / "x.parquet")

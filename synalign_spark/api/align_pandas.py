@@ -22,7 +22,7 @@ from synalign_spark.api.vector_ids import vector_id
 from synalign_spark.config import AlignConfig, EmbedConfig
 from synalign_spark.core.groups import group_of
 from synalign_spark.core.keys import content_ids
-from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
+from synalign_spark.core.sample_weights import rows_by_group, sample_weights_by_label, wanted_shares
 from synalign_spark.errors import DataError
 
 Float64Array = npt.NDArray[np.float64]
@@ -67,19 +67,12 @@ def align_pandas(
     found = align_sides(first, second, cfg, seed, report)
     weights = _spread(found.weights, sides[1])
     of_real, of_synthetic = (
-        _by_group(rows.labels, weight) for rows, weight in zip(sides, (sides[0].prior, weights["weight"]), strict=True)
+        rows_by_group(rows.labels, weight) for rows, weight in zip(sides, (sides[0].prior, weights["weight"]), strict=True)
     )
     scales = sample_weights_by_label(wanted_shares(of_real, cfg.label_shares), of_real, of_synthetic, found.mixing_weight)
     taught = real.assign(sample_weight=sides[0].prior * _of_rows(scales.real, sides[0].labels))
     weighted = _weighted(synthetic, sides[1], weights, columns, cfg.per_label, scales.synthetic)
     return Alignment(weighted, taught, Certificate(found.certificate), found.trace, found.scorer, scales.synthetic)
-
-
-def _by_group(labels: Sequence[str | None], weight: Float64Array) -> dict[str, LabelRows]:
-    """Rows of some weight, and weight, of each group. weight: (n,)."""
-    code, names = pd.factorize(np.asarray([group_of(label) for label in labels], dtype=object))
-    rows, total = np.bincount(code[weight > 0], minlength=len(names)), np.bincount(code, weights=weight, minlength=len(names))
-    return {str(name): LabelRows(int(n), float(w)) for name, n, w in zip(names, rows, total, strict=True)}
 
 
 def _of_rows(values: Mapping[str, float], labels: Sequence[str | None]) -> Float64Array:

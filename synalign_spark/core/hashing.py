@@ -10,12 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.core.grams import units
+
 FEATURES = 2**16
 SEED = 0
 NONZEROS = 16  # of each hashed feature, so that no word is lost
-# Scripts that put no spaces between words go letter by letter; what is neither letter nor space (emoji) counts as a word.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-TOKEN = rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]"
+
+
+def tokens(text: str) -> list[str]:
+    """The units of a text (see ``core.grams``); of one without any, such as "?!", its characters.
+
+    >>> tokens("Good film 😀"), tokens("?!")
+    (['good', 'film', '😀'], ['?', '!'])
+    """
+    return units(text) or list("".join(text.split()))
 
 
 class HashingEncoder:
@@ -26,7 +34,7 @@ class HashingEncoder:
         from sklearn.feature_extraction.text import HashingVectorizer
 
         self.width = width
-        self._words = HashingVectorizer(n_features=FEATURES, ngram_range=(1, 2), token_pattern=TOKEN)
+        self._words = HashingVectorizer(n_features=FEATURES, ngram_range=(1, 2), tokenizer=tokens, token_pattern=None, lowercase=False)
         self._projection = _projection(width)
 
     def raw(self, texts: list[str]) -> npt.NDArray[np.float32]:

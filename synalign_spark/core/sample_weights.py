@@ -5,8 +5,11 @@ share of all weight, and within it the real rows stand to the synthetic ones as 
 et al. 2010, section 5, for each label): a label without synthetic rows is taught by its real rows, at the full share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from synalign_spark.core.groups import group_of, label_of
 
@@ -22,6 +25,16 @@ class LabelRows:
     def teach(self) -> bool:
         """Whether there is anything to learn from them."""
         return self.rows > 0 and self.weight > 0
+
+
+def rows_by_group(labels: Sequence[str | None], weight: npt.NDArray[np.float64]) -> dict[str, LabelRows]:
+    """Rows of some weight, and their weight, by group. labels: n of them, None for a row without one; weight: (n,).
+
+    >>> rows_by_group(["good", "bad", "good"], np.array([1.0, 2.0, 0.0]))
+    {'=bad': LabelRows(rows=1, weight=2.0), '=good': LabelRows(rows=1, weight=1.0)}"""
+    names, code = np.unique([group_of(label) for label in labels], return_inverse=True)
+    rows, total = (np.bincount(code, values, len(names)) for values in (weight > 0, weight))
+    return {str(name): LabelRows(int(n), float(w)) for name, n, w in zip(names, rows, total, strict=True)}
 
 
 NO_ROWS = LabelRows(0, 0.0)

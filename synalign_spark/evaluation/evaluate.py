@@ -43,7 +43,7 @@ def evaluate_rows(real: Rows, held: Rows, synthetic: Rows, mixing_weight: float,
     sample size, drawn by weight: sets of half the rows vary as much as samples of all of them do."""
     if nearly_equal(synthetic.x) or nearly_equal(real.x):
         return Found({}, [], ("most vectors of a side are the same, so that no distance means anything",), 0)
-    copies = {"synthetic": copying(synthetic, real), "real": copying(real, held)}
+    copies = {"synthetic": copying(synthetic, real), "real": copying(held, real)}
     size = int(min(synthetic.ess, len(real), len(synthetic)) / 2)
     values, skipped = _distances(real, held, synthetic)
     if size >= FEWEST_DRAWN and len(held) > NEIGHBOURS:
@@ -61,8 +61,8 @@ def _of_sets(real: Rows, held: Rows, synthetic: Rows, copies: Mapping[str, Copyi
     sides = {"uniform": synthetic.uniform(), "weighted": synthetic, "real": real}
     scores = {
         kind: [
-            _scores(rows, held, copies["real" if kind == "real" else "synthetic"], places)
-            for places in drawn(rows.weight, size, DRAWS, seed)
+            _scores(rows.take(places).uniform(), held) | _copies(kind, copies, held, places, seed + draw)
+            for draw, places in enumerate(drawn(rows.weight, size, DRAWS, seed))
         ]
         for kind, rows in sides.items()
     }
@@ -79,10 +79,18 @@ def _most(name: str) -> float:
     return 1.0 if MEANINGS[name].unit in ("share", "cosine") else float("inf")
 
 
-def _scores(rows: Rows, held: Rows, copies: Copying, places: IntArray) -> dict[str, float]:
-    """Every figure of one set of rows. places: of the set among the rows."""
-    chosen = rows.take(places).uniform()
-    found = {**support(chosen.x, held.x), "vendi": vendi(chosen.x), **copies.of(places)}
+def _copies(kind: str, copies: Mapping[str, Copying], held: Rows, places: IntArray, seed: int) -> dict[str, float]:
+    """Figures of copying among the real rows that are not held out: of a set of synthetic rows, and in the place of real ones, which are
+    those rows themselves, of as many held-out ones, as far as there are any. places: of the synthetic set."""
+    if kind != "real":
+        return copies["synthetic"].of(places)
+    (chosen,) = drawn(held.weight, min(len(places), len(held)), 1, seed)
+    return copies["real"].of(chosen)
+
+
+def _scores(chosen: Rows, held: Rows) -> dict[str, float]:
+    """Every other figure of one set of rows."""
+    found = {**support(chosen.x, held.x), "vendi": vendi(chosen.x)}
     if chosen.labels is not None:
         found["label_distance"] = label_distance(chosen, held)
     if chosen.texts is not None and held.texts is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.groups import group_of
-from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
+from synalign_spark.core.sample_weights import rows_by_group, sample_weights_by_label, wanted_shares
 from synalign_spark.evaluation.figures import Value
 from synalign_spark.evaluation.rows import Float64Array, Rows
 
@@ -109,7 +109,7 @@ def utility(real: Rows, held: Rows, synthetic: Rows, mixing_weight: float, seed:
 
 
 def _beside(ask: Ask, real: Rows, synthetic: Rows, mixing_weight: float) -> Answers:
-    of_real, of_synthetic = _by_group(real), _by_group(synthetic)
+    of_real, of_synthetic = (rows_by_group(rows.labels or (), rows.weight) for rows in (real, synthetic))
     scale = sample_weights_by_label(wanted_shares(of_real, None), of_real, of_synthetic, mixing_weight)
     weight = [
         rows.weight * [of_group.get(group_of(label), 0.0) for label in rows.labels or ()]
@@ -119,9 +119,3 @@ def _beside(ask: Ask, real: Rows, synthetic: Rows, mixing_weight: float) -> Answ
     both = Rows(np.concatenate([real.x, synthetic.x]), np.concatenate(weight), texts, [*(real.labels or ()), *(synthetic.labels or ())])
     used = np.flatnonzero(both.weight > 0)
     return ask(both.take(used), both.weight[used])
-
-
-def _by_group(rows: Rows) -> dict[str, LabelRows]:
-    names, code = np.unique(np.asarray(rows.labels, dtype=str), return_inverse=True)
-    counts, weight = np.bincount(code), np.bincount(code, weights=rows.weight)
-    return {group_of(str(name)): LabelRows(int(n), float(w)) for name, n, w in zip(names, counts, weight, strict=True)}

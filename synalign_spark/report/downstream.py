@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.groups import group_of
-from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
+from synalign_spark.core.sample_weights import rows_by_group, sample_weights_by_label, wanted_shares
 from synalign_spark.report.findings import ClassifierScore, DownstreamCheck, Gain
 
 MIN_HOLDOUT = 20
@@ -50,7 +50,7 @@ def downstream_check(
     mixing_weight, label_shares: of sample weights beside real rows, see ``core/sample_weights.py``. Call only where
     ``reason_to_skip`` is empty. Accuracies are shares."""
     weighted = synthetic.weight / synthetic.weight.mean()
-    real, written = _by_group(fit), _by_group(synthetic)
+    real, written = (rows_by_group(rows.y.astype(str).tolist(), rows.weight) for rows in (fit, synthetic))
     beside = sample_weights_by_label(wanted_shares(real, label_shares), real, written, mixing_weight)
     trainings = (
         ("synthetic, uniform", synthetic, None),
@@ -76,12 +76,6 @@ def both(first: LabelledRows, second: LabelledRows) -> LabelledRows:
     """The rows of both, one after the other."""
     x, y, weight = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("x", "y", "weight"))
     return LabelledRows(x, y, weight)
-
-
-def _by_group(rows: LabelledRows) -> dict[str, LabelRows]:
-    labels, code, n = np.unique(rows.y, return_inverse=True, return_counts=True)
-    weight = np.bincount(code, weights=rows.weight)
-    return {group_of(str(label)): LabelRows(int(count), float(total)) for label, count, total in zip(labels, n, weight, strict=True)}
 
 
 def _of_rows(factors: Mapping[str, float], rows: LabelledRows) -> npt.NDArray[np.float64]:

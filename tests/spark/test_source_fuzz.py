@@ -220,11 +220,11 @@ def check(spark, folder: Path, family: Family, files: dict[str, tuple]) -> Count
 @settings(max_examples=12, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @given(family=families(), seed=st.integers(0, 2**32))
 def test_every_record_of_small_files_ends_somewhere(spark, tmp_path_factory, family, seed):
-    fuzz(spark, tmp_path_factory.mktemp("fuzz"), family, seed, 20)
+    assert fuzz(spark, tmp_path_factory.mktemp("fuzz"), family, seed, 20).total() == 20
 
 
 @pytest.mark.slow
 @settings(max_examples=50, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @given(family=families(), seed=st.integers(0, 2**32))
 def test_ten_thousand_small_files(spark, tmp_path_factory, family, seed):
-    fuzz(spark, tmp_path_factory.mktemp("fuzz"), family, seed, 200)
+    assert fuzz(spark, tmp_path_factory.mktemp("fuzz"), family, seed, 200).total() == 200

@@ -43,7 +43,7 @@ ENUMERATION = re.compile(rf"(?<![\w'\u2019-]){LISTED}(?:\s*+,\s*+(?:(?:and|or)\s
 NO_NOUN = re.compile(rf"\W*an?\s++{LISTED}(?:\s*+,\s*+(?:and\s++)?{LISTED}){{2,}}+\s*+\.?\s*+", re.IGNORECASE)
 LIST_ITEM = re.compile(rf"(?:\b(and|or)\s+)?({LISTED})", re.IGNORECASE)
 SHORTEST_LISTED = 4  # letters; "die, Wesley, die" is speech
-MOST_LISTED = 40  # units of a row that such a list spoils: in 0.3 % of long reviews somebody tells one thing twice
+MOST_LISTED = 40  # units of a row that such a list spoils: in a longer one somebody may well name a thing again
 FEWEST_TWICE = 6  # units of a row that is the same words twice; "no way, no way" is emphasis
 
 

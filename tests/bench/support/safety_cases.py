@@ -141,12 +141,13 @@ def _only(rows: Corpus, wanted: npt.NDArray[np.bool_]) -> Corpus:
 @dataclass(frozen=True)
 class Trial:
     """A case with one seed. alone, together: student to (test,) hits, trained on the real rows and on both sides by the product's sample weights;
-    synthetic: share of all sample weight that the synthetic rows have; mixing_weight: as the product says."""
+    synthetic: share of all sample weight that the synthetic rows have; mixing_weight, gain: as the product says."""
 
     alone: Mapping[str, npt.NDArray[np.bool_]]
     together: Mapping[str, npt.NDArray[np.bool_]]
     synthetic: float
     mixing_weight: Any
+    gain: Any
 
 
 def run_case(case: Case, product: Product, seed: int) -> Trial | str:
@@ -166,7 +167,9 @@ def run_case(case: Case, product: Product, seed: int) -> Trial | str:
     used, test = np.flatnonzero(weight > 0), n + m + np.arange(len(case.test))
     sets = TrainingSet(np.arange(n), np.ones(n)), TrainingSet(used, weight[used])
     alone, together = ({name: student(stacked, rows, test) == case.test.labels for name, student in STUDENTS.items()} for rows in sets)
-    return Trial(alone, together, float(weight[n:].sum() / weight.sum()), found.certificate[0].get("mixing_weight"))
+    return Trial(
+        alone, together, float(weight[n:].sum() / weight.sum()), *(found.certificate[0].get(name) for name in ("mixing_weight", "gain"))
+    )
 
 
 def summary(trials: list[Trial]) -> dict[str, Any]:
@@ -181,5 +184,5 @@ def summary(trials: list[Trial]) -> dict[str, Any]:
     return {
         "alone": round(alone, 4), "together": round(together, 4), "difference": round(together - alone, 5),
         "stderr": round(paired_error(means[1], means[0]), 5), "by_student": by_student,
-        "synthetic_share": [round(t.synthetic, 3) for t in trials], "mixing_weight": [t.mixing_weight for t in trials],
+        "synthetic_share": [round(t.synthetic, 3) for t in trials], "mixing_weight": [t.mixing_weight for t in trials], "gain_said": [t.gain for t in trials],
     }  # fmt: skip

@@ -9,13 +9,17 @@ have mean 1 too, whichever are better: a weaker penalty is no merit of the rows.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from sklearn.preprocessing import normalize
 
 from synalign_spark.core.defaults import FEW_ROWS_REPEATED, FOLDS, MOST_REPEATS, ONE_SOURCE_QUANTILE
 from synalign_spark.core.features import same_rows
 from synalign_spark.core.strength.base_measure import SideRows
+from synalign_spark.core.strength.classifiers import Views
 from synalign_spark.core.strength.downstream import Answers, DownstreamClassifiers
 from synalign_spark.core.strength.gain import Gain, TrainingRows, gain_beside
 from synalign_spark.core.strength.mixing_weight import Mixing, nearest_to_usual
@@ -44,7 +48,7 @@ def choose_mixing_weight(
     real: all rows that may be looked at, those of labels without synthetic rows too; weigh: weighs the synthetic rows by some of them;
     tried: mixing weights, 0 first; usual: the one that is kept unless the rows speak against it; trained: rows that the gain is to speak
     of; seed: of the folds."""
-    parts, near = [], of_one_source(synthetic.views.x, real.views.x)
+    parts, near = [], of_one_source(synthetic.views, real.views)
     for seen, unseen in folds(real.group, seed, _in_one_fold(real)):
         fold = Fold(real.take(seen), synthetic, real.take(unseen), weigh, np.flatnonzero(near[:, unseen].any(axis=1)))
         parts.append(Part(unseen, fold, fold.answers(tried)))
@@ -64,21 +68,31 @@ def choose_mixing_weight(
     return MixingChoice(found, taken, round(ess), gain_beside(trained.real, mean, error, seen_rows, taken, float(alone @ share)))
 
 
-def of_one_source(synthetic: npt.NDArray[np.floating], real: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """(n, m) whether a synthetic row may have been written from a real one. synthetic: (n, d); real: (m, d).
+def of_one_source(synthetic: Views, real: Views) -> npt.NDArray[np.bool_]:
+    """(n, m) whether each of n synthetic rows may have been written from each of m real ones, by their embeddings or, where both have
+    texts, by their words and word pairs: at a cosine above what ONE_SOURCE_QUANTILE of the real rows have to the nearest other.
 
-    By cosine, from what ONE_SOURCE_QUANTILE of the real rows have to the nearest other; with one real row none may.
+    With one real row none may.
 
-    >>> real = np.array([[1, 0, 0], [0, 1, 0], [0, 0.8, 0.6], [0.6, 0.8, 0]])
-    >>> of_one_source(np.array([[0, 0.1, 1], [0.99, 0.1, 0]]), real).tolist()  # real rows are at most 0.8 from each other
+    >>> real = Views(np.array([[1, 0, 0], [0, 1, 0], [0, 0.8, 0.6], [0.6, 0.8, 0]]), None, np.full(4, "a"), np.ones(4))
+    >>> made = Views(np.array([[0, 0.1, 1], [0.99, 0.1, 0]]), None, np.full(2, "a"), np.ones(2))
+    >>> of_one_source(made, real).tolist()  # real rows are at most 0.8 from each other
     [[False, False, False, False], [True, False, False, False]]
     """
-    x, y = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-30) for side in (synthetic, real))
-    if len(y) < 2:
-        return np.zeros((len(x), len(y)), dtype=bool)
-    among = y @ y.T
+    near = _above_the_usual(synthetic.x, real.x)
+    if synthetic.ngrams is not None and real.ngrams is not None:
+        near |= _above_the_usual(synthetic.ngrams, real.ngrams)
+    return near
+
+
+def _above_the_usual(synthetic: Any, real: Any) -> npt.NDArray[np.bool_]:
+    """(n, m) the same by one kind of features. synthetic: (n, d); real: (m, d); both dense or both sparse."""
+    if real.shape[0] < 2:
+        return np.zeros((synthetic.shape[0], real.shape[0]), dtype=bool)
+    x, y = normalize(synthetic), normalize(real)
+    among, across = (sparse.csr_matrix(product).toarray() if sparse.issparse(product) else product for product in (y @ y.T, x @ y.T))
     np.fill_diagonal(among, -np.inf)
-    return np.asarray(x @ y.T > np.quantile(among.max(axis=1), ONE_SOURCE_QUANTILE))
+    return np.asarray(across > np.quantile(among.max(axis=1), ONE_SOURCE_QUANTILE))
 
 
 def _in_one_fold(real: SideRows) -> Places:

@@ -172,7 +172,7 @@ def test_rows_written_from_the_judges_promise_no_gain(apart):
             side(rows_.astype(np.float32), ["a"] * len(rows_), names[of], words=False)
             for rows_, of in ((x, label), (copies, label[source]))
         )
-        assert of_one_source(copies, x)[np.arange(800), source].mean() > 0.95
+        assert of_one_source(synthetic.views, real.views)[np.arange(800), source].mean() > 0.95
         gains.append(choose_mixing_weight(real, synthetic, keep(synthetic), TRIED, 300.0, TRAINED, seed).gain.measured)
     assert np.mean(gains) < 0.01
 

@@ -50,6 +50,8 @@ def as_labels(values: Any) -> list[str | None]:
     missing = values.isna().tolist()
     found = [None if null else as_text(value, values.name) for value, null in zip(values.tolist(), missing, strict=True)]
     texts = {value for value in values.tolist() if isinstance(value, str)}
+    if halved := sorted(value for value in texts if any("\ud800" <= char <= "\udfff" for char in value)):
+        raise DataError(f"label={values.name!r}: {halved[0]!r} holds half of a surrogate pair, which is no text; clean it")
     if both := sorted(
         texts & {name for name, value in zip(found, values.tolist(), strict=True) if name is not None and not isinstance(value, str)}
     ):

@@ -71,3 +71,9 @@ def test_what_cannot_be_is_said(kind, options, words):
 def test_weights_that_are_all_zero_are_refused():
     with pytest.raises(DataError, match="no synthetic row has a weight above 0"):
         sa.evaluate(REAL, SYNTHETIC.assign(w=0.0), "w", **ROLES)
+
+
+def test_half_of_a_surrogate_pair_in_a_label_is_said():
+    torn = SYNTHETIC.assign(label=["\ud83d", *SYNTHETIC["label"][1:]])
+    with pytest.raises(DataError, match="label='label': .*half of a surrogate pair, which is no text; clean it"):
+        sa.evaluate(REAL, torn, **ROLES)

@@ -24,6 +24,17 @@ TEXTS = (
 KIND = rf"(?:(?:that|this|such|these|those) (?:(?:kind|type|sort)s? of |an? )?|any (?:such )?)(?:{TEXTS}|content|material|requests?|tasks?|things?)"
 LIKE = rf"(?:an? |any )?(?:{TEXTS}|content|material|something|anything) (?:like|such as|of) (?:that|this)(?: (?:kind|type|sort|nature))?"
 RULES = r"(?:(?:my|our) (?:\S+ ){0,3}|(?:the )?(?:content|safety|usage|ethical) )(?:guidelines?|polic(?:y|ies)|programming|instructions|principles|training|rules|restrictions)"
+# In other scripts and languages, where a word for "sorry" alone begins many a genuine row.
+ELSEWHERE = (
+    r"(?:对不起|(?:很)?抱歉).{0,4}我(?:无法|不能)(?:为您|为你|向您|向你)?(?:帮|协助|提供|回答|生成|创作|满足|完成|继续|写|撰写|处理|这样做)"
+    r"|申し訳(?:ありません|ございません)が.{0,30}(?:できません|いたしかね|お手伝い|お答え|対応)"
+    r"|죄송(?:합니다|하지만|스럽지만).{0,30}(?:도와드릴|드릴|할|작성할|제공할) 수 없"
+    r"|(?:het spijt me|sorry),? (?:maar )?(?:(?:ik|daar|dat) kan (?:ik )?)(?:(?:je|u|dat|dit|daar|hier) )*(?:niet|geen)\b[^.]{0,40}(?:help|schrijv|doen|voldoen|genereren)"
+    r"|(?:przepraszam|przykro mi),? (?:ale )?nie mogę (?:pomóc|napisać|spełnić|wygenerować|tego)"
+    r"|(?:üzgünüm|maalesef),? (?:ama )?[^.]{0,40}(?:yardımcı olam|yapam|oluşturam|yazam)"
+    r"|(?:عذرًا|عذرا|آسف|أعتذر)[،,]? ?(?:ولكن |لكن )?(?:لا يمكنني|لا أستطيع) (?:المساعدة|مساعدتك|كتابة|تقديم|إنشاء|تلبية)"
+    r"|(?:क्षमा करें|मुझे खेद है|माफ़ करें)[,।]? ?[^।]{0,50}(?:मदद नहीं|नहीं कर सक|नहीं लिख सक|असमर्थ)"
+)
 REFUSAL = (
     rf"(?:(?:i'm|i am|i|so|very|my|we're|we are)? ?(?:sorry|apologi[sz]e|apologies|regret)\b[,.!]? ?(?:but |that |for \S+(?: \S+)?[,.] ?)?i ?{ABLE} ?{DO})"
     rf"|(?:(?:unfortunately,? )?i ?{ABLE} ?{DO} {ASKED}[.,!]? ?(?:$|as |because |since |but |it |for |that ))"
@@ -35,10 +46,11 @@ REFUSAL = (
     r"|(?:(?:i'm sorry|sorry|i'm afraid|i am sorry|i am afraid),? (?:but )?i (?:can't|cannot|can not)(?: do (?:that|this|so))?[.!]?$)"
     r"|(?:(?:i apologi[sz]e|(?:i'm |i am )?sorry),? but (?:this|that|it) (?:goes|is) against (?:my|our|the)\b)"
     r"|(?:this (?:request|prompt|task) (?:goes against|violates|is against|asks (?:me )?for|cannot be|can't be))"
-    r"|(?:es tut mir leid,? (?:aber )?(?:ich|das) kann)|(?:(?:leider )?(?:ich )?kann (?:ich )?(?:diese|ihre|deine) anfrage)|"
-    r"(?:je ne peux pas (?:répondre|accéder|donner suite) à (?:cette|votre))|(?:(?:к сожалению|извините|простите),? (?:но )?я не могу)|(?:对不起.{0,4}我(?:无法|不能))|"
-    r"(?:je suis désolée?,? mais je ne p)|(?:lo siento,? pero no puedo)"
-    r"|(?:(?:desculpe|sinto muito),? mas (?:eu )?não posso)|(?:mi dispiace,? ma non posso)|(?:(?:很)?抱歉.{0,4}我(?:无法|不能))|(?:申し訳(?:ありません|ございません)が)"
+    rf"|(?:{ELSEWHERE})"
+    r"|(?:(?:es )?tut mir leid,? (?:aber )?(?:ich|das) kann)|(?:(?:leider )?(?:ich )?kann (?:ich )?(?:diese|ihre|deine) anfrage)|"
+    r"(?:je ne peux pas (?:répondre|accéder|donner suite) à (?:cette|votre))|(?:(?:к сожалению|извините|простите),? (?:но )?я не могу)|"
+    r"(?:(?:je suis )?désolée?,? (?:mais )?je ne p)|(?:lo siento,? (?:pero )?no puedo)"
+    r"|(?:(?:desculpe|sinto muito),? mas (?:eu )?não posso)|(?:mi dispiace,? ma non posso)"
 )
 MACHINE = (
     r"(?:as|i am|i'm|being|since i am|since i'm) (?:just |only )?an? (?:(?:ai|artificial intelligence)(?:[- ](?:language )?(?:model|assistant|chatbot))|"
@@ -90,7 +102,7 @@ BLANK = (
 )
 TO_DO = re.compile(r"\W*(?:(?:TODO|TBD|FIXME)\b|(?:[Tt]odo|[Tt]o[- ]do|[Pp]laceholder) ?:)")
 WHOLE_BLANK = re.compile(rf"\W*(?:dear )?(?:{BLANK})", re.IGNORECASE)
-CAPITAL_BLANK = re.compile(r"\[(?:(?:Your|Insert|The|Company|Movie|Film|Product|Actor|Director|First|Last|Author|City) ?)+(?:Name|Title|Here|Company|Movie|Film|Product|Link|City|Location|Date)\]")  # fmt: skip
+CAPITAL_BLANK = re.compile(r"\[MASK\]|\[(?:(?:Your|Insert|The|Company|Movie|Film|Product|Actor|Director|First|Last|Author|City) ?)+(?:Name|Title|Here|Company|Movie|Film|Product|Link|City|Location|Date)\]")  # fmt: skip
 
 
 def checks() -> list[Check]:

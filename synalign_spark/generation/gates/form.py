@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from synalign_spark.core.grams import units, unspaced
 from synalign_spark.generation.gates.announcements import KINDS, LabelMarks
 from synalign_spark.generation.gates.check import Check, Find, Label
-from synalign_spark.generation.gates.packaging import LIST_NUMBER, TURN_MARK
+from synalign_spark.generation.gates.packaging import TURN_MARK, list_number
 from synalign_spark.generation.reading import REASONING_BEGINS, REASONING_ENDS
 
 GATE = "form"
@@ -30,8 +30,10 @@ MARKUP = re.compile(
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", re.IGNORECASE)
 ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")
 STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there is lost, or it is shown in another order than it is written
+LAST_NUMBER = 99  # what is more, "(500) Days of Summer", is hardly a place in an answer
 FEWEST_PIECES = 3  # "3D" and "9 1/2" are titles
 UNFINISHED = re.compile(r"[^\W\d_]{2}[)\]\"']?(?:\s*[,\u3001\uff0c](?:\s*[.!?])?|\s*;|[:\uff1a])\s*$")  # neither "(:" nor "D:"
+OPEN_END = re.compile(r"(?:^|[\s,])(?:and|nor|than|the|an|(?:of|in|to|for|with|from) (?:the|a|an))(?:\s*[.\u2026])+\s*$", re.IGNORECASE)
 QUOTATION = re.compile(r'^\s*"[^"]*$')  # where a mark is missing further on, people forgot it: 1 % of real rows have an odd number
 WORD = re.compile(r"[^\W\d_]{2}")  # two letters together
 REPEATED_CHARACTER, REPEATED_UNIT, REPEATED_PHRASE = 12, 5, 4  # in a row
@@ -61,6 +63,7 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "debris", _debris),
         Check(GATE, "numbers", _numbers),
         Check(GATE, "unfinished", _unfinished),
+        Check(GATE, "open_end", _finder(OPEN_END, "it ends in the middle")),
         Check(GATE, "quotation", _finder(QUOTATION, "a quotation that never ends")),
         Check(GATE, "repetition", _repetition),
         Check(GATE, "list_number", _list_number),
@@ -81,7 +84,7 @@ def _finder(pattern: re.Pattern[str], words: str) -> Find:
 
 
 def _list_number(text: str, _label: Label) -> str | None:
-    return f'a list number before it: "{found.group().strip()}"' if (found := LIST_NUMBER.match(text)) else None
+    return f'a list number before it: "{found.group().strip()}"' if (found := list_number(text, LAST_NUMBER)) else None
 
 
 def _strange(text: str, _label: Label) -> str | None:
@@ -165,7 +168,7 @@ def _unfinished(text: str, _label: Label) -> str | None:
 
 
 def _listed_twice(text: str) -> str | None:
-    """A word that stands twice in one list of words, others between or "and" before it; not once more for emphasis.
+    """A word that stands twice in one list of words, others between or "and" before it; not once more for emphasis, which no compound is.
 
     >>> _listed_twice("a shallow , mediocre , shallow ."), _listed_twice("dumb, dumb, dumb"), _listed_twice("it goes on and on, again and again")
     ('shallow', None, None)
@@ -175,7 +178,7 @@ def _listed_twice(text: str) -> str | None:
         last: dict[str, int] = {}
         for place, (joined, word) in enumerate(items):
             apart = place - last.get(word, place) > 1 or (word in last and joined and len(last) > 1)
-            if apart and len(word) >= SHORTEST_LISTED:
+            if (apart or (word in last and "-" in word)) and len(word) >= SHORTEST_LISTED:
                 return str(word)
             last[word] = place
     return None

@@ -84,11 +84,16 @@ DESCRIPTION = (
     rf"|(?:(?:{CHATTY}?(?:so )?the user (?:wants|asks|asked|requests|requested|is asking|would like) (?:me |for |us )?)(?:to |an? |\d+ |\w+ ){{1,3}})"
     rf"|(?:(?:we|i) (?:need|have|should|must)(?: to)? (?:produce|generate|output) (?:\S+ ){{0,4}}?{TEXTS}\b)|(?:as (?:you )?requested[,:])"
     rf"|(?:here(?: is|'s) another (?:one|{TEXTS}) (?:in|with|of|for)\b)"
+    rf"|(?:(?:this|the(?: above)?) (?:\S+ )?{WHOLE} (?:has|have|shows|conveys|expresses|carries|reflects) (?:an? |the )?(?:\S+ ){{0,2}}?(?:sentiment|label|tone|style|voice|class|category)\b)"
+    rf"|(?:(?:this is|this {WHOLE} is|it is) (?:an? |the )?(?:example of )?(?:an? )?(?:positive|negative|neutral|mixed) (?:\S+ )?{WHOLE}[.!]?$)"
+    rf"|(?:the (?:sentiment|label|tone|style|category|class|topic) (?:of (?:this|the) (?:\S+ )?{WHOLE} )?is:? (?:\S+ ){{0,2}}?\S+$)"
     r"|(?:i(?: have|'ve) (?:followed|adhered to|met) (?:all )?(?:of )?(?:the|your) (?:instructions|guidelines|requirements|prompt)))"
 )
 COMMAND = (
     rf"(?:please )?(?:insert|write|generate|create|compose|produce|rewrite|paraphrase|add) (?:me )?(?:(?:\d+|an?|one|another|two|three|five|some|your|more) )"
     rf"(?:(?!of )\S+ ){{0,3}}?{TEXTS}(?: (?:here|about|with|that|for|from|based|which|in)\b|[.:]?$)"
+    rf"|(?:please )?(?:insert|enter|put|type|paste|add|write) (?:\S+ ){{0,3}}?{TEXTS} here[.!:]?$"
+    rf"|(?:your|the|an?) (?:\S+ ){{0,3}}?{TEXTS} (?:goes |comes )?here[.!:]?$"
 )
 ATTRIBUTE = "(?:topic|subject|tone|style|formality|sentiment(?: intensity)?|perspective|length|label|genre|mood|voice|language)"
 OF_STYLE = (
@@ -100,8 +105,17 @@ BLANK = (
     rf"\[(?:(?:your|insert)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"
     r"|\{\{[^}]{1,40}\}\}|\{[a-z]+(?:[_ ][a-z]+)+\}|<(?:your|insert) [^>]{1,30}>|\blorem ipsum\b"
 )
+# A conversation or its template in place of a row, wherever it begins: what stands before "Assistant:" may be a whole order.
+TURNS = re.compile(
+    r"#{2,} ?(?:instructions?|responses?|inputs?|outputs?|user|assistant|system|question|answer|prompt|task)\b"
+    r"|(?:^|[.!?:\"\u201d)] ?)(?:assistant|chatgpt|chatbot|ai|ai assistant|bot|llm|system prompt)(?: ?\(\w{1,20}\))? ?:(?=\s)",
+    re.IGNORECASE,
+)
 TO_DO = re.compile(r"\W*(?:(?:TODO|TBD|FIXME)\b|(?:[Tt]odo|[Tt]o[- ]do|[Pp]laceholder) ?:)")
 WHOLE_BLANK = re.compile(rf"\W*(?:dear )?(?:{BLANK})", re.IGNORECASE)
+ANYWHERE_BLANK = re.compile(
+    rf"\[(?:(?:insert|enter|your) [^\]]{{1,40}}|(?:the |a )?{OWNER}(?:'s)? (?:name|title)(?: here)?)\]", re.IGNORECASE
+)
 CAPITAL_BLANK = re.compile(r"\[MASK\]|\[(?:(?:Your|Insert|The|Company|Movie|Film|Product|Actor|Director|First|Last|Author|City) ?)+(?:Name|Title|Here|Company|Movie|Film|Product|Link|City|Location|Date)\]")  # fmt: skip
 
 
@@ -112,7 +126,7 @@ def checks() -> list[Check]:
     ['announcement']
     """
     starts = [Check(GATE, name, _at_start(words, pattern)) for name, (words, pattern) in STARTS.items()]
-    return [*starts, Check(GATE, "blank", _blank)]
+    return [*starts, Check(GATE, "turns", _turns), Check(GATE, "blank", _blank)]
 
 
 STARTS = {
@@ -148,6 +162,10 @@ def _at_start(words: str, pattern: str) -> Find:
 _REFUSES, _SPEAKS_OF_ITSELF = (_at_start(*STARTS[name]) for name in ("refusal", "machine"))
 
 
+def _turns(text: str, _label: Label) -> str | None:
+    return f'a conversation in place of a row: "{found.group().strip()[:60]}"' if (found := TURNS.search(text)) else None
+
+
 def _blank(text: str, _label: Label) -> str | None:
-    match = WHOLE_BLANK.match(text) or CAPITAL_BLANK.search(text) or TO_DO.match(text)
+    match = WHOLE_BLANK.match(text) or ANYWHERE_BLANK.search(text) or CAPITAL_BLANK.search(text) or TO_DO.match(text)
     return f'a blank that was not filled in: "{match.group().strip()[:60]}"' if match else None

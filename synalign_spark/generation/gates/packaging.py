@@ -6,7 +6,7 @@ The real rows decide here too: what more than 1 % of them wear themselves is no 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from synalign_spark.core.text import normalise
 from synalign_spark.generation.gates.announcements import LabelMarks, without_announcement
@@ -26,6 +26,7 @@ QUOTES = (('"', '"'), ("\u201c", "\u201d"), ("\u201e", "\u201c"), ("\u201e", "\u
 EMPHASIS = (("**", "**"), ("__", "__"), ("*", "*"))
 APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
 JSON_END = re.compile(r'"\s*[,\]}]+$')
+MOST_BEFORE = 20  # rows that an answer's numbers may count beyond its own: demonstrations, and rows of answers before it
 MOST_LAYERS = 50  # "1. 1. 1. ..." to the end of an answer took 14 s of 20,000 characters
 LEAST_BEFORE_JSON_END = 20  # characters; what is shorter is debris of JSON, and refused as such
 ELEMENT = re.compile(r"<([a-z][\w-]{0,20})(?:\s[^<>]*)?>\s*((?:(?!</?\1\b).)*?)\s*</\1>", re.IGNORECASE)
@@ -80,13 +81,15 @@ class Packaging:
         self._list = [LIST] if LIST.name in names else []
 
     def off(self, texts: Sequence[str], label: Label) -> list[str]:
-        """The normalised texts of one answer for a label without their packaging; list numbers go where most of the texts have one,
-        since the number of one row among many may be more than its place in a list ("10. December was cold")."""
+        """The normalised texts of one answer for a label without their packaging; list numbers go where most of the texts have one that
+        can be a place in the answer: in "(500) Days of Summer" and among rows without, as "10. December was cold", it is more than that."""
         worn = {name for name, by_label in self.skipped.items() if label in by_label}
         singly, numbers = ([one for one in some if str(one.check) not in worn] for some in (self._singly, self._list))
         found = [self._peeled(text, label, singly) for text in texts]
-        if 2 * sum(LIST_NUMBER.match(text) is not None for text in found) > len(found):
-            return [self._peeled(text, label, [*singly, *numbers]) for text in found]
+        last = len(found) + MOST_BEFORE
+        if 2 * sum(list_number(text, last) is not None for text in found) > len(found):
+            placed = [replace(one, without=lambda text, _label: _without_number(text, last)) for one in numbers]
+            return [self._peeled(text, label, [*singly, *placed]) for text in found]
         return found
 
     def _peeled(self, text: str, label: Label, wrappings: Sequence[Wrapping]) -> str:
@@ -142,7 +145,22 @@ def _without_ends(pattern: re.Pattern[str]) -> Callable[[str, Label], str]:
     return lambda text, _label: pattern.sub(kept, text).strip()
 
 
-LIST = Wrapping("list_number", lambda text, _label: text[found.end() :] if (found := LIST_NUMBER.match(text)) else text)
+def list_number(text: str, last: int = 999) -> re.Match[str] | None:
+    """The place in a list that a text begins with, a letter or a number up to ``last``; None where there is none.
+
+    >>> list_number("2. A fine film.").group(), list_number("(500) Days of Summer", 99)
+    ('2. ', None)
+    """
+    found = LIST_NUMBER.match(text)
+    digits = "".join(filter(str.isdigit, found.group())) if found else ""
+    return found if found and (not digits or int(digits) <= last) else None
+
+
+def _without_number(text: str, last: int = 999) -> str:
+    return text[found.end() :] if (found := list_number(text, last)) else text
+
+
+LIST = Wrapping("list_number", lambda text, _label: _without_number(text))
 
 
 def _without_reasoning(text: str, _label: Label) -> str:

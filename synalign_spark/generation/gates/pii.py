@@ -72,9 +72,24 @@ def telephone(found: str) -> bool:
 
 KINDS = (
     Kind("email", "<EMAIL>", re.compile(r"(?<![\w.+%-])[.+%-]*\w[\w.+%-]*@(?:[\w-]+\.)+[A-Za-z]{2,}\b")),
+    Kind(  # spelt out so that no program finds it
+        "spelt_email",
+        "<EMAIL>",
+        re.compile(
+            r"(?<![\w.+%-])\w[\w.+%-]{0,63} ?(?:[\[({] ?at ?[\])}] ?[\w-]{1,63}(?: ?[\[({] ?(?:dot|\.) ?[\])}] ?[\w-]{2,63}|\.[\w-]{2,63})+"
+            r"|@ ?[\w-]{1,63}(?: ?[\[({] ?(?:dot|\.) ?[\])}] ?[\w-]{2,63})+)"
+            r"|(?<![\w.+%-])\w[\w.+%-]{0,63} at [\w-]{1,63} dot (?:com|org|net|edu|gov|io|co|de|fr|uk|info)\b",
+            re.IGNORECASE,
+        ),
+    ),
     Kind("iban", "<IBAN>", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), iban),
     Kind("card", "<CARD>", re.compile(r"(?<![\d.,-])[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{1,7}(?![\d,-]|\.\d)|(?<![\d.,-])3[47]\d{2}([ -]?)\d{6}\2\d{5}(?![\d,-]|\.\d)"), luhn),
     Kind("ssn", "<SSN>", re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")),
+    Kind(
+        "announced_ssn",
+        "<SSN>",
+        re.compile(r"(?<![A-Za-z])(?:ssn|social security(?: (?:number|no\.?))?)(?:'s)?(?: is| was)?\W{0,3}(?P<number>\d{3}[ .-]?\d{2}[ .-]?\d{4})(?!\d)", re.IGNORECASE),
+    ),
     Kind("ip", "<IP>", re.compile(r"(?<![\w.:])(?<![Vv]ersion )(?<![Vv])(?:(?:\d{1,3}\.){3}\d{1,3}|(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{1,4})(?![\w:]|\.\d)"), address),
     Kind(
         "phone",
@@ -90,7 +105,7 @@ KINDS = (
         "<PHONE>",
         re.compile(
             r"(?:(?<![A-Za-z])(?:tel(?:ephone)?|(?:tele|mobile |cell ?)?phone|mobile|fax|whatsapp)(?: ?(?:number|no|nr))?\.?|\u7535\u8bdd|\u624b\u673a|\u96fb\u8a71|\uc804\ud654)"
-            r" ?:? ?(?P<number>\(?\d(?:[ .()-]{0,2}\d){6,14})(?![\w-]|[.,]\d| ?(?:px|pixels?|screen|mp|mah|fps|usd|dollars?|euros?)\b)",
+            r"(?: is)? ?:? ?(?P<number>\(?\d(?:[ .()-]{0,2}\d){6,14})(?![\w-]|[.,]\d| ?(?:px|pixels?|screen|mp|mah|fps|usd|dollars?|euros?)\b)",
             re.IGNORECASE,
         ),
         telephone,

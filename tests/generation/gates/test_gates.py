@@ -23,6 +23,7 @@ FORM = {
         "one of the better reviews by the newspaper (voice):",
         "\u8fd9\u90e8\u7535\u5f71\uff0c",
     ],
+    "open_end": ["well-acted and well-directed and . . .", "it is better than .", "a film of the .", "The end of an...", "this and ."],
     "quotation": ['"I thought it was really good.', ' "a fine film'],
     "numbers": ["2021, 2019, 2018. 136 p.", "3 4 5", "12 / 7 / 1999"],
     "debris": ['{"rows": ["a film"', "```json", '["a", "b"]', 'text": "a', '"text": "a film"', "def f(x):", "import x;", '"}]'],
@@ -37,6 +38,7 @@ FORM = {
         "a very serious , well-crafted , no-holds-barred , serious .",
         "a beautiful , memorable , and memorable film",
         "i'm the bad guy . i'm the bad guy .",
+        "a short , intense, action-packed, action-packed romp",
     ],
     "list_number": ["1. A fine film", "4) a fine film", "(1) a fine film", "a) a fine film", "2.Veterans", "#2. a film", "12: a film"],
     "chat_mark": ["A film </s> and so on", "A <|im_end|> film", "[INST] A film", "a draft</think>A film", "<start_of_turn>model"],
@@ -53,7 +55,7 @@ FINE = [
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
     "again, and again, and again", "die, Wesley, die", "It is dumb, dumb, dumb", "no way, no way", "slow, sad, and slow-burning", "who are you ? ,",
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
-    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film',
+    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "better to begin with", "Or else!", "What is it like in the US", "offices that house the", "same-old same-old",
 ]  # fmt: skip
 META = {
     "refusal": [
@@ -87,14 +89,17 @@ META = {
         "Note: these examples are generated.", "A film review in the requested style.", "I have followed your instructions.",
         "The user wants a negative review of a film.", "Okay, the user asks for five new texts.", "We need to produce five rows with the label.",
         "Here is another one in the same style.", "As requested, a sentence from a review.",
+        "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone is very dry.",
     ],
     "command": [
         "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
-        "Please write another short paragraph that is warm.",
+        "Please write another short paragraph that is warm.", "Insert review here", "Your review here.", "The text goes here",
     ],
     "attributes": ["tone: 'extreme',", "Style: plain, short", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
                    "a film critic (genre: film; subject: the movie as a whole; voice: bitter ) visits a woman"],
-    "blank": ["{film_title} is a joy", "the film is [MASK] and dull", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see"],
+    "blank": ["{film_title} is a joy", "the film is [MASK] and dull", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see",
+              "A joy by [director name], who knows.", "We loved [insert title].", "Signed, [your name]"],
+    "turns": ["User: write a review. Assistant: a fine film", "### Instruction: write a review", "### Response: a fine film", "Write it. AI: a fine film"],
 }  # fmt: skip
 NO_META = [
     "Sorry, but I can't recommend it.", "I can't help but love this film.", "I cannot provide more praise for it.", "I'm sorry I watched it.",
@@ -110,12 +115,21 @@ NO_META = [
     "I can't write a review bad enough.", "I can't, for the life of me, see why.", "I won't.", "It is not possible to write about this film without tears.", "Create something good for once.",
     "I'm afraid I can't do that film justice.", "Sorry, but I can't.. stop laughing.", "The user interface is a joy.", "We need to produce more films like this.",
     "对不起，我不能推荐这部电影。", "申し訳ありませんが、この映画はつまらない。", "죄송하지만 이 영화는 지루합니다.", "Sorry, maar ik kan deze film niet aanraden.",
-    "It is a film (genre: who knows) for everybody.", "I cannot create a better world than this film does.", "I'm just an AI fan.",
+    "It is a film (genre: who knows) for everybody.", "I cannot create a better world than this film does.", "I'm just an AI fan.", "This film has a voice of its own.", "The tone is set early on, and it never lets go of it.", "Star: a fine film. Director: unknown.",
+    "This review has a point.", "[the film] is a joy", "The music is here.", "Spielberg's A.I.: a fine film", "We like it here", "It is a positive joy.",
 ]  # fmt: skip
 PII = {
     "email": ["Write to jane.doe+x@mail.example.org."],
+    "spelt_email": [
+        "john.doe [at] gmail [dot] com",
+        "john (at) mail.example.org",
+        "john@gmail (dot) com",
+        "write to john at gmail dot com",
+    ],
     "phone": ["Call +1 212 555 0187 now", "(212) 555-0187", "212-555-0187", "1-800-555-0199", "+49 30 901820", "+44 (0)20 7946 0958"],
     "ssn": ["my number is 078-05-1120"],
+    "announced_ssn": ["My SSN is 123 45 6789", "social security number: 123456789"],
+    "announced_phone": ["my phone number is 5551234"],
     "card": ["4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005", "3782 822463 10005"],
     "iban": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432"],
     "ip": ["at 192.168.10.24.", "2001:db8::8a2e:370:7334"],
@@ -123,7 +137,7 @@ PII = {
 NO_PII = [
     "10-12-2020", "555", "555-1234", "$1,234.50", "2020-10-12", "It cost 1.234.567,89 euros", "a score of 21-14-7", "1234567890123456", "the fax 2001-2002-2003 years", "mobile 1998 2003",
     "ISBN 978-3-16-148410-0", "version 10.0.1.2", "v1.2.3.4", "12:30:45", "1939-1945", "000-12-3456", "999.1.2.3", "4111 1111 1111 1112",
-    "DE88 3704 0044 0532 0130 00", "3.141592653589793", "@handle and #tag", "at 8 p.m. @ home", "100 000 000 000", "+5 points in 3 games",
+    "DE88 3704 0044 0532 0130 00", "3.141592653589793", "@handle and #tag", "at 8 p.m. @ home", "100 000 000 000", "+5 points in 3 games", "look at john dot", "he is [at] home", "123 45 6789", "we met (at) last",
 ]  # fmt: skip
 
 
@@ -155,7 +169,7 @@ def test_meta_leaves(text):
 def test_pii_finds_and_masks(name, text):
     assert found(pii.checks(), text) == {name}
     assert found(pii.checks(), pii.masked(text)) == set()
-    assert f"<{name.upper()}>" in pii.masked(text)
+    assert f"<{name.rpartition('_')[2].upper()}>" in pii.masked(text)
 
 
 @pytest.mark.parametrize("text", NO_PII + FINE)

@@ -82,6 +82,9 @@ def test_list_numbers_go_where_most_rows_of_an_answer_have_one_and_a_lone_one_is
     most, few = ["1. a fine film", "2. a dull film", "a third film"], ["a fine film", "10. a dull film", "a third film"]
     assert judge.unpacked(most, "L0") == ["a fine film", "a dull film", "a third film"]
     assert judge.unpacked(few, "L0") == few
+    assert judge.unpacked(["(500) Days of Summer is a joy"], "L0") == ["(500) Days of Summer is a joy"]
+    assert judge.unpacked(["1. (500) Days of Summer is a joy"], "L0") == ["(500) Days of Summer is a joy"]
+    assert judge.unpacked([f"{i}. a fine film" for i in range(101, 150)], "L0") == [f"{i}. a fine film" for i in range(101, 150)]
     assert judge.check(few[1], "L0").detail == 'a list number before it: "10."'
 
 

@@ -19,8 +19,8 @@ case "$1" in -h | --help) usage; exit 0 ;; esac
 
 stage="$1"; shift
 case "$stage" in
-  ingest | embed | cluster | select | generate | align | resample | report | pipeline) ;;
-  *) echo "spark-submit.sh: '$stage' is no stage; one of ingest embed cluster select generate align resample report pipeline" >&2; exit 2 ;;
+  ingest | embed | cluster | select | generate | align | resample | evaluate | report | pipeline) ;;
+  *) echo "spark-submit.sh: '$stage' is no stage; one of ingest embed cluster select generate align resample evaluate report pipeline" >&2; exit 2 ;;
 esac
 
 python="${PYSPARK_PYTHON:-}"

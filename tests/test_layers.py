@@ -32,17 +32,17 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"config", "core", "distributed", "errors", "formatting", "spark", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pyarrow", "pyspark", "sklearn"},
     ),
-    "evaluation": ({"core", "formatting"}, NUMERIC | {"pandas", "sacrebleu", "sklearn"}),
+    "evaluation": ({"core", "errors", "formatting"}, NUMERIC | {"pandas", "sacrebleu", "sklearn"}),
     "generation": (
         {"config", "core", "errors", "progress", "storage.contracts", "storage.durable", "storage.paths", "storage.tables"},
         {"aiohttp", "httpx2", "iso639", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "py3langid", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
-        {"alignment", "config", "core", "errors", "formatting", "spark", "storage", "udfs"},
+        {"alignment", "config", "core", "errors", "evaluation", "formatting", "spark", "storage", "udfs"},
         NUMERIC | {"jinja2", "markupsafe", "matplotlib", "pyarrow", "pyspark", "sklearn", "yaml"},
     ),
     "pipeline": (
-        {"alignment", "config", "console", "core", "errors", "formatting", "generation", "logs", "progress", "report", "spark", "spark_errors", "storage", "udfs"},
+        {"alignment", "config", "console", "core", "errors", "evaluation", "formatting", "generation", "logs", "progress", "report", "spark", "spark_errors", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "api": (
@@ -54,7 +54,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
-        {"api", "config", "console", "core.defaults", "errors", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
+        {"api", "config", "console", "core.defaults", "errors", "evaluation", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),

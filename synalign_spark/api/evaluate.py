@@ -10,22 +10,16 @@ from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import check_holdout, check_seed, encoded, frame_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.core.defaults import HOLDOUT
-from synalign_spark.core.holdout import held_out
 from synalign_spark.core.keys import unit
-from synalign_spark.core.strength.mixing_weight import usual_mixing_weight
 from synalign_spark.errors import ConfigError, DataError
-from synalign_spark.evaluation.evaluate import evaluate_rows
 from synalign_spark.evaluation.result import Evaluation
 from synalign_spark.evaluation.rows import Rows
+from synalign_spark.evaluation.split import FEWEST_REAL, MOST_ROWS, SAMPLE, evaluated
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from synalign_spark.config import EmbedConfig
-
-SAMPLE = "evaluate.sample"  # purpose of the random numbers
-MOST_ROWS = 5_000  # a side: every figure of sets is quadratic in them
-FEWEST_REAL = 20  # rows, of those held out and of the others
 
 
 def evaluate(
@@ -89,15 +83,7 @@ def evaluate(
         raise DataError(f"weights={weights!r}: no synthetic row has a weight above 0")
     if first.x.shape[1] != second.x.shape[1]:
         raise DataError(f"embedding={embedding!r}: real vectors have {first.x.shape[1]} numbers, synthetic ones {second.x.shape[1]}")
-    held = held_out(seed, ids, holdout)
-    if min(held.sum(), (~held).sum()) < FEWEST_REAL:
-        raise DataError(
-            f"real: {int(held.sum())} of {len(held)} rows are held out and {int((~held).sum())} are not; at least {FEWEST_REAL} of each are "
-            "needed: give more real rows, or another holdout"
-        )
-    shown, judges = first.take((~held).nonzero()[0]), first.take(held.nonzero()[0])
-    found = evaluate_rows(shown, judges, second, usual_mixing_weight(len(second)), seed)
-    return Evaluation(found, len(shown), len(judges), len(second))
+    return evaluated(ids, first, second, holdout, seed)
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, show, config."""
+"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, evaluate, show, config."""
 
 import json
 import os
@@ -66,6 +66,18 @@ def profile(config: Files = [], settings: Settings = [], as_json: AsJson = False
         print(json.dumps(found)) if as_json else render(found, Console(highlight=False))
         if found["stops"]:
             raise SystemExit(1)
+
+    exit_with(action)
+
+
+@app.command()
+def evaluate(config: Files = [], settings: Settings = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Say how good the rows of a run are: near to the real ones, varied, no copies, of use to models. `report` then shows it too."""
+    from synalign_spark.cli.evaluate import evaluate_run, words
+
+    def action() -> None:
+        found = evaluate_run(config, settings, progress=not as_json)
+        print(json.dumps(found) if as_json else words(found))
 
     exit_with(action)
 

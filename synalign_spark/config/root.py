@@ -15,6 +15,12 @@ from synalign_spark.config.source import IngestConfig, SourceConfig
 from synalign_spark.core import defaults
 
 
+class EvaluateConfig(Section):
+    """How good the rows are: figures beside held-out real rows, where they are asked for (`synalign evaluate`)."""
+
+    max_rows: int = Field(5_000, ge=100, description="Rows a side that are looked at, drawn by hash; the time grows with their square.")
+
+
 class ReportConfig(Section):
     """The HTML page of the run."""
 
@@ -40,6 +46,7 @@ class Config(Section):
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
     align: AlignConfig = Field(default_factory=AlignConfig)
     resample: ResampleConfig = Field(default_factory=ResampleConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
 
     @property

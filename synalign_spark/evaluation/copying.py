@@ -28,12 +28,13 @@ class Copying:
         return found if self.overlap is None else {**found, "copied_share": float((self.overlap[places] >= COPIED_SHARE).mean())}
 
     def worst(self, rows: Rows, real: Rows) -> list[dict[str, object]]:
-        """The WORST pairs, the nearest first: place and text of the row, text of the real row, cosine, overlap."""
+        """The WORST pairs, the nearest first: place and text of the row, those of the real row, cosine, overlap."""
         key = self.cosine if self.overlap is None else np.maximum(self.cosine, self.overlap)
         return [
             {
                 "row": int(place),
                 "text": None if rows.texts is None else rows.texts[place],
+                "real_row": int(self.nearest[place]),
                 "real_text": None if real.texts is None else real.texts[self.nearest[place]],
                 "cosine": float(self.cosine[place]),
                 "overlap": None if self.overlap is None else float(self.overlap[place]),

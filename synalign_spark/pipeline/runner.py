@@ -40,7 +40,7 @@ def run_pipeline(
     with store.lock():
         manifest = store.manifest()
         source = source_fingerprints(cfg)
-        states = stored_states(cfg, manifest, source, store)
+        states = stored_states(cfg, manifest, source, store, only)
         if not redo:
             steps.refuse_foreign_lake(states, cfg)
         todo = _todo(states, only)
@@ -67,7 +67,9 @@ def source_fingerprints(cfg: Config) -> dict[str, str]:
     return found
 
 
-def stored_states(cfg: Config, manifest: dict[str, Any], source: dict[str, str], store: RunStore) -> list[StepState]:
+def stored_states(
+    cfg: Config, manifest: dict[str, Any], source: dict[str, str], store: RunStore, asked: str | None = None
+) -> list[StepState]:
     """``steps.step_states``, where a step counts as done only while its tables are there (somebody may have deleted a folder)."""
     for name, entry in manifest.items():
         if lacking := ", ".join(sorted(ENTRY - entry.keys())):
@@ -78,7 +80,7 @@ def stored_states(cfg: Config, manifest: dict[str, Any], source: dict[str, str],
         for name, entry in manifest.items()
         if name not in steps.BY_NAME or all(store.has_table(table, delta) for table in entry["tables"])
     }
-    return steps.step_states(cfg, kept, source)
+    return steps.step_states(cfg, kept, source, asked)
 
 
 def _todo(states: Sequence[StepState], only: str | None) -> list[Step]:
@@ -143,7 +145,7 @@ def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: 
             "settings": steps.settings_of(step, ctx.cfg),
             "limits": steps.limits_of(ctx.cfg),
             "source": source,
-            "inputs": {name: manifest[name]["produced"] for name in step.after},
+            "inputs": {name: manifest[name]["produced"] for name in step.inputs(manifest)},
             "produced": uuid.uuid4().hex,
             "started": started.isoformat(),
             "seconds": seconds,

@@ -17,9 +17,10 @@ from synalign_spark.logs import scrub
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 
-# Keys that change how fast or how far a step goes, never what it computes from the same answers.
+# Keys that change how fast or how far a step goes, never what it computes from the same answers (but for the last bits of a vector).
 OPERATIONAL = frozenset(
     {
+        "embed.batch_size",
         "embed.device",
         "generate.limits",
         "generate.llm.actors",
@@ -51,7 +52,8 @@ RELEASE_SETTING = "synalign.version"  # manifests of the first release name it a
 @dataclass(frozen=True)
 class Step:
     """One stage of the flow. ``sections``: the configuration that shapes its output; ``after``: the steps it reads;
-    ``format``: raised when the step's tables change their meaning, so that what an older release wrote is done again."""
+    ``format``: raised when the step's tables change their meaning, so that what an older release wrote is done again.
+    ``on_request``: runs where it is named, and again with a run that has it; ``if_there``: steps on request whose tables it reads too."""
 
     name: str
     module: str
@@ -60,11 +62,17 @@ class Step:
     writes: tuple[Table, ...]
     arguments: Mapping[str, str] = field(default_factory=dict)
     format: int = 1
+    on_request: bool = False
+    if_there: tuple[str, ...] = ()
 
     @property
     def stage(self) -> str:
         """The stage that the step belongs to, as `spark-submit.sh` names it."""
         return "embed" if self.module == "embed" else self.name
+
+    def inputs(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+        """The steps whose tables it reads in a run with this manifest."""
+        return (*self.after, *(name for name in self.if_there if name in manifest))
 
     def load(self) -> Callable[..., dict[str, Any]]:
         """The job's ``run``, imported only when it is needed (its libraries take seconds)."""
@@ -98,7 +106,8 @@ STEPS: tuple[Step, ...] = (
         format=3,
     ),
     Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), format=3),
-    Step("report", "report", ("report",), ("resample",), (tables.METRICS,)),
+    Step("evaluate", "evaluate", ("evaluate",), ("align",), (tables.EVALUATION, tables.NEAREST_PAIRS), on_request=True),
+    Step("report", "report", ("report",), ("resample",), (tables.METRICS,), if_there=("evaluate",)),
 )
 BY_NAME = {step.name: step for step in STEPS}
 
@@ -159,11 +168,14 @@ class StepState:
     changed: tuple[tuple[str, Any, Any], ...] = ()
 
 
-def step_states(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, str]) -> list[StepState]:
-    """What each step of the run needs, in order. ``source``: step name to the fingerprint of the files it reads."""
+def step_states(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, str], asked: str | None = None) -> list[StepState]:
+    """What each step of the run needs, in order. ``source``: step name to the fingerprint of the files it reads; ``asked``: a step on
+    request that is to run, though the run does not have it yet."""
     states: list[StepState] = []
     again: set[str] = set()
     for step in STEPS:
+        if step.on_request and step.name not in (asked, *manifest):
+            continue
         state = _state_of(step, cfg, manifest, source.get(step.name, ""), again)
         if not state.done:
             again.add(step.name)
@@ -176,7 +188,7 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     if entry is None:
         return StepState(step, False, "not run yet")
     now = settings_of(step, cfg)
-    before = {key: _public(key, value) for key, value in entry["settings"].items() if key != RELEASE_SETTING}
+    before = {key: _public(key, value) for key, value in entry["settings"].items() if key not in (RELEASE_SETTING, *OPERATIONAL)}
     changed = tuple((key, before.get(key), now.get(key)) for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key))
     if step.format != entry.get("format", 1):
         changed += (("format of its tables", entry.get("format", 1), step.format),)
@@ -184,7 +196,7 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
         changed += (("source files", "as they were", "changed since"),)
     if changed:
         return StepState(step, False, "its settings changed", changed)
-    upstream = [name for name in step.after if name in again or manifest[name]["produced"] != entry["inputs"].get(name)]
+    upstream = [name for name in step.inputs(manifest) if name in again or manifest[name]["produced"] != entry["inputs"].get(name)]
     if upstream:
         return StepState(step, False, f"{' and '.join(upstream)} ran anew")
     stopped_by = str(entry["summary"].get("stopped_by", ""))
@@ -199,9 +211,11 @@ def left_to_run(manifest: Mapping[str, Any]) -> list[str]:
     """Steps that have not run, or whose inputs ran anew after them: what their tables hold is of the rows before. By the manifest alone."""
     left: list[str] = []
     for step in STEPS:
+        if step.on_request and step.name not in manifest:
+            continue
         inputs = manifest.get(step.name, {}).get("inputs", {})
-        anew = any(manifest.get(name, {}).get("produced") != produced for name, produced in inputs.items())
-        if step.name not in manifest or anew or set(left) & set(step.after):
+        anew = any(manifest.get(name, {}).get("produced") != inputs.get(name) for name in step.inputs(manifest))
+        if step.name not in manifest or anew or set(left) & set(step.inputs(manifest)):
             left.append(step.name)
     return left
 

@@ -1,5 +1,6 @@
 """What a report says, as plain bounded values: the hand-over between measuring and drawing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +136,7 @@ class Findings:
     steps: dict[str, Row]
     config: str
     missing: Missing | None = None
+    evaluation: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)  # rows of the table by figure and kind of rows
 
     @property
     def overall(self) -> Row | None:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from synalign_spark.config import Config
 from synalign_spark.config.secrets import public_address
+from synalign_spark.evaluation.result import in_order
 from synalign_spark.report import downstream, measures
 from synalign_spark.report.downstream import LabelledRows
 from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints, Row
@@ -70,7 +71,16 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         steps=steps,
         config=shown_config(cfg),
         missing=measures.missing(lake.read(tables.WITNESS), MISSING_CLUSTERS) if lake.has_table(tables.WITNESS) else None,
+        evaluation=_evaluation(lake) if "evaluate" in steps else {},
     )
+
+
+def _evaluation(lake: Reader) -> dict[str, dict[str, Row]]:
+    """Rows of the evaluation by figure, in the order of its groups, and kind of rows."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in _parameters(lake, tables.EVALUATION, ("figure",)):
+        found.setdefault(row["figure"], {})[row["kind"]] = row
+    return {name: found[name] for name in in_order(found)}
 
 
 def spark_fetch(lake: Reader) -> Fetch:

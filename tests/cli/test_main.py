@@ -22,7 +22,7 @@ def run(*words):
     return CliRunner().invoke(app, list(words))
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "show", "doctor", "config"])
+@pytest.mark.parametrize("command", ["run", "plan", "show", "evaluate", "profile", "doctor", "config"])
 def test_every_command_has_help(command):
     done = run(command, "--help")
     assert done.exit_code == 0

@@ -19,6 +19,7 @@ import pytest
 from deltalake import DeltaTable
 from rich.console import Console
 
+from synalign_spark.api.evaluate import evaluate
 from synalign_spark.api.run import run
 from synalign_spark.config.files import load, validate
 from synalign_spark.core.holdout import held_out
@@ -38,7 +39,11 @@ def no_spark(cfg):
 
 def test_every_table_is_there_and_the_weights_are_a_distribution(finished):
     lake, manifest = finished
-    stored = {table.name: parquet(lake, table) for table in tables.TABLES if table.producer != "generate" or table.name == "synthetic"}
+    stored = {
+        table.name: parquet(lake, table)
+        for table in tables.TABLES
+        if table.producer not in ("generate", "evaluate") or table.name == "synthetic"
+    }
     assert all(set(table.column_names) <= set(stored[table.name].column_names) for table in tables.TABLES if table.name in stored)
     weights = stored["weights"]
     assert weights.num_rows == stored["synthetic"].num_rows == manifest["generate"]["summary"]["accepted"]
@@ -122,6 +127,30 @@ def test_one_stage_alone_tells_what_is_left(finished, corpora, spark, tmp_path):
     run_pipeline(changed, terminal, redo=True, only="resample", session=lambda cfg: contextlib.nullcontext(spark))
     assert "left to run: report" in said.getvalue()
     assert parquet(lake, tables.AUGMENTED).filter(pc.field("origin") == "synthetic").num_rows == 30
+
+
+def test_evaluate_adds_its_tables_on_request_as_the_library_does_and_the_report_shows_them(finished, corpora, spark, tmp_path):
+    lake = tmp_path / "lake"
+    shutil.copytree(finished[0], lake)
+    cfg = imported(corpora, lake)
+    session = {"session": lambda cfg: contextlib.nullcontext(spark)}
+    manifest = run_pipeline(validate(cfg), quiet(), only="evaluate", **session)
+    figures = parquet(lake, tables.EVALUATION).to_pandas().set_index(["figure", "kind"])["value"]
+    rows = {table.name: parquet(lake, table).to_pandas() for table in (tables.CORPUS, tables.SYNTHETIC, tables.EMBEDDINGS, tables.WEIGHTS)}
+    vectors = rows["embeddings"].set_index("doc_id")["embedding"]
+    real = rows["corpus"].join(vectors, "doc_id")
+    synthetic = rows["synthetic"].join(vectors, "doc_id").merge(rows["weights"][["doc_id", "weight"]], on="doc_id")
+    by_library = evaluate(real, synthetic, "weight", embedding="embedding", label="label", id="doc_id", seed=validate(cfg).run.seed)
+    assert {key: figures[key] for key in [("mmd2", "weighted"), ("coverage", "uniform"), ("self_bleu", "real")]} == {
+        key: pytest.approx(by_library[key].value) for key in [("mmd2", "weighted"), ("coverage", "uniform"), ("self_bleu", "real")]
+    }
+    pairs = parquet(lake, tables.NEAREST_PAIRS).to_pandas()
+    assert pairs["rank"].tolist() == list(range(20))
+    a, b = vectors[pairs["doc_id"][0]], vectors[pairs["real_doc_id"][0]]
+    assert pairs["cosine"][0] == pytest.approx(float(a @ b), abs=1e-5)
+    page = Path(run_pipeline(validate(cfg), quiet(), **session)["report"]["summary"]["report"]).read_text()
+    assert "How good the rows are" in page
+    assert run_pipeline(validate(cfg), quiet(), session=no_spark)["evaluate"]["produced"] == manifest["evaluate"]["produced"]
 
 
 @pytest.mark.parametrize(

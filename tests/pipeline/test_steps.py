@@ -15,10 +15,10 @@ def config(**sections):
     return validate({"source": {"path": "corpus.jsonl", "label_column": "label"}, **sections})
 
 
-def finished(cfg, source=None):
-    """The manifest of an undisturbed run."""
+def finished(cfg, source=None, evaluated=False):
+    """The manifest of an undisturbed run; evaluated: with the step that runs on request alone."""
     manifest = {}
-    for step in STEPS:
+    for step in (step for step in STEPS if evaluated or not step.on_request):
         manifest[step.name] = {
             "release": "0.1.0",
             "format": step.format,
@@ -36,7 +36,7 @@ def pending(cfg, manifest, source=None):
 
 
 def test_an_empty_lake_runs_every_step_in_order():
-    assert pending(config(), {}) == [step.name for step in STEPS]
+    assert pending(config(), {}) == [step.name for step in STEPS if not step.on_request]
 
 
 def test_a_finished_run_has_nothing_to_do():
@@ -47,6 +47,25 @@ def test_a_run_that_died_goes_on_at_the_step_it_died_in():
     manifest = finished(config())
     del manifest["align"]
     assert pending(config(), manifest) == ["align", "resample", "report"]
+
+
+def test_a_setting_that_no_longer_shapes_a_table_is_no_change_to_an_older_run():
+    manifest = finished(config())
+    manifest["embed"]["settings"]["embed.batch_size"] = 32
+    assert pending(config(embed={"batch_size": 64}), manifest) == []
+
+
+def test_evaluate_runs_where_it_is_asked_for_and_the_report_that_lacks_it_is_old():
+    manifest = finished(config())
+    evaluation = finished(config(), evaluated=True)["evaluate"]
+    assert pending(config(), manifest) == []
+    assert [state.step.name for state in step_states(config(), manifest, {}, asked="evaluate") if not state.done] == ["evaluate"]
+    manifest["evaluate"] = evaluation
+    assert pending(config(), manifest) == ["report"]
+    assert steps.left_to_run(manifest) == ["report"]
+    manifest["report"]["inputs"]["evaluate"] = evaluation["produced"]
+    assert pending(config(), manifest) == steps.left_to_run(manifest) == []
+    assert pending(config(align={"n_features": 512}), manifest) == ["align", "resample", "evaluate", "report"]
 
 
 def test_a_changed_setting_concerns_its_step_and_those_after_it():

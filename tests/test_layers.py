@@ -181,7 +181,18 @@ def test_transformations_use_no_rdd_and_no_spark_context(package):
 
 def test_jobs_are_thin():
     files = python_files("jobs")
-    assert {path.stem for path in files} == {"align", "cluster", "embed", "generate", "ingest", "pipeline", "report", "resample", "select"}
+    assert {path.stem for path in files} == {
+        "align",
+        "cluster",
+        "embed",
+        "evaluate",
+        "generate",
+        "ingest",
+        "pipeline",
+        "report",
+        "resample",
+        "select",
+    }
     for path in files:
         assert {name.rpartition(".")[0] for name in imports(path) - {"sys"}} == JOBS_MAY
         assert len(path.read_text().splitlines()) < 15

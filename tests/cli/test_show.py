@@ -123,12 +123,14 @@ def test_show_tells_what_is_left_to_run():
     """A step is left too where one that it reads ran anew, or is left itself."""
     manifest = {}
     for step in STEPS:
-        manifest[step.name] = {"produced": step.name, "inputs": {name: manifest[name]["produced"] for name in step.after}}
+        manifest[step.name] = {"produced": step.name, "inputs": {name: manifest[name]["produced"] for name in step.inputs(manifest)}}
     assert left_to_run(manifest) == []
     manifest["align"]["produced"] = "anew"
-    assert left_to_run(manifest) == ["resample", "report"]
+    assert left_to_run(manifest) == ["resample", "evaluate", "report"]
     del manifest["align"]
-    assert left_to_run(manifest) == ["align", "resample", "report"]
+    assert left_to_run(manifest) == ["align", "resample", "evaluate", "report"]
+    del manifest["evaluate"]
+    assert left_to_run(manifest) == ["align", "resample", "report"], "evaluate runs where it is asked for"
 
 
 def test_the_tables_of_steps_that_are_left_are_said_to_be_from_before(stored):

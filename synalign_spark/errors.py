@@ -1,8 +1,17 @@
 """What can go wrong, by kind. Every message names the field, its value and the way to mend it."""
 
+from synalign_spark.scrubbing import scrub
+
 
 class SynalignError(Exception):
-    """A fault that the user can mend; the command line prints its message without a traceback."""
+    """A fault that the user can mend; the command line prints its message without a traceback. What may be a secret in it is hidden.
+
+    >>> DataError("source.path: 'https://host/x.csv?sig=SECRET' cannot be read")
+    DataError("source.path: 'https://host/x.csv?[hidden]' cannot be read")
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*map(scrub, args))
 
 
 class ConfigError(SynalignError):

@@ -13,21 +13,10 @@ from typing import Any, TextIO
 
 import structlog
 
+from synalign_spark.scrubbing import HIDDEN, scrub
+
 _SECRET_KEY = re.compile(r"(api_?key|authorization|password|secret)", re.IGNORECASE)
-_SECRET_VALUE = re.compile(r"\b(sk|key)-[A-Za-z0-9_-]{8,}|Bearer\s+\S+")
-# User and password in an address: all up to the last @, for a password may hold "/" and "@"; a port and a path are none.
-_USER = re.compile(r"(?<=://)[^/\s@'\":]*:(?!\d{1,5}[/?#])[^\s'\"]*@")
-HIDDEN = "[hidden]"
 _file: ContextVar[TextIO | None] = ContextVar("synalign_log_file", default=None)
-
-
-def scrub(value: Any) -> Any:
-    """Text without anything that looks like a key, or that stands before an address's host; other values as they are.
-
-    >>> scrub("401 for Bearer abc.def"), scrub("s3a://me:se/cr@et@bucket/x"), scrub("http://host:80/a@b")
-    ('401 for [hidden]', 's3a://[hidden]@bucket/x', 'http://host:80/a@b')
-    """
-    return _SECRET_VALUE.sub(HIDDEN, _USER.sub(f"{HIDDEN}@", value)) if isinstance(value, str) else value
 
 
 def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -13,14 +13,15 @@ OURS = "synalign_spark"
 # package or module of synalign_spark -> what of synalign_spark, and which packages of others, it may import (besides itself and Python's own)
 NUMERIC = {"numpy", "scipy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
-    "errors": (set(), set()),
+    "scrubbing": (set(), set()),
+    "errors": ({"scrubbing"}, set()),
     "formatting": (set(), set()),
     "spark_errors": ({"errors"}, set()),
-    "logs": (set(), {"structlog"}),
+    "logs": ({"scrubbing"}, {"structlog"}),
     "console": ({"formatting"}, {"rich"}),
     "progress": ({"console"}, {"rich"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
-    "config": ({"core.defaults", "core.text", "errors", "formatting"}, {"pydantic", "yaml"}),
+    "config": ({"core.defaults", "core.text", "errors", "formatting", "scrubbing"}, {"iso639", "pydantic", "yaml"}),
     "storage": ({"errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "onnxruntime", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
@@ -34,15 +35,15 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "evaluation": ({"core", "errors", "formatting"}, NUMERIC | {"pandas", "sacrebleu", "sklearn"}),
     "generation": (
-        {"config", "core", "errors", "progress", "storage.contracts", "storage.durable", "storage.paths", "storage.tables"},
-        {"aiohttp", "httpx2", "iso639", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "py3langid", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
+        {"config", "core", "errors", "progress", "scrubbing", "storage.contracts", "storage.durable", "storage.paths", "storage.tables"},
+        {"aiohttp", "httpx2", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "py3langid", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
         {"alignment", "config", "core", "errors", "evaluation", "formatting", "spark", "storage", "udfs"},
         NUMERIC | {"jinja2", "markupsafe", "matplotlib", "pyarrow", "pyspark", "sklearn", "yaml"},
     ),
     "pipeline": (
-        {"alignment", "config", "console", "core", "errors", "evaluation", "formatting", "generation", "logs", "progress", "report", "spark", "spark_errors", "storage", "udfs"},
+        {"alignment", "config", "console", "core", "errors", "evaluation", "formatting", "generation", "logs", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "api": (
@@ -54,7 +55,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
-        {"api", "config", "console", "core.defaults", "errors", "evaluation", "formatting", "generation", "logs", "pipeline", "progress", "report", "spark", "storage", "udfs"},
+        {"api", "config", "console", "core.defaults", "errors", "evaluation", "formatting", "generation", "logs", "pipeline", "progress", "report", "scrubbing", "spark", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),

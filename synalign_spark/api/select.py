@@ -10,7 +10,7 @@ from synalign_spark.api.options import configuration
 from synalign_spark.config import Config
 from synalign_spark.core.defaults import HOLDOUT
 from synalign_spark.errors import DataError
-from synalign_spark.spark.columns import EARLIER_COLUMNS, TRACE_COLUMNS, RealColumns, sets_of
+from synalign_spark.spark.columns import EARLIER_COLUMNS, TRACE_COLUMNS, RealColumns, sets_of, warn_fewer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,11 +40,12 @@ def select(
 
     Rows are embedded, clustered by k-means, and clusters are picked by the largest posterior standard deviation, which
     falls around every cluster that is picked (Ren et al. 2025, arXiv 2502.08661, sec. 3.1). With a label, clusters are
-    picked within each label and rows without one are left out.
+    picked within each label, and rows without one are left out, with a warning.
 
     real: real rows, a pandas or a Spark DataFrame. A pandas frame is worked on in this process, without Java.
     n: demonstrations in all, ``n // rows_per_set`` sets of ``rows_per_set`` (3) each. A cluster that is picked again shows its
-    next rows; once all were shown, others of its sets of rows, never one twice; fewer come back where there are no more.
+    next rows; once all were shown, others of its sets of rows, never one twice; fewer come back, with a warning, where there
+    are no more.
     text, label, embedding, id, weight: column names. embedding: a vector a row, of one width (then no model is needed);
     id: unique ids, by default the sha256 of the text, or of label and text; weight: how much a row counts in the
     share of its cluster, null is 1, rows of weight 0 are left out. Rows of one text (and label) count as one row.
@@ -86,11 +87,14 @@ def select(
         from synalign_spark.api.select_pandas import select_pandas
 
         shown = select_pandas(frame, columns, cfg, seed, earlier, holdout)
+        n_shown = len(shown)
     else:
         from synalign_spark.spark.explore import explore
 
         with clear_errors():
-            shown = frame.sparkSession.createDataFrame(explore(frame, columns, cfg, seed, earlier, holdout).shown)
+            found = explore(frame, columns, cfg, seed, earlier, holdout).shown
+            shown, n_shown = frame.sparkSession.createDataFrame(found), found.num_rows
+    warn_fewer(n_shown, n, cfg.select.rows_per_set)
     return cast("Frame", shown)
 
 

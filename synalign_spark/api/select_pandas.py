@@ -66,7 +66,7 @@ def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig, seed:
     places_of: dict[str, list[int]] = {}
     for place in np.flatnonzero(weights > 0).tolist():
         places_of.setdefault(ids[place], []).append(place)
-    places_of = _shown(places_of, labels, seed, holdout)
+    places_of = _shown(places_of, labels, columns.label, seed, holdout)
     places = [same[0] for same in places_of.values()]
     steps = np.maximum(1.0, np.rint(weights / weights.max() * WEIGHT_STEPS))
     return _Rows(
@@ -79,12 +79,14 @@ def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig, seed:
     )
 
 
-def _shown(places_of: dict[str, list[int]], labels: Sequence[str | None], seed: int, holdout: float) -> dict[str, list[int]]:
+def _shown(
+    places_of: dict[str, list[int]], labels: Sequence[str | None], label_column: str | None, seed: int, holdout: float
+) -> dict[str, list[int]]:
     """Places of the rows that are not held out, by id. Warns of labels that have none, raises DataError where there is none at all."""
     held = dict(zip(places_of, held_out(seed, list(places_of), holdout).tolist(), strict=True))
     n = Counter(labels[place] for same in places_of.values() for place in same)
     n_held = Counter(labels[place] for key, same in places_of.items() if held[key] for place in same)
-    check_shown({label: (n[label], n_held[label]) for label in n})
+    check_shown({label: (n[label], n_held[label]) for label in n}, label_column)
     return {key: places for key, places in places_of.items() if not held[key]}
 
 

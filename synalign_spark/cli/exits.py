@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from synalign_spark.console import Console
 from synalign_spark.errors import ConfigError, SynalignError
-from synalign_spark.logs import scrub
 
 
 class Terminated(KeyboardInterrupt):
@@ -27,7 +26,7 @@ def exit_with(action: Callable[[], Any]) -> None:
     try:
         action()
     except SynalignError as err:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red bold]{type(err).__name__}[/]: {escape(scrub(str(err)))}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red bold]{type(err).__name__}[/]: {escape(str(err))}")
         raise SystemExit(2 if isinstance(err, ConfigError) else 1) from None
     except KeyboardInterrupt as err:
         console = Console(stderr=True, highlight=False, soft_wrap=True)

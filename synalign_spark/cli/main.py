@@ -13,7 +13,7 @@ from synalign_spark.config import Config
 from synalign_spark.config.files import load
 from synalign_spark.config.secrets import public_address
 from synalign_spark.console import Console
-from synalign_spark.logs import scrub
+from synalign_spark.scrubbing import scrub
 
 app = typer.Typer(
     name="synalign",

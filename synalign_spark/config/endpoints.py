@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from synalign_spark.config.language_model import LimitsConfig, LlmConfig, named_headers, variable_name
-from synalign_spark.config.secrets import HARMLESS_QUERY
 from synalign_spark.config.section import Positive, Section
+from synalign_spark.scrubbing import HARMLESS_QUERY
 
 OF_ADDRESS = ("api_key_env", "headers")  # not for another host
 PRICES = ("price_input_usd", "price_output_usd")

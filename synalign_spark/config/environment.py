@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from synalign_spark.config.section import Positive, Section
+from synalign_spark.config.section import Positive, Section, check_path
 
 
 class RunConfig(Section):
@@ -24,6 +24,11 @@ class LakeConfig(Section):
     jars: str | None = Field(
         None, description="Folder with the jars of Delta and, for s3a://, of S3, for machines without a package repository."
     )
+
+    @model_validator(mode="after")
+    def _takes_path(self) -> "LakeConfig":
+        check_path(self.path)
+        return self
 
 
 class SparkConfig(Section):

@@ -3,6 +3,7 @@
 Every fault is reported in one go, each with its key, its value and the way to mend it.
 """
 
+import datetime
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +34,12 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str | int | float):  # names of keys, and labels, which may be numbers
+        if isinstance(key, bool) or not isinstance(key, str | int | float):  # names of keys, and labels, which may be numbers
             raise yaml.MarkedYAMLError(
-                problem=f"a {type(key).__name__} stands where a key's name should; put it in quotes", problem_mark=key_node.start_mark
+                problem=f"{key_node.value!r} stands where a key's name should, and YAML reads it as {_read_as(key)}; put it in quotes"
+                if isinstance(key_node, yaml.ScalarNode)
+                else f"a {type(key).__name__} stands where a key's name should; put it in quotes",
+                problem_mark=key_node.start_mark,
             )
         if key in seen:
             raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice; keep one", problem_mark=key_node.start_mark)
@@ -145,7 +149,9 @@ def _fault_lines(err: ValidationError) -> Iterator[tuple[str, str]]:
         elif fault["type"] == "value_error":
             yield key, f"{key}.{fault['ctx']['error']}" if path else str(fault["ctx"]["error"])  # the message starts with the field
         else:
-            yield key, f"{key}: got {shown_value(path[-1], fault['input'])}; {_expected(fault, field)}; {_about(field)}"
+            secret = next(filter(is_secret, path), path[-1])  # a key of a mapping that holds secrets tells nothing of its own
+            expected = str(fault["msg"]) if is_secret(secret) else _expected(fault, field)
+            yield key, f"{key}: got {shown_value(secret, fault['input'])}; {expected[0].lower()}{expected[1:]}; {_about(field)}"
 
 
 def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str]]:
@@ -155,9 +161,10 @@ def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str
     field: FieldInfo | None = None
     names: list[str] = []
     entry: type[BaseModel] | None = None  # of a list of sections
+    mapping = False  # from names that are the user's
     for part in loc:
         if model is None:
-            if isinstance(part, int):
+            if isinstance(part, int) or (mapping and part != "[key]"):
                 path.append(str(part))
                 model = entry
             continue
@@ -165,8 +172,8 @@ def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str
         names, field = list(known), known.get(part)
         path.append(str(part))
         annotation = field.annotation if field else None
-        listed = next((kind for kind in (annotation, *get_args(annotation)) if get_origin(kind) is list), None)  # it may be null, too
-        entry = section_of(next(iter(get_args(listed)), None))
+        kinds = {get_origin(kind): kind for kind in (annotation, *get_args(annotation))}  # it may be null, too
+        entry, mapping = section_of(next(iter(get_args(kinds.get(list))), None)), dict in kinds
         model = section_of(annotation)
     return path, field, names
 
@@ -186,12 +193,33 @@ def _unknown_key(key: str, name: str, siblings: list[str]) -> str:
     return f"{key}: unknown key; {hint}"
 
 
+def _read_as(value: Any) -> str:
+    """What YAML takes a word for that has no quotes."""
+    if isinstance(value, bool):
+        return "a boolean, as it does yes, no, on, off, true and false"
+    return "a date" if isinstance(value, datetime.date) else "nothing" if value is None else "a number"
+
+
+def _quoted(value: Any) -> str:
+    """How a value of another type is written where a text is meant.
+
+    >>> _quoted(0.5).split(" (")[0]
+    'a text is meant, and YAML reads this as a number: put it in quotes, such as "0.5"'
+    """
+    word = {"True": "yes", "False": "no", "None": "null"}.get(str(value), str(value))
+    return f"""a text is meant, and YAML reads this as {_read_as(value)}: put it in quotes, such as "{word}" (with --set once more for the shell: 'key=["{word}"]')"""
+
+
 def _expected(fault: Any, field: FieldInfo | None) -> str:
+    if fault["type"] == "string_type" and isinstance(fault["input"], bool | int | float | datetime.date | None):
+        within = isinstance(fault["loc"][-1], int) or fault["loc"][-1] == "[key]"
+        if within or fault["input"] is not None:
+            return _quoted(fault["input"])
     words = [arg for arg in get_args(field.annotation) if isinstance(arg, str)] if field else []
     for arg in get_args(field.annotation) if field else ():
         words += [word for word in get_args(arg) if isinstance(word, str)]
     choice = f" (or one of {', '.join(words)})" if words and fault["type"] != "literal_error" else ""
-    return str(fault["msg"])[0].lower() + str(fault["msg"])[1:] + choice
+    return f"{fault['msg']}{choice}"
 
 
 def _about(field: FieldInfo | None) -> str:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from synalign_spark.config.endpoints import Endpoint, EndpointConfig, check_several, endpoints
 from synalign_spark.config.language_model import LimitsConfig, LlmConfig
+from synalign_spark.config.languages import check_language
 from synalign_spark.config.section import Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
 from synalign_spark.core import defaults
@@ -208,6 +209,7 @@ class GenerateConfig(Section):
         self._check_fields()
         self._check_attributes()
         self._check_rows()
+        check_language(self.language)
         if self.llm.backend == "in_process" and self.llm.ray_address:
             raise ValueError("llm.ray_address is set but llm.backend is 'in_process'; set llm.backend to 'ray' or remove the address")
         if self.llm.mode == "batch" and self.llm.ray_address:

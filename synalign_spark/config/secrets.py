@@ -5,12 +5,13 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from synalign_spark.scrubbing import HARMLESS_QUERY
+
 HIDDEN = "a hidden value"
 _SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|headers?|authorization|api_key_env)$", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"[0-9a-f]{20,}")
 LONGEST_VARIABLE = 64  # characters of the name of an environment variable
 _ADDRESS = re.compile(r"https?://[^\s'\"]+")
-HARMLESS_QUERY = ("api-version", "version", "deployment", "model")  # names in the query of an address whose values are no secret
 LONGEST = 80  # characters of a value in a message
 
 

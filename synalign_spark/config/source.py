@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from synalign_spark.config.section import Positive, Section
+from synalign_spark.config.section import Positive, Section, check_path
 
 COLUMN_IN_BRACES = re.compile(r"\{([^{}]+)\}")  # in source.text_template
 DELIMITED = ("csv", "tsv")
@@ -62,7 +62,8 @@ class SourceConfig(Section):
     id_column: str | None = Field(None, description="Column with the row's own id, kept for lineage.")
     weight_column: str | None = Field(
         None,
-        description="Column with a prior weight (>= 0) of each row: in the base measure of an imported synthetic set, or in the real distribution to match.",
+        description="Column with a prior weight (>= 0) of each row, at any scale: in the base measure of an imported synthetic set, or in the real distribution "
+        "to match. Rows whose weight is blank, negative or no number are rejected.",
     )
     labels: list[str] | None = Field(None, min_length=1, description="Allowed labels; other rows are rejected as unknown_label.")
     rename_labels: dict[str, str] = Field(
@@ -72,6 +73,7 @@ class SourceConfig(Section):
 
     @model_validator(mode="after")
     def _one_place(self) -> "SourceConfig":
+        check_path(self.path)
         named = [name for name in ("path", "table", "package") if getattr(self, name) is not None]
         if len(named) > 1:
             raise ValueError(f"{' and '.join(named)} are all set; keep one of them")

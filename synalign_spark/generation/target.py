@@ -15,10 +15,11 @@ import openai
 
 from synalign_spark.config import LlmConfig
 from synalign_spark.config.language_model import OPENAI_URL
-from synalign_spark.config.secrets import HARMLESS_QUERY, public_address
+from synalign_spark.config.secrets import public_address
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.limits import Take
+from synalign_spark.scrubbing import HARMLESS_QUERY
 
 CONNECT_TIMEOUT_S = 15.0
 SHORTEST_SECRET, LONGEST_MESSAGE = 5, 1_000  # characters

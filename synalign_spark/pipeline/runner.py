@@ -164,6 +164,6 @@ def _reported(step: Step, log: Any, observer: Observer) -> Iterator[None]:
         yield
     except BaseException as err:
         with contextlib.suppress(OSError):  # on a full disk the fault itself is what is to be seen
-            log.error("stage failed", error=logs.scrub(str(err)), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt))
+            log.error("stage failed", error=str(err), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt))
         observer.failed(step)
         raise

@@ -13,7 +13,7 @@ from typing import Any
 from synalign_spark.config import Config
 from synalign_spark.config.secrets import HIDDEN, fingerprinted_address, is_secret
 from synalign_spark.errors import ConfigError, DataError, LakeError
-from synalign_spark.logs import scrub
+from synalign_spark.scrubbing import scrub
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 

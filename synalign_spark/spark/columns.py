@@ -76,8 +76,14 @@ def check_earlier(missing: int, total: int) -> None:
         )
 
 
-def check_shown(rows: Mapping[str | None, tuple[int, int]]) -> None:
-    """Raises DataError where every row is held out, and warns of labels of which every row is. rows: by label, (rows, of them held out)."""
+def check_shown(rows: Mapping[str | None, tuple[int, int]], label: str | None) -> None:
+    """Raises DataError where no row has a label or every row is held out; warns of rows without a label, which are not shown, and of labels of
+    which every row is held out. rows: by label, (rows, of them held out); label: the column of labels, None where there is none."""
+    without = rows[None][0] if label is not None and None in rows else 0
+    if without and len(rows) == 1:
+        raise DataError(f"label={label!r}: no row has a label; fill the column, or leave label out to show rows whatever they are")
+    if without:
+        warnings.warn(f"select: {without} rows have no label={label!r} and are not shown; fill it, or filter them out", stacklevel=2)
     total, held = (sum(counts) for counts in zip(*rows.values(), strict=True))
     if total == held:
         raise DataError(f"holdout: all {total} rows are held out; give more rows, another seed, or holdout=0 to show every row")
@@ -101,6 +107,18 @@ def check_n(n_sets: int, rows_per_set: int, labels: Sequence[str | None]) -> Non
             f"n: gives {n_sets} sets of rows_per_set={rows_per_set} rows, but the rows have {len(labels)} labels; "
             f"set n to at least {len(labels) * rows_per_set}"
         )
+
+
+def warn_fewer(shown: int, n: int, rows_per_set: int) -> None:
+    """Warns where fewer demonstrations come back than were asked for."""
+    if shown < n:
+        whole = n // rows_per_set * rows_per_set
+        why = (
+            f"sets are of rows_per_set={rows_per_set} rows, and {n} is no multiple of it"
+            if shown == whole
+            else "clusters have too few rows for whole sets, or none left"
+        )
+        warnings.warn(f"select: {shown} demonstrations, of n={n} asked for: {why}", stacklevel=3)
 
 
 def check_sets(sets: Sequence[DemonstrationSet], earlier: Sequence[PickedSet]) -> None:

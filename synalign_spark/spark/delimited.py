@@ -15,11 +15,18 @@ MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BO
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 SPARK_ENCODINGS = {"utf-8": "UTF-8", "utf-16": "UTF-16", "utf-32": "UTF-32", "latin-1": "ISO-8859-1", "windows-1252": "ISO-8859-1"}
 # What windows-1252 has where Latin-1 has control characters, which no text holds.
-BESIDE_LETTERS = 0.8  # of the bytes that are not ASCII, in Western text: "à" stands alone
+WESTERN = 0.8  # of the bytes that are not ASCII, in Western text
+STRAY = 0.2  # of them, that make characters of UTF-8 by chance, or that no Western word has within
 C1 = "".join(map(chr, range(0x80, 0xA0)))
 WINDOWS = bytes(range(0x80, 0xA0)).decode("cp1252", errors="replace")
 _VALID = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_WESTERN = re.compile(rb"(?<=[A-Za-z,.!?])[\x80-\xff]|[\x80-\xff](?=[A-Za-z,.!?])")
+# Beside a letter, a digit or a mark; and, with none of its kind beside it, what stands alone in Western text: words such as "à", "é" and "ö", and signs.
+_ALONE = "àÀáÁèÈéÉìÌíÍòÒóÓôÔöÖùÙúÚåÅýÝ€…‘’“”•–—™£§©«®°±»¼½¾×÷".encode("cp1252")
+_WESTERN = re.compile(
+    rb"(?<=[A-Za-z0-9,.!?])[\x80-\xff]|[\x80-\xff](?=[A-Za-z0-9,.!?])|(?<![\x80-\xff])[" + re.escape(_ALONE) + rb"](?![\x80-\xff])"
+)
+# Signs within a word: letters of Central European encodings.
+_NOT_WESTERN = re.compile(rb"(?<=[a-z])[\xa1-\xa6\xa8-\xac\xae\xaf\xb1-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf](?=[a-z])")
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Dialect:
 def encoding_of(block: bytes, name: str, field: str) -> str:
     """The encoding of a file by its first block.
 
-    UTF-8 where it has any character of it, or no byte that is not ASCII; windows-1252 where nearly all such bytes stand beside Western letters.
+    UTF-8 where most bytes that are not ASCII are of its characters, or there are none; windows-1252 where nearly all of them stand as in Western text.
     Raises DataError where most bytes are of neither.
 
     >>> encoding_of("naïve".encode(), "x", "source"), encoding_of("naïve".encode("latin-1"), "x", "source")
@@ -49,7 +56,7 @@ def encoding_of(block: bytes, name: str, field: str) -> str:
     valid = sum(len(found.group()) for found in _VALID.finditer(block))
     if 2 * valid >= high:
         return "utf-8"
-    if valid == 0 and len(_WESTERN.findall(block)) >= BESIDE_LETTERS * high:
+    if max(valid, len(_NOT_WESTERN.findall(block))) <= STRAY * high and len(_WESTERN.findall(block)) >= WESTERN * high:
         return "windows-1252"
     if high < 4:
         return "utf-8"  # a few broken bytes: rows of their own, to be rejected
@@ -84,9 +91,9 @@ def dialect_of(block: bytes, source: SourceConfig, kind: str, name: str, field: 
 
 def _separator(text: str, choice: str, wanted: Sequence[str]) -> str:
     """The first under which the header has all wanted columns; without names the one that parts most lines alike."""
-    names = {name.lower() for name in wanted}
+    names = {name.strip().lower() for name in wanted}
     for separator in choice if names else "":
-        if names <= {name.lower() for name in _records(text, separator, '"', 1)[0]}:
+        if names <= {name.strip().lower() for name in _records(text, separator, '"', 1)[0]}:
             return separator
     return max(choice, key=lambda separator: _alike(_records(text, separator, '"', 100)))
 

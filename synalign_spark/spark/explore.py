@@ -83,7 +83,7 @@ def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig, seed: i
     # Of one id text and label are the same; where vectors differ the smallest is taken, so that no order shows.
     same = [F.min(name).alias(name) for name in ("text", "label", *(["embedding"] if columns.embedding else []))]
     counted = named.where(F.col("weight") > 0)
-    check_shown(held_out_by_label(counted, seed, holdout))
+    check_shown(held_out_by_label(counted, seed, holdout), columns.label)
     rows = counted.where(~held_out(seed, holdout)).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
     if columns.embedding:
         return rows

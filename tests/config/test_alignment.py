@@ -30,7 +30,7 @@ def test_every_number_is_finite(name, value):
     ("settings", "words"),
     [
         ({"bandwidth_scales": [1.0, math.inf]}, "align.bandwidth_scales.1: got inf"),
-        ({"label_shares": {"a": math.inf}}, "align.label_shares: got inf; input should be a finite number"),
+        ({"label_shares": {"a": math.inf}}, "align.label_shares.a: got inf; input should be a finite number"),
         ({"tolerance": 1}, "align.tolerance: got 1; input should be less than or equal to 0.01"),
         ({"permutations": 18}, "align.permutations: got 18; input should be greater than or equal to 99"),
         ({"permutations": 0}, "align.permutations: got 0; input should be greater than or equal to 99"),

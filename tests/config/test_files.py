@@ -79,6 +79,8 @@ def test_a_value_of_a_union_is_reported_once():
         ({"generate": {"fields": [FIELD], "text_template": "{title!r} {title}"}}, "has {title!r} in it"),
         ({"generate": {"fields": [FIELD], "text_template": "{title:>9} {title}"}}, "has {title:>9} in it"),
         ({"generate": {"fields": [FIELD], "text_template": "{ title } {title}"}}, "has { title } in it"),
+        ({"generate": {"language": "Englsh"}}, "generate.language is 'Englsh', which no language is called; did you mean English"),
+        ({"generate": {"language": "Qwxz"}}, "give the English name of a language, such as German"),
         ({"generate": {"copy_overlap": 0}}, "give a share above 0, or leave 'copied' out of gates"),
         ({"generate": {"fields": [FIELD | {"name": "a b"}]}}, "generate.fields.0.name: got 'a b'"),
         ({"generate": {"fields": [FIELD | {"descripton": "x"}]}}, "generate.fields.0.descripton: unknown key; did you mean `description`?"),
@@ -102,7 +104,7 @@ def test_a_value_of_a_union_is_reported_once():
         ({"generate": {"label_shares": {"a": 2, "b": -1}}}, "generate.label_shares is {'a': 2.0, 'b': -1.0}; give finite shares"),
         ({"generate": {"label_shares": {"a": 0}}}, "with a sum above 0"),
         ({"generate": {"label_shares": {}}}, "with a sum above 0"),
-        ({"generate": {"label_shares": {"a": float("nan")}}}, "generate.label_shares: got nan; input should be a finite number"),
+        ({"generate": {"label_shares": {"a": float("nan")}}}, "generate.label_shares.a: got nan; input should be a finite number"),
         (
             {"generate": {"llm": {"structured_output": "tool"}}},
             "generate.llm.structured_output 'tool' needs messages, and the model continues",
@@ -115,8 +117,8 @@ def test_a_value_of_a_union_is_reported_once():
             "generate.llm.base_url is set and provider is 'embedded'",
         ),
         ({"align": {"label_shares": {"a": 1}}}, "align.label_shares is set, and source.label_column is not"),
-        ({"align": {"label_shares": {"a": -1}}}, "align.label_shares: got -1"),
-        ({"align": {"label_shares": {"a": float("nan")}}}, "align.label_shares: got nan"),
+        ({"align": {"label_shares": {"a": -1}}}, "align.label_shares.a: got -1"),
+        ({"align": {"label_shares": {"a": float("nan")}}}, "align.label_shares.a: got nan"),
         ({"source": LABELLED, "align": {"label_shares": {"c": 1}}}, "align.label_shares names c, not among source.labels (a, b)"),
         ({"source": LABELLED, "generate": {"label_descriptions": {"c": "x"}}}, "generate.label_descriptions names c, not among"),
         ({"generate": {"label_agreement": 0.5}}, "generate.label_agreement is set, and source.label_column is not"),
@@ -126,6 +128,8 @@ def test_a_value_of_a_union_is_reported_once():
         ({"source": {"text_column": "body", "text_template": "{title}"}}, "text_template is set, and so is text_column ('body')"),
         ({"source": {"text_template": "{title"}}, "must hold columns in braces"),
         ({"source": {"format": "jsonl", "separator": ";"}}, "source.separator is set (';'), and format is 'jsonl'"),
+        ({"source": {"path": "a\0b"}}, "source.path is 'a\\x00b', with a NUL in it"),
+        ({"lake": {"path": "a\0b"}}, "lake.path is 'a\\x00b', with a NUL in it"),
         ({"source": {"format": "csv", "quote": ";", "separator": ";"}}, "source.separator ';' is a quote or escape too"),
         ({"embed": {"device": "tpu"}}, "embed.device: got 'tpu'"),
         ({"align": {"tolerance": float("inf")}}, "align.tolerance: got inf; input should be a finite number"),
@@ -174,6 +178,35 @@ def test_yaml_that_is_no_plain_mapping_is_refused(tmp_path, text):
 def test_a_setting_that_is_no_setting_is_refused(setting):
     with pytest.raises(ConfigError, match="--set"):
         parse_setting(setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("source.labels=[0.5]", 'source.labels.0: got 0.5; a text is meant, and YAML reads this as a number: put it in quotes, such as "0.5"'),
+        ("source.labels=[no]", 'as it does yes, no, on, off, true and false: put it in quotes, such as "no" (with --set'),
+        ("source.labels=[2024-01-01]", 'as a date: put it in quotes, such as "2024-01-01"'),
+        ("source.labels=[~]", 'as nothing: put it in quotes, such as "null"'),
+        ("source.rename_labels={no: x}", "'no' stands where a key's name should, and YAML reads it as a boolean"),
+        ("source.rename_labels={1: x}", 'source.rename_labels.1: got 1; a text is meant, and YAML reads this as a number: put it in quotes'),
+        ("source.rename_labels={x: true}", 'source.rename_labels.x: got True; a text is meant'),
+        ("generate.label_descriptions={yes: x}", "'yes' stands where a key's name should"),
+        ("generate.label_shares={0: 1}", 'generate.label_shares.0: got 0; a text is meant'),
+        ("align.label_shares={off: 1}", "'off' stands where a key's name should"),
+        ("generate.imported.labels=[yes]", 'generate.imported.labels.0: got True; a text is meant'),
+        ("source.labels=[true]", "(with --set once more for the shell: 'key=[\"yes\"]')"),
+    ],
+)  # fmt: skip
+def test_a_word_that_yaml_reads_as_another_type_is_to_be_put_in_quotes(setting, words):
+    with pytest.raises(ConfigError) as caught:
+        configured({"source": {"path": "x", "label_column": "label"}}, [setting])
+    assert words in str(caught.value)
+    quoted = configured({"source": {"path": "x", "label_column": "label"}}, ['source.labels=["no", "0.5"]'])
+    assert quoted.source.labels == ["no", "0.5"]
+
+
+def test_what_stands_for_a_secret_is_not_shown_as_an_example():
+    assert "4711" not in faults({"source": {"path": "x"}, "generate": {"llm": {"headers": {"x-pin": 4711}}}})
 
 
 def test_a_missing_file_and_no_file_are_named(tmp_path):

@@ -33,7 +33,7 @@ ROWS = [
 
 def ingested(spark, rows, source=SOURCE, limits=LIMITS, origin="real"):
     frame = rows if not isinstance(rows, list) else spark.createDataFrame(rows, SCHEMA)
-    frame = frame.selectExpr("*", "cast(null as string) fault", "cast(null as string) fault_detail")
+    frame = frame.selectExpr("*", "cast(null as string) fault", "cast(null as string) fault_detail", "cast(null as string) renamed")
     assert frame.columns == list(SOURCE_COLUMNS)
     with ingest(frame, source, limits, origin) as found:
         assert found.accepted.columns == list(CORPUS.column_names)

@@ -91,7 +91,8 @@ def test_a_few_lines_that_a_quote_took_in_are_said(spark, tmp_path):
     rows[399] = '"cut,x\nlast one,b'
     accepted, rejects, notes = ingested(spark, write(tmp_path / "x.csv", "text,label\n" + "\n".join(rows)), **LABEL)
     assert len(accepted) == 399
-    assert rejects == [("malformed", "the source row could not be parsed; it spans 2 lines, 17 characters")]
+    fix = "mend it, or see source.quote ('\"' now), source.escape and source.separator (',' now)"
+    assert rejects == [("malformed", f"the source row could not be parsed; it spans 2 lines, 17 characters; {fix}")]
     assert notes[0].startswith("1 of 401 lines of ")
 
 
@@ -105,6 +106,7 @@ def test_a_few_lines_that_a_quote_took_in_are_said(spark, tmp_path):
         ("café, so;x\nb d;y\n", {"header": False, "text_column": "_c0", "label_column": "_c1"}),
         ("text,label\n'café, so',x\nb d,y\n", {"quote": "'"}),
         ('text,label\n"café, so",x\nb d,y\n'.replace("\n", "\r"), {}),
+        (" text ;label \ncafé, so;x\nb d;y\n", {}),
     ],
 )
 def test_delimited_text_of_every_kind_gives_the_same_rows(spark, tmp_path, content, keys):
@@ -246,6 +248,17 @@ def test_a_text_under_several_labels(spark, tmp_path, conflicts, kept, reasons):
     assert "have a text that other rows have under another label" in notes[0]
 
 
+def test_a_name_that_is_renamed_and_that_no_row_has_is_said(spark, tmp_path):
+    path = lines(tmp_path / "x.jsonl", [{"text": f"t{i}", "label": label} for i, label in enumerate(["0", " 1", "0", "2"])])
+    accepted, _, notes = ingested(spark, path, **LABEL, rename_labels={"0": "bad", "1": "good", "3": "fine"})
+    assert sorted(row[1] for row in accepted) == ["2", "bad", "bad", "good"]
+    assert notes == ["source.rename_labels renames '3', which no row is labelled; the labels are '0', '1', '2'"]
+    with pytest.raises(
+        DataError, match=r"source.rename_labels renames 'O', which no row is labelled; the labels are '0', '1', '2'; correct"
+    ):
+        ingested(spark, path, **LABEL, rename_labels={"O": "bad"})
+
+
 @pytest.mark.parametrize("values", [[f"{i * 0.37:.2f}" for i in range(1, 40)], [str(i) for i in range(40)]])
 def test_numbers_that_are_no_classes_are_refused(spark, tmp_path, values):
     path = write(tmp_path / "x.csv", "text,score\n" + "".join(f"t {i},{value}\n" for i, value in enumerate(values)))
@@ -263,12 +276,21 @@ def test_bad_weights_are_rejects_that_keep_their_text(spark, tmp_path):
     rows = [{"text": f"t {i}", "w": value} for i, value in enumerate([1e-7, -1, "x", float("nan"), None, "2.5"])]
     source = SourceConfig(path=str(lines(tmp_path / "x.jsonl", rows)), weight_column="w")
     with ingest(read_source(spark, source), source, IngestConfig(), "real") as found:
-        assert {row["prior_weight"] for row in found.accepted.collect()} == {1e-7, None, 2.5}
+        assert {row["prior_weight"] for row in found.accepted.collect()} == {1e-7, 2.5}
         assert sorted((row["reason"], row["raw"], row["detail"]) for row in found.rejects.collect()) == [
             ("bad_weight", "t 1", "w is -1, not a number >= 0"),
             ("bad_weight", "t 2", "w is x, not a number >= 0"),
             ("bad_weight", "t 3", "w is NaN, not a number >= 0"),
+            ("bad_weight", "t 4", "w is null or blank, not a number >= 0"),
         ]
+
+
+@pytest.mark.parametrize("scale", [1e-7, 330.0])
+def test_a_blank_weight_is_no_1_among_weights_of_another_scale(spark, tmp_path, scale):
+    rows = "".join(f"t {i},{weight}\n" for i, weight in enumerate([scale, 2 * scale, "", " ", "nan"]))
+    accepted, rejects, _ = ingested(spark, write(tmp_path / "x.csv", "text,w\n" + rows), weight_column="w")
+    assert [weight for *_, weight in accepted] == [scale, 2 * scale]
+    assert [reason for reason, _ in rejects] == ["bad_weight"] * 3
 
 
 def test_white_space_is_kept_where_asked_and_ids_are_the_same(spark, tmp_path):

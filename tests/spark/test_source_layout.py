@@ -1,5 +1,6 @@
 """What a source is, told from its files alone: nothing turns into something plausible, and what is refused says the fix. Without Spark."""
 
+import bz2
 import datetime
 import gzip
 import json
@@ -12,6 +13,7 @@ import pytest
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
+from synalign_spark.spark.delimited import encoding_of
 from synalign_spark.spark.source_layout import layout_of
 
 NESTED = {
@@ -121,6 +123,10 @@ def test_a_file_without_the_column_is_named(tmp_path):
         ({"x.json": '{\n "data": [\n  {"text": "a"}\n ]\n}'}, "is it one object over several lines"),
         ({"x.jsonl.gz": gzip.compress(b'{"text": "a"}\n' * 9)[:-12]}, r"x.jsonl.gz' cannot be read .*is it whole"),
         ({"x:1.jsonl": '{"text": "a"}\n'}, r"whose name has a ':'; rename the file"),
+        ({"x.csv": gzip.compress(b"text,label\na,x\n")}, r"x.csv' is packed \(gz\), and its name does not say so; rename it to x.csv.gz"),
+        ({"x.jsonl": bz2.compress(b'{"text": "a"}\n')}, r"x.jsonl' is packed \(bz2\)"),
+        ({"x.txt": gzip.compress(b"a\n")}, r"x.txt' is packed \(gz\)"),
+        ({"x.csv": b"PK\x03\x04"}, r"is packed \(zip\), and its name does not say so; unpack it and name the files inside"),
         ({"x.zip": "PK"}, r"'.zip' is not read: unpack it"),
         ({"x.xlsx": "PK"}, r"'.xlsx' is not read: save the sheet as CSV"),
         ({"x.parquet": "PAR1 no"}, r"x.parquet' cannot be read as parquet"),
@@ -157,6 +163,35 @@ def test_class_names_stand_in_the_schema_or_beside_the_files(tmp_path):
     (tmp_path / "p").mkdir()
     pq.write_table(told, tmp_path / "p" / "x.parquet")
     assert layout(tmp_path / "p", label_column="label").label_names == ["neg", "pos"]
+
+
+def test_class_names_are_of_numbers_alone(tmp_path):
+    features = {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}
+    pq.write_table(pa.table({"text": ["a", "b"], "label": ["neg", "other"]}), tmp_path / "x.parquet")
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"features": features}))
+    assert layout(tmp_path, label_column="label").label_names is None
+
+
+WESTERN = [
+    "il va à Paris et à Rome\nsouvent « non » à 5 € – à voir", "il va à Paris", "questo è buono e quello è male\nè vero", "en ö i en å och ö",
+    "uno ó otro ¿qué? ¡sí!", "20 ° C or 5 £ or 3 ½", "«CAFÉ» à côté, déjà vu, élève « ÉTÉ » naïve",
+]  # fmt: skip
+ELSEWHERE = [
+    ("zażółć gęślą jaźń, że łódź była żółta", "cp1250"), ("zażółć gęślą jaźń, że łódź była żółta", "iso-8859-2"),
+    ("и а у в привет и а у друг", "cp1251"), ("и а у в привет и а у друг", "koi8-r"), ("η ο το καλό είναι", "iso-8859-7"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WESTERN)
+def test_western_text_is_told_by_letters_that_stand_alone_too(text):
+    found = {name: encoding_of(text.encode(name), "x", "source") for name in ("cp1252", "utf-8")}
+    assert found == {"cp1252": "windows-1252", "utf-8": "utf-8"}
+
+
+@pytest.mark.parametrize(("text", "encoding"), ELSEWHERE)
+def test_text_of_other_encodings_is_not_taken_for_western(text, encoding):
+    with pytest.raises(DataError, match=r"source.encoding: 'x' is not UTF-8"):
+        encoding_of(text.encode(encoding), "x", "source")
 
 
 def test_a_zip_beside_nothing_else_is_no_csv(tmp_path):

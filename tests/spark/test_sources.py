@@ -101,7 +101,7 @@ def test_labels_are_trimmed_renamed_and_weights_read(spark, tmp_path):
     spark.createDataFrame(rows, "text string, label string, w string").write.parquet(str(tmp_path / "p"))
     got = read(spark, tmp_path / "p", id_column=None, weight_column="w", rename_labels={"0": "bad", "1": "good"})
     assert [(row.text, row.label, row.prior_weight, row.fault_detail) for row in got] == [
-        ("a", "bad", 0.5, None), ("b", "good", None, None), ("c", None, None, "w is -1, not a number >= 0"),
+        ("a", "bad", 0.5, None), ("b", "good", None, "w is null or blank, not a number >= 0"), ("c", None, None, "w is -1, not a number >= 0"),
         ("d", "2", None, "w is heavy, not a number >= 0"), ("e", "good", None, "w is NaN, not a number >= 0"),
     ]  # fmt: skip
     assert {row.fault for row in got} == {None, "bad_weight"}

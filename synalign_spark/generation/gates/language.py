@@ -1,16 +1,13 @@
 """Language: rows in another language than the one that was asked for, by py3langid (a naive Bayes model, no network)."""
 
 import functools
-import re
 from typing import Any
 
-import iso639
-
+from synalign_spark.config.languages import codes_of
 from synalign_spark.generation.gates.check import Check, Label
 
 GATE = "language"
 IMPROBABLE, PROBABLE = 0.05, 0.5  # of the language asked for, and of another one: both must hold, since short rows are weak evidence
-NOT_ISO_NAMES = {"greek": "el", "malay": "ms", "swahili": "sw", "nepali": "ne", "farsi": "fa", "mandarin": "zh", "punjabi": "pa"}
 # Languages that a detector of character runs can hardly tell apart: any of a group counts as the others.
 ALIKE = ({"no", "nn", "nb", "da"}, {"hr", "sr", "bs"}, {"id", "ms", "jv"}, {"zh", "wuu", "yue"}, {"ar", "ary", "arz"}, {"cs", "sk"}, {"gl", "pt"}, {"af", "nl"})  # fmt: skip
 LOOKED_AT = 2_000  # characters of a row: enough to be sure, and a long row takes no milliseconds
@@ -25,20 +22,7 @@ def code_of(name: str) -> str | None:
     ('en', 'pt', 'zh', 'pt', None)
     """
     known = set(_detector().labels)
-    words = (name.strip(), re.split(r"[-_(,]", name)[0].strip())
-    for tried in (part for whole in words if whole for part in (whole, whole.split()[-1])):
-        if (code := NOT_ISO_NAMES.get(tried.casefold())) in known:
-            return code
-        try:
-            found = iso639.Language.match(tried, strict_case=False)
-        except iso639.LanguageNotFoundError:
-            continue
-        for code in (found.part1, found.part3):
-            if code in known:
-                return code
-        if found.part1 == "nb":
-            return "no"
-    return None
+    return next((code for code in codes_of(name) if code in known), None)
 
 
 def checks(language: str) -> list[Check]:

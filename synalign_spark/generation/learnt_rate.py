@@ -8,8 +8,12 @@ KEPT = 0.95  # of the rate that a server has borne, after a refusal
 GROWTH, GROWTH_REQUESTS = 0.05, 200  # the next refusal is so far away: it costs less than a hundredth of the requests
 RECENT, RECENT_S = 30, 2.0  # accepted requests of which the rate is measured, and those of so many seconds, if they are more
 FEWEST, LEAST_S, CUT = 10, 1.0, 0.2  # of fewer, or within less, it is not measured: the rate is cut by a fifth
-FEW, MANY = 0.05, 20  # share of refused requests that may be chance; so many are none
-VAIN_CUTS, PASSED_REQUESTS = 3, 1_000  # cuts that a refusal follows soon; accepted requests for which refusals are then let pass
+FEW, RARE = 0.05, 0.004  # shares of refused requests: that may be chance, and that no cut is worth
+MOST_UNUSED = 2.0  # times what goes: a rate that nobody uses tells nothing, and grows no more
+SLACK = 0.8  # of a rate that may go: where less goes, a limit is not near
+CATCH_UP = 500  # requests in which the rate grows by GROWTH where refusals have been told to be chance
+VAIN, VAIN_CUTS = 0.975, 3  # of the rate at the last cut: a refusal below it says that the cut was in vain; so many in a row are chance
+PASSED_REQUESTS, MOST_PASSED = 1_000, 32_000  # accepted requests for which refusals by chance are then let pass, twice as many each time
 SHUT_REFUSALS, LONGEST_LOOK_S = 4, 8.0  # refusals with nothing accepted between; seconds between two looks
 
 
@@ -19,8 +23,11 @@ class LearntRate:
     Additive increase, multiplicative decrease, of the rate and not of the requests in flight: where answers come fast, a few in flight
     are many a second. Three phases: after the first refusals what was accepted is only the least that it bears, so the rate doubles with
     so many more; after the next one it is known, and grows slowly; and where one refusal follows another with nothing between, its
-    minute is used up: single requests ask whether the next has begun, and the rate is what the whole minute has borne. A few refusals
-    that a lower rate does not end are not of the rate: it is as it was, and they are let pass for a while."""
+    minute is used up: single requests ask whether the next has begun, and the rate is what the whole minute has borne.
+
+    Some refusals are of no rate: they come by chance, as many of a few requests a second as of many, and a limit's only above it. So
+    where refusals are few, each cut is a test: if they go on below the rate that was refused, the rate is as it was before, and they are
+    let pass for a while, then tested again."""
 
     def __init__(self) -> None:
         self.per_s = math.inf
@@ -29,8 +36,10 @@ class LearntRate:
         self._phase, self._step, self._goal = "free", 0.0, math.inf
         self._next, self._cut_at, self._barren = -math.inf, -math.inf, 0
         self._period_from: float | None = None
-        self._in_period = self._since_cut = self._vain = 0
-        self._let_pass, self._before = 0, math.inf
+        self._in_period = self._since_cut = self._refused_since_cut = self._vain = 0
+        self._let_pass, self._passes, self._before, self._refused_at = 0, PASSED_REQUESTS, math.inf, 0.0
+        self._accepted_in_test = self._refused_in_test = 0
+        self._chance = FEW  # share of refusals by chance, at most
 
     def wait(self, now: float) -> float:
         return max(0.0, self._next - now)
@@ -48,9 +57,11 @@ class LearntRate:
         while len(self._recent) > RECENT and self._recent[0] < now - RECENT_S:
             self._recent.popleft()
         self._in_period, self._since_cut, self._barren = self._in_period + 1, self._since_cut + 1, 0
-        if self._phase in ("exploring", "holding"):
+        self._accepted_in_test += 1
+        if self._phase in ("exploring", "holding") and self.per_s < MOST_UNUSED * self._borne(now):
             self.per_s += self._step
             if self.per_s >= self._goal:  # no refusal where the last one was: the limit may be another one now
+                self._passes = PASSED_REQUESTS if self._since_cut >= self._let_pass else self._passes
                 self._step, self._goal = 2 * self._step, self._goal * (1 + GROWTH)
 
     def refused(self, sent: float, now: float) -> None:
@@ -58,36 +69,57 @@ class LearntRate:
         if sent < self._cut_at:
             return
         self._refused.append(now)
+        self._refused_since_cut, self._refused_in_test = self._refused_since_cut + 1, self._refused_in_test + 1
         few = self._are_few()
-        if few and (self._phase == "free" or self._since_cut < self._let_pass):
-            return
+        in_vain = few and self._phase == "holding" and self.per_s < VAIN * self._refused_at
+        rare = few and self._refused_since_cut <= RARE * self._since_cut
+        unused = self._phase == "free" or self._borne(now) < SLACK * self.per_s
+        self._vain += in_vain and self._since_cut >= self._let_pass
+        if self._vain >= VAIN_CUTS:
+            self._let_chance_pass(now)
+        elif not ((few and self._since_cut < self._let_pass) or (rare and (unused or in_vain))):
+            self._slow_down(few, in_vain, now)
+
+    def _slow_down(self, few: bool, in_vain: bool, now: float) -> None:
+        """few: hardly any are refused; in_vain: and these at a lower rate than was refused before."""
         self._cut_at, self._barren = now, self._barren + 1
         if self._barren >= SHUT_REFUSALS:
             self._phase = "shut"
             self.per_s = 1.0 / min(LONGEST_LOOK_S, 2.0 ** min(self._barren - SHUT_REFUSALS, 10))
             self._next = now + 1.0 / self.per_s
-        elif self._phase == "free":
+        elif self._phase == "free" and not (few and now - self._recent[0] >= LEAST_S):
             self._explore(KEPT * self._borne(now), now)
             self._recent.clear()
         elif len(self._recent) < FEWEST or now - self._recent[0] < LEAST_S:
             self._explore((1 - CUT) * self.per_s, now)
         else:
-            self._cut(few, now)
+            self._cut(in_vain, now)
 
-    def _cut(self, few: bool, now: float) -> None:
-        """A refusal at a rate that is known."""
-        in_vain = few and self._since_cut < GROWTH_REQUESTS / 2
-        self._vain, self._before = (self._vain + 1, self._before) if in_vain else (0, self.per_s)
-        self._since_cut, self._let_pass = 0, 0
-        if self._vain < VAIN_CUTS:
-            self._hold(min(self.per_s, self._borne(now)), now)
+    def _cut(self, in_vain: bool, now: float) -> None:
+        """A refusal at a rate that is known; where it is not in vain, a test begins."""
+        borne = min(self.per_s, self._borne(now))
+        if not in_vain:
+            self._vain, self._before = 0, self.per_s if self._phase == "free" else borne
+            self._accepted_in_test = self._refused_in_test = 0
+        self._since_cut = self._refused_since_cut = self._let_pass = 0
+        self._refused_at = borne
+        self._hold(borne, now)
+
+    def _let_chance_pass(self, now: float) -> None:
+        """Refusals that no cut ends: the rate is as it was before the first of them, and grows soon to what they have cost."""
+        self._since_cut = self._refused_since_cut = self._vain = 0
+        n = self._refused_in_test
+        self._chance = min(FEW, (n + 2.0 * math.sqrt(n) + 1.0) / (n + self._accepted_in_test))  # two standard errors above
+        self._refused_at, self._let_pass, self._passes = 0.0, self._passes, min(2 * self._passes, MOST_PASSED)
+        if math.isinf(self._before):
+            self._phase, self.per_s = "free", math.inf
             return
         self._hold(self._before, now)
-        self.per_s, self._vain, self._let_pass = self._before, 0, PASSED_REQUESTS
+        self.per_s, self._step = self._before, GROWTH * self._before / CATCH_UP
 
     def _reopen(self, borne: float, now: float) -> None:
         known = self._in_period >= FEWEST
-        self._period_from, self._in_period, self._since_cut = now, 0, 0
+        self._period_from, self._in_period, self._since_cut, self._refused_since_cut = now, 0, 0, 0
         self._recent.clear()
         self._refused.clear()
         if known:
@@ -115,4 +147,5 @@ class LearntRate:
         while self._refused and self._refused[0] < since:
             self._refused.popleft()
         n = len(self._refused)
-        return n <= FEW * (n + len(self._recent)) and n < MANY
+        most = (self._chance if self._since_cut < self._let_pass else FEW) * (n + len(self._recent))
+        return n <= most + 3.0 * math.sqrt(most) and len(self._recent) >= FEWEST

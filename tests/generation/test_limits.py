@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from synalign_spark.config import LimitsConfig, LlmConfig
 from synalign_spark.generation.calls import Answer, make_request
-from synalign_spark.generation.learnt_rate import LearntRate
 from synalign_spark.generation.limits import Budget, Purse, Take
 from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.prompts import Prompt
@@ -137,81 +136,6 @@ def test_tokens_are_set_aside_as_requests_before_have_used_them():
     assert 0.95 * 60_000 <= used / 4 <= 1.02 * 60_000  # with whole reservations it would be a fifth
 
 
-class Clocked:
-    """A server that accepts ``rate`` requests a second, with room for those of ``burst_s``, and answers after ``latency``."""
-
-    def __init__(self, rate, burst_s=1.0, latency=0.05):
-        self.rate, self.full, self.latency = rate, max(1.0, rate * burst_s), latency
-        self.level, self.at = self.full, 0.0
-
-    def accepts(self, now):
-        self.level, self.at = min(self.full, self.level + (now - self.at) * self.rate), now
-        good = self.level >= 1
-        self.level -= good
-        return good
-
-
-def minutes_of(server, limiter, minutes, start=0.0, at_once=256):
-    """(requests, accepted ones) of each minute."""
-    now, flying, counts = start, deque(), [[0, 0] for _ in range(minutes)]
-    while now < start + 60.0 * minutes:
-        while flying and flying[0][0] <= now:
-            _, refused, ticket = flying.popleft()
-            limiter.answered(ticket, not refused, None, now)
-        found = limiter.reserve(1, now) if len(flying) < at_once else flying[0][0] - now
-        if isinstance(found, Ticket):
-            good = server.accepts(now)
-            flying.append((now + server.latency, not good, found))
-            counts[int((now - start) // 60)][0] += 1
-            counts[int((now - start) // 60)][1] += good
-        else:
-            now = min(now + max(found, 1e-4), flying[0][0] if flying else math.inf)
-    return counts
-
-
-@pytest.mark.parametrize(
-    ("server", "used"),
-    [(Clocked(2), 0.9), (Clocked(20), 0.97), (Clocked(100), 0.97), (Clocked(20, burst_s=60), 0.97), (Clocked(20, latency=3.0), 0.95)],
-)
-def test_an_untold_limit_is_found_and_hardly_ever_overstepped(server, used):
-    counts = minutes_of(server, RateLimiter(LimitsConfig()), 5)
-    asked, accepted = (sum(count[place] for count in counts[1:]) for place in (0, 1))
-    assert 1 - accepted / asked <= 0.01
-    assert accepted >= used * 4 * 60 * server.rate
-
-
-@pytest.mark.parametrize("share", [0.01, 0.03])
-def test_refusals_that_no_rate_ends_do_not_slow_it_down(share):
-    class Random(Clocked):
-        def accepts(self, now):
-            self.seen = getattr(self, "seen", 0) + 1
-            return (self.seen * 0.618034) % 1.0 >= share
-
-    counts = minutes_of(Random(0, latency=0.05), RateLimiter(LimitsConfig()), 4, at_once=8)  # 160 a second by the latency
-    assert all(accepted > 0.7 * 60 * 160 for _, accepted in counts[1:])
-
-
-def test_a_limit_that_falls_is_found_again():
-    server, limiter = Clocked(50), RateLimiter(LimitsConfig())
-    minutes_of(server, limiter, 2)
-    server.rate = server.full = 10
-    counts = minutes_of(server, limiter, 4, start=120.0)
-    assert 1 - sum(count[1] for count in counts[1:]) / sum(count[0] for count in counts[1:]) <= 0.01
-
-
-def test_a_minute_that_is_used_up_is_waited_for():
-    class ByTheMinute(Clocked):
-        def accepts(self, now):
-            minute = int(now // 60)
-            if minute != self.at:
-                self.at, self.level = minute, 0
-            self.level += self.level < 300
-            return self.level < 300
-
-    counts = minutes_of(ByTheMinute(5), RateLimiter(LimitsConfig()), 6)
-    assert all(accepted >= 0.6 * 300 for _, accepted in counts)
-
-
 def test_limits_that_headers_tell_are_kept():
     limiter = RateLimiter(LimitsConfig(requests_per_minute=6_000))
     first = limiter.reserve(1, 0.0)
@@ -254,34 +178,3 @@ def test_headers_are_read_or_left_alone(headers, found):
 )
 def test_a_limit_is_one_a_minute_unless_all_is_left_again_only_later(told, per_minute):
     assert told.per_minute == per_minute
-
-
-@pytest.mark.parametrize("accepted_first", [0, 1, 5])
-def test_a_server_that_is_shut_at_the_beginning_is_found_open_soon(accepted_first):
-    class Shut(Clocked):
-        def accepts(self, now):
-            self.seen = getattr(self, "seen", 0) + 1
-            return super().accepts(now) if now > 45.0 else self.seen <= accepted_first
-
-    counts = minutes_of(Shut(50), RateLimiter(LimitsConfig()), 4)
-    assert counts[2][1] > 0.5 * 60 * 50
-    assert counts[3][1] > 0.9 * 60 * 50
-
-
-def test_a_thousand_refusals_in_a_row_are_no_error():
-    rate = LearntRate()
-    for i in range(2_000):
-        rate.refused(float(i), float(i))
-    assert 0 < rate.wait(2_000.0) <= 8.0
-
-
-def test_a_refusal_of_what_went_before_a_cut_says_nothing():
-    rate = LearntRate()
-    for _ in range(100):
-        rate.took(0.0)
-    rate.refused(0.0, 1.0)
-    before = rate.per_s
-    rate.refused(0.5, 1.1)
-    assert rate.per_s == before
-    rate.refused(1.05, 1.2)
-    assert rate.per_s < before

@@ -142,16 +142,19 @@ class Budget:
             self._reserve(wanted, 1)
         return broken
 
-    def broken_by(self, requests: int, prompt_tokens: int, output_tokens: int) -> str | None:
-        """The key of the limit that so much would break, beside what is reserved; None where it fits."""
+    def broken_by(self, requests: int, prompt_tokens: int, output_tokens: int, prices: tuple[float, float] | None = None) -> str | None:
+        """The key of the limit that so much would break, beside what is reserved; None where it fits. prices: of a million tokens of prompt and
+        answer where it goes, None for the cheapest endpoint: where it does go, the limiter looks at the price there."""
         n, prompt, output = (one + more for one, more in zip(self._reserved, (requests, prompt_tokens, output_tokens), strict=True))
         limits = self._limits
         if limits.max_requests is not None and self.requests + n > limits.max_requests:
             return "limits.max_requests"
         if limits.max_tokens is not None and self.tokens + prompt + output > limits.max_tokens:
             return "limits.max_tokens"
-        dearest = self._prices.dearest
-        cost = self.cost_usd + (prompt * dearest[0] + output * dearest[1]) / 1e6
+        lowest = self._prices.lowest
+        of_prompt, of_output = prices or lowest
+        cost = self.cost_usd + (self._reserved[1] * lowest[0] + self._reserved[2] * lowest[1]) / 1e6
+        cost += (prompt_tokens * of_prompt + output_tokens * of_output) / 1e6
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
             return "limits.max_cost_usd"
         if self.seconds_left <= 0:

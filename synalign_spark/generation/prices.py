@@ -28,9 +28,10 @@ class Prices:
         return self._of(self._llms, by_batch=False) is not None
 
     @property
-    def dearest(self) -> tuple[float, float]:
-        """The highest price of a million prompt and of a million completion tokens that a call may cost; zeros without prices."""
-        return self._of(self._llms, self._llms[0].mode == "batch") or (0.0, 0.0)
+    def lowest(self) -> tuple[float, float]:
+        """The lowest price of a million prompt and of a million completion tokens, at which a call may go somewhere; zeros without prices."""
+        found = [prices for llm in self._llms if (prices := llm.prices_usd(self._llms[0].mode == "batch")) is not None]
+        return (min(prompt for prompt, _ in found), min(answer for _, answer in found)) if found else (0.0, 0.0)
 
     def usd(self, answer: Answer) -> float | None:
         """Each attempt at the prices of where it went; None without prices or without usage."""

@@ -34,13 +34,19 @@ class PaidProbing(Probing):
     """In a run: probes count against its budgets, in later starts too."""
 
     def __init__(
-        self, budget: Budget, store: Callable[[Answer], None], charge: Callable[[Answer], None], say: Callable[[str], None]
+        self,
+        budget: Budget,
+        prices: tuple[float, float] | None,
+        store: Callable[[Answer], None],
+        charge: Callable[[Answer], None],
+        say: Callable[[str], None],
     ) -> None:
-        """store: puts what a probe took in the ledger; charge: takes it from what calls may take."""
-        self._budget, self._store, self._charge, self._say = budget, store, charge, say
+        """prices: of the endpoint, for a million tokens of prompt and answer; store: puts what a probe took in the ledger; charge: takes it
+        from what calls may take."""
+        self._budget, self._prices, self._store, self._charge, self._say = budget, prices, store, charge, say
 
     def admit(self, request: Request) -> None:
-        broken = self._budget.broken_by(1, request.prompt_tokens, request.max_output_tokens)
+        broken = self._budget.broken_by(1, request.prompt_tokens, request.max_output_tokens, self._prices)
         if broken is not None:
             raise BudgetSpentError(broken)
 

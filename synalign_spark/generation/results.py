@@ -17,6 +17,7 @@ from synalign_spark.generation.plan import AttributeSet, Slot
 from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.reading import Parsed, storable
 from synalign_spark.generation.row_store import RowStore
+from synalign_spark.generation.seen import KeySet
 from synalign_spark.storage import tables
 
 # What helps where less than the target came, by what stopped it.
@@ -64,7 +65,7 @@ class Rows:
         self.statuses = Counter[str]()  # calls by status
         self.answered_by = Counter[str]()  # calls by model and address
         self._refused_of = Counter[tuple[str | None, str]]()  # rows by label and reason
-        self._prompts: dict[bytes, bool] = {}  # by digest: whether a call for rows began with it
+        self._prompts, self._row_prompts = KeySet(), KeySet()  # digests of all, and of those with which a call for rows began
         self._recent: dict[str, dict[str, Any]] = {}  # accepted rows that may be taken back, by doc_id
         self._taken_back: set[str] = set()
         self._first = self._again = self._again_usable = self._prompt_tokens = self._completion_tokens = 0
@@ -83,7 +84,7 @@ class Rows:
             "reasks": self._again,
             "reasks_usable": self._again_usable,
             "row_prompts": self._first,
-            "prompts_distinct": sum(self._prompts.values()),
+            "prompts_distinct": len(self._row_prompts),
             "attribute_sets": len(self._stores[tables.ATTRIBUTES]),
             "prompt_tokens": self._prompt_tokens,
             "completion_tokens": self._completion_tokens,
@@ -124,9 +125,10 @@ class Rows:
     def _count(self, request: Request, answer: Answer, status: str, reask_of: str | None, cost_usd: float | None) -> None:
         """For the summary; and keeps the words of the call, once however often they are sent."""
         first, digest = request.step == "rows" and reask_of is None, bytes.fromhex(request.prompt.digest)
-        if digest not in self._prompts:
+        if self._prompts.add(digest):
             self._keep_prompt(request)
-        self._prompts[digest] = self._prompts.get(digest, False) or first
+        if first:
+            self._row_prompts.add(digest)
         self._first += first
         self._again += reask_of is not None
         self._again_usable += reask_of is not None and status == "ok"

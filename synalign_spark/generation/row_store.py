@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from synalign_spark.errors import LakeError
+from synalign_spark.generation.seen import cannot_keep
 from synalign_spark.storage.contracts import Table
 
 BATCH_ROWS = 1_000
@@ -55,9 +55,6 @@ class RowStore:
                 self._writer = pa.ipc.new_stream(str(Path(self._folder.name) / "rows.arrow"), self._contract.arrow)
             self._writer.write_batch(pa.RecordBatch.from_pylist(self._batch, schema=self._contract.arrow))
         except OSError as err:
-            raise LakeError(
-                f"generate: rows of {self._contract.name} cannot be kept in {tempfile.gettempdir()!r} ({err}); make room there, or name another "
-                "folder in the environment variable TMPDIR; stored answers are kept, start the run again to go on"
-            ) from err
+            raise cannot_keep(f"rows of {self._contract.name}", err) from err
         self._stored += len(self._batch)
         self._batch = []

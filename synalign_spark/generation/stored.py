@@ -3,17 +3,14 @@
 import dataclasses
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from synalign_spark.errors import LakeError
 from synalign_spark.generation.calls import PROBED, Answer, Spent
 from synalign_spark.generation.ledger import read_lines, unreadable
+from synalign_spark.generation.seen import UNNAMED, cannot_keep
 from synalign_spark.storage.paths import local_path
 
-# SQLite keeps a database without a name in a file of its own in the folder for temporary files, and removes it with the connection.
-UNNAMED = ""
 TABLE = """CREATE TABLE answers (request_id TEXT, finished_at TEXT, path TEXT, offset INTEGER, length INTEGER, line BLOB,
     attempts INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, by_batch INTEGER, model TEXT, endpoint TEXT, elsewhere TEXT, is_probe INTEGER)"""
 # Sorted once, after all rows are there: a tree of hashes that grows row by row would be all over the disk.
@@ -41,10 +38,7 @@ class StoredAnswers(Mapping[str, Answer]):
             self._index.close()
             if not isinstance(err, sqlite3.Error):
                 raise
-            raise LakeError(
-                f"generate: an index of the stored answers cannot be kept in {tempfile.gettempdir()!r} ({err}); make room there, or name "
-                "another folder in the environment variable TMPDIR"
-            ) from err
+            raise cannot_keep("an index of the stored answers", err) from err
 
     def _fill(self) -> None:
         self._index.execute(TABLE)

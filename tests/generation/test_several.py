@@ -1,6 +1,5 @@
-"""Several endpoints at once: calls spread by weight and limits, one that fails is left, money is summed, answers are found again."""
+"""Several endpoints at once: calls say who answered, one that fails is left, money is summed, answers are found again."""
 
-import asyncio
 import contextlib
 from collections import Counter
 
@@ -8,86 +7,12 @@ import pytest
 from ledgers import read_ledger
 from loopback import Behaviour, loopback, statuses
 
-from synalign_spark.config import LimitsConfig
-from synalign_spark.config.files import validate
-from synalign_spark.errors import ConfigError, EndpointError
+from synalign_spark.errors import EndpointError
 from synalign_spark.generation import endpoint
-from synalign_spark.generation.backends.limiter import Limiter
-from synalign_spark.generation.backends.sender import Outcome
-from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.estimate import estimate
-from synalign_spark.generation.faults import Fault
-from synalign_spark.generation.limits import Allowance, Share, Take
 from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.stored import StoredAnswers
-from synalign_spark.generation.window import Refusal
 
 NOWHERE = "http://127.0.0.1:9/v1"
-PRICED = {"price_input_usd": 3.0, "price_output_usd": 4.0}
-ANSWERED = Outcome(Answer("r", "answered", 1), None, (5, 5), None, 0.1)
-
-
-def granted(shares, n=40, settle=False, **budget):
-    """How many of n leaves each endpoint gets."""
-
-    async def go():
-        limiter, found = Limiter(Allowance(tuple(shares), **budget)), Counter()
-        for _ in range(n):
-            leave = await limiter.acquire([Take(10, 1.0) for _ in shares])
-            if isinstance(leave, Refusal):
-                found[leave.error] += 1
-                continue
-            found[leave.place] += 1
-            if settle:
-                limiter.settle(leave, ANSWERED, leave.reserved, 0.1)
-        return dict(found)
-
-    return asyncio.run(asyncio.wait_for(go(), 10))
-
-
-def test_turns_go_by_weight_and_those_of_a_limited_one_to_the_others():
-    free = LimitsConfig()
-    assert granted([Share(free, 100), Share(free, 100, weight=3.0)]) == {0: 10, 1: 30}
-    assert granted([Share(free, 5, weight=9.0), Share(free, 100)]) == {0: 5, 1: 35}
-    limited = granted([Share(LimitsConfig(requests_per_minute=60), 100), Share(free, 100)], settle=True)
-    assert limited[0] <= 2
-
-
-def test_one_that_had_to_wait_makes_nothing_up():
-    async def go():
-        limiter = Limiter(Allowance((Share(LimitsConfig(), 1), Share(LimitsConfig(), 100))))
-        takes = [Take(), Take()]
-        first = await limiter.acquire(takes)
-        others = [await limiter.acquire(takes) for _ in range(20)]
-        limiter.settle(first, ANSWERED, Take(), 0.1)
-        after = []
-        for _ in range(10):
-            leave = await limiter.acquire(takes)
-            after.append(leave.place)
-            limiter.settle(leave, ANSWERED, Take(), 0.1)
-        return first.place, {leave.place for leave in others}, Counter(after)
-
-    first, others, after = asyncio.run(go())
-    assert (first, others) == (0, {1})
-    assert after[0] in (5, 6)
-
-
-def test_budgets_are_of_all_together():
-    shares = [Share(LimitsConfig(), 100), Share(LimitsConfig(), 100)]
-    assert granted(shares, 12, settle=True, requests_left=10) == {0: 5, 1: 5, "limits.max_requests": 2}
-    assert granted(shares, 12, settle=True, usd_left=7.0)["limits.max_cost_usd"] == 5
-
-
-def test_one_that_is_down_is_left_to_the_others(monkeypatch):
-    async def go():
-        limiter = Limiter(Allowance((Share(LimitsConfig(max_outage_minutes=1e-9), 9), Share(LimitsConfig(), 100))))
-        for _ in range(40):
-            leave = await limiter.acquire([Take(), Take()])
-            fails = Outcome(None, Fault("server_error", ""), (0, 0), None, 0.1)
-            limiter.settle(leave, ANSWERED if leave.place else fails, Take(), 0.1)
-        return limiter.left
-
-    assert "it has been down" in asyncio.run(go())[0]
 
 
 def by_endpoint(result):
@@ -151,6 +76,20 @@ def test_one_that_cannot_be_reached_at_the_start_is_left(run, fast, make_config)
         endpoint.require_usable([each.llm for each in make_config(one.base_url, llms=[{"base_url": NOWHERE}, {}]).endpoints])
     assert result.summary["accepted"] == 24
     assert list(result.summary["endpoints_left"]) == [f"loopback at {NOWHERE}"]
+
+
+def test_one_whose_check_alone_is_over_the_budget_is_left(run):
+    dear = {"price_input_usd": 0.0, "price_output_usd": 1e6}
+    with two() as (one, other):
+        llms = [{"base_url": other.base_url, **dear}, {"price_input_usd": 1.0, "price_output_usd": 1.0}]
+        result = run(one, llms=llms, limits={"max_cost_usd": 1.0})
+        assert result.summary["accepted"] == 24
+        (name, reason), *more = result.summary["endpoints_left"].items()
+        assert (name, more) == (f"loopback at {other.base_url}", [])
+        assert reason.startswith("generate.limits.max_cost_usd leaves no room for the tiny calls")
+        assert not other.bodies
+        with pytest.raises(EndpointError, match=r"stopped by limits.max_cost_usd; raise generate.limits.max_cost_usd"):
+            run(one, ledger="none", llms=[llms[0], {**dear}], limits={"max_cost_usd": 1.0})
 
 
 def test_one_that_is_down_for_too_long_is_named(run, fast):
@@ -244,81 +183,3 @@ def test_actors_of_each_store_what_they_answer(run, tmp_path):
     stored = read_ledger(str(tmp_path / "ledger"))
     assert Counter(answer.endpoint for answer in stored.values()) == by_endpoint(result)
     assert len(by_endpoint(result)) == 2
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"llms": [{}, {}]}, "generate.llms has loopback at http://one/v1 twice"),
-        ({"llms": []}, "generate.llms"),
-        ({"llms": [{}, {"model": "b", "weight": 0}]}, "generate.llms.1.weight"),
-        ({"llms": [{}, {"model": "b", "weight": -1}]}, "generate.llms.1.weight"),
-        (
-            {"llms": [{"base_url": "http://two/v1?key=SECRET1"}, {"base_url": "http://two/v1?key=SECRET2"}, {}]},
-            r"generate.llms has loopback at http://two/v1 twice; .* told apart by model and address",
-        ),
-        (
-            {"llms": [{"base_url": f"http://two/v1?deployment=a&key=SECRET{i}"} for i in range(2)] + [{}]},
-            r"loopback at http://two/v1\?deployment=a twice",
-        ),
-        ({"llms": [{"model": "b"}]}, "llms has no entry for llm.model 'loopback'"),
-        ({"llms": [{"base_url": "http://two/v1"}]}, "llm.base_url is set, and every entry of llms has one of its own"),
-        ({"llms": [{}, {"temperature": 1}]}, "generate.llms.1.temperature"),
-        ({"llms": [{}, {"model": "b"}], "limits": {"tokens_per_minute": 5}}, "limits.tokens_per_minute is set beside llms"),
-        ({"llms": [{}, {"model": "b"}], "llm": {"mode": "batch"}}, "llm.mode is 'batch', which asks one endpoint"),
-        ({"llms": [{}], "llm": {"provider": "embedded", "model": "gemma-3-270m", "base_url": None}}, "llm.provider is 'embedded'"),
-        (
-            {"llms": [{"price_input_usd": 1, "price_output_usd": 1}, {"model": "b"}], "limits": {"max_cost_usd": 1}},
-            "no price_input_usd and price_output_usd for b at http://one/v1",
-        ),
-        ({"llms": [{}, {"model": "b"}], "llm": {"price_input_usd": 1, "price_output_usd": 1}}, "no price_input_usd .* for b at"),
-        (
-            {"llms": [PRICED, {"model": "b"} | PRICED], "llm": {"price_input_usd": 1, "price_output_usd": 1}},
-            "llm.price_input_usd is set, and",
-        ),
-        (
-            {"llms": [PRICED, {"model": "b"} | PRICED], "llm": {"price_output_usd": 1}},
-            "llm.price_output_usd is set, and every entry of llms",
-        ),
-        ({"llm": {"price_input_usd": 1}}, "one of price_input_usd and price_output_usd is set for loopback at http://one/v1"),
-        (
-            {"llms": [{"model": "b", "price_output_usd": 1}, {}]},
-            "one of price_input_usd and price_output_usd is set for b at http://one/v1",
-        ),
-        ({"llms": [{"concurrency": 4}, {"model": "b", "concurrency": 4}], "llm": {"concurrency": 9}}, "llm.concurrency is set, and every"),
-        ({"llms": [{"timeout_s": 4}, {"model": "b", "timeout_s": 4}], "llm": {"timeout_s": 9}}, "llm.timeout_s is set, and every"),
-        (
-            {"llms": [{"api_key_env": "A"}, {"model": "b", "api_key_env": "B"}], "llm": {"api_key_env": "C"}},
-            "llm.api_key_env is set, and every entry of llms has its own or another base_url; move it",
-        ),
-        ({"llms": [{}, {"model": "b"}], "limits": {"max_cost_usd": 1}}, "limits.max_cost_usd needs"),
-        ({"llms": [{}, {"base_url": "http://two/v1", "api_key_env": "abcdef0123456789abcdef"}]}, "name an environment variable"),
-        ({"llms": [{}, {"base_url": "http://two/v1", "headers": {"a b": "KEY"}}]}, "no name of a header"),
-    ],
-)
-def test_bad_input_is_a_clear_error(changes, message):
-    llm = {"provider": "openai", "base_url": "http://one/v1", "model": "loopback"} | changes.get("llm", {})
-    with pytest.raises(ConfigError, match=message) as caught:
-        validate({"source": {"path": "x"}, "generate": changes | {"llm": llm}})
-    assert "SECRET" not in str(caught.value)
-
-
-def test_what_names_the_address_or_model_of_llm_anew_is_still_that_one(make_config):
-    own = {"api_key_env": "KEY", "headers": {"x-key": "OTHER"}, "price_input_usd": 1.0, "price_output_usd": 2.0}
-    llms = [{"base_url": "http://one/v1", "model": "loopback"}, {"base_url": "http://one/v1?deployment=b"}]
-    same, other = (one.llm for one in make_config("http://one/v1", own, llms=[llms[0], llms[1] | PRICED]).endpoints)
-    assert {key: getattr(same, key) for key in own} == own
-    assert (other.api_key_env, other.headers, other.name) == ("OPENAI_API_KEY", {}, "loopback at http://one/v1?deployment=b")
-
-
-def test_a_plan_counts_both(make_config):
-    def plan(**changes):
-        return estimate(make_config("http://one/v1", target_rows=1_000, **changes), {None: 50}, n_sets=500, rows_per_set=3)
-
-    prices = [{"price_input_usd": 1.0, "price_output_usd": 1.0}, {"price_input_usd": 3.0, "price_output_usd": 3.0}]
-    single = [plan(llm=price)["cost_usd"] for price in prices]
-    rates = [{"requests_per_minute": 10}, {"requests_per_minute": 30}]
-    found = plan(llms=[prices[0] | rates[0], {"model": "b"} | prices[1] | rates[1]])
-    assert found["cost_usd"] == [single[0][0], single[1][1]]
-    assert found["minutes"] == [pytest.approx(calls / 40, rel=0.01) for calls in found["calls"]]
-    assert (found["model"], found["endpoints"]) == ("loopback, b", "loopback at http://one/v1, b at http://one/v1")

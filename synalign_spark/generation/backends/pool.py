@@ -223,24 +223,25 @@ class CallPool:
             notify()
 
     def _open(self, budget: Budget) -> str | None:
-        """Starts the embedded model, checks the endpoints, starts the callers: once. Of several endpoints those that cannot be used are left.
-        The key of a limit where a budget has no room for the check."""
+        """Starts the embedded model, checks the endpoints, starts the callers: once. Of several endpoints those that cannot be used, or for whose
+        check a budget has no room, are left. The key of the limit where it has room for none."""
         if self._places:
             return None
         llm, shares = self._cfg.llm, []
         base_url = self._stack.enter_context(embedded.serve(llm.model, self._log_dir)) if llm.provider == "embedded" else None
         places = [self._place(number, one, base_url, budget) for number, one in enumerate(self._cfg.endpoints)]
+        broken: str | None = None
         for place in places:
             probes = 0
             try:
                 report = endpoint.check(place.llm, base_url, self._ledger_dir, place.probing)
                 place.target, probes = dataclasses.replace(place.target, base_url=report.base_url, terms=report.terms), report.probes
-            except BudgetSpentError as err:
-                return err.key
             except EndpointError as err:
-                place.left = str(err)
+                place.left, broken = str(err), err.key if isinstance(err, BudgetSpentError) else broken
                 if all(other.left for other in places):
-                    raise
+                    if broken is None:
+                        raise
+                    return broken
             shares.append(Share(place.configured.limits, place.llm.concurrency, probes, place.configured.weight))
         self._places = places
         self._stack.callback(self._callers.close)
@@ -256,7 +257,9 @@ class CallPool:
     def _place(self, number: int, one: Endpoint, base_url: str | None, budget: Budget) -> Place:
         # On a busy machine the embedded model is slow, and asking again would only make it slower.
         timeout = max(one.llm.timeout_s, embedded.CALL_TIMEOUT_S) if one.llm.provider == "embedded" else one.llm.timeout_s
-        probing = PaidProbing(budget, self._store, partial(self._callers.charge, number), partial(self._say_of, one))
+        probing = PaidProbing(
+            budget, one.llm.prices_usd(by_batch=False), self._store, partial(self._callers.charge, number), partial(self._say_of, one)
+        )
         return Place(number, one, target_of(one.llm, base_url, endpoint.initial_terms(one.llm), timeout), self._ledger_dir, probing)
 
     def _say_of(self, one: Endpoint, words: str) -> None:

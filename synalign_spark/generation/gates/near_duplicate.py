@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synalign_spark.core.grams import MULTIPLIER, UInt64Array, by_characters, runs, unit_hashes, units, whole
+from synalign_spark.generation.seen import TextList
 
 GATE = "near_duplicate"
 FEWEST_WORDS, FEWEST_CHARACTERS = 6, 12  # a shorter row that differs in one unit is another row
@@ -18,7 +19,7 @@ SHINGLE = 3
 # Two bands in common: of rows of similarity 0.6 that finds 96 %, of 0.65 99 %, and it looks at 0.02 % of those of 0.1.
 BANDS, BAND_HASHES, BANDS_SHARED = 21, 3, 2
 LEAST_SIMILAR = 0.6
-BYTES_A_ROW = 12 * (BANDS + LONGEST_BY_DELETION + 1)  # at most, beside the texts themselves, which the run holds anyway
+BYTES_A_ROW = 12 * (BANDS + LONGEST_BY_DELETION + 1)  # at most; the texts are on the disk
 INVERSE = np.uint64(pow(MULTIPLIER, -1, 2**64))
 _SEEDS = np.random.default_rng(1997).integers(1, 2**63, size=(2, BANDS * BAND_HASHES), dtype=np.uint64)
 FACTORS, SHIFTS = _SEEDS[0] | np.uint64(1), _SEEDS[1]
@@ -31,7 +32,7 @@ class NearDuplicates:
     """The accepted rows of a run, in their order. At most BYTES_A_ROW bytes a row."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._texts = TextList()
         self._edits, self._bands = _KeyTable(), _KeyTable()
         self._last: tuple[str, _Prepared] = ("", ([], _NONE, _NONE))
 

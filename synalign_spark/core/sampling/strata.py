@@ -3,7 +3,6 @@
 Pure functions of the clusters' sizes and centroids; the rows themselves stay where they are, in Spark or in memory.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -11,8 +10,8 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.defaults import MOST_DENSE_CLUSTERS, SPARSE_PICKS
-from synalign_spark.core.sampling.gp import DenseTracker, Selected, Tracker, median_length_scale
+from synalign_spark.core.defaults import MOST_FOLDED_CLUSTERS
+from synalign_spark.core.sampling.gp import Selected, Tracker, median_length_scale
 from synalign_spark.core.sampling.places import Places, n_sets
 from synalign_spark.core.sampling.quota import largest_remainder
 
@@ -208,18 +207,15 @@ def _pick(stratum: _Stratum, quota: int, length_scale: float, rule: Rule, first_
 
 
 def _picks(tracker: Tracker, quota: int, capacity: IntArray, reach_sd: float) -> list[tuple[Selected, float, float]]:
-    """The next candidates, each with the mean standard deviation and the coverage after it. The first by the queue, which looks at few
-    candidates; where there are many, the others with all covariances at hand."""
-    start, dense = len(tracker.picked), len(tracker.share) <= MOST_DENSE_CLUSTERS
-    selected = tracker.pick(min(quota, SPARSE_PICKS) if dense else min(quota, len(tracker.share)), capacity)
-    trace = tracker.trace(reach_sd, start)
-    found = list(zip(selected, trace.mean_sd.tolist(), trace.coverage.tolist(), strict=True))
-    if len(found) == quota or not dense:
-        return found
-    times = Counter(one.position for one in selected)
-    left = capacity - np.array([times[position] for position in range(len(capacity))])
-    whole = DenseTracker.after(tracker)
-    while len(found) < quota and (one := whole.pick(left)) is not None:
-        left[one.position] -= 1
-        found.append((one, *whole.reached(reach_sd)))
+    """The next candidates, each with the mean standard deviation and the coverage after it; at most a round where a label has many clusters."""
+    k, left = len(tracker.share), capacity.copy()
+    found: list[tuple[Selected, float, float]] = []
+    while len(found) < quota and left.any() and (not found or k <= MOST_FOLDED_CLUSTERS):
+        if len(tracker.picked) >= k and k <= MOST_FOLDED_CLUSTERS:
+            tracker.fold()
+        start = len(tracker.picked)
+        selected = tracker.pick(min(quota - len(found), k), left)
+        trace = tracker.trace(reach_sd, start)
+        found += zip(selected, trace.mean_sd.tolist(), trace.coverage.tolist(), strict=True)
+        np.subtract.at(left, [one.position for one in selected], 1)
     return found

@@ -8,8 +8,9 @@ from hypothesis.extra import numpy as hnp
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 
-from synalign_spark.core.sampling import gp
-from synalign_spark.core.sampling.gp import TIE, Tracker, median_length_scale
+from synalign_spark.core.sampling import contenders, factor, gp
+from synalign_spark.core.sampling.contenders import TIE
+from synalign_spark.core.sampling.gp import Tracker, median_length_scale
 
 
 def refitted_sd(centroids, picked, length_scale, noise):
@@ -96,16 +97,68 @@ def test_variance_never_rises_and_the_trace_falls():
     assert (np.diff(trace.coverage) >= -1e-12).all()
 
 
-def test_the_queue_saves_evaluations():
-    # Embedding-like: 300 unit vectors of 32 dimensions about 12 themes, cluster share of a long tail.
+def themed(k, d=32):
+    """Like embeddings: unit vectors about 12 themes, and cluster shares of a long tail."""
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(12, 32))[rng.integers(12, size=300)] + 0.5 * rng.normal(size=(300, 32))
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    share = 1 / np.arange(1.0, 301)
-    tracker = Tracker(x, share / share.sum(), median_length_scale(x), 0.1, 0.5)
-    tracker.pick(64)
-    everything = 300 * 63  # one new column for every candidate each time
-    assert tracker.evaluations < 0.6 * everything
+    x = rng.normal(size=(12, d))[rng.integers(12, size=k)] + 0.5 * rng.normal(size=(k, d))
+    share = 1 / np.arange(1.0, k + 1)
+    return x / np.linalg.norm(x, axis=1, keepdims=True), share / share.sum()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_picks_of_several_blocks_are_those_of_the_refitted_regressor(alpha):
+    x, share = themed(400)
+    problem = (x, share, median_length_scale(x), 0.1, alpha)
+    tracker = Tracker(*problem)
+    want, values = naive_picks(*problem, 150)
+    selected = tracker.pick(150)
+    assert [candidate.position for candidate in selected] == want
+    np.testing.assert_allclose([candidate.acquisition for candidate in selected], values, rtol=1e-9)
+    for t in (1, 64, 150):
+        sd = refitted_sd(x, want[:t], problem[2], 0.1)
+        assert tracker.trace(0.7).mean_sd[t - 1] == pytest.approx(share @ sd, rel=1e-9)
+        assert tracker.trace(0.7).coverage[t - 1] == pytest.approx(share @ (sd < 0.7), rel=1e-9)
+
+
+@pytest.mark.parametrize(("block", "fewest", "most", "part"), [(1, 1, 1, 7), (5, 1, 3, 64), (64, 2, 400, 401), (7, 16, 16, 100)])
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_picks_do_not_depend_on_blocks_and_contenders(monkeypatch, block, fewest, most, part, alpha):
+    x, share = themed(300)
+    problem = (x, share, median_length_scale(x), 0.1, alpha)
+    want = Tracker(*problem).pick(90, np.full(300, 2))
+    monkeypatch.setattr(gp, "BLOCK", block)
+    monkeypatch.setattr(contenders, "FEWEST", fewest)
+    monkeypatch.setattr(contenders, "MOST", most)
+    monkeypatch.setattr(factor, "PART", part)
+    got = Tracker(*problem).pick(90, np.full(300, 2))
+    assert [one.position for one in got] == [one.position for one in want]
+    np.testing.assert_allclose([one.acquisition for one in got], [one.acquisition for one in want], rtol=1e-9)
+
+
+def test_a_fold_changes_nothing_but_the_state():
+    x, share = themed(40)
+    problem = (x, share, median_length_scale(x), 0.3, 0.5)
+    whole, folded = Tracker(*problem), Tracker(*problem)
+    want = whole.pick(120)
+    got = []
+    for _ in range(3):
+        got += folded.pick(40)
+        trace = folded.trace(0.7, len(got) - 40)
+        np.testing.assert_allclose(trace.mean_sd, whole.trace(0.7).mean_sd[len(got) - 40 : len(got)], rtol=1e-9)
+        folded.fold()
+    assert [one.position for one in got] == [one.position for one in want] == folded.picked
+    np.testing.assert_allclose(folded.posterior_sd(), whole.posterior_sd(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e7, np.array([0.0, 1e9])])
+def test_distances_far_from_the_origin_are_those_near_it(shift):
+    x = np.random.default_rng(0).integers(-8, 8, size=(30, 2)) / 4
+    apart = x + (shift if np.ndim(shift) == 0 else np.outer(np.arange(30) % 2, shift))  # all of them, or half of them
+    near = np.exp(-np.square(x[:, None] - x).sum(axis=2) / 2)
+    near[(apart[:, None] != apart).any(axis=2) & (near == 1)] = 0
+    if np.ndim(shift):
+        near[(np.arange(30)[:, None] - np.arange(30)) % 2 == 1] = 0
+    np.testing.assert_allclose(factor.PivotedFactor(apart, 1.0, 0.1).prior(range(30), slice(None)), near, atol=1e-12)
 
 
 def test_capacity_bounds_the_picks():

@@ -1,8 +1,7 @@
-"""Mini-batch k-means over row shards (Sculley 2010), finished by full passes (Lloyd 1982).
+"""Mini-batch k-means over the rows of all ranks (Sculley 2010), finished by full passes (Lloyd 1982).
 
-The rows of all ranks, in rank order, form one sequence; every random choice is made on positions in
-that sequence, so the result depends on the rows and the seed and not on how many ranks hold them.
-What is exchanged a step: k * d sums and k counts.
+Every random choice is keyed by the rows' keys, so the result depends on the rows and the seed and not on how many ranks hold them.
+What is exchanged a step: k * d sums and k counts; a full pass, besides: the rows that are farthest from their centroids.
 """
 
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from scipy.sparse import csr_array
 
 from synalign_spark.core.communicator import Communicator
 from synalign_spark.core.sampling.neighbours import nearest
+from synalign_spark.core.sampling.relocation import relocated
+from synalign_spark.core.sampling.row_sequence import RowSequence
 
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -24,6 +25,7 @@ BLOCK_ROWS = 8_192  # their distances to 1,000 centroids take 32 MB in float32
 SEEDING_ROWS_PER_CLUSTER = 20
 # Mini-batches win while they gain quickly; below this gain a pass, full passes do the rest better.
 MINI_BATCH_GAIN = 0.01
+FAR_ROWS, FAR_AMONG = 2_048, 2**18  # rows that centroids may move to, the farthest of so many
 
 
 @dataclass(frozen=True)
@@ -42,29 +44,6 @@ class KMeansFit:
 
 
 @dataclass(frozen=True)
-class _Shard:
-    """The rows of this rank and their place among all: rows ``offset .. offset + len(x)`` of ``total``."""
-
-    x: Matrix
-    offset: int
-    total: int
-    comm: Communicator
-
-    def local(self, positions: IntArray) -> IntArray:
-        """Those of the given global positions that this rank holds, as local row numbers, in the given order."""
-        held = (positions >= self.offset) & (positions < self.offset + len(self.x))
-        found: IntArray = positions[held] - self.offset
-        return found
-
-    def gather(self, positions: IntArray) -> Float64Array:
-        """The rows at global positions, on every rank: (len(positions), d); each rank adds its own to zeros."""
-        rows = np.zeros((len(positions), self.x.shape[1]))
-        held = (positions >= self.offset) & (positions < self.offset + len(self.x))
-        rows[held] = self.x[positions[held] - self.offset]
-        return self.comm.all_reduce(rows)
-
-
-@dataclass(frozen=True)
 class _Sums:
     """One pass over some rows: sums (k, d), counts (k,), inertia, and the squared distances of the local rows."""
 
@@ -75,49 +54,38 @@ class _Sums:
 
 
 def fit(
-    x: Matrix, k: int, comm: Communicator, *, seed: int, batch_rows: int = 4_096, max_epochs: int = 20, tolerance: float = 1e-4
+    x: Matrix,
+    keys: Float64Array,
+    k: int,
+    comm: Communicator,
+    *,
+    seed: int,
+    batch_rows: int = 4_096,
+    max_epochs: int = 20,
+    tolerance: float = 1e-4,
 ) -> KMeansFit:
     """k-means of the rows of all ranks.
 
-    x: (n, d) rows of this rank, float32 or float64, finite; the caller sorts the rows by id, rank after rank.
-    k: clusters; batch_rows: rows a mini-batch, over all ranks; max_epochs: most passes over the rows;
+    x: (n, d) rows of this rank, float32 or float64, finite; keys: (n,) a random number in (0, 1) that belongs to each row.
+    k: clusters; batch_rows: rows a mini-batch, about, over all ranks; max_epochs: most passes over the rows;
     tolerance: stop when the inertia falls by less than this share in a pass.
     Returns the same result on every rank; fewer than k centroids where there are fewer distinct rows.
-    Raises ValueError for fewer rows than k, for NaN and for ranks of different widths."""
-    shard = _shard(x, k, comm)
-    rng = np.random.default_rng(seed)
-    centroids = _plus_plus(shard.gather(_seeding_positions(shard.total, k, batch_rows, rng)), k, rng)
+    Raises ValueError for fewer rows than k, for NaN and for ranks of different widths.
+
+    >>> from synalign_spark.core.communicator import LocalCommunicator
+    >>> found = fit(np.array([[0.0], [1.0], [9.0]]), np.array([0.2, 0.9, 0.4]), 2, LocalCommunicator(), seed=0)
+    >>> found.centroids.tolist(), found.counts.tolist()
+    ([[0.5], [9.0]], [2, 1])"""
+    rows = RowSequence.of(x, keys, comm)
+    if not 1 <= k <= rows.total:
+        raise ValueError(f"k must be between 1 and the number of rows, {rows.total}; got {k}")
+    seeds = _plus_plus(rows.first(max(batch_rows, SEEDING_ROWS_PER_CLUSTER * k)), k, np.random.default_rng(seed))
+    # Where the rows looked at hold fewer different ones, the others begin as duplicates, which move.
+    centroids = np.concatenate([seeds, np.repeat(seeds[:1], k - len(seeds), axis=0)])
     epochs = 0
-    if shard.total > batch_rows:
-        centroids, epochs = _mini_batches(shard, centroids, batch_rows, max_epochs // 2, rng)
-    return _lloyd(shard, centroids, epochs, max_epochs, tolerance)
-
-
-def _shard(x: Matrix, k: int, comm: Communicator) -> _Shard:
-    if x.ndim != 2:
-        raise ValueError(f"x must be a matrix (n, d), got shape {x.shape}")
-    sizes = np.zeros(comm.size)
-    sizes[comm.rank] = len(x)
-    sizes = comm.all_reduce(sizes)
-    width = int(comm.all_reduce_max(np.array([float(x.shape[1])]))[0])
-    faults = comm.all_reduce(np.array([float(len(x) > 0 and x.shape[1] != width), float(not np.isfinite(x).all())]))
-    if faults[0]:
-        raise ValueError(f"x must have the same width on every rank; rank {comm.rank} has {x.shape[1]}, the widest {width}")
-    if faults[1]:
-        raise ValueError("x must be finite; drop the rows with NaN or infinity")
-    total = int(sizes.sum())
-    if not 1 <= k <= total:
-        raise ValueError(f"k must be between 1 and the number of rows, {total}; got {k}")
-    rows = x if len(x) else np.empty((0, width), dtype=np.float32)
-    return _Shard(rows, int(sizes[: comm.rank].sum()), total, comm)
-
-
-def _seeding_positions(total: int, k: int, batch_rows: int, rng: np.random.Generator) -> IntArray:
-    """Global positions of the rows that k-means++ looks at, rising."""
-    wanted = max(3 * batch_rows, SEEDING_ROWS_PER_CLUSTER * k)
-    if wanted >= total:
-        return np.arange(total)
-    return np.sort(rng.choice(total, size=wanted, replace=False))
+    if rows.total > batch_rows:
+        centroids, epochs = _mini_batches(rows, centroids, batch_rows, max_epochs // 2)
+    return _lloyd(rows, centroids, epochs, max_epochs, tolerance)
 
 
 def _plus_plus(rows: Float64Array, k: int, rng: np.random.Generator) -> Float64Array:
@@ -147,17 +115,14 @@ def _plus_plus(rows: Float64Array, k: int, rng: np.random.Generator) -> Float64A
     return rows[starts]
 
 
-def _mini_batches(
-    shard: _Shard, centroids: Float64Array, batch_rows: int, max_epochs: int, rng: np.random.Generator
-) -> tuple[Float64Array, int]:
+def _mini_batches(rows: RowSequence, centroids: Float64Array, batch_rows: int, max_epochs: int) -> tuple[Float64Array, int]:
     """Epochs of mini-batches while they lower the inertia by MINI_BATCH_GAIN. Returns the centroids and the epochs."""
     seen = np.zeros(len(centroids))  # rows that each centroid is the mean of
     before = np.inf
     for epoch in range(max_epochs):
-        order = rng.permutation(shard.total)  # 8 bytes a row, on every rank
         inertia = 0.0
-        for start in range(0, shard.total, batch_rows):
-            step = _assign(shard, centroids, shard.local(order[start : start + batch_rows]))
+        for batch in rows.batches(batch_rows):
+            step = _assign(rows, centroids, batch)
             hit = step.counts > 0
             # A centroid is the running mean of the rows it was given (Sculley 2010, alg. 1).
             seen[hit] += step.counts[hit]
@@ -170,21 +135,18 @@ def _mini_batches(
     return centroids, max_epochs
 
 
-def _lloyd(shard: _Shard, centroids: Float64Array, passes: int, max_passes: int, tolerance: float) -> KMeansFit:
-    """Full passes until the inertia falls by less than ``tolerance`` or the limit is reached; empty clusters move."""
+def _lloyd(rows: RowSequence, centroids: Float64Array, passes: int, max_passes: int, tolerance: float) -> KMeansFit:
+    """Full passes until no centroid moves to far rows and the inertia falls by less than ``tolerance``, or the limit is reached."""
     before, converged = np.inf, False
     while True:
-        step = _assign(shard, centroids, None)
-        empty = np.flatnonzero(step.counts == 0)
-        far = _farthest(shard, step.local_sq_dist, len(empty)) if len(empty) else np.empty((0, centroids.shape[1]))
-        # Where no row is off its centroid, an empty cluster has nowhere to go and is dropped below.
-        converged = len(far) == 0 and step.inertia >= before * (1 - tolerance)
+        step = _assign(rows, centroids, slice(None))
+        means = np.where(step.counts[:, None] > 0, step.sums / np.maximum(step.counts, 1)[:, None], centroids)
+        means, moved = relocated(means, step.counts, *rows.largest(step.local_sq_dist, FAR_ROWS, FAR_AMONG))
+        converged = not moved and step.inertia >= before * (1 - tolerance)
         if converged or passes >= max_passes:
             break
-        means = step.sums / np.maximum(step.counts, 1)[:, None]
-        means[empty] = centroids[empty]
-        means[empty[: len(far)]] = far
         centroids, before, passes = means, step.inertia, passes + 1
+    # An empty cluster is left only where no row is off its centroid.
     kept = step.counts > 0
     centroids, counts = centroids[kept], step.counts[kept].astype(np.int64)
     order = by_size(counts, centroids)
@@ -198,32 +160,16 @@ def by_size(counts: npt.NDArray[Any], centroids: Float64Array) -> IntArray:
     return order
 
 
-def _assign(shard: _Shard, centroids: Float64Array, rows: IntArray | None) -> _Sums:
-    """One pass over the given local rows (None: all), summed in float64 over all ranks."""
+def _assign(rows: RowSequence, centroids: Float64Array, batch: slice) -> _Sums:
+    """One pass over the given local rows, summed in float64 over all ranks."""
     k, d = centroids.shape
-    n = len(shard.x) if rows is None else len(rows)
-    sums, counts, sq_dist = np.zeros((k, d)), np.zeros(k), np.empty(n)
-    for start in range(0, n, BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, n)
-        block = shard.x[start:stop] if rows is None else shard.x[rows[start:stop]]
-        ids, sq_dist[start:stop] = nearest(block, centroids)
+    x = rows.x[batch]
+    sums, counts, sq_dist = np.zeros((k, d)), np.zeros(k), np.empty(len(x))
+    for start in range(0, len(x), BLOCK_ROWS):
+        block = x[start : start + BLOCK_ROWS]
+        ids, sq_dist[start : start + BLOCK_ROWS] = nearest(block, centroids)
         members = csr_array((np.ones(len(ids)), (ids, np.arange(len(ids)))), shape=(k, len(ids)))
         sums += members @ block.astype(np.float64)
         counts += np.bincount(ids, minlength=k)
-    packed = shard.comm.all_reduce(np.concatenate([sums.ravel(), counts, [sq_dist.sum()]]))
+    packed = rows.comm.all_reduce(np.concatenate([sums.ravel(), counts, [sq_dist.sum()]]))
     return _Sums(packed[: k * d].reshape(k, d), packed[k * d : -1], float(packed[-1]), sq_dist)
-
-
-def _farthest(shard: _Shard, sq_dist: Float64Array, count: int) -> Float64Array:
-    """The ``count`` rows of all ranks that are farthest from their centroid, ties to the earlier row; rows at
-    distance zero do not count, nor does the same vector twice. Returns (<= count, d)."""
-    found = np.zeros((shard.comm.size, count, 2))  # squared distance and global position
-    local = np.argsort(-sq_dist, kind="stable")[:count]
-    found[shard.comm.rank, : len(local), 0] = sq_dist[local]
-    found[shard.comm.rank, : len(local), 1] = local + shard.offset
-    all_found = shard.comm.all_reduce(found).reshape(-1, 2)
-    all_found = all_found[all_found[:, 0] > 0]
-    order = np.lexsort((all_found[:, 1], -all_found[:, 0]))[:count]
-    rows = shard.gather(all_found[order, 1].astype(np.int64))
-    _, first = np.unique(rows, axis=0, return_index=True)
-    return rows[np.sort(first)]

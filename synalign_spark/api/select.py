@@ -52,7 +52,7 @@ def select(
     holdout: share of the rows that are not shown and shape no cluster, by hash of their ids: those that ``align`` holds out of the same
     rows with the same seed and ids (as it does unless it is given vectors alone), whose certificate is then about rows that nobody
     was shown; 0 leaves none out. A label that loses all its rows by it is named in a warning.
-    seed: of the rows held out, the k-means sample, its start, and the choice of rows by hash.
+    seed: of the rows held out, the order of the rows in k-means and its start, and the choice of rows by hash.
     earlier: what earlier calls returned for the same rows and options, concatenated: this call goes on from the
     variance that they left, and shows other rows, or other sets of rows once all were shown.
     options: any key of the configuration's sections ``select``, ``cluster`` and ``embed``: rows_per_set, choice, alpha,

@@ -65,9 +65,16 @@ class ClusterConfig(Section):
         "auto",
         description=f"Number of clusters; auto is sqrt(rows), between {defaults.FEWEST_CLUSTERS} and {defaults.MOST_CLUSTERS:,}.",
     )
-    sample_rows: Positive = Field(50_000, description="Rows of the hash sample that k-means is fitted on.")
-    batch_rows: Positive = Field(4_096, description="Rows a mini-batch.")
-    max_epochs: Positive = Field(20, description="Most passes over the sample.")
+    sample_rows: Positive | Literal["all"] = Field(
+        "all", description="Rows that k-means is fitted on, a hash sample; all, or as many as memory_gb allows."
+    )
+    memory_gb: float = Field(
+        2.0,
+        gt=0,
+        description="For the vectors of a barrier task, where there are too many for the driver; of more rows a hash sample is taken.",
+    )
+    batch_rows: Positive = Field(4_096, description="Rows a mini-batch, about.")
+    max_epochs: Positive = Field(20, description="Most passes over these rows.")
     tolerance: float = Field(1e-4, gt=0, description="Stop when the inertia falls by less than this share in a pass.")
 
 

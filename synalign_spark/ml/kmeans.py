@@ -1,4 +1,4 @@
-"""k-means as a Spark ML estimator: fitted on a hash sample, so that no partitioning changes the centroids."""
+"""k-means as a Spark ML estimator: every choice by hash, so that no partitioning changes the centroids."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,13 +35,13 @@ class Clustered(KeywordParams):
 
 
 @with_section("cluster")
-@with_param("seed", "Seed of the sample and of the start.", 0, int)
+@with_param("seed", "Seed of the order of the rows and of the start.", 0, int)
 @with_columns("id")
 class SynAlignKMeans(Clustered, Estimator["SynAlignKMeansModel"], DefaultParamsReadable["SynAlignKMeans"], DefaultParamsWritable):
     """Mini-batch k-means finished by full passes (Sculley 2010, Lloyd 1982) over a column of vectors.
 
     Parameters: embedding, id, cluster_id, sq_distance (columns), seed, and the keys of the configuration's section
-    ``cluster``: k, sample_rows, batch_rows, max_epochs, tolerance.
+    ``cluster``: k, sample_rows, memory_gb, batch_rows, max_epochs, tolerance.
 
     >>> from synalign_spark.ml import SynAlignKMeans
     >>> vectors = spark.createDataFrame([([0.0, 0.1],), ([0.1, 0.0],), ([5.0, 5.0],)], "vec array<float>")
@@ -50,7 +50,7 @@ class SynAlignKMeans(Clustered, Estimator["SynAlignKMeansModel"], DefaultParamsR
     [0, 0, 1]"""
 
     def _fit(self, dataset: DataFrame) -> "SynAlignKMeansModel":
-        """Fits on the driver, on at most ``sample_rows`` vectors; two passes over the rows on the executors.
+        """Fits on the driver, or where there are many vectors in a barrier stage; two passes over the rows on the executors.
 
         Raises DataError for no rows, fewer rows than clusters and vectors that cannot be used."""
         vectors = dataset.select(vector_column(dataset, self.getEmbedding()).alias("embedding"), *self._given_id())

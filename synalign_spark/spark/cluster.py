@@ -1,7 +1,7 @@
-"""Clusters the real corpus: k-means fitted on a hash sample, then one pass that assigns every row."""
+"""Clusters the real corpus: k-means fitted on all rows, then one pass that assigns every row."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.config import ClusterConfig
-from synalign_spark.core.sampling.clusters import SAMPLE_KEY, by_number_of_rows, fit_sample, n_clusters
-from synalign_spark.core.sampling.kmeans import KMeansFit
+from synalign_spark.core.sampling.clusters import by_number_of_rows
 from synalign_spark.errors import DataError
+from synalign_spark.spark.cluster_fit import fit_clusters
 from synalign_spark.spark.holdout import held_out
-from synalign_spark.spark.keys import unit
 from synalign_spark.storage.tables import CENTROIDS
-from synalign_spark.udfs.arrow import from_matrix, to_matrix, widths_udf
+from synalign_spark.udfs.arrow import from_matrix, widths_udf
 from synalign_spark.udfs.assign import assign_udf
 
 
@@ -31,17 +30,20 @@ class _Tally:
 
 
 @contextlib.contextmanager
-def cluster(embeddings: DataFrame, cfg: ClusterConfig, seed: int, holdout: float = 0.0) -> Iterator[tuple[DataFrame, DataFrame]]:
+def cluster(
+    embeddings: DataFrame, cfg: ClusterConfig, seed: int, holdout: float = 0.0, report: Callable[[str], None] = lambda text: None
+) -> Iterator[tuple[DataFrame, DataFrame]]:
     """Yields ``centroids`` and ``clusters`` by their table contracts: ``with cluster(e, cfg, seed) as (centroids, clusters)``.
 
     embeddings: doc_id, label, embedding (array<float>) of the real rows, one row a doc_id. holdout: share of the rows that shape no
     cluster; every row gets its nearest centroid, and only rows that are not held out are counted.
-    On the driver: at most ``cfg.sample_rows`` vectors, k centroids, k * labels counts. On the executors: the
-    assignment, kept (memory, then disk) while the block lasts because it is read twice: to count and to write.
+    On the driver: LOCAL_BYTES of vectors at most, k centroids, k * labels counts. On the executors: where there are more, the vectors
+    while k-means is fitted; the assignment, kept (memory, then disk) while the block lasts because it is read twice: to count and to
+    write. report: is told where k-means is fitted and on how many rows.
     Raises DataError for no rows, fewer rows than clusters, unusable vectors or vectors of different widths."""
     held = held_out(seed, holdout)
-    n_rows = _check(embeddings, held)
-    fitted = _fit(embeddings.where(~held), cfg, seed, n_rows)  # each of its centroids is the nearest of some row
+    n_rows, width = _check(embeddings, held)
+    fitted = fit_clusters(embeddings.where(~held), cfg, seed, n_rows, width, report)  # each of its centroids is the nearest of some row
     assigned = embeddings.select("doc_id", "label", assign_udf(fitted.centroids)("embedding").alias("at"))
     assigned = assigned.select("doc_id", "label", "at.cluster_id", "at.sq_distance").persist()
     try:
@@ -52,8 +54,8 @@ def cluster(embeddings: DataFrame, cfg: ClusterConfig, seed: int, holdout: float
         assigned.unpersist()
 
 
-def _check(embeddings: DataFrame, held: Column) -> int:
-    """The number of rows that are not held out, after one pass that looks at every vector. Raises DataError where k-means could not run."""
+def _check(embeddings: DataFrame, held: Column) -> tuple[int, int]:
+    """The number of rows that are not held out and the width of all, after one pass that looks at every vector. Raises DataError where k-means could not run."""
     width = widths_udf()("embedding").alias("width")
     found = embeddings.select(width, held.alias("held")).agg(
         F.count("*").alias("rows"),
@@ -73,29 +75,7 @@ def _check(embeddings: DataFrame, held: Column) -> int:
         raise DataError(f"cluster: embeddings of width {seen['narrow']} and {seen['wide']} in one table; run `embed` again with one model")
     if not seen["shown"]:
         raise DataError(f"cluster: all {seen['rows']} real rows are held out; add rows, or lower align.holdout")
-    return int(seen["shown"])
-
-
-def _fit(embeddings: DataFrame, cfg: ClusterConfig, seed: int, n_rows: int) -> KMeansFit:
-    try:
-        n_clusters(cfg, n_rows)  # before the sample is taken
-        return fit_sample(_sample(embeddings, cfg.sample_rows, seed, n_rows), cfg, n_rows, seed)
-    except ValueError as err:
-        raise DataError(f"cluster.{err}") from err
-
-
-def _sample(embeddings: DataFrame, sample_rows: int, seed: int, n_rows: int) -> npt.NDArray[np.float32]:
-    """The vectors of the ``sample_rows`` smallest hash numbers, in that order: the same rows on any partitioning."""
-    key = unit(seed, SAMPLE_KEY, "doc_id")
-    keyed = embeddings.select(key.alias("key"), "doc_id", "embedding")
-    # Hash numbers are uniform, so few rows above the wanted share need sorting: six standard deviations.
-    share = (sample_rows + 6 * sample_rows**0.5 + 36) / n_rows
-    for candidates in (keyed.where(F.col("key") < share), keyed):
-        taken = candidates.orderBy("key", "doc_id").limit(sample_rows).select("embedding")
-        x = to_matrix(taken.toArrow().column("embedding"))  # at most sample_rows vectors
-        if len(x) == min(sample_rows, n_rows):
-            break
-    return x
+    return int(seen["shown"]), int(seen["wide"])
 
 
 def _tally(assigned: DataFrame, k: int) -> _Tally:

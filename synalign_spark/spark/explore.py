@@ -42,7 +42,7 @@ def explore(
     holdout: share of the rows that are not shown and shape no cluster.
     Rows of one id count once; rows of weight 0 are left out; a null weight counts as 1.
     In this call: a check, the embedding (kept on the executors while the call lasts), k-means and the choice of rows.
-    On the driver: the sample that k-means is fitted on, the centroids and the rows shown.
+    On the driver: vectors of few rows that k-means is fitted on, the centroids and the rows shown.
     Raises DataError for rows that cannot be used, ConfigError for an embedder that cannot be."""
     rows = _rows(frame, columns, cfg.embed, seed, holdout).persist()
     try:

@@ -33,7 +33,17 @@ def methods(k: int) -> dict[str, Callable[[Matrix, int], Centroids]]:
     """Centroids from rows and a seed, by name."""
     common = {"n_clusters": k, "n_init": 1, "max_iter": MOST_PASSES}
     return {
-        "ours": lambda x, seed: fit(x, k, LocalCommunicator(), seed=seed, max_epochs=MOST_PASSES, tolerance=TOLERANCE).centroids,
+        "ours": lambda x, seed: (
+            fit(
+                x,
+                np.random.default_rng(seed).random(len(x)),
+                k,
+                LocalCommunicator(),
+                seed=seed,
+                max_epochs=MOST_PASSES,
+                tolerance=TOLERANCE,
+            ).centroids
+        ),
         "sklearn_lloyd": lambda x, seed: KMeans(**common, random_state=seed, algorithm="lloyd").fit(x).cluster_centers_,
         "sklearn_elkan": lambda x, seed: KMeans(**common, random_state=seed, algorithm="elkan").fit(x).cluster_centers_,
         "sklearn_mini_batch": lambda x, seed: MiniBatchKMeans(**common, random_state=seed, batch_size=4_096).fit(x).cluster_centers_,

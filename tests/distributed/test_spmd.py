@@ -60,12 +60,12 @@ def test_no_rows_at_all_are_a_clear_error(spark):
 
 
 def load_vectors(batches):
-    parts = [np.column_stack([batch["a"].to_numpy(), batch["b"].to_numpy()]) for batch in batches]
-    return np.concatenate(parts) if parts else np.empty((0, 0))
+    parts = [np.column_stack([batch[name].to_numpy() for name in ("id", "a", "b")]) for batch in batches]
+    return np.concatenate(parts) if parts else np.empty((0, 3))
 
 
-def k_means(x, comm, checkpoint, k):
-    found = fit(x, k, comm, seed=5)
+def k_means(rows, comm, checkpoint, k):
+    found = fit(rows[:, 1:], (rows[:, 0] + 0.5) / 100, k, comm, seed=5)
     return np.column_stack([found.centroids, found.counts]).tobytes()
 
 
@@ -76,7 +76,7 @@ def test_k_means_in_a_barrier_stage_finds_what_one_process_finds(spark):
     rows = spark.createDataFrame(pa.table({"id": np.arange(100), "a": x[:, 0], "b": x[:, 1]}))
     found = run_spmd(rows, "id", 2, load_vectors, partial(k_means, k=4), timeout_s=LIMIT_S)
     found = np.frombuffer(found).reshape(4, 3)
-    expected = fit(x, 4, LocalCommunicator(), seed=5)
+    expected = fit(x, (np.arange(100) + 0.5) / 100, 4, LocalCommunicator(), seed=5)
     assert found[:, 2].tolist() == expected.counts.tolist() == [40, 30, 20, 10]
     np.testing.assert_allclose(found[:, :2], expected.centroids, rtol=1e-12)
 

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.communicator import LocalCommunicator
+from synalign_spark.core.communicator import Communicator, LocalCommunicator
 from synalign_spark.core.defaults import FEWEST_CLUSTERS, MOST_CLUSTERS
 from synalign_spark.core.keys import unit
 from synalign_spark.core.sampling.kmeans import KMeansFit, by_size, fit
@@ -32,7 +32,7 @@ class KMeansRule(Protocol):
     @property
     def k(self) -> int | Literal["auto"]: ...
     @property
-    def sample_rows(self) -> int: ...
+    def sample_rows(self) -> int | Literal["all"]: ...
     @property
     def batch_rows(self) -> int: ...
     @property
@@ -53,24 +53,27 @@ class Clustering:
     sq_distance: Float64Array
 
 
-def n_clusters(rule: KMeansRule, n_rows: int) -> int:
-    """``k``, or the square root of the number of rows between FEWEST_CLUSTERS and MOST_CLUSTERS. Raises ValueError for more clusters than rows."""
-    fitted_on = min(n_rows, rule.sample_rows)
+def fitted_rows(rule: KMeansRule, n_rows: int) -> int:
+    """How many of the rows k-means is to be fitted on, those of smallest hash number."""
+    return n_rows if rule.sample_rows == "all" else min(n_rows, rule.sample_rows)
+
+
+def n_clusters(rule: KMeansRule, n_rows: int, fitted: int) -> int:
+    """``k``, or the square root of the number of rows between FEWEST_CLUSTERS and MOST_CLUSTERS. fitted: rows that k-means is fitted on.
+
+    Raises ValueError for more clusters than rows."""
     if rule.k == "auto":
-        return min(fitted_on, max(FEWEST_CLUSTERS, min(MOST_CLUSTERS, round(math.sqrt(n_rows)))))
+        return min(fitted, max(FEWEST_CLUSTERS, min(MOST_CLUSTERS, round(math.sqrt(n_rows)))))
     if rule.k > n_rows:
         raise ValueError(f"k is {rule.k} but the corpus has {n_rows} rows; set it to at most {n_rows}, or to auto")
-    if rule.k > fitted_on:
-        raise ValueError(f"k is {rule.k} but k-means is fitted on {fitted_on} rows; raise sample_rows or lower k")
+    if rule.k > fitted:
+        raise ValueError(f"k is {rule.k} but k-means is fitted on {fitted} rows; raise sample_rows or lower k")
     return rule.k
 
 
-def fit_sample(x: Float32Array, rule: KMeansRule, n_rows: int, seed: int) -> KMeansFit:
-    """k-means of the hash sample of a corpus of ``n_rows`` rows. x: (m, d), by rising hash number.
-
-    Raises ValueError for more clusters than rows."""
-    k = n_clusters(rule, n_rows)
-    return fit(x, k, LocalCommunicator(), seed=seed, batch_rows=rule.batch_rows, max_epochs=rule.max_epochs, tolerance=rule.tolerance)
+def fit_keyed(x: Float32Array, keys: Float64Array, rule: KMeansRule, k: int, seed: int, comm: Communicator) -> KMeansFit:
+    """k-means by the rule. x: (n, d) rows of this rank; keys: (n,) their hash numbers."""
+    return fit(x, keys, k, comm, seed=seed, batch_rows=rule.batch_rows, max_epochs=rule.max_epochs, tolerance=rule.tolerance)
 
 
 def cluster_rows(ids: Strings, x: Float32Array, rule: KMeansRule, seed: int) -> Clustering:
@@ -79,14 +82,15 @@ def cluster_rows(ids: Strings, x: Float32Array, rule: KMeansRule, seed: int) -> 
     ids: n distinct texts; x: (n, d) finite. Raises ValueError for no rows and for more clusters than rows.
 
     >>> from types import SimpleNamespace
-    >>> rule = SimpleNamespace(k=2, sample_rows=100, batch_rows=100, max_epochs=20, tolerance=1e-4)
+    >>> rule = SimpleNamespace(k=2, sample_rows="all", batch_rows=100, max_epochs=20, tolerance=1e-4)
     >>> x = np.array([[0.0], [0.2], [5.0], [0.1]], dtype=np.float32)
     >>> cluster_rows(["a", "b", "c", "d"], x, rule, seed=0).cluster_ids.tolist()
     [0, 0, 1, 0]"""
     by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
     keys = unit(seed, SAMPLE_KEY, ids)
-    sample = by_id[np.argsort(keys[by_id], kind="stable")][: rule.sample_rows]
-    centroids = fit_sample(x[sample], rule, len(ids), seed).centroids
+    sample = by_id[np.argsort(keys[by_id], kind="stable")][: fitted_rows(rule, len(ids))]
+    k = n_clusters(rule, len(ids), len(sample))
+    centroids = fit_keyed(x[sample], keys[sample], rule, k, seed, LocalCommunicator()).centroids
     assigned, sq_distance = nearest(x, centroids)  # (n,), (n,)
     counts = np.bincount(assigned, minlength=len(centroids))
     kept, renumbered = by_number_of_rows(counts, centroids)

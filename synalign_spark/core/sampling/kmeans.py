@@ -23,8 +23,8 @@ Matrix = npt.NDArray[Any]
 BLOCK_ROWS = 8_192  # their distances to 1,000 centroids take 32 MB in float32
 # k-means++ looks at this many rows a cluster: more does not lower the final inertia, see the tests.
 SEEDING_ROWS_PER_CLUSTER = 20
-# Mini-batches win while they gain quickly; below this gain a pass, full passes do the rest better.
-MINI_BATCH_GAIN = 0.01
+# Mini-batches win while they gain quickly; below this gain a window of so many, full passes do the rest better.
+MINI_BATCH_GAIN, WINDOW = 0.01, 8
 FAR_ROWS, FAR_AMONG = 2_048, 2**18  # rows that centroids may move to, the farthest of so many
 
 
@@ -116,32 +116,34 @@ def _plus_plus(rows: Float64Array, k: int, rng: np.random.Generator) -> Float64A
 
 
 def _mini_batches(rows: RowSequence, centroids: Float64Array, batch_rows: int, max_epochs: int) -> tuple[Float64Array, int]:
-    """Epochs of mini-batches while they lower the inertia by MINI_BATCH_GAIN. Returns the centroids and the epochs."""
+    """Mini-batches while a window of them lowers the inertia of a row by MINI_BATCH_GAIN. Returns the centroids and the epochs begun."""
     seen = np.zeros(len(centroids))  # rows that each centroid is the mean of
-    before = np.inf
-    for epoch in range(max_epochs):
-        inertia = 0.0
-        for batch in rows.batches(batch_rows):
-            step = _assign(rows, centroids, batch)
-            hit = step.counts > 0
-            # A centroid is the running mean of the rows it was given (Sculley 2010, alg. 1).
-            seen[hit] += step.counts[hit]
-            centroids = centroids.copy()
-            centroids[hit] += (step.sums[hit] - step.counts[hit, None] * centroids[hit]) / seen[hit, None]
-            inertia += step.inertia
-        if not inertia < before * (1 - MINI_BATCH_GAIN):
-            return centroids, epoch + 1
-        before = inertia
+    batches = rows.batches(batch_rows)
+    before, window = np.inf, np.zeros(2)  # inertia and rows
+    for number in range(max_epochs * len(batches)):
+        step = _assign(rows, centroids, batches[number % len(batches)])
+        hit = step.counts > 0
+        # A centroid is the running mean of the rows it was given (Sculley 2010, alg. 1).
+        seen[hit] += step.counts[hit]
+        centroids = centroids.copy()
+        centroids[hit] += (step.sums[hit] - step.counts[hit, None] * centroids[hit]) / seen[hit, None]
+        window += step.inertia, step.counts.sum()
+        if (number + 1) % WINDOW == 0:
+            if not window[0] / window[1] < before * (1 - MINI_BATCH_GAIN):
+                return centroids, 1 + number // len(batches)
+            before, window = window[0] / window[1], np.zeros(2)
     return centroids, max_epochs
 
 
 def _lloyd(rows: RowSequence, centroids: Float64Array, passes: int, max_passes: int, tolerance: float) -> KMeansFit:
     """Full passes until no centroid moves to far rows and the inertia falls by less than ``tolerance``, or the limit is reached."""
-    before, converged = np.inf, False
+    before, converged, moved = np.inf, False, 1
     while True:
         step = _assign(rows, centroids, slice(None))
         means = np.where(step.counts[:, None] > 0, step.sums / np.maximum(step.counts, 1)[:, None], centroids)
-        means, moved = relocated(means, step.counts, *rows.largest(step.local_sq_dist, FAR_ROWS, FAR_AMONG))
+        if moved or not step.counts.all():  # once none moves, few would: a pass of Lloyd's brings no rows that lack a centroid
+            far, rows_each = rows.largest(step.local_sq_dist, FAR_ROWS, FAR_AMONG)
+            means, moved = relocated(means, step.counts, far, rows_each, step.inertia / rows.total)
         converged = not moved and step.inertia >= before * (1 - tolerance)
         if converged or passes >= max_passes:
             break

@@ -4,6 +4,7 @@ Keys are uniform random numbers that belong to the rows (a hash of their ids), s
 every stretch of keys a random batch: the same ones on 1, 2 or 200 ranks.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,7 @@ class RowSequence:
         number = -(-self.total // rows)
         cuts = np.searchsorted(self.keys, self.last_key * np.arange(1, number) / number)
         edges = [0, *cuts.tolist(), len(self.x)]
-        return [slice(*pair) for pair in zip(edges[:-1], edges[1:], strict=True)]
+        return [slice(*pair) for pair in itertools.pairwise(edges)]
 
     def gather(self, rows: IntArray) -> Float64Array:
         """The rows that the ranks name, by rising key, on every rank: (m, d). rows: local numbers."""
@@ -85,7 +86,7 @@ class RowSequence:
         top = float(self.comm.all_reduce_max(np.array([values[:among].max(initial=0.0)]))[0])
         if top <= 0 or not looked:
             return np.empty((0, self.x.shape[1])), 1.0
-        bins = np.minimum(np.ceil(values[:among] / top * BINS), BINS).astype(np.int64)  # bin 0 holds what is not positive
+        bins = np.clip(np.ceil(values[:among] / top * BINS), 0, BINS).astype(np.int64)  # bin 0 holds what is not positive
         above = np.cumsum(self.comm.all_reduce(np.bincount(bins, minlength=BINS + 1).astype(np.float64))[::-1])[::-1]  # (BINS + 1,)
         lowest = max(1, min(int(np.argmax(above <= count)), BINS)) if (above <= count).any() else BINS
         chosen = bins >= lowest

@@ -10,7 +10,13 @@ from synalign_spark.storage import tables
 def run(ctx: Context) -> Summary:
     """Clusters the real rows and writes both tables; rows that are held out shape no cluster and are not counted."""
     embeddings = ctx.lake.read(tables.EMBEDDINGS, origin="real")
-    with cluster(embeddings, ctx.cfg.cluster, ctx.cfg.run.seed, ctx.cfg.align.holdout) as (centroids, clusters):
+    where: list[str] = []
+
+    def report(line: str) -> None:
+        where.append(line)
+        ctx.log.info("cluster", fit=line)
+
+    with cluster(embeddings, ctx.cfg.cluster, ctx.cfg.run.seed, ctx.cfg.align.holdout, report) as (centroids, clusters):
         ctx.lake.write(tables.CENTROIDS, centroids)
         ctx.lake.write(tables.CLUSTERS, clusters)
         seen = centroids.agg(
@@ -18,4 +24,4 @@ def run(ctx: Context) -> Summary:
             F.max("n_rows").alias("largest_cluster"), F.min("n_rows").alias("smallest_cluster"),
         )  # fmt: skip
         summary: Summary = seen.toArrow().to_pylist()[0]
-        return summary
+        return summary | {"fit": where[-1]}

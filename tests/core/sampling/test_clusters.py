@@ -69,11 +69,11 @@ def test_a_set_shows_the_rows_at_its_places(found):
 
 @pytest.mark.parametrize(("n_rows", "k"), [(3, 3), (30, 8), (8_530, 92), (10**9, 1_000)])
 def test_automatic_number_of_clusters(n_rows, k):
-    assert n_clusters(ClusterConfig(), n_rows) == k
+    assert n_clusters(ClusterConfig(), n_rows, n_rows) == k
 
 
 def test_more_clusters_than_rows():
     with pytest.raises(ValueError, match="k is 50 but the corpus has 12 rows; set it to at most 12"):
-        n_clusters(ClusterConfig(k=50), 12)
+        n_clusters(ClusterConfig(k=50), 12, 12)
     with pytest.raises(ValueError, match="fitted on 20 rows; raise sample_rows"):
-        n_clusters(ClusterConfig(k=50, sample_rows=20), 100)
+        n_clusters(ClusterConfig(k=50, sample_rows=20), 100, 20)

@@ -5,16 +5,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from synalign_spark.core.communicator import LocalCommunicator
-from synalign_spark.core.sampling.kmeans import by_size, fit
+from synalign_spark.core.sampling import kmeans
+from synalign_spark.core.sampling.kmeans import by_size
 from synalign_spark.core.sampling.neighbours import nearest
+from synalign_spark.core.sampling.relocation import relocated
+from synalign_spark.core.sampling.row_sequence import RowSequence
 
 LOCAL = LocalCommunicator()
+
+
+def keys_of(x):
+    return np.random.default_rng(len(x)).random(len(x))
+
+
+def fit(x, k, comm=LOCAL, keys=None, **options):
+    return kmeans.fit(x, keys_of(x) if keys is None else keys, k, comm, **options)
 
 
 class ThreadCommunicator:
@@ -40,12 +53,12 @@ class ThreadCommunicator:
         return self._all(values)[root]
 
 
-def fit_in_threads(shards, k, **options):
+def fit_in_threads(shards, keys, k, **options):
     size = len(shards)
     slots, barrier = [None] * size, threading.Barrier(size, timeout=60)
 
     def one(rank):
-        return fit(shards[rank], k, ThreadCommunicator(rank, size, slots, barrier), **options)
+        return fit(shards[rank], k, ThreadCommunicator(rank, size, slots, barrier), keys[rank], **options)
 
     with ThreadPoolExecutor(size) as pool:
         return list(pool.map(one, range(size)))
@@ -105,7 +118,8 @@ def test_shards_do_not_change_the_result(cuts):
     x, _ = blobs(2_000, 12, 6, spread=0.4)
     options = {"seed": 5, "batch_rows": 256, "max_epochs": 8}
     want = fit(x, 12, LOCAL, **options)
-    for got in fit_in_threads(np.split(x, cuts), 12, **options):
+    order = np.random.default_rng(1).permutation(len(x))
+    for got in fit_in_threads(np.split(x[order], cuts), np.split(keys_of(x)[order], cuts), 12, **options):
         np.testing.assert_allclose(got.centroids, want.centroids, atol=1e-9)
         np.testing.assert_array_equal(got.counts, want.counts)
         assert got.passes == want.passes
@@ -126,6 +140,90 @@ def test_empty_clusters_move_to_far_rows(monkeypatch):
     monkeypatch.setattr("synalign_spark.core.sampling.kmeans._plus_plus", lambda rows, k, rng: np.array([[0.0], [0.0], [0.1]]))
     got = fit(x, 3, LOCAL, seed=0)
     np.testing.assert_allclose(np.sort(got.centroids.ravel()), [0.05, 5.05, 9.05])
+
+
+def test_duplicate_centroids_move_too():
+    """The rows that seeds are drawn from are all equal; nine tenths of the rows, and their two groups, are elsewhere."""
+    x = np.concatenate([np.zeros((30, 1)), np.full((200, 1), 5.0), np.full((100, 1), 9.0)])
+    keys = np.concatenate([np.linspace(0.0001, 0.001, 30), np.linspace(0.1, 0.9, 300)])
+    got = fit(x, 3, keys=keys, seed=0, batch_rows=20, max_epochs=8)
+    assert got.centroids.ravel().tolist() == [5.0, 9.0, 0.0]
+    assert got.counts.tolist() == [200, 100, 30]
+
+
+def rare_topics(n=6_000, rare=12, common=28, d=48):
+    """Unit vectors about 40 directions, 12 of them of 8 rows each. Returns rows, topics (the rare ones first)."""
+    rng = np.random.default_rng(4)
+    centres = rng.normal(size=(rare + common, d))
+    topic = np.concatenate([np.repeat(np.arange(rare), 8), rng.integers(rare, rare + common, size=n - 8 * rare)])
+    x = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    noise = rng.normal(size=(n, d))
+    x = x[topic] + noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), topic
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rare_topics_get_a_centroid(seed):
+    x, topic = rare_topics()
+    got = fit(x, 40, seed=seed, batch_rows=512)
+    ids, _ = nearest(x, got.centroids)
+    mostly = [np.bincount(topic[ids == i]).argmax() for i in range(40)]
+    assert len(set(range(12)) & set(mostly)) >= 11  # by chance k-means starts with one or two of them
+    own = np.array([x[topic == t].mean(axis=0) for t in range(40)], dtype=np.float64)
+    assert got.inertia < 1.002 * nearest(x, own)[1].sum()
+
+
+def test_rows_that_are_drawn_and_batches_are_those_of_the_keys():
+    x = np.arange(400.0)[:, None]
+    keys = np.random.default_rng(0).random(400)
+    rows = RowSequence.of(x, keys, LOCAL)
+    by_key = x[np.argsort(keys)]
+    np.testing.assert_array_equal(rows.first(30), by_key[:30])
+    np.testing.assert_array_equal(rows.first(1_000), by_key)
+    batches = rows.batches(64)
+    assert len(batches) == 7
+    np.testing.assert_array_equal(np.concatenate([rows.x[batch] for batch in batches]), by_key)
+
+
+@pytest.mark.parametrize("of_first", [400, 200])
+def test_the_largest_values_are_found(of_first):
+    rng = np.random.default_rng(0)
+    x, keys = np.arange(400.0)[:, None], rng.random(400)
+    rows = RowSequence.of(x, keys, LOCAL)
+    values = np.maximum(rng.normal(size=400), 0.0)
+    found, each = rows.largest(values, 20, of_first)
+    looked = np.arange(400) if of_first == 400 else np.flatnonzero(rows.keys < rows.last_key / 2)
+    assert each == 400 / len(looked)
+    assert 15 <= len(found) <= 20
+    largest = looked[np.argsort(-values[looked])][: len(found)]
+    assert sorted(found.ravel()) == sorted(rows.x[largest].ravel())
+    ties, _ = rows.largest(np.ones(400), 20, 400)
+    assert 10 <= len(ties) <= 30  # those of smallest key
+    np.testing.assert_array_equal(ties, x[np.argsort(keys)][: len(ties)])
+    assert len(rows.largest(np.zeros(400), 20, 400)[0]) == 0
+
+
+def inertia(x, centroids):
+    return nearest(x, centroids)[1].sum()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 40))
+def test_a_move_lowers_the_inertia(seed, k, n):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-4, 5, size=(n, 2)) * 1.0 if seed % 2 else rng.normal(size=(n, 2))
+    means = x[rng.integers(n, size=k)] + rng.choice([0.0, 0.3]) * rng.normal(size=(k, 2))
+    for _ in range(n):  # until each row is nearest to the mean of its cluster
+        ids, sq_dist = nearest(x, means)
+        counts = np.bincount(ids, minlength=k)
+        means = np.array([x[ids == i].mean(axis=0) if counts[i] else means[i] for i in range(k)])
+    far = x[np.argsort(-sq_dist)[: max(1, n // 2)]]
+    moved, number = relocated(means, counts.astype(float), far, 1.0, sq_dist.mean())
+    assert (number > 0) == (not np.array_equal(moved, means))
+    if number:
+        assert inertia(x, moved) < np.square(x - means[ids]).sum()
+    if (counts == 0).any() and (nearest(far, means[counts > 0])[1] > 1e-9).any():
+        assert number
 
 
 def test_fewer_distinct_rows_than_clusters():
@@ -162,6 +260,7 @@ def test_order_is_by_size_then_coordinates():
         (np.zeros((3, 2)), 0, "got 0"),
         (np.full((3, 2), np.nan), 2, "finite"),
         (np.zeros(3), 2, "matrix"),
+        (np.zeros((0, 2)), 1, "number of rows, 0"),
     ],
 )
 def test_bad_input_is_refused(x, k, message):
@@ -171,4 +270,4 @@ def test_bad_input_is_refused(x, k, message):
 
 def test_ranks_of_different_widths_are_refused():
     with pytest.raises(ValueError, match="same width on every rank"):
-        fit_in_threads([np.zeros((3, 2)), np.zeros((3, 4))], 2, seed=0)
+        fit_in_threads([np.zeros((3, 2)), np.zeros((3, 4))], [np.full(3, 0.5)] * 2, 2, seed=0)

@@ -75,7 +75,7 @@ class ClusterConfig(Section):
     )
     batch_rows: Positive = Field(4_096, description="Rows a mini-batch, about.")
     max_epochs: Positive = Field(20, description="Most passes over these rows.")
-    tolerance: float = Field(1e-4, gt=0, description="Stop when the inertia falls by less than this share in a pass.")
+    tolerance: float = Field(3e-4, gt=0, description="Stop when the inertia falls by less than this share in a pass.")
 
 
 class SelectConfig(Section):

@@ -94,7 +94,10 @@ def load_shard(batches: Iterator[pa.RecordBatch]) -> Keyed:
 
 def _fit_shard(shard: Keyed, comm: Communicator, checkpoint: Checkpoint, cfg: ClusterConfig, k: int, seed: int) -> bytes:
     keys, x = shard
-    return pickle.dumps(fit_keyed(x, keys, cfg, k, seed, comm))
+    try:
+        return pickle.dumps(fit_keyed(x, keys, cfg, k, seed, comm))
+    except ValueError as err:  # fewer rows of a small hash number than are expected, and nearly as many clusters
+        raise DataError(f"cluster.{err}") from err
 
 
 def _smallest(keyed: DataFrame, count: int, n_rows: int) -> Keyed:

@@ -62,7 +62,7 @@ def fit(
     seed: int,
     batch_rows: int = 4_096,
     max_epochs: int = 20,
-    tolerance: float = 1e-4,
+    tolerance: float = 3e-4,
 ) -> KMeansFit:
     """k-means of the rows of all ranks.
 

@@ -56,13 +56,13 @@ class _Places:
     def __init__(self, rows: Float64Array, owners: IntArray, sq_dist: Float64Array, spread: float) -> None:
         """rows: (m, d); owners: (m,) their nearest centroids; sq_dist: (m,) to these; spread: expected of a row to the mean of its group."""
         self._rows, self._owners, self._sq_dist = rows, owners, sq_dist
-        near = rows.astype(np.float32)
-        square = np.square(near).sum(axis=1)
+        self._square = np.square(rows).sum(axis=1)
+        near, square = rows.astype(np.float32), self._square.astype(np.float32)
         # To the mean of a group it is nearer than to one of its rows, by half as much. (m, m) float32: only to shortlist.
         self._pairs = square[:, None] + square - 2 * near @ near.T - np.float32(spread / 2)
         self._gains = self._gains_at(np.arange(len(rows)))
         # Distances below it are rounding: equal rows gain nothing.
-        self._least = 64 * np.finfo(np.float64).eps * float(np.square(rows).sum(axis=1).max(initial=0.0))
+        self._least = 16 * np.finfo(np.float64).eps * len(rows) * float(self._square.max(initial=0.0))
 
     def best(self, cost: float, mover: int, heir: int, merged: Float64Array | None) -> Float64Array | None:
         """The mean (d,) of rows that come nearer by more than ``cost`` in all, once the mover's rows and the heir's are at ``merged`` (None:
@@ -82,13 +82,13 @@ class _Places:
     def _centre(self, first: int, without: Float64Array) -> tuple[Float64Array, Float64Array]:
         """A place for a centroid about one of the rows, or that row, whichever gains more: (d,), and squared distances to it, (m,)."""
         centre: Float64Array = self._rows[first]
-        sq_dist = np.square(self._rows - centre).sum(axis=1)
+        sq_dist = self._from(centre)
         nearer = self._pairs[first] < without
         for _ in range(ROUNDS):
             if not nearer.any():
                 break
             other = self._rows[nearer].mean(axis=0)
-            from_other = np.square(self._rows - other).sum(axis=1)
+            from_other = self._from(other)
             if np.maximum(without - from_other, 0.0).sum() <= np.maximum(without - sq_dist, 0.0).sum():
                 break
             centre, sq_dist, nearer = other, from_other, from_other < without
@@ -98,10 +98,15 @@ class _Places:
         """Squared distances of the rows once the mover is gone, (m,); never more than is sure."""
         if merged is None:
             return self._sq_dist
-        sq_dist: Float64Array = np.square(self._rows - merged).sum(axis=1)
+        sq_dist = self._from(merged)
         theirs = (self._owners == mover) | (self._owners == heir)
         sq_dist[~theirs] = np.minimum(self._sq_dist, sq_dist)[~theirs]
         return sq_dist
+
+    def _from(self, place: Float64Array) -> Float64Array:
+        """Squared distances of the rows to a place, (m,)."""
+        found: Float64Array = np.maximum(self._square - 2 * self._rows @ place + place @ place, 0.0)
+        return found
 
     def _update(self, sq_dist: Float64Array) -> None:
         changed = np.flatnonzero(sq_dist != self._sq_dist)

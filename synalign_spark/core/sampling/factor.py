@@ -77,7 +77,7 @@ class PivotedFactor:
         if self._covariance is not None:
             return self._covariance[rows][:, at]
         if self._by_expansion:
-            sq_dist = self._square[rows, None] + self._square[at] - 2 * self._x[rows] @ self._x[at].T
+            sq_dist = self._square[rows, None] + self._square[at] - 2 * (self._x[rows] @ self._x[at].T)
         else:
             sq_dist = cdist(self._x[rows], self._x[at], "sqeuclidean")
         kernel: Float64Array = np.exp(np.maximum(sq_dist, 0.0, out=sq_dist) / (-2 * self._length_scale**2))

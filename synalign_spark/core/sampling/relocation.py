@@ -59,7 +59,7 @@ class _Places:
         self._square = np.square(rows).sum(axis=1)
         near, square = rows.astype(np.float32), self._square.astype(np.float32)
         # To the mean of a group it is nearer than to one of its rows, by half as much. (m, m) float32: only to shortlist.
-        self._pairs = square[:, None] + square - 2 * near @ near.T - np.float32(spread / 2)
+        self._pairs = square[:, None] + square - 2 * (near @ near.T) - np.float32(spread / 2)
         self._gains = self._gains_at(np.arange(len(rows)))
         # Distances below it are rounding: equal rows gain nothing.
         self._least = 16 * np.finfo(np.float64).eps * len(rows) * float(self._square.max(initial=0.0))
@@ -105,7 +105,7 @@ class _Places:
 
     def _from(self, place: Float64Array) -> Float64Array:
         """Squared distances of the rows to a place, (m,)."""
-        found: Float64Array = np.maximum(self._square - 2 * self._rows @ place + place @ place, 0.0)
+        found: Float64Array = np.maximum(self._square - 2 * (self._rows @ place) + place @ place, 0.0)
         return found
 
     def _update(self, sq_dist: Float64Array) -> None:
@@ -130,7 +130,7 @@ def _costs(centroids: Float64Array, counts: Float64Array) -> tuple[Float64Array,
     for start in range(0, k if k > 1 else 0, step):
         own = np.arange(start, min(start + step, k))
         merged = counts[own, None] * counts / np.maximum(counts[own, None] + counts, 1.0)
-        ward = merged * np.maximum(square[own, None] + square - 2 * centred[own] @ centred.T, 0.0)
+        ward = merged * np.maximum(square[own, None] + square - 2 * (centred[own] @ centred.T), 0.0)
         ward[np.arange(len(own)), own] = np.inf
         heirs[own] = ward.argmin(axis=1)
         costs[own] = ward[np.arange(len(own)), heirs[own]]

@@ -83,9 +83,9 @@ def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig, seed: i
     # Of one id text and label are the same; where vectors differ the smallest is taken, so that no order shows.
     same = [F.min(name).alias(name) for name in ("text", "label", *(["embedding"] if columns.embedding else []))]
     counted = named.where(F.col("weight") > 0)
-    held = held_out(seed, holdout, deciding_id(columns.id is not None))
-    check_shown(held_out_by_label(counted, held))
-    rows = counted.where(~held).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
+    deciding = deciding_id(columns.id is not None)
+    check_shown(held_out_by_label(counted, seed, holdout, deciding))
+    rows = counted.where(~held_out(seed, holdout, deciding)).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
     if columns.embedding:
         return rows
     spread = rows.repartition(encoding_tasks(frame.sparkSession, n_rows), "doc_id")

@@ -29,7 +29,8 @@ def split(seed: int, holdout: float, validation: float, doc_id: Column | str = "
     return F.when(u < F.lit(holdout), HOLDOUT).when(u < F.lit(holdout + validation), VALIDATION).otherwise(FIT)
 
 
-def held_out_by_label(rows: DataFrame, held: Column) -> dict[str | None, tuple[int, int]]:
-    """Rows, and of them those held out, by label; a row a label reaches the driver. rows: label, and what ``held`` reads."""
-    counted = rows.groupBy("label").agg(F.count("*").alias("n"), F.count_if(held).alias("held")).toArrow().to_pylist()
+def held_out_by_label(rows: DataFrame, seed: int, holdout: float, doc_id: Column | str = "doc_id") -> dict[str | None, tuple[int, int]]:
+    """Rows, and of them those held out, by label; a row a label reaches the driver. rows: label, and what doc_id reads, which decides."""
+    held = F.count_if(held_out(seed, holdout, doc_id))
+    counted = rows.groupBy("label").agg(F.count("*").alias("n"), held.alias("held")).toArrow().to_pylist()
     return {row["label"]: (row["n"], row["held"]) for row in counted}

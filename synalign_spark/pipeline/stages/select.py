@@ -14,7 +14,7 @@ def run(ctx: Context) -> Summary:
     centroids, clusters, corpus = (ctx.lake.read(table) for table in (tables.CENTROIDS, tables.CLUSTERS, tables.CORPUS))
     shares = ctx.cfg.generate.label_shares if ctx.cfg.select.demonstration_sets == "auto" else None
     seed, holdout = ctx.cfg.run.seed, ctx.cfg.align.holdout
-    rows = held_out_by_label(clusters, held_out(seed, holdout))
+    rows = held_out_by_label(clusters, seed, holdout)
     shown = clusters.where(~held_out(seed, holdout))
     demonstrations, trace = select(centroids, shown, corpus, ctx.cfg.select, seed, ctx.cfg.demonstration_sets, shares=shares)
     ctx.lake.write(tables.DEMONSTRATIONS, demonstrations)

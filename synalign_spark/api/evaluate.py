@@ -10,7 +10,6 @@ from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import check_holdout, check_seed, encoded, frame_kind, one_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.core.defaults import HOLDOUT
-from synalign_spark.core.holdout import deciding_ids
 from synalign_spark.core.keys import unit
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.evaluation.result import Evaluation
@@ -82,7 +81,7 @@ def evaluate(
         raise DataError(f"weights={weights!r}: no synthetic row has a weight above 0")
     if first.x.shape[1] != second.x.shape[1]:
         raise DataError(f"embedding={embedding!r}: real vectors have {first.x.shape[1]} numbers, synthetic ones {second.x.shape[1]}")
-    return evaluated(deciding_ids(ids, first.texts, id is not None), first, second, holdout, seed)
+    return evaluated(ids, first, second, holdout, seed, id is not None)
 
 
 def _rows(

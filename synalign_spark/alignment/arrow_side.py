@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_NUMBERS, SYNTHETIC_SCHEMA, Draw, Job
 from synalign_spark.core.groups import ALL, group_of
-from synalign_spark.core.holdout import splits
+from synalign_spark.core.holdout import deciding_ids, splits
 from synalign_spark.core.keys import unit
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.udfs.arrow import from_matrix
@@ -63,12 +63,14 @@ class ArrowSide:
 
 
 def real_side(doc_ids: Sequence[str], labels: Sequence[str | None], texts: pa.Array | None, prior: npt.NDArray[np.float64],
-              embeddings: npt.NDArray[np.float32], per_label: bool, seed: int, *, holdout: float, validation: float) -> ArrowSide:  # fmt: skip
+              embeddings: npt.NDArray[np.float32], per_label: bool, seed: int, *, holdout: float, validation: float, ids_given: bool = False,
+) -> ArrowSide:  # fmt: skip
     """Real rows. doc_ids, labels: (n,); texts: (n,) or None; prior: (n,) weights, of which only the ratios count; embeddings: (n, d);
-    per_label: whether each label is a group; holdout, validation: shares of the rows."""
+    per_label: whether each label is a group; holdout, validation: shares of the rows; ids_given: whether the doc_ids are the caller's."""
     prior = prior * power_of_two_scale(float(prior.max(initial=0.0)))
     numbers = {name: unit(seed, purpose, doc_ids) for name, purpose in REAL_NUMBERS.items()}
-    columns = {"split": splits(seed, doc_ids, holdout, validation), "prior": prior, **numbers}
+    deciding = deciding_ids(doc_ids, None if texts is None else texts.to_pylist(), ids_given)
+    columns = {"split": splits(seed, deciding, holdout, validation), "prior": prior, **numbers}
     return _side(REAL_SCHEMA, doc_ids, labels, texts, embeddings, per_label, columns)
 
 

@@ -90,6 +90,16 @@ def run_checks(
     return found
 
 
+def told_alike(checks: Mapping[str, Checked], alike: str) -> dict[str, Checked]:
+    """The checks, of which that of all rows together goes by the rows that shape the weights, as these do: held-out rows alone, whatever they
+    are, make no weight 0. alike: why the vectors of those tell no row from another, in words, empty where they do."""
+    name = WHOLE if WHOLE in checks else ALL
+    if alike:
+        return {**checks, name: Checked(degenerate=alike)}
+    words = checks[name].degenerate
+    return {**checks, name: Checked(untested=words)} if words else dict(checks)
+
+
 @dataclass(frozen=True)
 class _Checks:
     """What all checks of a run have in common."""

@@ -12,7 +12,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_NUMBERS, SYNTHETIC_SCHEMA, Draw, Job
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.spark.groups import by_group, group_column
-from synalign_spark.spark.holdout import split
+from synalign_spark.spark.holdout import deciding_id, split
 from synalign_spark.spark.keys import unit
 
 
@@ -65,15 +65,20 @@ def real_side(
     *,
     holdout: float,
     validation: float,
+    ids_given: bool = False,
 ) -> SparkSide:
     """Real rows. embeddings: doc_id, label, embedding; texts: doc_id and text, or None; prior: doc_id and prior_weight, of which
-    only the ratios count, or None for equal ones; per_label: whether each label is a group; holdout, validation: shares of the rows."""
+    only the ratios count, or None for equal ones; per_label: whether each label is a group; holdout, validation: shares of the rows;
+    ids_given: whether the doc_ids are the caller's, so that texts decide what is held out."""
+    by_text = ids_given and texts is not None
+    if texts is not None and by_text:
+        embeddings = embeddings.join(texts, "doc_id")
     if prior is not None:
         embeddings = embeddings.join(prior.select("doc_id", _prior(prior).alias("prior")), "doc_id")
     else:
         embeddings = embeddings.withColumn("prior", F.lit(1.0))
     numbers = {name: unit(seed, purpose, "doc_id") for name, purpose in REAL_NUMBERS.items()}
-    columns = {**numbers, "split": split(seed, holdout, validation), "prior": F.col("prior").cast("double")}
+    columns = {**numbers, "split": split(seed, holdout, validation, deciding_id(by_text)), "prior": F.col("prior").cast("double")}
     return SparkSide(_columns(embeddings, REAL_SCHEMA, per_label, columns), texts)
 
 

@@ -84,6 +84,12 @@ def judged(
     return replace(strength, mixing_weight=choice.mixing_weight, choice=choice)
 
 
+def unusable(strength: Strength, why: str, auto: bool) -> Strength:
+    """The strength where the vectors tell no row from another: no model judges, and rows of which the advice is not to use them count nothing,
+    unless the mixing weight was given. why: in words; auto: whether it was not."""
+    return replace(strength, mixing_weight=0.0 if auto else strength.mixing_weight, choice=None, unjudged=why)
+
+
 def _outliers(looked_at: LookedAt, base: BaseMeasure, rules: OutlierRules | None) -> npt.NDArray[np.bool_]:
     """(n,) whether each synthetic row must not gain weight."""
     rows, views = looked_at.synthetic, looked_at.synthetic.views

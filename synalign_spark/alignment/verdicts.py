@@ -19,6 +19,8 @@ def strength_in_words(strength: Strength) -> list[str]:
     """What the classifiers found, as far as there were any."""
     if strength.choice:
         return [mixing_in_words(strength.choice)]
+    if not strength.mixing_weight:
+        return ["each sample_weight of the synthetic rows is 0"]
     return [f"the synthetic rows count as {strength.mixing_weight:,.0f} real ones, a number that no model has judged"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment, Frame
 from synalign_spark.api.clear_errors import clear_errors
 from synalign_spark.api.columns import AlignColumns
-from synalign_spark.api.frames import check_seed, frame_kind
+from synalign_spark.api.frames import check_seed, one_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.config import AlignConfig, EmbedConfig
 from synalign_spark.errors import DataError
@@ -59,9 +59,7 @@ def align(
     True"""
     check_seed(seed)
     cfg, encoder = configurations(options)
-    kind = frame_kind(real, "real")
-    if frame_kind(synthetic, "synthetic") != kind:
-        raise DataError(f"synthetic: is a {frame_kind(synthetic, 'synthetic')} DataFrame and real a {kind} one; give both in one kind")
+    kind = one_kind(real, synthetic)
     columns = AlignColumns.of(real.columns, synthetic.columns, text=text, label=label, embedding=embedding, weight=weight, id=id)
     _check_free(real.columns, ("sample_weight",), "real")
     _check_free(synthetic.columns, WEIGHT_COLUMNS, "synthetic")

@@ -62,7 +62,7 @@ def align_pandas(
         if not len(frame):
             raise DataError(f"{side}: the frame has no rows; give it some")
     sides = rows_of(real, columns, "real", columns.real_weight), rows_of(synthetic, columns, "synthetic", columns.synthetic_weight)
-    make_real: MakeSide = partial(real_side, holdout=cfg.holdout, validation=cfg.validation)
+    make_real: MakeSide = partial(real_side, holdout=cfg.holdout, validation=cfg.validation, ids_given=columns.id is not None)
     first, second = (rows.side(make, cfg.per_label, encoder, seed) for rows, make in zip(sides, (make_real, synthetic_side), strict=True))
     found = align_sides(first, second, cfg, seed, report)
     weights = _spread(found.weights, sides[1])

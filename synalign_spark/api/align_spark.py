@@ -69,7 +69,8 @@ def align_spark(
     prior = [frame.distinct.select("doc_id", F.col("prior").alias("prior_weight")) for frame in frames]
     try:
         splits = {"holdout": cfg.holdout, "validation": cfg.validation}
-        first = keep(real_side(vectors[0], texts[0], prior[0], cfg.per_label, seed, **splits))
+        given = columns.id is not None
+        first = keep(real_side(vectors[0], texts[0], prior[0], cfg.per_label, seed, **splits, ids_given=given))
         second = keep(synthetic_side(vectors[1], vectors[1].join(prior[1], "doc_id"), texts[1], cfg.per_label, seed))
         found = align_sides(first, second, cfg, seed, report, spark, keep=keep)
         weights = spark.createDataFrame(found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from synalign_spark.api.alignment import Frame
 from synalign_spark.api.clear_errors import clear_errors
 from synalign_spark.api.columns import AlignColumns
-from synalign_spark.api.frames import check_holdout, check_seed, encoded, frame_kind
+from synalign_spark.api.frames import check_holdout, check_seed, encoded, frame_kind, one_kind
 from synalign_spark.api.options import configuration
 from synalign_spark.core.defaults import HOLDOUT
 from synalign_spark.core.keys import unit
@@ -68,9 +68,7 @@ def evaluate(
     if isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < 5 * FEWEST_REAL:
         raise ConfigError(f"max_rows: must be a whole number of at least {5 * FEWEST_REAL}, got {max_rows!r}")
     cfg = configuration(options, ("embed",), "evaluate").embed
-    kind = frame_kind(real, "real")
-    if frame_kind(synthetic, "synthetic") != kind:
-        raise DataError(f"synthetic: is a {frame_kind(synthetic, 'synthetic')} DataFrame and real a {kind} one; give both in one kind")
+    one_kind(real, synthetic)
     if weights is not None and weights not in list(synthetic.columns):
         raise DataError(f"weights={weights!r}: the synthetic frame has no such column; it has {', '.join(map(str, synthetic.columns))}")
     columns = AlignColumns.of(real.columns, synthetic.columns, text=text, label=label, embedding=embedding, weight=weights, id=id)
@@ -83,7 +81,7 @@ def evaluate(
         raise DataError(f"weights={weights!r}: no synthetic row has a weight above 0")
     if first.x.shape[1] != second.x.shape[1]:
         raise DataError(f"embedding={embedding!r}: real vectors have {first.x.shape[1]} numbers, synthetic ones {second.x.shape[1]}")
-    return evaluated(ids, first, second, holdout, seed)
+    return evaluated(ids, first, second, holdout, seed, id is not None)
 
 
 def _rows(

@@ -26,6 +26,14 @@ def frame_kind(frame: Any, name: str) -> str:
     raise DataError(f"{name}: must be a pandas or a Spark DataFrame, got {type(frame).__module__}.{type(frame).__name__}")
 
 
+def one_kind(real: Any, synthetic: Any) -> str:
+    """The kind of both frames. Raises DataError where they differ."""
+    kind, other = frame_kind(real, "real"), frame_kind(synthetic, "synthetic")
+    if other != kind:
+        raise DataError(f"synthetic: is a {other} DataFrame and real a {kind} one; give both in one kind")
+    return kind
+
+
 def check_seed(seed: Any) -> None:
     """Raises ConfigError unless the seed is a whole number that every engine takes, 0 to 2^31 - 1."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:

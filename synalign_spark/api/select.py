@@ -49,7 +49,7 @@ def select(
     text, label, embedding, id, weight: column names. embedding: a vector a row, of one width (then no model is needed);
     id: unique ids, by default the sha256 of the text, or of label and text; weight: how much a row counts in the
     share of its cluster, null is 1, rows of weight 0 are left out. Rows of one text (and label) count as one row.
-    holdout: share of the rows that are not shown and shape no cluster, by hash of their ids: those that ``align`` holds out of the same
+    holdout: share of the rows that are not shown and shape no cluster, by hash of their ids, or of their texts where ids are given: those that ``align`` holds out of the same
     rows with the same seed and ids (as it does unless it is given vectors alone), whose certificate is then about rows that nobody
     was shown; 0 leaves none out. A label that loses all its rows by it is named in a warning.
     seed: of the rows held out, the order of the rows in k-means and its start, and the choice of rows by hash.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from synalign_spark.api.frames import as_labels, as_vectors, as_weights, encoded, smallest_of
 from synalign_spark.config import Config, EmbedConfig
-from synalign_spark.core.holdout import held_out
+from synalign_spark.core.holdout import deciding_ids, held_out
 from synalign_spark.core.keys import content_ids, unit
 from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY, Clustering, cluster_rows, count_labels, demonstrations
 from synalign_spark.core.sampling.lengths import COLUMNS, text_lengths
@@ -66,7 +66,8 @@ def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig, seed:
     places_of: dict[str, list[int]] = {}
     for place in np.flatnonzero(weights > 0).tolist():
         places_of.setdefault(ids[place], []).append(place)
-    places_of = _shown(places_of, labels, columns.label, seed, holdout)
+    deciding = dict(zip(ids, deciding_ids(ids, texts, columns.id is not None), strict=True))
+    places_of = _shown(places_of, deciding, labels, columns.label, seed, holdout)
     places = [same[0] for same in places_of.values()]
     steps = np.maximum(1.0, np.rint(weights / weights.max() * WEIGHT_STEPS))
     return _Rows(
@@ -80,10 +81,15 @@ def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig, seed:
 
 
 def _shown(
-    places_of: dict[str, list[int]], labels: Sequence[str | None], label_column: str | None, seed: int, holdout: float
+    places_of: dict[str, list[int]],
+    deciding: Mapping[str, str],
+    labels: Sequence[str | None],
+    label_column: str | None,
+    seed: int,
+    holdout: float,
 ) -> dict[str, list[int]]:
-    """Places of the rows that are not held out, by id. Warns of labels that have none, raises DataError where there is none at all."""
-    held = dict(zip(places_of, held_out(seed, list(places_of), holdout).tolist(), strict=True))
+    """Places of the rows that are not held out, by id. deciding: by id, what decides. Warns of labels that have none, raises DataError where there is none at all."""
+    held = dict(zip(places_of, held_out(seed, [deciding[key] for key in places_of], holdout).tolist(), strict=True))
     n = Counter(labels[place] for same in places_of.values() for place in same)
     n_held = Counter(labels[place] for key, same in places_of.items() if held[key] for place in same)
     check_shown({label: (n[label], n_held[label]) for label in n}, label_column)

@@ -83,7 +83,7 @@ class AlignConfig(Section):
         defaults.HOLDOUT,
         gt=0,
         lt=defaults.MOST_HOLDOUT,
-        description="Share of the real rows that are held out, by hash of their ids: they are never shown to a language model and shape no "
+        description="Share of the real rows that are held out, by hash of their ids (of their texts where ids are given): they are never shown to a language model and shape no "
         "cluster, bandwidth or weight, and the certificate is measured on them. Of a label with fewer than 20 real rows all shape its weights.",
     )
     validation: float = Field(
@@ -184,7 +184,9 @@ class ResampleConfig(Section):
     """How rows are drawn by their weights for the table ``augmented``."""
 
     method: Literal["systematic", "multinomial", "topn"] = Field(
-        "systematic", description="systematic and multinomial draw with replacement, topn without (Efraimidis-Spirakis)."
+        "systematic",
+        description="systematic and multinomial draw with replacement. topn draws without: each row with a probability in proportion to its weight, or "
+        "for sure where that would be above one; `sample_weight` then makes up for what a row drawn once cannot represent.",
     )
     rows: Positive | Literal["auto"] = Field(
         "auto",

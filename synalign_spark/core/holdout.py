@@ -1,6 +1,6 @@
 """Which real rows are held out: one rule for selection, prompts, bandwidth, gates, weights and certificate.
 
-A row is held out by a hash of its id and the run's seed. Nothing that is chosen looks at such a row, so that the certificate is
+A row is held out by a hash of its id and the run's seed, or of its text where the caller gave the ids: equal texts fall on one side. Nothing that is chosen looks at such a row, so that the certificate is
 measured on rows that no language model was shown and no weight was shaped by. The same as column expressions:
 :mod:`synalign_spark.spark.holdout`.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.core.keys import unit
+from synalign_spark.core.keys import content_ids, unit
 
 SPLIT_KEY = "align.split"  # purpose of the random numbers
 TEXT_ID = 64  # hexadecimal digits of the id of a text
@@ -26,6 +26,16 @@ def held_out(seed: int, ids: Sequence[str], holdout: float) -> npt.NDArray[np.bo
     [False, False, True, False]"""
     found: npt.NDArray[np.bool_] = unit(seed, SPLIT_KEY, text_ids(ids)) < holdout
     return found
+
+
+def deciding_ids(ids: Sequence[str], texts: Sequence[str] | None, given: bool) -> list[str]:
+    """What decides for each row: its id, which its content makes, or where the caller gave the ids that of the text.
+
+    ids: n texts; texts: of the rows, None where they have none; given: whether the ids are the caller's.
+
+    >>> len(set(deciding_ids(["1", "2", "3"], ["same", "same", "other"], given=True)))
+    2"""
+    return content_ids(texts) if given and texts is not None else list(ids)
 
 
 def text_ids(ids: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from synalign_spark.core.holdout import held_out
+from synalign_spark.core.holdout import deciding_ids, held_out
 from synalign_spark.core.strength.mixing_weight import usual_mixing_weight
 from synalign_spark.errors import DataError
 from synalign_spark.evaluation.evaluate import evaluate_rows
@@ -14,11 +14,11 @@ MOST_ROWS = 5_000  # a side: every figure of sets is quadratic in them
 FEWEST_REAL = 20  # rows, of those held out and of the others
 
 
-def evaluated(ids: Sequence[str], real: Rows, synthetic: Rows, holdout: float, seed: int) -> Evaluation:
+def evaluated(ids: Sequence[str], real: Rows, synthetic: Rows, holdout: float, seed: int, ids_given: bool = False) -> Evaluation:
     """The evaluation of synthetic rows beside the real ones that the hash split of ``align`` holds out.
 
-    ids: of the real rows. Raises DataError where fewer than FEWEST_REAL rows are held out, or are not."""
-    held = held_out(seed, ids, holdout)
+    ids: of the real rows; ids_given: whether they are the caller's, so that texts decide what is held out. Raises DataError where fewer than FEWEST_REAL rows are held out, or are not."""
+    held = held_out(seed, deciding_ids(ids, real.texts, ids_given), holdout)
     if min(held.sum(), (~held).sum()) < FEWEST_REAL:
         raise DataError(
             f"real: {int(held.sum())} of {len(held)} rows are held out and {int((~held).sum())} are not; at least {FEWEST_REAL} of each are "

@@ -105,7 +105,7 @@ STEPS: tuple[Step, ...] = (
         (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
         format=3,
     ),
-    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), format=3),
+    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), format=4),
     Step("evaluate", "evaluate", ("evaluate",), ("align",), (tables.EVALUATION, tables.NEAREST_PAIRS), on_request=True),
     Step("report", "report", ("report",), ("resample",), (tables.METRICS,), if_there=("evaluate",)),
 )

@@ -103,6 +103,8 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Effective size", f"{number(round(align['ess']))} of {number(align['n_synthetic'])} rows"),
     ]
+    if drawn := manifest.get("resample", {}).get("summary"):
+        lines.append(("Drawn rows", _drawn(drawn)))
     if "classifier_accuracy_real_and_synthetic" in report:
         uniform, weighted, real, both = (
             report[f"classifier_accuracy_{arm}"] for arm in ("uniform", "weighted", "real", "real_and_synthetic")
@@ -113,6 +115,15 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
         lines.append(("Classifier accuracy", accuracies))
     return [*lines, ("Verdict", str(align["verdict"]))]
+
+
+def _drawn(resample: Mapping[str, Any]) -> str:
+    """What was drawn, and what it counts as beside the real rows."""
+    words = f"{number(resample['rows_synthetic'])} ({number(resample['distinct_synthetic'])} different), counting as {number(round(resample['mixing_weight']))} real ones"
+    represented = resample.get("weights_represented")
+    if represented is None or round(represented, 2) == 1:
+        return words
+    return f"{words}; each counted as one they represent {represented:.0%} of the weights, with sample_weight all"
 
 
 def _gain(report: Mapping[str, Any], name: str) -> str:

@@ -19,6 +19,7 @@ from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints,
 from synalign_spark.report.lineage import Fetch, with_lineage
 from synalign_spark.report.projection import principal_plane
 from synalign_spark.spark.holdout import held_out
+from synalign_spark.spark.resample import used_mixing_weight
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
 from synalign_spark.udfs.arrow import to_matrix
@@ -165,11 +166,8 @@ def checked_downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certifi
     holdout = _rows(real.filter(pa.array(held)).slice(0, CHECK_ROWS), None)
     written = _rows(synthetic.slice(0, CHECK_ROWS), synthetic["weight"].slice(0, CHECK_ROWS))
     skipped = downstream.reason_to_skip(fit, holdout, written)
-    return (
-        (None, skipped)
-        if skipped
-        else (downstream.downstream_check(fit, holdout, written, certificate[0]["mixing_weight"], cfg.align.label_shares), "")
-    )
+    mixing_weight = used_mixing_weight(certificate[0]["mixing_weight"], cfg.align.mixing_weight, cfg.resample.rows)
+    return (None, skipped) if skipped else (downstream.downstream_check(fit, holdout, written, mixing_weight, cfg.align.label_shares), "")
 
 
 def _labelled(rows: pa.Table) -> pa.Table:

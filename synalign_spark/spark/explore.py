@@ -13,7 +13,7 @@ from synalign_spark.core.sampling.strata import WEIGHT_STEPS, DemonstrationSet, 
 from synalign_spark.spark.cluster import cluster
 from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_shown
 from synalign_spark.spark.embed import encoding_tasks
-from synalign_spark.spark.holdout import held_out, held_out_by_label
+from synalign_spark.spark.holdout import deciding_id, held_out, held_out_by_label
 from synalign_spark.spark.keys import content_id, labelled_content_id
 from synalign_spark.spark.lengths import with_lengths
 from synalign_spark.spark.select import choose_sets, demonstrations, label_clusters, most_places, picked_sets, sets_table
@@ -83,8 +83,9 @@ def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig, seed: i
     # Of one id text and label are the same; where vectors differ the smallest is taken, so that no order shows.
     same = [F.min(name).alias(name) for name in ("text", "label", *(["embedding"] if columns.embedding else []))]
     counted = named.where(F.col("weight") > 0)
-    check_shown(held_out_by_label(counted, seed, holdout), columns.label)
-    rows = counted.where(~held_out(seed, holdout)).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
+    deciding = deciding_id(columns.id is not None)
+    check_shown(held_out_by_label(counted, seed, holdout, deciding), columns.label)
+    rows = counted.where(~held_out(seed, holdout, deciding)).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
     if columns.embedding:
         return rows
     spread = rows.repartition(encoding_tasks(frame.sparkSession, n_rows), "doc_id")

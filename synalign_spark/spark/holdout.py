@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.core.holdout import FIT, HOLDOUT, OF_A_LABEL, SPLIT_KEY, TEXT_ID, VALIDATION
-from synalign_spark.spark.keys import unit
+from synalign_spark.spark.keys import content_id, unit
 
 
 def held_out(seed: int, holdout: float, doc_id: Column | str = "doc_id") -> Column:
@@ -18,13 +18,19 @@ def _text_id(doc_id: Column | str) -> Column:
     return F.when(column.rlike(OF_A_LABEL), F.substring(column, 1, TEXT_ID)).otherwise(column)
 
 
-def split(seed: int, holdout: float, validation: float) -> Column:
-    """The split of a real row: HOLDOUT, VALIDATION or FIT."""
-    u = unit(seed, SPLIT_KEY, _text_id("doc_id"))
+def deciding_id(given: bool) -> Column:
+    """See ``core.holdout.deciding_ids``. given: whether the rows have a text and an id of the caller's."""
+    return content_id("text") if given else F.col("doc_id")
+
+
+def split(seed: int, holdout: float, validation: float, doc_id: Column | str = "doc_id") -> Column:
+    """The split of a real row: HOLDOUT, VALIDATION or FIT. doc_id: what decides."""
+    u = unit(seed, SPLIT_KEY, _text_id(doc_id))
     return F.when(u < F.lit(holdout), HOLDOUT).when(u < F.lit(holdout + validation), VALIDATION).otherwise(FIT)
 
 
-def held_out_by_label(rows: DataFrame, seed: int, holdout: float) -> dict[str | None, tuple[int, int]]:
-    """Rows, and of them those held out, by label; a row a label reaches the driver. rows: doc_id, label."""
-    counted = rows.groupBy("label").agg(F.count("*").alias("n"), F.count_if(held_out(seed, holdout)).alias("held")).toArrow().to_pylist()
+def held_out_by_label(rows: DataFrame, seed: int, holdout: float, doc_id: Column | str = "doc_id") -> dict[str | None, tuple[int, int]]:
+    """Rows, and of them those held out, by label; a row a label reaches the driver. rows: label, and what doc_id reads, which decides."""
+    held = F.count_if(held_out(seed, holdout, doc_id))
+    counted = rows.groupBy("label").agg(F.count("*").alias("n"), held.alias("held")).toArrow().to_pylist()
     return {row["label"]: (row["n"], row["held"]) for row in counted}

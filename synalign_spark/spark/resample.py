@@ -1,19 +1,12 @@
 """Resampling: real rows and synthetic rows drawn by weight, ready to train on.
 
-Every step is distributed. Rows are told apart by (label, first digits of doc_id): a bucket of about 4,096 rows in
-the order of the id, small enough for one task. One total a bucket reaches the driver, which shares out the
-draws; weights are whole ticks, so that no partitioning changes a sum. See ``core/sampling/resample.py``.
+Every step is distributed: counts of labels reach the driver, which shares out the draws; which rows are drawn is decided in ``draws``.
 """
 
-import zlib
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.config.alignment import ResampleConfig
@@ -22,16 +15,11 @@ from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_labe
 from synalign_spark.core.sampling import resample as core
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.spark.draws import draw
 from synalign_spark.spark.groups import by_group, group_column
-from synalign_spark.spark.keys import unit
 from synalign_spark.storage.tables import AUGMENTED
 
-COPIES = pa.schema([("doc_id", pa.string()), ("copies", pa.int64())])
-COPIES_DDL = "doc_id string, copies bigint"
-BINS_A_DOUBLING = 256  # of the keys' histogram: a bin holds keys within 0.3% of each other
 ROUNDING = 1e-9  # of rows: an effective sample size that is whole but for rounding is whole
-Ticks = npt.NDArray[np.int64]
-Job = Callable[[Ticks], Ticks]
 
 
 def resample(
@@ -58,34 +46,63 @@ def resample(
     wanted = _wanted(real, counts, label_shares)
     shares = _shares(wanted, counts)
     draws = _quotas(cfg, shares, counts)
-    if cfg.method == "topn":
-        copies = _without_replacement(rows, draws, seed)
-    else:
-        copies = _with_replacement(rows, draws, sum(row["n"] for row in counts.values()), cfg.method, seed)
+    copies = draw(rows, draws, sum(row["n"] for row in counts.values()), cfg.method, seed)
+    teaching = {group: LabelRows(n, float(n)) for group, n in draws.items()}
+    if cfg.include_real:
+        found = sample_weights_by_label(wanted, real, teaching, mixing_weight)
+    else:  # beside no real rows every mixing weight is the same
+        found = sample_weights_by_label({group: shares[group] for group in draws}, {}, teaching, 1.0)
+    drawn = _synthetic_rows(synthetic, weights, copies, counts, found.synthetic)
+    if not cfg.include_real:
+        return drawn
+    return _real_rows(corpus, {group: factor * scale * WEIGHT_STEPS for group, factor in found.real.items()}).unionByName(drawn)
+
+
+def used_mixing_weight(chosen: float, asked: float | str, rows: int | str) -> float:
+    """The mixing weight beside the rows that are drawn: where it is not asked for, no drawn row counts more than a real one.
+
+    chosen: of CERTIFICATE; asked: ``align.mixing_weight``; rows: ``resample.rows``.
+
+    >>> used_mixing_weight(1_000.0, "auto", 300), used_mixing_weight(1_000.0, "auto", "auto"), used_mixing_weight(1_000.0, 1_000.0, 300)
+    (300.0, 1000.0, 1000.0)"""
+    return min(chosen, float(rows)) if asked == "auto" and rows != "auto" else chosen
+
+
+def represented(augmented: DataFrame) -> float | None:
+    """Share of the weights that the synthetic rows of AUGMENTED represent where each counts as one: one less the total variation between their
+    sample weights and equal ones within a label. None where they count nothing."""
+    rows = augmented.where("origin = 'synthetic'").select(group_column(True).alias("grp"), "sample_weight")
+    means = rows.groupBy("grp").agg(F.mean("sample_weight").alias("mean"))  # a row a label
+    excess = F.greatest(F.col("sample_weight") - F.col("mean"), F.lit(0.0))
+    sums = rows.join(F.broadcast(means), "grp").agg(F.sum("sample_weight").alias("all"), F.sum(excess).alias("excess"))
+    found = sums.toArrow().to_pylist()[0]  # one row
+    return 1.0 - found["excess"] / found["all"] if found["all"] else None
+
+
+def _synthetic_rows(
+    synthetic: DataFrame, weights: DataFrame, copies: DataFrame, counts: Mapping[str, Any], scale: Mapping[str, float]
+) -> DataFrame:
+    """AUGMENTED of the rows drawn. copies: of ``draws.draw``; scale: by group, sample weight of a row that stands for one."""
     in_label = by_group({group: float(row["n"]) for group, row in counts.items()})
     drawn = (
         synthetic.select("doc_id", "text", "label", "fields", group_column(True).alias("grp"))
         .join(weights.select("doc_id", "weight_in_label"), "doc_id")
         .join(copies, "doc_id")
         .withColumn("draw", F.explode(F.sequence(F.lit(0), (F.col("copies") - 1).cast("int"))))
-        .withColumn("weight", F.col("weight_in_label") * in_label)
     )
-    teaching = {group: LabelRows(n, float(n)) for group, n in draws.items()}
-    if not cfg.include_real:
-        found = sample_weights_by_label(
-            {group: shares[group] for group in draws}, {}, teaching, 1.0
-        )  # beside no real rows every number is the same
-        return _rows(drawn.withColumn("sample_weight", by_group(found.synthetic)), "synthetic")
-    found = sample_weights_by_label(wanted, real, teaching, mixing_weight)
-    of_real = by_group({group: factor * scale * WEIGHT_STEPS for group, factor in found.real.items()})
+    columns = {"weight": F.col("weight_in_label") * in_label, "sample_weight": by_group(scale) * F.col("stands_for")}
+    return _rows(drawn.withColumns(columns), "synthetic")
+
+
+def _real_rows(corpus: DataFrame, scale: Mapping[str, float]) -> DataFrame:
+    """AUGMENTED of the real rows. scale: by group, sample weight over their own weight."""
     columns = {
         "draw": F.lit(0),
         "weight": F.lit(1.0),
-        "sample_weight": _prior() * of_real,
+        "sample_weight": _prior() * by_group(scale),
         "fields": F.lit(None).cast("map<string,string>"),
     }
-    real_rows = corpus.withColumn("grp", group_column(True)).withColumns(columns)
-    return _rows(real_rows, "real").unionByName(_rows(drawn.withColumn("sample_weight", by_group(found.synthetic)), "synthetic"))
+    return _rows(corpus.withColumn("grp", group_column(True)).withColumns(columns), "real")
 
 
 def _rows(rows: DataFrame, origin: str) -> DataFrame:
@@ -157,67 +174,3 @@ def _quotas(cfg: ResampleConfig, shares: Mapping[str, float], counts: Mapping[st
             f"resample.rows: {cfg.rows} rows without replacement need more rows than there are of label {', '.join(short[:10])}; lower it or draw with replacement"
         )
     return {group: n for group, n in draws.items() if n}
-
-
-def _with_replacement(rows: DataFrame, draws: Mapping[str, int], n_rows: int, method: str, seed: int) -> DataFrame:
-    """doc_id and copies (>= 1) under systematic or multinomial sampling."""
-    digits = core.prefix_digits(n_rows)
-    ticks = F.rint(F.col("w") * float(core.TICKS)).cast("bigint")
-    bucketed = rows.select("doc_id", "grp", F.substring("doc_id", 1, digits).alias("bucket"), ticks.alias("ticks")).where("ticks > 0")
-    found = bucketed.groupBy("grp", "bucket").agg(F.sum("ticks").alias("ticks")).toArrow().to_pylist()  # a row a bucket
-    totals: dict[str, dict[str, int]] = {}
-    for row in found:
-        totals.setdefault(row["grp"], {})[row["bucket"]] = int(row["ticks"])
-    plan = _systematic_plan if method == "systematic" else _multinomial_plan
-    jobs = {(group, bucket): job for group, n in draws.items() for bucket, job in plan(group, totals[group], n, seed).items()}
-
-    def apply(table: pa.Table) -> pa.Table:  # Spark reads the annotations
-        return _bucket_copies(table, jobs)
-
-    return bucketed.groupBy("grp", "bucket").applyInArrow(apply, COPIES_DDL)
-
-
-def _systematic_plan(group: str, totals: Mapping[str, int], draws: int, seed: int) -> dict[str, Job]:
-    starts, total = core.bucket_starts(totals), sum(totals.values())
-    u = float(np.random.default_rng([seed, 1, zlib.crc32(group.encode())]).random())
-    return {bucket: partial(core.systematic_copies, before=starts[bucket], total=total, draws=draws, u=u) for bucket in totals}
-
-
-def _multinomial_plan(group: str, totals: Mapping[str, int], draws: int, seed: int) -> dict[str, Job]:
-    names, key = sorted(totals), [seed, 2, zlib.crc32(group.encode())]
-    counts = core.bucket_draws([totals[name] for name in names], draws, key)
-    return {
-        name: partial(core.multinomial_copies, draws=int(count), seed=[*key, zlib.crc32(b"bucket " + name.encode())])
-        for name, count in zip(names, counts, strict=True)
-    }
-
-
-def _bucket_copies(table: pa.Table, jobs: Mapping[tuple[str, str], Job]) -> pa.Table:
-    """Copies of the rows of one bucket, those with none left out."""
-    job = jobs.get((table.column("grp")[0].as_py(), table.column("bucket")[0].as_py()))
-    if job is None:  # a label that the corpus does not have
-        return COPIES.empty_table()
-    table = table.sort_by("doc_id")
-    copies = job(table.column("ticks").to_numpy())
-    kept = np.flatnonzero(copies)
-    return pa.table([table.column("doc_id").take(pa.array(kept)), pa.array(copies[kept])], schema=COPIES)
-
-
-def _without_replacement(rows: DataFrame, draws: Mapping[str, int], seed: int) -> DataFrame:
-    """doc_id and copies = 1 of the rows with the smallest exponential keys of each label.
-
-    A histogram of the keys tells in which bin each label's draws end; only the rows of that bin are ranked."""
-    key = -F.log(unit(seed, "resample.topn", "doc_id")) / F.col("w")
-    keyed = rows.where(F.col("w") > 0).select("doc_id", "grp", key.alias("key"))
-    keyed = keyed.where(F.col("grp").isin(sorted(draws))).withColumn("bin", F.floor(F.log2("key") * BINS_A_DOUBLING).cast("bigint"))
-    found = keyed.groupBy("grp", "bin").agg(F.count("*").alias("n")).toArrow().to_pylist()  # a few thousand rows a label
-    ends = {group: core.threshold({row["bin"]: row["n"] for row in found if row["grp"] == group}, n) for group, n in draws.items()}
-    last, rest = (by_group({group: end[i] for group, end in ends.items()}) for i in (0, 1))
-    sure = keyed.where(F.col("bin") < last).select("doc_id")
-    edge = keyed.where(F.col("bin") == last).withColumn("rest", rest)
-    return sure.unionByName(_ranked(edge)).withColumn("copies", F.lit(1).cast("bigint"))
-
-
-def _ranked(edge: DataFrame) -> DataFrame:
-    rank = F.row_number().over(Window.partitionBy("grp").orderBy("key", "doc_id"))
-    return edge.withColumn("rank", rank).where(F.col("rank") <= F.col("rest")).select("doc_id")

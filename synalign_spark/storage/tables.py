@@ -210,7 +210,7 @@ AUGMENTED = Table(
         Column("text", "string", "the text"),
         LABEL,
         Column("weight", "double", "sampling weight of a synthetic row within its label times its number of rows; 1 for a real row"),
-        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1 over the rows that are used (not used, and 0, are labels without a share and, with mixing weight 0, synthetic rows); every label has its real (or asked) share; see align.mixing_weight"),
+        Column("sample_weight", "double", "weight of the row where a model is trained on this table, of mean 1 over the rows that are used (not used, and 0, are labels without a share and, with mixing weight 0, synthetic rows); every label has its real (or asked) share; see align.mixing_weight. Equal for the synthetic rows of a label, but under resample.method topn for those drawn for sure, which keep their own"),
         Column("fields", "map<string,string>", "the parts of a synthetic row, by name; null for a real row and without generate.fields", nullable=True),
     ),
 )  # fmt: skip

@@ -7,6 +7,8 @@ import pytest
 
 import synalign_spark as sa
 from synalign_spark.alignment.checks import Drawn, _synthetic
+from synalign_spark.core.holdout import held_out
+from synalign_spark.core.keys import content_ids
 from synalign_spark.udfs.arrow import from_matrix
 
 OPTIONS = {"embedding": "vec", "text": None, "id": "id", "n_features": 64, "regularization": 0.02, "bandwidth": 2.5}
@@ -145,6 +147,25 @@ def test_degenerate_vectors_get_no_certificate_and_their_rows_keep_their_weights
     assert "p = " not in found.certificate.verdict
     assert (found.certificate.mmd2_before, found.certificate.p_value_after) == (None, None)
     np.testing.assert_allclose(found.weights["weight"], 1 / 150, rtol=1e-6)
+    assert found.certificate.mixing_weight == 0, "what is not to be used yet counts nothing"
+    assert (found.weights["sample_weight"] == 0).all()
+    assert "each sample_weight of the synthetic rows is 0" in found.certificate.verdict
+    given = sa.align(real, synthetic, embedding="vec", label=label, n_features=64, permutations=99, mixing_weight=20)
+    assert given.certificate.mixing_weight == 20, "but as configured"
+    assert (given.weights["sample_weight"] > 0).all()
+
+
+def test_held_out_rows_of_one_vector_make_no_weight_zero():
+    """They decide nothing: what is lost is distance and test."""
+    real, synthetic = few_vectors(200, 200, 1), few_vectors(150, 150, 2)
+    held = held_out(0, content_ids(real["text"].tolist(), real["label"].tolist()), 0.2)
+    alike = real.assign(vec=[real["vec"][0] if out else x for out, x in zip(held, real["vec"], strict=True)])
+    options = {"embedding": "vec", "label": "label", "n_features": 64, "permutations": 99}
+    usual, found = (sa.align(rows, synthetic, **options) for rows in (real, alike))
+    assert "no distance and no test: the vectors of its rows are nearly all the same" in found.certificate.verdict
+    assert "do not use these rows yet" not in found.certificate.verdict
+    assert (found.certificate.mmd2_after, found.certificate.p_value_after) == (None, None)
+    pd.testing.assert_series_equal(found.weights["sample_weight"], usual.weights["sample_weight"])
 
 
 def test_a_label_of_few_vectors_is_left_out_and_the_others_are_tested():

@@ -12,6 +12,7 @@ import pytest
 
 import synalign_spark as sa
 from synalign_spark.core.holdout import held_out
+from synalign_spark.core.keys import content_ids
 from synalign_spark.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,12 +65,32 @@ def test_weights_stand_beside_the_rows_as_they_were_given(whole):
 
 
 @pytest.mark.parametrize("kind", ["pandas", pytest.param("spark", marks=pytest.mark.slow)])
+def test_equal_texts_under_other_ids_fall_on_one_side(spark, kind):
+    """A text that is held out tells nothing, however many rows hold it: a vector of its own for each of them changes no bandwidth and no weight."""
+    held = held_out(0, content_ids(REAL["text"].tolist()), 0.2)
+    copied = pd.concat([REAL[held]] * 3)
+    rng = np.random.default_rng(5)
+    found = []
+    for vectors in (copied["vec"].tolist(), list(rng.normal(size=(len(copied), 12)).astype(np.float32))):
+        real = pd.concat([REAL, copied.assign(vec=vectors)], ignore_index=True)
+        frames = [real.assign(id=[f"real {i}" for i in range(len(real))]), SYNTHETIC.assign(id=SYNTHETIC["text"])]
+        result = sa.align(
+            *(frames if kind == "pandas" else [as_spark(spark, one) for one in frames]), label="label", embedding="vec", id="id", **SMALL
+        )
+        found.append((result.certificate.bandwidths, by_text(result.weights if kind == "pandas" else result.weights.toPandas(), "weight")))
+        assert result.certificate.n_real_fit + result.certificate.n_real_holdout == len(real)
+        assert result.certificate.n_real_holdout == 4 * held.sum()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", ["pandas", pytest.param("spark", marks=pytest.mark.slow)])
 def test_what_held_out_rows_say_changes_no_bandwidth_and_no_weight(spark, kind):
     real = REAL.assign(id=[f"real {i}" for i in range(len(REAL))])
-    held = held_out(0, real["id"].tolist(), 0.2)
+    held = held_out(0, content_ids(real["text"].tolist()), 0.2)
+    another = next(text for text in map("another {}".format, range(99)) if held_out(0, content_ids([text]), 0.2)[0])
     other = np.float32([0.6, 0.8, *[0.0] * 10])
     changed = real.assign(
-        text=real["text"].where(~held, "another"), vec=[other if out else x for x, out in zip(real["vec"], held, strict=True)]
+        text=real["text"].where(~held, another), vec=[other if out else x for x, out in zip(real["vec"], held, strict=True)]
     )
     found = []
     for frame in (real, changed):

@@ -93,17 +93,18 @@ def test_no_row_that_align_holds_out_is_shown():
     real = corpus(200).assign(id=[f"row {i}" for i in range(200)])
     shown = select(real, n=40, label="class", id="id", seed=3, **OPTIONS)
     assert len(shown) == 40
-    assert not held_out(3, shown["doc_id"].tolist(), 0.2).any()
+    assert not held_out(3, content_ids(shown["text"].tolist()), 0.2).any()
     everything = select(real, n=40, label="class", id="id", seed=3, holdout=0, **OPTIONS)
-    assert held_out(3, everything["doc_id"].tolist(), 0.2).any(), "otherwise nothing is shown here"
+    assert held_out(3, content_ids(everything["text"].tolist()), 0.2).any(), "otherwise nothing is shown here"
 
 
 def test_what_held_out_rows_say_changes_nothing():
     real = corpus(200).assign(id=[f"row {i}" for i in range(200)])
-    held = held_out(0, real["id"].tolist(), 0.2)
+    held = held_out(0, content_ids(real["body"].tolist()), 0.2)
+    another = next(text for text in map("something else {}".format, range(99)) if held_out(0, content_ids([text]), 0.2)[0])
     others = corpus(200, seed=9)
     changed = real.assign(
-        body=real["body"].where(~held, "something else entirely"), vec=[other if out else x for x, other, out in zip(real["vec"], others["vec"], held, strict=True)]
+        body=real["body"].where(~held, another), vec=[other if out else x for x, other, out in zip(real["vec"], others["vec"], held, strict=True)]
     )  # fmt: skip
     options = OPTIONS | {"k": "auto", "alpha": 1.0, "label": "class", "id": "id", "n": 40}
     pd.testing.assert_frame_equal(select(changed, **options), select(real, **options))

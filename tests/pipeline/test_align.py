@@ -43,5 +43,8 @@ def test_the_jobs_fill_their_tables(spark, tmp_path):
     assert any("runtime local" in line for line in lines)
     assert drawn["rows_synthetic"] == 25
     assert drawn["rows_real"] == 80
+    assert (aligned["mixing_weight"], drawn["mixing_weight"]) == (60.0, 25.0), "no drawn row counts more than a real one"
+    assert any("25 rows drawn count as 25, not as the 60 of the certificate" in line for line in lines)
+    assert drawn["weights_represented"] == 1.0
     assert [lake.read(table).count() for table in (WEIGHTS, CERTIFICATE, AUGMENTED, WITNESS)] == [60, 1, 105, 2]
     assert lake.read(SOLVER_TRACE).where("chosen").count() == 1

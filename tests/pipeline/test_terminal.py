@@ -48,6 +48,21 @@ def test_the_figures_of_a_run():
     assert list(shown)[-1] == "Verdict"
 
 
+def test_what_was_drawn_is_said_with_the_mixing_weight_that_is_used():
+    drawn = {"rows_synthetic": 300, "distinct_synthetic": 300, "mixing_weight": 300.0, "weights_represented": 0.86}
+    summaries = {
+        "ingest": {"rows_accepted": 1, "rejected_by_reason": {}},
+        "generate": {"accepted": 1},
+        "align": ALIGN,
+        "resample": drawn,
+        "report": {},
+    }
+    shown = dict(closing_lines({name: {"seconds": 1.0, "summary": summary} for name, summary in summaries.items()}))
+    assert shown["Drawn rows"] == (
+        "300 (300 different), counting as 300 real ones; each counted as one they represent 86% of the weights, with sample_weight all"
+    )
+
+
 def closed(left):
     sink = io.StringIO()
     cfg = Config.model_validate({"source": {"path": "x"}})

@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from synalign_spark.config.alignment import ResampleConfig
 from synalign_spark.core.sampling import resample as core
 from synalign_spark.errors import ConfigError, DataError
-from synalign_spark.spark import resample as stage
-from synalign_spark.spark.resample import resample
+from synalign_spark.spark import draws as stage
+from synalign_spark.spark.resample import represented, resample
 from synalign_spark.storage.tables import AUGMENTED, CORPUS, SYNTHETIC, WEIGHTS
 
 METHODS = ("systematic", "multinomial", "topn")
@@ -82,6 +82,49 @@ def test_systematic_buckets_give_what_one_pass_over_the_sorted_rows_gives(spark,
         if row["label"] == "dog":
             got[row["doc_id"]] = got.get(row["doc_id"], 0) + 1
     assert got == want
+
+
+def test_rows_drawn_once_stand_for_the_weights(spark, monkeypatch):
+    """Certain rows count their weight, the others share what is left; as many as 60 of the 200 cats by inclusion in proportion to the weight."""
+    monkeypatch.setattr(core, "ROWS_A_BUCKET", 20)
+    cfg = ResampleConfig(method="topn", rows=80, include_real=False)
+    frames = tables(spark)
+    found = rows_of(resample(*frames, cfg, 0, 300.0))
+    cats = {row["doc_id"]: row["sample_weight"] for row in found if row["label"] == "cat"}
+    weight = dict(zip(IDS[:200], IN_LABEL[:200].tolist(), strict=True))
+    sizes = {key: core.coarse(int(ticks)) for key, ticks in zip(weight, core.to_ticks(IN_LABEL[:200]).tolist(), strict=True)}
+    counted = {size: list(sizes.values()).count(size) for size in sizes.values() if size}
+    edge, rest = core.certain(counted, 60)
+    sure = {key for key, size in sizes.items() if size >= edge}
+    assert 0 < len(sure) < 60
+    assert sure <= set(cats)
+    assert len(cats) == 60
+    assert {key: cats[key] for key in sure} == pytest.approx({key: 60 * weight[key] for key in sure})
+    left = 60 * (1 - sum(weight[key] for key in sure)) / rest
+    assert [cats[key] for key in sorted(set(cats) - sure)] == pytest.approx([left] * rest)
+    assert sum(cats.values()) == pytest.approx(60)
+    assert rows_of(resample(*tables(spark, partitions=7), cfg, 0, 300.0)) == found
+    assert {row["doc_id"] for row in rows_of(resample(*frames, cfg, 1, 300.0))} != {row["doc_id"] for row in found}
+
+
+def test_sizes_are_those_of_the_core(spark):
+    ticks = [1, 255, 511, 512, 1_000_003, 2**40 + 12_345, 2**50]
+    frame = spark.createDataFrame([(t,) for t in ticks], "ticks bigint").select(F.expr(stage.SIZE).alias("size"), "ticks")
+    assert {row["ticks"]: row["size"] for row in frame.toArrow().to_pylist()} == {t: core.coarse(t) for t in ticks}
+
+
+def test_how_much_of_the_weights_equal_rows_represent(spark):
+    frames = tables(spark)
+    assert represented(resample(*frames, ResampleConfig(), 0, 300.0)) == pytest.approx(1.0)
+    few, auto, most = (represented(resample(*frames, ResampleConfig(method="topn", rows=rows), 0, 300.0)) for rows in (12, "auto", 250))
+    assert few > auto > most > 0.4
+    drawn = rows_of(resample(*frames, ResampleConfig(method="topn", include_real=False), 0, 300.0))
+    excess = 0.0  # by hand: of each label the weights above an equal share of its draws
+    for label in ("cat", "dog"):
+        given = np.array([row["weight"] for row in drawn if row["label"] == label]) / (200 if label == "cat" else 100)
+        excess += len(given) / len(drawn) * np.maximum(given - 1 / len(given), 0).sum()
+    assert auto == pytest.approx(1 - excess, abs=1e-3)
+    assert represented(resample(*frames, ResampleConfig(), 0, 0.0)) is None
 
 
 def test_sample_weights_say_what_synthetic_rows_count_beside_real_ones(spark):

@@ -23,12 +23,14 @@ class Checked:
     """What samples on the driver say of a label, or of all of them.
 
     comparison: distances, None where too few rows are there; before, after: tests of base weights and weights, None likewise;
-    degenerate: what makes distances and tests meaningless, in words, else empty; left_out: groups that could not be compared."""
+    degenerate: what makes distances, tests and weights meaningless, in words, else empty; untested: what makes distances and tests alone so,
+    for it holds of the held-out rows, which decide no weight; left_out: groups that could not be compared."""
 
     comparison: Comparison | None = None
     before: Test | None = None
     after: Test | None = None
     degenerate: str = ""
+    untested: str = ""
     left_out: tuple[str, ...] = ()
 
 
@@ -128,6 +130,8 @@ def _by_models(mixing_weight: float, found: Gain) -> str:
 def _nearness(found: Findings) -> str:
     """What the distances say, in a clause."""
     comparison = found.checked.comparison
+    if found.checked.untested:
+        return f"their distance is unknown: {found.checked.untested}"
     if comparison is None:
         return f"their distance is unknown, with fewer than {FEWEST_TEST_ROWS} held-out real rows or synthetic rows of weight"
     if comparison.closed is None:
@@ -177,6 +181,8 @@ def _base_measure(found: Findings) -> str:
 def _figures(found: Findings) -> list[str]:
     if found.checked.degenerate:
         return []
+    if found.checked.untested:
+        return [f"no distance and no test: {found.checked.untested}"]
     return [*_distances(found), _test(found), *_left_out(found.checked.left_out)]
 
 

@@ -1,4 +1,4 @@
-"""Draws rows by weight: systematic, multinomial, and without replacement by the largest keys.
+"""Draws rows by weight: systematic, multinomial, and without replacement with inclusion in proportion to the weight.
 
 All three are made of parts that see few rows at a time. The rows of a label fall into buckets by the
 first digits of their hashed id, in the order of the id. The driver sees one total a bucket and tells each
@@ -19,6 +19,8 @@ from synalign_spark.core.sampling.quota import quotas as quotas
 Int64Array = npt.NDArray[np.int64]
 
 TICKS = 2**50  # of a label whose weights sum to 1: totals stay below 2^53, so doubles hold them exactly
+ROUNDING = 2**24  # a size of one draw but for one over this is a draw: what is less must not come twice by rounding
+SIZE_BITS = 9  # leading bits of a weight that decide its inclusion without replacement: 256 sizes a doubling
 ROWS_A_BUCKET = 4096  # so that a billion rows have a million buckets
 
 
@@ -58,19 +60,36 @@ def multinomial_copies(ticks: Int64Array, draws: int, seed: Sequence[int]) -> In
     return copies
 
 
-def threshold(counts: Mapping[int, int], draws: int) -> tuple[int, int]:
-    """Where the smallest keys end, from a histogram of keys.
+def coarse(ticks: int) -> int:
+    """The ticks with all but their leading nine bits cleared: within 0.4 % of them, and few enough values to count on the driver.
 
-    counts: bin number to rows. Returns (bin, rest): all rows of lower bins are taken, and the ``rest`` smallest
-    of that bin. Raises ValueError where there are fewer rows than draws."""
-    taken = 0
-    for number in sorted(counts):
-        if taken + counts[number] >= draws:
-            return number, draws - taken
-        taken += counts[number]
-    raise ValueError(
-        f"cannot draw {draws} rows without replacement: only {taken} have a weight; lower resample.rows or draw with replacement"
-    )
+    >>> coarse(300), coarse(1_000_003)
+    (300, 999424)"""
+    shift = max(0, ticks.bit_length() - SIZE_BITS)
+    return ticks >> shift << shift
+
+
+def certain(rows: Mapping[int, int], draws: int) -> tuple[float, int]:
+    """Which rows of a label are drawn for sure, without replacement and with inclusion in proportion to a size (Särndal et al. 1992, section
+    3.6.2): no row can be drawn more than once, so one of more than a draw's size is taken, and the other draws are shared anew.
+
+    rows: size to number of rows of that size; draws: at most as many as there are rows (ValueError otherwise).
+    Returns (edge, rest): rows of size edge and more are taken, and ``rest`` of the others are left to draw, each of which is
+    less than one draw.
+
+    >>> certain({6: 1, 2: 2, 1: 2}, 3)  # 6 of 12 is half of three draws: taken; then 2 of 6 is less than one of two
+    (6, 2)"""
+    if draws > (held := sum(rows.values())):
+        raise ValueError(
+            f"cannot draw {draws} rows without replacement: only {held} have a weight; lower resample.rows or draw with replacement"
+        )
+    edge, total = math.inf, sum(size * n for size, n in rows.items())
+    for size in sorted(rows, reverse=True):
+        whole = max(ROUNDING, 4 * draws)  # so that no more rows are taken than there are draws
+        if not draws or size * draws * whole < total * (whole - 1):
+            break
+        edge, draws, total = size, draws - rows[size], total - size * rows[size]
+    return edge, draws
 
 
 def prefix_digits(rows: int) -> int:

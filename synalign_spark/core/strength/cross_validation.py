@@ -2,13 +2,14 @@
 
 Each fold's real rows shape the weights of the synthetic rows, both train downstream classifiers, and the real rows left out judge these by
 their log-loss: no row judges what it shaped, nor synthetic rows that are nearer to it than real rows are to each other, for they may have been
-written from it. What is said of the gain is nested: each fold is judged with the mixing weight that the other folds choose. It is the gain of
+written from it. Real rows alone are judged with the better of two penalties: log-loss rewards a stronger one, which any rows bring that blur
+the labels. What is said of the gain is nested: each fold is judged with the mixing weight that the other folds choose. It is the gain of
 models that are trained as a user's are, whose sample weights have mean 1, over models of the real rows alone that weigh as much in all, or
 have mean 1 too, whichever are better: a weaker penalty is no merit of the rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,9 @@ def choose_mixing_weight(
     parts, near = [], of_one_source(synthetic.views, real.views)
     for seen, unseen in folds(real.group, seed, _in_one_fold(real)):
         fold = Fold(real.take(seen), synthetic, real.take(unseen), weigh, np.flatnonzero(near[:, unseen].any(axis=1)))
-        parts.append(Part(unseen, fold, fold.answers(tried)))
+        parts.append(Part(unseen, fold, fold.answers(tried), fold.alone()))
     weight = real.views.weight
+    parts = _better_alone(parts, weight)
     losses = _by_row(parts, len(weight))  # (k, n)
     taken = tried[nearest_to_usual(tried, usual, losses, weight)]
     share = weight / weight.sum()
@@ -144,6 +146,10 @@ class Fold:
         classifiers = DownstreamClassifiers(self._real, self._synthetic, self._unseen)
         return tuple(classifiers.answers(weights * (total / weights.sum())) for weights in map(self.sample_weights, tried))
 
+    def alone(self) -> Answers:
+        """Of classifiers trained on the real rows alone, with sample weights of mean 1."""
+        return DownstreamClassifiers(self._real, self._synthetic, self._unseen).answers(self.sample_weights(0.0))
+
     def accuracies(self, mixing_weight: float, synthetic: int) -> Float64Array:
         """(3, unseen) accuracy of a user's models, means over the models: with the synthetic rows, and on the real rows alone with sample
         weights of mean 1, and with as large ones as with the synthetic rows. NaN with them where they count nothing.
@@ -166,11 +172,35 @@ class Fold:
 
 @dataclass(frozen=True)
 class Part:
-    """One fold of one repeat. rows: (m,) places of the rows that judged; answers: for each mixing weight."""
+    """One fold of one repeat. rows: (m,) places of the rows that judged; answers: for each mixing weight, none at all first;
+    alone: for none, with real rows of mean weight 1."""
 
     rows: Places
     fold: Fold
     answers: tuple[Answers, ...]
+    alone: Answers
+
+
+def _better_alone(parts: Sequence[Part], weight: Float64Array) -> list[Part]:
+    """The parts, where without synthetic rows each classifier answers under the penalty that is better for it over all parts: that of real rows
+    that weigh as much in all as both sides do, or of mean weight 1."""
+    heavy, light = (
+        np.sum([answers.log_loss @ weight[part.rows] for part, answers in side], axis=0)
+        for side in ([(part, part.answers[0]) for part in parts], [(part, part.alone) for part in parts])
+    )
+    taken = (light < heavy)[:, None]  # (classifiers, 1)
+    return [
+        replace(
+            part,
+            answers=(
+                Answers(
+                    np.where(taken, part.alone.hits, part.answers[0].hits), np.where(taken, part.alone.log_loss, part.answers[0].log_loss)
+                ),
+                *part.answers[1:],
+            ),
+        )
+        for part in parts
+    ]
 
 
 def _by_row(parts: Sequence[Part], n: int) -> Float64Array:

@@ -52,12 +52,12 @@ def unjudged_mixing_weight(synthetic: int, real: int) -> float:
 
 
 def safe_mixing_weight(usual: float, real: int) -> float:
-    """The mixing weight that is kept unless the rows speak against it: the usual one, but no more than there are real rows where these are
-    too few to be heard. real: number of rows.
+    """The mixing weight that is kept unless the rows speak against it: the usual one, but less where real rows are too few to be heard. It
+    grows with their square, for with their number grow both what they can tell and what they bear. real: number of rows.
 
-    >>> safe_mixing_weight(300.0, 30), safe_mixing_weight(300.0, 50)
-    (30.0, 300.0)"""
-    return usual if real >= FEWEST_JUDGES else min(usual, float(real))
+    >>> [safe_mixing_weight(1_000.0, n) for n in (8, 30, 60, 200)]
+    [8.0, 90.0, 360.0, 1000.0]"""
+    return min(usual, max(float(real), real**2 / FEWEST_JUDGES))
 
 
 def mixing_weights(usual: float, safe: float) -> list[float]:

@@ -1,19 +1,26 @@
 """The ``resample`` stage: synthetic, weights, certificate, corpus -> augmented."""
 
 from synalign_spark.pipeline.context import Context, Summary
-from synalign_spark.spark.resample import resample
+from synalign_spark.spark.resample import represented, resample, used_mixing_weight
 from synalign_spark.storage.tables import AUGMENTED, CERTIFICATE, CORPUS, SYNTHETIC, WEIGHTS
 
 
 def run(ctx: Context) -> Summary:
-    """Reads SYNTHETIC, WEIGHTS, CERTIFICATE and CORPUS, writes AUGMENTED."""
+    """Reads SYNTHETIC, WEIGHTS, CERTIFICATE and CORPUS, writes AUGMENTED.
+
+    The summary says the mixing weight that is used, and which share of the weights the drawn rows represent where each counts as one."""
     synthetic, weights, corpus = (ctx.lake.read(table) for table in (SYNTHETIC, WEIGHTS, CORPUS))
-    mixing_weight = ctx.lake.read(CERTIFICATE).where("label IS NULL").toArrow().to_pylist()[0]["mixing_weight"]  # one row
+    chosen = ctx.lake.read(CERTIFICATE).where("label IS NULL").toArrow().to_pylist()[0]["mixing_weight"]  # one row
     cfg = ctx.cfg
-    if cfg.align.mixing_weight == "auto":  # no row counts more than a real one: there may be fewer to draw than align had
-        mixing_weight = min(mixing_weight, float(cfg.resample.rows)) if cfg.resample.rows != "auto" else mixing_weight
+    mixing_weight = used_mixing_weight(chosen, cfg.align.mixing_weight, cfg.resample.rows)
+    if mixing_weight < chosen:
+        ctx.log.info(
+            f"beside real rows the {cfg.resample.rows:,} rows drawn count as {mixing_weight:,.0f}, not as the {chosen:,.0f} of the certificate: none "
+            "counts more than a real row (resample.rows)"
+        )
     ctx.lake.write(AUGMENTED, resample(synthetic, weights, corpus, cfg.resample, cfg.run.seed, mixing_weight, cfg.align.label_shares))
-    counts = ctx.lake.read(AUGMENTED).selectExpr(
+    augmented = ctx.lake.read(AUGMENTED)
+    counts = augmented.selectExpr(
         "count_if(origin = 'real') AS real", "count_if(origin = 'synthetic') AS synthetic",
         "count(DISTINCT CASE WHEN origin = 'synthetic' THEN doc_id END) AS distinct_synthetic",
     ).toArrow().to_pylist()[0]  # fmt: skip
@@ -23,4 +30,5 @@ def run(ctx: Context) -> Summary:
         "rows_synthetic": counts["synthetic"],
         "distinct_synthetic": counts["distinct_synthetic"],
         "mixing_weight": mixing_weight,
+        "weights_represented": represented(augmented),
     }

@@ -11,11 +11,12 @@ from synalign_spark.core.sampling.resample import (
     TICKS,
     bucket_draws,
     bucket_starts,
+    certain,
+    coarse,
     multinomial_copies,
     prefix_digits,
     quotas,
     systematic_copies,
-    threshold,
     to_ticks,
 )
 
@@ -68,17 +69,55 @@ def test_multinomial_copies_have_the_right_mean_and_variance_through_buckets():
     np.testing.assert_allclose(np.var(runs, axis=0), 40 * w * (1 - w), rtol=0.2)
 
 
-@given(st.dictionaries(st.integers(-50, 50), st.integers(1, 9), min_size=1), st.data())
-def test_threshold_takes_exactly_the_draws(counts, data):
-    draws = data.draw(st.integers(1, sum(counts.values())))
-    last, rest = threshold(counts, draws)
-    assert sum(n for number, n in counts.items() if number < last) + rest == draws
-    assert 0 < rest <= counts[last]
+@given(st.dictionaries(st.integers(1, 2**50), st.integers(1, 9), min_size=1), st.data())
+def test_what_is_taken_for_sure_leaves_draws_that_no_row_can_have_two_of(rows, data):
+    draws = data.draw(st.integers(1, sum(rows.values())))
+    edge, rest = certain(rows, draws)
+    left = {size: n for size, n in rows.items() if size < edge}
+    assert sum(n for size, n in rows.items() if size >= edge) + rest == draws
+    if rest:
+        assert max(left) * rest < sum(size * n for size, n in left.items())
+    if taken := sorted(size for size in rows if size >= edge):  # the lightest of these would have one draw among the rest
+        draws_with, among = rest + rows[taken[0]], {**left, taken[0]: rows[taken[0]]}
+        assert taken[0] * draws_with >= sum(size * n for size, n in among.items()) * (1 - 1e-6)
+
+
+def test_certain_rows_by_hand():
+    assert certain({1: 10}, 3) == (float("inf"), 3)
+    assert certain({1: 10}, 10) == (1, 0)
+    assert certain({6: 1, 2: 2, 1: 2}, 3) == (6, 2)
+    assert certain({100: 1, 10: 1, 1: 10}, 4) == (10, 2)  # 100 is more than one draw of four; then 10 of 20 is one and a half of three
 
 
 def test_more_draws_than_rows_are_refused():
     with pytest.raises(ValueError, match="only 5 have a weight"):
-        threshold({0: 2, 3: 3}, 6)
+        certain({2: 2, 3: 3}, 6)
+
+
+@given(st.integers(1, 2**50))
+def test_coarse_sizes_are_close_and_few(ticks):
+    assert 0 <= ticks - coarse(ticks) <= ticks / 256
+    assert coarse(ticks) == coarse(coarse(ticks))
+    assert int(coarse(ticks)).bit_length() == ticks.bit_length()
+
+
+def test_inclusion_without_replacement_is_in_proportion_to_the_weights():
+    """Against the fixed point: probabilities min(1, c w) that sum to the draws, found by bisection."""
+    w = np.random.default_rng(3).lognormal(0, 1.2, size=200)
+    w, draws = w / w.sum(), 70
+    low, high = 0.0, 1e6
+    for _ in range(200):
+        c = (low + high) / 2
+        low, high = (c, high) if np.minimum(1, c * w).sum() < draws else (low, c)
+    sizes = np.array([coarse(int(t)) for t in to_ticks(w)])
+    edge, rest = certain(dict(zip(*(part.tolist() for part in np.unique(sizes, return_counts=True)), strict=True)), draws)
+    lighter = np.where(sizes < edge, sizes, 0)
+    us = (np.arange(4000) + 0.5) / 4000
+    runs = [(sizes >= edge) + systematic_copies(lighter, 0, int(lighter.sum()), rest, u) for u in us]
+    assert {int(run.sum()) for run in runs} == {draws}
+    assert {int(run.max()) for run in runs} == {1}
+    np.testing.assert_allclose(np.mean(runs, axis=0), np.minimum(1, c * w), rtol=0.006, atol=5e-4)
+    assert 5 < (sizes >= edge).sum() < draws
 
 
 @given(

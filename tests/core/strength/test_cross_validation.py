@@ -6,7 +6,8 @@ from sklearn.linear_model import LogisticRegression
 
 from synalign_spark.core.strength.base_measure import Component, fit_base_measure
 from synalign_spark.core.strength.classifiers import together
-from synalign_spark.core.strength.cross_validation import Fold, choose_mixing_weight, folds, of_one_source
+from synalign_spark.core.strength.cross_validation import Fold, Part, _better_alone, choose_mixing_weight, folds, of_one_source
+from synalign_spark.core.strength.downstream import Answers
 from synalign_spark.core.strength.gain import TrainingRows, kept_share
 from synalign_spark.core.strength.mixing_weight import mixing_weights
 from tests.core.strength.planted import rows, side
@@ -35,6 +36,27 @@ def by_confidence(synthetic):
 def choose(n_real, noise, weigh=keep, seed=0, spread=2.5, tried=TRIED, usual=300.0):
     real, synthetic = side(*rows(seed, n_real, spread=spread)[:3]), side(*rows(seed + 50, 400, noise=noise, spread=spread)[:3])
     return choose_mixing_weight(real, synthetic, weigh(synthetic), tried, usual, TRAINED, 0)
+
+
+def test_real_rows_alone_answer_under_the_better_penalty_of_each_classifier():
+    """Two classifiers, two parts of two rows: the first is better with light rows over both parts, though not in each; the second is not."""
+
+    def answers(*losses):
+        losses = np.array(losses)
+        return Answers(losses < 0.5, losses)
+
+    heavy, light, other = (
+        [answers([0.8, 0.8], [0.2, 0.2]), answers([0.3, 0.3], [0.2, 0.2])],
+        [answers([0.1, 0.1], [0.3, 0.3]), answers([0.4, 0.4], [0.3, 0.3])],
+        answers([9.0, 9.0], [9.0, 9.0]),
+    )
+    parts = [Part(np.array(rows), None, (heavy[i], other), light[i]) for i, rows in enumerate([[0, 1], [2, 3]])]
+    found = _better_alone(parts, np.ones(4))
+    assert [part.answers[0].log_loss.tolist() for part in found] == [[[0.1, 0.1], [0.2, 0.2]], [[0.4, 0.4], [0.2, 0.2]]]
+    assert [part.answers[0].hits.tolist() for part in found] == [[[True, True], [True, True]]] * 2
+    assert all(part.answers[1] is other for part in found)
+    mostly_second = _better_alone(parts, np.array([1e-3, 1e-3, 1.0, 1.0]))  # where the light rows are worse
+    assert mostly_second[0].answers[0].log_loss.tolist() == [[0.8, 0.8], [0.2, 0.2]]
 
 
 @pytest.mark.parametrize("n", [10, 60, 1_000])

@@ -52,7 +52,10 @@ def test_rows_count_by_their_weight():
 
 
 def test_where_few_rows_judge_the_mixing_weight_stays_by_their_number():
-    assert [safe_mixing_weight(300.0, n) for n in (12, 39, 40, 5_000)] == [12.0, 39.0, 300.0, 300.0]
+    assert [safe_mixing_weight(300.0, n) for n in (5, 10, 40, 54, 55, 5_000)] == [5.0, 10.0, 160.0, 291.6, 300.0, 300.0]
+    grown = np.array([safe_mixing_weight(1_000.0, n) for n in range(1, 300)])
+    assert (np.diff(grown) >= 0).all()
+    assert np.diff(grown).max() < 20, "one row more is no leap"
     tried = mixing_weights(300.0, 12.0)
     noisy = 0.5 + 0.2 * np.random.default_rng(0).standard_normal((5, 12))
     assert tried[nearest_to_usual(tried, 12.0, noisy, np.ones(12))] == 12.0  # nothing is told

@@ -20,6 +20,9 @@ WORD_GRAM, CHARACTER_GRAM = 5, 6  # units a gram: six characters are some three 
 UNSPACED = ((0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3134F))  # fmt: skip
 TELLING_PUNCTUATION = "#%&@"  # of category P, and yet part of what is named: "C#", "R&D"
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd: 2^64 over the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
+# Of a short text one changed word takes five grams of a dozen, so that it is looked at by shorter ones too, among short texts.
+SHORT_WORD_GRAM, SHORT_CHARACTER_GRAM = 3, 4
+MOST_SHORT_GRAMS = 14  # of a text of at most 16 words: from 17 on three fifths of the grams outlive one changed word
 FEWEST_GRAMS = 4  # of a text that is compared by its grams; a shorter one only as a whole
 KEPT_CHARACTERS = 10_000
 KEPT_HASHES = 1_000_000  # of distinct words: some 150 MB of a dictionary
@@ -123,3 +126,17 @@ def grams(text: str) -> UInt64Array:
     if len(found) < size + FEWEST_GRAMS - 1:
         return np.array([whole(hashes)] if found else [], dtype=np.uint64)
     return np.unique(runs(hashes, size))
+
+
+def short_grams(text: str) -> UInt64Array:
+    """Hashes of the distinct short grams of a short text, sorted: runs of SHORT_WORD_GRAM words or SHORT_CHARACTER_GRAM characters. Empty for
+    a text of fewer than FEWEST_GRAMS or more than MOST_SHORT_GRAMS of them.
+
+    >>> len(short_grams("one two three four five six")), len(short_grams("one two three")), len(short_grams("word " * 17))
+    (4, 0, 0)
+    """
+    found = units(text)
+    size = SHORT_CHARACTER_GRAM if by_characters(found) else SHORT_WORD_GRAM
+    if not FEWEST_GRAMS <= len(found) - size + 1 <= MOST_SHORT_GRAMS:
+        return np.empty(0, dtype=np.uint64)
+    return np.unique(runs(unit_hashes(found), size))

@@ -54,6 +54,8 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
     items = _listed(data)
     if isinstance(items, dict):
         items = _listed(items.get("rows", next(iter(items.values())) if len(items) == 1 else None))
+    if n_rows == 1 and isinstance(items, str) and items.strip():
+        items = [items]  # one row was asked for, and it is no list of one
     if not isinstance(items, list) or not items:
         return Parsed("unparsable", f"expected {{'rows': [strings]}}, got {_shown(data)}")
     found = [_text_of(item) for item in items[:n_rows]]

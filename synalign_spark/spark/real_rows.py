@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.core.copy_index import CopyIndex, gram_lists
+from synalign_spark.core.grams import MOST_SHORT_GRAMS
 from synalign_spark.core.sampling.lengths import LONGEST_WORD
 from synalign_spark.spark.keys import unit
 
@@ -41,7 +42,8 @@ def grams_at_most(texts: DataFrame) -> float:
     every character is a unit."""
     length, words = F.length("text"), F.size(F.split("text", " "))
     units = F.when(length > LONGEST_WORD * words, length).otherwise(words * UNITS_A_WORD)
-    return float(texts.agg(F.sum(units).alias("n")).toArrow()["n"][0].as_py() or 0.0)
+    grams = units + F.least(units, F.lit(MOST_SHORT_GRAMS))
+    return float(texts.agg(F.sum(grams).alias("n")).toArrow()["n"][0].as_py() or 0.0)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def _gram_lists(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _shares(batches: Iterator[pa.RecordBatch], index: CopyIndex) -> Iterator[pa.RecordBatch]:
-    best = np.zeros(len(index.sizes))
+    best = np.zeros(len(index.sizes) // 2)
     for batch in batches:
         np.maximum(best, index.covered(batch.column("text").to_pylist()), out=best)
     rows = np.flatnonzero(best)

@@ -5,7 +5,7 @@
 Of each set, in percent of its rows, after calibration on its real rows (``off``: the checks and the packaging that this switches off): the checks of
 every gate that looks at one row alone; ``unpacked``, rows from which packaging is taken, as answers of five; ``copied`` (real sets), of the rows of one
 half those of which 60 % of the n-grams stand in one row of the other half, halves by a hash of the text; ``near_duplicate``, among the first
-10,000 rows in the order of the hashes. The sets lie under the folder that SYNALIGN_DATA names, but for Rotten Tomatoes, which is the
+10,000 rows in the order of the hashes; ``one_word_changed``: of 2,000 rows of 6 to 16 words with one replaced those that ``copied`` finds. The sets lie under the folder that SYNALIGN_DATA names, but for Rotten Tomatoes, which is the
 quickstart's. The last line is one JSON object. ``--quick``: 2,000 rows of two sets.
 """
 
@@ -14,6 +14,7 @@ import csv
 import gzip
 import hashlib
 import json
+import random
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a script's own f
 
 from synalign_spark.config import GenerateConfig, SourceConfig
 from synalign_spark.core.copy_index import CopyIndex
+from synalign_spark.core.grams import short_grams
 from synalign_spark.generation.gates import copies, form, language, length, meta, near_duplicate, pii
 from synalign_spark.generation.gates.check import Check, calibrated
 from synalign_spark.generation.gates.packaging import Packaging
@@ -54,7 +56,7 @@ SOURCES: Mapping[str, str] = {  # of a written set: the real rows whose lengths 
     "agnews-llama": "agnews", "imdb-gpt35": "imdb", "imdb-vicuna": "imdb", "imdb-flan-t5": "imdb", "sst2-ctrl": "sst2-sentences", "sst2-gpt35": "sst2-sentences",
 }  # fmt: skip
 LANGUAGE_ROWS, NEAR_DUPLICATE_ROWS = 4_000, 10_000
-ROWS_AN_ANSWER = 5
+ROWS_AN_ANSWER, CHANGED_ROWS = 5, 2_000
 QUICK = (["rotten-tomatoes", "sst2-gpt35"], 2_000)
 
 
@@ -103,11 +105,24 @@ def _share(rows: Sequence[Row], checks: Sequence[Check]) -> dict[str, float]:
     return {gate: round(100 * n / len(rows), 2) for gate, n in failed.items()}
 
 
-def copied(rows: Sequence[Row]) -> float:
-    """Percent of the rows of one half that copy a row of the other."""
+def copied(rows: Sequence[Row]) -> dict[str, float]:
+    """Percent of the rows of one half that copy a row of the other; and of up to CHANGED_ROWS of the first half of 6 to 16 words, each with
+    one of its words replaced."""
     first, second = ([text for text, _ in rows if hashlib.sha256(text.encode()).digest()[-1] % 2 == half] for half in (0, 1))
-    shares = CopyIndex.of_texts(first).overlaps(second)
-    return round(100 * sum(share >= GenerateConfig.model_fields["copy_overlap"].default for share in shares) / max(len(second), 1), 2)
+    index, rng = CopyIndex.of_texts(first), random.Random(0)
+    changed = [_one_word_changed(text, rng) for text in first if len(short_grams(text))][:CHANGED_ROWS]
+    return {copies.GATE: _share_copied(index, second), "one_word_changed": _share_copied(index, changed)}
+
+
+def _share_copied(index: CopyIndex, texts: Sequence[str]) -> float:
+    most = GenerateConfig.model_fields["copy_overlap"].default
+    return round(100 * sum(share >= most for share in index.overlaps(texts)) / max(len(texts), 1), 2)
+
+
+def _one_word_changed(text: str, rng: random.Random) -> str:
+    words = text.split()
+    words[rng.randrange(len(words))] = "quetzal"
+    return " ".join(words)
 
 
 def near_duplicates(rows: Sequence[Row]) -> float:
@@ -127,7 +142,7 @@ def measured(name: str, most: int) -> dict[str, Any]:
     real = rows if name not in WRITTEN else rows_of(SOURCES[name], most)
     figures: dict[str, Any] = {"rows": len(rows), **refused(rows, real)}
     if name not in WRITTEN:
-        figures[copies.GATE] = copied(rows)
+        figures |= copied(rows)
     figures[near_duplicate.GATE] = near_duplicates(rows[:NEAR_DUPLICATE_ROWS])
     return figures | {"cpu_s": round(time.process_time() - started, 1)}
 

@@ -32,13 +32,29 @@ def test_the_same_whole_is_the_same_units(one, other):
 
 
 def naive(text, others):
-    """Shared word 5-grams by sets of tuples; texts of fewer than eight words only as a whole."""
+    """Shared word 5-grams by sets of tuples, of texts of fewer than eight words only as a whole; of those of 6 to 16 words their 3-grams too."""
 
     def of(words):
         return {tuple(words[i : i + 5]) for i in range(len(words) - 4)} if len(words) >= 8 else {("whole", *words)} if words else set()
 
-    found = of(text.split())
-    return max((len(found & of(other.split())) / len(found) for other in others), default=0.0) if found else 0.0
+    def short(words):
+        return {tuple(words[i : i + 3]) for i in range(len(words) - 2)} if 6 <= len(words) <= 16 else set()
+
+    def share(sets):
+        found = sets(text.split())
+        return max((len(found & sets(other.split())) / len(found) for other in others), default=0.0) if found else 0.0
+
+    return max(share(of), share(short))
+
+
+def test_a_short_text_with_one_changed_word_is_a_near_copy():
+    index = CopyIndex.of_texts(["ms seigner and mr serrault bring fresh , unforced naturalism to their characters"])
+    changed = "ms seigner and mr serrault bring purple , unforced naturalism to their characters"
+    assert index.overlaps([changed])[0] == pytest.approx(7 / 10)
+    assert CopyIndex.of_texts([changed]).covered(["ms seigner and mr serrault bring fresh , unforced naturalism to their characters"])[
+        0
+    ] == pytest.approx(7 / 10)
+    assert index.overlaps(["ms seigner and mr serrault bring purple , unforced joy to their characters"])[0] < 0.6
 
 
 @settings(max_examples=200, deadline=None)

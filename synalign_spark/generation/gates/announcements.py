@@ -5,17 +5,29 @@ from collections.abc import Iterable
 
 from synalign_spark.generation.gates.check import Label
 
-KINDS = "(?:review|text|example|sample|sentence|row)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
+KINDS = "(?:review|text|example|sample|sentence|row|headline|comment|post|tweet)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
 ALONE = (
-    "(?:text|review|example|sentence|row|output|answer|response|title|headline|assistant|ai|user|human)"  # announces without a number too
+    "(?:text|review|example|sentence|row|output|answer|response|title|headline|assistant|ai|user|human|rezension|bewertung|beispiel|satz|"
+    "antwort|ausgabe|texte|avis|critique|exemple|phrase|réponse|sortie|texto|reseña|ejemplo|frase|respuesta|salida|"
+    "文本|评论|例子|示例|句子|输出|回答|助手|标题|レビュー|例|文|出力|回答)"  # announces without a number too
 )
-NUMBERED = "(?:text|review|example|sample|sentence|row|output|answer|response|title|headline|paragraph|version|variation|option|item|entry|post|tweet|comment)"
+NUMBERED = (
+    "(?:text|review|example|sample|sentence|row|output|answer|response|title|headline|paragraph|version|variation|option|item|entry|post|"
+    "tweet|comment|rezension|bewertung|beispiel|satz|avis|critique|exemple|phrase|reseña|ejemplo|frase|文本|评论|例子|示例|句子|レビュー|例|文)"
+)
 ANNOUNCEMENT = re.compile(
-    rf"[*_#\[\s]*(?:(?:[a-z]+ )?{NUMBERED} ?(?:#|no\.? ?)?[0-9]{{1,4}}[\]*_]* ?[:.)\]|\u2013\u2014-][*_]*(?=\s)|{ALONE}[\]*_]* ?:[*_]*(?=\s))\s*",
+    rf"[*_#\[\s]*(?:(?:[a-z]+ )?{NUMBERED} ?(?:#|no\.? ?)?[0-9]{{1,4}}[\]*_]* ?(?:[:.)\]|\u2013\u2014-][*_]*(?=\s)|\uff1a)|{ALONE}[\]*_]* ?(?::[*_]*(?=\s)|\uff1a))\s*",
     re.IGNORECASE,
 )
-FIELD = r"(?:label|category|class|sentiment)"
-ANNOUNCES, ENDS_A_SENTENCE = r"[:|]|[-\u2013\u2014](?=\s)", r"!|\.(?!\w)"  # after a label that stands before a row
+FIELD = (
+    r"(?:label|category|class|sentiment|kategorie|klasse|stimmung|catégorie|classe|categoría|clase|标签|類別|类别|情感|分类|ラベル|感情)"
+)
+ANNOUNCES, ENDS_A_SENTENCE = (
+    r"[:|\uff1a]|[-\u2013\u2014=]>|\u2192|[-\u2013\u2014](?=\s)",
+    r"!|\.(?!\w)|\u3002",
+)  # after a label that stands before a row
+OPENS, CLOSES = r"\[(<{\u3010\uff08\u300c\u300a", r"\])>}\u3011\uff09\u300d\u300b"  # brackets, for classes of characters
+BETWEEN = re.compile(r"[\s_/-]+")  # in a label: models write "card lost" for "card_lost"
 LONGEST_EXCLAMATION = 3  # letters of a label that is a sentence of its own as well: "No! I did not like it."
 
 
@@ -42,15 +54,21 @@ class LabelMarks:
 
     def __init__(self, labels: Iterable[Label]) -> None:
         known = sorted({label for label in labels if label}, key=lambda label: (-len(label), label))
-        short, long = ("|".join(map(re.escape, some)) or "(?!)" for some in _by_length(known))
-        kind = rf"(?:\s+{KINDS}(?: ?#?[0-9]{{1,4}})?)?[\])*_]*\s*"
-        before = rf"(?:(?P<short>{short}){kind}(?:{ANNOUNCES})+|(?P<long>{long}){kind}(?:{ANNOUNCES}|{ENDS_A_SENTENCE})+)"
-        self._before = re.compile(rf"[*_#\[(\s]*(?:{FIELD}\W+)?{before}[*_]*\s*", re.IGNORECASE)
+        short, long = ("|".join(map(_written, some)) or "(?!)" for some in _by_length(known))
         any_label = f"(?:{short}|{long})"
-        named = rf"(?:{FIELD} ?[:=]? ?)?"
+        which = rf"(?:\s+(?:\w+ )?{KINDS}(?: ?#?[0-9]{{1,4}})?)?"
+        kind = rf"{which}[\])*_]*\s*"
+        named = rf"(?:{FIELD} ?[:=\uff1a]? ?)?"
+        before = (
+            rf"(?:(?P<short>{short}){kind}(?:{ANNOUNCES})+|(?P<long>{long}){kind}(?:{ANNOUNCES}|{ENDS_A_SENTENCE})+"
+            rf"|[{OPENS}] ?{named}(?P<bracketed>{any_label}){which} ?[{CLOSES}](?:{ANNOUNCES})*|(?:#|__label__)(?P<marked>{any_label})(?=\s)"
+            rf"|{FIELD} ?[:=\uff1a] ?(?P<field>{any_label})(?=\s)|an? (?P<article>{any_label})\s+(?:\w+ )?{KINDS} ?:)"
+        )
+        self._before = re.compile(rf"[*_#\[(\s]*(?:{FIELD}\W+)?{before}[*_]*\s*", re.IGNORECASE)
         self._behind = re.compile(
-            rf"(?<=\S)\s*(?:\[ ?{named}(?P<square>{any_label}) ?\]|\( ?{named}(?P<round>{any_label}) ?\)|\| ?{named}(?P<bar>{any_label})"
-            rf"|(?<!\w){FIELD} ?[:=] ?(?P<plain>{any_label}))[.\s]*$",
+            rf"(?<=\S)\s*(?:[{OPENS}] ?{named}(?P<inside>{any_label}){which} ?[{CLOSES}]|\| ?{named}(?P<bar>{any_label})"
+            rf"|(?:(?<=\s)[-\u2013\u2014]\s|[-=]>|\u2192|#)\s*(?P<pointed>{any_label})|\*\*(?P<bold>{any_label})\*\*"
+            rf"|(?<!\w){FIELD} ?[:=\uff1a]? ?(?P<plain>{any_label}))[.\s]*$",
             re.IGNORECASE,
         )
 
@@ -58,18 +76,31 @@ class LabelMarks:
         """The text without its own label before it and behind it."""
         for find in (self._before.match, self._behind.search):
             found = find(text)
-            if found and label and _said(found).casefold() == label.casefold():
+            if found and label and _plain(_said(found)) == _plain(label):
                 text = text[: found.start()] + text[found.end() :]
         return text
 
     def other(self, text: str, label: Label) -> str | None:
         """The label that a text announces, where it is not its own."""
         said = [_said(found) for find in (self._before.match, self._behind.search) if (found := find(text))]
-        return next((other for other in said if label and other.casefold() != label.casefold()), None)
+        return next((other for other in said if label and _plain(other) != _plain(label)), None)
 
 
 def _said(found: re.Match[str]) -> str:
     return next(value for value in found.groupdict().values() if value)
+
+
+def _plain(label: str) -> str:
+    return BETWEEN.sub(" ", label.strip()).casefold()
+
+
+def _written(label: str) -> str:
+    """A pattern of a label as people write it.
+
+    >>> [bool(re.fullmatch(_written("card_lost"), text)) for text in ("card_lost", "card lost", "cardlost")]
+    [True, True, False]
+    """
+    return r"[\s_/-]+".join(map(re.escape, BETWEEN.split(label))) if BETWEEN.sub("", label) else re.escape(label)
 
 
 def _by_length(labels: list[str]) -> tuple[list[str], list[str]]:

@@ -20,7 +20,7 @@ MARKER = re.compile(r"\W*(?:(?:\d{1,3}[.):\]]\W*)*(?:[a-z]|[ivx]{1,4})|\d{1,3})[
 JOINED = re.compile(r"\w_\w|\w\w[/\\=:.]\w|\w[/\\=:.]\w\w|[a-z][A-Z]\w*[a-z][A-Z]|\w\(\)")
 DEBRIS = re.compile(
     r"""```|\s*[\[{](?:["'](?!\s)|\s*[\]}[{])|[\]}"',\s]*$|.{0,20}["']\s*[\]}]+\s*,?\s*$|.{0,40}\b(?:rows|text|label|texts|review)["']\s*:"""
-    r"|\s*def \w+\(|\s*(?:class|import|from|function|const|var|return|public|#include|SELECT)\b[^.]*[(){};=*]+\s*$"
+    r"|\s*def \w+\(|\s*(?:class|import|from|function|const|var|return|public|#include|SELECT)\b[^.]*(?:[{};=*]|\(\)\s*[;:]?)\s*$"
 )
 CHAT_MARK = re.compile(f"{TURN_MARK}|{REASONING_BEGINS.pattern}|{REASONING_ENDS.pattern}", re.IGNORECASE)
 MARKUP = re.compile(
@@ -31,10 +31,18 @@ ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", 
 ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")
 STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there is lost, or it is shown in another order than it is written
 LAST_NUMBER = 99  # what is more, "(500) Days of Summer", is hardly a place in an answer
+# A list in one row; in a longer text people number what they say.
+SECOND_AND_THIRD = re.compile(
+    r"^.{1,120}?\s\(?2[.)]\s\S.{0,120}?\s\(?3[.)]\s\S|[.!?]\s(?:review|text|example|sentence|row) ?#?[2-9]\d? ?:", re.IGNORECASE
+)
 FEWEST_PIECES = 3  # "3D" and "9 1/2" are titles
-UNFINISHED = re.compile(r"[^\W\d_]{2}[)\]\"']?(?:\s*[,\u3001\uff0c](?:\s*[.!?])?|\s*;|[:\uff1a])\s*$")  # neither "(:" nor "D:"
+UNFINISHED = re.compile(
+    r"[^\W\d_][\w\u0900-\u0dff]{1,3}[)\]\"'\u00bb\u201d]?(?:\s*[,\u3001\uff0c\u060c](?:\s*[.!?])?|\s*[;\uff1b\u061b]|[:\uff1a])\s*$"
+)  # neither "(:" nor "D:"
 OPEN_END = re.compile(r"(?:^|[\s,])(?:and|nor|than|the|an|(?:of|in|to|for|with|from) (?:the|a|an))(?:\s*[.\u2026])+\s*$", re.IGNORECASE)
-QUOTATION = re.compile(r'^\s*"[^"]*$')  # where a mark is missing further on, people forgot it: 1 % of real rows have an odd number
+QUOTATION = re.compile(
+    r'^\s*(?:"[^"]*|\u201c[^\u201c\u201d"]*|\u201e[^\u201c\u201d"]*)$'
+)  # where a mark is missing further on, people forgot it: 1 % of real rows have an odd number
 WORD = re.compile(r"[^\W\d_]{2}")  # two letters together
 REPEATED_CHARACTER, REPEATED_UNIT, REPEATED_PHRASE = 12, 5, 4  # in a row
 LONGEST_PHRASE = 4  # words
@@ -67,6 +75,7 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "quotation", _finder(QUOTATION, "a quotation that never ends")),
         Check(GATE, "repetition", _repetition),
         Check(GATE, "list_number", _list_number),
+        Check(GATE, "several", _finder(SECOND_AND_THIRD, "several rows in one")),
         Check(GATE, "chat_mark", _finder(CHAT_MARK, "a mark of a chat template")),
         Check(GATE, "markup", _finder(MARKUP, "markup")),
         Check(GATE, "entity", _finder(ENTITY, "markup")),

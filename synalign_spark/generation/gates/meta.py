@@ -11,7 +11,7 @@ GATE = "meta"
 ABLE = r"(?:can(?:not|'t| not)|could(?: not|n't)|am (?:not able|unable)(?: to)?|'m (?:not able|unable)(?: to)?|won't|will not)"
 DECLINE = r"(?:(?:must|have to|will have to|'ll have to|need to)(?: respectfully| politely)? (?:decline|refuse))"
 UNABLE = (
-    rf"(?:{ABLE}|(?:won't|will not|would not|wouldn't) be able to|(?:am|'m) not (?:allowed|permitted|programmed|designed|going|comfortable)(?: to)?|"
+    rf"(?:{ABLE}|(?:won't|will not|would not|wouldn't) be able to|(?:am|'m) not (?:allowed|permitted|programmed|designed|comfortable)(?: to)?|"
     rf"(?:do not|don't) feel comfortable|{DECLINE}(?: to)?|(?:would|'d) (?:rather|prefer) not(?: to)?|(?:refuse|decline) to)"
 )
 DO = "(?:help|assist|fulfil+|comply|provide|generate|create|write|continue|produce|engage|respond|answer|access|browse|complete|do)"
@@ -23,11 +23,11 @@ TEXTS = (
 )
 KIND = rf"(?:(?:that|this|such|these|those) (?:(?:kind|type|sort)s? of |an? )?|any (?:such )?)(?:{TEXTS}|content|material|requests?|tasks?|things?)"
 LIKE = rf"(?:an? |any )?(?:{TEXTS}|content|material|something|anything) (?:like|such as|of) (?:that|this)(?: (?:kind|type|sort|nature))?"
-RULES = r"(?:(?:my|our) (?:\S+ ){0,3}|(?:the )?(?:content|safety|usage|ethical) )(?:guidelines?|polic(?:y|ies)|programming|instructions|principles|training|rules|restrictions)"
+RULES = r"(?:my (?:\S+ ){0,3}|(?:the |our )?(?:content|safety|usage|ethical) )(?:guidelines?|polic(?:y|ies)|programming|instructions|principles|training|rules|restrictions)"
 # In other scripts and languages, where a word for "sorry" alone begins many a genuine row.
 ELSEWHERE = (
-    r"(?:对不起|(?:很)?抱歉).{0,4}我(?:无法|不能)(?:为您|为你|向您|向你)?(?:帮|协助|提供|回答|生成|创作|满足|完成|继续|写|撰写|处理|这样做)"
-    r"|申し訳(?:ありません|ございません)が.{0,30}(?:できません|いたしかね|お手伝い|お答え|対応)"
+    r"(?:对不起|很?(?:抱歉|遗憾)).{0,4}我(?:无法|不能)(?:为您|为你|向您|向你)?(?:帮|协助|提供|回答|生成|创作|满足|写|撰写|处理|这样做)"
+    r"|申し訳(?:ありません|ございません)が.{0,30}(?:できません|いたしかね|お手伝い|お答え|対応(?:でき|いたし|しか))"
     r"|죄송(?:합니다|하지만|스럽지만).{0,30}(?:도와드릴|드릴|할|작성할|제공할) 수 없"
     r"|(?:het spijt me|sorry),? (?:maar )?(?:(?:ik|daar|dat) kan (?:ik )?)(?:(?:je|u|dat|dit|daar|hier) )*(?:niet|geen)\b[^.]{0,40}(?:help|schrijv|doen|voldoen|genereren)"
     r"|(?:przepraszam|przykro mi),? (?:ale )?nie mogę (?:pomóc|napisać|spełnić|wygenerować|tego)"
@@ -47,15 +47,25 @@ REFUSAL = (
     r"|(?:(?:i apologi[sz]e|(?:i'm |i am )?sorry),? but (?:this|that|it) (?:goes|is) against (?:my|our|the)\b)"
     r"|(?:this (?:request|prompt|task) (?:goes against|violates|is against|asks (?:me )?for|cannot be|can't be))"
     rf"|(?:{ELSEWHERE})"
-    r"|(?:(?:es )?tut mir leid,? (?:aber )?(?:ich|das) kann)|(?:(?:leider )?(?:ich )?kann (?:ich )?(?:diese|ihre|deine) anfrage)|"
-    r"(?:je ne peux pas (?:répondre|accéder|donner suite) à (?:cette|votre))|(?:(?:к сожалению|извините|простите),? (?:но )?я не могу)|"
-    r"(?:(?:je suis )?désolée?,? (?:mais )?je ne p)|(?:lo siento,? (?:pero )?no puedo)"
-    r"|(?:(?:desculpe|sinto muito),? mas (?:eu )?não posso)|(?:mi dispiace,? ma non posso)"
+    r"|(?:(?:(?:es )?tut mir leid,? (?:aber )?|leider )?(?:(?:ich|das|dabei|damit|hierbei|dies|diese[nrs]?|ihre|deine|anfrage|text|kann|ihnen|dir|leider) )*kann (?:ich )?"
+    r"(?:(?:ich|das|dabei|damit|hierbei|dies|diese[nrs]?|solche[nrs]?|so|etwas|ihre|deine|anfragen?|texte?|ihnen|dir|leider|keine[nrs]?) )*(?:nicht(?:[.!]?$| ))?"
+    r"(?:nicht )?(?:helfen|schreiben|erfüllen|beantworten|erstellen|generieren|verfassen|bearbeiten|tun|machen)\b)|(?:es tut mir leid,? aber ich kann das nicht[.!]?$)"
+    r"|(?:(?:(?:je suis )?désolée?,? )?(?:mais )?je ne peux (?:malheureusement )?pas (?:vous |t'|te )?(?:aider|répondre|accéder|donner suite|écrire|rédiger|générer|créer|fournir|produire|satisfaire|faire (?:cela|ça))\b)"
+    r"|(?:(?:(?:к сожалению|извините|простите),? )?(?:но )?я не могу (?:вам |тебе |это )*(?:помочь|написать|создать|выполнить|сделать|ответить|сгенерировать|предоставить)\b)"
+    r"|(?:(?:lo siento,? )?(?:pero )?no puedo (?:ayudar(?:te|le|los)?|escribir|generar|crear|cumplir|proporcionar|responder|redactar|hacer eso)\b)"
+    r"|(?:(?:(?:desculpe|sinto muito),? )?(?:mas )?(?:eu )?não posso (?:ajudar|escrever|gerar|criar|fornecer|atender|responder|fazer isso))"
+    r"|(?:(?:mi dispiace,? )?(?:ma )?non posso (?:aiutar|scriver|generar|crear|fornir|soddisfare|risponder|farlo))"
+    rf"|(?:(?:i (?:do not|don't) think i can|that's (?:something|one thing) i (?:can't|cannot)|i'm not able to) {DO}\b)"
+    r"|(?:no (?:text|review|prompt|input|label) (?:was |has been |is )?(?:provided|given)[.!]?$)"
 )
 MACHINE = (
     r"(?:as|i am|i'm|being|since i am|since i'm) (?:just |only )?an? (?:(?:ai|artificial intelligence)(?:[- ](?:language )?(?:model|assistant|chatbot))|"
     r"(?:large )?language model|ai,? i |ai\.?$|ai (?:developed|created|trained|built|made) by|ai(?:,? and|,? so) (?:i )?(?:can|do|am)|virtual assistant)"
-    r"|(?:als (?:ein )?ki[- ](?:sprach)?modell)|(?:作为一?[个名]?\s?(?:ai|人工智能))|(?:en tant qu[e'] ?(?:ia|modèle de langage))|(?:como (?:un )?modelo de lenguaje)"
+    r"|(?:als (?:eine? )?(?:ki\b|künstliche intelligenz|sprachmodell)(?:[- ](?:sprach)?modell|[- ]assistent)? ?(?:,|kann|habe|bin|darf))"
+    r"|(?:(?:作为|我是)(?:一[个名])?\s?(?:(?:ai|人工智能)(?:语言)?(?:模型|助手|助理)|语言模型))|(?:en tant qu[e'] ?(?:une? )?(?:ia|intelligence artificielle|modèle de langage|assistant))"
+    r"|(?:como (?:una? )?(?:modelo de lenguaje|modelo de linguagem|ia,|inteligencia artificial|asistente))|(?:как (?:языковая модель|искусственный интеллект|ии,))"
+    r"|(?:aiとして|aiの言語モデル|言語モデルとして)|(?:ai(?: 언어)? ?모델로서|언어 모델로서|인공지능으로서)|(?:كنموذج لغوي|بصفتي (?:نموذج|مساعد))"
+    r"|(?:as (?:an|your) assistant,? i (?:can|am|do|have))|(?:my (?:knowledge cut-?off|training data)\b)"
 )
 COURTESY = "(?:(?:sure(?: thing)?|certainly|of course|absolutely|no problem|got it|understood)[,.!:]+ ?)"
 CHATTY = "(?:(?:okay|ok|great|alright|yes)[,.!:]+ ?)"  # also how people begin: "Ok, here's the thing"
@@ -69,7 +79,8 @@ ANNOUNCEMENT = (
     rf"|(?:{CHATTY}?{HERE}[^.!?]{{0,80}}:(?:$| ?[\d\"'\u201c*-]))"
     rf"|(?:(?:here is|here's) {NEAR}(?: for you)?:)"
     rf"|(?:{COURTESY}(?:below|the following)\b)|(?:(?:sure(?: thing)?|certainly|of course|understood)[!:])"
-    rf"|(?:{TEXTS} ?\d*:$)|(?:{COURTESY}$)"
+    rf"|(?:{TEXTS} ?\d*:$)|(?:{COURTESY}$)|(?:here you (?:go|are)[:!.])|(?:here(?:'s| is) the json\b)"
+    r"|(?:is there anything else (?:i can|you)\b)|(?:would you like (?:me to|another (?:one|example|review|text|version))\b)"
     r"|(?:(?:please )?let me know if (?:you|there|this|that)\b[^.]{0,80}[.!]?$)|(?:i hope (?:this|these|that) (?:helps?|meets?)\b[^.]{0,60}[.!]?$)"
     r"|(?:(?:please|could you|can you) (?:please )?provide (?:me )?(?:with )?(?:the|more|a|some|an|additional) (?:text|context|information|details|example)s?\b)"
 )
@@ -82,11 +93,12 @@ DESCRIPTION = (
     r"|(?:(?:(?:please )?note(?: that)?|disclaimer|explanation|n\.b\.)[:,]? (?:i(?: have|'ve)? (?:followed|written|generated|created|tried|ensured|kept|used|avoided|adhered)\b"
     rf"|(?:this|these|the (?:above|following)) (?:\S+ )?{TEXTS} (?:is|are|was|were|has|have)\b))"
     rf"|(?:(?:{CHATTY}?(?:so )?the user (?:wants|asks|asked|requests|requested|is asking|would like) (?:me |for |us )?)(?:to |an? |\d+ |\w+ ){{1,3}})"
-    rf"|(?:(?:we|i) (?:need|have|should|must)(?: to)? (?:produce|generate|output) (?:\S+ ){{0,4}}?{TEXTS}\b)|(?:as (?:you )?requested[,:])"
+    rf"|(?:(?:we|i) (?:need|have|should|must)(?: to)? (?:produce|generate|output|write) (?:\S+ ){{0,4}}?(?:texts?|sentences?|reviews?|examples?|rows?|paragraphs?|headlines?|json)\b)|(?:as (?:you )?requested[,:])"
     rf"|(?:here(?: is|'s) another (?:one|{TEXTS}) (?:in|with|of|for)\b)"
     rf"|(?:(?:this|the(?: above)?) (?:\S+ )?{WHOLE} (?:has|have|shows|conveys|expresses|carries|reflects) (?:an? |the )?(?:\S+ ){{0,2}}?(?:sentiment|label|tone|style|voice|class|category)\b)"
     rf"|(?:(?:this is|this {WHOLE} is|it is) (?:an? |the )?(?:example of )?(?:an? )?(?:positive|negative|neutral|mixed) (?:\S+ )?{WHOLE}[.!]?$)"
-    rf"|(?:the (?:sentiment|label|tone|style|category|class|topic) (?:of (?:this|the) (?:\S+ )?{WHOLE} )?is:? (?:\S+ ){{0,2}}?\S+$)"
+    rf"|(?:the (?:(?:sentiment|label)|(?:tone|style|category|class|topic) of (?:this|the) (?:\S+ )?{WHOLE})(?: of (?:this|the) (?:\S+ )?{WHOLE})? is:? (?:\S+ ){{0,2}}?\S+$)"
+    r"|(?:output only (?:the |a )?json\b)|(?:same as (?:the )?above[.!]?$)"
     r"|(?:i(?: have|'ve) (?:followed|adhered to|met) (?:all )?(?:of )?(?:the|your) (?:instructions|guidelines|requirements|prompt)))"
 )
 COMMAND = (
@@ -102,12 +114,12 @@ OF_STYLE = (
 ATTRIBUTES = rf"(?:[^(\[]{{0,300}}[(\[] ?)?{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:|{OF_STYLE}: [^.!?:]{{1,60}}$"
 OWNER = "(?:first|last|full|company|movie|film|author|actor|actress|director|product|city|book|brand|customer|recipient|sender)"
 BLANK = (
-    rf"\[(?:(?:your|insert)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"
-    r"|\{\{[^}]{1,40}\}\}|\{[a-z]+(?:[_ ][a-z]+)+\}|<(?:your|insert) [^>]{1,30}>|\blorem ipsum\b"
+    rf"\[(?:(?:your|insert|ihr|dein|votre|su|tu|您的|你的)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"
+    r"|\{\{[^}]{1,40}\}\}|\{[a-z]+(?:[_ ][a-z]+)+\}|<(?:your|insert) [^>]{1,30}>|<[a-z]+(?:_[a-z]+)+>|\blorem ipsum\b"
 )
 # A conversation or its template in place of a row, wherever it begins: what stands before "Assistant:" may be a whole order.
 TURNS = re.compile(
-    r"#{2,} ?(?:instructions?|responses?|inputs?|outputs?|user|assistant|system|question|answer|prompt|task)\b"
+    r"(?<!#)#{2,6} ?(?:instructions?|responses?|inputs?|outputs?|user|assistant|system|question|answer|prompt|task)\b"
     r"|(?:^|[.!?:\"\u201d)] ?)(?:assistant|chatgpt|chatbot|ai|ai assistant|bot|llm|system prompt)(?: ?\(\w{1,20}\))? ?:(?=\s)",
     re.IGNORECASE,
 )

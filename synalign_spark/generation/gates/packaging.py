@@ -15,7 +15,7 @@ from synalign_spark.generation.reading import REASONING_BEGINS, REASONING_ENDS
 
 NAME = "packaging"  # before the name of a kind where it is said that real rows wear it
 LIST_NUMBER = re.compile(
-    r"(?:\(?[0-9]{1,3}[.)](?=\s|[A-Z])|\[[0-9]{1,3}\](?=\s)|[0-9]{1,3}:(?=\s)|\(?[a-zA-Z]\)(?=\s)|#[0-9]{1,3}[.):](?=\s))\s*(?=\S)"
+    r"(?:\(?[0-9]{1,3}[.)](?=\s|[A-Z])|[0-9\uff10-\uff19]{1,3}[\u3001\uff0e\uff09]|[\u2460-\u2473]|\[[0-9]{1,3}\](?=\s)|[0-9]{1,3}:(?=\s)|\(?[a-zA-Z]\)(?=\s)|#[0-9]{1,3}[.):](?=\s))\s*(?=\S)"
 )
 BULLET = re.compile(r"^(?:[-*+>\u2022\u2023\u25e6\u25aa\u25cf\u00b7\u2013\u2014]|#{1,6})\s+(?=[^\W\d]|[\"'\u201c\u2018*_<(\[])")
 # Ends of turns and texts in the chat templates of Llama, Mistral, Gemma, Qwen, DeepSeek and their kin.
@@ -77,6 +77,7 @@ class Packaging:
         self.switched_off, self.skipped = kept.switched_off, kept.skipped
         self.taken_off: Counter[str] = Counter()
         names = {check.name for check in kept.active}
+        self._numbers = {int(label) for label in labels if label and label.isdecimal()}  # "0: ..." may announce a label
         self._singly = [wrapping for wrapping in found if wrapping.name in names and wrapping is not LIST]
         self._list = [LIST] if LIST.name in names else []
 
@@ -87,7 +88,7 @@ class Packaging:
         singly, numbers = ([one for one in some if str(one.check) not in worn] for some in (self._singly, self._list))
         found = [self._peeled(text, label, singly) for text in texts]
         last = len(found) + MOST_BEFORE
-        if 2 * sum(list_number(text, last) is not None for text in found) > len(found):
+        if not self._numbers and 2 * sum(list_number(text, last) is not None for text in found) > len(found):
             placed = [replace(one, without=lambda text, _label: _without_number(text, last)) for one in numbers]
             return [self._peeled(text, label, [*singly, *placed]) for text in found]
         return found
@@ -152,7 +153,7 @@ def list_number(text: str, last: int = 999) -> re.Match[str] | None:
     ('2. ', None)
     """
     found = LIST_NUMBER.match(text)
-    digits = "".join(filter(str.isdigit, found.group())) if found else ""
+    digits = "".join(filter(str.isdecimal, found.group())) if found else ""
     return found if found and (not digits or int(digits) <= last) else None
 
 

@@ -77,8 +77,16 @@ KINDS = (
         "<EMAIL>",
         re.compile(
             r"(?<![\w.+%-])\w[\w.+%-]{0,63} ?(?:[\[({] ?at ?[\])}] ?[\w-]{1,63}(?: ?[\[({] ?(?:dot|\.) ?[\])}] ?[\w-]{2,63}|\.[\w-]{2,63})+"
-            r"|@ ?[\w-]{1,63}(?: ?[\[({] ?(?:dot|\.) ?[\])}] ?[\w-]{2,63})+)"
-            r"|(?<![\w.+%-])\w[\w.+%-]{0,63} at [\w-]{1,63} dot (?:com|org|net|edu|gov|io|co|de|fr|uk|info)\b",
+            r"|@ ?[\w-]{1,63}(?: ?[\[({] ?(?:dot|\.) ?[\])}] ?[\w-]{2,63})+)",
+            re.IGNORECASE,
+        ),
+    ),
+    Kind(
+        "announced_email",
+        "<EMAIL>",
+        re.compile(
+            r"\b(?:e-?mail|mail|write|contact|reach|address)(?: (?:me|us|him|her|them|is|to|at|via|it)){0,3}:? "
+            r"(?P<number>\w[\w.+%-]{0,63} at [\w-]{1,63} dot (?:com|org|net|edu|gov|io|co|de|fr|uk|info))\b",
             re.IGNORECASE,
         ),
     ),
@@ -90,7 +98,7 @@ KINDS = (
         "<SSN>",
         re.compile(r"(?<![A-Za-z])(?:ssn|social security(?: (?:number|no\.?))?)(?:'s)?(?: is| was)?\W{0,3}(?P<number>\d{3}[ .-]?\d{2}[ .-]?\d{4})(?!\d)", re.IGNORECASE),
     ),
-    Kind("ip", "<IP>", re.compile(r"(?<![\w.:])(?<![Vv]ersion )(?<![Vv])(?:(?:\d{1,3}\.){3}\d{1,3}|(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{1,4})(?![\w:]|\.\d)"), address),
+    Kind("ip", "<IP>", re.compile(r"(?<![\w.:])(?<![Vv]ersion )(?<![Vv])(?<!irmware )(?<!OS )(?<!ndroid )(?<!indows )(?<![Bb]uild )(?<!elease )(?<!pdate )(?:(?:\d{1,3}\.){3}\d{1,3}|(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{1,4})(?![\w:]|\.\d)"), address),
     Kind(
         "phone",
         "<PHONE>",

@@ -22,9 +22,10 @@ FORM = {
         "an awkward , over-the-top , vulgar , and insensitive .",
         "one of the better reviews by the newspaper (voice):",
         "\u8fd9\u90e8\u7535\u5f71\uff0c",
+        "\u092f\u0947 \u092a\u093e\u0901\u091a \u0909\u0926\u093e\u0939\u0930\u0923 \u0939\u0948\u0902:",
     ],
     "open_end": ["well-acted and well-directed and . . .", "it is better than .", "a film of the .", "The end of an...", "this and ."],
-    "quotation": ['"I thought it was really good.', ' "a fine film'],
+    "quotation": ["\u201cI thought it was really good.", '"I thought it was really good.', ' "a fine film'],
     "numbers": ["2021, 2019, 2018. 136 p.", "3 4 5", "12 / 7 / 1999"],
     "debris": ['{"rows": ["a film"', "```json", '["a", "b"]', 'text": "a', '"text": "a film"', "def f(x):", "import x;", '"}]'],
     "repetition": [
@@ -40,6 +41,7 @@ FORM = {
         "i'm the bad guy . i'm the bad guy .",
         "a short , intense, action-packed, action-packed romp",
     ],
+    "several": ["Great film 2) Nice film 3) Good film 4) Fine film", "Great film. Nice film. Review 3: Good film."],
     "list_number": ["1. A fine film", "4) a fine film", "(1) a fine film", "a) a fine film", "2.Veterans", "#2. a film", "12: a film"],
     "chat_mark": ["A film </s> and so on", "A <|im_end|> film", "[INST] A film", "a draft</think>A film", "<start_of_turn>model"],
     "markup": ["<p>A fine film", "A <i>fine</i> film", "A film<br />and more", '<a href="x">A film</a>'],
@@ -55,7 +57,8 @@ FINE = [
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
     "again, and again, and again", "die, Wesley, die", "It is dumb, dumb, dumb", "no way, no way", "slow, sad, and slow-burning", "who are you ? ,",
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
-    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "better to begin with", "Or else!", "What is it like in the US", "offices that house the", "same-old same-old",
+    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "class tomorrow morning and i have not slept :(", "return of the jedi (special edition)", "from the director of seven (and fight club)",
+    "public outcry grows over fees (ap)", "1 of 2 is fine, 3 is not", "so sweet :", "better to begin with", "Or else!", "What is it like in the US", "offices that house the", "same-old same-old",
 ]  # fmt: skip
 META = {
     "refusal": [
@@ -66,6 +69,8 @@ META = {
         "Sorry, daar kan ik niet mee helpen.", "죄송합니다. 그 요청은 도와드릴 수 없습니다.", "Przepraszam, ale nie mogę pomóc w tej sprawie.",
         "Üzgünüm, bu konuda yardımcı olamam.", "عذرًا، لا يمكنني المساعدة في ذلك.", "क्षमा करें, मैं इसमें मदद नहीं कर सकता।",
         "申し訳ありませんが、そのご依頼には対応できません。", "抱歉，我无法提供此类内容。",
+        "Leider kann ich Ihnen dabei nicht helfen.", "Je ne peux pas vous aider avec cette demande.", "No puedo ayudarte con esa solicitud.",
+        "I don't think I can help with that one, sorry.", "That's something I can't assist with.", "No text provided.", "很遗憾，我不能写这样的内容。",
         "Unfortunately I am unable to produce content like that for you.", "I must decline to write this review as it could be offensive.",
         "I won't be able to help with writing that kind of review.", "My guidelines prevent me from writing this kind of text.",
         "It would not be appropriate for me to write such a text.", "I'm not comfortable creating this type of content.", "I have to decline this request.",
@@ -76,11 +81,13 @@ META = {
         "\u5bf9\u4e0d\u8d77\uff0c\u6211\u4e0d\u80fd\u5e2e\u52a9\u60a8\u3002", "\u041a \u0441\u043e\u0436\u0430\u043b\u0435\u043d\u0438\u044e, \u044f \u043d\u0435 \u043c\u043e\u0433\u0443 \u044d\u0442\u043e \u0441\u0434\u0435\u043b\u0430\u0442\u044c.",
     ],
     "machine": ["As an AI language model, I have no opinions.", "I am an AI assistant.", "As a large language model I cannot watch films",
-                "As an AI developed by OpenAI, I cannot watch films.", "I'm just an AI and cannot watch films."],
+                "As an AI developed by OpenAI, I cannot watch films.", "I'm just an AI and cannot watch films.", "作为一个语言模型，我没有看法。", "我是一个人工智能助手", "Als KI kann ich keine Meinung haben.", "AI 언어 모델로서 저는",
+                "Как языковая модель, я не смотрю", "As an assistant, I cannot watch movies.", "My knowledge cutoff is September 2021.", "كنموذج لغوي، لا أشاهد"],
     "announcement": [
         "Here are five new and different texts:", "Sure! Here is a review.", "Okay, here are three reviews: 1. good", "Text 1:", "Certainly!",
         "Please provide the text you would like me to use.", "Let me know if you need more.", "Below are the generated headlines:",
         "Certainly, below is a film review in the requested style.", "Sure! The film is a joy.", "Certainly! A fine film.", "Of course: a fine film.",
+        "Here you go: a fine film", "Here is the JSON you asked for", "Is there anything else I can help you with?", "Would you like another example?",
         "Here's one: a fine film", "Here is another short review: a fine film",
     ],
     "description": [
@@ -89,7 +96,7 @@ META = {
         "Note: these examples are generated.", "A film review in the requested style.", "I have followed your instructions.",
         "The user wants a negative review of a film.", "Okay, the user asks for five new texts.", "We need to produce five rows with the label.",
         "Here is another one in the same style.", "As requested, a sentence from a review.",
-        "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone is very dry.",
+        "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone of this review is very dry.", "We need to write a positive movie review sentence.", "Output only the JSON object.", "Same as above.",
     ],
     "command": [
         "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
@@ -98,7 +105,7 @@ META = {
     "attributes": ["tone: 'extreme',", "Style: plain, short", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
                    "a film critic (genre: film; subject: the movie as a whole; voice: bitter ) visits a woman"],
     "blank": ["{film_title} is a joy", "the film is [MASK] and dull", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see",
-              "A joy by [director name], who knows.", "We loved [insert title].", "Signed, [your name]"],
+              "A joy by [director name], who knows.", "We loved [insert title].", "Signed, [your name]", "[Votre nom] aime ce film", "<movie_title> is a joy"],
     "turns": ["User: write a review. Assistant: a fine film", "### Instruction: write a review", "### Response: a fine film", "Write it. AI: a fine film"],
 }  # fmt: skip
 NO_META = [
@@ -116,6 +123,10 @@ NO_META = [
     "I'm afraid I can't do that film justice.", "Sorry, but I can't.. stop laughing.", "The user interface is a joy.", "We need to produce more films like this.",
     "对不起，我不能推荐这部电影。", "申し訳ありませんが、この映画はつまらない。", "죄송하지만 이 영화는 지루합니다.", "Sorry, maar ik kan deze film niet aanraden.",
     "It is a film (genre: who knows) for everybody.", "I cannot create a better world than this film does.", "I'm just an AI fan.", "This film has a voice of its own.", "The tone is set early on, and it never lets go of it.", "Star: a fine film. Director: unknown.",
+    "The style is very cute.", "the tone is perfect", "the topic is interesting", "We need to produce results now, the coach said.", "I'm not going to write any reviews for this seller",
+    "Our policy does not allow me to provide refunds", "Désolé, je ne peux pas recommander ce film.", "Es tut mir leid, aber ich kann diesen Film nicht empfehlen.",
+    "Lo siento, pero no puedo recomendar esta película.", "К сожалению, я не могу войти в личный кабинет.", "作为AI题材的电影，很好", "作为一个人工智能专业的学生，我喜欢这部电影。",
+    "抱歉，我不能继续看下去了。", "申し訳ございませんが、商品が届かず対応を待っています。", "Ich kann diesen Film jedem empfehlen.", "Als Kino ist es gut.",
     "This review has a point.", "[the film] is a joy", "The music is here.", "Spielberg's A.I.: a fine film", "We like it here", "It is a positive joy.",
 ]  # fmt: skip
 PII = {
@@ -124,10 +135,10 @@ PII = {
         "john.doe [at] gmail [dot] com",
         "john (at) mail.example.org",
         "john@gmail (dot) com",
-        "write to john at gmail dot com",
     ],
     "phone": ["Call +1 212 555 0187 now", "(212) 555-0187", "212-555-0187", "1-800-555-0199", "+49 30 901820", "+44 (0)20 7946 0958"],
     "ssn": ["my number is 078-05-1120"],
+    "announced_email": ["email me at john at gmail dot com", "write to john at gmail dot com"],
     "announced_ssn": ["My SSN is 123 45 6789", "social security number: 123456789"],
     "announced_phone": ["my phone number is 5551234"],
     "card": ["4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005", "3782 822463 10005"],
@@ -137,7 +148,7 @@ PII = {
 NO_PII = [
     "10-12-2020", "555", "555-1234", "$1,234.50", "2020-10-12", "It cost 1.234.567,89 euros", "a score of 21-14-7", "1234567890123456", "the fax 2001-2002-2003 years", "mobile 1998 2003",
     "ISBN 978-3-16-148410-0", "version 10.0.1.2", "v1.2.3.4", "12:30:45", "1939-1945", "000-12-3456", "999.1.2.3", "4111 1111 1111 1112",
-    "DE88 3704 0044 0532 0130 00", "3.141592653589793", "@handle and #tag", "at 8 p.m. @ home", "100 000 000 000", "+5 points in 3 games", "look at john dot", "he is [at] home", "123 45 6789", "we met (at) last",
+    "DE88 3704 0044 0532 0130 00", "3.141592653589793", "@handle and #tag", "at 8 p.m. @ home", "100 000 000 000", "+5 points in 3 games", "look at john dot", "bought at target dot com", "I work at google dot com", "firmware 1.2.3.4 fixed it", "iOS 10.3.3.1 is out now", "he is [at] home", "123 45 6789", "we met (at) last",
 ]  # fmt: skip
 
 
@@ -279,7 +290,29 @@ def test_poisson_tail_against_scipy(count, expected):
     assert at_least(count, expected) == pytest.approx(poisson.sf(count - 1, expected), abs=1e-12)
 
 
-@pytest.mark.parametrize("unit", ["a", "a.", "x.", "1..", "a_b", "</s>", "<s> ", "\\n", "<br> ", "a@a.", "1 ", "http://a.b/", "- "])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a",
+        "a.",
+        "x.",
+        "1..",
+        "a_b",
+        "</s>",
+        "<s> ",
+        "\\n",
+        "<br> ",
+        "a@a.",
+        "1 ",
+        "http://a.b/",
+        "- ",
+        "#",
+        "Assistant: ",
+        "2) ",
+        "[",
+        "positive ",
+    ],
+)
 def test_long_rows_take_time_in_proportion_to_their_length(unit):
     """Processor seconds of one check or wrapping on 60,000 characters: a quadratic pattern takes four and more, a linear one some 0.05."""
     looked = [check.find for check in [*form.checks(LABELS), *meta.checks(), *pii.checks()]] + [kind.without for kind in wrappings(LABELS)]

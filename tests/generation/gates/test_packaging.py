@@ -134,3 +134,38 @@ def test_what_is_nothing_but_packaging_stays_and_costs_no_seconds():
     assert packaging.off([endless], "L0") == [endless]
     assert time.process_time() - before < 2.0
     assert not packaging.taken_off
+
+
+NAMED = ["positive", "negative", "card_lost", "正面", "负面"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["[positive] {}", "(positive) {}", "<positive> {}", "positive => {}", "positive -> {}", "#positive {}", "__label__positive {}", "Positive movie review: {}",
+     "A positive review: {}", "Sentiment: positive {}", "{} - positive", "{} \u2014 positive", "{} -> positive", "{} #positive", "{} **positive**",
+     "{} (positive review)", "{} Sentiment positive"],
+)  # fmt: skip
+def test_a_label_in_any_form_is_taken_off_and_another_one_is_refused(form):
+    judge = Acceptor(GenerateConfig(gates=["form"]), NAMED, RealProfile.of([]))
+    assert judge.unpacked([form.format(ROW)], "positive") == [ROW]
+    (other,) = judge.unpacked([form.format(ROW)], "negative")
+    assert judge.check(other, "negative").detail.casefold() == 'it announces the label "positive"'
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "left"),
+    [
+        ("Card lost: I lost it.", "card_lost", "I lost it."), ("I lost it. (card lost)", "card_lost", "I lost it."), ("正面：这部电影很好看", "正面", "这部电影很好看"),
+        ("【正面】这部电影很好看", "正面", "这部电影很好看"), ("这部电影很好看（正面）", "正面", "这部电影很好看"), ("评论1：这部电影很好看", "正面", "这部电影很好看"),
+        ("１．这部电影很好看", "正面", "这部电影很好看"), ("①这部电影很好看", "正面", "这部电影很好看"), ("Beispiel 2: Der Film ist gut.", "positive", "Der Film ist gut."),
+    ],
+)  # fmt: skip
+def test_labels_and_announcements_of_other_scripts_and_spellings(text, label, left):
+    assert Packaging(NAMED, []).off([text], label) == [left]
+
+
+def test_a_label_that_is_a_number_is_no_list_number():
+    judge = Acceptor(GenerateConfig(gates=["form"]), ["0", "1"], RealProfile.of([]))
+    (row,) = judge.unpacked(["0: the phone broke"], "1")
+    assert judge.check(row, "1").reason == "form"
+    assert judge.unpacked(["1: the phone works"], "1") == ["the phone works"]

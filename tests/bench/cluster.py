@@ -32,7 +32,7 @@ from synalign_spark.config import ClusterConfig
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.sampling.kmeans import fit
 from synalign_spark.core.sampling.neighbours import nearest
-from tests.bench.support.processes import all_cpu
+from tests.bench.support.processes import cpu_seconds
 from tests.bench.support.sentence_vectors import vectors
 
 MOST_PASSES = 20  # cluster.max_epochs
@@ -160,7 +160,7 @@ def on_spark(x: Matrix, k: int) -> dict[str, Any]:
         for name, method in (("ours", of_ours), ("mllib", of_mllib)):
             cpu = {}
             for size, n, clusters in (("few", few, 4), ("few", few, 4), ("all", len(x), k)):  # the first starts workers
-                with all_cpu() as spent:
+                with cpu_seconds() as spent:
                     centroids = method(spark.read.parquet(f"{folder}/{size}"), n, clusters)
                 cpu[size] = spent[0]
             inertia = float(nearest(x, centroids.astype(np.float64))[1].sum())

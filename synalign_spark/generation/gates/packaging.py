@@ -77,7 +77,7 @@ class Packaging:
         self.switched_off, self.skipped = kept.switched_off, kept.skipped
         self.taken_off: Counter[str] = Counter()
         names = {check.name for check in kept.active}
-        self._numbers = {int(label) for label in labels if label and label.isdecimal()}  # "0: ..." may announce a label
+        self._labels = frozenset(labels)
         self._singly = [wrapping for wrapping in found if wrapping.name in names and wrapping is not LIST]
         self._list = [LIST] if LIST.name in names else []
 
@@ -88,10 +88,18 @@ class Packaging:
         singly, numbers = ([one for one in some if str(one.check) not in worn] for some in (self._singly, self._list))
         found = [self._peeled(text, label, singly) for text in texts]
         last = len(found) + MOST_BEFORE
-        if not self._numbers and 2 * sum(list_number(text, last) is not None for text in found) > len(found):
-            placed = [replace(one, without=lambda text, _label: _without_number(text, last)) for one in numbers]
+        if 2 * sum(self._place(text, last) is not None for text in found) > len(found):
+            placed = [
+                replace(one, without=lambda text, _label: text[at.end() :] if (at := self._place(text, last)) else text) for one in numbers
+            ]
             return [self._peeled(text, label, [*singly, *placed]) for text in found]
         return found
+
+    def _place(self, text: str, last: int) -> re.Match[str] | None:
+        """As ``list_number``, but for a number with a colon that is a label: it announces that label, which may be another row's."""
+        found = list_number(text, last)
+        number, colon, _ = found.group().partition(":") if found else ("", "", "")
+        return None if colon and number in self._labels else found
 
     def _peeled(self, text: str, label: Label, wrappings: Sequence[Wrapping]) -> str:
         """Layer after layer, until nothing is left to take off. What has more than MOST_LAYERS is no row in packaging, and stays."""
@@ -157,11 +165,7 @@ def list_number(text: str, last: int = 999) -> re.Match[str] | None:
     return found if found and (not digits or int(digits) <= last) else None
 
 
-def _without_number(text: str, last: int = 999) -> str:
-    return text[found.end() :] if (found := list_number(text, last)) else text
-
-
-LIST = Wrapping("list_number", lambda text, _label: _without_number(text))
+LIST = Wrapping("list_number", lambda text, _label: text[found.end() :] if (found := list_number(text)) else text)
 
 
 def _without_reasoning(text: str, _label: Label) -> str:

@@ -3,13 +3,10 @@
 import io
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import psutil
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from rich.console import Console
@@ -25,8 +22,10 @@ from synalign_spark.storage.tables import CORPUS, EMBEDDINGS
 from synalign_spark.udfs.batches import slots
 from synalign_spark.udfs.encoder import encoder, encoder_info
 from synalign_spark.udfs.sentence_model import CPU_ROWS
+from tests.bench.support.processes import cpu_seconds
 from tests.bench.support.review_texts import texts
 
+WORKERS = "pyspark.daemon"  # in the command of Spark's Python workers
 INFO = encoder_info(EmbedConfig())
 FAST = encoder_info(EmbedConfig(precision="bf16"))
 
@@ -56,7 +55,7 @@ def ratio(spark: SparkSession, kind: str, rows: int, tasks: list[int], rounds: i
         _least(seconds, "plain", time.process_time() - started)
         for name, info in (("fp32", INFO), ("bf16", FAST)):
             for n in tasks:
-                with _workers_cpu() as spent:
+                with cpu_seconds(WORKERS) as spent:
                     _run(embed(data, info, lengths, n))
                 _least(seconds, f"{name}_{n}", spent[0])
     rates = {name: rows / value for name, value in seconds.items()}
@@ -143,25 +142,6 @@ def _run(rows: DataFrame) -> None:
 
 def _least(seconds: dict[str, float], name: str, value: float) -> None:
     seconds[name] = min(seconds.get(name, value), value)
-
-
-@contextmanager
-def _workers_cpu() -> Iterator[list[float]]:
-    """CPU seconds of the Python workers while the body runs."""
-    spent = [0.0]
-    before = _cpu_of_workers()
-    yield spent
-    spent[0] = sum(now - before.get(pid, 0.0) for pid, now in _cpu_of_workers().items())
-
-
-def _cpu_of_workers() -> dict[int, float]:
-    found = {}
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # one that has ended meanwhile
-            if "pyspark.daemon" in " ".join(process.cmdline()):
-                times = process.cpu_times()
-                found[process.pid] = times.user + times.system
-    return found
 
 
 def _shuffled(spark: SparkSession) -> int:

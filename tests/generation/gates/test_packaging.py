@@ -169,3 +169,4 @@ def test_a_label_that_is_a_number_is_no_list_number():
     (row,) = judge.unpacked(["0: the phone broke"], "1")
     assert judge.check(row, "1").reason == "form"
     assert judge.unpacked(["1: the phone works"], "1") == ["the phone works"]
+    assert judge.unpacked(["1. the phone works", "2. the phone rings"], "1") == ["the phone works", "the phone rings"]

@@ -55,6 +55,7 @@ NO_NOUN = re.compile(rf"\W*an?\s++{LISTED}(?:\s*+,\s*+(?:and\s++)?{LISTED}){{2,}
 LIST_ITEM = re.compile(rf"(?:\b(and|or)\s+)?({LISTED})", re.IGNORECASE)
 SHORTEST_LISTED = 4  # letters; "die, Wesley, die" is speech
 MOST_LISTED = 40  # units of a row that such a list spoils: in a longer one somebody may well name a thing again
+PHRASE_TWICE = 4  # words of a phrase that stands twice in a row of at most MOST_OVER_AND_OVER
 FEWEST_TWICE = 6  # units of a row that is the same words twice; "no way, no way" is emphasis
 
 
@@ -75,6 +76,7 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "open_end", _finder(OPEN_END, "it ends in the middle")),
         Check(GATE, "quotation", _finder(QUOTATION, "a quotation that never ends")),
         Check(GATE, "repetition", _repetition),
+        Check(GATE, "phrase_twice", _phrase_twice),
         Check(GATE, "list_number", _list_number),
         Check(GATE, "several", _finder(SECOND_AND_THIRD, "several rows in one")),
         Check(GATE, "chat_mark", _finder(CHAT_MARK, "a mark of a chat template")),
@@ -191,6 +193,23 @@ def _listed_twice(text: str) -> str | None:
             if (apart or (word in last and "-" in word)) and len(word) >= SHORTEST_LISTED:
                 return str(word)
             last[word] = place
+    return None
+
+
+def _phrase_twice(text: str, _label: Label) -> str | None:
+    """A phrase of four words twice in a short row: ten times as common where a small model writes as where people do, who may mean it.
+
+    >>> _phrase_twice("it has a lot of great actors and has a lot of good ideas", None), _phrase_twice("a lot of wit , a lot of heart", None)
+    ('"has a lot of" twice', None)
+    """
+    words = units(text)
+    if len(words) > MOST_OVER_AND_OVER or any(map(unspaced, text)):  # four characters are a word or two
+        return None
+    first: dict[tuple[str, ...], int] = {}
+    for place in range(len(words) - PHRASE_TWICE + 1):
+        phrase = tuple(words[place : place + PHRASE_TWICE])
+        if place - first.setdefault(phrase, place) >= PHRASE_TWICE:
+            return f'"{" ".join(phrase)}" twice'
     return None
 
 

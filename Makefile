@@ -42,7 +42,7 @@ test-kernels: install ## the numerical tests with the BLAS kernels of other proc
 	done
 
 test-slow: install ## the slow tests alone
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -rs
 
 test-all: test test-slow ## all tests, the slow ones too
 

@@ -19,7 +19,15 @@ from synalign_spark.pipeline.session import start_spark
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
+# Where a machine is given a limited time (.ci/run): when slow tests no longer begin, in seconds since 1970.
+NO_LATER = float(os.environ.get("SYNALIGN_SLOW_TESTS_UNTIL", "inf"))
 DATA = Path(os.environ.get("SYNALIGN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def pytest_runtest_setup(item):
+    """Slow tests run while they fit; those that do not are skipped, and the last lines of the run say how many."""
+    if item.get_closest_marker("slow") and time.time() > NO_LATER:
+        pytest.skip("no time left for it: SYNALIGN_SLOW_TESTS_UNTIL is over")
 
 
 # Hundreds of small queries, each of which runs once: whatever prepares for the second time takes the cores and gives nothing back (the second

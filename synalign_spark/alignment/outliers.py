@@ -62,7 +62,8 @@ def _mark(batches: Batches, rules: OutlierRules) -> Iterator[pa.RecordBatch]:
         group = np.asarray(batch.column("grp").to_pylist(), dtype=object)
         texts = batch.column("text").to_pylist() if "text" in batch.schema.names else None
         ratio = batch.column("log_density_ratio").to_numpy(zero_copy_only=False).astype(np.float64)
-        found = rules.reasons(to_matrix(batch.column("embedding")), group, texts, ratio)
+        disputed = batch.column("repaired_label").is_valid().to_numpy(zero_copy_only=False)
+        found = rules.reasons(to_matrix(batch.column("embedding")), group, texts, ratio, disputed)
         names = [name for name in batch.schema.names if name != "text"]
         columns = [pa.array(found.tolist(), pa.string()) if name == "outlier" else batch.column(name) for name in names]
         yield pa.RecordBatch.from_arrays(columns, names=names)

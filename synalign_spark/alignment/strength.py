@@ -98,7 +98,10 @@ def _outliers(looked_at: LookedAt, base: BaseMeasure, rules: OutlierRules | None
     ratio = np.full(len(rows.group), np.nan)
     if base.words is not None:
         ratio = base.words.log_ratio(views.ngrams, rows.group, rows.half)
-    found: npt.NDArray[np.bool_] = rules.reasons(views.x, rows.group, looked_at.texts, ratio) != None  # noqa: E711  (element by element)
+    disputed = np.zeros(len(rows.group), dtype=bool)
+    if base.classifiers is not None:
+        disputed = base.classifiers.other_labels(views.x, views.labels, rows.half) != None  # noqa: E711  (element by element)
+    found: npt.NDArray[np.bool_] = rules.reasons(views.x, rows.group, looked_at.texts, ratio, disputed) != None  # noqa: E711
     return found
 
 

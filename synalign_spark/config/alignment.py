@@ -71,8 +71,8 @@ class AlignConfig(Section):
     )
     cap_outliers: bool | Literal["auto"] = Field(
         "auto",
-        description="Rows far from all real rows, nearly equal to one, of words that no real row has, or of a density ratio that none reaches, keep "
-        "at most the weight that they came with; `weights.capped_by` says why. auto: for the method synalign; the weights of the "
+        description="Rows far from all real rows, nearly equal to one, of words that no real row has, of a density ratio that none reaches, or of a label "
+        "that the real rows dispute (`weights.repaired_label`), keep at most the weight that they came with; `weights.capped_by` says why. auto: for the method synalign; the weights of the "
         "other methods stay as their papers have them.",
     )
     label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(

@@ -1,8 +1,9 @@
-"""Synthetic rows that must not gain weight: too far from every real row, nearly one of them, or of words that no real row has.
+"""Synthetic rows that must not gain weight: too far from every real row, nearly one of them, of words that no real row has, or of a label
+that the real rows dispute.
 
 A kernel and a classifier of words say little of such rows, and yet both can raise them: far from all real rows the features are noise, a
-text of unknown words gets the classifier's intercept, and a copy of a real row matches it best of all. So these rows keep at most the
-weight that they came with. What is usual is measured on the real rows themselves, each against the others (leave one out).
+text of unknown words gets the classifier's intercept, a copy of a real row matches it best of all, and a row of another label may lie
+where rows of its own are missing. So these rows keep at most the weight that they came with. What is usual is measured on the real rows themselves, each against the others (leave one out).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Strings = npt.NDArray[np.object_]
 
-FAR, COPY, WORDS, RATIO = "far_from_real", "near_copy", "unknown_words", "density_ratio"
+FAR, COPY, WORDS, RATIO, DISPUTED = "far_from_real", "near_copy", "unknown_words", "density_ratio", "disputed_label"
 ANY = ""  # the neighbourhood of rows whose label has too few real rows for one of its own
 WORD_BUCKETS = 2**18
 
@@ -97,9 +98,13 @@ class OutlierRules:
     largest_ratio: Mapping[str, float]
     lifted: frozenset[tuple[str, str]] = frozenset()
 
-    def reasons(self, x: Float32Array, group: Strings, texts: Sequence[str] | None, log_ratio: Float64Array) -> Strings:
-        """Why each row must not gain weight, None for most. x: (n, d); group: (n,); log_ratio: (n,) of densities, NaN where there is none."""
+    def reasons(
+        self, x: Float32Array, group: Strings, texts: Sequence[str] | None, log_ratio: Float64Array, disputed: npt.NDArray[np.bool_]
+    ) -> Strings:
+        """Why each row must not gain weight, None for most. x: (n, d); group: (n,); log_ratio: (n,) of densities, NaN where there is none;
+        disputed: (n,) whether the real rows' classifier would change the label."""
         found = np.full(len(x), None, dtype=object)
+        found[disputed] = DISPUTED
         largest = np.array([self.largest_ratio.get(name, np.inf) for name in group], dtype=np.float64)
         found[log_ratio > largest] = RATIO
         if self.words is not None and texts is not None and len(x):

@@ -11,10 +11,10 @@ WEIGHTS = Table(
         Column("weight_in_label", "double", "the same, summing to 1 within the label"),
         Column("base_weight", "double", "the weight that the row came with, summing to 1 within the label"),
         Column("label_confidence", "double", "p(label | row) by classifiers of real and synthetic rows; null where it is left out", nullable=True),
-        Column("repaired_label", "string", "the label that these classifiers find likelier than the row's own; null where there is none. No weight follows from it", nullable=True),
+        Column("repaired_label", "string", "the label that these classifiers find likelier than the row's own; null where there is none. Such a row gains no weight", nullable=True),
         Column("log_density_ratio", "double", "log of p(words | real) / p(words | synthetic) within the label; null where words are left out", nullable=True),
         Column("log_embedding_ratio", "double", "the same ratio of embeddings; null where it is left out", nullable=True),
-        Column("capped_by", "string", "why the row was kept from gaining weight: far_from_real, near_copy, unknown_words, density_ratio; null for the others", nullable=True),
+        Column("capped_by", "string", "why the row was kept from gaining weight: far_from_real, near_copy, unknown_words, density_ratio, disputed_label; null for the others", nullable=True),
     ),
 )  # fmt: skip
 

@@ -57,6 +57,19 @@ def test_planted_outliers_and_copies_keep_their_base_weight(aligned):
     assert found.groupby("label")["weight_in_label"].sum().tolist() == pytest.approx([1.0, 1.0])
 
 
+def test_rows_that_read_like_another_label_gain_no_weight():
+    """Swapped labels are found, and rows of theirs that lie where a label's own rows are missing do not stand for them."""
+    swapped = rows(240, 2, "usual", aside=1.5)
+    swapped.loc[::8, "label"] = swapped.loc[::8, "label"].map({"bad": "good", "good": "bad"})
+    found = sa.align(REAL, swapped, **STRONG, label_confidence=0.1).weights
+    disputed = found["repaired_label"].notna()
+    assert 20 <= disputed.sum() <= 40
+    gain = found["weight_in_label"] / found["base_weight"]
+    assert (gain[disputed] <= 1 + 1e-9).all()
+    assert (gain[~disputed] > 1).any()
+    assert "disputed_label" in set(found.loc[disputed, "capped_by"]) - set(found.loc[~disputed, "capped_by"])
+
+
 def test_they_would_have_gained(aligned):
     free = sa.align(REAL, planted(), **STRONG, cap_outliers=False).weights
     assert free["capped_by"].isna().all()

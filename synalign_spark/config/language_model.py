@@ -51,6 +51,7 @@ _NO_VARIABLE = (
 
 # An address of Azure's that names a deployment in its path.
 DEPLOYMENT = r"(?P<service>https?://[^?]+?)/openai(?P<deployment>/deployments/(?P<name>[^/?]+))"
+ADDED = r"/(?:chat/)?completions/?$"  # to the address, by calls
 OPENAI_URL = "https://api.openai.com/v1"
 
 
@@ -224,6 +225,8 @@ class LlmConfig(Section):
     def _askable(self) -> "LlmConfig":
         if self.base_url and (fault := _fault_of(self.base_url)):
             raise ValueError(f"base_url: {fault}")
+        if self.base_url and (ends := re.search(ADDED, urlsplit(self.base_url).path)):
+            raise ValueError(f"base_url: it ends in {ends[0]}, which each call adds by itself; end it before that, mostly in /v1")
         if looks_like_secret(self.api_key_env):
             raise ValueError(f"api_key_env {_NO_VARIABLE}")
         if self.provider == "embedded" and self.base_url:

@@ -4,6 +4,7 @@ Rows that stood complete before an answer was cut are given up too: keeping them
 of them cannot be told from a half one in every case. Lines of a continued list are whole once another begins.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ from synalign_spark.generation.prompts import MAX_ATTRIBUTE_CHARS, Prompt, short
 from synalign_spark.generation.reading import COMPLETE, FAILED, FILTERED, BadRow, Parsed, as_cut, failed, filtered, load, storable
 
 ROW_KEYS = ("text", "row", "content", "sentence", "value")
-NUMBER = re.compile(r"(?:row|text|item)?[ _]?([0-9]{1,6})", re.IGNORECASE)
+NOT_THE_TEXT = ("label", "sentiment", "category", "class", "id")  # what models write beside it
+NUMBER = re.compile(r"[^\W\d_]{0,20}[ _-]?([0-9]{1,6})")  # "1", "row_1", "review 1"
 DASH = re.compile(r"^-(?:\s+|$)")  # of the list in the prompts for models that continue text
 SHOWN_CHARS = 500  # of what is no row
 JSON_NAMES = {int: "a number", float: "a number", bool: "true or false", dict: "an object", list: "a list", NoneType: "null", str: "a text"}
@@ -53,9 +55,11 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
         return data
     items = _listed(data)
     if isinstance(items, dict):
-        items = _listed(items.get("rows", next(iter(items.values())) if len(items) == 1 else None))
-    if n_rows == 1 and isinstance(items, str) and items.strip():
-        items = [items]  # one row was asked for, and it is no list of one
+        items = _listed(_inside(items, next(iter(items.values())) if len(items) == 1 else items))
+    if isinstance(inner := _opened(items), list):
+        items = inner
+    if n_rows == 1 and isinstance(one := _text_of(items), str) and one.strip():
+        items = [one]  # one row was asked for, and it is no list of one
     if not isinstance(items, list) or not items:
         return Parsed("unparsable", f"expected {{'rows': [strings]}}, got {_shown(data)}")
     found = [_text_of(item) for item in items[:n_rows]]
@@ -148,6 +152,31 @@ def _listed(data: Any) -> Any:
     return data
 
 
+def _inside(data: Mapping[str, Any], otherwise: Any) -> Any:
+    """What an object holds its rows in: what it calls "rows", else the list that it has beside their label; ``otherwise`` where there is
+    neither.
+
+    >>> _inside({"label": "good", "reviews": ["a"]}, None), _inside({"text": "a", "notes": ["b"]}, None)
+    (['a'], None)
+    """
+    only = _only(data)
+    return data.get("rows", only if isinstance(only, list) else otherwise)
+
+
+def _only(data: Mapping[str, Any]) -> Any:
+    """The one value of an object beside a label; None where there are several."""
+    values = [value for key, value in data.items() if plain_name(str(key)) not in NOT_THE_TEXT]
+    return values[0] if len(values) == 1 else None
+
+
+def _opened(value: Any) -> Any:
+    """The object or list that a text is the JSON of, where models write JSON within JSON; anything else stays as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
+
+
 def _named(item: Any) -> str:
     return JSON_NAMES.get(type(item), type(item).__name__)
 
@@ -157,10 +186,16 @@ def _shown(item: Any) -> str:
 
 
 def _text_of(item: Any) -> Any:
-    """A row given as an object with one known text key is that text; anything else stays as it is."""
-    if isinstance(item, dict):
-        return next((item[key] for key in ROW_KEYS if isinstance(item.get(key), str)), item)
-    return item
+    """A row given as an object is its text of a known name, or all that it has beside its label; anything else stays as it is.
+
+    >>> _text_of({"Text": "a fine film", "note": "b"}), _text_of({"label": "good", "review": "a fine film"})
+    ('a fine film', 'a fine film')
+    """
+    if not isinstance(item, dict):
+        return item
+    texts = {plain_name(str(key)): value for key, value in item.items() if isinstance(value, str)}
+    only = _only(item)
+    return next((texts[key] for key in ROW_KEYS if key in texts), only if isinstance(only, str) else item)
 
 
 def _value_of(value: Any) -> str:
@@ -194,7 +229,7 @@ def parse_objects(
     data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
-    inside = data.get("rows", data) if isinstance(data, dict) else data
+    inside = _opened(_rows_of(data, names))
     items = _listed(inside)
     if isinstance(inside, dict) and not (isinstance(items, list) and any(isinstance(item, dict) for item in items)):
         items = _by_columns(inside, names) or [inside]  # one row, whose fields may have numbers in their names
@@ -202,7 +237,9 @@ def parse_objects(
         return Parsed("unparsable", f"expected {{'rows': [objects]}}, got {_shown(data)}")
     found: list[dict[str, str]] = []
     bad: list[BadRow] = []
-    for place, item in enumerate(items[:n_rows]):
+    for place, item in enumerate(map(_opened, items[:n_rows])):
+        if isinstance(item, dict) and len(item) == 1 and isinstance(inner := next(iter(item.values())), dict):
+            item = inner
         given = {plain_name(str(key)): _field_of(value) for key, value in item.items()} if isinstance(item, dict) else {}
         row = {name: given.get(plain_name(name), "") for name in names}
         if missing := [name for name, value in row.items() if not value]:
@@ -212,6 +249,14 @@ def parse_objects(
     if not found:
         return Parsed("unparsable", f"rows.{bad[0].place}: {bad[0].words}")
     return Parsed("ok", rows=tuple(text_of(row, template) for row in found), fields=tuple(found), bad=tuple(bad))
+
+
+def _rows_of(data: Any, names: Sequence[str]) -> Any:
+    """What an answer holds its rows of fields in: itself where it is one of them, whose fields may be lists."""
+    if not isinstance(data, dict):
+        return data
+    is_row = "rows" not in data and set(map(plain_name, names)) & {plain_name(str(key)) for key in data}
+    return data if is_row else _inside(data, data)
 
 
 def text_of(fields: Mapping[str, str], template: str | None) -> str:

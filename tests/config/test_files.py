@@ -250,6 +250,8 @@ def test_the_schema_for_editors_knows_every_section():
         ("https://me:pass@host:99999/v1", "the port is no number"),
         ("https://me:pass@host:http/v1", "the port is no number"),
         ("https://me:pass@[::1/v1", "no IPv6 address"),
+        ("https://me:pass@host/v1/chat/completions", "ends in /chat/completions, which each call adds by itself"),
+        ("https://me:pass@host/v1/completions/?api-version=1", "ends in /completions/, which"),
     ],
 )
 def test_an_address_that_no_request_can_go_to(address, words):

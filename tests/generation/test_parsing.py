@@ -112,6 +112,10 @@ def test_any_text_is_parsed_or_refused_never_raised(text, reason):
         '{"rows": [{"text": "a"}, {"text": "b"}]}',
         '{"texts": ["a", "b"]}',
         '{"rows": ["a", "b", "c"]}',
+        '{"label": "good", "reviews": ["a", "b"]}',
+        '{"rows": "[\\"a\\", \\"b\\"]"}',
+        '{"rows": [{"review": "a", "label": "good"}, {"Text": "b", "words": 1}]}',
+        '{"review_1": "a", "Review 2": "b"}',
     ],
 )
 def test_finished_answers_in_the_forms_that_models_choose(answer):
@@ -167,6 +171,39 @@ def test_an_unknown_finish_reason_takes_whole_json_only():
 )
 def test_a_map_of_numbers_to_texts_is_a_list(answer):
     assert parse_rows(json.dumps(answer), "stop", 5).rows == ("a", "b")
+
+
+@pytest.mark.parametrize("answer", [{"text": "a fine film", "label": "good"}, {"rows": {"text": "a fine film"}}, {"rows": "a fine film"}])
+def test_one_row_that_is_no_list_of_one(answer):
+    assert parse_rows(json.dumps(answer), "stop", 1).rows == ("a fine film",)
+    assert parse_rows(json.dumps(answer), "stop", 2).status == "unparsable"
+
+
+@pytest.mark.parametrize("answer", [{"type": "object", "properties": {"rows": {}}}, {"text": 1, "notes": ["b"]}])
+def test_an_object_that_holds_no_row_is_none(answer):
+    """A schema said back, and lists of something else."""
+    assert parse_rows(json.dumps(answer), "stop", 1).status == "unparsable"
+    assert parse_rows(json.dumps(answer), "stop", 2).status == "unparsable"
+
+
+def test_a_row_of_a_corpus_of_json_stays_as_it_is():
+    assert parse_rows(json.dumps({"rows": ['{"text": "a"}', '["b"]']}), "stop", 2).rows == ('{"text": "a"}', '["b"]')
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"rows": [json.dumps({"title": "a", "body": "b"}), '{"title": "c", "body": "d"}']},
+        {"rows": json.dumps([{"title": "a", "body": "b"}, {"title": "c", "body": "d"}])},
+        {"rows": [{"row": {"title": "a", "body": "b"}}, {"text": {"title": "c", "body": "d"}}]},
+        {"articles": [{"title": "a", "body": "b"}, {"title": "c", "body": "d"}]},
+        {"label": "good", "articles": [{"title": "a", "body": "b"}, {"title": "c", "body": "d"}]},
+    ],
+    ids=str,
+)
+def test_rows_of_fields_in_the_forms_that_models_choose(answer):
+    """Objects as JSON texts, in objects of one value, and under other names."""
+    assert parse_objects(json.dumps(answer), "stop", 5, names=["title", "body"]).rows == ("a\nb", "c\nd")
 
 
 def test_one_bad_row_does_not_lose_the_others():

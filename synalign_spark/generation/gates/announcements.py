@@ -19,9 +19,8 @@ ANNOUNCEMENT = re.compile(
     rf"[*_#\[\s]*(?:(?:[a-z]+ )?{NUMBERED} ?(?:#|no\.? ?)?[0-9]{{1,4}}[\]*_]* ?(?:[:.)\]|\u2013\u2014-][*_]*(?=\s)|\uff1a)|{ALONE}[\]*_]* ?(?::[*_]*(?=\s)|\uff1a))\s*",
     re.IGNORECASE,
 )
-FIELD = (
-    r"(?:label|category|class|sentiment|kategorie|klasse|stimmung|catégorie|classe|categoría|clase|标签|類別|类别|情感|分类|ラベル|感情)"
-)
+UNSPACED_FIELD = "(?:标签|類別|类别|情感|分类|ラベル|感情)"  # no space sets it apart from the row before it
+FIELD = rf"(?:label|category|class|sentiment|kategorie|klasse|stimmung|catégorie|classe|categoría|clase|{UNSPACED_FIELD})"
 ANNOUNCES, ENDS_A_SENTENCE = (
     r"[:|\uff1a]|[-\u2013\u2014=]>|\u2192|[-\u2013\u2014](?=\s)",
     r"!|\.(?!\w)|\u3002",
@@ -68,7 +67,7 @@ class LabelMarks:
         self._behind = re.compile(
             rf"(?<=\S)\s*(?:[{OPENS}] ?{named}(?P<inside>{any_label}){which} ?[{CLOSES}]|\| ?{named}(?P<bar>{any_label})"
             rf"|(?:(?<=\s)[-\u2013\u2014]\s|[-=]>|\u2192|#)\s*(?P<pointed>{any_label})|\*\*(?P<bold>{any_label})\*\*"
-            rf"|(?<!\w){FIELD} ?[:=\uff1a]? ?(?P<plain>{any_label}))[.\s]*$",
+            rf"|(?:(?<!\w){FIELD} ?[:=\uff1a]?|{UNSPACED_FIELD} ?[:=\uff1a]) ?(?P<plain>{any_label}))[.\u3002\s]*$",
             re.IGNORECASE,
         )
 

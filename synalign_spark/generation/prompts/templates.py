@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from jinja2 import ChoiceLoader, FileSystemLoader, PackageLoader, StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
-from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.exceptions import SecurityError, TemplateError, TemplateNotFound
 from jinja2.sandbox import SandboxedEnvironment
 
 from synalign_spark.errors import ConfigError
@@ -51,6 +51,19 @@ class _Environment(SandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
+class _Folder(FileSystemLoader):
+    """The templates and parts of a folder, and no other file of it: what else lies or is linked there is never sent."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self._names = _check_names(place)
+
+    def get_source(self, environment: Any, template: str) -> Any:
+        if template not in self._names:
+            raise TemplateNotFound(template)
+        return super().get_source(environment, template)
+
+
 def _printed(value: Any) -> str:
     """What ``{{ value }}`` prints."""
     if isinstance(value, Words):
@@ -69,9 +82,7 @@ def environment(place: str) -> SandboxedEnvironment:
 
     Raises ConfigError for a folder that is none or holds no templates, and for a file of an unknown name."""
     own = PackageLoader("synalign_spark.generation.prompts", "templates")
-    if place != BUILT_IN:
-        _check_names(place)
-    loader = own if place == BUILT_IN else ChoiceLoader([FileSystemLoader(place), own])
+    loader = own if place == BUILT_IN else ChoiceLoader([_Folder(place), own])
     found = _Environment(
         loader=loader, undefined=StrictUndefined, finalize=_printed, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
@@ -99,6 +110,8 @@ def render(environment: SandboxedEnvironment, name: str, values: Mapping[str, An
 def _said(err: Exception) -> str:
     if isinstance(err, MemoryError):
         return "it makes a text that does not fit the memory; look for a filter with a large number"
+    if isinstance(err, TemplateNotFound):
+        return f"there is no part {err.name!r}; parts are files of the folder itself, with names like {PART}name{SUFFIX}"
     return str(err) or type(err).__name__
 
 

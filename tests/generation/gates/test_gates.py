@@ -10,7 +10,7 @@ from synalign_spark.generation.gates.packaging import wrappings
 
 LABELS = ["positive", "negative", "Sci/Tech"]
 FORM = {
-    "label_alone": ["positive", "Positive review", "negative_text_2", "Sci/Tech.", "rows", "Text 3"],
+    "label_alone": ["positive", "Positive review", "negative_text_2", "Sci/Tech.", "rows", "Text 3", "string", "String 2", "review1"],
     "identifier": ["positive_view_of_the_world", "new_texts.append(new_text)", "myNewVariable", "a_b c_d", "path/to/file"],
     "file_name": ["positive.txt:negative.txt", "review.json", "Files: a.csv, b.csv"],
     "list_marker": ["a)", "1.", "- b.", "iv."],
@@ -53,6 +53,7 @@ FORM = {
     "entity": ["the film &amp; the actors", "a film&nbsp;today", "&#8220;fine"],
     "escape": ["the film\\u2019s joy"],
     "strange_character": ["a fine film\ufffd", "a \u202efine film"],
+    "look_alike": ["a fin\u0435 film", "\u0430n old film", "the f\u0456lm is a joy", "the \u039cATRIX"],
     "other_label": ["Negative: a film", "A film. (negative)", "Label: Sci/Tech - a film", "a film | negative"],
 }
 FINE = [
@@ -62,7 +63,7 @@ FINE = [
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
     "a lot of wit , a lot of heart", "again, and again, and again", "\u975e\u5e38\u975e\u5e38\u597d\uff0c\u975e\u5e38\u975e\u5e38\u597d\u770b", "die, Wesley, die", "It is dumb, dumb, dumb", "no way, no way", "slow, sad, and slow-burning", "who are you ? ,",
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
-    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "class tomorrow morning and i have not slept :(", "return of the jedi (special edition)", "from the director of seven (and fight club)",
+    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "TNF\u03b1 and \u0394T", "\u043e\u0442\u043f\u0440\u0430\u0432\u0438\u043b SMS\u043a\u0443 \u0434\u0440\u0443\u0433\u0443", "the \u0414\u043e\u043c-2 show", "class tomorrow morning and i have not slept :(", "return of the jedi (special edition)", "from the director of seven (and fight club)",
     "public outcry grows over fees (ap)", "1 of 2 is fine, 3 is not", "so sweet :", "better to begin with", "Or else!", "What is it like in the US", "offices that house the", "same-old same-old",
 ]  # fmt: skip
 META = {

@@ -52,6 +52,15 @@ def test_packaging_is_taken_off_and_counted(kind, form):
     assert packaging.taken_off[kind] > 0
 
 
+@pytest.mark.parametrize("form", ["{}\u6807\u7b7e\uff1a\u6b63\u9762\u3002", "{} \u6807\u7b7e\uff1a\u6b63\u9762", "{}\uff08\u6b63\u9762\uff09\u3002", "{}\u3010\u6807\u7b7e:\u6b63\u9762\u3011", "{}\u60c5\u611f: \u6b63\u9762\u3002"])  # fmt: skip
+def test_a_label_behind_a_text_without_spaces(form):
+    """In the words and punctuation of Chinese; where no colon announces it, it is what the text says."""
+    row, labels = "\u8fd9\u90e8\u7535\u5f71\u5f88\u597d\u770b\u3002", ["\u6b63\u9762", "\u8d1f\u9762"]
+    assert Packaging(labels, []).off([form.format(row)], "\u6b63\u9762") == [row]
+    said = "\u8fd9\u90e8\u7535\u5f71\u7684\u60c5\u611f\u6b63\u9762\u3002"
+    assert Packaging(labels, []).off([said], "\u6b63\u9762") == [said]
+
+
 @pytest.mark.parametrize("form", LAYERS)
 def test_packaging_in_packaging(form):
     assert off(form.format(ROW)) == ROW

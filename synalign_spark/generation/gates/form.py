@@ -36,7 +36,8 @@ LOOK_ALIKE = re.compile(rf"\b\w*?(?:[A-Za-z][{FOREIGN}]|[{FOREIGN}][A-Za-z])\w*"
 LAST_NUMBER = 99  # what is more, "(500) Days of Summer", is hardly a place in an answer
 # A list in one row; in a longer text people number what they say.
 SECOND_AND_THIRD = re.compile(
-    r"^.{1,120}?\s\(?2[.)]\s\S.{0,120}?\s\(?3[.)]\s\S|[.!?]\s(?:review|text|example|sentence|row) ?#?[2-9]\d? ?:", re.IGNORECASE
+    r"^.{1,120}?\s\(?2[.)]\s\S.{0,120}?\s\(?3[.)]\s\S|[.!?]\s(?:review|text|example|sentence|row) ?#?[2-9]\d? ?:|^(?:\"[^\"]+\",\s?)+\"[^\"]+\",?$",
+    re.IGNORECASE,
 )
 FEWEST_PIECES = 3  # "3D" and "9 1/2" are titles
 UNFINISHED = re.compile(
@@ -124,7 +125,7 @@ def _other_label(labels: Sequence[Label]) -> Find:
 
 
 def _label_alone(labels: Sequence[Label]) -> Find:
-    kind = re.compile(rf"(?:{KINDS}|label|strings?)?\d*", re.IGNORECASE)  # "string" is a schema's own word
+    kind = re.compile(rf"(?:{KINDS}|label|strings?|new|another|synthetic|generated)?\d*", re.IGNORECASE)  # "string": a schema's own word
     known = {tuple(units(label)): label for label in labels if label}
 
     def find(text: str, _label: Label) -> str | None:
@@ -170,6 +171,11 @@ def _numbers(text: str, _label: Label) -> str | None:
     return f'numbers without a word: "{text[:60]}"' if len(pieces) >= FEWEST_PIECES and numbers > len(pieces) / 2 else None
 
 
+def _words(text: str) -> list[str]:
+    """The units of a text without symbols alone: five stars or laughing faces are no phrase."""
+    return [unit for unit in units(text) if any(map(str.isalnum, unit))]
+
+
 def _in_a_row(words: list[str], length: int) -> tuple[int, str]:
     """How often a phrase of so many words stands in a row, at most, and which. words: at least none."""
     longest, end, same = 0, 0, 0
@@ -213,7 +219,7 @@ def _phrase_twice(text: str, _label: Label) -> str | None:
     >>> _phrase_twice("it has a lot of great actors and has a lot of good ideas", None), _phrase_twice("a lot of wit , a lot of heart", None)
     ('"has a lot of" twice', None)
     """
-    words = units(text)
+    words = _words(text)
     if len(words) > MOST_OVER_AND_OVER or any(map(unspaced, text)):  # four characters are a word or two
         return None
     first: dict[tuple[str, ...], int] = {}
@@ -227,7 +233,7 @@ def _phrase_twice(text: str, _label: Label) -> str | None:
 def _repetition(text: str, _label: Label) -> str | None:
     if found := CHARACTER_RUN.search(text):
         return f'the character "{found.group(1)}" {len(found.group())} times in a row'
-    words = units(text)
+    words = _words(text)
     if len(words) <= MOST_LISTED and (listed := _listed_twice(text)):
         return f'"{listed}" twice in one list'
     half, odd = divmod(len(words), 2)

@@ -88,12 +88,13 @@ ANNOUNCEMENT = (
 DESCRIPTION = (
     rf"(?:(?:(?:the following|this|the above|each|the) (?:\S+ )?{WHOLE} (?:\S+ ){{0,3}}?(?:written|composed|phrased|expressed) (?:in|with|from|to)\b[^.!?]{{0,40}}\b{ASPECT}\b)"
     rf"|(?:(?:the following|this|the above|each) {WHOLE} (?:is|serves as) (?:an? )?(?:\S+ )?(?:example|instance|sample) (?:of|for) (?:the|a|an) (?:\S+ )?{ASPECT}\b)"
-    rf"|(?:this {WHOLE} (?:has|contains) (?:about |approximately |exactly )?\d+ (?:words|characters|sentences))"
+    rf"|(?:(?:this|the) {WHOLE} (?:has|contains|is) (?:about |approximately |around |roughly |exactly )?\d+ (?:words|characters|sentences)\b)"
     rf"|(?:[^.!?]{{0,80}}\bin (?:the|your) (?:requested|specified|given|desired|required|indicated) (?:{ASPECT}|format|length)\b)"
     r"|(?:(?:(?:please )?note(?: that)?|disclaimer|explanation|n\.b\.)[:,]? (?:i(?: have|'ve)? (?:followed|written|generated|created|tried|ensured|kept|used|avoided|adhered)\b"
-    rf"|(?:this|these|the (?:above|following)) (?:\S+ )?{TEXTS} (?:is|are|was|were|has|have)\b))"
+    rf"|(?:this|these|the (?:above|following)) (?:\S+ )?{TEXTS} (?:is|are|was|were|has|have)\b"
+    rf"|the (?:\S+ )?{TEXTS} (?:is|are|was|were) (?:all )?(?:written|generated|created|composed|made up|invented|fictional|synthetic)\b))"
     rf"|(?:(?:{CHATTY}?(?:so )?the user (?:wants|asks|asked|requests|requested|is asking|would like) (?:me |for |us )?)(?:to |an? |\d+ |\w+ ){{1,3}})"
-    rf"|(?:(?:we|i) (?:need|have|should|must)(?: to)? (?:produce|generate|output|write) (?:\S+ ){{0,4}}?(?:texts?|sentences?|reviews?|examples?|rows?|paragraphs?|headlines?|json)\b)|(?:as (?:you )?requested[,:])"
+    rf"|(?:{CHATTY}?(?:so,? )?(?:we|i) (?:need|have|should|must)(?: to)? (?:produce|generate|output|write) (?:\S+ ){{0,4}}?(?:texts?|sentences?|reviews?|examples?|rows?|paragraphs?|headlines?|json)\b)|(?:as (?:you )?requested[,:])"
     rf"|(?:here(?: is|'s) another (?:one|{TEXTS}) (?:in|with|of|for)\b)"
     rf"|(?:(?:this|the(?: above)?) (?:\S+ )?{WHOLE} (?:has|have|shows|conveys|expresses|carries|reflects) (?:an? |the )?(?:\S+ ){{0,2}}?(?:sentiment|label|tone|style|voice|class|category)\b)"
     rf"|(?:(?:this is|this {WHOLE} is|it is) (?:an? |the )?(?:example of )?(?:an? )?(?:positive|negative|neutral|mixed) (?:\S+ )?{WHOLE}[.!]?$)"
@@ -111,7 +112,7 @@ ATTRIBUTE = "(?:topic|subject|tone|style|formality|sentiment(?: intensity)?|pers
 OF_STYLE = (
     "(?:topic|tone|style|formality|sentiment(?: intensity)?|perspective)"  # of a text; "Mood: exhausted" and "Genre: horror" are rows
 )
-ATTRIBUTES = rf"(?:[^(\[]{{0,300}}[(\[] ?)?{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:|{OF_STYLE}: [^.!?:]{{1,60}}$"
+ATTRIBUTES = rf"(?:attributes? ?: ?)?(?:[^(\[]{{0,300}}[(\[] ?)?{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:|{OF_STYLE}: [^.!?:]{{1,60}}$"
 OWNER = "(?:first|last|full|company|movie|film|author|actor|actress|director|product|city|book|brand|customer|recipient|sender)"
 BLANK = (
     rf"\[(?:(?:your|insert|ihr|dein|votre|su|tu|您的|你的)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"

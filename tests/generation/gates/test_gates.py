@@ -10,7 +10,19 @@ from synalign_spark.generation.gates.packaging import wrappings
 
 LABELS = ["positive", "negative", "Sci/Tech"]
 FORM = {
-    "label_alone": ["positive", "Positive review", "negative_text_2", "Sci/Tech.", "rows", "Text 3", "string", "String 2", "review1"],
+    "label_alone": [
+        "positive",
+        "Positive review",
+        "negative_text_2",
+        "Sci/Tech.",
+        "rows",
+        "Text 3",
+        "string",
+        "String 2",
+        "review1",
+        "new text 1",
+        "Synthetic text 4",
+    ],
     "identifier": ["positive_view_of_the_world", "new_texts.append(new_text)", "myNewVariable", "a_b c_d", "path/to/file"],
     "file_name": ["positive.txt:negative.txt", "review.json", "Files: a.csv, b.csv"],
     "list_marker": ["a)", "1.", "- b.", "iv."],
@@ -46,7 +58,12 @@ FORM = {
         "the director is very good . it has a lot of great actors and has a lot of good ideas .",
         "not just an angry , cynical , sexual rager who is also an angry , cynical, sexual rager",
     ],
-    "several": ["Great film 2) Nice film 3) Good film 4) Fine film", "Great film. Nice film. Review 3: Good film."],
+    "several": [
+        "Great film 2) Nice film 3) Good film 4) Fine film",
+        "Great film. Nice film. Review 3: Good film.",
+        '"Great film", "Dull film",',
+        '"A fine film.", "It is dull."',
+    ],
     "list_number": ["1. A fine film", "4) a fine film", "(1) a fine film", "a) a fine film", "2.Veterans", "#2. a film", "12: a film"],
     "chat_mark": ["A film </s> and so on", "A <|im_end|> film", "[INST] A film", "a draft</think>A film", "<start_of_turn>model"],
     "markup": ["<p>A fine film", "A <i>fine</i> film", "A film<br />and more", '<a href="x">A film</a>'],
@@ -63,7 +80,7 @@ FINE = [
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
     "a lot of wit , a lot of heart", "again, and again, and again", "\u975e\u5e38\u975e\u5e38\u597d\uff0c\u975e\u5e38\u975e\u5e38\u597d\u770b", "die, Wesley, die", "It is dumb, dumb, dumb", "no way, no way", "slow, sad, and slow-burning", "who are you ? ,",
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
-    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "TNF\u03b1 and \u0394T", "\u043e\u0442\u043f\u0440\u0430\u0432\u0438\u043b SMS\u043a\u0443 \u0434\u0440\u0443\u0433\u0443", "the \u0414\u043e\u043c-2 show", "class tomorrow morning and i have not slept :(", "return of the jedi (special edition)", "from the director of seven (and fight club)",
+    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "\u2b50\u2b50\u2b50\u2b50\u2b50 great film", "so funny \U0001f602\U0001f602\U0001f602\U0001f602\U0001f602\U0001f602", '"fine" , "dull" and "nice" are words', "TNF\u03b1 and \u0394T", "\u043e\u0442\u043f\u0440\u0430\u0432\u0438\u043b SMS\u043a\u0443 \u0434\u0440\u0443\u0433\u0443", "the \u0414\u043e\u043c-2 show", "class tomorrow morning and i have not slept :(", "return of the jedi (special edition)", "from the director of seven (and fight club)",
     "public outcry grows over fees (ap)", "1 of 2 is fine, 3 is not", "so sweet :", "better to begin with", "Or else!", "What is it like in the US", "offices that house the", "same-old same-old",
 ]  # fmt: skip
 META = {
@@ -103,12 +120,13 @@ META = {
         "The user wants a negative review of a film.", "Okay, the user asks for five new texts.", "We need to produce five rows with the label.",
         "Here is another one in the same style.", "As requested, a sentence from a review.",
         "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone of this review is very dry.", "We need to write a positive movie review sentence.", "Output only the JSON object.", "Same as above.",
+        "The text is about 20 words long.", "(Note: the text is written in English.)", "Okay, I need to write a review with a warm tone.",
     ],
     "command": [
         "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
         "Please write another short paragraph that is warm.", "Insert review here", "Your review here.", "The text goes here",
     ],
-    "attributes": ["tone: 'extreme',", "Style: plain, short", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
+    "attributes": ["Attributes: topic: film, tone: warm", "tone: 'extreme',", "Style: plain, short", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
                    "a film critic (genre: film; subject: the movie as a whole; voice: bitter ) visits a woman"],
     "blank": ["{film_title} is a joy", "the film is [MASK] and dull", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see",
               "A joy by [director name], who knows.", "We loved [insert title].", "Signed, [your name]", "[Votre nom] aime ce film", "<movie_title> is a joy"],

@@ -18,7 +18,7 @@ WRAPPED = {
     "bullet": ["- {}", "* {}", "\u2022 {}", "\u2013 {}", "# {}", "### {}", "> {}"],
     "announcement": [
         "Text 3: {}", "Example 2: {}", "Review #2: {}", "**Review:** {}", "Output: {}", "Row 1: {}", "Title: {}", "Assistant: {}", "User: {}", "text: {}",
-        "Movie review 12 - {}", "**Sentence 4**: {}", "[Example 1] {}",
+        "Movie review 12 - {}", "**Sentence 4**: {}", "[Example 1] {}", "New review: {}", "Rewritten: {}",
     ],
     "label": [
         "Label: L0 - {}", "L0: {}", "L0 review 2: {}", "**L0:** {}", "[L0] - {}", "{} (L0)", "{} [Label: L0]", "{} | L0", "{} Label: L0", "(Label: L0) - {}",
@@ -37,7 +37,7 @@ LAYERS = ['1. "L0: {}" (22 words)', "- **Review 2:** {}</s>", '<p>"{}"</p>', "<t
 LEFT = [
     '"Good" or "bad"', "'Tis good' or 'tis bad'", "Text of the year: a film", "Review of the year: fine", "12 angry men", "-3 degrees", "- 3 degrees", "3D: a film",
     "He said </s> and left", "a film of 1994", "What is positive (in a way)", "Let me know if you need more.", "I hope this helps!", "(22 words)",
-    "Sci: fi and more", "U.S. film", "<b>Good</b> and <b>bad</b>", "A film, they let me know if asked.", "5 * 3 * 2", "** out of ****",
+    "Sci: fi and more", "U.S. film", "<b>Good</b> and <b>bad</b>", "A film, they let me know if asked.", "5 * 3 * 2", "1. Great film 2. Dull film", "** out of ****",
 ]  # fmt: skip
 
 

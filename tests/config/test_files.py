@@ -256,9 +256,12 @@ def test_the_schema_for_editors_knows_every_section():
 )
 def test_an_address_that_no_request_can_go_to(address, words):
     said = faults({"source": {"path": "x"}, "generate": {"llm": {"provider": "openai", "base_url": address}}})
+    of_one = faults({"source": {"path": "x"}, "generate": {"llm": {"provider": "openai"}, "llms": [{}, {"base_url": address}]}})
     assert "generate.llm.base_url: " in said
-    assert words in said
-    assert "me:pass" not in said
+    assert "generate.llms.1.base_url: " in of_one
+    for words_said in (said, of_one):
+        assert words in words_said
+        assert "me:pass" not in words_said
 
 
 @pytest.mark.parametrize("address", ["http://[::1]:8000/v1", "https://x.y./v1", "http://localhost/v1?api-version=1"])

@@ -7,7 +7,7 @@ from synalign_spark.generation.gates.check import Label
 
 KINDS = "(?:review|text|example|sample|sentence|row|headline|comment|post|tweet)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
 ALONE = (
-    "(?:(?:(?:new|another|generated|synthetic|rewritten) )?(?:text|review|example|sentence|row)|output|answer|response|title|headline|rewritten|paraphrased?|assistant|ai|user|human|rezension|bewertung|beispiel|satz|"
+    "(?:(?:(?:new|another|generated|synthetic|rewritten) )?(?:text|review|example|sentence|row)|output|answer|response|title|headline|rewritten|paraphrased?|assistant|user|human|rezension|bewertung|beispiel|satz|"
     "antwort|ausgabe|texte|avis|critique|exemple|phrase|réponse|sortie|texto|reseña|ejemplo|frase|respuesta|salida|"
     "文本|评论|例子|示例|句子|输出|回答|助手|标题|レビュー|例|文|出力|回答)"  # announces without a number too
 )

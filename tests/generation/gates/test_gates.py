@@ -92,6 +92,8 @@ META = {
         "Sorry, daar kan ik niet mee helpen.", "죄송합니다. 그 요청은 도와드릴 수 없습니다.", "Przepraszam, ale nie mogę pomóc w tej sprawie.",
         "Üzgünüm, bu konuda yardımcı olamam.", "عذرًا، لا يمكنني المساعدة في ذلك.", "क्षमा करें, मैं इसमें मदद नहीं कर सकता।",
         "申し訳ありませんが、そのご依頼には対応できません。", "抱歉，我无法提供此类内容。",
+        "No puedo escribir ese tipo de texto.", "Je ne peux pas \u00e9crire de texte de ce genre.", "Non posso scrivere questo tipo di contenuto.",
+        "N\u00e3o posso ajudar com isso.", "Je ne peux pas vous aider.", "Ich kann solche Texte nicht schreiben.", "Lo siento, pero no puedo crear rese\u00f1as.",
         "Leider kann ich Ihnen dabei nicht helfen.", "Je ne peux pas vous aider avec cette demande.", "No puedo ayudarte con esa solicitud.",
         "I don't think I can help with that one, sorry.", "That's something I can't assist with.", "No text provided.", "很遗憾，我不能写这样的内容。",
         "Unfortunately I am unable to produce content like that for you.", "I must decline to write this review as it could be offensive.",
@@ -133,6 +135,9 @@ META = {
     "turns": ["User: write a review. Assistant: a fine film", "### Instruction: write a review", "### Response: a fine film", "Write it. AI: a fine film"],
 }  # fmt: skip
 NO_META = [
+    "No puedo crear mi cuenta.", "No puedo escribir sin llorar al recordarla.", "Je ne peux pas cr\u00e9er de compte sur le site.",
+    "Non posso creare un nuovo profilo.", "N\u00e3o posso criar uma conta nova.", "\u042f \u043d\u0435 \u043c\u043e\u0433\u0443 \u0441\u043e\u0437\u0434\u0430\u0442\u044c \u0443\u0447\u0451\u0442\u043d\u0443\u044e \u0437\u0430\u043f\u0438\u0441\u044c.",
+    "Ich kann nicht schreiben, weil mein Arm gebrochen ist.", "AI: the next frontier of health care", "TODO list for the weekend is long.",
     "Sorry, but I can't recommend it.", "I can't help but love this film.", "I cannot provide more praise for it.", "I'm sorry I watched it.",
     "As an AI fan I loved it", "Here is a film that knows what it wants: fun.", "Certainly, the film has its moments.", "Sure, it is slow.",
     "Ok, here's the thing with this show.", "Okay, let me break it down.", "Here are the best lines of the year.", "Great!",

@@ -172,8 +172,8 @@ def _numbers(text: str, _label: Label) -> str | None:
 
 
 def _words(text: str) -> list[str]:
-    """The units of a text without symbols alone: five stars or laughing faces are no phrase."""
-    return [unit for unit in units(text) if any(map(str.isalnum, unit))]
+    """The units of a text without emoji: five stars or laughing faces are no phrase."""
+    return [unit for unit in units(text) if unit.isascii() or any(map(str.isalnum, unit))]
 
 
 def _in_a_row(words: list[str], length: int) -> tuple[int, str]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from synalign_spark.config.language_model import LimitsConfig, LlmConfig, named_headers, variable_name
+from synalign_spark.config.language_model import LimitsConfig, LlmConfig, check_address, named_headers, variable_name
 from synalign_spark.config.section import Positive, Section
 from synalign_spark.scrubbing import HARMLESS_QUERY
 
@@ -45,6 +45,11 @@ class EndpointConfig(Section):
 
     _headers = field_validator("headers")(named_headers)
     _variable = field_validator("api_key_env")(variable_name)
+
+    @model_validator(mode="after")
+    def _address(self) -> "EndpointConfig":
+        check_address(self.base_url)
+        return self
 
     def over(self, llm: LlmConfig) -> LlmConfig:
         """The whole of it.

@@ -51,6 +51,7 @@ _NO_VARIABLE = (
 
 # An address of Azure's that names a deployment in its path.
 DEPLOYMENT = r"(?P<service>https?://[^?]+?)/openai(?P<deployment>/deployments/(?P<name>[^/?]+))"
+ADDED = r"/(?:chat/)?completions/?$"  # to the address, by calls
 OPENAI_URL = "https://api.openai.com/v1"
 
 
@@ -79,6 +80,12 @@ def _names_in(value: JsonValue) -> Iterator[str]:
         yield from _names_in(part)
 
 
+def check_address(address: str | None) -> None:
+    """Raises ValueError, by the key's name, for an address that no request can go to."""
+    if address and (fault := _fault_of(address)):
+        raise ValueError(f"base_url: {fault}")
+
+
 def _fault_of(address: str) -> str | None:
     """Why no request can go to an address, without quoting it: it may hold a password.
 
@@ -94,6 +101,8 @@ def _fault_of(address: str) -> str | None:
         _ = parts.port
     except ValueError:
         return "the port is no number up to 65535; write it as in http://localhost:8000/v1"
+    if ends := re.search(ADDED, parts.path):
+        return f"it ends in {ends[0]}, which each call adds by itself; end it before that, mostly in /v1"
     if ":" in host or all(0 < len(label) <= LONGEST_LABEL for label in host.removesuffix(".").split(".")):
         return None
     return f"no host has such a name; its parts have 1 to {LONGEST_LABEL} letters, as in https://api.example.com/v1"
@@ -222,8 +231,7 @@ class LlmConfig(Section):
 
     @model_validator(mode="after")
     def _askable(self) -> "LlmConfig":
-        if self.base_url and (fault := _fault_of(self.base_url)):
-            raise ValueError(f"base_url: {fault}")
+        check_address(self.base_url)
         if looks_like_secret(self.api_key_env):
             raise ValueError(f"api_key_env {_NO_VARIABLE}")
         if self.provider == "embedded" and self.base_url:

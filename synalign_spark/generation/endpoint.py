@@ -98,7 +98,7 @@ def takes(llm: LlmConfig, target: Target, probing: Probing) -> bool:
 
 
 def require_usable(llms: Sequence[LlmConfig]) -> None:
-    """A quick look before any work: packages, key, connection; no chat call unless what answers looks like a web page. Of several endpoints
+    """A quick look before any work: packages, key, connection; no call unless the list of models is a web page or forbidden. Of several endpoints
     one is to be usable, and each to have its key.
 
     Raises EndpointError or InstallationError."""
@@ -119,8 +119,8 @@ def _require_usable(llm: LlmConfig) -> None:
         return
     target = target_of(llm, None, initial_terms(llm))
     with sync_client(target) as client:
-        _, web_page = _list_models(client, target, llm)
-        if web_page:
+        _, unclear = _list_models(client, target, llm)
+        if unclear:
             Negotiation(client, target, llm, UNPAID).find(candidates(llm))
         if llm.mode == "batch":
             require_served(client, target, llm)
@@ -145,9 +145,10 @@ def _report(target: Target, llm: LlmConfig, terms: Terms, listed: bool | None, l
 
 
 def _list_models(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple[bool | None, bool]:
-    """(whether the model is listed, None where the server has no list; whether a web page came instead of a list).
+    """(whether the model is listed, None where the server has no list; whether only a call tells more: a web page came instead of a list, or the
+    key may not read it, as keys that are for calls alone).
 
-    Raises EndpointError where the server is down or refuses the key."""
+    Raises EndpointError where the server is down or does not know the key."""
     stop = tenacity.stop_after_attempt(LIST_ATTEMPTS)
     try:
         again = retrying("models", stop, lambda err: isinstance(err, openai.APIConnectionError))
@@ -156,9 +157,9 @@ def _list_models(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple
             return None, True
         return llm.model in {model.id for model in raw.parse().data}, False
     except openai.APIStatusError as err:
-        if err.status_code in (401, 403):
+        if err.status_code == 401:
             raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
-        return None, False
+        return None, err.status_code == 403
     except openai.APIConnectionError as err:
         raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
     except (openai.OpenAIError, TypeError, AttributeError):

@@ -28,6 +28,7 @@ from synalign_spark.generation.target import Target, unusable
 PROBE_ATTEMPTS, DIALECT_ATTEMPTS, ANSWERS = 4, 2, 3
 LONGEST_WAIT_S, SAID_WAIT_S = 60.0, 5.0  # that a server may ask for; from when on it is said
 NO_CHAT = re.compile(r"chat.?template|not a chat model|chat/completions", re.IGNORECASE)
+OF_THE_MODEL = re.compile(r"\bmodel\b|\bdeployment\b", re.IGNORECASE)  # a 404 that says so is not of the path
 OF_THE_DIALECT = (404, 405, 500, 501)  # a server may have these for one dialect only
 
 
@@ -140,8 +141,11 @@ class Negotiation:
 
     def _advice(self, terms: Terms, refusal: Fault) -> str:
         """What to change: the parameter without which the server answers, where there is one."""
-        if not self._llm.continues and (refusal.code == 404 or NO_CHAT.search(refusal.message)):
+        if NO_CHAT.search(refusal.message) and not self._llm.continues:
             return "; a model without a chat form is asked with generate.llm.api: completion"
+        if refusal.code == 404 and not OF_THE_MODEL.search(refusal.message):
+            there, other = ("completions", "chat") if self._llm.continues else ("chat/completions", "completion")
+            return f"; nothing answers at /{there} below the address, which mostly ends in /v1; a server that has none is asked with generate.llm.api: {other}"
         if refusal.code not in (400, 422):
             return ""
         sent = self._sent(terms)
@@ -161,7 +165,7 @@ def kept(reply: Any, terms: Terms, dialect: str, read: Callable[[Terms], Any]) -
 
     read: the stored form of the reply under given terms."""
     answer = read(terms)
-    if answer.answer is None and _has_form(read(dataclasses.replace(terms, reasoning=True)).answer, "json_schema"):
+    if not (answer.answer or "").strip() and _has_form(read(dataclasses.replace(terms, reasoning=True)).answer, "json_schema"):
         return dataclasses.replace(terms, reasoning=True)
     if cut_off(answer.finish_reason) and not not_begun(answer) and _may_have_form(answer.answer):
         return terms

@@ -13,14 +13,15 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from synalign_spark.config.generation import PLACEHOLDER
+from synalign_spark.core.grams import units
 from synalign_spark.core.text import plain_name
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.prompts import MAX_ATTRIBUTE_CHARS, Prompt, shorten
 from synalign_spark.generation.reading import COMPLETE, FAILED, FILTERED, BadRow, Parsed, as_cut, failed, filtered, load, storable
+from synalign_spark.generation.shapes import ROWS, by_columns, holder_of, listed, opened, rows_in, rows_of_fields_in, text_within
 
-ROW_KEYS = ("text", "row", "content", "sentence", "value")
-NUMBER = re.compile(r"(?:row|text|item)?[ _]?([0-9]{1,6})", re.IGNORECASE)
 DASH = re.compile(r"^-(?:\s+|$)")  # of the list in the prompts for models that continue text
+NO_VALUE = ("string", "null", "n/a")  # of an attribute; "none" and "unknown" may be what it is
 SHOWN_CHARS = 500  # of what is no row
 JSON_NAMES = {int: "a number", float: "a number", bool: "true or false", dict: "an object", list: "a list", NoneType: "null", str: "a text"}
 
@@ -51,14 +52,16 @@ def parse_rows(answer: str | None, finish_reason: str | None, n_rows: int, refus
     data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
-    items = _listed(data)
+    items = listed(holder_of(data, [ROWS]) or data)
     if isinstance(items, dict):
-        items = _listed(items.get("rows", next(iter(items.values())) if len(items) == 1 else None))
-    if n_rows == 1 and isinstance(items, str) and items.strip():
-        items = [items]  # one row was asked for, and it is no list of one
+        items = listed(rows_in(items, next(iter(items.values())) if len(items) == 1 else items))
+    if isinstance(inner := opened(items), list):
+        items = inner
+    if n_rows == 1 and isinstance(one := text_within(items), str) and one.strip():
+        items = [one]  # one row was asked for, and it is no list of one
     if not isinstance(items, list) or not items:
         return Parsed("unparsable", f"expected {{'rows': [strings]}}, got {_shown(data)}")
-    found = [_text_of(item) for item in items[:n_rows]]
+    found = [text_within(item) for item in items[:n_rows]]
     bad = tuple(BadRow(place, _shown(item), f"{_named(item)}, not a text") for place, item in enumerate(found) if not isinstance(item, str))
     if len(bad) == len(found):
         return Parsed("unparsable", f"expected {{'rows': [strings]}}: row {bad[0].place} is {bad[0].words}")
@@ -85,8 +88,7 @@ def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple
         data = {key: value for part in reversed(data) for key, value in part.items()}  # the first of a name counts
     if not isinstance(data, dict):
         return Parsed("unparsable", f"expected an object of attributes, got {type(data).__name__}")
-    if len(data) == 1 and isinstance(inner := next(iter(data.values())), dict):
-        data = inner
+    data = holder_of(data, names) or data
     given = {plain_name(str(key)): _value_of(value) for key, value in data.items()}
     found = tuple((name, given[plain_name(name)]) for name in names if given.get(plain_name(name)))
     if not found:
@@ -137,17 +139,6 @@ def parse_continuation(
     return as_cut(finish_reason) if cut and text.strip() else Parsed("unparsable", "nothing was written")
 
 
-def _listed(data: Any) -> Any:
-    """A map of numbers to rows is the list of them, in the order of the numbers; anything else stays as it is.
-
-    >>> _listed({"1": "a fine film", "0": "a dull one"})
-    ['a dull one', 'a fine film']
-    """
-    if isinstance(data, dict) and data and all(NUMBER.fullmatch(str(key)) for key in data):
-        return [data[key] for key in sorted(data, key=lambda key: int(NUMBER.fullmatch(str(key))[1]))]  # type: ignore[index]
-    return data
-
-
 def _named(item: Any) -> str:
     return JSON_NAMES.get(type(item), type(item).__name__)
 
@@ -156,21 +147,21 @@ def _shown(item: Any) -> str:
     return json.dumps(item, ensure_ascii=False, default=str)[:SHOWN_CHARS]
 
 
-def _text_of(item: Any) -> Any:
-    """A row given as an object with one known text key is that text; anything else stays as it is."""
-    if isinstance(item, dict):
-        return next((item[key] for key in ROW_KEYS if isinstance(item.get(key), str)), item)
-    return item
-
-
 def _value_of(value: Any) -> str:
-    """A value on one line. It goes into prompts, so it must be text that can be sent."""
+    """A value on one line; empty for what stands for none. It goes into prompts, so it must be text that can be sent.
+
+    >>> _value_of({"value": ["warm", "..."]}), _value_of(3), _value_of("N/A")
+    ('warm', '3', '')
+    """
     if isinstance(value, list):
         return ", ".join(filter(None, (_value_of(part) for part in value)))
+    if isinstance(value, dict):
+        return _value_of(value.get("value", ""))
     try:
-        return shorten(" ".join(storable(str(_SCALAR.validate_python(value))).split()), MAX_ATTRIBUTE_CHARS)
+        said = shorten(" ".join(storable(str(_SCALAR.validate_python(value))).split()), MAX_ATTRIBUTE_CHARS)
     except ValidationError:
         return ""
+    return said if units(said) and said.casefold() not in NO_VALUE else ""
 
 
 def parse_objects(
@@ -194,15 +185,17 @@ def parse_objects(
     data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
         return data
-    inside = data.get("rows", data) if isinstance(data, dict) else data
-    items = _listed(inside)
+    inside = opened(rows_of_fields_in(data, names))
+    items = listed(inside)
     if isinstance(inside, dict) and not (isinstance(items, list) and any(isinstance(item, dict) for item in items)):
-        items = _by_columns(inside, names) or [inside]  # one row, whose fields may have numbers in their names
+        items = by_columns(inside, names) or [inside]  # one row, whose fields may have numbers in their names
     if not isinstance(items, list) or not items:
         return Parsed("unparsable", f"expected {{'rows': [objects]}}, got {_shown(data)}")
     found: list[dict[str, str]] = []
     bad: list[BadRow] = []
-    for place, item in enumerate(items[:n_rows]):
+    for place, item in enumerate(map(opened, items[:n_rows])):
+        if isinstance(item, dict) and len(item) == 1 and isinstance(inner := next(iter(item.values())), dict):
+            item = inner
         given = {plain_name(str(key)): _field_of(value) for key, value in item.items()} if isinstance(item, dict) else {}
         row = {name: given.get(plain_name(name), "") for name in names}
         if missing := [name for name, value in row.items() if not value]:
@@ -223,20 +216,6 @@ def text_of(fields: Mapping[str, str], template: str | None) -> str:
     """
     whole = template or "\n".join(f"{{{name}}}" for name in fields)
     return re.sub(PLACEHOLDER, lambda mark: fields.get(mark[1], mark[0]), whole)
-
-
-def _by_columns(inside: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of an object with a list for each of several fields, all of one length; none where it is anything else.
-
-    >>> _by_columns({"title": ["One", "Two"], "body": ["First.", "Second."]}, ["title", "body"])
-    [{'title': 'One', 'body': 'First.'}, {'title': 'Two', 'body': 'Second.'}]
-    """
-    given = {plain_name(str(key)): value for key, value in inside.items()}
-    columns = [given.get(plain_name(name)) for name in names]
-    lists = [column for column in columns if isinstance(column, list)]
-    if len(names) < 2 or len(lists) < len(columns) or len(set(map(len, lists))) != 1:
-        return []
-    return [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
 def _field_of(value: Any) -> str:

@@ -84,12 +84,12 @@ def _text(choice: Any, message: Any, target: Target) -> tuple[str | None, str | 
         return called, None
     content, thoughts = getattr(message, "content", None), _thoughts(message)
     text = _joined(content)
-    if text is not None or not thoughts:
+    if (text and text.strip()) or not thoughts:
         return text, None if text is not None or content is None else f"content is of type {type(content).__name__}, and holds no text"
     if target.terms.reasoning:
         return thoughts, None
     return None, (
-        f"content is null, and reasoning_content has {len(thoughts):,} characters: this endpoint's answers do not stand there; "
+        f"content is empty, and reasoning_content has {len(thoughts):,} characters: this endpoint's answers do not stand there; "
         "a larger generate.llm.max_output_tokens lets the model finish its reasoning"
     )
 
@@ -100,10 +100,11 @@ def _thoughts(message: Any) -> str | None:
 
 
 def _arguments(message: Any) -> str | None:
-    """The arguments of the first function call of a message."""
+    """The arguments of the first function call of a message, which some servers give as an object instead of its text."""
     calls = getattr(message, "tool_calls", None)
     first = calls[0] if isinstance(calls, list) and calls else None
-    return _string(_field(_field(first, "function"), "arguments"))
+    given = _field(_field(first, "function"), "arguments")
+    return None if given is None else _shown(given)
 
 
 def _joined(content: Any) -> str | None:

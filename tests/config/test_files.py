@@ -250,13 +250,18 @@ def test_the_schema_for_editors_knows_every_section():
         ("https://me:pass@host:99999/v1", "the port is no number"),
         ("https://me:pass@host:http/v1", "the port is no number"),
         ("https://me:pass@[::1/v1", "no IPv6 address"),
+        ("https://me:pass@host/v1/chat/completions", "ends in /chat/completions, which each call adds by itself"),
+        ("https://me:pass@host/v1/completions/?api-version=1", "ends in /completions/, which"),
     ],
 )
 def test_an_address_that_no_request_can_go_to(address, words):
     said = faults({"source": {"path": "x"}, "generate": {"llm": {"provider": "openai", "base_url": address}}})
+    of_one = faults({"source": {"path": "x"}, "generate": {"llm": {"provider": "openai"}, "llms": [{}, {"base_url": address}]}})
     assert "generate.llm.base_url: " in said
-    assert words in said
-    assert "me:pass" not in said
+    assert "generate.llms.1.base_url: " in of_one
+    for words_said in (said, of_one):
+        assert words in words_said
+        assert "me:pass" not in words_said
 
 
 @pytest.mark.parametrize("address", ["http://[::1]:8000/v1", "https://x.y./v1", "http://localhost/v1?api-version=1"])

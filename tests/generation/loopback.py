@@ -46,6 +46,7 @@ class Behaviour:
     header: tuple[str, str] | None = None
     query: dict[str, str] = field(default_factory=dict)
     listed: tuple[str, ...] | None = None  # models in the list; None lists those that are served
+    list_status: int = 200  # of the list of models
     context_tokens: int = 1_000_000
     web_page: bool = False  # every address answers with one
     batches: Batches | None = None  # None: there is no Batch API
@@ -84,6 +85,8 @@ class _Handler:
         behaviour = self.state.behaviour
         names = behaviour.listed if behaviour.listed is not None else behaviour.models or ("loopback",)
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "loopback"} for name in names]
+        if behaviour.list_status != 200:
+            return error(behaviour.list_status, "Missing scopes: api.model.read")
         return self.refuse_caller(request) or web.json_response({"object": "list", "data": listed})
 
     def refuse_caller(self, request: web.Request) -> web.Response | None:

@@ -82,7 +82,7 @@ def prompt_tokens(body: dict[str, Any]) -> int:
 def completion(body: dict[str, Any], kind: str, behaviour: "Behaviour") -> web.Response:
     """A completion: sound, or of a kind: 'truncated', 'filtered', 'refusal', 'declines' (refuses in words), 'prose', 'half' (never closes, finished), 'html',
     'thinking' (a draft in marks before it), 'endless' (reasoning that does not end), 'parts' (content as a list), 'images' (a list
-    without text), 'reasoning_content' (the answer there), 'still reasoning' (thoughts there, and no answer), 'fenced', or the answer itself, from its brace on."""
+    without text), 'reasoning_content' (the answer there, 'reasoning beside nothing' with white space as content), 'arguments as an object' (of a function call), 'still reasoning' (thoughts there, and no answer), 'fenced', or the answer itself, from its brace on."""
     if kind == "html":
         return web.Response(text="<html>proxy error</html>", content_type="text/html")
     seed = hashlib.sha256(json.dumps([said_in(body), body.get("seed")]).encode()).hexdigest()
@@ -142,11 +142,12 @@ def message_of(content: str, kind: str, text: str, tool_body: dict[str, Any]) ->
         return message | {"content": [*NO_TEXT[:2], halves[0], *NO_TEXT[2:], halves[1]]}
     if kind == "images":
         return message | {"content": NO_TEXT}
-    if kind == "reasoning_content":
-        return message | {"content": None, "reasoning_content": text}
+    if kind in ("reasoning_content", "reasoning beside nothing"):
+        return message | {"content": None if kind == "reasoning_content" else "\n", "reasoning_content": text}
     if kind == "still reasoning":
         return message | {"content": None, "reasoning": f"I might answer {text}, or not."}
     if tool_body:
-        called = {"name": tool_body["tools"][0]["function"]["name"], "arguments": content}
+        given = json.loads(content) if kind == "arguments as an object" else content
+        called = {"name": tool_body["tools"][0]["function"]["name"], "arguments": given}
         return message | {"content": None, "tool_calls": [{"id": "c", "type": "function", "function": called}]}
     return message

@@ -68,15 +68,17 @@ def test_a_refusal_in_words_is_a_refusal_and_not_asked_again(strategy, run):
     assert result.summary["accepted"] == 24
 
 
-def test_answers_in_reasoning_content_where_the_endpoint_is_known_to_put_them_there(run):
-    with loopback(Behaviour(shape="reasoning_content")) as server:
+@pytest.mark.parametrize("shape", ["reasoning_content", "reasoning beside nothing"])
+def test_answers_in_reasoning_content_where_the_endpoint_is_known_to_put_them_there(shape, run):
+    with loopback(Behaviour(shape=shape)) as server:
         result = run(server)
     assert statuses(result) == {"ok"}
     assert result.summary["accepted"] == 24
 
 
-def test_answers_in_reasoning_content_are_not_read_where_the_probe_found_them_elsewhere(run):
-    with loopback(only_calls("reasoning_content")) as server, pytest.raises(EndpointError, match="answers do not stand there"):
+@pytest.mark.parametrize("kind", ["reasoning_content", "reasoning beside nothing"])
+def test_answers_in_reasoning_content_are_not_read_where_the_probe_found_them_elsewhere(kind, run):
+    with loopback(only_calls(kind)) as server, pytest.raises(EndpointError, match="answers do not stand there"):
         run(server, target_rows=200)
 
 
@@ -194,6 +196,25 @@ def test_a_web_page_is_a_clear_error_before_any_work(make_config, fast):
             with pytest.raises(EndpointError, match="a web page .HTML. where a completion should be; generate.llm.base_url") as err:
                 look(llm)
     assert HTML[:60] in str(err.value)
+
+
+@pytest.mark.parametrize("kind", ["", "arguments as an object"])
+def test_a_function_call_is_the_answer_as_a_text_or_an_object(kind, run):
+    with loopback(Behaviour(dialects=("tool",), shape=kind)) as server:
+        result = run(server)
+    assert set(result.calls["dialect"].to_pylist()) == {"tool"}
+    assert statuses(result) == {"ok"}
+
+
+def test_a_key_that_may_not_list_models_may_do_for_calls(run, make_config):
+    """As keys that are made for calls alone."""
+    with loopback(Behaviour(list_status=403)) as server:
+        endpoint.require_usable([make_config(server.base_url).llm])
+        assert "no list of models" in str(endpoint.check(make_config(server.base_url).llm))
+        assert statuses(run(server)) == {"ok"}
+    refusing = Behaviour(list_status=403, fault=lambda i, body, n: (403, {}, ""))
+    with loopback(refusing) as server, pytest.raises(EndpointError, match="cannot be used: .*injected 403"):
+        endpoint.require_usable([make_config(server.base_url).llm])
 
 
 def test_a_model_that_is_served_though_not_listed_works_and_that_is_said(run, make_config):

@@ -50,3 +50,18 @@ def test_a_server_that_is_down_is_tried_three_times(make_config, monkeypatch):
         endpoint.require_usable([llm])
     assert tried == [("models", 1), ("models", 2), ("models", 3)]
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("api", "said", "hint"),
+    [
+        ("chat", "The model x does not exist", None),
+        ("chat", "Not Found", "nothing answers at /chat/completions below the address, which mostly ends in /v1; .*api: completion"),
+        ("completion", "Not Found", "nothing answers at /completions below the address, which mostly ends in /v1; .*api: chat"),
+        ("chat", "This is not a chat model", "a model without a chat form is asked with generate.llm.api: completion"),
+    ],
+)
+def test_what_was_not_found_is_told_from_a_model_without_a_chat(api, said, hint, make_config, fast):
+    with loopback(Behaviour(fault=lambda i, body, n: (404, {}, said))) as server, pytest.raises(EndpointError, match=hint or said) as err:
+        endpoint.check(make_config(server.base_url, {"api": api}).llm)
+    assert hint or "generate.llm.api" not in str(err.value)

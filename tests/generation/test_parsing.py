@@ -47,6 +47,8 @@ def test_only_what_stands_after_the_last_reasoning_is_the_answer(texts, thought,
         '[THINK]["draft"][/THINK]["final a", "final b"]',
         '\u25c1think\u25b7["draft"]\u25c1/think\u25b7["final a", "final b"]',
         '<|channel|>analysis<|message|>["draft"]<|end|><|start|>assistant<|channel|>final<|message|>["final a", "final b"]',
+        '<|channel|>analysis<|message|>["draft"]<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>["final a", "final b"]',
+        '<|channel|>analysis<|message|>["draft"]<|end|><|start|>assistant<|channel|>commentary to=functions.rows <|constrain|>json<|message|>["final a", "final b"]',
     ],
 )
 def test_drafts_are_no_rows(answer):
@@ -112,6 +114,14 @@ def test_any_text_is_parsed_or_refused_never_raised(text, reason):
         '{"rows": [{"text": "a"}, {"text": "b"}]}',
         '{"texts": ["a", "b"]}',
         '{"rows": ["a", "b", "c"]}',
+        '{"label": "good", "reviews": ["a", "b"]}',
+        '{"rows": "[\\"a\\", \\"b\\"]"}',
+        '{"rows": [{"review": "a", "label": "good"}, {"Text": "b", "words": 1}]}',
+        '{"review_1": "a", "Review 2": "b"}',
+        '{"Rows": ["a", "b"], "count": 2}',
+        '{"data": {"answer": {"rows": ["a", "b"]}}, "id": 7}',
+        '<tool_call>{"name": "rows", "arguments": {"rows": ["a", "b"]}}</tool_call>',
+        '{"name": "rows", "arguments": "{\\"rows\\": [\\"a\\", \\"b\\"]}"}',
     ],
 )
 def test_finished_answers_in_the_forms_that_models_choose(answer):
@@ -169,6 +179,40 @@ def test_a_map_of_numbers_to_texts_is_a_list(answer):
     assert parse_rows(json.dumps(answer), "stop", 5).rows == ("a", "b")
 
 
+@pytest.mark.parametrize("answer", [{"text": "a fine film", "label": "good"}, {"rows": {"text": "a fine film"}}, {"rows": "a fine film"}])
+def test_one_row_that_is_no_list_of_one(answer):
+    assert parse_rows(json.dumps(answer), "stop", 1).rows == ("a fine film",)
+    assert parse_rows(json.dumps(answer), "stop", 2).status == "unparsable"
+
+
+@pytest.mark.parametrize("answer", [{"type": "object", "properties": {"rows": {}}}, {"text": 1, "notes": ["b"]}])
+def test_an_object_that_holds_no_row_is_none(answer):
+    """A schema said back, and lists of something else."""
+    assert parse_rows(json.dumps(answer), "stop", 1).status == "unparsable"
+    assert parse_rows(json.dumps(answer), "stop", 2).status == "unparsable"
+
+
+def test_a_row_of_a_corpus_of_json_stays_as_it_is():
+    assert parse_rows(json.dumps({"rows": ['{"text": "a"}', '["b"]']}), "stop", 2).rows == ('{"text": "a"}', '["b"]')
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"rows": [json.dumps({"title": "a", "body": "b"}), '{"title": "c", "body": "d"}']},
+        {"rows": json.dumps([{"title": "a", "body": "b"}, {"title": "c", "body": "d"}])},
+        {"rows": [{"row": {"title": "a", "body": "b"}}, {"text": {"title": "c", "body": "d"}}]},
+        {"articles": [{"title": "a", "body": "b"}, {"title": "c", "body": "d"}]},
+        {"label": "good", "articles": [{"title": "a", "body": "b"}, {"title": "c", "body": "d"}]},
+        {"name": "rows", "arguments": {"rows": [{"title": "a", "body": "b"}, {"title": "c", "body": "d"}]}},
+    ],
+    ids=str,
+)
+def test_rows_of_fields_in_the_forms_that_models_choose(answer):
+    """Objects as JSON texts, in objects of one value, and under other names."""
+    assert parse_objects(json.dumps(answer), "stop", 5, names=["title", "body"]).rows == ("a\nb", "c\nd")
+
+
 def test_one_bad_row_does_not_lose_the_others():
     found = parse_rows(json.dumps({"rows": ["a", None, "b", {"label": 1}, ["c"], 3]}), "stop", 6)
     assert (found.status, found.rows, found.places) == ("ok", ("a", "b"), [0, 2])
@@ -190,6 +234,20 @@ def test_attributes_are_matched_loosely_and_made_strings():
     assert parse_attributes(answer, "stop", (*NAMES, "tone")).attributes == (("topic", "trains, rails"), ("sentiment intensity", "3"))
     assert parse_attributes('{"attributes": {"topic": "x"}}', "stop", NAMES).attributes == (("topic", "x"),)
     assert parse_attributes('{"colour": "red"}', "stop", NAMES).status == "unparsable"
+    called = {"name": "attributes", "arguments": {"topic": {"value": "x"}, "sentiment intensity": "none"}}
+    assert parse_attributes(json.dumps(called), "stop", NAMES).attributes == (("topic", "x"), ("sentiment intensity", "none"))
+
+
+@pytest.mark.parametrize("value", ["...", "\u2026", "string", "N/A", "null", "-", ["...", "?"]])
+def test_what_stands_for_a_value_is_none(value):
+    """A prompt's own dots said back, and a schema's own word: the next prompt would ask for a row of the topic "..."."""
+    assert parse_attributes(json.dumps({"topic": value}), "stop", NAMES).status == "unparsable"
+    assert parse_attributes(json.dumps({"topic": value, "sentiment intensity": 3}), "stop", NAMES).attributes == (
+        ("sentiment intensity", "3"),
+    )
+
+
+def test_attributes_within_others():
     assert parse_attributes('[{"topic": "x"}, {"tone": "y", "topic": "z"}]', "stop", ("topic", "tone")).attributes == (
         ("topic", "x"),
         ("tone", "y"),
@@ -240,9 +298,7 @@ def test_a_truncated_answer_of_fields_is_never_repaired():
     assert parse_objects('{"rows": [{"title": "a", "body": "b', "length", 5, names=["title", "body"]).status == "truncated"
 
 
-@pytest.mark.parametrize(
-    ("value", "kept"), [("warm \ud83d x", "warm ? x"), (["warm", "\udc00"], "warm, ?"), ("\ud83d\ude00", "\ud83d\ude00")]
-)
+@pytest.mark.parametrize(("value", "kept"), [("warm \ud83d x", "warm ? x"), (["warm", "\udc00"], "warm"), ("\ud83d\ude00", "\ud83d\ude00")])
 def test_half_characters_are_repaired_since_values_go_into_prompts(value, kept):
     kept = kept.encode("utf-16", "surrogatepass").decode("utf-16")  # a pair is one character
     assert parse_attributes(json.dumps({"topic": value}), "stop", NAMES).attributes == (("topic", kept),)

@@ -68,6 +68,13 @@ def golden_prompts() -> dict[str, Prompt]:
     }
 
 
+def test_a_prompt_names_a_hundred_labels_at_most_its_own_among_them(tmp_path):
+    (tmp_path / "rows.j2").write_text("{{ other_labels | length }}{% for one in labels %} {{ one.name | line }}{% endfor %}")
+    labels = [f"l{number:03d}" for number in range(300)]
+    found = words(prompter(labels=labels, prompts=str(tmp_path)).rows("l250")).rpartition("\n")[2]
+    assert found.split() == ["99", "l250", *labels[:99]]
+
+
 @pytest.mark.parametrize("name", golden_prompts())
 def test_the_built_in_prompts_are_those_of_the_golden_files(name):
     assert f"{words(golden_prompts()[name])}\n" == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8"), "if this is meant: see above"

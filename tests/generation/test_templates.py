@@ -106,6 +106,18 @@ def test_a_link_out_of_the_folder_is_refused_and_one_within_it_is_not(write, tmp
         check_templates(str(folder))
 
 
+@pytest.mark.parametrize("name", ["secret", "data/part", "data/_part.j2", "../secret"])
+def test_nothing_but_templates_and_parts_is_sent(name, write, tmp_path):
+    """Whatever a template includes by another name: links lead anywhere, and a change there would make no run anew."""
+    folder = Path(write("{{ task }}{% include '" + name + "' %}"))
+    (folder / "data").mkdir()
+    for path in (tmp_path.parent / "secret", folder / "data" / "part", folder / "data" / "_part.j2"):
+        path.write_text("a private key")
+    (folder / "secret").symlink_to(tmp_path.parent / "secret")
+    with pytest.raises(ConfigError, match=f"rows.j2, line 1: there is no part '{name}'; parts are files of the folder itself"):
+        check_templates(str(folder))
+
+
 def test_a_folder_replaces_some_and_the_others_stay(write):
     folder = write("Write {{ n_rows }} of {{ task }}{% include '_label.j2' %} as {{ label }}.")
     mine, built_in = (Prompter(GenerateConfig(llm=CHAT, prompts=place), ["good"]) for place in (folder, BUILT_IN))

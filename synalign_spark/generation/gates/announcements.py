@@ -7,7 +7,7 @@ from synalign_spark.generation.gates.check import Label
 
 KINDS = "(?:review|text|example|sample|sentence|row|headline|comment|post|tweet)s?"  # what may follow an announced label; "World Cup: ..." is a text of label World
 ALONE = (
-    "(?:text|review|example|sentence|row|output|answer|response|title|headline|assistant|ai|user|human|rezension|bewertung|beispiel|satz|"
+    "(?:(?:(?:new|another|generated|synthetic|rewritten) )?(?:text|review|example|sentence|row)|output|answer|response|title|headline|rewritten|paraphrased?|assistant|user|human|rezension|bewertung|beispiel|satz|"
     "antwort|ausgabe|texte|avis|critique|exemple|phrase|réponse|sortie|texto|reseña|ejemplo|frase|respuesta|salida|"
     "文本|评论|例子|示例|句子|输出|回答|助手|标题|レビュー|例|文|出力|回答)"  # announces without a number too
 )
@@ -19,9 +19,8 @@ ANNOUNCEMENT = re.compile(
     rf"[*_#\[\s]*(?:(?:[a-z]+ )?{NUMBERED} ?(?:#|no\.? ?)?[0-9]{{1,4}}[\]*_]* ?(?:[:.)\]|\u2013\u2014-][*_]*(?=\s)|\uff1a)|{ALONE}[\]*_]* ?(?::[*_]*(?=\s)|\uff1a))\s*",
     re.IGNORECASE,
 )
-FIELD = (
-    r"(?:label|category|class|sentiment|kategorie|klasse|stimmung|catégorie|classe|categoría|clase|标签|類別|类别|情感|分类|ラベル|感情)"
-)
+UNSPACED_FIELD = "(?:标签|類別|类别|情感|分类|ラベル|感情)"  # no space sets it apart from the row before it
+FIELD = rf"(?:label|category|class|sentiment|kategorie|klasse|stimmung|catégorie|classe|categoría|clase|{UNSPACED_FIELD})"
 ANNOUNCES, ENDS_A_SENTENCE = (
     r"[:|\uff1a]|[-\u2013\u2014=]>|\u2192|[-\u2013\u2014](?=\s)",
     r"!|\.(?!\w)|\u3002",
@@ -68,7 +67,7 @@ class LabelMarks:
         self._behind = re.compile(
             rf"(?<=\S)\s*(?:[{OPENS}] ?{named}(?P<inside>{any_label}){which} ?[{CLOSES}]|\| ?{named}(?P<bar>{any_label})"
             rf"|(?:(?<=\s)[-\u2013\u2014]\s|[-=]>|\u2192|#)\s*(?P<pointed>{any_label})|\*\*(?P<bold>{any_label})\*\*"
-            rf"|(?<!\w){FIELD} ?[:=\uff1a]? ?(?P<plain>{any_label}))[.\s]*$",
+            rf"|(?:(?<!\w){FIELD} ?[:=\uff1a]?|{UNSPACED_FIELD} ?[:=\uff1a]) ?(?P<plain>{any_label}))[.\u3002\s]*$",
             re.IGNORECASE,
         )
 

@@ -30,10 +30,14 @@ MARKUP = re.compile(
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});", re.IGNORECASE)
 ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}")
 STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there is lost, or it is shown in another order than it is written
+# Letters of Cyrillic, and of Greek those that look Latin, beside a Latin letter: such a row is no copy to a comparison of characters.
+FOREIGN = "\u0400-\u052f\u0391\u0392\u0395-\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf"
+LOOK_ALIKE = re.compile(rf"\b\w*?(?:[A-Za-z][{FOREIGN}]|[{FOREIGN}][A-Za-z])\w*")
 LAST_NUMBER = 99  # what is more, "(500) Days of Summer", is hardly a place in an answer
 # A list in one row; in a longer text people number what they say.
 SECOND_AND_THIRD = re.compile(
-    r"^.{1,120}?\s\(?2[.)]\s\S.{0,120}?\s\(?3[.)]\s\S|[.!?]\s(?:review|text|example|sentence|row) ?#?[2-9]\d? ?:", re.IGNORECASE
+    r"^.{1,120}?\s\(?2[.)]\s\S.{0,120}?\s\(?3[.)]\s\S|[.!?]\s(?:review|text|example|sentence|row) ?#?[2-9]\d? ?:|^(?:\"[^\"]+\",\s?)+\"[^\"]+\",?$",
+    re.IGNORECASE,
 )
 FEWEST_PIECES = 3  # "3D" and "9 1/2" are titles
 UNFINISHED = re.compile(
@@ -84,6 +88,7 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "entity", _finder(ENTITY, "markup")),
         Check(GATE, "escape", _finder(ESCAPE, "an escaped character")),
         Check(GATE, "strange_character", _strange),
+        Check(GATE, "look_alike", _look_alike),
         Check(GATE, "other_label", _other_label(labels)),
     ]
 
@@ -103,6 +108,13 @@ def _strange(text: str, _label: Label) -> str | None:
     return f"the character U+{ord(found.group()):04X}" if (found := STRANGE.search(text)) else None
 
 
+def _look_alike(text: str, _label: Label) -> str | None:
+    """Letters of two scripts in one word of a text in Latin ones; in a Russian text "SMS" may well have a Russian ending."""
+    found = LOOK_ALIKE.search(text)
+    latin, foreign = (sum(map(str.isascii, filter(str.isalpha, text))), len(re.findall(f"[{FOREIGN}]", text))) if found else (0, 0)
+    return f'letters of two scripts in one word: "{found.group()[:60]}"' if found and latin > foreign else None
+
+
 def _other_label(labels: Sequence[Label]) -> Find:
     marks = LabelMarks(labels)
 
@@ -113,7 +125,7 @@ def _other_label(labels: Sequence[Label]) -> Find:
 
 
 def _label_alone(labels: Sequence[Label]) -> Find:
-    kind = re.compile(rf"(?:{KINDS}|label|\d+)", re.IGNORECASE)
+    kind = re.compile(rf"(?:{KINDS}|label|strings?|new|another|synthetic|generated)?\d*", re.IGNORECASE)  # "string": a schema's own word
     known = {tuple(units(label)): label for label in labels if label}
 
     def find(text: str, _label: Label) -> str | None:
@@ -159,6 +171,11 @@ def _numbers(text: str, _label: Label) -> str | None:
     return f'numbers without a word: "{text[:60]}"' if len(pieces) >= FEWEST_PIECES and numbers > len(pieces) / 2 else None
 
 
+def _words(text: str) -> list[str]:
+    """The units of a text without emoji: five stars or laughing faces are no phrase."""
+    return [unit for unit in units(text) if unit.isascii() or any(map(str.isalnum, unit))]
+
+
 def _in_a_row(words: list[str], length: int) -> tuple[int, str]:
     """How often a phrase of so many words stands in a row, at most, and which. words: at least none."""
     longest, end, same = 0, 0, 0
@@ -202,7 +219,7 @@ def _phrase_twice(text: str, _label: Label) -> str | None:
     >>> _phrase_twice("it has a lot of great actors and has a lot of good ideas", None), _phrase_twice("a lot of wit , a lot of heart", None)
     ('"has a lot of" twice', None)
     """
-    words = units(text)
+    words = _words(text)
     if len(words) > MOST_OVER_AND_OVER or any(map(unspaced, text)):  # four characters are a word or two
         return None
     first: dict[tuple[str, ...], int] = {}
@@ -216,7 +233,7 @@ def _phrase_twice(text: str, _label: Label) -> str | None:
 def _repetition(text: str, _label: Label) -> str | None:
     if found := CHARACTER_RUN.search(text):
         return f'the character "{found.group(1)}" {len(found.group())} times in a row'
-    words = units(text)
+    words = _words(text)
     if len(words) <= MOST_LISTED and (listed := _listed_twice(text)):
         return f'"{listed}" twice in one list'
     half, odd = divmod(len(words), 2)

@@ -35,6 +35,51 @@ ELSEWHERE = (
     r"|(?:عذرًا|عذرا|آسف|أعتذر)[،,]? ?(?:ولكن |لكن )?(?:لا يمكنني|لا أستطيع) (?:المساعدة|مساعدتك|كتابة|تقديم|إنشاء|تلبية)"
     r"|(?:क्षमा करें|मुझे खेद है|माफ़ करें)[,।]? ?[^।]{0,50}(?:मदद नहीं|नहीं कर सक|नहीं लिख सक|असमर्थ)"
 )
+# Apology, "I cannot", what, and of which things a model says so; without an apology it must be one of them: "no puedo crear mi cuenta" is a
+# customer's question.
+CANNOT = (
+    (
+        r"(?:je suis )?désolée?,? (?:mais )?",
+        r"je ne peux (?:malheureusement )?pas (?:vous |t'|te )?",
+        "(?:aider|répondre|accéder|donner suite|écrire|rédiger|générer|créer|fournir|produire|satisfaire|faire)",
+        "demandes?|contenus?|textes?|critiques?|avis|cela|ça|ce (?:type|genre)",
+    ),
+    (
+        r"(?:к сожалению|извините|простите),? (?:но )?",
+        r"я не могу (?:вам |тебе |это )*",
+        "(?:помочь|написать|создать|выполнить|сделать|ответить|сгенерировать|предоставить)",
+        r"запрос\w*|просьб\w*|контент\w*|так(?:ой|ого|ие) текст\w*|этого|этим|это",
+    ),
+    (
+        r"lo siento,? (?:pero )?",
+        "no puedo ",
+        "(?:ayudar(?:te|le|los)?|escribir|generar|crear|cumplir|proporcionar|responder|redactar|hacer)",
+        "solicitud(?:es)?|petición|contenidos?|textos?|reseñas?|eso|(?:est?e|es[ea]) (?:tipo|clase)",
+    ),
+    (
+        r"(?:desculpe|sinto muito),? (?:mas )?",
+        r"(?:eu )?não posso ",
+        "(?:ajudar|escrever|gerar|criar|fornecer|atender|responder|fazer)",
+        "solicitaç(?:ão|ões)|pedidos?|conteúdos?|textos?|resenhas?|isso|[ed]?sse tipo",
+    ),
+    (
+        r"mi dispiace,? (?:ma )?",
+        "non posso ",
+        "(?:aiutar|scriver|generar|crear|fornir|soddisfare|risponder|farlo)",
+        "richiest[ae]|contenut[oi]|test[oi]|recension[ei]|questo (?:tipo|genere)",
+    ),
+)
+
+
+def _in_other_words() -> str:
+    """Refusals in the languages of CANNOT, as a pattern."""
+    whole = (
+        rf"(?:{sorry}{cannot}{do})|(?:{cannot}{do}\w*(?:[.!]?$|[^.!?]{{0,40}}\b(?:{things})\b))|(?:{cannot}(?:{things})\b[^.!?]{{0,20}}{do})"
+        for sorry, cannot, do, things in CANNOT
+    )
+    return "|".join(whole)
+
+
 REFUSAL = (
     rf"(?:(?:i'm|i am|i|so|very|my|we're|we are)? ?(?:sorry|apologi[sz]e|apologies|regret)\b[,.!]? ?(?:but |that |for \S+(?: \S+)?[,.] ?)?i ?{ABLE} ?{DO})"
     rf"|(?:(?:unfortunately,? )?i ?{ABLE} ?{DO} {ASKED}[.,!]? ?(?:$|as |because |since |but |it |for |that ))"
@@ -47,14 +92,11 @@ REFUSAL = (
     r"|(?:(?:i apologi[sz]e|(?:i'm |i am )?sorry),? but (?:this|that|it) (?:goes|is) against (?:my|our|the)\b)"
     r"|(?:this (?:request|prompt|task) (?:goes against|violates|is against|asks (?:me )?for|cannot be|can't be))"
     rf"|(?:{ELSEWHERE})"
-    r"|(?:(?:(?:es )?tut mir leid,? (?:aber )?|leider )?(?:(?:ich|das|dabei|damit|hierbei|dies|diese[nrs]?|ihre|deine|anfrage|text|kann|ihnen|dir|leider) )*kann (?:ich )?"
+    r"|(?:(?=[^.!?,]{0,60}\b(?:leid|leider|das|dabei|damit|hierbei|dies\w*|solche\w*|so etwas|anfragen?|texte?|ihnen|dir)\b)"
+    r"(?:(?:es )?tut mir leid,? (?:aber )?|leider )?(?:(?:ich|das|dabei|damit|hierbei|dies|diese[nrs]?|ihre|deine|anfrage|text|kann|ihnen|dir|leider) )*kann (?:ich )?"
     r"(?:(?:ich|das|dabei|damit|hierbei|dies|diese[nrs]?|solche[nrs]?|so|etwas|ihre|deine|anfragen?|texte?|ihnen|dir|leider|keine[nrs]?) )*(?:nicht(?:[.!]?$| ))?"
     r"(?:nicht )?(?:helfen|schreiben|erfüllen|beantworten|erstellen|generieren|verfassen|bearbeiten|tun|machen)\b)|(?:es tut mir leid,? aber ich kann das nicht[.!]?$)"
-    r"|(?:(?:(?:je suis )?désolée?,? )?(?:mais )?je ne peux (?:malheureusement )?pas (?:vous |t'|te )?(?:aider|répondre|accéder|donner suite|écrire|rédiger|générer|créer|fournir|produire|satisfaire|faire (?:cela|ça))\b)"
-    r"|(?:(?:(?:к сожалению|извините|простите),? )?(?:но )?я не могу (?:вам |тебе |это )*(?:помочь|написать|создать|выполнить|сделать|ответить|сгенерировать|предоставить)\b)"
-    r"|(?:(?:lo siento,? )?(?:pero )?no puedo (?:ayudar(?:te|le|los)?|escribir|generar|crear|cumplir|proporcionar|responder|redactar|hacer eso)\b)"
-    r"|(?:(?:(?:desculpe|sinto muito),? )?(?:mas )?(?:eu )?não posso (?:ajudar|escrever|gerar|criar|fornecer|atender|responder|fazer isso))"
-    r"|(?:(?:mi dispiace,? )?(?:ma )?non posso (?:aiutar|scriver|generar|crear|fornir|soddisfare|risponder|farlo))"
+    rf"|{_in_other_words()}"
     rf"|(?:(?:i (?:do not|don't) think i can|that's (?:something|one thing) i (?:can't|cannot)|i'm not able to) {DO}\b)"
     r"|(?:no (?:text|review|prompt|input|label) (?:was |has been |is )?(?:provided|given)[.!]?$)"
 )
@@ -88,12 +130,13 @@ ANNOUNCEMENT = (
 DESCRIPTION = (
     rf"(?:(?:(?:the following|this|the above|each|the) (?:\S+ )?{WHOLE} (?:\S+ ){{0,3}}?(?:written|composed|phrased|expressed) (?:in|with|from|to)\b[^.!?]{{0,40}}\b{ASPECT}\b)"
     rf"|(?:(?:the following|this|the above|each) {WHOLE} (?:is|serves as) (?:an? )?(?:\S+ )?(?:example|instance|sample) (?:of|for) (?:the|a|an) (?:\S+ )?{ASPECT}\b)"
-    rf"|(?:this {WHOLE} (?:has|contains) (?:about |approximately |exactly )?\d+ (?:words|characters|sentences))"
+    rf"|(?:(?:this|the) {WHOLE} (?:has|contains|is) (?:about |approximately |around |roughly |exactly )?\d+ (?:words|characters|sentences)\b)"
     rf"|(?:[^.!?]{{0,80}}\bin (?:the|your) (?:requested|specified|given|desired|required|indicated) (?:{ASPECT}|format|length)\b)"
     r"|(?:(?:(?:please )?note(?: that)?|disclaimer|explanation|n\.b\.)[:,]? (?:i(?: have|'ve)? (?:followed|written|generated|created|tried|ensured|kept|used|avoided|adhered)\b"
-    rf"|(?:this|these|the (?:above|following)) (?:\S+ )?{TEXTS} (?:is|are|was|were|has|have)\b))"
+    rf"|(?:this|these|the (?:above|following)) (?:\S+ )?{TEXTS} (?:is|are|was|were|has|have)\b"
+    rf"|the (?:\S+ )?{TEXTS} (?:is|are|was|were) (?:all )?(?:written|generated|created|composed|made up|invented|fictional|synthetic)\b))"
     rf"|(?:(?:{CHATTY}?(?:so )?the user (?:wants|asks|asked|requests|requested|is asking|would like) (?:me |for |us )?)(?:to |an? |\d+ |\w+ ){{1,3}})"
-    rf"|(?:(?:we|i) (?:need|have|should|must)(?: to)? (?:produce|generate|output|write) (?:\S+ ){{0,4}}?(?:texts?|sentences?|reviews?|examples?|rows?|paragraphs?|headlines?|json)\b)|(?:as (?:you )?requested[,:])"
+    rf"|(?:{CHATTY}?(?:so,? )?(?:we|i) (?:need|have|should|must)(?: to)? (?:produce|generate|output|write) (?:\S+ ){{0,4}}?(?:texts?|sentences?|reviews?|examples?|rows?|paragraphs?|headlines?|json)\b)|(?:as (?:you )?requested[,:])"
     rf"|(?:here(?: is|'s) another (?:one|{TEXTS}) (?:in|with|of|for)\b)"
     rf"|(?:(?:this|the(?: above)?) (?:\S+ )?{WHOLE} (?:has|have|shows|conveys|expresses|carries|reflects) (?:an? |the )?(?:\S+ ){{0,2}}?(?:sentiment|label|tone|style|voice|class|category)\b)"
     rf"|(?:(?:this is|this {WHOLE} is|it is) (?:an? |the )?(?:example of )?(?:an? )?(?:positive|negative|neutral|mixed) (?:\S+ )?{WHOLE}[.!]?$)"
@@ -111,7 +154,7 @@ ATTRIBUTE = "(?:topic|subject|tone|style|formality|sentiment(?: intensity)?|pers
 OF_STYLE = (
     "(?:topic|tone|style|formality|sentiment(?: intensity)?|perspective)"  # of a text; "Mood: exhausted" and "Genre: horror" are rows
 )
-ATTRIBUTES = rf"(?:[^(\[]{{0,300}}[(\[] ?)?{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:|{OF_STYLE}: [^.!?:]{{1,60}}$"
+ATTRIBUTES = rf"(?:attributes? ?: ?)?(?:[^(\[]{{0,300}}[(\[] ?)?{ATTRIBUTE}: [^:]{{1,80}}?[.,;|] ?{ATTRIBUTE}:|{OF_STYLE}: [^.!?:]{{1,60}}$"
 OWNER = "(?:first|last|full|company|movie|film|author|actor|actress|director|product|city|book|brand|customer|recipient|sender)"
 BLANK = (
     rf"\[(?:(?:your|insert|ihr|dein|votre|su|tu|您的|你的)\b[^\]]{{0,30}}|(?:the )?(?:{OWNER}(?:'s)? )?(?:name|title)(?: here)?)\]"
@@ -120,10 +163,10 @@ BLANK = (
 # A conversation or its template in place of a row, wherever it begins: what stands before "Assistant:" may be a whole order.
 TURNS = re.compile(
     r"(?<!#)#{2,6} ?(?:instructions?|responses?|inputs?|outputs?|user|assistant|system|question|answer|prompt|task)\b"
-    r"|(?:^|[.!?:\"\u201d)] ?)(?:assistant|chatgpt|chatbot|ai|ai assistant|bot|llm|system prompt)(?: ?\(\w{1,20}\))? ?:(?=\s)",
+    r"|(?:^|[.!?:\"\u201d)] ?)(?:assistant|chatgpt|chatbot|(?<!^)ai|ai assistant|bot|llm|system prompt)(?: ?\(\w{1,20}\))? ?:(?=\s)",
     re.IGNORECASE,
 )
-TO_DO = re.compile(r"\W*(?:(?:TODO|TBD|FIXME)\b|(?:[Tt]odo|[Tt]o[- ]do|[Pp]laceholder) ?:)")
+TO_DO = re.compile(r"\W*(?:(?:TODO(?! lists?\b)|TBD|FIXME)\b|(?:[Tt]odo|[Tt]o[- ]do|[Pp]laceholder) ?:)")
 WHOLE_BLANK = re.compile(rf"\W*(?:dear )?(?:{BLANK})", re.IGNORECASE)
 ANYWHERE_BLANK = re.compile(
     rf"\[(?:(?:insert|enter|your) [^\]]{{1,40}}|(?:the |a )?{OWNER}(?:'s)? (?:name|title)(?: here)?)\]", re.IGNORECASE

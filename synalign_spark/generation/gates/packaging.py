@@ -96,10 +96,12 @@ class Packaging:
         return found
 
     def _place(self, text: str, last: int) -> re.Match[str] | None:
-        """As ``list_number``, but for a number with a colon that is a label: it announces that label, which may be another row's."""
+        """As ``list_number``, but for a number with a colon that is a label, which may be another row's, and for the first of several: what
+        has "1." and "2." in it is a list in one row, and its numbers are left to say so."""
         found = list_number(text, last)
         number, colon, _ = found.group().partition(":") if found else ("", "", "")
-        return None if colon and number in self._labels else found
+        several = found and (digits := re.search("[0-9]+", number)) and re.search(rf"\s\(?{int(digits[0]) + 1}[.)]\s", text)
+        return None if several or (colon and number in self._labels) else found
 
     def _peeled(self, text: str, label: Label, wrappings: Sequence[Wrapping]) -> str:
         """Layer after layer, until nothing is left to take off. What has more than MOST_LAYERS is no row in packaging, and stays."""

@@ -1,24 +1,24 @@
 """Which words stand out in a demonstration set, against others of its label."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from synalign_spark.core.grams import units
+
 # A line of words; those of one text are its own matter; what is less than twice as common is chance in sets of three to eight texts; words
 # of one and two letters are those of grammar.
 MOST, FEWEST_TEXTS, LEAST_TIMES, SHORTEST = 5, 2, 2, 3
-WORD = re.compile(r"[^\W\d_]+")
 
 
 def words_of(text: str) -> set[str]:
-    """The distinct words of a text, case-folded, of at least three letters.
+    """The distinct words of a text, case-folded, of at least three characters and without numbers; none where words are not set apart.
 
-    >>> sorted(words_of("A fine, FINE film of 1999"))
-    ['film', 'fine']
+    >>> sorted(words_of("A fine, FINE film of 1999")), sorted(words_of("\u0939\u093f\u0928\u094d\u0926\u0940 \u597d\u7535\u5f71"))
+    (['film', 'fine'], ['हिन्दी'])
     """
-    return {word for word in WORD.findall(text.casefold()) if len(word) >= SHORTEST}
+    return {word for word in units(text) if len(word) >= SHORTEST and any(map(str.isalpha, word)) and not any(map(str.isdigit, word))}
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The prompts of one run: what is known of a label, a demonstration set and the rows to write, put into the templates."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from synalign_spark.config import GenerateConfig
@@ -89,17 +90,15 @@ class Prompter:
     ) -> dict[str, Any]:
         """What both steps know. longest: characters that a row may have."""
         cfg, fitting = self._cfg, length.within(longest) if length else None
-        this = [one for one in self._labels if one["name"] == label]
-        others = [one for one in self._labels if one["name"] != label]
-        shown = (this + others)[:MOST_LABELS] if label is not None else []
+        others = list(islice((one for name, one in self._labels.items() if name != label), MOST_LABELS - 1)) if label is not None else []
         return {
             "task": self._task(label),
             "task_names_label": LABEL_MARK in cfg.task,
             "language": Words(cfg.language),
             "label": label,
             "description": cfg.label_descriptions.get(label) if label is not None else None,
-            "labels": shown,
-            "other_labels": [one for one in shown if one["name"] != label],
+            "labels": [self._labels[label], *others] if label in self._labels else others,
+            "other_labels": others,
             "n_rows": n_rows,
             "number": None,
             "length": {"low": fitting.low, "high": fitting.high, "unit": Words(fitting.unit)} if fitting else None,
@@ -125,11 +124,11 @@ class Prompter:
         return Prompt((), schema, name, render(self._templates, template, values), (stop,))
 
 
-def _described(labels: Iterable[str | None], descriptions: Mapping[str, str]) -> list[dict[str, Any]]:
+def _described(labels: Iterable[str | None], descriptions: Mapping[str, str]) -> dict[str | None, dict[str, Any]]:
     """The labels by name, each with its description. Raises ConfigError for a description of another label."""
     given = list(labels)
     names = sorted(label for label in given if label is not None)
     if given and (unknown := sorted(set(descriptions) - set(names))):
         there = f"the labels are {', '.join(names)}" if names else "the corpus has no labels"
         raise ConfigError(f"generate.label_descriptions describes {', '.join(map(repr, unknown))}, but {there}; correct or remove it")
-    return [{"name": name, "description": descriptions.get(name)} for name in names]
+    return {name: {"name": name, "description": descriptions.get(name)} for name in names}

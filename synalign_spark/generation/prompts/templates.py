@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from jinja2 import ChoiceLoader, FileSystemLoader, PackageLoader, StrictUndefined, TemplateSyntaxError, Undefined, meta, nodes
-from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.exceptions import SecurityError, TemplateError, TemplateNotFound
 from jinja2.sandbox import SandboxedEnvironment
 
 from synalign_spark.errors import ConfigError
@@ -34,7 +34,7 @@ TEMPLATES: dict[str, str] = {
     "completion_rows.j2": "step 2 for a model that continues text: it goes on after the last line's dash",
 }
 MAX_PROMPT_CHARS = 500_000
-LONGEST_TRIAL_S = 3.0  # of one template with example data, which takes a millisecond
+LONGEST_TRIAL_S = 3.0  # of this thread's CPU, for one template with example data, which takes a millisecond
 TRIAL_BYTES = 2**28  # beside what the process has; a prompt of the greatest length takes a hundredth
 UNSAFE_FILTERS = ("safe", "escape", "e", "forceescape", "tojson", "urlize", "xmlattr")  # they mark a text as ready to print
 UNSTEADY_FILTERS = ("random",)  # another prompt at every start: no stored answer would be found again
@@ -49,6 +49,19 @@ class _Environment(SandboxedEnvironment):
         if not all(isinstance(value, int | float) and abs(value) < 1e6 for value in (left, right)):
             raise SecurityError(f"`{operator}` takes numbers below a million here")
         return super().call_binop(context, operator, left, right)
+
+
+class _Folder(FileSystemLoader):
+    """The templates and parts of a folder, and no other file of it: what else lies or is linked there is never sent."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self._names = _check_names(place)
+
+    def get_source(self, environment: Any, template: str) -> Any:
+        if template not in self._names:
+            raise TemplateNotFound(template)
+        return super().get_source(environment, template)
 
 
 def _printed(value: Any) -> str:
@@ -69,9 +82,7 @@ def environment(place: str) -> SandboxedEnvironment:
 
     Raises ConfigError for a folder that is none or holds no templates, and for a file of an unknown name."""
     own = PackageLoader("synalign_spark.generation.prompts", "templates")
-    if place != BUILT_IN:
-        _check_names(place)
-    loader = own if place == BUILT_IN else ChoiceLoader([FileSystemLoader(place), own])
+    loader = own if place == BUILT_IN else ChoiceLoader([_Folder(place), own])
     found = _Environment(
         loader=loader, undefined=StrictUndefined, finalize=_printed, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
@@ -99,6 +110,8 @@ def render(environment: SandboxedEnvironment, name: str, values: Mapping[str, An
 def _said(err: Exception) -> str:
     if isinstance(err, MemoryError):
         return "it makes a text that does not fit the memory; look for a filter with a large number"
+    if isinstance(err, TemplateNotFound):
+        return f"there is no part {err.name!r}; parts are files of the folder itself, with names like {PART}name{SUFFIX}"
     return str(err) or type(err).__name__
 
 
@@ -227,10 +240,10 @@ def _memory_limit() -> Iterator[None]:
 @contextlib.contextmanager
 def _trial() -> Iterator[None]:
     """Ends a template that has no end: a template is Python code underneath, which this thread traces line by line."""
-    before, end = sys.gettrace(), time.monotonic() + LONGEST_TRIAL_S
+    before, end = sys.gettrace(), time.thread_time() + LONGEST_TRIAL_S  # on a busy machine a sound one may wait for seconds
 
     def watch(frame: FrameType, event: str, argument: Any) -> Any:
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             raise TemplateError(f"it takes longer than {LONGEST_TRIAL_S:g} seconds with two demonstrations; look for a loop in a loop")
         return watch
 

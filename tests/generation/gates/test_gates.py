@@ -10,7 +10,19 @@ from synalign_spark.generation.gates.packaging import wrappings
 
 LABELS = ["positive", "negative", "Sci/Tech"]
 FORM = {
-    "label_alone": ["positive", "Positive review", "negative_text_2", "Sci/Tech.", "rows", "Text 3"],
+    "label_alone": [
+        "positive",
+        "Positive review",
+        "negative_text_2",
+        "Sci/Tech.",
+        "rows",
+        "Text 3",
+        "string",
+        "String 2",
+        "review1",
+        "new text 1",
+        "Synthetic text 4",
+    ],
     "identifier": ["positive_view_of_the_world", "new_texts.append(new_text)", "myNewVariable", "a_b c_d", "path/to/file"],
     "file_name": ["positive.txt:negative.txt", "review.json", "Files: a.csv, b.csv"],
     "list_marker": ["a)", "1.", "- b.", "iv."],
@@ -46,13 +58,19 @@ FORM = {
         "the director is very good . it has a lot of great actors and has a lot of good ideas .",
         "not just an angry , cynical , sexual rager who is also an angry , cynical, sexual rager",
     ],
-    "several": ["Great film 2) Nice film 3) Good film 4) Fine film", "Great film. Nice film. Review 3: Good film."],
+    "several": [
+        "Great film 2) Nice film 3) Good film 4) Fine film",
+        "Great film. Nice film. Review 3: Good film.",
+        '"Great film", "Dull film",',
+        '"A fine film.", "It is dull."',
+    ],
     "list_number": ["1. A fine film", "4) a fine film", "(1) a fine film", "a) a fine film", "2.Veterans", "#2. a film", "12: a film"],
     "chat_mark": ["A film </s> and so on", "A <|im_end|> film", "[INST] A film", "a draft</think>A film", "<start_of_turn>model"],
     "markup": ["<p>A fine film", "A <i>fine</i> film", "A film<br />and more", '<a href="x">A film</a>'],
     "entity": ["the film &amp; the actors", "a film&nbsp;today", "&#8220;fine"],
     "escape": ["the film\\u2019s joy"],
     "strange_character": ["a fine film\ufffd", "a \u202efine film"],
+    "look_alike": ["a fin\u0435 film", "\u0430n old film", "the f\u0456lm is a joy", "the \u039cATRIX"],
     "other_label": ["Negative: a film", "A film. (negative)", "Label: Sci/Tech - a film", "a film | negative"],
 }
 FINE = [
@@ -62,7 +80,7 @@ FINE = [
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
     "a lot of wit , a lot of heart", "again, and again, and again", "\u975e\u5e38\u975e\u5e38\u597d\uff0c\u975e\u5e38\u975e\u5e38\u597d\u770b", "die, Wesley, die", "It is dumb, dumb, dumb", "no way, no way", "slow, sad, and slow-burning", "who are you ? ,",
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
-    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "class tomorrow morning and i have not slept :(", "return of the jedi (special edition)", "from the director of seven (and fight club)",
+    "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "\u2b50\u2b50\u2b50\u2b50\u2b50 great film", "so funny \U0001f602\U0001f602\U0001f602\U0001f602\U0001f602\U0001f602\U0001f602\U0001f602", '"fine" , "dull" and "nice" are words', "TNF\u03b1 and \u0394T", "\u043e\u0442\u043f\u0440\u0430\u0432\u0438\u043b SMS\u043a\u0443 \u0434\u0440\u0443\u0433\u0443", "the \u0414\u043e\u043c-2 show", "class tomorrow morning and i have not slept :(", "return of the jedi (special edition)", "from the director of seven (and fight club)",
     "public outcry grows over fees (ap)", "1 of 2 is fine, 3 is not", "so sweet :", "better to begin with", "Or else!", "What is it like in the US", "offices that house the", "same-old same-old",
 ]  # fmt: skip
 META = {
@@ -74,6 +92,8 @@ META = {
         "Sorry, daar kan ik niet mee helpen.", "죄송합니다. 그 요청은 도와드릴 수 없습니다.", "Przepraszam, ale nie mogę pomóc w tej sprawie.",
         "Üzgünüm, bu konuda yardımcı olamam.", "عذرًا، لا يمكنني المساعدة في ذلك.", "क्षमा करें, मैं इसमें मदद नहीं कर सकता।",
         "申し訳ありませんが、そのご依頼には対応できません。", "抱歉，我无法提供此类内容。",
+        "No puedo escribir ese tipo de texto.", "Je ne peux pas \u00e9crire de texte de ce genre.", "Non posso scrivere questo tipo di contenuto.",
+        "N\u00e3o posso ajudar com isso.", "Je ne peux pas vous aider.", "Ich kann solche Texte nicht schreiben.", "Lo siento, pero no puedo crear rese\u00f1as.",
         "Leider kann ich Ihnen dabei nicht helfen.", "Je ne peux pas vous aider avec cette demande.", "No puedo ayudarte con esa solicitud.",
         "I don't think I can help with that one, sorry.", "That's something I can't assist with.", "No text provided.", "很遗憾，我不能写这样的内容。",
         "Unfortunately I am unable to produce content like that for you.", "I must decline to write this review as it could be offensive.",
@@ -102,18 +122,22 @@ META = {
         "The user wants a negative review of a film.", "Okay, the user asks for five new texts.", "We need to produce five rows with the label.",
         "Here is another one in the same style.", "As requested, a sentence from a review.",
         "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone of this review is very dry.", "We need to write a positive movie review sentence.", "Output only the JSON object.", "Same as above.",
+        "The text is about 20 words long.", "(Note: the text is written in English.)", "Okay, I need to write a review with a warm tone.",
     ],
     "command": [
         "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
         "Please write another short paragraph that is warm.", "Insert review here", "Your review here.", "The text goes here",
     ],
-    "attributes": ["tone: 'extreme',", "Style: plain, short", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
+    "attributes": ["Attributes: topic: film, tone: warm", "tone: 'extreme',", "Style: plain, short", "Topic: film. Tone: dry. Style: plain.", "Tone: warm, style: plain",
                    "a film critic (genre: film; subject: the movie as a whole; voice: bitter ) visits a woman"],
     "blank": ["{film_title} is a joy", "the film is [MASK] and dull", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see",
               "A joy by [director name], who knows.", "We loved [insert title].", "Signed, [your name]", "[Votre nom] aime ce film", "<movie_title> is a joy"],
     "turns": ["User: write a review. Assistant: a fine film", "### Instruction: write a review", "### Response: a fine film", "Write it. AI: a fine film"],
 }  # fmt: skip
 NO_META = [
+    "No puedo crear mi cuenta.", "No puedo escribir sin llorar al recordarla.", "Je ne peux pas cr\u00e9er de compte sur le site.",
+    "Non posso creare un nuovo profilo.", "N\u00e3o posso criar uma conta nova.", "\u042f \u043d\u0435 \u043c\u043e\u0433\u0443 \u0441\u043e\u0437\u0434\u0430\u0442\u044c \u0443\u0447\u0451\u0442\u043d\u0443\u044e \u0437\u0430\u043f\u0438\u0441\u044c.",
+    "Ich kann nicht schreiben, weil mein Arm gebrochen ist.", "AI: the next frontier of health care", "TODO list for the weekend is long.",
     "Sorry, but I can't recommend it.", "I can't help but love this film.", "I cannot provide more praise for it.", "I'm sorry I watched it.",
     "As an AI fan I loved it", "Here is a film that knows what it wants: fun.", "Certainly, the film has its moments.", "Sure, it is slow.",
     "Ok, here's the thing with this show.", "Okay, let me break it down.", "Here are the best lines of the year.", "Great!",

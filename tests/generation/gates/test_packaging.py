@@ -18,7 +18,7 @@ WRAPPED = {
     "bullet": ["- {}", "* {}", "\u2022 {}", "\u2013 {}", "# {}", "### {}", "> {}"],
     "announcement": [
         "Text 3: {}", "Example 2: {}", "Review #2: {}", "**Review:** {}", "Output: {}", "Row 1: {}", "Title: {}", "Assistant: {}", "User: {}", "text: {}",
-        "Movie review 12 - {}", "**Sentence 4**: {}", "[Example 1] {}",
+        "Movie review 12 - {}", "**Sentence 4**: {}", "[Example 1] {}", "New review: {}", "Rewritten: {}",
     ],
     "label": [
         "Label: L0 - {}", "L0: {}", "L0 review 2: {}", "**L0:** {}", "[L0] - {}", "{} (L0)", "{} [Label: L0]", "{} | L0", "{} Label: L0", "(Label: L0) - {}",
@@ -37,7 +37,7 @@ LAYERS = ['1. "L0: {}" (22 words)', "- **Review 2:** {}</s>", '<p>"{}"</p>', "<t
 LEFT = [
     '"Good" or "bad"', "'Tis good' or 'tis bad'", "Text of the year: a film", "Review of the year: fine", "12 angry men", "-3 degrees", "- 3 degrees", "3D: a film",
     "He said </s> and left", "a film of 1994", "What is positive (in a way)", "Let me know if you need more.", "I hope this helps!", "(22 words)",
-    "Sci: fi and more", "U.S. film", "<b>Good</b> and <b>bad</b>", "A film, they let me know if asked.", "5 * 3 * 2", "** out of ****",
+    "Sci: fi and more", "U.S. film", "<b>Good</b> and <b>bad</b>", "A film, they let me know if asked.", "5 * 3 * 2", "1. Great film 2. Dull film", "** out of ****",
 ]  # fmt: skip
 
 
@@ -50,6 +50,15 @@ def test_packaging_is_taken_off_and_counted(kind, form):
     packaging = Packaging(LABELS, [])
     assert packaging.off([form.format(ROW)], "L0") == [ROW]
     assert packaging.taken_off[kind] > 0
+
+
+@pytest.mark.parametrize("form", ["{}\u6807\u7b7e\uff1a\u6b63\u9762\u3002", "{} \u6807\u7b7e\uff1a\u6b63\u9762", "{}\uff08\u6b63\u9762\uff09\u3002", "{}\u3010\u6807\u7b7e:\u6b63\u9762\u3011", "{}\u60c5\u611f: \u6b63\u9762\u3002"])  # fmt: skip
+def test_a_label_behind_a_text_without_spaces(form):
+    """In the words and punctuation of Chinese; where no colon announces it, it is what the text says."""
+    row, labels = "\u8fd9\u90e8\u7535\u5f71\u5f88\u597d\u770b\u3002", ["\u6b63\u9762", "\u8d1f\u9762"]
+    assert Packaging(labels, []).off([form.format(row)], "\u6b63\u9762") == [row]
+    said = "\u8fd9\u90e8\u7535\u5f71\u7684\u60c5\u611f\u6b63\u9762\u3002"
+    assert Packaging(labels, []).off([said], "\u6b63\u9762") == [said]
 
 
 @pytest.mark.parametrize("form", LAYERS)

@@ -16,7 +16,7 @@ SLACK = 0.8  # of a rate that may go: where less goes, a limit is not near
 CATCH_UP = 500  # requests in which the rate grows by GROWTH where refusals have been told to be chance
 VAIN, VAIN_CUTS = 0.975, 3  # of the rate at the last cut: a refusal below it says that the cut was in vain; so many in a row are chance
 PASSED_REQUESTS, MOST_PASSED = 1_000, 32_000  # accepted requests for which refusals by chance are then let pass, twice as many each time
-SHUT_REFUSALS, LONGEST_LOOK_S = 4, 8.0  # refusals with nothing accepted between; seconds between two looks
+SHUT_REFUSALS, LONGEST_LOOK_S = 4, 8.0  # refusals with nothing else between; seconds between two looks
 
 
 class LearntRate:
@@ -56,7 +56,7 @@ class LearntRate:
         return self._sent
 
     def accepted(self, number: int, now: float) -> None:
-        """A request was not refused. One that went before the last cut says nothing of the rate after it: its answer may have taken many
+        """A request was not refused. One that went before the last cut opens nothing that was shut then: its answer may have taken many
         seconds, and a refusal takes none."""
         is_new = number > self._sent_at_cut
         if is_new and self._phase == "shut" and self._period_from is not None:
@@ -78,12 +78,9 @@ class LearntRate:
             return
         self._refused_of_new += 1
         went = number - self._sent_at_cut
-        if (
-            self._phase == "free"
-            and len(self._recent) < FEWEST
-            and (self._refused_of_new < FIRST_REFUSALS or 2 * self._refused_of_new < went)
-        ):
-            return  # it has hardly answered yet, which takes longer than a refusal
+        is_early = self._phase == "free" and len(self._recent) < FEWEST  # it has hardly answered yet, which takes longer than a refusal
+        if is_early and (self._refused_of_new < FIRST_REFUSALS or 2 * self._refused_of_new < went):
+            return
         nothing_else = self._refused_of_new >= went  # none since the cut was taken: no chance, and no cut helps
         self._refused.append(now)
         self._refused_since_cut, self._refused_in_test = self._refused_since_cut + 1, self._refused_in_test + 1

@@ -40,7 +40,7 @@ async def ask(request: Request, targets: Sequence[Target], senders: Sequence[Sen
             continue
         if outcome.answer is not None:
             return outcome.answer
-        call.failed(outcome)
+        call.failed(outcome, limiter.has_answered(leave.place))
         if call.goes_on:
             await limiter.rest(backoff(request.request_id, call.tries))
     return call.end()
@@ -70,11 +70,12 @@ async def _attempt(work: Attempt, target: Target, sender: Senders, limiter: Limi
 
 @dataclass
 class _Call:
-    """The state of a call. target: of the last attempt; tries: that failed by the endpoint; sent: HTTP requests, those that were lost and probes too; spent: what
+    """The state of a call. target: of the last attempt; answers: whether that endpoint has answered others; tries: that failed by the endpoint; sent: HTTP requests, those that were lost and probes too; spent: what
     they may have cost, and where."""
 
     request: Request
     target: Target
+    answers: bool = False
     tries: int = 0
     sent: int = 0
     losses: int = 0
@@ -84,16 +85,17 @@ class _Call:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there may be another attempt."""
-        hopeless = self.fault is not None and self.fault.status in NEVER_RETRIED
+        """Whether there may be another attempt. An endpoint that has answered may be without its models or its keys for a moment: gateways
+        that start anew say 404 or 401."""
+        hopeless = self.fault is not None and self.fault.status in NEVER_RETRIED and not (self.fault.status == "fatal" and self.answers)
         return not hopeless and self.tries < self.target.max_attempts and self.losses <= MOST_LOSSES
 
     def attempt(self, target: Target) -> Attempt:
         self.target = target
         return Attempt(self.request, self.target.terms, self.sent + 1, self.spent, self.target.timeout_s)
 
-    def failed(self, outcome: Outcome) -> None:
-        self.fault, self.latency_s, self.tries = outcome.fault, outcome.latency_s, self.tries + 1
+    def failed(self, outcome: Outcome, answers: bool) -> None:
+        self.fault, self.latency_s, self.tries, self.answers = outcome.fault, outcome.latency_s, self.tries + 1, answers
         self.spend(self.target, *outcome.took)
 
     def lost(self, err: LostError) -> None:

@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import select
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -124,5 +125,6 @@ async def serve(model_file: str, model_name: str, log_file: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal reaches all: who asks waits for the answers that are on their way
     threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
     asyncio.run(serve(*sys.argv[1:4]))

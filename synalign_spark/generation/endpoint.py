@@ -162,7 +162,7 @@ def _list_models(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple
         return None, err.status_code == 403
     except openai.APIConnectionError as err:
         raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
-    except (openai.OpenAIError, TypeError, AttributeError):
+    except (openai.OpenAIError, TypeError, AttributeError, ValueError, RecursionError):  # it is no list
         return None, False
 
 

@@ -61,9 +61,10 @@ def generate(
         try:
             with run.status.served():
                 result = run.finish()
-        except KeyboardInterrupt as err:
-            pool.drain(say)
-            err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
+        except BaseException as err:
+            pool.drain(say)  # after an error too: what is in flight is paid for
+            if isinstance(err, KeyboardInterrupt):
+                err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
     for words in [*(f"{name} was left: {reason}" for name, reason in pool.left.items()), *result.stop(run.state())]:
         say(words)

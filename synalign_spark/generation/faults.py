@@ -19,6 +19,7 @@ OVERLOADED = (503, 529)
 NO_MONEY = "insufficient_quota"  # a 429 that no waiting mends
 LONGEST_BODY = 500  # characters of an error's body in its message
 TRUST = "; a certificate that this machine does not know goes into a file that the environment variable SSL_CERT_FILE names"
+NO_TLS = "; what listens there speaks no TLS: write http:// in generate.llm.base_url, or name another port"
 NEVER_RETRIED = "fatal", "bad_request", "bad_form", "prompt_too_long", "moderated", "forbidden"
 # Parameters that a server may be asked without, the least missed first.
 DROPPABLE = ("seed", "top_p", "temperature")
@@ -62,7 +63,7 @@ def classify(err: Exception) -> Fault:
     if isinstance(err, openai.APIConnectionError):
         cause = err.__cause__ or err
         never_arrived = "connect" in type(cause).__name__.lower()
-        remedy = TRUST if "certificate" in str(cause).lower() else ""
+        remedy = TRUST if "certificate" in str(cause).lower() else NO_TLS if "WRONG_VERSION_NUMBER" in str(cause) else ""
         return Fault("server_error", f"no connection: {str(cause) or type(cause).__name__}{remedy}", ran=not never_arrived)
     if isinstance(err, openai.APIStatusError):
         if 300 <= err.status_code < 400:

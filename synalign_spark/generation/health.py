@@ -10,6 +10,7 @@ from synalign_spark.generation.calls import TRANSIENT, Answer
 from synalign_spark.generation.reading import Parsed
 
 HOPELESS_CALLS, HOPELESS_SHARE = 20, 0.9  # where half of the calls are of use, more than 18 of 20 are not once in 50,000 times
+MOST_KINDS = 100  # of faults that are told apart
 BARREN_ROWS = 100  # of a label one after another: where a tenth is accepted that happens once in 38,000 times
 OWN_WORDS = re.compile(r"[\w-]*\d[\w-]*|\b[0-9a-f]{8,}\b")  # ids and numbers, which tell no faults apart
 
@@ -92,6 +93,8 @@ class LabelHealth:
         if not usable:
             message = f"{parsed.status if parsed else answer.status}: {answer.error or (parsed.detail if parsed else '')}"
             self.errors[Fault.of(message)] += 1
+            if len(self.errors) > MOST_KINDS:  # some quote the answer: memory is not to grow with the calls
+                self.errors = Counter({fault: n for fault, n in self.errors.items() if n > 1})
 
     def brought(self, rows: int, accepted: int, usable: bool) -> None:
         """What a call for rows brought. rows: asked for, 0 where it repeats another; accepted: of them; usable: whether it could be parsed."""

@@ -132,10 +132,15 @@ class LedgerWriter:
                 with self._files.open_output_stream(f"{self._root}/{self._name}-{self._segment:08d}{SUFFIX}") as stream:
                     stream.write(data)
                 return
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-            os.fsync(self._file)
+            end = os.fstat(self._file).st_size
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, end)  # half a line would spoil the next one
+                raise
 
     async def append(self, answer: Answer) -> None:
         """Stores one answer together with those that wait at the same time; returns once it is durable."""
@@ -150,7 +155,7 @@ class LedgerWriter:
             batch, self._waiting = self._waiting, []
             try:
                 await asyncio.to_thread(self.commit, [answer for answer, _ in batch])
-            except STORE_FAULTS as err:
+            except Exception as err:  # whatever it is: who waits would wait for ever
                 for _, done in batch:
                     if not done.done():
                         done.set_exception(LakeError(f"an answer could not be stored in the ledger {self._root!r}: {err}"))

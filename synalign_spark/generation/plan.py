@@ -15,6 +15,7 @@ from synalign_spark.generation.prompts import Length, Prompt, Prompter, length_o
 from synalign_spark.generation.prompts.keywords import DocumentFrequencies, keywords
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.reask import asked_again
+from synalign_spark.generation.seen import KeySet
 
 WITH_DEMONSTRATIONS = ("synalign", "fewshot")
 FIRST_WAVE_CALLS = 20  # shares of accepted rows are then known to some 0.1; each wave may be twice as large as the one before: it rests on twice as many results
@@ -131,7 +132,7 @@ class Planner:
         self._uses = {label: [_Use(source) for source in found] for label, found in sets.items()}
         self._use_of = {use.source: use for uses in self._uses.values() for use in uses}
         self._sequence: dict[Label, int] = {}
-        self._drawn: set[tuple[Label, tuple[tuple[str, str], ...]]] = set()  # attributes of attrprompt
+        self._drawn = KeySet()  # attributes of attrprompt
         self._stated: dict[Label, tuple[int, int]] = {}  # sets of a label of which the model stated attributes, and how many in all
         self.attribute_sets: dict[DemonstrationSet, AttributeSet] = {}
 
@@ -240,9 +241,8 @@ class Planner:
         """Attributes that no earlier call of the label was given, as far as there are any."""
         for draw in range(MOST_DRAWS):
             attributes = random_attributes(self._cfg.attributes, self._cfg.attribute_values, f"{sample}:{draw}" if draw else sample)
-            if (label, tuple(attributes.items())) not in self._drawn:
+            if self._drawn.add(json.dumps([label, attributes]).encode()):
                 break
-        self._drawn.add((label, tuple(attributes.items())))
         return attributes
 
     def attributes_request_again(self, shown: DemonstrationSet, before: Request, parsed: Parsed) -> Request:

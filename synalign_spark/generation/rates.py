@@ -140,9 +140,9 @@ def duration(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a request took of the rates. sent: when; requests, tokens: of the buckets, where there are limits."""
+    """What a request took of the rates. number: of the request; requests, tokens: of the buckets, where there are limits."""
 
-    sent: float
+    number: int
     requests: Taken | None = None
     tokens: Taken | None = None
 
@@ -176,8 +176,7 @@ class RateLimiter:
             return "limits.max_minutes"
         if wait > 0:
             return wait
-        self._learnt.took(now)
-        return Ticket(now, **{name: bucket.take(amounts[name], now) for name, bucket in self._buckets.items()})
+        return Ticket(self._learnt.took(now), **{name: bucket.take(amounts[name], now) for name, bucket in self._buckets.items()})
 
     def settle(self, ticket: Ticket, reserved: int, used: int, now: float) -> None:
         """Puts what a request really used where its reservation stands."""
@@ -189,9 +188,9 @@ class RateLimiter:
     def answered(self, ticket: Ticket, accepted: bool | None, rates: Rates | None, now: float) -> None:
         """What a reply says of the rate. accepted: False for a 429, None for a fault that says nothing of it; rates: that its headers tell."""
         if accepted:
-            self._learnt.accepted(now)
+            self._learnt.accepted(ticket.number, now)
         elif accepted is False:
-            self._learnt.refused(ticket.sent, now)
+            self._learnt.refused(ticket.number, now)
         for name, told in (("requests", rates.requests), ("tokens", rates.tokens)) if rates else ():
             if told is not None:
                 self._obey(name, told)

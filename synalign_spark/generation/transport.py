@@ -6,6 +6,7 @@ The SDK's own client checks every reply against its models, which takes four tim
 import contextlib
 import dataclasses
 import json
+import resource
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +16,12 @@ import aiohttp
 import httpx2
 import openai
 
+from synalign_spark.errors import ConfigError
 from synalign_spark.generation.target import CONNECT_TIMEOUT_S, Target, proxy_of
 
 KEPT_S = 4.0  # that an idle connection is used again: servers close theirs after five seconds or more, which may cross a request
 LONGEST_REPLY = 16 * 2**20  # bytes: a hundred times the longest answer
+OTHER_FILES = 200  # that a process holds open beside its connections: Spark's, the ledger's, the index's
 LONGEST_HEADER = 65_536  # characters of a line of a reply's head: some gateways say much
 
 
@@ -28,6 +31,21 @@ class Reply:
 
     body: Any
     headers: Mapping[str, str]
+
+
+def make_room(connections: int) -> None:
+    """Lets this process hold so many connections, as far as the system allows. Raises ConfigError where it does not: files that cannot be opened
+    would look like faults of the endpoint."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + OTHER_FILES
+    if needed <= soft or soft == resource.RLIM_INFINITY:
+        return
+    if needed > hard != resource.RLIM_INFINITY:
+        raise ConfigError(
+            f"generate.llm.concurrency: {connections:,} connections at once are more than the {hard:,} open files that the system allows this "
+            f"process (ulimit -n); lower it to {max(1, hard - OTHER_FILES):,}, or raise the limit"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class Transport:

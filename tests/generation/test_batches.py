@@ -5,7 +5,7 @@ import json
 import pytest
 from ledgers import read_ledger
 from loopback import Behaviour, loopback, misbehave, statuses
-from loopback_batches import Batches
+from loopback_batches import Batches, BatchHandler
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import endpoint
@@ -100,6 +100,35 @@ def test_a_batch_that_is_not_taken_is_one_clear_error(error, advice, run, tmp_pa
             run(server, BATCH)
         assert not list((tmp_path / "ledger").glob("batch-*"))
         assert run(server, BATCH).summary["accepted"] == 24  # the next start makes another one
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"[" * 100_000])
+def test_answers_that_a_batch_has_and_does_not_give_are_not_paid_for_again(content, run, monkeypatch, tmp_path):
+    """No file named, or one that comes empty, as bytes of another encoding, or nested too deep."""
+    batches, end = Batches(), BatchHandler.end
+
+    def withhold(handler, batch):
+        end(handler, batch)
+        kept.append((batch["output_file_id"], batches.files[batch["output_file_id"]]))
+        batches.files[batch["output_file_id"]] = content or b""
+        batch["output_file_id"] = batch["output_file_id"] if content is not None else None
+
+    kept = []
+    monkeypatch.setattr(BatchHandler, "end", withhold)
+    with loopback(Behaviour(batches=batches)) as server:
+        for _ in range(2):
+            with pytest.raises(
+                EndpointError, match=r"batch batch_1: 7 of 7 calls done \(completed\), and 0 can be read .* remove .*batch-"
+            ):
+                run(server, BATCH)
+        ((file_id, whole),) = kept
+        batches.files[file_id] = whole
+        batches.batches["batch_1"]["output_file_id"] = file_id
+        monkeypatch.setattr(BatchHandler, "end", end)
+        assert run(server, BATCH).summary["accepted"] == 24
+        assert max(server.finished[i] for i in server.seen if i) == 1
+    assert len(batches.batches) == 1
+    assert not list((tmp_path / "ledger").glob("batch-*"))
 
 
 def test_a_budget_of_requests_counts_those_that_failed(run):

@@ -58,6 +58,8 @@ def test_answers_by_schema_and_logs_the_request(tmp_path):
     with embedded.serve(SMOLLM, str(tmp_path)) as url:
         assert check(GenerateConfig(llm={"model": SMOLLM}).llm, url).model_listed
         client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120)
+        for pid in server_pids(tmp_path):
+            os.kill(pid, signal.SIGINT)  # Ctrl-C at a terminal, which whoever asks waits after
         reply = client.chat.completions.create(
             model=SMOLLM,
             messages=list(prompt.messages),

@@ -37,6 +37,17 @@ def test_a_call_that_was_of_use_when_asked_again_was_of_use():
     assert health.hopeless(0, Counter()).startswith("no row of its first 40 calls was accepted")
 
 
+def test_faults_that_quote_what_the_model_wrote_are_not_all_remembered():
+    health = LabelHealth()
+    for number in range(3_000):
+        words = "".join(chr(ord("a") + int(digit)) for digit in str(number))
+        health.taken(Answer(str(number), "answered"), Parsed("unparsable", f"expected {{'rows': [strings]}}, got {words}"))
+        if number % 10 == 0:
+            health.taken(Answer(str(number), "answered"), PROSE)
+    assert len(health.errors) <= 200
+    assert "no JSON in the answer (300 calls)" in health.hopeless(0, Counter())
+
+
 def test_faults_are_counted_by_what_they_share_and_shown_by_an_example():
     health = LabelHealth()
     for number in range(30):

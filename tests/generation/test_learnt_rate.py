@@ -1,8 +1,8 @@
 """A limit that no server tells is found out, and refusals by chance are not taken for one; by a clock of our own."""
 
+import heapq
 import math
 import random
-from collections import deque
 
 import pytest
 
@@ -12,10 +12,11 @@ from synalign_spark.generation.rates import RateLimiter, Ticket
 
 
 class Clocked:
-    """A server that accepts ``rate`` requests a second, with room for those of ``burst_s``, and answers after ``latency``."""
+    """A server that accepts ``rate`` requests a second, with room for those of ``burst_s``, answers after ``latency`` and refuses after
+    ``refusal_s``."""
 
-    def __init__(self, rate, burst_s=1.0, latency=0.05):
-        self.rate, self.full, self.latency = rate, max(1.0, rate * burst_s), latency
+    def __init__(self, rate, burst_s=1.0, latency=0.05, refusal_s=0.05):
+        self.rate, self.full, self.latency, self.refusal_s = rate, max(1.0, rate * burst_s), latency, refusal_s
         self.level, self.at = self.full, 0.0
 
     def accepts(self, now):
@@ -27,15 +28,15 @@ class Clocked:
 
 def minutes_of(server, limiter, minutes, start=0.0, at_once=256):
     """(requests, accepted ones) of each minute."""
-    now, flying, counts = start, deque(), [[0, 0] for _ in range(minutes)]
+    now, flying, counts = start, [], [[0, 0] for _ in range(minutes)]
     while now < start + 60.0 * minutes:
         while flying and flying[0][0] <= now:
-            _, refused, ticket = flying.popleft()
+            _, _, refused, ticket = heapq.heappop(flying)
             limiter.answered(ticket, not refused, None, now)
         found = limiter.reserve(1, now) if len(flying) < at_once else flying[0][0] - now
         if isinstance(found, Ticket):
             good = server.accepts(now)
-            flying.append((now + server.latency, not good, found))
+            heapq.heappush(flying, (now + (server.latency if good else server.refusal_s), found.number, not good, found))
             counts[int((now - start) // 60)][0] += 1
             counts[int((now - start) // 60)][1] += good
         else:
@@ -52,6 +53,27 @@ def test_an_untold_limit_is_found_and_hardly_ever_overstepped(server, used):
     asked, accepted = (sum(count[place] for count in counts[1:]) for place in (0, 1))
     assert 1 - accepted / asked <= 0.01
     assert accepted >= used * 4 * 60 * server.rate
+
+
+class ByTheMinute(Clocked):
+    """Of each minute of its clock it accepts the first requests, at any rate."""
+
+    def accepts(self, now):
+        minute = int((now + 17.0) // 60)
+        if minute != self.at:
+            self.at, self.level = minute, 0
+        self.level += 1
+        return self.level <= 60 * self.rate
+
+
+@pytest.mark.parametrize(("rate", "latency"), [(10, 0.05), (10, 2.0), (10, 5.0), (50, 2.0), (100, 2.0)])
+def test_the_limit_of_a_minute_is_found_however_long_answers_take(rate, latency):
+    """Refusals come at once, and the last answers of a minute long after them."""
+    counts = minutes_of(ByTheMinute(rate, latency=latency), RateLimiter(LimitsConfig()), 9)
+    asked, accepted = (sum(count[place] for count in counts[1:]) for place in (0, 1))
+    assert 1 - accepted / asked <= 0.01
+    assert accepted >= 0.85 * 8 * 60 * rate
+    assert min(accepted for _, accepted in counts[1:]) >= 0.6 * 60 * rate
 
 
 class ByChance(Clocked):
@@ -100,14 +122,6 @@ def test_a_limit_that_falls_is_found_again():
 
 
 def test_a_minute_that_is_used_up_is_waited_for():
-    class ByTheMinute(Clocked):
-        def accepts(self, now):
-            minute = int(now // 60)
-            if minute != self.at:
-                self.at, self.level = minute, 0
-            self.level += self.level < 300
-            return self.level < 300
-
     counts = minutes_of(ByTheMinute(5), RateLimiter(LimitsConfig()), 6)
     assert all(accepted >= 0.6 * 300 for _, accepted in counts)
 
@@ -127,17 +141,48 @@ def test_a_server_that_is_shut_at_the_beginning_is_found_open_soon(accepted_firs
 def test_a_thousand_refusals_in_a_row_are_no_error():
     rate = LearntRate()
     for i in range(2_000):
-        rate.refused(float(i), float(i))
+        rate.refused(rate.took(float(i)), float(i))
     assert 0 < rate.wait(2_000.0) <= 8.0
 
 
-def test_a_refusal_of_what_went_before_a_cut_says_nothing():
+def known():
+    """Ten a second have been accepted for two."""
     rate = LearntRate()
-    for _ in range(100):
-        rate.took(0.0)
-    rate.refused(0.0, 1.0)
+    for i in range(20):
+        rate.accepted(rate.took(i / 10), i / 10 + 0.05)
+    return rate
+
+
+def test_a_refusal_of_what_went_before_a_cut_says_nothing():
+    rate = known()
+    *_, last, of_before = (rate.took(2.0) for _ in range(100))
+    rate.refused(last, 3.0)
     before = rate.per_s
-    rate.refused(0.5, 1.1)
+    rate.refused(of_before, 3.1)
     assert rate.per_s == before
-    rate.refused(1.05, 1.2)
+    rate.refused(rate.took(3.1), 3.2)
     assert rate.per_s < before
+
+
+@pytest.mark.parametrize(("refused", "slower"), [([0, 1], False), ([0, 5, 9], False), (range(3), True), (range(2, 20), True)])
+def test_before_there_are_answers_a_few_refusals_are_chance(refused, slower):
+    """Of twenty that go at once, answered after seconds."""
+    rate = LearntRate()
+    numbers = [rate.took(0.0) for _ in range(20)]
+    for i in refused:
+        rate.refused(numbers[i], 0.05 + i / 1_000)
+    assert math.isfinite(rate.per_s) == slower
+
+
+def test_answers_to_what_went_before_it_was_shut_do_not_open_it():
+    rate = known()
+    early = [rate.took(2.0 + i / 20) for i in range(50)]
+    for i in range(8):
+        rate.refused(rate.took(5.0 + i), 5.05 + i)
+    shut = rate.per_s
+    assert shut <= 1.0
+    for number in early:
+        rate.accepted(number, 13.5)
+    assert rate.per_s == shut
+    rate.accepted(rate.took(14.0), 14.5)
+    assert rate.per_s > 2.0  # 71 in 14.5 s

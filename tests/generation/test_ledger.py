@@ -1,6 +1,8 @@
 """Stored answers survive torn lines and come back as they were."""
 
 import asyncio
+import errno
+import os
 import tracemalloc
 
 import pytest
@@ -43,6 +45,35 @@ def test_torn_last_line_is_passed_over_at_every_length(tmp_path):
 def test_any_answer_comes_back(answer, refusal):
     stored = Answer("id", "answered", answer=answer, refusal=refusal)
     assert Answer.from_json(stored.to_json()) == stored
+
+
+def test_a_write_that_fails_in_the_middle_spoils_no_later_answer(tmp_path, monkeypatch):
+    """A disk that is full for a moment."""
+    writer, write, written = LedgerWriter(str(tmp_path)), os.write, []
+
+    def half(file, data):
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(write(file, data[:40]))
+        return written[0]
+
+    writer.commit(ANSWERS[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        with pytest.raises(OSError, match="No space left"):
+            writer.commit(ANSWERS[1:2])
+    writer.commit(ANSWERS[2:])
+    assert list(read_ledger(str(tmp_path))) == ["id0", "id2"]
+
+
+def test_whatever_keeps_an_answer_from_the_ledger_is_told_to_who_waits(tmp_path):
+    async def write():
+        writer = LedgerWriter(str(tmp_path))
+        writer.commit = lambda batch: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        await asyncio.wait_for(writer.append(ANSWERS[0]), 5)
+
+    with pytest.raises(LakeError, match="could not be stored in the ledger .*can't start new thread"):
+        asyncio.run(write())
 
 
 def test_waiting_answers_share_commits_and_the_first_of_two_counts(tmp_path):

@@ -103,6 +103,17 @@ def test_limits_of_headers_reach_the_rate():
     assert run(scenario) == pytest.approx(0.99 * 2)
 
 
+def test_an_endpoint_is_known_to_answer_once_it_has():
+    async def scenario(limiter):
+        found = []
+        for outcome in (failed("fatal"), failed("bad_request"), ANSWERED, failed("fatal")):
+            limiter.settle(await limiter.acquire([Take(1)]), outcome, Take(1), 0.1)
+            found.append(limiter.has_answered(0))
+        return found
+
+    assert run(scenario) == [False, False, True, True]
+
+
 def test_a_rest_ends_when_the_limiter_closes():
     async def scenario(limiter):
         asyncio.get_running_loop().call_later(0.05, limiter.close, "interrupted")

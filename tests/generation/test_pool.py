@@ -13,7 +13,7 @@ from ledgers import read_ledger
 from loopback import Behaviour, loopback, misbehave
 
 from synalign_spark.config import GenerateConfig, LlmConfig
-from synalign_spark.errors import DistributedError
+from synalign_spark.errors import DistributedError, EndpointError
 from synalign_spark.generation.backends.loop import NAME
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.ray_session import ray_session
@@ -111,6 +111,28 @@ def test_a_pool_that_is_left_early_cancels_its_calls_and_keeps_its_answers(make_
         assert len(server.finished) < 12
     assert first.request_id in read_ledger(str(tmp_path))
     assert NAME not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("code", [401, 402, 404])
+def test_an_endpoint_that_has_answered_may_say_for_a_moment_that_it_cannot(code, run):
+    """A gateway that starts anew: each call gets it once."""
+    first = lambda i, body, n: (code, {}, "") if i and n == 1 and len(server.finished) > 8 else None  # noqa: E731
+    with loopback(Behaviour(fault=first)) as server:
+        result = run(server, target_rows=60)
+    assert result.summary["accepted"] == 60
+    assert result.summary["calls"].keys() == {"ok"}
+    assert max(server.seen.values()) > 1
+
+
+def test_after_an_error_what_is_in_flight_is_waited_for_and_kept(run, tmp_path):
+    """One call is refused for good while others are on their way."""
+    twelfth = lambda i, body, n: (401, {}, "withdrawn") if i and [*server.seen].index(i) == 12 else None  # noqa: E731
+    with loopback(Behaviour(fault=twelfth, delay_s=0.3)) as server:
+        with pytest.raises(EndpointError, match="withdrawn"):
+            run(server, {"concurrency": 8, "max_attempts": 1}, target_rows=400)
+        assert server.flying == 0
+        assert len(server.finished) >= 16
+        assert set(server.finished) == set(read_ledger(str(tmp_path / "ledger")))
 
 
 @pytest.mark.timeout(120)  # Ray alone would ask for minutes

@@ -82,7 +82,7 @@ class AfterAnOutage:
         self.settled = []
 
     async def acquire(self, reserved):
-        return Leave(Turn(0, probe=not self.settled), Ticket(0.0), reserved[0])
+        return Leave(Turn(0, probe=not self.settled), Ticket(1), reserved[0])
 
     def settle(self, leave, outcome, used, waited):
         self.settled.append((leave.turn.probe, used))

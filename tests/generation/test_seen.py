@@ -1,9 +1,11 @@
 """What a run remembers of every row: exact, on the disk, and without a byte of memory for each."""
 
 import collections
+import errno
 import hashlib
 import tracemalloc
 
+import numpy as np
 import psutil
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from synalign_spark.config import GenerateConfig
 from synalign_spark.errors import LakeError
 from synalign_spark.generation.acceptance import Acceptor, Verdict
 from synalign_spark.generation.gates.profile import RealProfile
-from synalign_spark.generation.seen import KeySet, TextList
+from synalign_spark.generation.seen import KeySet, KeyTable, TextList
 
 MB = 2**20
 
@@ -59,6 +61,49 @@ def test_memory_does_not_grow_with_the_rows_that_are_accepted():
     tracemalloc.stop()
     assert grown < 0.1 * MB  # it was 2.6
     assert acceptor.check("row 7 of an answer").reason == "duplicate"
+
+
+@pytest.mark.parametrize("most_keys", [300, 2])
+def test_a_table_of_keys_holds_what_a_dict_holds(most_keys, monkeypatch):
+    """Two keys: each has hundreds of rows, in all blocks that are merged."""
+    monkeypatch.setattr(KeyTable, "NEW", 50)
+    monkeypatch.setattr(KeyTable, "BLOCK", 7)
+    rng, table, expected = np.random.default_rng(1), KeyTable(), {}
+    for row in range(500):
+        keys = np.unique(rng.integers(0, most_keys, 5, dtype=np.uint64))
+        table.add(keys, row)
+        for key in keys.tolist():
+            expected.setdefault(key, []).append(row)
+    assert 1 < len(table._sorted) < 6
+    assert all((keys[1:] >= keys[:-1]).all() for keys, _ in table._sorted)
+    for key in range(most_keys):
+        assert sorted(table.rows(np.array([key], np.uint64)).elements()) == expected.get(key, [])
+
+
+def test_memory_does_not_grow_with_the_rows_that_others_are_compared_with(monkeypatch):
+    """Of the pages of files too, where the system wants none back: they are not the process's own."""
+    rng, table = np.random.default_rng(0), KeyTable()
+
+    def fill(n_rows):
+        for row in range(n_rows):
+            table.add(rng.integers(0, 2**63, 20, dtype=np.uint64), row)
+        of = psutil.Process().memory_info()
+        return of.rss - of.shared
+
+    before = fill(10_000)
+    assert fill(100_000) - before < 12 * MB  # 24 MB of keys
+    assert sum(len(keys) for keys, _ in table._sorted) > 2_000_000
+
+
+def test_a_full_disk_under_the_keys_is_named(monkeypatch):
+    monkeypatch.setattr(KeyTable, "NEW", 50)
+    monkeypatch.setattr("synalign_spark.generation.seen._mapped", full)
+    with pytest.raises(LakeError, match=r"generate: what it remembers of rows cannot be kept in .* \(.*No space left.*TMPDIR"):
+        KeyTable().add(np.arange(50, dtype=np.uint64), 0)
+
+
+def full(*args):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_full_disk_is_named():

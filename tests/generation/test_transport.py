@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import resource
 import socket
 import ssl
 import subprocess
@@ -11,8 +12,11 @@ import pytest
 from aiohttp import web
 from transport_calls import SAID, both, serving
 
+from synalign_spark.errors import ConfigError
 from synalign_spark.generation import transport
+from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.faults import named
+from synalign_spark.generation.transport import make_room
 
 
 @pytest.mark.parametrize(
@@ -119,6 +123,28 @@ def test_a_header_that_is_no_ascii_changes_nothing(status, kind):
         fault = both(address)[1]
     assert (fault.status, fault.ran) == (kind, False)
     assert fault.retry_after == (7.0 if status == 429 else None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "connections", "raised"),
+    [
+        ((256, 4_096), 1_000, (1_200, 4_096)),
+        ((2_048, 4_096), 1_000, None),
+        ((256, resource.RLIM_INFINITY), 9_000, (9_200, resource.RLIM_INFINITY)),
+    ],
+)
+def test_connections_may_be_as_many_as_the_system_lets_a_process_open(limit, connections, raised, monkeypatch):
+    found = []
+    monkeypatch.setattr(resource, "getrlimit", lambda of: limit)
+    monkeypatch.setattr(resource, "setrlimit", lambda of, to: found.append(to))
+    make_room(connections)
+    assert found == ([raised] if raised else [])
+
+
+def test_more_connections_than_a_process_may_open_are_refused_with_what_to_set(monkeypatch, make_config):
+    monkeypatch.setattr(resource, "getrlimit", lambda of: (256, 4_096))
+    with pytest.raises(ConfigError, match=r"5,000 connections at once are more than the 4,096 open files .* lower it to 3,896"):
+        open_pool(make_config("http://127.0.0.1:1/v1", {"concurrency": 5_000}), "")
 
 
 def test_a_reply_without_end_is_left(monkeypatch):

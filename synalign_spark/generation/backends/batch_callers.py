@@ -156,9 +156,14 @@ class BatchCallers:
 
     def _read(self, running: Running) -> Iterator[tuple[Request, Answer]]:
         """What became of the calls of a batch that has ended, once the answers are stored; those that another batch may mend go there.
-        Raises EndpointError where somebody has cancelled it, or the endpoint did not take it."""
+        Raises EndpointError where somebody has cancelled it, or the endpoint did not take it, or does not give what it says it has."""
         state, target = running.state, dataclasses.replace(self._target, terms=running.note.terms)
         lines = by_request(self._api.lines(state))
+        if len(lines) < state.done:  # paid for
+            raise EndpointError(
+                f"{running}, and {len(lines):,} can be read from its files ({', '.join(state.files) or 'it names none'}); start it again to read them "
+                f"once more, or remove {self._place(running.note)} to have its calls sent, and paid for, again"
+            )
         ended, again = [], {}
         for request_id, request in running.requests.items():
             found = read_line(lines.get(request_id), request, target, self._tries[request_id], state.status)

@@ -31,13 +31,15 @@ class Leave:
 
 
 class Lane:
-    """What one endpoint bears. next_turn: when it is its turn, in requests of weight 1; left: why nothing goes there any more."""
+    """What one endpoint bears. next_turn: when it is its turn, in requests of weight 1; left: why nothing goes there any more; answered: whether
+    it has answered any request."""
 
     def __init__(self, share: Share, closes: float, now: float) -> None:
         self.rates = RateLimiter(share.limits, share.spent, closes, now)
         self._outage_minutes = share.limits.max_outage_minutes
         self.window = Window(share.concurrency, self._outage_minutes * MINUTE_S)
         self.weight, self.next_turn, self.left = share.weight, 0.0, ""
+        self.answered = False
 
     def wait(self, now: float) -> float | Refusal:
         """0 where its window lets a request go now, else the seconds to wait."""
@@ -126,6 +128,7 @@ class Limiter:
         """Takes a request back that has ended. used: what it took; waited: share of the time-out until its answer."""
         now, fault, lane = time.monotonic(), outcome.fault, self._lanes[leave.place]
         lane.rates.settle(leave.ticket, leave.reserved.tokens, used.tokens, now)
+        lane.answered = lane.answered or fault is None
         accepted = True if fault is None or fault.status in NEVER_RETRIED else False if fault.status == "rate_limited" else None
         lane.rates.answered(leave.ticket, accepted, outcome.rates, now)
         self._purse.give_back(leave.reserved, used)
@@ -165,6 +168,10 @@ class Limiter:
         """No request goes to this endpoint any more."""
         self._lanes[place].left = reason
         self._changed.set()
+
+    def has_answered(self, place: int) -> bool:
+        """Whether an endpoint has answered any request."""
+        return self._lanes[place].answered
 
     @property
     def left(self) -> dict[int, str]:

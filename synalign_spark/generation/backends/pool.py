@@ -24,6 +24,7 @@ from synalign_spark.generation.ledger import LedgerWriter, holds_answers
 from synalign_spark.generation.limits import Allowance, Budget, Share
 from synalign_spark.generation.probing import BudgetSpentError, PaidProbing
 from synalign_spark.generation.target import target_of
+from synalign_spark.generation.transport import make_room
 from synalign_spark.generation.waiting import Waiting
 from synalign_spark.generation.window import Pressure
 
@@ -33,7 +34,8 @@ LOOK_S = 2.0  # between two looks at the pressure
 def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None, say: Callable[[str], None] = lambda said: None) -> Pool:
     """The pool with the backend that ``cfg.llm.backend`` names, or for batches; nothing is started before the first call.
 
-    ledger_dir: folder of the ledger, any file system; log_dir: local folder for the embedded server's logs; say: takes a line for people."""
+    ledger_dir: folder of the ledger, any file system; log_dir: local folder for the embedded server's logs; say: takes a line for people.
+    Raises ConfigError for more connections than this process may have."""
     if cfg.llm.mode == "batch":
         return CallPool(cfg, BatchCallers(cfg.llm, ledger_dir), ledger_dir, log_dir, say)
     senders: list[Senders]
@@ -42,6 +44,7 @@ def open_pool(cfg: GenerateConfig, ledger_dir: str, log_dir: str | None = None, 
 
         senders = [RaySenders(one.llm, ledger_dir) for one in cfg.endpoints]
     else:
+        make_room(cfg.most_in_flight)
         senders = [LocalSenders(ledger_dir) for _ in cfg.endpoints]
     return CallPool(cfg, LoopCallers(senders), ledger_dir, log_dir, say)
 
@@ -182,7 +185,7 @@ class CallPool:
         return found
 
     def drain(self, say: Callable[[str], None]) -> None:
-        """After an interruption: sends nothing more, and waits a while for the calls in flight, which are stored. say: takes a line."""
+        """See ``Pool.drain``."""
         self._callers.drain(say)
 
     def takes_calls(self) -> bool:

@@ -45,7 +45,7 @@ class Pool(Protocol):
         ...
 
     def drain(self, say: Callable[[str], None]) -> None:
-        """After an interruption: sends nothing more, and waits a while for the calls in flight, which are stored. say: takes a line."""
+        """After an interruption or an error: sends nothing more, and waits a while for the calls in flight, which are stored. say: takes a line."""
         ...
 
     def takes_calls(self) -> bool:
@@ -97,7 +97,7 @@ class Callers(Protocol):
         ...
 
     def drain(self, say: Callable[[str], None]) -> None:
-        """After an interruption: sends nothing more, and waits a while for what is in flight. say: takes a line."""
+        """After an interruption or an error: sends nothing more, and waits a while for what is in flight. say: takes a line."""
         ...
 
     def close(self) -> None:

@@ -141,7 +141,7 @@ def require_served(client: openai.OpenAI, target: Target, llm: LlmConfig) -> Non
         raise unusable(llm, target.base_url, f"the batches cannot be listed: {target.scrub(classify(err).message)}") from None
     except openai.OpenAIError as err:
         raise unusable(llm, target.base_url, f"the batches cannot be listed: {target.scrub(classify(err).message)}") from None
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         is_list = False
     if not is_list:
         raise not_served(target, "what it answers is no list of batches")

@@ -28,7 +28,7 @@ def by_request(lines: list[bytes]) -> dict[str, dict[str, Any]]:
     for line in lines:
         try:
             data = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(data, dict) and isinstance(data.get("custom_id"), str):
             found[data["custom_id"]] = data

@@ -4,13 +4,10 @@ Short rows are found by symmetric deletion (Garbe 2012): two rows that differ in
 Longer ones by MinHash (Broder 1997) in bands of a locality-sensitive hash, and then compared by their exact Jaccard similarity.
 """
 
-from collections import Counter
-
 import numpy as np
-import numpy.typing as npt
 
 from synalign_spark.core.grams import MULTIPLIER, UInt64Array, by_characters, runs, unit_hashes, units, whole
-from synalign_spark.generation.seen import TextList
+from synalign_spark.generation.seen import KeyTable, TextList
 
 GATE = "near_duplicate"
 FEWEST_WORDS, FEWEST_CHARACTERS = 6, 12  # a shorter row that differs in one unit is another row
@@ -19,7 +16,6 @@ SHINGLE = 3
 # Two bands in common: of rows of similarity 0.6 that finds 96 %, of 0.65 99 %, and it looks at 0.02 % of those of 0.1.
 BANDS, BAND_HASHES, BANDS_SHARED = 21, 3, 2
 LEAST_SIMILAR = 0.6
-BYTES_A_ROW = 12 * (BANDS + LONGEST_BY_DELETION + 1)  # at most; the texts are on the disk
 INVERSE = np.uint64(pow(MULTIPLIER, -1, 2**64))
 _SEEDS = np.random.default_rng(1997).integers(1, 2**63, size=(2, BANDS * BAND_HASHES), dtype=np.uint64)
 FACTORS, SHIFTS = _SEEDS[0] | np.uint64(1), _SEEDS[1]
@@ -29,11 +25,11 @@ _Prepared = tuple[list[str], UInt64Array, UInt64Array]  # units, keys of rows on
 
 
 class NearDuplicates:
-    """The accepted rows of a run, in their order. At most BYTES_A_ROW bytes a row."""
+    """The accepted rows of a run, in their order. Texts and keys are on the disk, of these 456 bytes a row at most."""
 
     def __init__(self) -> None:
         self._texts = TextList()
-        self._edits, self._bands = _KeyTable(), _KeyTable()
+        self._edits, self._bands = KeyTable(), KeyTable()
         self._last: tuple[str, _Prepared] = ("", ([], _NONE, _NONE))
 
     def find(self, text: str) -> tuple[str, str] | None:
@@ -120,44 +116,3 @@ def _one_edit(a: list[str], b: list[str]) -> bool:
         return False
     same = next((i for i, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), len(short))
     return short[same + (len(short) == len(long)) :] == long[same + 1 :]
-
-
-class _KeyTable:
-    """Keys with the numbers of their rows: those that came last in a dict, the others in a few sorted arrays, 12 bytes a key.
-
-    An array is merged into the one before it once it is a quarter as long, so that there are few (a log-structured merge)."""
-
-    NEW, RATIO = 200_000, 4
-
-    def __init__(self) -> None:
-        self._new: dict[int, list[int]] = {}
-        self._n_new = 0
-        self._sorted: list[tuple[UInt64Array, npt.NDArray[np.uint32]]] = []
-
-    def add(self, keys: UInt64Array, row: int) -> None:
-        for key in keys.tolist():
-            self._new.setdefault(key, []).append(row)
-        self._n_new += len(keys)
-        if self._n_new >= self.NEW:
-            self._settle()
-
-    def rows(self, keys: UInt64Array) -> Counter[int]:
-        """The rows that have one of the keys, and how many of them each has."""
-        found: Counter[int] = Counter()
-        for key in keys.tolist():
-            found.update(self._new.get(key, ()))
-        for known, rows in self._sorted:
-            first, last = np.searchsorted(known, keys), np.searchsorted(known, keys, side="right")
-            for i in np.flatnonzero(last > first):
-                found.update(rows[first[i] : last[i]].tolist())
-        return found
-
-    def _settle(self) -> None:
-        keys = np.fromiter((key for key, rows in self._new.items() for _ in rows), np.uint64, self._n_new)
-        rows = np.fromiter((row for rows in self._new.values() for row in rows), np.uint32, self._n_new)
-        self._new, self._n_new = {}, 0
-        while self._sorted and len(self._sorted[-1][0]) < self.RATIO * len(keys):
-            older_keys, older_rows = self._sorted.pop()
-            keys, rows = np.concatenate([older_keys, keys]), np.concatenate([older_rows, rows])
-        order = np.argsort(keys, kind="stable")
-        self._sorted.append((keys[order], rows[order]))

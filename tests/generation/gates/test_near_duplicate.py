@@ -1,4 +1,4 @@
-"""Near-duplicates against a naive comparison of all pairs, and the table of keys against a dict."""
+"""Near-duplicates against a naive comparison of all pairs."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synalign_spark.core.grams import unit_hashes, units, whole
-from synalign_spark.generation.gates.near_duplicate import NearDuplicates, _alike, _KeyTable, _one_edit, deletions
+from synalign_spark.generation.gates.near_duplicate import NearDuplicates, _alike, _one_edit, deletions
 
 LONG = "this film has a slow start but the last half hour is worth the wait and the actors are all very good in it"
 
@@ -75,19 +75,6 @@ def test_long_rows_are_found_as_often_as_the_bands_promise():
     assert sum(hit is not None for hit in found) >= 0.96 * 400
     assert all(hit[1] == row for hit, row in zip(found, rows, strict=True) if hit)
     assert not any(seen.find(" ".join(map(str, rng.integers(0, 5_000, 30)))) for _ in range(400))
-
-
-def test_the_table_of_keys_holds_what_a_dict_holds(monkeypatch):
-    monkeypatch.setattr(_KeyTable, "NEW", 50)
-    rng, table, expected = np.random.default_rng(1), _KeyTable(), {}
-    for row in range(500):
-        keys = np.unique(rng.integers(0, 300, 5, dtype=np.uint64))
-        table.add(keys, row)
-        for key in keys.tolist():
-            expected.setdefault(key, []).append(row)
-    assert 1 < len(table._sorted) < 6
-    for key in range(300):
-        assert sorted(table.rows(np.array([key], np.uint64)).elements()) == expected.get(key, [])
 
 
 def test_alike_says_how():

@@ -77,6 +77,7 @@ OUTSIDE = ("pyspark", "py4j", "pyarrow", "delta", "deltalake")  # packages whose
 _FILE = re.compile(r"(?:while reading file|reading file:?|File:) (\S+?)[.,]?(?=\s|$)")
 _FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded")
 _KILLED = "Python worker exited unexpectedly"
+_RAISED = re.compile(r"^\S.*\bTraceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
 _CAUSE = re.compile(r"^Caused by: (.+)$", re.MULTILINE)
 
 
@@ -126,6 +127,8 @@ def _said(err: BaseException, text: str) -> str:
     """One line of a fault: the innermost cause that says more than that there was one, without the names of Java's classes."""
     lines = [line for line in (text.split("\n", 1)[0], *_CAUSE.findall(text)) if line]
     java = [str(line) for line in _causes(err)]
+    if traced := _RAISED.findall(text):  # the last line of a worker's trace
+        return str(traced[-1])[:LONGEST_SAID]
     best = java[-1] if java else lines[-1] if lines else type(err).__name__
     best = next((line for line in java if "[" in line and "NO_HINT" not in line and "FAILED" not in line), best)
     plain = re.sub(r"^(?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error)?:?\s*", "", best.split("\n", 1)[0]).strip()

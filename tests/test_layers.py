@@ -16,17 +16,18 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "scrubbing": (set(), set()),
     "errors": ({"scrubbing"}, set()),
     "formatting": (set(), set()),
+    "detector": (set(), {"py3langid"}),
     "spark_errors": ({"errors"}, set()),
     "logs": ({"scrubbing"}, {"structlog"}),
-    "console": ({"formatting"}, {"rich"}),
+    "console": ({"formatting", "scrubbing"}, {"rich"}),
     "progress": ({"console"}, {"rich"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
-    "config": ({"core.defaults", "core.text", "errors", "formatting", "scrubbing"}, {"iso639", "pydantic", "yaml"}),
+    "config": ({"core.defaults", "core.text", "errors", "formatting", "scrubbing"}, {"iso639", "pydantic", "pydantic_core", "yaml"}),
     "storage": ({"errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "onnxruntime", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
-        {"config", "core", "distributed", "errors", "spark_errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
+        {"config", "core", "detector", "distributed", "errors", "spark_errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},
     ),
     "alignment": (
@@ -35,8 +36,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "evaluation": ({"core", "errors", "formatting"}, NUMERIC | {"pandas", "sacrebleu", "sklearn"}),
     "generation": (
-        {"config", "core", "errors", "progress", "scrubbing", "storage.contracts", "storage.durable", "storage.paths", "storage.tables"},
-        {"aiohttp", "httpx2", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "py3langid", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
+        {"config", "core", "detector", "errors", "progress", "scrubbing", "storage.contracts", "storage.durable", "storage.paths", "storage.tables"},
+        {"aiohttp", "httpx2", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
         {"alignment", "config", "core", "errors", "evaluation", "formatting", "spark", "storage", "udfs"},
@@ -55,7 +56,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
-        {"api", "config", "console", "core.defaults", "errors", "evaluation", "formatting", "generation", "logs", "pipeline", "progress", "report", "scrubbing", "spark", "storage", "udfs"},
+        {"api", "config", "console", "core.defaults", "errors", "evaluation", "formatting", "generation", "logs", "pipeline", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),

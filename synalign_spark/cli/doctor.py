@@ -11,6 +11,8 @@ from rich.markup import escape
 from synalign_spark.cli.profile import read_in_words
 from synalign_spark.config import Config, LlmConfig
 from synalign_spark.console import Console
+from synalign_spark.scrubbing import scrub
+from synalign_spark.spark_errors import told_error
 
 
 def examine(cfg: Config, has_source: bool = True) -> list[dict[str, Any]]:
@@ -35,8 +37,9 @@ def _one(name: str, check: Callable[[Config], str], cfg: Config) -> dict[str, An
     try:
         detail, ok = check(cfg), True
     except Exception as err:
-        detail, ok = f"{type(err).__name__}: {err}", False
-    return {"name": name, "ok": ok, "detail": detail, "seconds": round(time.monotonic() - started, 2)}
+        found = err if isinstance(err, OSError) else told_error(err, name, {}) or err  # Spark's are traces
+        detail, ok = f"{type(found).__name__}: {found}", False
+    return {"name": name, "ok": ok, "detail": scrub(detail), "seconds": round(time.monotonic() - started, 2)}
 
 
 def _java(cfg: Config) -> str:

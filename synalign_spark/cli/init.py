@@ -11,7 +11,8 @@ from pyarrow.fs import FileInfo
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import ConfigError
-from synalign_spark.spark.source_files import data_files, detect_format, file_schemas, json_keys, list_files, parquet_columns
+from synalign_spark.spark.source_files import data_files, detect_format, file_schemas, list_files, parquet_columns
+from synalign_spark.spark.source_json import json_keys
 from synalign_spark.spark.source_layout import header_of
 
 TEMPLATE = "conf/local.yaml"

@@ -12,7 +12,7 @@ from synalign_spark.cli.exits import exit_with
 from synalign_spark.config import Config
 from synalign_spark.config.files import load
 from synalign_spark.config.secrets import public_address
-from synalign_spark.console import Console
+from synalign_spark.console import Console, say
 from synalign_spark.scrubbing import scrub
 
 app = typer.Typer(
@@ -77,7 +77,7 @@ def evaluate(config: Files = [], settings: Settings = [], as_json: AsJson = Fals
 
     def action() -> None:
         found = evaluate_run(config, settings, progress=not as_json)
-        print(json.dumps(found) if as_json else words(found))
+        print(json.dumps(found)) if as_json else say(words(found))
 
     exit_with(action)
 
@@ -146,7 +146,7 @@ def init(
     """Write a commented configuration to start from."""
     from synalign_spark.cli.init import write
 
-    exit_with(lambda: print(*write(file, source), sep="\n"))
+    exit_with(lambda: say(*write(file, source)))
 
 
 @app.command("prompts")
@@ -158,8 +158,8 @@ def prompts_command(
 
     def action() -> None:
         for path in write_templates(folder):
-            print(f"wrote {path}")
-        print(f"edit them (those that stay as they are may go) and set generate.prompts: {folder}")
+            say(f"wrote {path}")
+        say(f"edit them (those that stay as they are may go) and set generate.prompts: {folder}")
 
     exit_with(action)
 

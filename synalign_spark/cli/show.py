@@ -12,6 +12,7 @@ from synalign_spark.formatting import cut, duration, number, share, share_interv
 from synalign_spark.pipeline.steps import left_to_run
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.place import page_path
+from synalign_spark.scrubbing import scrub
 from synalign_spark.storage import tables
 from synalign_spark.storage.lake_view import LakeView
 
@@ -31,10 +32,10 @@ def show(lake_path: str, format: Literal["delta", "parquet"], run_id: str, n_row
     missing = view.largest(tables.WITNESS, "missing_share", MISSING_CLUSTERS, list(tables.WITNESS.column_names), ("rank", "label"))
     weights = view.largest(tables.WEIGHTS, "weight", n_rows, ["doc_id", "label", "weight", "weight_in_label"])
     found = {
-        "lake": lake_path,
+        "lake": scrub(lake_path),
         "format": format,
         "run_id": run_id,
-        "report": page_path(lake_path, run_id) if "report" in manifest else None,
+        "report": scrub(page_path(lake_path, run_id)) if "report" in manifest else None,
         "tables": view.rows(),
         "steps": {name: {key: entry.get(key) for key in STEP_KEYS} for name, entry in manifest.items()},
         "left_to_run": left_to_run(manifest),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from synalign_spark.config.section import Positive, Section
+from synalign_spark.config.section import OfLabels, Positive, Section
 from synalign_spark.core import defaults
 
 MATCHING_METHODS = ("synalign", "mmd")  # the others have no lambda
@@ -75,7 +75,7 @@ class AlignConfig(Section):
         "that the real rows dispute (`weights.repaired_label`), keep at most the weight that they came with; `weights.capped_by` says why. auto: for the method synalign; the weights of the "
         "other methods stay as their papers have them.",
     )
-    label_shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+    label_shares: OfLabels[Annotated[float, Field(ge=0)]] | None = Field(
         None,
         description="Target share of each label in `weight`, in the rows drawn and in `augmented.sample_weight`; a label that is not named gets none; null follows the corpus.",
     )

@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -172,7 +172,8 @@ def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str
         names, field = list(known), known.get(part)
         path.append(str(part))
         annotation = field.annotation if field else None
-        kinds = {get_origin(kind): kind for kind in (annotation, *get_args(annotation))}  # it may be null, too
+        unions = (annotation, *get_args(annotation))  # it may be null, too
+        kinds = {get_origin(kind): kind for kind in (get_args(one)[0] if get_origin(one) is Annotated else one for one in unions)}
         entry, mapping = section_of(next(iter(get_args(kinds.get(list))), None)), dict in kinds
         model = section_of(annotation)
     return path, field, names
@@ -211,6 +212,8 @@ def _quoted(value: Any) -> str:
 
 
 def _expected(fault: Any, field: FieldInfo | None) -> str:
+    if fault["type"] == "string_type" and isinstance(fault["input"], dict):
+        return "a text is meant, and YAML reads what begins with a brace as a mapping: put it in double quotes"
     if fault["type"] == "string_type" and isinstance(fault["input"], bool | int | float | datetime.date | None):
         within = isinstance(fault["loc"][-1], int) or fault["loc"][-1] == "[key]"
         if within or fault["input"] is not None:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from synalign_spark.config.endpoints import Endpoint, EndpointConfig, check_several, endpoints
 from synalign_spark.config.language_model import LimitsConfig, LlmConfig
 from synalign_spark.config.languages import check_language
-from synalign_spark.config.section import Positive, Section, Share
+from synalign_spark.config.section import OfLabels, Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
 from synalign_spark.core import defaults
 from synalign_spark.core.text import plain_name
@@ -44,7 +44,7 @@ class GenerateConfig(Section):
     prompts: str = Field(
         "built-in", min_length=1, description="'built-in', or a folder of templates that replace some or all of the built-in ones."
     )
-    label_descriptions: dict[str, str] = Field(
+    label_descriptions: OfLabels[str] = Field(
         default_factory=dict, description="What a label means, for the prompts: label to text; labels without one stand by their name."
     )
     fields: list[FieldConfig] = Field(
@@ -83,7 +83,7 @@ class GenerateConfig(Section):
         description="Values of an attribute: attrprompt draws from them, a model that continues text chooses among them, a chat is told "
         "the first as hints; attributes without an entry use built-in lists (in a chat: a description).",
     )
-    label_shares: dict[str, float] | None = Field(None, description="Target share of each label; null follows the corpus.")
+    label_shares: OfLabels[float] | None = Field(None, description="Target share of each label; null follows the corpus.")
     min_chars: Positive = Field(10, description="Shortest accepted row.")
     max_chars: Positive = Field(2_000, description="Longest accepted row.")
     gates: list[Gate] = Field(

@@ -36,7 +36,16 @@ def fingerprinted_address(address: str) -> str:
     >>> fingerprinted_address("http://host/v1"), fingerprinted_address("http://host/v1?key=sk-1")
     ('http://host/v1', 'http://host/v1 (sha256 6c35d2511480)')"""
     public = public_address(address)
-    return public if public == address else f"{public} (sha256 {hashlib.sha256(address.encode()).hexdigest()[:12]})"
+    return public if public == address else f"{public} (sha256 {address_hash(address)})"
+
+
+def address_hash(address: str) -> str:
+    """What tells an address from others, of the address itself or of what ``fingerprinted_address`` made of it.
+
+    >>> address_hash("http://host/v1?key=sk-1") == address_hash(fingerprinted_address("http://host/v1?key=sk-1")) == "6c35d2511480"
+    True"""
+    found = re.search(r" \(sha256 ([0-9a-f]{12})\)$", address)
+    return found[1] if found else hashlib.sha256(address.encode()).hexdigest()[:12]
 
 
 def is_secret(name: str) -> bool:

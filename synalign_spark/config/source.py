@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from synalign_spark.config.section import Positive, Section, check_path
+from synalign_spark.config.section import Label, OfLabels, Positive, Section, check_path
 
 COLUMN_IN_BRACES = re.compile(r"\{([^{}]+)\}")  # in source.text_template
 DELIMITED = ("csv", "tsv")
@@ -35,7 +35,10 @@ class SourceConfig(Section):
         "first block has it doubled inside, as CSV has, else ''.",
     )
     escape: str | None = Field(
-        None, min_length=1, max_length=1, description="What stands before a quote that is a letter; null doubles it."
+        None,
+        min_length=1,
+        max_length=1,
+        description="What stands before a quote that is a letter; null is a backslash where the first block has it so, else the quote is doubled.",
     )
     encoding: Literal["auto", "utf-8", "utf-16", "utf-32", "latin-1", "windows-1252"] = Field(
         "auto", description="Encoding of CSV and TSV; auto goes by the first block: UTF-8, a byte order mark, else windows-1252."
@@ -65,8 +68,8 @@ class SourceConfig(Section):
         description="Column with a prior weight (>= 0) of each row, at any scale: in the base measure of an imported synthetic set, or in the real distribution "
         "to match. Rows whose weight is blank, negative or no number are rejected.",
     )
-    labels: list[str] | None = Field(None, min_length=1, description="Allowed labels; other rows are rejected as unknown_label.")
-    rename_labels: dict[str, str] = Field(
+    labels: list[Label] | None = Field(None, min_length=1, description="Allowed labels; other rows are rejected as unknown_label.")
+    rename_labels: OfLabels[Label] = Field(
         default_factory=dict, description="New names of labels, applied before `labels`; names that mean something help the language model."
     )
     where: str | None = Field(None, description="SQL condition on the source columns; rows that fail it are not read.")
@@ -88,6 +91,15 @@ class SourceConfig(Section):
                 raise ValueError(
                     f"text_template is set, and so is text_column ({self.text_column!r}), which it would disable; keep one of them"
                 )
+            if re.search(r"\\[nt]", self.text_template):
+                raise ValueError(
+                    f"text_template {self.text_template!r} has a backslash and a letter where a line break or tab is meant; put it in double quotes, "
+                    'in which YAML reads it so: "{title}\\n{body}"'
+                )
+        if self.label_column in self.text_columns and self.text_template is None:
+            raise ValueError(
+                f"label_column and text_column are both {self.label_column!r}; name the column with the classes, or set it to null"
+            )
         if self.label_column is None:
             for name in ("labels", "rename_labels", "label_bins", "label_separator"):
                 if getattr(self, name):

@@ -143,7 +143,8 @@ def start_spark(cfg: Config) -> SparkSession:
         tail = Path(log).read_text(errors="replace")[-1500:] if os.path.exists(log) else ""
         raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
     atexit.register(Path(log).unlink, missing_ok=True)
-    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # it prints the trace of every fault, beside raising it
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):  # they print the trace of every fault, beside raising it
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
     return spark
 
 

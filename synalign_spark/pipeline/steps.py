@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synalign_spark.config import Config
-from synalign_spark.config.secrets import HIDDEN, fingerprinted_address, is_secret
+from synalign_spark.config.secrets import HIDDEN, address_hash, fingerprinted_address, is_secret
 from synalign_spark.errors import ConfigError, DataError, LakeError
 from synalign_spark.scrubbing import scrub
 from synalign_spark.storage import tables
@@ -158,6 +158,15 @@ def _public(key: str, value: Any) -> Any:
     return fingerprinted_address(value) if secret else value
 
 
+def _identity(value: Any) -> Any:
+    """A setting as it is compared: addresses by their hash, whatever else of them a release has written."""
+    if isinstance(value, list):
+        return [_identity(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _identity(one) for name, one in value.items()}
+    return address_hash(value) if isinstance(value, str) and "://" in value else value
+
+
 @dataclass(frozen=True)
 class StepState:
     """Whether a step must run. ``changed``: settings that differ from the lake's, as (key, value then, value now)."""
@@ -189,7 +198,8 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
         return StepState(step, False, "not run yet")
     now = settings_of(step, cfg)
     before = {key: _public(key, value) for key, value in entry["settings"].items() if key not in (RELEASE_SETTING, *OPERATIONAL)}
-    changed = tuple((key, before.get(key), now.get(key)) for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key))
+    keys = [key for key in sorted(now.keys() | before.keys()) if _identity(now.get(key)) != _identity(before.get(key))]
+    changed = tuple((key, before.get(key), now.get(key)) for key in keys)
     if step.format != entry.get("format", 1):
         changed += (("format of its tables", entry.get("format", 1), step.format),)
     if source != entry.get("source", ""):

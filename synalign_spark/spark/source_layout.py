@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from pyarrow import fs
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.delimited import Dialect, dialect_of
+from synalign_spark.spark.encodings import utf8_told
 from synalign_spark.spark.source_files import (
     FILES_LOOKED_AT,
     class_names,
@@ -18,12 +19,13 @@ from synalign_spark.spark.source_files import (
     detect_format,
     file_schemas,
     head,
-    is_array,
-    json_rows,
     list_files,
-    refuse_colons,
+    read_below,
+    refuse_names,
     source_path,
+    splits_in,
 )  # fmt: skip
+from synalign_spark.spark.source_json import is_array, json_rows, refuse_more
 from synalign_spark.spark.source_types import LABEL_FIX, TEXT_FIX, fix, json_kind, parts_of
 
 SHOWN = 3  # names of files in a line
@@ -32,9 +34,11 @@ JSON_FILES = 20  # whose first rows are looked at
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of a source are read. data: its files, None where only Spark can look there; names: of the columns, as far as known;
-    label_names: of the classes that a column of numbers stands for; types: of the columns that the source names, as far as known; told: what
-    was not configured but found, for people."""
+    """How the files of a source are read.
+
+    data: its files, None where only Spark can look there; names: of the columns, as far as known; array: whether each file is one JSON array,
+    marked_array: with a byte order mark before it; below: whether files lie in folders whose names are no columns; label_names: of the classes that
+    a column of numbers stands for; types: of the columns that the source names, as far as known; told: what was not configured but found, for people."""
 
     path: str
     kind: str
@@ -43,6 +47,8 @@ class Layout:
     names: tuple[str, ...] | None = None
     schema: pa.Schema | None = None
     array: bool = False
+    marked_array: bool = False
+    below: bool = False
     label_names: list[str] | None = None
     types: dict[str, str] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
@@ -69,17 +75,22 @@ def layout_of(source: SourceConfig, section: str = "source") -> Layout | None:
             raise DataError(f"{section}.path: {path!r} cannot be looked into here, which {kind} needs; convert it to Parquet or JSON lines")
         return Layout(path, kind)
     data, left = data_files(found, kind)
-    refuse_colons(data, section)
+    refuse_names(data, section)
+    below = read_below(path, data, section)
     told = {"files_left": _listed([os.path.basename(info.path) for info in left])} if left else {}
+    if len(splits := splits_in(path, data)) > 1:
+        told["splits"] = f"{' and '.join(splits)}, all read: name one of them in {section}.path to leave the others"
+    return replace(_look(path, kind, data, source, section, told), below=below)
+
+
+def _look(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, section: str, told: dict[str, str]) -> Layout:
     if kind in ("csv", "tsv"):
         return _delimited(path, kind, data, source, section, told)
-    if kind == "jsonl":
-        return _json(path, data, source, section, told)
     if kind in ("parquet", "arrow"):
         return _typed(path, kind, data, source, section, told)
     for info in data[:: -(-len(data) // FILES_LOOKED_AT)]:
-        head(path, info.path, section)
-    return Layout(path, kind, data, told=told)
+        told |= utf8_told(head(path, info.path, section), info.path, kind, section)
+    return _json(path, data, source, section, told) if kind == "jsonl" else Layout(path, kind, data, told=told)
 
 
 def header_of(path: str, found: list[fs.FileInfo], kind: str) -> list[str]:
@@ -114,10 +125,12 @@ def _listed(names: list[str]) -> str:
 def _delimited(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, section: str, told: dict[str, str]) -> Layout:
     """The first file that is not empty tells; the others have to have its header."""
     first: tuple[str, Dialect] | None = None
+    escape: str | None = None
     for info in data[:: -(-len(data) // FILES_LOOKED_AT)]:
         found = dialect_of(head(path, info.path, section), source, kind, info.path, section)
         if found is None:
             continue
+        escape, told = escape or found.escape, {**found.told, **told}
         if first is None:
             first = info.path, found
         elif source.header and found.names != first[1].names:
@@ -133,15 +146,21 @@ def _delimited(path: str, kind: str, data: list[fs.FileInfo], source: SourceConf
             )
     if first is None:
         raise DataError(f"{section}.path: {path!r} has no header line and no rows; name a file with a header")
-    dialect = first[1]
+    dialect = replace(first[1], escape=escape)
     hint = f"; if its first line is a row and no header, set {section}.header to false and name _c0, _c1, ..." if source.header else ""
     check_columns(source, dialect.names, repr(path), section, hint)
-    return Layout(path, kind, data, dialect, dialect.names, types=dict.fromkeys(wanted(source), "text"), told={**dialect.told, **told})
+    return Layout(path, kind, data, dialect, dialect.names, types=dict.fromkeys(wanted(source), "text"), told=told)
 
 
 def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str, told: dict[str, str]) -> Layout:
     """Arrays are read whole, lines one by one; the types of the first rows of some files tell what can be no text and no class."""
-    arrays = [is_array(head(path, info.path, section).decode("utf-8", errors="replace")) for info in data[:FILES_LOOKED_AT]]
+    arrays, marked = [], False
+    for info in data[:FILES_LOOKED_AT]:
+        text = head(path, info.path, section).decode("utf-8", errors="replace")
+        marked = marked or text.startswith("\ufeff")
+        arrays.append(is_array(text.removeprefix("\ufeff")))
+        if arrays[-1]:
+            refuse_more(text.removeprefix("\ufeff"), info.path, section)
     if (any(arrays) and not all(arrays)) or (arrays and arrays[0] and len(data) > FILES_LOOKED_AT):
         odd = data[arrays.index(not arrays[0])].path if not all(arrays) else data[0].path
         raise DataError(
@@ -163,10 +182,11 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
             f"{section}.label_column: {source.label_column!r} is {one} in {first!r} and {other} in {second!r}; write it as one type, so that "
             "no class is two"
         )
-    if arrays and arrays[0]:
+    array = bool(arrays and arrays[0])
+    if array:
         told = {"form": "one JSON array", **told}
     types = {name: " or ".join(seen) for name, seen in kinds.items()}
-    return Layout(path, "jsonl", data, names=tuple(names) or None, array=bool(arrays and arrays[0]), types=types, told=told)
+    return Layout(path, "jsonl", data, names=tuple(names) or None, array=array, marked_array=array and marked, types=types, told=told)
 
 
 def _check_json(

@@ -101,7 +101,8 @@ def require(role: str, name: str, found: T.DataType, key: str, free: bool = Fals
         raise DataError(
             f"{key}: {name!r} is {found.simpleString()}, which is no text; name a part of it with a dot, such as {{{name}.content}}"
         )
-    if role == "label" and not (isinstance(found, CLASSES) or (free and isinstance(found, NUMBERS))):
+    whole = isinstance(found, T.DecimalType) and found.scale == 0  # unsigned numbers of 64 bits among them
+    if role == "label" and not (isinstance(found, CLASSES) or whole or (free and isinstance(found, NUMBERS))):
         raise DataError(f"{key}: {name!r} is {found.simpleString()}, which is no class; {fix(LABEL_FIX[words], section)}")
     if role == "weight" and not isinstance(found, (*NUMBERS, T.StringType)):
         raise DataError(f"{key}: {name!r} is {found.simpleString()}, not a number; name a column of numbers")

@@ -13,7 +13,8 @@ from pyspark.sql.types import StringType, StructField, StructType, VariantType
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.arrow_files import read_arrow
-from synalign_spark.spark.delimited import C1, SPARK_ENCODINGS, WINDOWS, Dialect
+from synalign_spark.spark.delimited import Dialect
+from synalign_spark.spark.encodings import C1, SPARK_ENCODINGS, WINDOWS
 from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
 from synalign_spark.spark.source_files import source_fingerprint
 from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
@@ -23,6 +24,7 @@ from synalign_spark.udfs.text import normalised
 
 __all__ = ["SOURCE_COLUMNS", "read_source", "source_fingerprint"]
 
+MOST_FILES_COUNTED = 1_000  # their names go to the driver one by one
 SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail", "renamed")
 _CORRUPT = "_synalign_malformed"
 _FILE = "_synalign_file"
@@ -112,11 +114,21 @@ def _read_files(spark: SparkSession, source: SourceConfig, layout: Layout, field
         rows = _load(spark, source, layout, field)
         if layout.names is None and layout.kind != "jsonl":
             check_columns(source, rows.columns, repr(layout.path), field)
+        _require_all_files(rows, layout, field)
         return rows.withColumn(_FILE, F.col("_metadata.file_path"))
     except (PySparkException, Py4JError) as err:
         raise DataError(
             f"{field}.path: {layout.path!r} cannot be read as {layout.kind} ({fault_line(err)}); mend the path or {field}.format"
         ) from err
+
+
+def _require_all_files(rows: DataFrame, layout: Layout, field: str) -> None:
+    """Raises DataError where Spark reads fewer files than there are: a path may mean more to Arrow than to Hadoop."""
+    wanted = sum(info.size != 0 for info in layout.data or ())
+    if wanted <= MOST_FILES_COUNTED and (found := len(rows.inputFiles())) < wanted:
+        raise DataError(
+            f"{field}.path: Spark finds {found} of the {wanted} files at {layout.path!r}; name their folder, or write the path otherwise"
+        )
 
 
 def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str) -> DataFrame:
@@ -127,6 +139,8 @@ def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str)
         parts = (info.base_name.partition(".") for info in layout.data)
         kinds = sorted({f"*.{end}" if dot else re.sub(r"([*?\[\]{},\\])", r"\\\1", name) for name, dot, end in parts})
         reader = reader.option("pathGlobFilter", f"{{{','.join(kinds)}}}")
+    if layout.below:
+        reader = reader.option("recursiveFileLookup", "true")
     path = spark_path(layout.path)
     local = local_path(layout.path)
     if local is not None and local.exists():
@@ -134,7 +148,9 @@ def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str)
     if layout.dialect is not None:
         return _load_delimited(reader, source, layout, path)
     if layout.kind == "jsonl":
-        options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT, "encoding": "UTF-8", "multiLine": str(layout.array).lower()}
+        options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT, "multiLine": str(layout.array).lower()}
+        if not layout.marked_array:  # told the encoding, Spark takes the mark for a fault; untold, one bad byte for that of the whole file
+            options["encoding"] = "UTF-8"
         return _load_json(reader.options(**options), source, layout, path, field)
     if layout.kind == "text":
         return reader.text(path).select(F.col("value").alias(source.text_column), "_metadata")
@@ -151,7 +167,7 @@ def _load_delimited(reader: object, source: SourceConfig, layout: Layout, path: 
     unnamed = not source.header or any(name.startswith("_c") for name in dialect.names)
     rows: DataFrame = (
         reader.options(  # type: ignore[attr-defined]
-            header=str(source.header).lower(), sep=dialect.separator, quote=dialect.quote, escape=source.escape or dialect.quote or "\0",
+            header=str(source.header).lower(), sep=dialect.separator, quote=dialect.quote, escape=dialect.escape or dialect.quote or "\0",
             multiLine=str(bool(dialect.quote) or dialect.encoding.startswith("utf-")).lower(), mode="PERMISSIVE",
             columnNameOfCorruptRecord=_CORRUPT, encoding=SPARK_ENCODINGS[dialect.encoding], enforceSchema=str(unnamed).lower(),
             unescapedQuoteHandling="STOP_AT_CLOSING_QUOTE",
@@ -214,4 +230,5 @@ def _filtered(rows: DataFrame, source: SourceConfig, field: str) -> DataFrame:
             condition = F.coalesce(condition, F.lit(False)) | F.col(_CORRUPT).isNotNull()
         return rows.where(condition)
     except AnalysisException as err:
-        raise DataError(f"{field}.where: {source.where!r} is not a condition on the source's columns ({fault_line(err)})") from err
+        nested = "; of a key within another write get_json_object(meta, '$.label')" if VARIANT in "".join(rows.columns) else ""
+        raise DataError(f"{field}.where: {source.where!r} is not a condition on the source's columns ({fault_line(err)}){nested}") from err

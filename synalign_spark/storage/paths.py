@@ -109,7 +109,7 @@ def remedy(path: str) -> str:
 def fault_line(err: Exception) -> str:
     """The first line of a store's message: some go on with a page of what was tried, and py4j's own only names the call."""
     java = getattr(err, "java_exception", None)
-    return (str(err) if java is None else str(java.toString())).split("\n", 1)[0]
+    return (str(err) if java is None else str(java.toString())).lstrip("\n").split("\n", 1)[0]
 
 
 def _arrow_scheme(path: str) -> str:

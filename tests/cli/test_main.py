@@ -1,6 +1,8 @@
 """The command line: what it prints, its exit status, and that a plan leaves no trace."""
 
 import json
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -182,3 +184,33 @@ def test_an_interrupt_says_how_far_it_was(capsys):
     assert ended.value.code == 130
     assert "missing: bad 60, good 20" in (said := capsys.readouterr().err)
     assert "start it again with the same command" in said
+
+
+def test_what_spark_or_the_system_raises_is_a_message_and_what_is_our_fault_a_trace(capsys):
+    def lacks():
+        raise FileNotFoundError(2, "No such file or directory", "s3a://me:hunter2@bucket/x")
+
+    with pytest.raises(SystemExit) as caught:
+        exit_with(lacks)
+    said = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert "No such file or directory" in said
+    assert "hunter2" not in said
+    with pytest.raises(KeyError):
+        exit_with(lambda: {}["our own fault"])
+
+
+def test_a_reader_that_leaves_is_no_fault():
+    code = "from synalign_spark.cli.exits import exit_with\nexit_with(lambda: [print('x' * 99) for _ in range(100_000)])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "x" * 99 + "\n"
+        writer.stdout.close()
+        assert (writer.wait(), writer.stderr.read()) == (0, "")
+
+
+def test_names_that_drive_a_terminal_are_said_without(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a\x1b[31m.csv").write_text("text,la\u202ebel\x1b]0;x\x07\na,b\n")
+    done = run("init", "\x1b[2J.yaml", "--source", "a\x1b[31m.csv")
+    assert done.exit_code == 0
+    assert not set("\x1b\x07\u202e") & set(done.stdout)

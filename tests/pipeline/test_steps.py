@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from synalign_spark.config.files import validate
+from synalign_spark.config.secrets import address_hash
 from synalign_spark.errors import DataError, LakeError
 from synalign_spark.pipeline import steps
 from synalign_spark.pipeline.steps import STEPS, refuse_foreign_lake, require_done, settings_of, step_states
@@ -211,6 +212,18 @@ def test_an_address_that_an_earlier_release_left_whole_is_the_same_and_is_not_re
     manifest["generate"]["settings"]["generate.llm.extra_body.api_key"] = "SECRETKEY123"
     assert "SECRET" not in str(step_states(at("http://h/v1"), manifest, {}))
     assert settings_of(steps.BY_NAME["generate"], at("http://h/v1"))["generate.llm.base_url"] == "http://h/v1"
+
+
+def test_an_address_is_the_same_however_much_of_it_a_manifest_has():
+    azure = "http://h/openai/deployments/d?api-version=2024-06-01"
+    llm = {"provider": "openai", "model": "m", "base_url": azure}
+    manifest = finished(config(generate={"llm": llm}))
+    assert manifest["generate"]["settings"]["generate.llm.base_url"] == azure
+    manifest["generate"]["settings"]["generate.llm.base_url"] = (
+        f"http://h/openai/deployments/d (sha256 {address_hash(azure)})"  # without its query
+    )
+    assert pending(config(generate={"llm": llm}), manifest) == []
+    assert pending(config(generate={"llm": llm | {"base_url": azure.replace("06", "07")}}), manifest)[0] == "generate"
 
 
 def test_of_several_endpoints_only_what_shapes_answers_counts_and_no_secret_is_kept():

@@ -77,3 +77,15 @@ def test_one_stage_alone_ends_with_its_verdict_and_what_is_left():
 
 def test_a_run_without_a_classifier_has_no_line_for_it():
     assert "Classifier accuracy" not in lines({"classifier_skipped": "no labels"})
+
+
+def test_an_address_with_a_secret_and_words_in_colons_among_styles():
+    sink = io.StringIO()
+    console = Console(file=sink, width=100, force_terminal=False)
+    Terminal(console).plan(Config.model_validate({"source": {"path": "x"}, "lake": {"path": "s3a://me:hunter2@bucket/lake"}}), [], [])
+    console.print("[bold]label[/] :x: of https://host/x.csv?sig=hunter2 \u061cso")
+    said = sink.getvalue()
+    assert "in s3a://[hidden]@bucket/lake (delta)" in said
+    assert "label :x: of https://host/x.csv?[hidden]" in said
+    assert "hunter2" not in said
+    assert "\u061c" not in said

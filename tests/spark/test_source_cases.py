@@ -13,10 +13,9 @@ import pytest
 from synalign_spark.config import IngestConfig, SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.ingest import ingest
-from synalign_spark.spark.source_layout import layout_of
 from synalign_spark.spark.sources import read_source
+from tests.spark.source_cases import LABEL, ingested, lines, texts, write
 
-LABEL = {"label_column": "label"}
 NESTED = {
     "text": ["one", "two"],
     "messages": [[{"role": "user", "content": "hi"}, {"role": "bot", "content": "hello"}], [{"role": "user", "content": "ho"}]],
@@ -28,32 +27,6 @@ NESTED = {
     "day": [datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)],
     "when": pa.array([1, 2], pa.timestamp("ns")),
 }
-
-
-def ingested(spark, path, limits=None, **keys):
-    """(accepted rows as (text, label, weight), rejects as (reason, detail), notes), each sorted."""
-    source = SourceConfig(path=str(path), **keys)
-    layout = layout_of(source)
-    with ingest(read_source(spark, source, layout=layout), source, IngestConfig(**(limits or {})), "real", layout=layout) as found:
-        accepted = found.accepted.select("text", "label", "prior_weight").collect()
-        return (
-            sorted(tuple(row) for row in accepted),
-            sorted(tuple(row) for row in found.rejects.select("reason", "detail").collect()),
-            found.notes,
-        )
-
-
-def texts(found):
-    return [row[:2] for row in found[0]]
-
-
-def write(path, content):
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
-def lines(path, rows):
-    return write(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture(scope="module")

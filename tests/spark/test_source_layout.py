@@ -13,7 +13,7 @@ import pytest
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
-from synalign_spark.spark.delimited import encoding_of
+from synalign_spark.spark.encodings import encoding_of
 from synalign_spark.spark.source_layout import layout_of
 
 NESTED = {
@@ -44,8 +44,13 @@ def lines(path, rows):
         ("x.csv", "text\tlabel\na, b\tx\n", {}, {"separator": "tab"}),
         ("x.tsv", "text;label\na b;x\n", {}, {"separator": ";"}),
         ("x.csv", "a, b;x\nc d;y\n", {"header": False, "text_column": "_c0"}, {"separator": ";"}),
-        ("x.csv", "text,label\ncafé,x\n".encode("latin-1"), {}, {"encoding": "windows-1252"}),
-        ("x.csv", "text,label\nvoilà à côté où déjà,x\n".encode("latin-1"), {}, {"encoding": "windows-1252"}),
+        ("x.csv", "text,label\ncafé,x\n".encode("latin-1"), {}, {"encoding": "windows-1252", "encoding_as_in": "café"}),
+        (
+            "x.csv",
+            "text,label\nvoilà à côté où déjà,x\n".encode("latin-1"),
+            {},
+            {"encoding": "windows-1252", "encoding_as_in": "voilà, à, côté"},
+        ),
         ("x.csv", "text,label\n“so”,x\n".encode("cp1252"), {}, {"encoding": "windows-1252"}),
         ("x.csv", "text,label\ncafé,x\n".encode("latin-1"), {"encoding": "latin-1"}, {}),
         ("x.csv", "text,label\ncafé,x\n".encode("utf-16"), {}, {"encoding": "utf-16"}),
@@ -54,7 +59,18 @@ def lines(path, rows):
         ("x.tsv", 'text\tlabel\n"so it began\tx\n', {}, {"quote": "none: quotes are letters"}),
         ("x.tsv", 'text\tlabel\n"a whole quotation"\tx\n', {}, {"quote": "none: quotes are letters"}),
         ("x.tsv", 'text\tlabel\n"he said ""no"""\tx\n', {}, {"quote": '"'}),
+        ("x.csv", 'text,label\n"he said \\"no\\", so",x\n', {}, {"escape": "a backslash"}),
+        ("x.csv", 'text,label\n"he said \\"no\\", so",x\n', {"escape": "\\"}, {}),
+        ("x.csv", 'text,label\n"c:\\",x\n"he said ""no""",y\n', {}, {}),
+        ("x.csv", 'text,label\n"c:\\",x\nno "quotes\\" here,y\n', {}, {}),
         ("x.json", '[\n {"text": "a"},\n {"text": "b"}\n]', {}, {"form": "one JSON array"}),
+        ("x.json", '[\n {"text": "a"}\n]'.encode("utf-8-sig"), {}, {"form": "one JSON array"}),
+        (
+            "x.txt",
+            "café\ndéjà\nnaïve\nà côté\n".encode("latin-1"),
+            {},
+            {"encoding": "utf-8, though some bytes look like windows-1252: iconv -f WINDOWS-1252 -t UTF-8"},
+        ),
     ],
 )
 def test_what_is_told_from_the_first_block(tmp_path, name, content, keys, told):
@@ -122,6 +138,27 @@ def test_a_file_without_the_column_is_named(tmp_path):
         ({"a.json": '[\n{"text": "a"}\n]', "b.json": '{"text": "a"}\n'}, "some are one JSON array and others JSON lines"),
         ({"x.json": '{\n "data": [\n  {"text": "a"}\n ]\n}'}, "is it one object over several lines"),
         ({"x.jsonl.gz": gzip.compress(b'{"text": "a"}\n' * 9)[:-12]}, r"x.jsonl.gz' cannot be read .*is it whole"),
+        *(
+            ({f"x.{kind}": content.encode(encoding)}, words)
+            for kind, content in {
+                "csv": "text,label\na,x\n",
+                "txt": "a text\n",
+                "jsonl": '{"text": "a"}\n',
+                "json": '[\n{"text": "a"}\n]',
+            }.items()
+            for encoding, words in {
+                "utf-16-le": "has NULs among its characters, as UTF-16 has.* iconv -f UTF-16LE",
+                "utf-32-be": "has NULs",
+            }.items()
+        ),
+        (
+            {"x.txt": "a text\n".encode("utf-16")},
+            r"source.path: '.*x.txt' is utf-16, and text is read as UTF-8; convert it: iconv -f UTF-16 -t UTF-8",
+        ),
+        ({"x.json": '[\n{"text": "a"}\n]\n[{"text": "b"}]'}, r"x.json' '\[\{.*follows the end of the JSON array"),
+        ({"x.csv.lz4": "text\n"}, "'.lz4' is not read: unpack it"),
+        ({"x.txt": "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"}, "is a pointer of Git LFS.*git lfs pull"),
+        ({"k=1/x.jsonl": '{"text": "a"}\n', "y.jsonl": '{"text": "b"}\n'}, "'k=1', whose name is a column, and others in"),
         ({"x:1.jsonl": '{"text": "a"}\n'}, r"whose name has a ':'; rename the file"),
         ({"x.csv": gzip.compress(b"text,label\na,x\n")}, r"x.csv' is packed \(gz\), and its name does not say so; rename it to x.csv.gz"),
         ({"x.jsonl": bz2.compress(b'{"text": "a"}\n')}, r"x.jsonl' is packed \(bz2\)"),
@@ -136,9 +173,30 @@ def test_a_file_without_the_column_is_named(tmp_path):
 )
 def test_what_is_refused_names_the_file_and_the_fix(tmp_path, files, words):
     for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=f"(?s){words}"):
         layout(tmp_path)
+
+
+def test_a_compression_that_spark_finds_no_rows_in_is_refused_whatever_the_format(tmp_path):
+    (tmp_path / "x.csv.lz4").write_bytes(b"text\n")
+    with pytest.raises(DataError, match="packed in a way that is not read; unpack it, or pack it with gzip"):
+        layout(tmp_path, format="text")
+
+
+def test_the_splits_of_a_data_set_that_are_read_together_are_said(tmp_path):
+    for name in ("data/train-0.jsonl", "data/test-0.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        lines(tmp_path / name, [{"text": "a"}])
+    assert layout(tmp_path).told == {"splits": "test and train, all read: name one of them in source.path to leave the others"}
+    assert layout(tmp_path / "data" / "train*").told == {}
+
+
+def test_utf_16_without_its_mark_is_not_guessed_where_it_is_set(tmp_path):
+    (tmp_path / "x.csv").write_bytes("text,label\na,x\n".encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"x.csv' has no byte order mark of utf-16, as source.encoding says; convert it"):
+        layout(tmp_path, encoding="utf-16")
 
 
 def test_notes_beside_the_data_are_left_and_named(tmp_path):
@@ -175,9 +233,14 @@ def test_class_names_are_of_numbers_alone(tmp_path):
 WESTERN = [
     "il va à Paris et à Rome\nsouvent « non » à 5 € – à voir", "il va à Paris", "questo è buono e quello è male\nè vero", "en ö i en å och ö",
     "uno ó otro ¿qué? ¡sí!", "20 ° C or 5 £ or 3 ½", "«CAFÉ» à côté, déjà vu, élève « ÉTÉ » naïve",
+    "Der Film war schön, aber das Ende enttäuschte.", "O filme não é ruim, mas a atuação decepciona.", "Filmen er god, selv om slutningen på øen er lang.",
+    "Elokuva on todella hyvä, vaikka loppu on hieman pitkä.", "Film on väga hea, kuigi lõpp on veidi liiga pikk.", "Jürgen met Zoë at the café",
 ]  # fmt: skip
 ELSEWHERE = [
     ("zażółć gęślą jaźń, że łódź była żółta", "cp1250"), ("zażółć gęślą jaźń, że łódź była żółta", "iso-8859-2"),
+    ("Film byl velmi dobrý, i když konec byl příliš dlouhý, řekl Jiří.", "cp1250"), ("Film çok iyiydi, ancak sonu biraz uzundu, dedi Işıl.", "cp1254"),
+    ("A film nagyon jó volt, bár a vége túl hosszú, mondta Győző.", "cp1250"), ("Filmas buvo geras, nors pabaiga buvo per ilga, pasakė Jūratė.", "cp1257"),
+    ("Filmul a fost foarte bun, deşi sfârşitul a fost prea lung.", "cp1250"), ("Film był dobry, chociaż zbyt długi, powiedział Łukasz.", "cp1250"),
     ("и а у в привет и а у друг", "cp1251"), ("и а у в привет и а у друг", "koi8-r"), ("η ο το καλό είναι", "iso-8859-7"),
 ]  # fmt: skip
 

@@ -19,7 +19,8 @@ from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.ledger import LedgerWriter
 from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.report.place import write_page
-from synalign_spark.spark.source_files import detect_format, json_keys, list_files
+from synalign_spark.spark.source_files import detect_format, list_files
+from synalign_spark.spark.source_json import json_keys
 from synalign_spark.spark.source_layout import header_of
 from synalign_spark.storage import runs, tables
 from synalign_spark.storage.lake_view import LakeView

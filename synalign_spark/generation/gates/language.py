@@ -1,9 +1,7 @@
 """Language: rows in another language than the one that was asked for, by py3langid (a naive Bayes model, no network)."""
 
-import functools
-from typing import Any
-
 from synalign_spark.config.languages import codes_of
+from synalign_spark.detector import detector
 from synalign_spark.generation.gates.check import Check, Label
 
 GATE = "language"
@@ -21,7 +19,7 @@ def code_of(name: str) -> str | None:
     >>> code_of("English"), code_of("pt-BR"), code_of("Chinese (Simplified)"), code_of("Brazilian Portuguese"), code_of("Klingon")
     ('en', 'pt', 'zh', 'pt', None)
     """
-    known = set(_detector().labels)
+    known = set(detector().labels)
     return next((code for code in codes_of(name) if code in known), None)
 
 
@@ -38,7 +36,7 @@ def checks(language: str) -> list[Check]:
     wanted = next((group for group in ALIKE if code in group), {code})
 
     def find(text: str, _label: Label) -> str | None:
-        ranked = _detector().rank(text[:LOOKED_AT])
+        ranked = detector().rank(text[:LOOKED_AT])
         chance = sum(share for found, share in ranked if found in wanted)
         other, share = next((found, share) for found, share in ranked if found not in wanted)
         if chance < IMPROBABLE and share >= PROBABLE and other != NO_LANGUAGE:
@@ -56,12 +54,5 @@ def likeliest(text: str) -> str | None:
     """
     if not text.strip():
         return None
-    found = str(_detector().rank(text[:LOOKED_AT])[0][0])
+    found = str(detector().rank(text[:LOOKED_AT])[0][0])
     return None if found == NO_LANGUAGE else found
-
-
-@functools.lru_cache(maxsize=1)
-def _detector() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,0 +1,116 @@
+"""Encodings of text files, told from their first block by rule, and by the language that the text would be in."""
+
+import codecs
+import re
+from itertools import islice
+
+from synalign_spark.detector import detector
+from synalign_spark.errors import DataError
+
+MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+SPARK_ENCODINGS = {"utf-8": "UTF-8", "utf-16": "UTF-16", "utf-32": "UTF-32", "latin-1": "ISO-8859-1", "windows-1252": "ISO-8859-1"}
+# What windows-1252 has where Latin-1 has control characters, which no text holds.
+WESTERN = 0.8  # of the bytes that are not ASCII, in Western text
+STRAY = 0.2  # of them, that make characters of UTF-8 by chance, or that no Western word has within
+C1 = "".join(map(chr, range(0x80, 0xA0)))
+WINDOWS = bytes(range(0x80, 0xA0)).decode("cp1252", errors="replace")
+_VALID = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+# Beside a letter, a digit or a mark; and, with none of its kind beside it, what stands alone in Western text: words such as "à", "é" and "ö", and signs.
+_ALONE = "àÀáÁèÈéÉìÌíÍòÒóÓôÔöÖùÙúÚåÅýÝ€…‘’“”•–—™£§©«®°±»¼½¾×÷".encode("cp1252")
+_WESTERN = re.compile(
+    rb"(?<=[A-Za-z0-9,.!?])[\x80-\xff]|[\x80-\xff](?=[A-Za-z0-9,.!?])|(?<![\x80-\xff])[" + re.escape(_ALONE) + rb"](?![\x80-\xff])"
+)
+# Signs within a word: letters of Central European encodings.
+_NOT_WESTERN = re.compile(rb"(?<=[a-z])[\xa1-\xa6\xa8-\xac\xae\xaf\xb1-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf](?=[a-z])")
+
+# Languages that windows-1252 has not the letters of, by their codes, and what their texts in 8 bits are mostly written in.
+OTHERS = {
+    **dict.fromkeys(("cs", "sk", "pl", "hu", "ro", "hr", "sr", "bs", "sl"), "WINDOWS-1250"), "tr": "WINDOWS-1254", "lt": "WINDOWS-1257",
+    "lv": "WINDOWS-1257", "vi": "WINDOWS-1258",
+}  # fmt: skip
+SURE = 0.9  # of the languages of one of these encodings together
+LANGUAGE_CHARS = 5_000  # of lines that are not ASCII alone
+NULS = 0.1  # of the bytes: a tenth of them and more is UTF-16 or UTF-32 without its mark, or no text
+SHOWN = 3
+
+
+def encoding_of(block: bytes, name: str, field: str) -> str:
+    """The encoding of a file by its first block.
+
+    UTF-8 where most bytes that are not ASCII are of its characters, or there are none; windows-1252 where nearly all of them stand as in Western text
+    and its language is none that windows-1252 lacks letters of. Raises DataError where it is another, or cannot be told.
+
+    >>> encoding_of("naïve".encode(), "x", "source"), encoding_of("naïve".encode("latin-1"), "x", "source")
+    ('utf-8', 'windows-1252')
+    """
+    if (found := mark_of(block)) is not None:
+        return found
+    if block.count(0) > NULS * len(block):
+        raise DataError(
+            f"{field}.encoding: {name!r} has NULs among its characters, as UTF-16 has, and no byte order mark that says so; convert it: "
+            "iconv -f UTF-16LE -t UTF-8"
+        )
+    high = sum(byte >= 0x80 for byte in block)
+    valid = sum(len(found.group()) for found in _VALID.finditer(block))
+    if 2 * valid >= high:
+        return "utf-8"
+    if max(valid, len(_NOT_WESTERN.findall(block))) <= STRAY * high and len(_WESTERN.findall(block)) >= WESTERN * high:
+        _refuse_other_languages(block, name, field)
+        return "windows-1252"
+    if high < 4:
+        return "utf-8"  # a few broken bytes: rows of their own, to be rejected
+    raise DataError(
+        f"{field}.encoding: {name!r} is not UTF-8, and what it is cannot be told; set {field}.encoding, or convert it: iconv -f ENCODING -t UTF-8"
+    )
+
+
+def mark_of(block: bytes) -> str | None:
+    """The encoding that a byte order mark names; None without one."""
+    return next((found for mark, found in MARKS if block.startswith(mark)), None)
+
+
+def require_mark(block: bytes, encoding: str, name: str, field: str) -> None:
+    """Raises DataError for UTF-16 and UTF-32 without a byte order mark: which byte comes first would be guessed, and not by all readers alike."""
+    if encoding in ("utf-16", "utf-32") and block and mark_of(block) != encoding:
+        raise DataError(
+            f"{field}.encoding: {name!r} has no byte order mark of {encoding}, as {field}.encoding says; convert it: iconv -f {encoding.upper()}LE -t UTF-8"
+        )
+
+
+def utf8_told(block: bytes, name: str, kind: str, field: str) -> dict[str, str]:
+    """What there is to say of a file of a format that is read as UTF-8 alone: bytes of windows-1252, whose rows will be rejected.
+
+    Raises DataError where it is in another encoding as a whole."""
+    try:
+        found = encoding_of(block, name, field)
+    except DataError as err:
+        raise DataError(str(err).replace(f"{field}.encoding:", f"{field}.path:").replace(f"set {field}.encoding, or ", "")) from err
+    if found in ("utf-16", "utf-32"):
+        raise DataError(f"{field}.path: {name!r} is {found}, and {kind} is read as UTF-8; convert it: iconv -f {found.upper()} -t UTF-8")
+    return {"encoding": "utf-8, though some bytes look like windows-1252: iconv -f WINDOWS-1252 -t UTF-8"} if found != "utf-8" else {}
+
+
+def as_in(text: str) -> str:
+    """The first words of a text that are not ASCII alone, by which a person sees whether its encoding is right.
+
+    >>> as_in("a naïve café; so naïve, “no”")
+    'naïve, café'
+    """
+    words = (found.group() for found in re.finditer(r"\w*[^\W\x00-\x7f]\w*", text))
+    return ", ".join(dict.fromkeys(islice(words, SHOWN)))
+
+
+def _refuse_other_languages(block: bytes, name: str, field: str) -> None:
+    """Raises DataError for a text whose language is surely one that windows-1252 has not the letters of."""
+    lines = [line for line in block.decode("cp1252", errors="replace").splitlines() if not line.isascii()]
+    shares: dict[str, float] = {}
+    for code, share in detector().rank("\n".join(lines)[:LANGUAGE_CHARS]):
+        if code in OTHERS:
+            shares[OTHERS[code]] = shares.get(OTHERS[code], 0.0) + float(share)
+    likeliest = max(shares, key=lambda encoding: shares[encoding])
+    if shares[likeliest] >= SURE:
+        raise DataError(
+            f"{field}.encoding: {name!r} is not UTF-8, and its language is one that is written in {likeliest} rather than in windows-1252; convert it: "
+            f"iconv -f {likeliest} -t UTF-8, or set {field}.encoding to windows-1252 where it is that"
+        )

@@ -8,6 +8,7 @@ from typing import Any
 
 from synalign_spark.config.language_model import GEMMA, SMOLLM
 from synalign_spark.config.languages import codes_of
+from synalign_spark.errors import LakeError
 from synalign_spark.exports.rows import Survey
 from synalign_spark.scrubbing import scrub
 from synalign_spark.storage import tables
@@ -74,10 +75,14 @@ class Facts:
 
 
 def gather(view: LakeView, rows: Survey, left: Sequence[str]) -> Facts:
-    """left: steps that are to be run anew, whose tables are of other rows."""
+    """left: steps that are to be run anew, whose tables are of other rows. Raises LakeError where the certificate is gone."""
     steps = view.manifest()
     imported = steps["generate"]["settings"].get("generate.strategy") == "imported"
     certificate = sorted(view.read(tables.CERTIFICATE), key=lambda row: (row["label"] is not None, row["label"] or ""))
+    if not certificate:
+        raise LakeError(
+            f"table 'certificate' of run.id {view.run_id!r} has no rows in {view.path!r}; make it anew with `synalign run --redo`"
+        )
     evaluation: dict[str, dict[str, Row]] = {}
     for row in view.read(tables.EVALUATION) if "evaluate" in steps and "evaluate" not in left else []:
         evaluation.setdefault(row["figure"], {})[row["kind"]] = row

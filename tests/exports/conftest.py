@@ -80,6 +80,8 @@ TABLES = {
     tables.SYNTHETIC: synthetic_rows(), tables.WEIGHTS: weight_rows(), tables.AUGMENTED: augmented_rows(), tables.CERTIFICATE: certificate_rows(),
     tables.REFUSALS: [{"request_id": f"q{i}", "reason": "copied" if i else "form"} for i in range(9)],
     tables.REJECTS: [{"origin": "real", "reason": "duplicate"}] * 4,
+    tables.EVALUATION: [{"figure": "coverage", "kind": kind, "value": value, "better": "higher"}
+                        for kind, value in (("uniform", 0.25), ("weighted", 0.5), ("real", 0.75))],
     tables.CALLS: [{"request_id": f"q{i}", "model": MODEL, "endpoint": "http://host/v1"} for i in range(7)],
 }  # fmt: skip
 
@@ -103,7 +105,7 @@ def manifest(left=()):
     }
     found = {}
     for step in STEPS:
-        if not step.on_request and step.name not in left:
+        if step.name not in left:
             inputs = {name: name for name in step.inputs(found)}
             found[step.name] = {"produced": step.name, "inputs": inputs, "seconds": 1.0,
                                 "settings": settings.get(step.name, {}), "summary": summaries.get(step.name, {})}  # fmt: skip

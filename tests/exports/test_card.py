@@ -10,6 +10,7 @@ from synalign_spark.exports import facts
 from synalign_spark.exports.card import Words, literal
 from synalign_spark.exports.export import export
 from synalign_spark.storage import tables
+from synalign_spark.storage.lake_view import LakeView
 
 from .conftest import LABELS, TABLES, N, augmented_rows, manifest, write_manifest, write_rows
 
@@ -62,6 +63,7 @@ def test_the_numbers_are_the_runs(view, tmp_path):
         "Gates: form, copied",
         "**Seed**: 7.",
         "embedded:all-MiniLM-L6-v2; licence: Apache 2.0",
+        "| coverage | 0.2500 | 0.5000 | 0.7500 | higher |",
     ):
         assert words in body, words
     assert body.count("| 5 | 15 |") == len(LABELS), "rows by label"
@@ -75,13 +77,13 @@ def test_names_of_the_data_stay_text(view, tmp_path):
     _, body = written(view, tmp_path)
     html = MARKDOWN.markdown(body, extensions=["tables", "fenced_code"])
     assert re.findall(r"<h\d>(.*?)</h\d>", html) == [
-        "done (augmented)", "The rows", "What the weights mean", "How it was made", "Certificate", "What was refused", "Limits",
+        "done (augmented)", "The rows", "What the weights mean", "How it was made", "Certificate", "Evaluation", "What was refused", "Limits",
     ]  # fmt: skip
     assert not re.search(r"<(script|img|b|a|hr)\b", html)
     for line in body.splitlines():
         if line.startswith("|"):
             columns = len(re.findall(r"(?<!\\)\|", line)) - 1
-            assert columns in (2, 3, 6), line
+            assert columns in (2, 3, 5, 6), line
 
 
 def test_no_secret_and_no_folder_of_the_user_is_in_the_card(view, tmp_path):
@@ -103,9 +105,15 @@ def test_licences_of_the_models_that_come_with_the_project_are_known():
     assert set(EMBEDDED_MODELS) < set(facts.LICENCES)
 
 
-def test_an_imported_set_without_labels(tmp_path, monkeypatch):
-    from synalign_spark.storage.lake_view import LakeView
+def test_figures_of_an_evaluation_that_is_to_be_made_anew_are_left_out(lake, tmp_path):
+    steps = manifest()
+    steps["evaluate"]["inputs"] = {"align": "before"}
+    view = LakeView(str(lake[0]), lake[1], "done")
+    view.manifest = lambda: steps
+    assert "## Evaluation" not in written(view, tmp_path)[1]
 
+
+def test_an_imported_set_without_labels(tmp_path):
     steps = manifest()
     steps["generate"]["settings"] = {
         "generate.strategy": "imported",

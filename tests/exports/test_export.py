@@ -112,6 +112,11 @@ def test_no_cell_of_a_csv_file_is_a_formula(view, tmp_path):
     assert frame["weight"].sum() == pytest.approx(sum(row["weight"] for row in weight_rows()))
 
 
+@pytest.mark.parametrize("text", ["\tx", "\rx", "\nx", "'\tx"])
+def test_what_a_spreadsheet_skips_before_a_formula_is_guarded_on_its_own(text):
+    assert guarded(pa.array([text])).to_pylist() == ["'" + text]
+
+
 @given(st.lists(st.text(alphabet="'=+-@ a\t\n\r\u3000\uff0b", max_size=5)))
 def test_a_guard_can_be_taken_away_again(texts):
     cells = guarded(pa.array(texts, pa.string())).to_pylist()

@@ -70,6 +70,7 @@ def test_the_numbers_are_the_runs(view, tmp_path):
     _, of_synthetic = written(view, tmp_path, table="synthetic")
     assert "`weight` is the probability to draw a row" in of_synthetic
     assert "real rows are in this table" not in of_synthetic
+    assert of_synthetic.count(" | 15 |\n") == len(LABELS)
 
 
 def test_names_of_the_data_stay_text(view, tmp_path):

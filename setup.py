@@ -59,6 +59,7 @@ DEV = [
     "moto[s3]>=5",  # an S3 server on loopback; with the two below as in moto[server], which is twice as big
     "flask>=3",
     "flask-cors>=5",
+    "datasets>=4",  # reads an export, as its users do
     "clarabel>=0.9",  # an exact conic solver, the oracle of the MMD solver
     "ruff>=0.8",
     "mypy>=1.13",
@@ -80,7 +81,14 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["synalign_spark*"]),
     package_data={
-        "synalign_spark": ["conf/*.yaml", "conf/*.properties", "report/*.html.j2", "generation/prompts/templates/*.j2", "py.typed"]
+        "synalign_spark": [
+            "conf/*.yaml",
+            "conf/*.properties",
+            "report/*.html.j2",
+            "exports/*.md.j2",
+            "generation/prompts/templates/*.j2",
+            "py.typed",
+        ]
     },
     install_requires=CORE + SPARK + READERS + MODELS + LLM + INTERFACE,
     extras_require={"quickstart": QUICKSTART, "dev": DEV, "docs": DOCS},

@@ -2,7 +2,7 @@
 
     >>> import synalign_spark as sa
     >>> [name for name in sa.__all__ if name.islower()]
-    ['align', 'evaluate', 'generate', 'run', 'select', 'selection_trace']
+    ['align', 'evaluate', 'export', 'generate', 'run', 'select', 'selection_trace']
 
 Nothing heavy is imported before a function is first used: pandas calls need neither Java nor, with vectors given, torch.
 """
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "align": "api.align", "Alignment": "api.alignment", "Certificate": "alignment.certificate", "select": "api.select",
-    "selection_trace": "api.select", "evaluate": "api.evaluate", "Evaluation": "evaluation.result", "generate": "api.generate", "run": "api.run", "Run": "api.run",
+    "selection_trace": "api.select", "evaluate": "api.evaluate", "Evaluation": "evaluation.result", "export": "api.export", "generate": "api.generate", "run": "api.run", "Run": "api.run",
     "Aligner": "ml.aligner", "AlignerModel": "ml.aligner", "SynAlignKMeans": "ml.kmeans", "SynAlignKMeansModel": "ml.kmeans",
     "ExplorationSelector": "ml.selector", "ExplorationSelectorModel": "ml.selector",
 }  # fmt: skip
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what __getattr__ brings, for editors and type checkers
     from synalign_spark.api.align import align as align
     from synalign_spark.api.alignment import Alignment as Alignment
     from synalign_spark.api.evaluate import evaluate as evaluate
+    from synalign_spark.api.export import export as export
     from synalign_spark.api.generate import generate as generate
     from synalign_spark.api.run import Run as Run
     from synalign_spark.api.run import run as run

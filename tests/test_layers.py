@@ -47,8 +47,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"alignment", "config", "console", "core", "errors", "evaluation", "formatting", "generation", "logs", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
+    "exports": ({"config", "errors", "formatting", "pipeline.steps", "scrubbing", "storage"}, {"jinja2", "pyarrow", "yaml"}),
     "api": (
-        {"alignment", "config", "console", "core", "errors", "evaluation", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "storage", "udfs"},
+        {"alignment", "config", "console", "core", "errors", "evaluation", "exports", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "storage", "udfs"},
         NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
     ),
     "ml": (

@@ -1,4 +1,4 @@
-"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, evaluate, show, config."""
+"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, evaluate, show, export, config."""
 
 import json
 import os
@@ -105,6 +105,30 @@ def show(
             return
         found = gather(cfg.lake.path, cfg.lake.format, cfg.run.id, rows)
         print(json.dumps(found, default=str)) if as_json else render(found, Console(highlight=False))
+
+    exit_with(action)
+
+
+@app.command()
+def export(
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="The folder to write; it must not be there, or be empty.")],
+    config: Files = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    format: Annotated[str, typer.Option(metavar="FORMAT", help="datasets (Hugging Face), parquet, csv or jsonl.")] = "datasets",
+    table: Annotated[str, typer.Option(metavar="TABLE", help="augmented, or synthetic: the synthetic rows with weights.")] = "augmented",
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Columns to write, with commas between them; all by default.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier export in the folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the rows of a finished run, with a dataset card, into a folder that other tools read."""
+    from synalign_spark.api.export import export as write
+
+    def action() -> None:
+        names = None if columns is None else [name.strip() for name in columns.split(",")]
+        done = write(lake_of(config, settings), out, format=format, table=table, columns=names, overwrite=overwrite)
+        print(json.dumps({**vars(done), "folder": str(done.folder)}) if as_json else done)
 
     exit_with(action)
 

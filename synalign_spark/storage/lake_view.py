@@ -19,6 +19,7 @@ from synalign_spark.storage.runs import RunStore, run_names
 from synalign_spark.storage.tables import TABLES, Table
 
 Row = dict[str, Any]
+BATCH_ROWS = 4_096  # of tables that are read in batches: some 100 MB of the longest texts that ingest takes by default
 
 
 class LakeView:
@@ -84,6 +85,17 @@ class LakeView:
             raise LakeError(f"table '{table.name}' is not in the lake {self.path!r}; run the {table.producer} stage first")
         with _faults_named(self.path):
             return self._stored[table.name].to_table(columns=list(table.column_names), filter=self._of_run)
+
+    def batches(self, table: Table, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of this run in the order of the files, some thousands at a time, few of them in memory at once; none where the
+        table is missing."""
+        if table.name not in self._stored:
+            return
+        with _faults_named(self.path):
+            read = self._stored[table.name].to_batches(
+                columns=list(columns), filter=self._of_run, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=2
+            )
+            yield from (batch for batch in read if len(batch))
 
     def head(self, table: Table, n: int, columns: list[str]) -> list[Row]:
         """Some n rows, whichever come first; fewer where there are fewer, none where the table is missing."""

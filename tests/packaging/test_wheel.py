@@ -18,6 +18,7 @@ DATA = {
     "synalign_spark/conf/local.yaml",
     "synalign_spark/conf/log4j2.properties",
     "synalign_spark/conf/quickstart.yaml",
+    "synalign_spark/exports/card.md.j2",
     "synalign_spark/generation/prompts/templates/_label.j2",
     "synalign_spark/generation/prompts/templates/attributes.j2",
     "synalign_spark/generation/prompts/templates/completion_attributes.j2",

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from synalign_spark.config import EmbedConfig
+from synalign_spark.config import EmbedConfig, EmbeddingEndpointConfig
 from synalign_spark.core.solver.shard import usable_threads
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.udfs.int8 import int8_file, put_in_place
@@ -43,6 +43,11 @@ def encoder_info(cfg: EmbedConfig, width: int | None = None) -> EncoderInfo:
     the stage ``embed`` tries what is faster. width: of its vectors, where it is known.
 
     Raises ConfigError where there is no such model or it cannot be used, InstallationError where its package is missing."""
+    if cfg.endpoint is not None:
+        raise ConfigError(
+            "embed.endpoint: only the stage `embed` of a run asks an endpoint, never a worker or a call of the library, whose retries would "
+            "pay twice; use `synalign run`, give vectors instead of texts, or name a model of this machine"
+        )
     precision = "fp32" if cfg.precision == "auto" else cfg.precision
     forward = Forward(cfg.batch_size, cfg.max_tokens, precision, cfg.deterministic, cfg.prompt, cfg.long_texts)
     if cfg.model == HASHING:
@@ -54,6 +59,17 @@ def encoder_info(cfg: EmbedConfig, width: int | None = None) -> EncoderInfo:
     int8 = str(int8_file(folder, cfg.model).relative_to(folder)) if precision == "int8" else None
     info = EncoderInfo(cfg.model, hub_name or str(folder), commit, revision, 0, cfg.device, forward, cfg.trust_remote_code, int8)
     return replace(info, width=width or declared_width(folder) or encoder(info).width)
+
+
+def endpoint_info(cfg: EmbedConfig) -> EncoderInfo:
+    """The key of the vectors that ``cfg.endpoint`` gives: address without secrets, dimensions, and what is sent of a text. Nothing is asked.
+    The width is 0 where only the endpoint tells it."""
+    endpoint = cfg.endpoint or EmbeddingEndpointConfig()
+    forward = Forward(None, cfg.max_tokens, prompt=cfg.prompt)
+    cut = [f"{endpoint.max_chars}c"] if endpoint.max_chars else []
+    short = [f"{endpoint.dimensions}d"] if endpoint.dimensions else []
+    revision = "-".join([*([cfg.revision] if cfg.revision else []), endpoint.llm(cfg.model).public_url, *short, *cut, *_shaped_by(forward)])
+    return EncoderInfo(cfg.model, "endpoint", None, revision, endpoint.dimensions or 0, "auto", forward)
 
 
 def _shaped_by(forward: Forward) -> list[str]:

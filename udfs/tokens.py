@@ -30,10 +30,10 @@ class Reading:
 
 
 def read_by(cfg: EmbedConfig, texts: Sequence[str]) -> Reading | None:
-    """How the configured embedder reads distinct texts; its weights are not loaded. None where it has no tokenizer of the usual kind.
+    """How the configured embedder reads distinct texts; its weights are not loaded. None where it has no tokenizer of the usual kind, or is behind an endpoint.
 
     Texts of the same tokens have the same vector. Raises ConfigError where there is no such model."""
-    if cfg.model == HASHING:
+    if cfg.model == HASHING or cfg.endpoint is not None:
         return None
     limit = encoder_info(cfg).forward.max_tokens
     tokenizer = _tokenizer(str(transformer_folder(find_model(cfg)[0])))

@@ -56,6 +56,10 @@ def _lake(cfg: Config) -> str:
 
 
 def _embedder(cfg: Config) -> str:
+    if cfg.embed.endpoint is not None:
+        from synalign_spark.generation.embedding import describe
+
+        return describe(cfg.embed)
     from synalign_spark.udfs.encoder import encoder_info
 
     info = encoder_info(cfg.embed)

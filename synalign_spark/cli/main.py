@@ -212,6 +212,11 @@ def _public_configuration(cfg: Config) -> str:
         print(f"generate.llm.base_url is printed as {shown}, without what may be a secret", file=sys.stderr)
         llm = cfg.generate.llm.model_copy(update={"base_url": shown})
         cfg = cfg.model_copy(update={"generate": cfg.generate.model_copy(update={"llm": llm})})
+    endpoint = cfg.embed.endpoint
+    if endpoint and endpoint.base_url and (shown := public_address(endpoint.base_url)) != endpoint.base_url:
+        print(f"embed.endpoint.base_url is printed as {shown}, without what may be a secret", file=sys.stderr)
+        embed = cfg.embed.model_copy(update={"endpoint": endpoint.model_copy(update={"base_url": shown})})
+        cfg = cfg.model_copy(update={"embed": embed})
     if cfg.generate.llms is not None:
         several = [one.model_copy(update={"base_url": one.base_url and public_address(one.base_url)}) for one in cfg.generate.llms]
         if several != cfg.generate.llms:

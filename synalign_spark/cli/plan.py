@@ -10,6 +10,7 @@ from synalign_spark.cli.profile import make_profile
 from synalign_spark.config import Config
 from synalign_spark.console import Console
 from synalign_spark.formatting import duration, number
+from synalign_spark.generation.embedding import estimate as embedding_estimate
 from synalign_spark.generation.estimate import TYPICAL_ROW, RowSize, estimate
 from synalign_spark.generation.prompts.tokens import n_bytes
 from synalign_spark.pipeline.profile import refuse
@@ -48,7 +49,12 @@ def make_plan(cfg: Config) -> dict[str, Any]:
         "rows": {"real": sum(labels.values()), "by_label": labels, "counted_from": counted},
         "profile": profile,
     }
-    if "embed" in todo:
+    if cfg.embed.endpoint is not None:
+        written = cfg.generate.target_rows if cfg.generate.strategy != "imported" else 0  # of an imported set nobody has counted the rows
+        n_texts = plan["rows"]["real"] * ("embed" in todo) + written * ("embed-synthetic" in todo)
+        if n_texts:
+            plan["embed"] = embedding_estimate(cfg.embed, n_texts, row or TYPICAL_ROW)
+    elif "embed" in todo:
         plan["embed_minutes"] = round(plan["rows"]["real"] / EMBEDDED_ROWS_PER_CORE_S / cores() / 60, 1)
     if "generate" in todo and cfg.generate.strategy != "imported":
         by_label = {None if label == "" else label: n for label, n in labels.items()}
@@ -95,6 +101,9 @@ def render(plan: Mapping[str, Any], console: Console) -> None:
         console.print(f"  [yellow]note:[/] {escape(note)}", soft_wrap=True)
     if "embed_minutes" in plan:
         console.print(f"  embedding: about {duration(60 * plan['embed_minutes'])} on this machine's {cores()} cores")
+    for key, value in plan.get("embed", {}).items():
+        text = "unknown" if value is None else duration(60 * value) if key == "minutes" else number(value)
+        console.print(f"  embed, {key.replace('_', ' ')}: {text}")
     generation = dict(plan.get("generate", {}))
     budgets = generation.pop("budgets", [])
     if "minutes" in generation:

@@ -6,9 +6,10 @@ Every fault is reported in one go, each with its key, its value and the way to m
 import datetime
 import difflib
 import re
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -180,7 +181,9 @@ def _locate(loc: tuple[Any, ...]) -> tuple[list[str], FieldInfo | None, list[str
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
-    """The model of a section, None for any other type."""
+    """The model of a section, which may be null; None for any other type."""
+    rest = [kind for kind in get_args(annotation) if kind is not type(None)] if get_origin(annotation) in (Union, types.UnionType) else []
+    annotation = rest[0] if len(rest) == 1 else annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 

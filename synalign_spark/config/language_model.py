@@ -22,7 +22,7 @@ class LimitsConfig(Section):
     tokens_per_minute: Positive | None = Field(None, description="Prompt and completion tokens over the whole pool; null is no limit.")
     max_requests: Positive | None = Field(None, description="Stop cleanly after this many requests in the run.")
     max_tokens: Positive | None = Field(None, description="Stop cleanly after this many tokens in the run.")
-    max_cost_usd: Annotated[float, Field(gt=0)] | None = Field(None, description="Stop cleanly at this cost; needs llm.price_*.")
+    max_cost_usd: Annotated[float, Field(gt=0)] | None = Field(None, description="Stop cleanly at this cost; needs the endpoint's prices.")
     max_minutes: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Send nothing after so many minutes of generating in one start of the job, and stop cleanly."
     )

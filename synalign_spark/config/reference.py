@@ -9,6 +9,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from synalign_spark.config import Config
+from synalign_spark.config.files import section_of
 from synalign_spark.formatting import markdown, paragraph
 
 PAGE = "docs/reference/configuration.md"
@@ -30,7 +31,7 @@ def page() -> str:
     parts = [HEAD]
     for name, model, prefix in sections(Config, ""):
         keys = {} if name == IMPORTED else model.model_fields
-        items = [_item(f"{prefix}{field.alias or key}", field) for key, field in keys.items() if not _is_section(field)]
+        items = [_item(f"{prefix}{field.alias or key}", field) for key, field in keys.items() if section_of(field.annotation) is None]
         parts.append("\n".join([f"## {name}\n", f"{paragraph(_about(model, name))}\n", *items]).rstrip() + "\n")
     return "\n".join(parts)
 
@@ -38,15 +39,11 @@ def page() -> str:
 def sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel], str]]:
     """(dotted name, model, prefix of its keys) of every section below a model, in order."""
     for key, field in model.model_fields.items():
-        if _is_section(field):
-            inner: Any = field.annotation
+        inner = section_of(field.annotation)
+        if inner is not None:
             name = f"{prefix}{field.alias or key}"
             yield name, inner, f"{name}."
             yield from sections(inner, f"{name}.")
-
-
-def _is_section(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def _about(model: type[BaseModel], name: str) -> str:

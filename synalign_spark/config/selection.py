@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from synalign_spark.config.embedding_endpoint import EmbeddingEndpointConfig
 from synalign_spark.config.section import Positive, Section
 from synalign_spark.core import defaults
 
@@ -15,7 +16,7 @@ class EmbedConfig(Section):
         "embedded:all-MiniLM-L6-v2",
         min_length=1,
         description="'embedded:all-MiniLM-L6-v2', a folder, a sentence-transformers model name, or 'hashing': hashed words, projected at "
-        "random, which need no model (first looks, millions of rows).",
+        "random, which need no model (first looks, millions of rows). With endpoint, the name that the server knows it by.",
     )
     revision: str | None = Field(None, description="Revision of a model from a hub; part of the key under which vectors are reused.")
     batch_size: Positive | None = Field(
@@ -43,9 +44,23 @@ class EmbedConfig(Section):
     )
     hashing_width: Annotated[int, Field(ge=16, le=4_096)] = Field(256, description="Numbers in a vector of the model 'hashing'.")
     trust_remote_code: bool = Field(False, description="Whether a model may run Python code of its own.")
+    endpoint: EmbeddingEndpointConfig | None = Field(None, description="Where vectors are asked for; null is a model of this machine.")
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1' or 'mps'."
     )
+
+    @model_validator(mode="after")
+    def _asks_or_computes(self) -> "EmbedConfig":
+        if self.endpoint is None:
+            return self
+        if self.model == "hashing" or self.model.startswith("embedded:"):
+            raise ValueError(f"model is {self.model!r}, which no endpoint has; set it to the name that the endpoint's server knows it by")
+        for name in ("precision", "long_texts", "max_tokens", "deterministic", "trust_remote_code", "device", "batch_size"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                instead = {"long_texts": "set endpoint.max_chars to cut texts", "max_tokens": "set endpoint.max_chars to cut texts"}
+                instead["batch_size"] = "set endpoint.texts_per_request"
+                raise ValueError(f"{name} is for models of this machine, and endpoint is set; {instead.get(name, f'remove {name}')}")
+        return self
 
     @model_validator(mode="after")
     def _precision_fits(self) -> "EmbedConfig":

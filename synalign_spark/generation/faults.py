@@ -42,6 +42,10 @@ class NotACompletionError(ValueError):
         self.code = code
 
 
+class UnusableReplyError(ValueError):
+    """A reply that no other attempt would mend."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """status: as in Answer, or 'bad_form' (the server refuses the way in which JSON was asked for), 'moderated' (it refuses this
@@ -71,6 +75,8 @@ def classify(err: Exception) -> Fault:
         return _of_code(err.status_code, message, retry_after(err.response.headers), json.dumps(err.body, default=str))
     if isinstance(err, NotACompletionError):
         return _of_code(err.code, message) if err.code else Fault("server_error", message, ran=True)
+    if isinstance(err, UnusableReplyError):
+        return Fault("fatal", message, ran=True)
     return Fault("server_error", f"{type(err).__name__}: {message}", ran=True)
 
 

@@ -24,8 +24,8 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
     text, note = _text(choice, message, target)
     text, thoughts = None if text is None else target.scrubbed(text), target.scrubbed(_thoughts(message) or "")
     usage = getattr(reply, "usage", None)
-    prompt_tokens = _count(usage, "prompt_tokens", least=1)
-    completion_tokens = _count(usage, "completion_tokens", least=1 if text or thoughts else 0)
+    prompt_tokens = count(usage, "prompt_tokens", least=1)
+    completion_tokens = count(usage, "completion_tokens", least=1 if text or thoughts else 0)
     return Answer(
         request.request_id,
         "answered",
@@ -55,16 +55,21 @@ def _choice(reply: Any) -> Any:
     choices = getattr(reply, "choices", None)
     if isinstance(choices, list) and choices:
         return choices[0]
+    raise not_an_answer(reply, "choices")
+
+
+def not_an_answer(reply: Any, wanted: str) -> NotACompletionError:
+    """The error for a body with status 200 that lacks what was wanted of it."""
     if isinstance(reply, str) and reply.lstrip()[:1] == "<":
-        raise NotACompletionError(
-            "the server answers with a web page (HTML) where a completion should be; "
+        return NotACompletionError(
+            "the server answers with a web page (HTML) where an answer should be; "
             f"generate.llm.base_url is to be the API's address, mostly ending in /v1: {reply[:80]!r}"
         )
     if isinstance(reply, str) and reply.lstrip().startswith(("data:", "event:")):
-        raise NotACompletionError("the server answers with a stream of events, which was not asked for: let it answer in one piece")
+        return NotACompletionError("the server answers with a stream of events, which was not asked for: let it answer in one piece")
     code = _field(_field(reply, "error"), "code")
     known = isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600
-    raise NotACompletionError(f"the server's answer has no choices: {_shown(reply)[:200]}", code if known else 0)
+    return NotACompletionError(f"the server's answer has no {wanted}: {_shown(reply)[:200]}", code if known else 0)
 
 
 def _shown(reply: Any) -> str:
@@ -124,7 +129,7 @@ def _string(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _count(usage: Any, name: str, least: int) -> int | None:
+def count(usage: Any, name: str, least: int) -> int | None:
     """A number of tokens that a server reports; None where it reports none that can be one: no prompt has 0, and none a billion."""
     value = _field(usage, name)
     return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST_TOKENS else None

@@ -51,7 +51,9 @@ def make_room(connections: int) -> None:
 class Transport:
     """Connections to one address, as many as there are requests. Used on one event loop."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, longest_reply: int | None = None) -> None:
+        """longest_reply: in bytes, where more than an answer in words is expected."""
+        self._longest = longest_reply or LONGEST_REPLY
         parts = urlsplit(target.base_url)
         self._address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
         self._query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -73,7 +75,7 @@ class Transport:
             async with self._session.post(
                 url, data=data, params=self._query, headers={**self._headers, **headers}, proxy=self._proxy, allow_redirects=False
             ) as response:
-                content = await _limited(response.content)
+                content = await _limited(response.content, self._longest)
         except aiohttp.ClientError as err:
             unsent = isinstance(err, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             late = isinstance(err, aiohttp.ServerTimeoutError)  # its own words name the whole address
@@ -88,13 +90,13 @@ class Transport:
         await self._session.close()
 
 
-async def _limited(stream: aiohttp.StreamReader) -> bytes:
+async def _limited(stream: aiohttp.StreamReader, longest: int) -> bytes:
     """A body, unpacked, as far as an answer can be long."""
     found = bytearray()
     async for part in stream.iter_any():
         found += part
-        if len(found) > LONGEST_REPLY:
-            raise aiohttp.ClientPayloadError(f"the reply has more than {LONGEST_REPLY // 2**20} MiB")
+        if len(found) > longest:
+            raise aiohttp.ClientPayloadError(f"the reply has more than {longest // 2**20} MiB")
     return bytes(found)
 
 

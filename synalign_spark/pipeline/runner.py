@@ -100,9 +100,14 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
     """Checks what can be checked before Spark starts: the embedder, the prompts, the language-model endpoint, the Ray cluster."""
     names = {step.name for step in todo}
     if names & {"embed", "embed-synthetic"}:
-        from synalign_spark.udfs.encoder import encoder_info
+        if cfg.embed.endpoint is not None:
+            from synalign_spark.generation.embedding import require_usable as endpoint_usable
 
-        encoder_info(cfg.embed)
+            endpoint_usable(cfg.embed)
+        else:
+            from synalign_spark.udfs.encoder import encoder_info
+
+            encoder_info(cfg.embed)
     if "generate" in names and cfg.generate.strategy != "imported":
         from synalign_spark.generation.endpoint import require_usable
         from synalign_spark.generation.prompts import Prompter

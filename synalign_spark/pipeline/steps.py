@@ -22,6 +22,19 @@ OPERATIONAL = frozenset(
     {
         "embed.batch_size",
         "embed.device",
+        *(
+            f"embed.endpoint.{key}"
+            for key in (
+                "api_key_env",
+                "concurrency",
+                "headers",
+                "limits",
+                "max_attempts",
+                "price_input_usd",
+                "texts_per_request",
+                "timeout_s",
+            )
+        ),
         "generate.limits",
         "generate.llm.actors",
         "generate.llm.backend",
@@ -46,6 +59,7 @@ OPERATIONAL = frozenset(
 
 STAGES = "synalign_spark.pipeline.stages"
 ADDRESS, SEVERAL = "generate.llm.base_url", "generate.llms"
+ADDRESSES = (ADDRESS, "embed.endpoint.base_url")
 RELEASE_SETTING = "synalign.version"  # manifests of the first release name it among the settings; it shapes no table
 
 
@@ -154,7 +168,7 @@ def _public(key: str, value: Any) -> Any:
     Parameters that are secrets are refused today, and an earlier release left them whole."""
     if is_secret(key.rpartition(".")[2]) and not isinstance(value, bool):  # source.header is a switch
         return HIDDEN
-    secret = isinstance(value, str) and (key == ADDRESS or scrub(value) != value) and "://" in value
+    secret = isinstance(value, str) and (key in ADDRESSES or scrub(value) != value) and "://" in value
     return fingerprinted_address(value) if secret else value
 
 

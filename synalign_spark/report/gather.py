@@ -104,7 +104,7 @@ def shown_config(cfg: Config) -> str:
     dumped["spark"]["conf"] = {key: "(hidden)" if _SECRET.search(key) else value for key, value in conf.items()}
     if address := dumped["generate"]["llm"]["base_url"]:
         dumped["generate"]["llm"]["base_url"] = public_address(address)
-    for one in dumped["generate"]["llms"] or []:
+    for one in [*(dumped["generate"]["llms"] or []), *filter(None, [dumped["embed"]["endpoint"]])]:
         one["base_url"] = one["base_url"] and public_address(one["base_url"])
     text = yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True, width=110)
     return _QUERY.sub(r"\1?(hidden)", _USERINFO.sub("://(hidden)@", text))

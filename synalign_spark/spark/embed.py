@@ -23,10 +23,11 @@ ENCODED = "doc_id string, label string, embedding array<float>"
 
 @dataclass(frozen=True)
 class Known:
-    """Stored vectors of some rows. ``vectors``: doc_id and embedding, one row an id; ``rows``: how many."""
+    """Stored vectors of some rows. ``vectors``: doc_id and embedding, one row an id; ``rows``: how many; ``width``: of each, 0 without any."""
 
     vectors: DataFrame
     rows: int
+    width: int = 0
 
 
 def embed(fresh: DataFrame, info: EncoderInfo, lengths: Lengths, tasks: int) -> DataFrame:
@@ -81,7 +82,7 @@ def known_vectors(stored: DataFrame, rows: DataFrame, info: EncoderInfo) -> Know
     """The stored vectors of ``rows`` (doc_id) under this model and revision, from any run, counted and checked in one pass.
 
     stored: EMBEDDINGS rows. Only those of the rows are looked at, so that a few new texts beside many stored ones
-    move next to nothing. Raises DataError if one of them is null or has another width or a number that is not
+    move next to nothing. An ``info`` without a width takes theirs, if it is one. Raises DataError if one of them is null or has another width or a number that is not
     finite: then the name does not stand for one model."""
     same = stored.where((F.col("model") == info.model) & (F.col("revision") == info.revision))
     wanted = same.join(rows.select("doc_id"), "doc_id", "left_semi").select("doc_id", "embedding")
@@ -92,10 +93,11 @@ def known_vectors(stored: DataFrame, rows: DataFrame, info: EncoderInfo) -> Know
         F.count_if(~F.coalesce(usable, F.lit(False))).alias("unusable"),
         F.count_distinct("doc_id").alias("rows"),
     ).collect()[0]  # one row
+    expected = info.width or found.widest
     for width in (found.narrowest, found.widest):
-        if width is not None and width != info.width:
+        if width is not None and width != expected:
             raise DataError(
-                f"embed.model: the lake holds vectors of width {width} under model {info.model!r}, revision {info.revision!r}, but the model gives {info.width}; "
+                f"embed.model: the lake holds vectors of width {width} under model {info.model!r}, revision {info.revision!r}, and {expected} is expected; "
                 "set embed.revision to a new name, or use another lake.path"
             )
     if found.unusable:
@@ -104,4 +106,4 @@ def known_vectors(stored: DataFrame, rows: DataFrame, info: EncoderInfo) -> Know
             "delete those rows, or set embed.revision to a new name"
         )
     # The same text may have other last bits in another run; the minimum decides.
-    return Known(wanted.groupBy("doc_id").agg(F.min("embedding").alias("embedding")), int(found.rows))
+    return Known(wanted.groupBy("doc_id").agg(F.min("embedding").alias("embedding")), int(found.rows), int(found.widest or 0))

@@ -52,6 +52,11 @@ class RunPaths:
         return f"{self.folder}/ledger"
 
     @property
+    def embedding_ledger(self) -> str:
+        """Folder of the vectors that an endpoint gave."""
+        return f"{self.folder}/embedding-ledger"
+
+    @property
     def scratch(self) -> str:
         """Folder of ``synalign doctor``'s table, removed when it is read."""
         return f"{self.folder}/doctor"

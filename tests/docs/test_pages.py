@@ -11,6 +11,7 @@ from typer.main import get_command
 import synalign_spark as sa
 from synalign_spark.cli.main import app
 from synalign_spark.config import Config
+from synalign_spark.config.files import section_of
 from synalign_spark.core import defaults
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +102,7 @@ def is_key(key: str) -> bool:
         fields = {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
         if part not in fields:
             return False
-        model = fields[part].annotation
+        model = section_of(fields[part].annotation)
     return True
 
 

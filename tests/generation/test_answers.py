@@ -193,7 +193,7 @@ def test_a_web_page_is_a_clear_error_before_any_work(make_config, fast):
     with loopback(Behaviour(web_page=True)) as server:
         llm = make_config(server.base_url).llm
         for look in (lambda llm: endpoint.require_usable([llm]), endpoint.check):
-            with pytest.raises(EndpointError, match="a web page .HTML. where a completion should be; generate.llm.base_url") as err:
+            with pytest.raises(EndpointError, match="a web page .HTML. where an answer should be; generate.llm.base_url") as err:
                 look(llm)
     assert HTML[:60] in str(err.value)
 

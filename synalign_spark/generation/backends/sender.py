@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import openai
 
@@ -48,6 +49,8 @@ class Outcome:
 class Sender:
     """Sends attempts over connections of its own and stores answers, before anybody sees them, in a ledger file of its own."""
 
+    longest_reply: int | None = None  # bytes; None for that of an answer in words
+
     def __init__(self, target: Target, ledger_dir: str | None) -> None:
         """ledger_dir: folder to store answers in; None leaves that to whoever asks."""
         self._target = target
@@ -59,14 +62,14 @@ class Sender:
         if work.terms != self._target.terms:
             self._target = dataclasses.replace(self._target, terms=work.terms)
         request, target = work.request, self._target
-        path, body = path_and_body(request, target)
+        path, body = self._said(work)
         headers = {REQUEST_ID_HEADER: request.request_id} if work.named else {}
         if self._transport is None:
-            self._transport = Transport(self._target)  # on the loop that uses it
+            self._transport = Transport(self._target, self.longest_reply)  # on the loop that uses it
         started = time.monotonic()
         try:
             reply = await asyncio.wait_for(self._transport.post(path, body, headers), work.timeout_s)
-            answer, rates = answer_of(reply.body, request, target, work.number, time.monotonic() - started), told_rates(reply.headers)
+            answer, rates = self._answer(reply.body, work, time.monotonic() - started), told_rates(reply.headers)
         except Exception as err:  # every fault of a call becomes a value; classify says which
             fault, latency = classify(err), time.monotonic() - started
             rates = told_rates(err.response.headers) if isinstance(err, openai.APIStatusError) else None
@@ -78,6 +81,14 @@ class Sender:
         if self._ledger is not None and work.named:
             await self._ledger.append(answer)
         return Outcome(answer, None, took, rates, answer.latency_s or 0.0)
+
+    def _said(self, work: Attempt) -> tuple[str, dict[str, Any]]:
+        """Path and body of an attempt."""
+        return path_and_body(work.request, self._target)
+
+    def _answer(self, body: Any, work: Attempt, latency_s: float) -> Answer:
+        """The answer in a reply. Raises NotACompletionError for a body that is none."""
+        return answer_of(body, work.request, self._target, work.number, latency_s)
 
     async def close(self) -> None:
         """Closes the connections, and the ledger once it holds what was given to it."""

@@ -26,7 +26,7 @@ from synalign_spark.spark.embed import (
 from synalign_spark.spark.length_order import Lengths
 from synalign_spark.spark.profile import identical_share, one_a_text, sample_texts
 from synalign_spark.storage.tables import CORPUS, EMBEDDINGS, SYNTHETIC
-from synalign_spark.udfs.encoder import HASHING, EncoderInfo, encoder_info
+from synalign_spark.udfs.encoder import HASHING, EncoderInfo, encoder_info, endpoint_info
 from synalign_spark.udfs.precision import fastest
 
 TASKS_PER_CORE = 4  # evens out what texts cost, and moves the progress bar
@@ -42,14 +42,14 @@ def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
     Raises ConfigError for an embedder that cannot be used, DataError for stored vectors that do not fit it, and for real rows that it
     cannot tell apart."""
     cfg = ctx.cfg.embed
-    info = encoder_info(cfg)
+    info = endpoint_info(cfg) if cfg.endpoint else encoder_info(cfg)
     rows = ctx.lake.read(CORPUS if origin == "real" else SYNTHETIC).select("doc_id", "text", "label")
     lengths = Lengths.of(rows, _cut(cfg))
     if not lengths.rows:
         raise DataError(
             f"embed: run {ctx.lake.run_id!r} has no {origin} rows; run the {'ingest' if origin == 'real' else 'generate'} stage first"
         )
-    if _in_driver(ctx, info, lengths) and info.model != HASHING:  # loaded while Spark looks for stored vectors
+    if cfg.endpoint is None and _in_driver(ctx, info, lengths) and info.model != HASHING:  # loaded while Spark looks for stored vectors
         threading.Thread(target=importlib.import_module, args=("sentence_transformers",), name="import-encoder", daemon=True).start()
     stored = ctx.lake.read_all_runs(EMBEDDINGS) if ctx.lake.has_table(EMBEDDINGS) else None
     tried: Summary = {}
@@ -59,8 +59,9 @@ def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
     fresh = without_known(rows, known)
     if known is not None and known.rows:
         lengths = Lengths.of(fresh, _cut(cfg)) if known.rows < lengths.rows else Lengths(0, 0, {}, lengths.cap)
+    encoded, took = _encoded(ctx, fresh, info, lengths, known.width if known is not None else 0)
     with spark_progress(ctx, f"embed {origin}", lengths.rows):
-        ctx.lake.write(EMBEDDINGS, embeddings(_encoded(ctx, fresh, info, lengths), rows, known, info, origin), origin=origin)
+        ctx.lake.write(EMBEDDINGS, embeddings(encoded, rows, known, info, origin), origin=origin)
     n_known = known.rows if known is not None else 0
     read = _read(ctx, rows, origin, info.forward.max_tokens)
     return {
@@ -73,6 +74,7 @@ def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
         "width": info.width,
         "precision": info.forward.precision,
         **tried,
+        **took,
         **read,
     }
 
@@ -94,13 +96,18 @@ def _read(ctx: Context, rows: DataFrame, origin: str, max_tokens: int) -> Summar
     return {"texts": {key: read[key] for key in SHARES if key in read}, "notes": notes}
 
 
-def _encoded(ctx: Context, fresh: DataFrame, info: EncoderInfo, lengths: Lengths) -> DataFrame | None:
-    """Vectors of the rows without a stored one, by workers or, of few, by this process; None where there are none."""
+def _encoded(ctx: Context, fresh: DataFrame, info: EncoderInfo, lengths: Lengths, width: int) -> tuple[DataFrame | None, Summary]:
+    """Vectors of the rows without a stored one, by an endpoint, by workers or, of few, by this process; None where there are none.
+    And what there is to say of it. width: of stored vectors, 0 without any."""
     if not lengths.rows:
-        return None
+        return None, {"width": info.width or width}
+    if ctx.cfg.embed.endpoint is not None:
+        from synalign_spark.pipeline.endpoint_vectors import by_endpoint
+
+        return by_endpoint(ctx, fresh, info, width)
     if _in_driver(ctx, info, lengths):
-        return embed_in_driver(fresh, info)
-    return embed(fresh, info, lengths, _partitions(lengths.rows, TASKS_PER_CORE * _cores(ctx)))
+        return embed_in_driver(fresh, info), {}
+    return embed(fresh, info, lengths, _partitions(lengths.rows, TASKS_PER_CORE * _cores(ctx))), {}
 
 
 def _fastest(

@@ -1,5 +1,6 @@
 """An embedding server of the tests' own: the vector of a text follows from it alone, and faults are a function of body and turn."""
 
+import asyncio
 import hashlib
 import json
 import threading
@@ -18,10 +19,11 @@ def vector(text, width=WIDTH):
 
 
 class Embeddings:
-    """fault: (texts, n-th request) -> None, or (status, headers, body); shape: changes the list of vectors before it is sent."""
+    """fault: (texts, n-th request) -> None, or (status, headers, body); shape: changes the list of vectors before it is sent;
+    delay_s: of an answer, faults come at once."""
 
-    def __init__(self, fault=lambda texts, n: None, shape=lambda data: data, context=10**9, usage=True):
-        self.fault, self.shape, self.context, self.usage = fault, shape, context, usage
+    def __init__(self, fault=lambda texts, n: None, shape=lambda data: data, context=10**9, usage=True, delay_s=0.0):
+        self.fault, self.shape, self.context, self.usage, self.delay_s = fault, shape, context, usage, delay_s
         self.bodies, self.headers, self.paths, self.lock = [], [], [], threading.Lock()
         self.answered = Counter()  # texts
 
@@ -44,6 +46,7 @@ class Embeddings:
             )
         data = [{"object": "embedding", "index": i, "embedding": vector(t, body.get("dimensions", WIDTH))} for i, t in enumerate(texts)]
         self.answered.update(texts)
+        await asyncio.sleep(self.delay_s)
         usage = {"usage": {"prompt_tokens": sum(len(t.split()) for t in texts), "total_tokens": 0}} if self.usage else {}
         return web.Response(
             text=json.dumps({"object": "list", "data": self.shape(data), "model": body["model"], **usage}), content_type="application/json"

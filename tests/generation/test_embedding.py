@@ -230,8 +230,9 @@ def test_what_is_in_flight_when_a_call_fails_is_stored(tmp_path):
     def fault(texts, n):
         return (401, {}, {"error": {"message": "expired"}}) if "text number 0" in texts else None
 
-    server = Embeddings(fault=fault)
+    server = Embeddings(fault=fault, delay_s=0.5)
     refused(server, tmp_path, "expired", concurrency=5)
+    assert server.answered.total() == 18
     assert stored(tmp_path).keys() == {key for key, text in TEXTS if server.answered[text]}
 
 

@@ -76,7 +76,7 @@ def classify(err: Exception) -> Fault:
     if isinstance(err, NotACompletionError):
         return _of_code(err.code, message) if err.code else Fault("server_error", message, ran=True)
     if isinstance(err, UnusableReplyError):
-        return Fault("fatal", message, ran=True)
+        return Fault("bad_request", message, ran=True)
     return Fault("server_error", f"{type(err).__name__}: {message}", ran=True)
 
 

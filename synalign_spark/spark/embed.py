@@ -97,7 +97,7 @@ def known_vectors(stored: DataFrame, rows: DataFrame, info: EncoderInfo) -> Know
     for width in (found.narrowest, found.widest):
         if width is not None and width != expected:
             raise DataError(
-                f"embed.model: the lake holds vectors of width {width} under model {info.model!r}, revision {info.revision!r}, and {expected} is expected; "
+                f"embed.model: the lake holds vectors of width {width} under model {info.model!r}, revision {info.revision!r}, but the model gives {expected}; "
                 "set embed.revision to a new name, or use another lake.path"
             )
     if found.unusable:

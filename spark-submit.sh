@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
 # Submits one stage, or the whole pipeline, to Spark, and ships the code with it.
 #
-#   ./spark-submit.sh STAGE --config FILE [--config FILE ...] [--set KEY=VALUE ...] [--redo] [any spark-submit option]
+#   ./spark-submit.sh STAGE --config FILE [--config FILE ...] [--set KEY=VALUE ...] [--redo] [--json] [--events FILE]
+#                     [any spark-submit option]
 #
 #   STAGE: ingest embed cluster select generate align resample report, or pipeline for all of them
 #   --master local[*] | local-cluster[2,1,2048] | yarn | k8s://... | spark://...     (default: local[*])
 #   --jars a.jar,b.jar   the jars of Delta and S3 from a folder of yours; without it Spark resolves them as packages, with
 #                        those that spark.conf names in the configuration
 #
+# It ends with the exit status of `synalign run` (with --deploy-mode cluster it is spark-submit's own), and hands SIGTERM and
+# Ctrl-C on to the driver, which ends cleanly.
+#
 # SPARK_HOME names the Spark to use (default: the one inside PySpark), PYSPARK_PYTHON the Python of the workers.
 # On a cluster that Python needs the packages of setup.py; the code itself travels as an archive.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
-usage() { sed -n '2,13p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; }
+usage() { sed -n '2,17p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; }
 [ $# -gt 0 ] || { usage >&2; exit 2; }
 case "$1" in -h | --help) usage; exit 0 ;; esac
 
@@ -29,14 +33,15 @@ if [ -z "$python" ]; then
 fi
 export PYSPARK_PYTHON="$python" PYSPARK_DRIVER_PYTHON="${PYSPARK_DRIVER_PYTHON:-$python}"
 export SPARK_HOME="${SPARK_HOME:-$("$python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')}"
-command -v "${JAVA_HOME:+$JAVA_HOME/bin/}java" >/dev/null || { echo "spark-submit.sh: Java is missing: install a Java 17 or 21 runtime or set JAVA_HOME" >&2; exit 1; }
+command -v "${JAVA_HOME:+$JAVA_HOME/bin/}java" >/dev/null || { echo "spark-submit.sh: Java is missing: install a Java 17 or 21 runtime or set JAVA_HOME" >&2; exit 2; }
 
 job=() spark=() files=() master="local[*]" jars=""
 while [ $# -gt 0 ]; do
   case "$1" in
     --config) job+=(--config "$2"); files+=("$2"); shift 2 ;;
     --set) job+=(--set "$2"); shift 2 ;;
-    --redo) job+=(--redo); shift ;;
+    --redo | --json) job+=("$1"); shift ;;
+    --events) job+=(--events "$2"); shift 2 ;;
     --master) master="$2"; shift 2 ;;
     --jars) jars="$2"; spark+=(--jars "$2"); shift 2 ;;
     *) spark+=("$1"); shift ;;
@@ -62,7 +67,21 @@ fi
 case "$master" in
   local*) export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
 esac
-export SYNALIGN_MASTER="$master" RAY_USAGE_STATS_ENABLED=0
+export SYNALIGN_MASTER="$master" RAY_USAGE_STATS_ENABLED=0 SYNALIGN_DRIVER_PID="$work/driver.pid"
+# In the background, since bash would hear of a signal only after it, and as a group of its own (-m): a signal goes to the driver
+# alone once that runs, for the JVM would give it no time.
+stop() { kill "-$1" "$(cat "$work/driver.pid" 2>/dev/null || echo "$child")" 2>/dev/null || true; }
+trap 'stop TERM' TERM HUP
+trap 'stop INT' INT
+set -m
 "$SPARK_HOME/bin/spark-submit" --master "$master" --name "synalign:$stage" --py-files "$work/synalign.zip" \
   --conf "spark.driver.extraJavaOptions=-Dlog4j2.configurationFile=file:$here/conf/log4j2.properties" \
-  "${spark[@]}" "$here/jobs/$stage.py" "${job[@]}"
+  "${spark[@]}" "$here/jobs/$stage.py" "${job[@]}" </dev/null &
+child=$! status=0
+set +m
+wait "$child" || status=$?
+while kill -0 "$child" 2>/dev/null; do  # a signal ends a wait before the child
+  status=0
+  wait "$child" || status=$?
+done
+exit "$status"

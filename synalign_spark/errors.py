@@ -10,6 +10,8 @@ class SynalignError(Exception):
     DataError("source.path: 'https://host/x.csv?[hidden]' cannot be read")
     """
 
+    retryable = False  # whether the same command may succeed later, with nothing changed
+
     def __init__(self, *args: object) -> None:
         super().__init__(*map(scrub, args))
 
@@ -30,12 +32,30 @@ class LakeError(SynalignError):
     """The lake cannot be read or written, or belongs to another configuration."""
 
 
+class ForeignLakeError(LakeError):
+    """The run in the lake was made from another configuration, or by other algorithms."""
+
+
 class RunLockedError(LakeError):
     """The run is being executed by another process."""
 
+    retryable = True
+
 
 class EndpointError(SynalignError):
-    """The language-model endpoint cannot be used at all (down, wrong key, wrong model)."""
+    """The language-model endpoint cannot be used at all (wrong key, wrong model)."""
+
+
+class EndpointDownError(EndpointError):
+    """The endpoint does not answer, or fails call after call, in ways that another time may not have."""
+
+    retryable = True
+
+
+class BudgetError(SynalignError):
+    """A budget is spent and work is left. Of time the next start has as much again, and goes on from there."""
+
+    retryable = True
 
 
 class InstallationError(SynalignError):
@@ -44,6 +64,8 @@ class InstallationError(SynalignError):
 
 class DistributedError(SynalignError):
     """Tasks that work together on one problem cannot be started, or one of them failed."""
+
+    retryable = True
 
 
 class PeerLostError(DistributedError):

@@ -1,9 +1,11 @@
 """Progress of long work: a live bar on a terminal, a plain log line now and then elsewhere."""
 
+from __future__ import annotations
+
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -11,20 +13,23 @@ from rich.progress import Progress as Bar
 from synalign_spark.console import Console
 
 SECONDS_BETWEEN_LINES = 10.0
+Told = Callable[["Task", str], None]  # hears of a task's state and note whenever they change
 
 
 class Task:
     """One piece of work with a known or unknown total. Not thread-safe: one owner updates it."""
 
-    def __init__(self, name: str, total: float | None, unit: str, console: Console, bar: Bar | None) -> None:
+    def __init__(self, name: str, total: float | None, unit: str, console: Console, bar: Bar | None, told: Told | None = None) -> None:
         self.name, self.total, self.unit, self.done = name, total, unit, 0.0
-        self._console, self._bar = console, bar
+        self._console, self._bar, self._told = console, bar, told
         self._bar_id = bar.add_task(name, total=total, unit=unit, note="") if bar else None
         self._started = self._last_line = time.monotonic()
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
         """Sets how much is done, in units; ``note`` is shown beside it (cost so far, rows refused, ...)."""
         self.done, self.total = done, total if total is not None else self.total
+        if self._told is not None:
+            self._told(self, note)
         if self._bar is not None and self._bar_id is not None:
             self._bar.update(self._bar_id, completed=done, total=self.total, note=note)
             return
@@ -45,19 +50,23 @@ class Task:
 class Progress:
     """Makes tasks; knows whether anybody watches a terminal."""
 
-    def __init__(self, console: Console | None = None, live: bool | None = None) -> None:
+    def __init__(self, console: Console | None = None, live: bool | None = None, told: Told | None = None) -> None:
         self.console = console or Console(file=sys.stderr)
-        self._live = self.console.is_terminal if live is None else live
+        self._live, self._told = self.console.is_terminal if live is None else live, told
+
+    def telling(self, told: Told) -> Progress:
+        """The same, which tells somebody else as well."""
+        return Progress(self.console, self._live, told)
 
     @contextlib.contextmanager
     def task(self, name: str, total: float | None = None, unit: str = "rows") -> Iterator[Task]:
         """``with progress.task("embed", total=8530) as task: task.update(100)``."""
         if not self._live:
-            yield Task(name, total, unit, self.console, None)
+            yield Task(name, total, unit, self.console, None, self._told)
             return
         columns = (
             TextColumn("  {task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
         )  # fmt: skip
         with Bar(*columns, console=self.console, transient=True) as bar:
-            yield Task(name, total, unit, self.console, bar)
+            yield Task(name, total, unit, self.console, bar, self._told)

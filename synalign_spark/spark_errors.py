@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from synalign_spark import errors
-from synalign_spark.errors import DataError, LakeError, SynalignError
+from synalign_spark.errors import DataError, DistributedError, LakeError, SynalignError
 
 LONGEST_MESSAGE = 2_000  # characters; a message may quote a row
 MOST_CAUSES = 20
@@ -78,6 +78,11 @@ _FILE = re.compile(r"(?:while reading file|reading file:?|File:) (\S+?)[.,]?(?=\
 _FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded")
 _KILLED = "Python worker exited unexpectedly"
 _RAISED = re.compile(r"^\S.*\bTraceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
+_LOST = re.compile(
+    r"ExecutorLostFailure|Master removed our application|All masters are unresponsive|SparkContext (?:was|has been) (?:shut down|cancelled)|"
+    r"stopped SparkContext|Answer from Java side is empty|Error while obtaining a new communication channel|"
+    r"An error occurred while trying to connect to the Java server|\[CONNECT_REQUEST\.|StatusCode\.UNAVAILABLE"
+)
 _CAUSE = re.compile(r"^Caused by: (.+)$", re.MULTILINE)
 
 
@@ -116,8 +121,10 @@ def told_error(err: BaseException, where: str, fixes: Mapping[str, str]) -> Syna
             f"{where}: a Python worker was killed, which the system does where memory is short; run fewer tasks at a time (spark.master 'local[2]', "
             "fewer cores an executor), then start again: what is done stays done"
         )
-    file = _FILE.search(text)
     said = _said(err, text)
+    if _LOST.search(text):
+        return DistributedError(f"{where}: Spark was lost ({said}); look at the cluster, then start again: what is done stays done")
+    file = _FILE.search(text)
     fix = next((fix for word, fix in fixes.items() if word in text), "")
     in_file = f" in {file.group(1)}" if file and file.group(1).rpartition("/")[2] not in where + said else ""
     return DataError(f"{where}{in_file}: {said}" + (f"; {fix}" if fix else ""))

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from synalign_spark.errors import ContractError, DataError, LakeError
+from synalign_spark.errors import ContractError, DataError, DistributedError, LakeError
 from synalign_spark.spark_errors import LONGEST_MESSAGE, carrier, failure_in, marked, outside_faults, told_error
 
 
@@ -90,3 +90,18 @@ def test_the_boundary_keeps_the_trace_as_the_cause_and_lets_ours_through():
     with pytest.raises(DataError) as caught, outside_faults("stage ingest", {}):
         raise mine
     assert caught.value is mine
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Job aborted due to stage failure: ... ExecutorLostFailure (executor 1 exited caused by one of the running tasks)",
+        "Job 3 cancelled because SparkContext was shut down",
+        "An error occurred while trying to connect to the Java server (127.0.0.1:40001)",
+    ],
+)
+def test_a_cluster_that_is_lost_is_no_fault_of_the_data(text):
+    found = told_error(OSError(text), "stage embed", {"": "mend it"})
+    assert type(found) is DistributedError
+    assert found.retryable
+    assert str(found).startswith("stage embed: Spark was lost (")

@@ -8,6 +8,7 @@ from typing import Any
 from pyarrow import fs
 from rich.markup import escape
 
+from synalign_spark.cli.exits import Exit, status_of
 from synalign_spark.cli.profile import read_in_words
 from synalign_spark.config import Config, LlmConfig
 from synalign_spark.console import Console
@@ -16,7 +17,7 @@ from synalign_spark.spark_errors import told_error
 
 
 def examine(cfg: Config, has_source: bool = True) -> list[dict[str, Any]]:
-    """One finding a component: name, ok, detail, seconds. A check that fails never stops the others. has_source: a corpus is configured, whose
+    """One finding a component: name, ok, status (as a run's exit status would be), detail, seconds. A check that fails never stops the others. has_source: a corpus is configured, whose
     first texts the embedder is tried on."""
     checks: list[tuple[str, Callable[[Config], str]]] = [
         ("java", _java),
@@ -35,11 +36,12 @@ def examine(cfg: Config, has_source: bool = True) -> list[dict[str, Any]]:
 def _one(name: str, check: Callable[[Config], str], cfg: Config) -> dict[str, Any]:
     started = time.monotonic()
     try:
-        detail, ok = check(cfg), True
+        detail, status = check(cfg), Exit.DONE
     except Exception as err:
         found = err if isinstance(err, OSError) else told_error(err, name, {}) or err  # Spark's are traces
-        detail, ok = f"{type(found).__name__}: {found}", False
-    return {"name": name, "ok": ok, "detail": scrub(detail), "seconds": round(time.monotonic() - started, 2)}
+        detail, status = f"{type(found).__name__}: {found}", status_of(found)
+    seconds = round(time.monotonic() - started, 2)
+    return {"name": name, "ok": status is Exit.DONE, "status": int(status), "detail": scrub(detail), "seconds": seconds}
 
 
 def _java(cfg: Config) -> str:

@@ -1,46 +1,145 @@
-"""How a command ends: in silence, or with a message and an exit status."""
+"""How a command ends: in silence, or with a message; and the exit status that says why to whoever started it."""
 
+import contextlib
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from rich.markup import escape
 
+from synalign_spark import errors
 from synalign_spark.console import Console
-from synalign_spark.errors import ConfigError, SynalignError
+from synalign_spark.errors import SynalignError
 from synalign_spark.spark_errors import told_error
+
+GO_ON = "stopped; start it again with the same command and it goes on where it was"
+
+
+class Exit(IntEnum):
+    """The exit statuses, by kind; docs/reference/command-line.md says what to do about each."""
+
+    DONE = 0
+    FAULT = 1  # of this project's code: the trace is printed
+    CONFIGURATION = 2  # argparse and typer end so too, for a wrong option
+    DATA = 3
+    LOCKED = 4
+    UNAVAILABLE = 5  # endpoint or cluster
+    BUDGET = 6
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED)
 
 
 class Terminated(KeyboardInterrupt):
     """The process was asked to end (SIGTERM), as schedulers do: all is left as after Ctrl-C."""
 
 
-def _terminated(*_: object) -> None:
-    raise Terminated
+KINDS: dict[type[BaseException], Exit] = {
+    errors.ConfigError: Exit.CONFIGURATION,
+    errors.InstallationError: Exit.CONFIGURATION,
+    errors.ForeignLakeError: Exit.CONFIGURATION,
+    errors.DataError: Exit.DATA,
+    errors.ContractError: Exit.DATA,
+    errors.LakeError: Exit.DATA,
+    errors.RunLockedError: Exit.LOCKED,
+    errors.EndpointError: Exit.UNAVAILABLE,
+    errors.DistributedError: Exit.UNAVAILABLE,
+    errors.BudgetError: Exit.BUDGET,
+    KeyboardInterrupt: Exit.INTERRUPTED,
+    Terminated: Exit.TERMINATED,
+}
 
 
-def exit_with(action: Callable[[], Any]) -> None:
-    """Runs an action; a fault that the user can mend, or that comes from Spark, Arrow or the system, becomes a message and an exit status (2:
-    configuration, 1: else). Whoever reads the output may leave before its end, as ``head`` does."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminated)
+def status_of(err: BaseException) -> Exit:
+    """The kind of an error: that of its nearest class that has one.
+
+    >>> status_of(errors.RunLockedError("run.id 'a' is being executed")), status_of(errors.EndpointDownError("no answer")), status_of(KeyError("x"))
+    (<Exit.LOCKED: 4>, <Exit.UNAVAILABLE: 5>, <Exit.FAULT: 1>)
+    """
+    return next((KINDS[kind] for kind in type(err).__mro__ if kind in KINDS), Exit.FAULT)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended; error: what ended it, None where nothing went wrong."""
+
+    status: Exit
+    error: BaseException | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same command may get further at another time, with nothing changed."""
+        return self.status in STOPPED or bool(getattr(self.error, "retryable", False))
+
+    @property
+    def message(self) -> str:
+        """What the error says, with what was added to it on its way; empty without one."""
+        said = () if self.error is None else (str(self.error), *getattr(self.error, "__notes__", ()))
+        return "\n".join(filter(None, (*said, GO_ON if self.status in STOPPED else "")))
+
+
+def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda ending: None) -> None:
+    """Runs an action; a fault that the user can mend, or that comes from Spark, Arrow or the system, becomes a message, and every fault an exit
+    status.
+
+    action: may return an Exit; told: hears of the end, after the message and before the process ends."""
+    with _drained() as asked_to_end:
+        try:
+            found = action()
+            ending = Ending(found if isinstance(found, Exit) else Exit.DONE)
+        except BrokenPipeError:  # whoever reads the output may leave before its end, as ``head`` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written there when Python ends
+            raise SystemExit(0) from None
+        except (Exception, KeyboardInterrupt) as fault:
+            err = fault if isinstance(fault, SynalignError | KeyboardInterrupt) else told_error(fault, "synalign", {}) or fault
+            # What is cleared away after SIGTERM may fail on its own: a JVM that got the signal too is gone.
+            ending = Ending(Exit.TERMINATED if asked_to_end.is_set() else status_of(err), err)
+            _say(ending)
+        told(ending)
+        if ending.status is Exit.FAULT and ending.error is not None:
+            raise ending.error
+        if ending.status is not Exit.DONE:
+            raise SystemExit(int(ending.status)) from None
+
+
+def _say(ending: Ending) -> None:
+    """The message on standard error; that of a fault of the code comes with its trace, from Python."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if isinstance(ending.error, SynalignError):
+        console.print(f"[red bold]{type(ending.error).__name__}[/]: {escape(ending.message)}")
+    elif ending.status is not Exit.FAULT:
+        console.print(escape(ending.message))
+
+
+def _tells_a_person(record: logging.LogRecord) -> bool:
+    """py4j logs a trace where a signal ends its wait for the JVM; what the signal did is said in words."""
+    return "KeyboardInterrupt while sending command" not in str(record.msg)
+
+
+@contextlib.contextmanager
+def _drained() -> Iterator[threading.Event]:
+    """SIGTERM is raised in the body as Terminated, and noted; as it was afterwards. Only where nobody else has taken the signal."""
+    asked = threading.Event()
+
+    def terminated(*_: object) -> None:
+        asked.set()
+        raise Terminated
+
+    taken = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if taken:
+        signal.signal(signal.SIGTERM, terminated)
+    logging.getLogger().addFilter(_tells_a_person)
     try:
-        action()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written there when Python ends
-        raise SystemExit(0) from None
-    except KeyboardInterrupt as err:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        for note in getattr(err, "__notes__", ()):
-            console.print(escape(note))
-        console.print("stopped; start it again with the same command and it goes on where it was")
-        raise SystemExit(143 if isinstance(err, Terminated) else 130) from None
-    except Exception as err:
-        found = err if isinstance(err, SynalignError) else told_error(err, "synalign", {})
-        if found is None:
-            raise
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red bold]{type(found).__name__}[/]: {escape(str(found))}")
-        raise SystemExit(2 if isinstance(found, ConfigError) else 1) from None
+        yield asked
+    finally:
+        logging.getLogger().removeFilter(_tells_a_person)
+        if taken:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

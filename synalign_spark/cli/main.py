@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from synalign_spark import __version__
-from synalign_spark.cli.exits import exit_with
+from synalign_spark.cli.exits import Exit, exit_with
 from synalign_spark.config import Config
 from synalign_spark.config.files import load
 from synalign_spark.config.secrets import public_address
@@ -37,11 +37,15 @@ def run(
     settings: Settings = [],  # noqa: B006
     stage: Annotated[str | None, typer.Option(help="Run this stage alone; those before it must be done.")] = None,
     redo: Annotated[bool, typer.Option(help="Replace the output of steps whose settings changed, and of those after them.")] = False,
+    as_json: AsJson = False,
+    events: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Append JSON lines while it runs: stages, progress, the end. - is standard output.")
+    ] = None,
 ) -> None:
     """Run the pipeline. What is done for the same settings and inputs is skipped; a killed run goes on where it was."""
-    from synalign_spark.api.run import run as run_stages
+    from synalign_spark.cli.run import run_command
 
-    exit_with(lambda: run_stages(config, settings=settings, stage=stage, redo=redo))
+    run_command(config, settings, stage, redo, as_json, events)
 
 
 @app.command()
@@ -61,11 +65,10 @@ def profile(config: Files = [], settings: Settings = [], as_json: AsJson = False
     """Say what the corpus is like: rows, labels, lengths, languages, and how the embedder reads it. Fails where a run would stop for it."""
     from synalign_spark.cli.profile import make_profile, render
 
-    def action() -> None:
+    def action() -> Exit:
         found = make_profile(load(config, settings))
         print(json.dumps(found)) if as_json else render(found, Console(highlight=False))
-        if found["stops"]:
-            raise SystemExit(1)
+        return Exit.DATA if found["stops"] else Exit.DONE
 
     exit_with(action)
 
@@ -148,14 +151,13 @@ def doctor(config: Files = [], settings: Settings = [], as_json: AsJson = False)
     """Check this machine and the configuration: Java, Spark, Delta, Ray, the embedder, the language-model endpoint."""
     from synalign_spark.cli.doctor import examine, render
 
-    def action() -> None:
+    def action() -> Exit:
         has_source = bool(config) or any(setting.startswith("source.") for setting in settings)
         findings = examine(lake_of(config, settings), has_source)
         print(json.dumps({"ok": all(f["ok"] for f in findings), "checks": findings})) if as_json else render(
             findings, Console(highlight=False)
         )
-        if not all(f["ok"] for f in findings):
-            raise SystemExit(1)
+        return Exit(min((f["status"] for f in findings if not f["ok"]), default=Exit.DONE))
 
     exit_with(action)
 

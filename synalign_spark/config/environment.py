@@ -1,6 +1,6 @@
 """Where a run works: its name, the lake, and Spark."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,12 +8,23 @@ from synalign_spark.config.section import Positive, Section, check_path
 
 
 class RunConfig(Section):
-    """The run's name, and its seed."""
+    """The run's name, its seed, and how long a start of it may take."""
 
     id: str = Field(
         "default", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name of the run; every table carries it as run_id."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of every random choice; choices are keyed by (seed, row id).")
+    max_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Minutes after which a start goes no further: it ends after the stage that runs then, in generation after the calls in flight, "
+        "with exit status 6; the same command goes on. null is no limit.",
+    )
+    lock_wait_s: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds to wait for another process that executes the run, before it is an error (exit status 4).",
+    )
 
 
 class LakeConfig(Section):

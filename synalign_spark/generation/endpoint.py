@@ -161,7 +161,7 @@ def _list_models(client: openai.OpenAI, target: Target, llm: LlmConfig) -> tuple
             raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
         return None, err.status_code == 403
     except openai.APIConnectionError as err:
-        raise unusable(llm, target.base_url, target.scrub(classify(err).message)) from None
+        raise unusable(llm, target.base_url, target.scrub(classify(err).message), may_pass=True) from None
     except (openai.OpenAIError, TypeError, AttributeError, ValueError, RecursionError):  # it is no list
         return None, False
 

@@ -7,13 +7,13 @@ that are given up in the middle of a wave: what was in flight for them then is t
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.core.sampling.quota import quotas
-from synalign_spark.errors import EndpointError
+from synalign_spark.errors import BudgetError, EndpointError
 from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
@@ -24,6 +24,7 @@ from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHe
 from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
 from synalign_spark.generation.prices import Prices
+from synalign_spark.generation.probing import BudgetSpentError
 from synalign_spark.generation.results import GenerateResult, Rows
 from synalign_spark.generation.status import Status
 from synalign_spark.generation.stored import StoredAnswers
@@ -41,12 +42,14 @@ def generate(
     progress: Progress,
     log_dir: str | None = None,
     real: RealProfile | None = None,
+    require_time: Callable[[], None] = lambda: None,
 ) -> GenerateResult:
     """Writes ``cfg.target_rows`` accepted rows, or as many as candidates and budget give.
 
     demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt); label_counts: corpus rows by label;
     ledger_dir: folder of the stored answers, any file system; log_dir: local folder for the embedded model's logs; real: what the gates know
-    of the real rows, None for the demonstrations alone. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
+    of the real rows, None for the demonstrations alone; require_time: raises BudgetError once there is no more time, which ends it as an
+    interruption does. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
     shares that do not fit. A failed call is a row, never an exception."""
 
     def say(words: str) -> None:
@@ -57,13 +60,13 @@ def generate(
         StoredAnswers(ledger_dir) as answers,
         open_pool(cfg, ledger_dir, log_dir, say) as pool,
     ):
-        run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real)
+        run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real, require_time)
         try:
             with run.status.served():
                 result = run.finish()
         except BaseException as err:
             pool.drain(say)  # after an error too: what is in flight is paid for
-            if isinstance(err, KeyboardInterrupt):
+            if isinstance(err, KeyboardInterrupt | BudgetError) and not isinstance(err, EndpointError):
                 err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
     for words in [*(f"{name} was left: {reason}" for name, reason in pool.left.items()), *result.stop(run.state())]:
@@ -84,8 +87,9 @@ class _Run:
         pool: Pool,
         task: Task,
         real: RealProfile | None,
+        require_time: Callable[[], None],
     ) -> None:
-        self.cfg, self.pool, self.task = cfg, pool, task
+        self.cfg, self.pool, self.task, self.require_time = cfg, pool, task, require_time
         self.started = time.monotonic()
         sets = demonstration_sets_of(demonstrations)
         self.planner = Planner(cfg, seed, sets, label_counts)
@@ -118,8 +122,10 @@ class _Run:
         stopped = stopped or self._why_ended()
         if self.rows.accepted.total() == 0:
             said = f" ({faults})" if (faults := self._describe_faults()) else ""
-            remedy = f"raise generate.{stopped}" if stopped.startswith("limits.") else "see generate.task and generate.llm"
-            raise EndpointError(f"generate: no row was accepted{said}; stopped by {stopped}{self.pool.left_running}; {remedy}")
+            none = f"generate: no row was accepted{said}; stopped by {stopped}{self.pool.left_running}"
+            if stopped.startswith("limits."):
+                raise BudgetSpentError(stopped, f"{none}; raise generate.{stopped}")
+            raise EndpointError(f"{none}; see generate.task and generate.llm")
         self._report()
         return self.rows.result(self._summary(stopped, waves))
 
@@ -159,13 +165,13 @@ class _Run:
 
         Returns the limit that stopped it, or an empty string."""
         self._take_all(wave.ready(), wave)
-        for answer in self.pool.run(wave.waiting, self.budget, self._report):
+        for answer in self.pool.run(wave.waiting, self.budget, self._go_on):
             failing = self.health.arrived(answer, wave.label_of(answer))
             wave.arrived(answer)
             if failing:
                 self._without(failing, wave)
             self._take_all(wave.ready(), wave)
-            self._report()
+            self._go_on()
         done = wave.done
         self._take_all(wave.rest(), wave)
         self.reused += wave.reused
@@ -230,6 +236,11 @@ class _Run:
     def _describe_faults(self) -> str:
         """The commonest error and the refused rows, in words."""
         return describe(sum((health.errors for health in self.labels.values()), Counter()), self.rows.refused)
+
+    def _go_on(self) -> None:
+        """Between calls, often: raises BudgetError where there is no more time."""
+        self.require_time()
+        self._report()
 
     def _report(self) -> None:
         """Renews the line of progress."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from synalign_spark.errors import EndpointError
+from synalign_spark.errors import EndpointDownError
 from synalign_spark.generation.calls import TRANSIENT, Answer
 from synalign_spark.generation.reading import Parsed
 
@@ -50,9 +50,9 @@ class PoolHealth:
         self.labels.add(label)
         return self.labels if self.streak >= self.limit else set()
 
-    def down(self) -> EndpointError:
+    def down(self) -> EndpointDownError:
         """The error where the endpoint is at fault."""
-        return EndpointError(
+        return EndpointDownError(
             f"{self.streak} calls in a row failed, all retries included (last: {self.last}); {self.describe()} "
             "stored answers are kept, start the run again to go on"
         )

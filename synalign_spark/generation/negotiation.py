@@ -16,7 +16,7 @@ import tenacity
 from synalign_spark.config import LlmConfig
 from synalign_spark.errors import LakeError
 from synalign_spark.generation.bodies import send
-from synalign_spark.generation.calls import PROBED, Answer, Request
+from synalign_spark.generation.calls import PROBED, TRANSIENT, Answer, Request
 from synalign_spark.generation.dialects import UNFORMED, Terms
 from synalign_spark.generation.faults import DROPPABLE, NEVER_RETRIED, Fault, backoff, classify, named
 from synalign_spark.generation.probes import probe_request
@@ -120,7 +120,9 @@ class Negotiation:
         except Exception as err:  # every fault of a call is one of the endpoint; classify says which
             fault = classify(err)
             if fault.status not in ("bad_request", "bad_form") and fault.code not in OF_THE_DIALECT:
-                raise unusable(self._llm, target.base_url, target.scrub(fault.message) + _too_long(fault)) from None
+                raise unusable(
+                    self._llm, target.base_url, target.scrub(fault.message) + _too_long(fault), fault.status in TRANSIENT
+                ) from None
             return fault
 
     def _sent_once(self, request: Request, target: Target) -> tuple[Any, Answer]:

@@ -4,16 +4,18 @@ import dataclasses
 import uuid
 from collections.abc import Callable
 
-from synalign_spark.errors import EndpointError
+from synalign_spark.errors import BudgetError, EndpointError
 from synalign_spark.generation.calls import PROBED, Answer, Request
 from synalign_spark.generation.limits import Budget
 
 
-class BudgetSpentError(EndpointError):
-    """A probe that a budget does not allow. key: of the limit that it would break."""
+class BudgetSpentError(BudgetError, EndpointError):
+    """A budget of ``generate`` leaves no room for a probe, or for one row. key: of the limit."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"generate.{key} leaves no room for the tiny calls that find out how the endpoint is asked; raise it")
+    retryable = False
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
         self.key = key
 
 
@@ -48,7 +50,8 @@ class PaidProbing(Probing):
     def admit(self, request: Request) -> None:
         broken = self._budget.broken_by(1, request.prompt_tokens, request.max_output_tokens, self._prices)
         if broken is not None:
-            raise BudgetSpentError(broken)
+            message = f"generate.{broken} leaves no room for the tiny calls that find out how the endpoint is asked; raise it"
+            raise BudgetSpentError(broken, message)
 
     def spend(self, answer: Answer) -> None:
         took = dataclasses.replace(answer, request_id=f"probe-{uuid.uuid4().hex}", status=PROBED, answer=None)

@@ -16,7 +16,7 @@ import openai
 from synalign_spark.config import LlmConfig
 from synalign_spark.config.language_model import OPENAI_URL
 from synalign_spark.config.secrets import public_address
-from synalign_spark.errors import EndpointError
+from synalign_spark.errors import EndpointDownError, EndpointError
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.limits import Take
 from synalign_spark.scrubbing import HARMLESS_QUERY
@@ -128,9 +128,9 @@ def _sendable(what: str, value: str) -> str:
     return value
 
 
-def unusable(llm: LlmConfig, address: str | None, message: str) -> EndpointError:
-    """The error for an endpoint that cannot be used at all."""
-    return EndpointError(
+def unusable(llm: LlmConfig, address: str | None, message: str, may_pass: bool = False) -> EndpointError:
+    """The error for an endpoint that cannot be used at all. may_pass: whether it may be usable another time, as it is configured."""
+    return (EndpointDownError if may_pass else EndpointError)(
         f"the language model cannot be used: {message}; generate.llm.base_url={public_address(address or '')!r}, generate.llm.model={llm.model!r}, "
         f"key from ${llm.api_key_env}: check the address, the model's name and the key; stored answers are kept, start the run again to go on"
     )

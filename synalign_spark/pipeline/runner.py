@@ -7,14 +7,16 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from synalign_spark import __version__, logs
 from synalign_spark.config import Config
+from synalign_spark.errors import BudgetError
 from synalign_spark.pipeline import steps
-from synalign_spark.pipeline.context import Context
+from synalign_spark.pipeline.context import Context, Deadline
 from synalign_spark.pipeline.observer import Observer
 from synalign_spark.pipeline.session import spark_session
 from synalign_spark.pipeline.steps import Step, StepState
@@ -33,11 +35,13 @@ def run_pipeline(
     """The whole run, or the one stage ``only``. Returns the manifest; raises SynalignError with the fix in its message.
 
     A step that is done for the same settings and inputs is skipped; ``redo`` allows replacing the output of
-    steps whose settings changed; ``session`` opens Spark, and only when there is work."""
+    steps whose settings changed; ``session`` opens Spark, and only when there is work. Raises BudgetError where ``run.max_minutes`` are over
+    before the end."""
     if only is not None:
         steps.require_known(only)
     store = RunStore(cfg.lake.path, cfg.run.id)
-    with store.lock():
+    with store.lock(cfg.run.lock_wait_s, partial(observer.progress.console.print, highlight=False, markup=False, soft_wrap=True)):
+        deadline = Deadline.after(cfg.run.max_minutes)
         manifest = store.manifest()
         source = source_fingerprints(cfg)
         states = stored_states(cfg, manifest, source, store, only)
@@ -47,7 +51,7 @@ def run_pipeline(
         observer.plan(cfg, states, todo)
         if todo:
             preflight(cfg, todo)
-            _execute(cfg, todo, source, store, observer, session)
+            _execute(cfg, todo, source, store, observer, session, deadline)
         manifest = store.manifest()
         observer.closing(cfg, manifest, [state.step.name for state in stored_states(cfg, manifest, source, store) if not state.done])
         return manifest
@@ -122,16 +126,20 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
                 pass
 
 
-def _execute(cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, observer: Observer, session: Session) -> None:
+def _execute(
+    cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, observer: Observer, session: Session, deadline: Deadline
+) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(logs.logging_to(store.paths.local_log))
         with observer.waiting("starting Spark"):
             spark = stack.enter_context(session(cfg))
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
         for step in todo:
+            if step is not todo[0]:  # each start gets further, however long Spark takes to start
+                deadline.require_time()
             log = logs.get_logger(run_id=cfg.run.id, stage=step.name)
             with _reported(step, log, observer), outside_faults(f"stage {step.name}", {"": AGAIN}):
-                _run_step(step, Context(cfg, spark, lake, observer.progress, log), source.get(step.name, ""), store, observer)
+                _run_step(step, Context(cfg, spark, lake, observer.progress, log, deadline), source.get(step.name, ""), store, observer)
 
 
 def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: Observer) -> None:
@@ -146,7 +154,7 @@ def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: 
         step.name,
         {
             "release": __version__,
-            "format": step.format,
+            "algorithm": step.algorithm,
             "settings": steps.settings_of(step, ctx.cfg),
             "limits": steps.limits_of(ctx.cfg),
             "source": source,
@@ -169,6 +177,8 @@ def _reported(step: Step, log: Any, observer: Observer) -> Iterator[None]:
         yield
     except BaseException as err:
         with contextlib.suppress(OSError):  # on a full disk the fault itself is what is to be seen
-            log.error("stage failed", error=str(err), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt))
+            log.error(
+                "stage failed", error=str(err), kind=type(err).__name__, exc_info=not isinstance(err, KeyboardInterrupt | BudgetError)
+            )
         observer.failed(step)
         raise

@@ -12,7 +12,7 @@ from typing import Any
 
 from synalign_spark.config import Config
 from synalign_spark.config.secrets import HIDDEN, address_hash, fingerprinted_address, is_secret
-from synalign_spark.errors import ConfigError, DataError, LakeError
+from synalign_spark.errors import ConfigError, DataError, ForeignLakeError
 from synalign_spark.scrubbing import scrub
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
@@ -66,7 +66,6 @@ RELEASE_SETTING = "synalign.version"  # manifests of the first release name it a
 @dataclass(frozen=True)
 class Step:
     """One stage of the flow. ``sections``: the configuration that shapes its output; ``after``: the steps it reads;
-    ``format``: raised when the step's tables change their meaning, so that what an older release wrote is done again.
     ``on_request``: runs where it is named, and again with a run that has it; ``if_there``: steps on request whose tables it reads too."""
 
     name: str
@@ -75,9 +74,13 @@ class Step:
     after: tuple[str, ...]
     writes: tuple[Table, ...]
     arguments: Mapping[str, str] = field(default_factory=dict)
-    format: int = 1
     on_request: bool = False
     if_there: tuple[str, ...] = ()
+
+    @property
+    def algorithm(self) -> int:
+        """What decides, beside settings and inputs, whether its tables are still those that it would write: see ALGORITHMS."""
+        return ALGORITHMS[self.name]
 
     @property
     def stage(self) -> str:
@@ -93,22 +96,36 @@ class Step:
         return functools.partial(importlib.import_module(f"{STAGES}.{self.module}").run, **self.arguments)
 
 
-# Format 2 of cluster, select, generate and align: columns were given the field's terms (cluster share, attribute set, label confidence, ...).
-# Format 3 of cluster, 4 of select: rows that are held out shape no cluster and are not shown.
-# Format 3 of align and resample: weights.capped_by, and sample weights that keep the label shares.
-# Format 3 of generate, 2 of resample: lengths of clusters, fields of rows, prompts, calls.reask_of.
+# The algorithm of each step: raised when it writes other tables from the same settings and inputs, in columns, meaning or values beyond
+# the last bits. The release is not looked at: one that raises none of these finds every finished run done.
+# 2 of cluster, select, generate and align: columns were given the field's terms (cluster share, attribute set, label confidence, ...).
+# 3 of cluster, 4 of select: rows that are held out shape no cluster and are not shown.
+# 3 of align and resample: weights.capped_by, and sample weights that keep the label shares.
+# 3 of generate, 2 of resample: lengths of clusters, fields of rows, prompts, calls.reask_of.
+# 4 of align: rows whose label the real rows dispute gain no weight.
+ALGORITHMS = {
+    "ingest": 1,
+    "embed": 1,
+    "cluster": 3,
+    "select": 4,
+    "generate": 3,
+    "embed-synthetic": 1,
+    "align": 4,
+    "resample": 4,
+    "evaluate": 1,
+    "report": 1,
+}
 STEPS: tuple[Step, ...] = (
     Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
     Step("embed", "embed", ("embed",), ("ingest",), (tables.EMBEDDINGS,), {"origin": "real"}),
-    Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS), format=3),
-    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), format=4),
+    Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS)),
+    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE)),
     Step(
         "generate",
         "generate",
         ("generate", "ingest"),
         ("ingest", "select"),
         (tables.ATTRIBUTES, tables.SYNTHETIC, tables.REFUSALS, tables.CALLS, tables.PROMPTS),
-        format=3,
     ),
     Step("embed-synthetic", "embed", ("embed",), ("generate",), (tables.EMBEDDINGS,), {"origin": "synthetic"}),
     Step(
@@ -117,9 +134,8 @@ STEPS: tuple[Step, ...] = (
         ("align",),
         ("embed", "cluster", "embed-synthetic"),
         (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
-        format=3,
     ),
-    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), format=4),
+    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,)),
     Step("evaluate", "evaluate", ("evaluate",), ("align",), (tables.EVALUATION, tables.NEAREST_PAIRS), on_request=True),
     Step("report", "report", ("report",), ("resample",), (tables.METRICS,), if_there=("evaluate",)),
 )
@@ -214,8 +230,9 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     before = {key: _public(key, value) for key, value in entry["settings"].items() if key not in (RELEASE_SETTING, *OPERATIONAL)}
     keys = [key for key in sorted(now.keys() | before.keys()) if _identity(now.get(key)) != _identity(before.get(key))]
     changed = tuple((key, before.get(key), now.get(key)) for key in keys)
-    if step.format != entry.get("format", 1):
-        changed += (("format of its tables", entry.get("format", 1), step.format),)
+    algorithm = entry.get("algorithm", entry.get("format", 1))  # by the name that earlier releases gave it; the first had none
+    if algorithm != step.algorithm:
+        changed += (("the algorithm", algorithm, step.algorithm),)
     if source != entry.get("source", ""):
         changed += (("source files", "as they were", "changed since"),)
     if changed:
@@ -229,6 +246,11 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     if stopped_by == "labels_failing":
         return StepState(step, False, "the endpoint failed call after call of some labels")
     return StepState(step, True, "done")
+
+
+def stopped_by_budget(manifest: Mapping[str, Any]) -> bool:
+    """Whether a budget ended the generation, so that there is more to do with a larger one."""
+    return str(manifest.get("generate", {}).get("summary", {}).get("stopped_by", "")).startswith("limits.")
 
 
 def left_to_run(manifest: Mapping[str, Any]) -> list[str]:
@@ -245,10 +267,10 @@ def left_to_run(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def refuse_foreign_lake(states: Sequence[StepState], cfg: Config) -> None:
-    """Raises LakeError where the run in the lake was made with other settings: paid work is never replaced unasked."""
+    """Raises ForeignLakeError where the run in the lake was made with other settings: paid work is never replaced unasked."""
     lines = [f"  - {state.step.name}: {key} was {before!r}, is now {now!r}" for state in states for key, before, now in state.changed]
     if lines:
-        raise LakeError(
+        raise ForeignLakeError(
             f"run.id {cfg.run.id!r} in lake.path {cfg.lake.path!r} was made from another configuration:\n"
             + "\n".join(dict.fromkeys(lines))
             + "\nkeep both: --set run.id=ANOTHER_NAME; or redo the steps that change, and those after them: --redo"

@@ -2,7 +2,8 @@
 
 ``<lake>/_synalign/<run_id>/manifest.json`` has an entry per finished step; ``lock.json`` beside it names
 the process that executes the run. A process that was killed leaves its lock behind; the next one on
-the same machine sees that it is dead, and one on another machine that its heartbeat has stopped.
+the same machine sees that it is dead, and one on another machine, or in another container, that its
+heartbeat has stopped.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,20 @@ ENTRY_TYPES = {
     "summary": dict,
     "tables": list,
     "produced": str,
-    "format": int,
+    "format": int,  # what ``algorithm`` was called before
+    "algorithm": int,
     "seconds": int | float,
 }
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 60.0
 SETTLE_S = 1.0
+LOOK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock. ``started``: the process's start time in clock ticks since boot, since pids are used again."""
+    """Who holds a lock. ``started``: the process's start time in clock ticks since boot, since pids are used again; ``space``: the boot and the
+    namespace in which the pid means that process, empty in locks of earlier releases."""
 
     host: str
     pid: int
@@ -49,13 +53,24 @@ class Holder:
     since: float
     heartbeat: float
     token: str
+    space: str = ""
 
     @property
     def alive(self) -> bool:
-        """On this host: the process exists. Elsewhere: its heartbeat is younger than a minute."""
-        if self.host == socket.gethostname():
+        """Where its pid can be looked up from here: the process exists. Elsewhere, in another container too: its heartbeat is younger than a
+        minute."""
+        if self.host == socket.gethostname() and self.space in ("", pid_space()):
             return process_started(self.pid) == self.started
         return time.time() - self.heartbeat < STALE_AFTER_S
+
+
+def pid_space() -> str:
+    """Tells boots and namespaces of processes apart: containers may share a host's name; empty where the system does not tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
 
 
 def process_started(pid: int) -> int | None:
@@ -146,10 +161,12 @@ class RunStore:
         self._save(kept)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the run for this process. Raises RunLockedError, naming the holder, while another one has it."""
+    def lock(self, wait_s: float = 0.0, say: Callable[[str], None] = lambda words: None) -> Iterator[None]:
+        """Holds the run for this process. Raises RunLockedError, naming the holder, while another one has it for more than ``wait_s`` seconds.
+
+        say: takes a line, where it waits."""
         token = uuid.uuid4().hex
-        self._acquire(token)
+        self._wait_for(token, wait_s, say)
         stop = threading.Event()
         beat = threading.Thread(target=self._keep_alive, args=(token, stop), name="run-lock-heartbeat", daemon=True)
         beat.start()
@@ -162,6 +179,20 @@ class RunStore:
                 held = self.holder()
                 if held is not None and held.token == token:
                     self._files.delete_file(f"{self._root}/{LOCK}")
+
+    def _wait_for(self, token: str, wait_s: float, say: Callable[[str], None]) -> None:
+        give_up, waits = time.monotonic() + wait_s, False
+        while True:
+            try:
+                return self._acquire(token)
+            except RunLockedError as err:
+                left = give_up - time.monotonic()
+                if left <= 0:
+                    raise
+                if not waits:
+                    say(f"  {err} (waiting, {left:.0f} s at most)")
+                waits = True
+                time.sleep(min(LOOK_AGAIN_S, left))
 
     def _acquire(self, token: str) -> None:
         with self._alone():
@@ -255,7 +286,7 @@ class RunStore:
 def this_process(token: str) -> Holder:
     """This process as a holder; ``token`` tells its locks apart."""
     now = time.time()
-    return Holder(socket.gethostname(), os.getpid(), process_started(os.getpid()) or 0, now, now, token)
+    return Holder(socket.gethostname(), os.getpid(), process_started(os.getpid()) or 0, now, now, token, pid_space())
 
 
 def _put(files: fs.FileSystem, path: str, content: bytes) -> None:

@@ -78,7 +78,7 @@ def test_an_unknown_stage_is_named():
 
 def test_show_names_a_lake_that_is_not_there(tmp_path):
     done = run("show", "--set", f"lake.path={tmp_path / 'none'}")
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert "lake.path" in done.stderr
 
 
@@ -193,7 +193,7 @@ def test_what_spark_or_the_system_raises_is_a_message_and_what_is_our_fault_a_tr
     with pytest.raises(SystemExit) as caught:
         exit_with(lacks)
     said = capsys.readouterr().err
-    assert caught.value.code == 1
+    assert caught.value.code == 3
     assert "No such file or directory" in said
     assert "hunter2" not in said
     with pytest.raises(KeyError):

@@ -109,14 +109,14 @@ def test_what_is_read_is_whole_and_what_was_told_is_said(profile, write, setting
 )
 def test_what_is_refused_names_the_key_and_the_fix(profile, write, settings, words):
     done = profile(write, *settings)
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert all(word in done.stderr for word in words), done.stderr
     assert "Traceback" not in done.output
 
 
 def test_texts_of_other_scripts_symbols_and_white_space(profile):
     thai = profile(text_file("x.jsonl", lines({"text": text, "label": label} for text, label in THAI)), *LABEL)
-    assert thai.exit_code == 1
+    assert thai.exit_code == 3
     assert "multilingual" in "".join(json.loads(thai.stdout)["stops"])
     both = ["I love this place 😀", "I love this place 😡", "C++", "C#", *(text for text, _ in MIXED), *(text for text, _ in CODE)]
     settings = ["ingest.whitespace=keep", "profile.max_other_language=1", "embed.max_tokens=4096"]
@@ -133,7 +133,7 @@ def weighted(of_b, of_a=1.0):
 
 def test_labels_whose_weights_are_all_zero_stop_before_anything_is_paid(profile):
     found = profile(weighted(0.0), *LABEL, "source.weight_column=w")
-    assert found.exit_code == 1
+    assert found.exit_code == 3
     assert "source.weight_column: every weight is 0 for label b; give some rows a weight above 0" in found.output
 
 

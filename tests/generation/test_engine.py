@@ -8,7 +8,7 @@ import zlib
 import pytest
 from loopback import Behaviour, loopback, misbehave
 
-from synalign_spark.errors import ConfigError, EndpointError
+from synalign_spark.errors import BudgetError, ConfigError, EndpointError
 from synalign_spark.generation.engine import generate
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.storage import tables
@@ -248,3 +248,22 @@ def test_a_description_of_an_unknown_label_ends_it_before_any_call(demonstration
         with pytest.raises(ConfigError, match="describes 'god', but the labels are bad, good"):
             generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
         assert server.chat_times() == []
+
+
+def test_time_that_is_over_waits_for_what_is_in_flight_and_the_next_start_goes_on(demonstrations, make_config, quiet, tmp_path):
+    with loopback(Behaviour(delay_s=0.05)) as server:
+        cfg = make_config(server.base_url, target_rows=160)
+        undisturbed = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "a"), quiet)
+        asked = len(server.log)
+
+        def require_time():
+            if len(server.log) > asked + 12:
+                raise BudgetError("run.max_minutes: 1 minutes are over")
+
+        with pytest.raises(BudgetError, match="run.max_minutes") as err:
+            generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "b"), quiet, require_time=require_time)
+        assert "the answers so far are stored" in err.value.__notes__[0]
+        resumed = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "b"), quiet)
+    assert resumed.summary["answers_reused"] > 0
+    assert {n for request_id, n in server.finished.items() if request_id} == {2}  # by either run, nothing twice
+    assert content(resumed) == content(undisturbed)

@@ -156,10 +156,10 @@ def test_evaluate_adds_its_tables_on_request_as_the_library_does_and_the_report_
 @pytest.mark.parametrize(
     ("setting", "status", "words"),
     [
-        ("source.path=/nowhere/at/all.jsonl", 1, "source.path: no file at '/nowhere/at/all.jsonl'"),
-        ("generate.imported.path=/nowhere/at/all.jsonl", 1, "generate.imported.path: no file at '/nowhere/at/all.jsonl'"),
+        ("source.path=/nowhere/at/all.jsonl", 3, "source.path: no file at '/nowhere/at/all.jsonl'"),
+        ("generate.imported.path=/nowhere/at/all.jsonl", 3, "generate.imported.path: no file at '/nowhere/at/all.jsonl'"),
         ("align.n_features=7", 2, "align.n_features"),
-        ("lake.path=/proc/lake", 1, "lake.path"),
+        ("lake.path=/proc/lake", 3, "lake.path"),
         ("embed.model=embedded:no-such-model", 2, "embed.model"),
     ],
 )

@@ -137,7 +137,7 @@ def test_the_command_prints_and_its_status_tells(spark, tmp_path, monkeypatch):
     path = labelled(tmp_path / "x.jsonl", LANGUAGES["th"])
     given = ["profile", "--set", f"source.path={path}", "--set", "source.label_column=label"]
     words = CliRunner().invoke(app, given)
-    assert words.exit_code == 1
+    assert words.exit_code == 3
     assert "22 read, 22 accepted" in words.stdout
     assert "stops a run" in words.stdout
     found = json.loads(CliRunner().invoke(app, [*given, "--json"]).stdout)

@@ -1,7 +1,5 @@
 """What runs, what is skipped, and when a lake of another configuration is refused. No Spark, no files."""
 
-import dataclasses
-
 import pytest
 
 from synalign_spark.config.files import validate
@@ -22,7 +20,7 @@ def finished(cfg, source=None, evaluated=False):
     for step in (step for step in STEPS if evaluated or not step.on_request):
         manifest[step.name] = {
             "release": "0.1.0",
-            "format": step.format,
+            "algorithm": step.algorithm,
             "settings": settings_of(step, cfg),
             "source": (source or {}).get(step.name, ""),
             "inputs": {name: manifest[name]["produced"] for name in step.after},
@@ -145,19 +143,27 @@ def test_a_newer_release_alone_changes_nothing():
     assert pending(config(), manifest) == []
 
 
-def test_entries_of_the_first_release_have_format_1():
+def test_manifests_of_earlier_releases_are_read():
+    """They call it the format; those of the first release have none, which is 1."""
     manifest = finished(config())
+    for entry in manifest.values():
+        entry["format"] = entry.pop("algorithm")
+    assert pending(config(), manifest) == []
     for entry in manifest.values():
         del entry["format"]
     assert pending(config(), manifest)[0] == "cluster"  # the first step whose columns were renamed since
 
 
-def test_tables_of_another_format_are_done_again_when_asked(monkeypatch):
-    manifest, before = finished(config()), steps.BY_NAME["select"].format
-    newer = tuple(dataclasses.replace(step, format=step.format + 1) if step.name == "select" else step for step in STEPS)
-    monkeypatch.setattr(steps, "STEPS", newer)
+def test_every_step_has_an_algorithm():
+    assert list(steps.ALGORITHMS) == [step.name for step in STEPS]
+    assert all(number >= 1 for number in steps.ALGORITHMS.values())
+
+
+def test_what_another_algorithm_wrote_is_done_again_when_asked(monkeypatch):
+    manifest, before = finished(config()), steps.ALGORITHMS["select"]
+    monkeypatch.setitem(steps.ALGORITHMS, "select", before + 1)
     assert pending(config(), manifest) == ["select", "generate", "embed-synthetic", "align", "resample", "report"]
-    with pytest.raises(LakeError, match=rf"select: format of its tables was {before}, is now {before + 1}(.|\n)*--redo"):
+    with pytest.raises(LakeError, match=rf"select: the algorithm was {before}, is now {before + 1}(.|\n)*--redo"):
         refuse_foreign_lake(step_states(config(), manifest, {}), config())
 
 

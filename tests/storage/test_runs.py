@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -175,3 +177,35 @@ def test_a_delta_table_without_its_log_is_none(tmp_path):
     (tmp_path / "corpus" / "_delta_log").mkdir()
     (tmp_path / "corpus" / "_delta_log" / "0.json").write_text("{}")
     assert store.has_table("corpus", delta=True)
+
+
+@pytest.mark.parametrize(("age", "free"), [(5, False), (120, True)])
+def test_a_holder_in_another_container_of_the_same_host_name_is_known_by_its_heartbeat(tmp_path, age, free):
+    """There its pid means another process, or none."""
+    store = RunStore(str(tmp_path), "r")
+    mine = runs.this_process("theirs")
+    left_behind(store, replace(mine, pid=2**22 + 1, heartbeat=time.time() - age, space="boot pid:[4026530000]"))
+    with nullcontext() if free else pytest.raises(RunLockedError), store.lock():
+        pass
+
+
+def test_a_lock_of_an_earlier_release_is_read(tmp_path):
+    store = RunStore(str(tmp_path), "r")
+    held = asdict(runs.this_process("theirs"))
+    del held["space"]
+    (Path(store.paths.folder) / runs.LOCK).write_text(json.dumps(held))
+    assert store.holder().alive
+    with pytest.raises(RunLockedError, match="is being executed"), store.lock():
+        pass
+
+
+def test_a_lock_that_is_given_back_meanwhile_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "LOOK_AGAIN_S", 0.05)
+    store, said = RunStore(str(tmp_path), "r"), []
+    held = store.lock()
+    held.__enter__()
+    threading.Timer(0.2, held.__exit__, (None, None, None)).start()
+    with store.lock(30, said.append):
+        pass
+    assert len(said) == 1
+    assert "waiting, 30 s at most" in said[0]

@@ -14,7 +14,7 @@ from typing import Any
 from pyarrow import fs
 
 from synalign_spark.config import LlmConfig
-from synalign_spark.errors import EndpointError, SynalignError
+from synalign_spark.errors import EndpointDownError, EndpointError, SynalignError
 from synalign_spark.generation.backends.protocol import LostError
 from synalign_spark.generation.backends.ray_session import ray_session
 from synalign_spark.generation.backends.sender import Attempt, Outcome, Sender, tokens_of
@@ -181,7 +181,7 @@ class RaySenders:
         """Replaces a dead actor. Its last answers may have reached the ledger; what it had not been given was not sent."""
         self._deaths += 1
         if self._deaths > MOST_DEATHS:
-            raise EndpointError(f"{self._deaths} Ray actors died one after another ({_line(err)}); {ADVICE}")
+            raise EndpointDownError(f"{self._deaths} Ray actors died one after another ({_line(err)}); {ADVICE}")
         _kill(actor.handle)  # one that only cannot be reached may live, and would send what is sent again
         self._actors[self._actors.index(actor)] = _Actor(await asyncio.to_thread(self._make))
         named = {work.request.request_id for work, _ in actor.flying.values() if work.named}

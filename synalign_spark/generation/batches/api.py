@@ -126,7 +126,9 @@ class BatchApi:
             tried = (
                 f", tried for {time.monotonic() - started:.0f} s (generate.limits.max_outage_minutes)" if fault.status in TRANSIENT else ""
             )
-            raise unusable(self._llm, self._target.base_url, f"{what}{tried}: {self._target.scrub(fault.message)}") from None
+            raise unusable(
+                self._llm, self._target.base_url, f"{what}{tried}: {self._target.scrub(fault.message)}", fault.status in TRANSIENT
+            ) from None
 
 
 def require_served(client: openai.OpenAI, target: Target, llm: LlmConfig) -> None:
@@ -138,13 +140,17 @@ def require_served(client: openai.OpenAI, target: Target, llm: LlmConfig) -> Non
     except openai.APIStatusError as err:
         if err.status_code in NOT_SERVED:
             raise not_served(target, classify(err).message) from None
-        raise unusable(llm, target.base_url, f"the batches cannot be listed: {target.scrub(classify(err).message)}") from None
+        raise _not_listed(llm, target, err) from None
     except openai.OpenAIError as err:
-        raise unusable(llm, target.base_url, f"the batches cannot be listed: {target.scrub(classify(err).message)}") from None
+        raise _not_listed(llm, target, err) from None
     except (ValueError, AttributeError, RecursionError):
         is_list = False
     if not is_list:
         raise not_served(target, "what it answers is no list of batches")
+
+
+def _not_listed(llm: LlmConfig, target: Target, err: Exception) -> EndpointError:
+    return unusable(llm, target.base_url, f"the batches cannot be listed: {target.scrub(classify(err).message)}", _may_pass(err))
 
 
 def _may_pass(err: Exception) -> bool:

@@ -44,6 +44,7 @@ def run(ctx: Context) -> Summary:
         ctx.progress,
         paths.local_folder,
         real_profile(ctx, sum(counts.values())),
+        ctx.deadline.require_time,
     )
     say_notes(ctx, "generate", result.summary["gate_notes"])
     written = {

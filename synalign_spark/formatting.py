@@ -32,6 +32,16 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def points(value: float) -> str:
+    """A difference of two shares in percentage points, with its sign but for none.
+
+    >>> points(0.0123), points(-0.004), points(-0.0001)
+    ('+1.2', '-0.4', '0.0')
+    """
+    rounded = round(100 * value, 1)
+    return f"{rounded:+.1f}" if rounded else "0.0"
+
+
 def share_interval(value: float | None, low: float | None, high: float | None) -> str:
     """A share with its interval.
 

@@ -6,12 +6,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from synalign_spark import __version__
-from synalign_spark.formatting import cut, duration, number, share, share_interval
+from synalign_spark.formatting import cut, duration, number, points, share, share_interval
 from synalign_spark.report import figures
 from synalign_spark.report.findings import Findings
 from synalign_spark.report.svg import to_svg
-from synalign_spark.report.verdict import sentences
+from synalign_spark.report.terms import TERMS
+from synalign_spark.report.verdict import CARE, DO_NOT, USE, headline, sentences, signal, three_figures
 
+SIGNALS = {USE: "use", CARE: "care", DO_NOT: "do-not"}  # names of their colours
 PANELS = {
     "real": ("Real rows", "Where the real rows lie"),
     "synthetic": ("Synthetic rows", "Where the synthetic rows lie, each with the same area"),
@@ -21,8 +23,10 @@ PANELS = {
 
 def render(findings: Findings) -> str:
     """The report as an HTML document. The same findings give the same bytes."""
+    word = signal(findings)
     return _environment().get_template("page.html.j2").render(
-        f=findings, verdict=sentences(findings), figures=drawn(findings), panels=PANELS, version=__version__
+        f=findings, signal=word, colour=SIGNALS.get(word, ""), headline=headline(findings), three_figures=three_figures(findings),
+        behind=sentences(findings), figures=drawn(findings), panels=PANELS, terms=TERMS, version=__version__,
     )  # fmt: skip
 
 
@@ -58,5 +62,5 @@ def _environment() -> Environment:
         loader=PackageLoader("synalign_spark", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["share_interval"] = share_interval
-    environment.filters |= {"number": number, "share": share, "duration": duration, "cut": cut}
+    environment.filters |= {"number": number, "share": share, "duration": duration, "cut": cut, "points": points}
     return environment

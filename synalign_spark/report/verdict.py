@@ -1,25 +1,97 @@
-"""The result of a run in a few sentences: what a reader should know before any table."""
+"""The result of a run for somebody who reads nothing else: a signal, one sentence, three numbers; and the sentences behind them."""
 
 import math
+from dataclasses import dataclass
 
-from synalign_spark.formatting import number
-from synalign_spark.report.findings import Findings, Gain
+from synalign_spark.formatting import number, points, share_interval
+from synalign_spark.report.findings import Findings, Gain, Row
 
 NORMAL_95 = 1.96
+USE, CARE, DO_NOT = "Use them", "With care", "Do not use them"  # green, amber and red; the words say it without colours
 
 
-def sentences(findings: Findings) -> list[str]:
-    """Plain sentences, most important first: alignment, effective rows, downstream check, generation, coverage."""
-    found = [_alignment(findings), _effective(findings), _downstream(findings), _generation(findings), _coverage(findings)]
-    return [sentence for sentence in found if sentence]
+@dataclass(frozen=True)
+class Figure:
+    """One of the three numbers. question: what it answers; answer: the number, with its interval where it has one; meaning: of what."""
+
+    question: str
+    answer: str
+    meaning: str
 
 
-def _alignment(findings: Findings) -> str:
+def signal(findings: Findings) -> str:
+    """USE where models gained beyond chance, DO_NOT where the certificate says so, else CARE; empty before alignment."""
+    overall = findings.overall
+    if overall is None:
+        return ""
+    if not overall["mixing_weight"] or str(overall["verdict"]).startswith("do not use"):
+        return DO_NOT
+    gain, error = overall.get("gain"), overall.get("gain_error")
+    return USE if gain is not None and error is not None and gain > 2 * error and round(100 * gain, 1) > 0 else CARE
+
+
+def headline(findings: Findings) -> str:
+    """What to do with the rows and why, the first clause of the certificate."""
     overall = findings.overall
     if overall is None:
         return "The synthetic rows have not been aligned yet: there is no certificate."
-    verdict = str(overall["verdict"]).rstrip(".")
-    return f"{verdict[:1].upper()}{verdict[1:]}."
+    return _sentence(_clauses(overall)[0])
+
+
+def three_figures(findings: Findings) -> list[Figure]:
+    """Does it help, how close, what did it cost; none before alignment."""
+    overall, generated = findings.overall, findings.generation
+    if overall is None:
+        return []
+    tokens, cost = generated.prompt_tokens + generated.completion_tokens, generated.cost_usd
+    spent = f"{cost:,.2f} USD" if cost is not None else f"{tokens:,} tokens" if generated.n_calls else "nothing here"
+    rows = f"for {generated.accepted:,} rows"
+    return [
+        Figure("Does it help?", _gain(overall), "accuracy of models trained on real and synthetic rows, over real rows alone"),
+        Figure(
+            "How close?",
+            share_interval(overall["closed_share"], overall["closed_share_low"], overall["closed_share_high"]),
+            "of the distance to real rows that nobody was shown is closed by the weights",
+        ),
+        Figure(
+            "What did it cost?",
+            spent,
+            f"{rows} in {generated.n_calls:,} calls" if generated.n_calls else f"{rows}, which were there already",
+        ),
+    ]
+
+
+def sentences(findings: Findings) -> list[str]:
+    """What is behind the headline, in plain sentences: the certificate's figures, effective rows, downstream check, generation, coverage."""
+    figures = [_sentence(clause) for clause in _clauses(findings.overall)[1:]] if findings.overall else []
+    found = [*figures, _effective(findings), _downstream(findings), _generation(findings), _coverage(findings)]
+    return [sentence for sentence in found if sentence]
+
+
+def _clauses(overall: Row) -> list[str]:
+    """The verdict in its parts; what stands in brackets stays together.
+
+    >>> _clauses({"verdict": "use these rows; they can be told (p = 0.01; it finds 0.2)."})
+    ['use these rows', 'they can be told (p = 0.01; it finds 0.2)']
+    """
+    parts: list[str] = []
+    for piece in str(overall["verdict"]).rstrip(".").split("; "):
+        if parts and parts[-1].count("(") > parts[-1].count(")"):
+            parts[-1] += f"; {piece}"
+        else:
+            parts.append(piece)
+    return parts
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}."
+
+
+def _gain(overall: Row) -> str:
+    gain, error = overall.get("gain"), overall.get("gain_error")
+    if gain is None or error is None:
+        return "not known"
+    return f"{points(gain)} points ({points(gain - NORMAL_95 * error)} to {points(gain + NORMAL_95 * error)})"
 
 
 def _effective(findings: Findings) -> str:
@@ -51,7 +123,7 @@ def _compared(gain: Gain, what: str) -> str:
         finding = "no difference beyond chance"
     else:
         finding = f"{'better' if gain.accuracy > 0 else 'worse'} {what}"
-    return f"{finding} ({gain.accuracy * 100:+.1f} points, 95% within ±{margin * 100:.1f})"
+    return f"{finding} ({points(gain.accuracy)} points, 95% within ±{margin * 100:.1f})"
 
 
 def _generation(findings: Findings) -> str:

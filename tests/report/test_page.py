@@ -10,7 +10,7 @@ import pytest
 
 from synalign_spark.report.findings import Findings, Gain, Generation, LabelShare, MapPoints, Missing
 from synalign_spark.report.page import drawn, render
-from synalign_spark.report.verdict import sentences
+from synalign_spark.report.verdict import CARE, DO_NOT, USE, headline, sentences, signal, three_figures
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -144,19 +144,68 @@ def test_one_point_and_many_labels_can_be_drawn(findings):
 
 
 def test_verdict_tells_change_and_effective_rows_in_words(findings):
+    assert headline(findings) == "The weighted rows are closer."
     found = sentences(findings)
-    assert found[0] == "The weighted rows are closer."
-    assert found[1].startswith("The weighted set is worth 80 of its 120 rows (effective sample size, 67%)")
-    assert "70.0% of cases unweighted and 80.0% weighted: better with the weights (+10.0 points, 95% within ±3.9)" in found[2]
+    assert found[0].startswith("The weighted set is worth 80 of its 120 rows (effective sample size, 67%)")
+    assert "70.0% of cases unweighted and 80.0% weighted: better with the weights (+10.0 points, 95% within ±3.9)" in found[1]
     assert (
         "on real rows it reaches 90.0%, on real and synthetic rows 92.0%: no difference beyond chance (+2.0 points, 95% within ±2.9)"
-        in found[2]
+        in found[1]
     )
-    assert found[3] == "120 synthetic rows were accepted (80% of those written), out of 60 calls and 9,000 tokens for 0.25 USD."
-    assert found[4] == "6 picked clusters put 75% to 90% per label of the real rows within reach of a demonstration."
+    assert found[2] == "120 synthetic rows were accepted (80% of those written), out of 60 calls and 9,000 tokens for 0.25 USD."
+    assert found[3] == "6 picked clusters put 75% to 90% per label of the real rows within reach of a demonstration."
 
 
 @pytest.mark.parametrize(("gain", "words"), [(0.01, "no difference beyond chance"), (-0.1, "worse with the weights")])
 def test_verdict_claims_no_gain_within_the_error(findings, gain, words):
     check = dataclasses.replace(findings.downstream, gain=Gain(gain, 0.02))
-    assert words in sentences(dataclasses.replace(findings, downstream=check))[2]
+    assert words in sentences(dataclasses.replace(findings, downstream=check))[1]
+
+
+def of_all(findings, **numbers):
+    """The findings with other numbers in the certificate of all rows together."""
+    rows = [{**row, **numbers} if row["label"] is None else row for row in findings.certificate]
+    return dataclasses.replace(findings, certificate=rows)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ({"mixing_weight": 300.0, "gain": 0.03, "gain_error": 0.01, "verdict": "use these rows with sample_weight: ..."}, USE),
+        ({"mixing_weight": 300.0, "gain": 0.01, "gain_error": 0.01, "verdict": "use these rows with sample_weight if at all: ..."}, CARE),
+        ({"mixing_weight": 300.0, "gain": 0.0, "gain_error": 0.0, "verdict": "no difference was seen: ..."}, CARE),
+        ({"mixing_weight": 300.0, "gain": None, "gain_error": None, "verdict": "whether these rows help is not known: ..."}, CARE),
+        ({"mixing_weight": 0.0, "gain": 0.0, "gain_error": 0.0, "verdict": "do not use these rows: ..."}, DO_NOT),
+        ({"mixing_weight": 300.0, "gain": -0.03, "gain_error": 0.01, "verdict": "do not use these rows: ..."}, DO_NOT),
+        (
+            {"mixing_weight": 1_000.0, "gain": None, "gain_error": None, "verdict": "do not use these rows yet: all vectors are equal"},
+            DO_NOT,
+        ),
+    ],
+)
+def test_the_signal_says_what_the_certificate_says(findings, numbers, expected):
+    found = of_all(findings, **numbers)
+    assert signal(found) == expected
+    assert f'<span class="signal">{expected}</span>' in render(found)
+
+
+def test_three_figures_answer_whether_how_close_and_at_what_cost(findings):
+    found = of_all(findings, gain=0.021, gain_error=0.005, closed_share=0.5, closed_share_low=0.25, closed_share_high=0.75)
+    helps, close, cost = three_figures(found)
+    assert helps.answer == "+2.1 points (+1.1 to +3.1)"
+    assert close.answer == "50% (25% to 75%)"
+    assert (cost.answer, cost.meaning) == ("0.25 USD", "for 120 rows in 60 calls")
+    unknown = of_all(findings, gain=None, gain_error=None, closed_share=None)
+    assert [one.answer for one in three_figures(unknown)] == ["not known", "–", "0.25 USD"]
+    imported = dataclasses.replace(found, generation=Generation(accepted=120))
+    assert (three_figures(imported)[2].answer, three_figures(imported)[2].meaning) == (
+        "nothing here",
+        "for 120 rows, which were there already",
+    )
+
+
+def test_the_picture_comes_before_tables_and_terms_are_explained(findings):
+    page = render(findings)
+    assert page.index('id="map"') < page.index("<table")
+    for title in re.findall(r'<abbr title="([^"]*)"', page):
+        assert f"<dd>{title}</dd>" in page, "what a mouse sees on hovering stands below for whoever has none"

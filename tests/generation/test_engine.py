@@ -131,7 +131,7 @@ def test_a_time_limit_ends_a_run_that_a_later_start_goes_on_with(rate, demonstra
         started = time.monotonic()
         cfg = make_config(server.base_url, {"concurrency": 1}, limits=limits, **simple)
         late = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
-        assert max(server.chat_times()) <= started + 2.5 + 0.5  # so much for a busy machine
+        assert max(server.chat_times()) <= started + 2.5 + 2  # so much for a busy machine
         assert late.summary["stopped_by"] == "limits.max_minutes"
         assert 0 < late.summary["accepted"] < 24
         whole = generate(demonstrations, COUNTS, make_config(server.base_url, **simple), 0, str(tmp_path), quiet)

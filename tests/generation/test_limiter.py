@@ -88,7 +88,8 @@ def test_a_pause_that_a_server_asks_for_holds_for_all():
 @pytest.mark.parametrize(("outcome", "learnt"), [(failed("rate_limited"), True), (failed("server_error"), False), (ANSWERED, False)])
 def test_only_refusals_for_the_rate_lower_it(outcome, learnt):
     async def scenario(limiter):
-        limiter.settle(await limiter.acquire([Take()]), outcome, Take(), 0.1)
+        for _ in range(3):  # one or two may come by chance
+            limiter.settle(await limiter.acquire([Take()]), outcome, Take(), 0.1)
         return limiter.pressures()[0].per_s
 
     assert (run(scenario) is not None) == learnt

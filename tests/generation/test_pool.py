@@ -66,7 +66,11 @@ def test_one_rate_limit_over_all_callers(backend, demonstrations, make_config, q
         generate(demonstrations, COUNTS, cfg, 0, str(tmp_path / "ledger"), quiet)
     times = sorted(server.chat_times())
     assert len(times) >= 15
-    burst, per_second, late = 240 / 60, (240 - 240 / 60) / 60, 2  # late: one request of each caller may have been on its way
+    burst, per_second, late = (
+        240 / 60,
+        (240 - 240 / 60) / 60,
+        4,
+    )  # late: requests that were on their way, more of them where the cores are busy
     for first, start in enumerate(times):
         for last in range(first, len(times)):
             assert last - first + 1 <= burst + per_second * (times[last] - start) + late

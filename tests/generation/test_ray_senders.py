@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from synalign_spark.config import LlmConfig
-from synalign_spark.errors import EndpointError, LakeError
+from synalign_spark.errors import EndpointDownError, EndpointError, LakeError
 from synalign_spark.generation.backends import ray_senders
 from synalign_spark.generation.backends.protocol import LostError
 from synalign_spark.generation.backends.ray_senders import RaySenders, _Actor
@@ -146,5 +146,5 @@ def test_a_ledger_that_cannot_be_read_after_a_death_is_an_error(monkeypatch):
 
 def test_actors_that_die_one_after_another_end_the_run(monkeypatch):
     found = attempts(monkeypatch, [Handle(then=ray.exceptions.ActorDiedError()) for _ in range(6)], [work(i) for i in range(1, 5)])
-    assert [type(one) for one in found] == [LostError] * 3 + [EndpointError]
+    assert [type(one) for one in found] == [LostError] * 3 + [EndpointDownError]
     assert "4 Ray actors died one after another" in str(found[-1])

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from synalign_spark.config import Config
 from synalign_spark.errors import ConfigError
+from synalign_spark.pipeline.context import Deadline
 from synalign_spark.pipeline.stages import generate as job
 from synalign_spark.progress import Progress
 from synalign_spark.storage import tables
@@ -31,7 +32,9 @@ def make_context(spark, tmp_path):
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
         rows = [(f"{i:064x}", text, label, None, len(text), None) for i, (text, label) in enumerate(CORPUS)]
         lake.write(tables.CORPUS, spark.createDataFrame(rows, tables.CORPUS.ddl))
-        return SimpleNamespace(cfg=cfg, spark=spark, lake=lake, progress=Progress(Console(quiet=True), live=False), log=None)
+        return SimpleNamespace(
+            cfg=cfg, spark=spark, lake=lake, progress=Progress(Console(quiet=True), live=False), log=None, deadline=Deadline.after(None)
+        )
 
     return make
 

@@ -187,6 +187,7 @@ def test_jobs_are_thin():
     assert {path.stem for path in files} == {
         "align",
         "cluster",
+        "dedup",
         "embed",
         "evaluate",
         "generate",

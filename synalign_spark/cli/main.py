@@ -1,4 +1,4 @@
-"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, evaluate, show, export, config."""
+"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, dedup, evaluate, show, export, config."""
 
 import json
 import os
@@ -69,6 +69,18 @@ def profile(config: Files = [], settings: Settings = [], as_json: AsJson = False
         found = make_profile(load(config, settings))
         print(json.dumps(found)) if as_json else render(found, Console(highlight=False))
         return Exit.DATA if found["stops"] else Exit.DONE
+
+    exit_with(action)
+
+
+@app.command()
+def dedup(config: Files = [], settings: Settings = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Mark rows of a run that are copies of others or of evaluation sets. Real rows once they are clustered, synthetic ones when they are there."""
+    from synalign_spark.cli.dedup import dedup_run, words
+
+    def action() -> None:
+        found = dedup_run(config, settings, progress=not as_json)
+        print(json.dumps(found)) if as_json else say(words(found))
 
     exit_with(action)
 

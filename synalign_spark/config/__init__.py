@@ -5,6 +5,7 @@ Reading files, overlays and ``--set`` is in :mod:`synalign_spark.config.files`.
 """
 
 from synalign_spark.config.alignment import AlignConfig, ResampleConfig
+from synalign_spark.config.dedup import DedupConfig
 from synalign_spark.config.embedding_endpoint import EmbeddingEndpointConfig
 from synalign_spark.config.environment import LakeConfig, RunConfig, SparkConfig
 from synalign_spark.config.generation import GenerateConfig
@@ -15,6 +16,6 @@ from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectCo
 from synalign_spark.config.source import IngestConfig, SourceConfig
 
 __all__ = [
-    "AlignConfig", "ClusterConfig", "Config", "EmbedConfig", "EmbeddingEndpointConfig", "GenerateConfig", "IngestConfig", "LakeConfig", "LimitsConfig", "LlmConfig",
+    "AlignConfig", "ClusterConfig", "Config", "DedupConfig", "EmbedConfig", "EmbeddingEndpointConfig", "GenerateConfig", "IngestConfig", "LakeConfig", "LimitsConfig", "LlmConfig",
     "ProfileConfig", "ReportConfig", "ResampleConfig", "RunConfig", "SelectConfig", "SourceConfig", "SparkConfig",
 ]  # fmt: skip

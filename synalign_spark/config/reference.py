@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from synalign_spark.config import Config
+from synalign_spark.config import Config, SourceConfig
 from synalign_spark.config.files import section_of
 from synalign_spark.formatting import markdown, paragraph
 
@@ -71,6 +71,8 @@ def _type(annotation: Any) -> str:
         return f"{'list' if origin is list else 'map'} of {_type(args[-1])}"
     if annotation is type(None):
         return "null"
+    if annotation is SourceConfig:
+        return "maps of the keys of `source`"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"maps of {' and '.join(f'`{key}`' for key in annotation.model_fields)}"
     if annotation is JsonValue:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from synalign_spark.config.alignment import AlignConfig, ResampleConfig
+from synalign_spark.config.dedup import DedupConfig
 from synalign_spark.config.environment import LakeConfig, RunConfig, SparkConfig
 from synalign_spark.config.generation import GenerateConfig
 from synalign_spark.config.profile import ProfileConfig
@@ -42,6 +43,7 @@ class Config(Section):
     profile: ProfileConfig = Field(default_factory=ProfileConfig)
     embed: EmbedConfig = Field(default_factory=EmbedConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    dedup: DedupConfig = Field(default_factory=DedupConfig)
     select: SelectConfig = Field(default_factory=SelectConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
     align: AlignConfig = Field(default_factory=AlignConfig)

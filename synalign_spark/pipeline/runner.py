@@ -68,6 +68,9 @@ def source_fingerprints(cfg: Config) -> dict[str, str]:
         found["generate"] = source_fingerprint(cfg.generate.imported, "generate.imported")
     elif cfg.generate.prompts != templates.BUILT_IN:
         found["generate"] = templates.fingerprint(cfg.generate.prompts)
+    if sets := cfg.dedup.evaluation_sets:
+        parts = " ".join(source_fingerprint(one, f"dedup.evaluation_sets[{i}]") for i, one in enumerate(sets))
+        found |= dict.fromkeys(("dedup", "dedup-synthetic"), parts)
     return found
 
 
@@ -88,13 +91,13 @@ def stored_states(
 
 
 def _todo(states: Sequence[StepState], only: str | None) -> list[Step]:
-    """The steps to run: all that are not done, or those of the one stage ``only`` (`embed` is two steps)."""
+    """The steps to run: all that are not done, or those of the one stage ``only`` (`embed` and `dedup` are two steps)."""
     wanted = [state.step for state in states if not state.done and only in (None, state.step.name, state.step.stage)]
     if only is None:
         return wanted
     done = {state.step.name for state in states if state.done}
-    if only == "embed":  # the synthetic rows come when they are there
-        wanted = [step for step in wanted if step.name == "embed" or done.issuperset(step.after)]
+    if only in ("embed", "dedup"):  # the synthetic rows come when they are there
+        wanted = [step for step in wanted if step.name == only or done.issuperset(step.after)]
     for step in wanted:
         steps.require_done(step, [state for state in states if state.step not in wanted])
     return wanted

@@ -6,7 +6,7 @@ Nothing here starts Spark: a run that is finished is recognised from its manifes
 import functools
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,8 @@ RELEASE_SETTING = "synalign.version"  # manifests of the first release name it a
 @dataclass(frozen=True)
 class Step:
     """One stage of the flow. ``sections``: the configuration that shapes its output; ``after``: the steps it reads;
-    ``on_request``: runs where it is named, and again with a run that has it; ``if_there``: steps on request whose tables it reads too."""
+    ``on_request``: runs where it is named or configured, and again with a run that has it; ``if_there``: steps on request whose tables it reads
+    too; ``if_before``: the same, but one that first runs after it does not make it old."""
 
     name: str
     module: str
@@ -76,6 +77,7 @@ class Step:
     arguments: Mapping[str, str] = field(default_factory=dict)
     on_request: bool = False
     if_there: tuple[str, ...] = ()
+    if_before: tuple[str, ...] = ()
 
     @property
     def algorithm(self) -> int:
@@ -85,11 +87,24 @@ class Step:
     @property
     def stage(self) -> str:
         """The stage that the step belongs to, as `spark-submit.sh` names it."""
-        return "embed" if self.module == "embed" else self.name
+        return self.module
 
     def inputs(self, manifest: Mapping[str, Any]) -> tuple[str, ...]:
         """The steps whose tables it reads in a run with this manifest."""
-        return (*self.after, *(name for name in self.if_there if name in manifest))
+        return (*self.after, *(name for name in (*self.if_there, *self.if_before) if name in manifest))
+
+    def old_by(self, manifest: Mapping[str, Any], again: Collection[str] = ()) -> list[str]:
+        """The steps that ran anew after it, or are to (``again``), by the manifest that has it."""
+        read = manifest[self.name].get("inputs", {})
+        return [
+            name
+            for name in self.inputs({**manifest, **dict.fromkeys(again)})
+            if (name in again or manifest.get(name, {}).get("produced") != read.get(name)) and (name in read or name not in self.if_before)
+        ]
+
+    def wanted(self, cfg: Config) -> bool:
+        """Whether a run has the step by its configuration."""
+        return not self.on_request or (self.stage == "dedup" and bool(cfg.dedup.evaluation_sets))
 
     def load(self) -> Callable[..., dict[str, Any]]:
         """The job's ``run``, imported only when it is needed (its libraries take seconds)."""
@@ -107,9 +122,11 @@ ALGORITHMS = {
     "ingest": 1,
     "embed": 1,
     "cluster": 3,
+    "dedup": 1,
     "select": 4,
     "generate": 3,
     "embed-synthetic": 1,
+    "dedup-synthetic": 1,
     "align": 4,
     "resample": 4,
     "evaluate": 1,
@@ -119,7 +136,8 @@ STEPS: tuple[Step, ...] = (
     Step("ingest", "ingest", ("source", "ingest"), (), (tables.CORPUS, tables.REJECTS)),
     Step("embed", "embed", ("embed",), ("ingest",), (tables.EMBEDDINGS,), {"origin": "real"}),
     Step("cluster", "cluster", ("cluster",), ("embed",), (tables.CENTROIDS, tables.CLUSTERS)),
-    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE)),
+    Step("dedup", "dedup", ("dedup",), ("cluster",), (tables.DUPLICATES,), {"side": "real"}, on_request=True),
+    Step("select", "select", ("select",), ("cluster",), (tables.DEMONSTRATIONS, tables.SELECTION_TRACE), if_before=("dedup",)),
     Step(
         "generate",
         "generate",
@@ -129,13 +147,22 @@ STEPS: tuple[Step, ...] = (
     ),
     Step("embed-synthetic", "embed", ("embed",), ("generate",), (tables.EMBEDDINGS,), {"origin": "synthetic"}),
     Step(
+        "dedup-synthetic",
+        "dedup",
+        ("dedup",),
+        ("cluster", "embed-synthetic"),
+        (tables.DUPLICATES,),
+        {"side": "synthetic"},
+        on_request=True,
+    ),
+    Step(
         "align",
         "align",
         ("align",),
         ("embed", "cluster", "embed-synthetic"),
         (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
     ),
-    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,)),
+    Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), if_there=("dedup", "dedup-synthetic")),
     Step("evaluate", "evaluate", ("evaluate",), ("align",), (tables.EVALUATION, tables.NEAREST_PAIRS), on_request=True),
     Step("report", "report", ("report",), ("resample",), (tables.METRICS,), if_there=("evaluate",)),
 )
@@ -158,6 +185,9 @@ def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
         flat["select.demonstration_sets"] = cfg.demonstration_sets
         if cfg.select.demonstration_sets == "auto" and cfg.generate.label_shares is not None:
             flat["generate.label_shares"] = cfg.generate.label_shares
+    if "dedup" in step.sections:  # a source has many keys, and most have their defaults
+        named = (one.model_dump(mode="json", exclude_defaults=True) for one in cfg.dedup.evaluation_sets)
+        flat["dedup.evaluation_sets"] = [{key: _public(key, value) for key, value in one.items()} for one in named]
     gates = step.name == "generate" and cfg.generate.strategy != "imported"
     if step.name in ("cluster", "select") or gates:  # they look at the rows that are not held out
         flat["align.holdout"] = cfg.align.holdout
@@ -208,15 +238,15 @@ class StepState:
 
 
 def step_states(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, str], asked: str | None = None) -> list[StepState]:
-    """What each step of the run needs, in order. ``source``: step name to the fingerprint of the files it reads; ``asked``: a step on
+    """What each step of the run needs, in order. ``source``: step name to the fingerprint of the files it reads; ``asked``: a stage on
     request that is to run, though the run does not have it yet."""
     states: list[StepState] = []
     again: set[str] = set()
     for step in STEPS:
-        if step.on_request and step.name not in (asked, *manifest):
+        if step.stage != asked and step.name not in manifest and not step.wanted(cfg):
             continue
         state = _state_of(step, cfg, manifest, source.get(step.name, ""), again)
-        if not state.done:
+        if not state.done and (step.name in manifest or step.wanted(cfg)):  # what is asked for alone makes others old once it is there
             again.add(step.name)
         states.append(state)
     return states
@@ -237,8 +267,7 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
         changed += (("source files", "as they were", "changed since"),)
     if changed:
         return StepState(step, False, "its settings changed", changed)
-    upstream = [name for name in step.inputs(manifest) if name in again or manifest[name]["produced"] != entry["inputs"].get(name)]
-    if upstream:
+    if upstream := step.old_by(manifest, again):
         return StepState(step, False, f"{' and '.join(upstream)} ran anew")
     stopped_by = str(entry["summary"].get("stopped_by", ""))
     if stopped_by.startswith("limits.") and entry.get("limits") != limits_of(cfg):  # with a larger budget there is more to do
@@ -259,9 +288,7 @@ def left_to_run(manifest: Mapping[str, Any]) -> list[str]:
     for step in STEPS:
         if step.on_request and step.name not in manifest:
             continue
-        inputs = manifest.get(step.name, {}).get("inputs", {})
-        anew = any(manifest.get(name, {}).get("produced") != inputs.get(name) for name in step.inputs(manifest))
-        if step.name not in manifest or anew or set(left) & set(step.inputs(manifest)):
+        if step.name not in manifest or step.old_by(manifest, left):
             left.append(step.name)
     return left
 

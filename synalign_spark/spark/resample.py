@@ -58,6 +58,15 @@ def resample(
     return _real_rows(corpus, {group: factor * scale * WEIGHT_STEPS for group, factor in found.real.items()}).unionByName(drawn)
 
 
+def within_label(weights: DataFrame) -> DataFrame:
+    """WEIGHTS of which rows were left out, whose weights sum to 1 in each label again; a label without any weight keeps zeros."""
+    exact = F.col("weight_in_label").cast("decimal(38,30)")  # the same bits for any order of the rows
+    sums = weights.groupBy(group_column(True).alias("grp")).agg(F.sum(exact).cast("double").alias("all"))  # a row a label
+    scaled = F.when(F.col("all") > 0, F.col("weight_in_label") / F.col("all")).otherwise(F.lit(0.0))
+    found = weights.withColumn("grp", group_column(True)).join(F.broadcast(sums), "grp").withColumn("weight_in_label", scaled)
+    return found.select(weights.columns)
+
+
 def used_mixing_weight(chosen: float, asked: float | str, rows: int | str) -> float:
     """The mixing weight beside the rows that are drawn: where it is not asked for, no drawn row counts more than a real one.
 

@@ -60,6 +60,16 @@ def select(
     return shown.select(*DEMONSTRATIONS.column_names), chosen.select(*SELECTION_TRACE.column_names)
 
 
+def recounted(centroids: DataFrame, shown: DataFrame) -> DataFrame:
+    """The centroids with n_rows and label_counts of the rows that may be shown; clusters without any are left out.
+
+    centroids: CENTROIDS; shown: of CLUSTERS."""
+    rows = shown.groupBy("cluster_id", "label").agg(F.count("*").alias("n"))
+    of_label = F.collect_list(F.when(F.col("label").isNotNull(), F.struct("label", "n")))
+    counts = rows.groupBy("cluster_id").agg(F.sum("n").alias("n_rows"), F.map_from_entries(of_label).alias("label_counts"))
+    return centroids.drop("n_rows", "label_counts").join(counts, "cluster_id").select(centroids.columns)
+
+
 def label_clusters(centroids: DataFrame) -> LabelClusters:
     """The centroids table on the driver: k rows. Raises DataError where it holds none."""
     # Sorted, because ties go to the smaller id.

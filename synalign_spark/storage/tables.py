@@ -13,6 +13,7 @@ from synalign_spark.storage.contracts import DOC_ID as DOC_ID
 from synalign_spark.storage.contracts import LABEL as LABEL
 from synalign_spark.storage.contracts import Column as Column
 from synalign_spark.storage.contracts import Table as Table
+from synalign_spark.storage.dedup_tables import DUPLICATES as DUPLICATES
 from synalign_spark.storage.evaluation_tables import EVALUATION as EVALUATION
 from synalign_spark.storage.evaluation_tables import NEAREST_PAIRS as NEAREST_PAIRS
 
@@ -226,7 +227,7 @@ METRICS = Table(
 )  # fmt: skip
 
 TABLES: tuple[Table, ...] = (
-    CORPUS, REJECTS, EMBEDDINGS, CENTROIDS, CLUSTERS, DEMONSTRATIONS, SELECTION_TRACE, ATTRIBUTES, SYNTHETIC,
+    CORPUS, REJECTS, EMBEDDINGS, CENTROIDS, CLUSTERS, DUPLICATES, DEMONSTRATIONS, SELECTION_TRACE, ATTRIBUTES, SYNTHETIC,
     REFUSALS, CALLS, PROMPTS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, WITNESS, AUGMENTED, EVALUATION, NEAREST_PAIRS, METRICS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in TABLES}

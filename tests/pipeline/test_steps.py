@@ -67,6 +67,27 @@ def test_evaluate_runs_where_it_is_asked_for_and_the_report_that_lacks_it_is_old
     assert pending(config(align={"n_features": 512}), manifest) == ["align", "resample", "evaluate", "report"]
 
 
+def test_dedup_runs_where_evaluation_sets_are_named_and_never_makes_paid_rows_old():
+    sets = {"evaluation_sets": [{"path": "test.jsonl", "text_column": "question"}]}
+    order = pending(config(dedup=sets), {})
+    assert order.index("cluster") < order.index("dedup") < order.index("select") < order.index("dedup-synthetic") < order.index("resample")
+    manifest = finished(config())
+    asked = [state.step.name for state in step_states(config(), manifest, {}, asked="dedup") if not state.done]
+    assert asked == ["dedup", "dedup-synthetic"]
+    assert pending(config(dedup=sets), manifest) == ["dedup", "dedup-synthetic", "resample", "report"]
+
+    marked = finished(config(dedup=sets), evaluated=True)
+    for name in ("dedup", "dedup-synthetic"):
+        manifest[name] = marked[name]
+    assert pending(config(dedup=sets), manifest) == steps.left_to_run(manifest) == ["resample", "report"], "select ran before it"
+    marked["select"]["inputs"]["dedup"] = marked["dedup"]["produced"]
+    changed = config(dedup={**sets, "drop": "all"})
+    state = next(state for state in step_states(changed, marked, {}) if state.step.name == "dedup")
+    assert state.changed == (("dedup.drop", "contaminated", "all"),)
+    assert pending(changed, marked)[:3] == ["dedup", "select", "generate"], "select read what dedup marked"
+    assert settings_of(steps.BY_NAME["dedup"], config(dedup=sets))["dedup.evaluation_sets"] == sets["evaluation_sets"]
+
+
 def test_a_changed_setting_concerns_its_step_and_those_after_it():
     changed = config(align={"n_features": 512})
     assert pending(changed, finished(config())) == ["align", "resample", "report"]

@@ -7,19 +7,13 @@ Longer ones by MinHash (Broder 1997) in bands of a locality-sensitive hash, and 
 import numpy as np
 
 from synalign_spark.core.grams import MULTIPLIER, UInt64Array, by_characters, runs, unit_hashes, units, whole
+from synalign_spark.core.minhash import BANDS_SHARED, LEAST_SIMILAR, SHINGLE, band_keys
 from synalign_spark.generation.seen import KeyTable, TextList
 
 GATE = "near_duplicate"
 FEWEST_WORDS, FEWEST_CHARACTERS = 6, 12  # a shorter row that differs in one unit is another row
 LONGEST_BY_DELETION = 16  # units; one edit of a longer row leaves a Jaccard similarity above LEAST_SIMILAR or close to it
-SHINGLE = 3
-# Two bands in common: of rows of similarity 0.6 that finds 96 %, of 0.65 99 %, and it looks at 0.02 % of those of 0.1.
-BANDS, BAND_HASHES, BANDS_SHARED = 21, 3, 2
-LEAST_SIMILAR = 0.6
 INVERSE = np.uint64(pow(MULTIPLIER, -1, 2**64))
-_SEEDS = np.random.default_rng(1997).integers(1, 2**63, size=(2, BANDS * BAND_HASHES), dtype=np.uint64)
-FACTORS, SHIFTS = _SEEDS[0] | np.uint64(1), _SEEDS[1]
-BAND_NUMBERS = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0xD6E8FEB86659FD93)
 _NONE = np.empty(0, dtype=np.uint64)
 _Prepared = tuple[list[str], UInt64Array, UInt64Array]  # units, keys of rows one edit away, band keys
 
@@ -87,17 +81,6 @@ def deletions(hashes: UInt64Array) -> UInt64Array:
     length = powers[max(n - 1, 0) : n] * np.uint64(max(n - 1, 0))  # (1,): of arrays, whose products wrap around in silence
     without: UInt64Array = before[:n] * INVERSE + (before[n:] - before[1:]) + length
     return without
-
-
-def band_keys(shingles: UInt64Array) -> UInt64Array:
-    """A key of each band of the MinHash signature. shingles: (n,), n >= 1; returns (BANDS,)."""
-    mixed = shingles[:, None] * FACTORS[None, :] + SHIFTS[None, :]  # (n, BANDS * BAND_HASHES)
-    least = (mixed ^ (mixed >> np.uint64(32))).min(axis=0).reshape(BANDS, BAND_HASHES)
-    keys: UInt64Array = least[:, 0]
-    for column in range(1, BAND_HASHES):
-        keys = keys * np.uint64(MULTIPLIER) + least[:, column]
-    keys = keys ^ BAND_NUMBERS
-    return keys
 
 
 def _alike(a: list[str], b: list[str]) -> str | None:

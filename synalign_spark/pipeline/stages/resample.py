@@ -1,8 +1,9 @@
 """The ``resample`` stage: synthetic, weights, certificate, corpus -> augmented."""
 
 from synalign_spark.pipeline.context import Context, Summary
-from synalign_spark.spark.resample import represented, resample, used_mixing_weight
-from synalign_spark.storage.tables import AUGMENTED, CERTIFICATE, CORPUS, SYNTHETIC, WEIGHTS
+from synalign_spark.spark.duplicates import dropped
+from synalign_spark.spark.resample import represented, resample, used_mixing_weight, within_label
+from synalign_spark.storage.tables import AUGMENTED, CERTIFICATE, CORPUS, DUPLICATES, SYNTHETIC, WEIGHTS
 
 
 def run(ctx: Context) -> Summary:
@@ -10,6 +11,10 @@ def run(ctx: Context) -> Summary:
 
     The summary says the mixing weight that is used, and which share of the weights the drawn rows represent where each counts as one."""
     synthetic, weights, corpus = (ctx.lake.read(table) for table in (SYNTHETIC, WEIGHTS, CORPUS))
+    if ctx.lake.exists(DUPLICATES):
+        marked = ctx.lake.read(DUPLICATES)
+        corpus = corpus.join(dropped(marked, "real"), "doc_id", "left_anti")
+        weights = within_label(weights.join(dropped(marked, "synthetic"), "doc_id", "left_anti"))
     chosen = ctx.lake.read(CERTIFICATE).where("label IS NULL").toArrow().to_pylist()[0]["mixing_weight"]  # one row
     cfg = ctx.cfg
     mixing_weight = used_mixing_weight(chosen, cfg.align.mixing_weight, cfg.resample.rows)

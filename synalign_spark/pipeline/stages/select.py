@@ -4,8 +4,9 @@ from typing import Any
 
 from synalign_spark.core.holdout import lost_in_words, lost_labels
 from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.spark import duplicates
 from synalign_spark.spark.holdout import held_out, held_out_by_label
-from synalign_spark.spark.select import select
+from synalign_spark.spark.select import recounted, select
 from synalign_spark.storage import tables
 
 
@@ -16,6 +17,10 @@ def run(ctx: Context) -> Summary:
     seed, holdout = ctx.cfg.run.seed, ctx.cfg.align.holdout
     rows = held_out_by_label(clusters, seed, holdout)
     shown = clusters.where(~held_out(seed, holdout))
+    if ctx.lake.exists(tables.DUPLICATES, side="real"):
+        dropped = duplicates.dropped(ctx.lake.read(tables.DUPLICATES), "real")
+        shown = shown.join(dropped, "doc_id", "left_anti")
+        centroids = recounted(centroids, shown)
     demonstrations, trace = select(centroids, shown, corpus, ctx.cfg.select, seed, ctx.cfg.demonstration_sets, shares=shares)
     ctx.lake.write(tables.DEMONSTRATIONS, demonstrations)
     ctx.lake.write(tables.SELECTION_TRACE, trace)

@@ -1,5 +1,6 @@
 """The ``resample`` stage: synthetic, weights, certificate, corpus -> augmented."""
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.spark.resample import represented, resample, used_mixing_weight
 from synalign_spark.storage.tables import AUGMENTED, CERTIFICATE, CORPUS, SYNTHETIC, WEIGHTS
@@ -10,7 +11,7 @@ def run(ctx: Context) -> Summary:
 
     The summary says the mixing weight that is used, and which share of the weights the drawn rows represent where each counts as one."""
     synthetic, weights, corpus = (ctx.lake.read(table) for table in (SYNTHETIC, WEIGHTS, CORPUS))
-    chosen = ctx.lake.read(CERTIFICATE).where("label IS NULL").toArrow().to_pylist()[0]["mixing_weight"]  # one row
+    chosen = to_arrow(ctx.lake.read(CERTIFICATE).where("label IS NULL")).to_pylist()[0]["mixing_weight"]  # one row
     cfg = ctx.cfg
     mixing_weight = used_mixing_weight(chosen, cfg.align.mixing_weight, cfg.resample.rows)
     if mixing_weight < chosen:
@@ -20,10 +21,10 @@ def run(ctx: Context) -> Summary:
         )
     ctx.lake.write(AUGMENTED, resample(synthetic, weights, corpus, cfg.resample, cfg.run.seed, mixing_weight, cfg.align.label_shares))
     augmented = ctx.lake.read(AUGMENTED)
-    counts = augmented.selectExpr(
+    counts = to_arrow(augmented.selectExpr(
         "count_if(origin = 'real') AS real", "count_if(origin = 'synthetic') AS synthetic",
         "count(DISTINCT CASE WHEN origin = 'synthetic' THEN doc_id END) AS distinct_synthetic",
-    ).toArrow().to_pylist()[0]  # fmt: skip
+    )).to_pylist()[0]  # fmt: skip
     return {
         "method": cfg.resample.method,
         "rows_real": counts["real"],

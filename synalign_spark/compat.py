@@ -111,7 +111,7 @@ def _array(column: "pd.Series", kind: pa.DataType) -> pa.Array:
 def to_arrow(frame: "DataFrame") -> pa.Table:
     """All rows of a frame in the driver."""
     if version() >= (4, 0):
-        return frame.toArrow()
+        return cast("Any", frame).toArrow()
     from pyspark.sql.pandas.types import to_arrow_schema
 
     _refuse_connect(frame)

@@ -111,11 +111,11 @@ def _array(column: "pd.Series", kind: pa.DataType) -> pa.Array:
 def to_arrow(frame: "DataFrame") -> pa.Table:
     """All rows of a frame in the driver."""
     if version() >= (4, 0):
-        return cast("Any", frame).toArrow()
+        return frame.toArrow()
     from pyspark.sql.pandas.types import to_arrow_schema
 
     _refuse_connect(frame)
-    batches = frame._collect_as_arrow()  # Spark 3.5: what its toPandas is made of
+    batches = cast("Any", frame)._collect_as_arrow()  # Spark 3.5: what its toPandas is made of
     return pa.Table.from_batches(batches, to_arrow_schema(frame.schema) if not batches else None)
 
 

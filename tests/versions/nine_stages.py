@@ -88,7 +88,7 @@ def compare(folder: Path) -> int:
     """Prints the table; 1 where a run is short of a stage or its weights differ."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("run-*.json"))]
     wanted = {row["format"]: weights(folder, row) for row in found if row["spark"].startswith(REFERENCE)}
-    print(f"| Spark | lake | stages | rows of weight > 0 | largest difference from {REFERENCE} | seconds |\n|---|---|---|---|---|---|")
+    print(f"| Spark | lake | stages | rows of weight > 0 | largest difference from {REFERENCE} |\n|---|---|---|---|---|")
     failed = not found
     for row in found:
         ours, theirs = weights(folder, row), wanted.get(row["format"], {})
@@ -97,7 +97,7 @@ def compare(folder: Path) -> int:
         failed |= off > TOLERANCE or len(row["stages"]) < len(STAGES)
         lake = f"Delta {row['delta']}" if row["delta"] else "Parquet"
         n = sum(weight > 0 for weight in ours.values())
-        print(f"| {row['spark']} | {lake} | {len(row['stages'])} of {len(STAGES)} | {n} | {off:.1e} | {row['seconds']:.0f} |")
+        print(f"| {row['spark']} | {lake} | {len(row['stages'])} of {len(STAGES)} | {n} | {off:.1e} |")
     return int(failed)
 
 

@@ -10,7 +10,7 @@ NUMERICAL := tests/core tests/alignment/test_align.py tests/alignment/test_stren
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install quickstart test test-kernels test-slow test-all lint format docs docs-serve reference bench doctor clean java
+.PHONY: help install quickstart test test-kernels test-spark-versions test-slow test-all lint format docs docs-serve reference bench doctor clean java
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -43,6 +43,18 @@ test-kernels: install ## the numerical tests with the BLAS kernels of other proc
 
 test-slow: install ## the slow tests alone
 	$(BIN)/python -m pytest -m slow -rs
+
+# Java 17 runs them all. No torch, no Ray and no client of a language model: nine stages of imported rows need none.
+test-spark-versions: install ## all nine stages on Spark 3.5, 4.0 and 4.1, with the weights of 4.2
+	rm -rf build/spark-versions
+	$(BIN)/python tests/versions/nine_stages.py build/spark-versions --format parquet delta
+	@for version in 3.5 4.0 4.1; do \
+		venv=.venv-spark-$$version; echo "== Spark $$version"; \
+		test -x $$venv/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $$venv || exit 1; \
+		$(BIN)/uv pip install --quiet --python $$venv/bin/python -e '.[spark,delta]' "pyspark==$$version.*" || exit 1; \
+		$$venv/bin/python tests/versions/nine_stages.py build/spark-versions --format parquet delta || exit 1; \
+	done
+	$(BIN)/python tests/versions/nine_stages.py build/spark-versions --compare
 
 test-all: test test-slow ## all tests, the slow ones too
 

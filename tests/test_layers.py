@@ -15,23 +15,25 @@ NUMERIC = {"numpy", "scipy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "scrubbing": (set(), set()),
     "errors": ({"scrubbing"}, set()),
+    "extras": ({"errors"}, set()),
     "formatting": (set(), set()),
     "detector": (set(), {"py3langid"}),
     "spark_errors": ({"errors"}, set()),
+    "compat": ({"errors"}, {"pandas", "pyarrow", "pyspark"}),
     "logs": ({"scrubbing"}, {"structlog"}),
     "console": ({"formatting", "scrubbing"}, {"rich"}),
     "progress": ({"console"}, {"rich"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
     "config": ({"core.defaults", "core.text", "errors", "formatting", "scrubbing"}, {"iso639", "pydantic", "pydantic_core", "yaml"}),
-    "storage": ({"errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
-    "udfs": ({"config", "core", "errors"}, NUMERIC | {"huggingface_hub", "onnxruntime", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
-    "distributed": ({"core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
+    "storage": ({"compat", "errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
+    "udfs": ({"compat", "config", "core", "errors"}, NUMERIC | {"huggingface_hub", "onnxruntime", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
+    "distributed": ({"compat", "core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
-        {"config", "core", "detector", "distributed", "errors", "spark_errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
+        {"compat", "config", "core", "detector", "distributed", "errors", "spark_errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},
     ),
     "alignment": (
-        {"config", "core", "distributed", "errors", "formatting", "spark", "storage.contracts", "storage.tables", "udfs"},
+        {"compat", "config", "core", "distributed", "errors", "formatting", "spark", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pyarrow", "pyspark", "sklearn"},
     ),
     "evaluation": ({"core", "errors", "formatting"}, NUMERIC | {"pandas", "sacrebleu", "sklearn"}),
@@ -40,28 +42,28 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"aiohttp", "httpx2", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
-        {"alignment", "config", "core", "errors", "evaluation", "formatting", "spark", "storage", "udfs"},
+        {"alignment", "compat", "config", "core", "errors", "evaluation", "formatting", "spark", "storage", "udfs"},
         NUMERIC | {"jinja2", "markupsafe", "matplotlib", "pyarrow", "pyspark", "sklearn", "yaml"},
     ),
     "pipeline": (
-        {"alignment", "config", "console", "core", "errors", "evaluation", "formatting", "generation", "logs", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
+        {"alignment", "compat", "config", "console", "core", "errors", "evaluation", "formatting", "generation", "logs", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
         {"numpy", "pyarrow", "pyspark", "rich"},
     ),
     "exports": ({"config", "errors", "formatting", "pipeline.steps", "scrubbing", "storage"}, {"jinja2", "pyarrow", "yaml"}),
     "api": (
-        {"alignment", "config", "console", "core", "errors", "evaluation", "exports", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "storage", "udfs"},
+        {"alignment", "compat", "config", "console", "core", "errors", "evaluation", "exports", "extras", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "storage", "udfs"},
         NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
     ),
     "ml": (
-        {"alignment", "api", "config", "core", "errors", "spark", "storage.tables", "udfs"},
+        {"alignment", "api", "compat", "config", "core", "errors", "spark", "storage.tables", "udfs"},
         NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
-        {"api", "config", "console", "core.defaults", "errors", "evaluation", "formatting", "generation", "logs", "pipeline", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
+        {"api", "config", "console", "core.defaults", "errors", "evaluation", "extras", "formatting", "generation", "logs", "pipeline", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
         {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),
-    "__init__": ({"alignment", "api", "evaluation", "ml"}, set()),
+    "__init__": ({"alignment", "api", "evaluation", "extras", "ml"}, set()),
 }  # fmt: skip
 JOBS_MAY = {"synalign_spark.cli.submit"}
 OUTSIDE = {"glob", "http", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}  # not for core
@@ -157,6 +159,26 @@ def test_the_core_uses_no_file_system_and_no_network():
 def test_generation_and_the_command_line_need_no_spark_to_be_imported():
     code = "import sys, synalign_spark.generation.engine, synalign_spark.cli.main; print([m for m in sys.modules if m in ('pyspark', 'torch')])"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_versions_of_spark_differ_in_one_file():
+    """What Spark 3.5 or 4.0 lack is called by ``compat`` alone, which has something in its place."""
+    newer = {"arrow_udf", "toArrow", "try_cast", "make_valid_utf8", "PySparkLogger", "VariantType", "pyspark.__version__"} | {
+        "applyInArrow",
+        "fromDDL",
+        "repartitionById",
+        "schema_of_variant",
+        "try_variant_get",
+    }
+    found = {}
+    for path in [*(ROOT / OURS).rglob("*.py"), *python_files("udfs"), *python_files("jobs")]:
+        used = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+        used |= {name.rpartition(".")[2] for name in imports(path) if name.startswith("pyspark")}
+        used |= {dotted for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute) and (dotted := ast.unparse(node)) in newer}
+        if path.name != "compat.py" and used & newer:
+            found[str(path.relative_to(ROOT))] = used & newer
+    of_json = {"VariantType", "schema_of_variant", "try_variant_get"}  # behind compat.require_variants
+    assert {name: left for name, used in found.items() if (left := used - of_json)} == {}
 
 
 def test_udfs_use_only_the_functions_and_types_of_pyspark():

@@ -4,7 +4,7 @@ An Arrow list array holds its numbers in one flat buffer beside the offsets of t
 is a reshape of that buffer once every row is known to be present and of one width.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synalign_spark.compat import VECTORS, arrow_udf
 from synalign_spark.errors import DataError
 
 Float32Array = npt.NDArray[np.float32]
@@ -106,14 +107,7 @@ def _values(array: pa.Array) -> Float32Array:
 
 
 def widths_udf() -> Callable[..., Any]:
-    """:func:`vector_widths` as an iterator ``arrow_udf``: one int a row."""
-    # Late, so that vectors become matrices where there is no Spark.
-    from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
-    from pyspark.sql.types import IntegerType
+    """:func:`vector_widths` as a column function: one int a row."""
+    from pyspark.sql.types import IntegerType  # late, so that vectors become matrices where there is no Spark
 
-    def widths(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for batch in batches:
-            yield vector_widths(batch)
-
-    wrapped: Callable[..., Any] = arrow_udf(widths, IntegerType())
-    return wrapped
+    return arrow_udf(vector_widths, IntegerType(), VECTORS)

@@ -4,18 +4,18 @@
 travel inside the function: they are few, and each Python worker unpacks them once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]  # not in its own export list
 from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
+from synalign_spark.compat import VECTORS, arrow_udf, pandas_udf
 from synalign_spark.core.sampling.neighbours import nearest
-from synalign_spark.udfs.arrow import from_matrix, to_matrix
+from synalign_spark.udfs.arrow import to_matrix
 
 # A type object, not DDL text: text can only be parsed where Spark runs.
 ASSIGNED = StructType([StructField("cluster_id", IntegerType()), StructField("sq_distance", DoubleType())])
@@ -35,42 +35,16 @@ def assign(embeddings: pa.Array | pa.ChunkedArray, centroids: npt.NDArray[np.flo
 
 
 def assign_udf(centroids: npt.NDArray[np.float64]) -> Callable[..., Any]:
-    """:func:`assign` as an iterator ``arrow_udf`` (Spark 4.1 and later): the fast form.
+    """:func:`assign` as a column function: an Arrow UDF where Spark has them (4.1 and later), the fast form.
 
     centroids: (k, d) float64, at most MAX_CENTROID_BYTES. Register it for SQL by
     ``spark.udf.register("synalign_assign", assign_udf(centroids))``. Raises ValueError where they are too big."""
-    shipped = _shippable(centroids)
-
-    def assign_batches(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for batch in batches:
-            yield assign(batch, shipped)
-
-    wrapped: Callable[..., Any] = arrow_udf(assign_batches, ASSIGNED)
-    return wrapped
+    return arrow_udf(partial(assign, centroids=_shippable(centroids)), ASSIGNED, VECTORS)
 
 
 def assign_pandas_udf(centroids: npt.NDArray[np.float64]) -> Callable[..., Any]:
-    """:func:`assign` as an iterator ``pandas_udf``, for older Spark and for pandas users; same arguments and result."""
-    shipped = _shippable(centroids)
-
-    def assign_batches(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        for batch in batches:
-            column = from_matrix(np.stack(batch.to_list())) if len(batch) and _regular(batch) else _ragged(batch)
-            ids, sq_dist = assign(column, shipped).flatten()
-            yield pd.DataFrame({"cluster_id": ids.to_numpy(), "sq_distance": sq_dist.to_numpy()})
-
-    wrapped: Callable[..., Any] = pandas_udf(assign_batches, ASSIGNED)
-    return wrapped
-
-
-def _regular(batch: pd.Series) -> bool:
-    """Whether all rows are arrays of one width, so that they stack."""
-    return len({-1 if row is None else len(row) for row in batch}) == 1 and batch.iloc[0] is not None
-
-
-def _ragged(batch: pd.Series) -> pa.Array:
-    """Rows that do not stack as an Arrow column, for :func:`to_matrix` to say what is wrong with them."""
-    return pa.array(batch.to_list(), type=pa.list_(pa.float32()))
+    """:func:`assign` as a pandas UDF, on every Spark; same arguments and result."""
+    return pandas_udf(partial(assign, centroids=_shippable(centroids)), ASSIGNED, VECTORS)
 
 
 def _shippable(centroids: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,12 +1,12 @@
 """The embedding of a text column: one Arrow function, and its wrappers for DataFrames and SQL."""
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]
 
+from synalign_spark.compat import TEXTS, arrow_udf, pandas_udf
 from synalign_spark.config import EmbedConfig
 from synalign_spark.errors import DataError
 from synalign_spark.udfs.arrow import from_matrix
@@ -35,27 +35,13 @@ def embed(texts: pa.Array, info: EncoderInfo, loaded: Encoder | None = None) -> 
 
 
 def embed_udf(info: EncoderInfo) -> Any:
-    """``embed`` as a column function on Arrow arrays (Spark 4.1 and later): the default, vectors cross fast."""
-
-    @arrow_udf(VECTOR)  # type: ignore[untyped-decorator]
-    def embedded(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for texts in batches:
-            yield embed(texts, info)
-
-    return embedded
+    """``embed`` as a column function: an Arrow UDF where Spark has them (4.1 and later), the default, since vectors cross fast."""
+    return arrow_udf(partial(embed, info=info), VECTOR, TEXTS)
 
 
 def embed_pandas_udf(info: EncoderInfo) -> Any:
-    """The same on pandas series, for older Spark; vectors cross about ten times slower."""
-    import pandas as pd
-
-    @pandas_udf(VECTOR)  # type: ignore[untyped-decorator]
-    def embedded(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        for texts in batches:
-            vectors = embed(pa.Array.from_pandas(texts, type=pa.string()), info)
-            yield pd.Series(vectors.to_numpy(zero_copy_only=False), index=texts.index, dtype=object)
-
-    return embedded
+    """The same as a pandas UDF, on every Spark; vectors cross about ten times slower."""
+    return pandas_udf(partial(embed, info=info), VECTOR, TEXTS)
 
 
 def register(spark: Any, cfg: EmbedConfig, name: str = SQL_NAME) -> EncoderInfo:

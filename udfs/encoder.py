@@ -141,6 +141,9 @@ def in_this_process(info: EncoderInfo) -> Iterator[Encoder]:
     """An encoder on all cores of this process, which has its threads and its memory back afterwards.
 
     Raises ConfigError where it cannot be loaded."""
+    if info.location == HASHING:
+        yield load(info)  # without torch, which need not be there
+        return
     import torch
 
     threads = torch.get_num_threads()

@@ -4,14 +4,13 @@
 function. The feature map is drawn on the driver and travels with the function.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql.functions import arrow_udf, pandas_udf  # type: ignore[attr-defined]
 
+from synalign_spark.compat import VECTORS, arrow_udf, pandas_udf
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.udfs.arrow import from_matrix, to_matrix
 
@@ -35,24 +34,11 @@ def random_features(array: pa.Array, feature_map: FeatureMap) -> pa.Array:
 
 
 def random_features_udf(feature_map: FeatureMap) -> Callable[..., Any]:
-    """Column function on Arrow batches: ``df.withColumn("phi", f("embedding"))``; register it for SQL by
+    """Column function, an Arrow UDF where Spark has them (4.1 and later): ``df.withColumn("phi", f("embedding"))``; register it for SQL by
     ``spark.udf.register("random_features", f)``."""
-
-    def apply(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for batch in batches:
-            yield random_features(batch, feature_map)
-
-    column: Callable[..., Any] = arrow_udf(apply, FEATURE_TYPE)
-    return column
+    return arrow_udf(partial(random_features, feature_map=feature_map), FEATURE_TYPE, VECTORS)
 
 
 def random_features_pandas_udf(feature_map: FeatureMap) -> Callable[..., Any]:
-    """The same for Spark before 4.1 and for pandas users; about ten times slower, as vectors become Python objects."""
-
-    def apply(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        for batch in batches:
-            matrix = np.stack(batch.to_list()) if len(batch) else np.empty((0, feature_map.width), dtype=np.float32)
-            yield pd.Series(list(feature_map(matrix)))
-
-    column: Callable[..., Any] = pandas_udf(apply, FEATURE_TYPE)
-    return column
+    """The same as a pandas UDF, on every Spark; about ten times slower, as vectors become Python objects."""
+    return pandas_udf(partial(random_features, feature_map=feature_map), FEATURE_TYPE, VECTORS)

@@ -1,14 +1,14 @@
 """What near-duplicates of a text are found by, as a column expression: ``shingles_udf()("text")`` is a struct of the text's shingles and band keys."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
 from pyspark.sql.types import ArrayType, LongType, StructField, StructType
 
+from synalign_spark.compat import TEXTS, arrow_udf
 from synalign_spark.core.minhash import band_keys, shingles
 
 SHINGLED = StructType([StructField("shingles", ArrayType(LongType())), StructField("bands", ArrayType(LongType()))])
@@ -32,11 +32,5 @@ def _lists(found: list[npt.NDArray[np.uint64]]) -> pa.ListArray:
 
 
 def shingles_udf() -> Callable[..., Any]:
-    """:func:`shingled` as an iterator ``arrow_udf`` (Spark 4.1 and later)."""
-
-    def batches_shingled(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for batch in batches:
-            yield shingled(batch)
-
-    wrapped: Callable[..., Any] = arrow_udf(batches_shingled, SHINGLED)
-    return wrapped
+    """:func:`shingled` as a column function."""
+    return arrow_udf(shingled, SHINGLED, TEXTS)

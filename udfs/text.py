@@ -1,12 +1,10 @@
 """The normal form of a text as a column function; its rules are those of ``synalign_spark.core.text``."""
 
-from collections.abc import Iterator
-
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Column
-from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]
 
+from synalign_spark.compat import TEXTS, arrow_udf
 from synalign_spark.core.text import FORM, INVISIBLE, SPACE, SPACES_RE2
 
 
@@ -24,14 +22,8 @@ def normalise(texts: pa.Array) -> pa.Array:
 
 
 def normalise_udf() -> object:
-    """``normalise`` as a column function on Arrow arrays (Spark 4.1 and later)."""
-
-    @arrow_udf("string")  # type: ignore[untyped-decorator]
-    def normalised(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for texts in batches:
-            yield normalise(texts)
-
-    return normalised
+    """``normalise`` as a column function."""
+    return arrow_udf(normalise, "string", TEXTS)
 
 
 def normalised(text: Column | str) -> Column:

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from synalign_spark.alignment.procedure import align_sides
 from synalign_spark.alignment.sides import Side
 from synalign_spark.alignment.spark_side import SparkSide, real_side, synthetic_side
+from synalign_spark.compat import from_arrow
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.core.evaluation.witness import MeanDifference
 from synalign_spark.core.features import FeatureMap
@@ -71,7 +72,7 @@ def align(
     finally:
         for frame in kept:
             frame.unpersist()
-    weights = spark.createDataFrame(found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
+    weights = from_arrow(spark, found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
     tables = (_table(spark, CERTIFICATE, found.certificate), _table(spark, SOLVER_TRACE, found.trace))
     return Aligned(weights if cfg.per_label else within_labels(weights), *tables, found.features, found.differences)
 

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from synalign_spark.alignment.sides import REAL_NUMBERS, REAL_SCHEMA, SYNTHETIC_NUMBERS, SYNTHETIC_SCHEMA, Draw, Job
+from synalign_spark.compat import to_arrow
 from synalign_spark.core.weights import power_of_two_scale
 from synalign_spark.spark.groups import by_group, group_column
 from synalign_spark.spark.holdout import deciding_id, split
@@ -28,7 +29,7 @@ class SparkSide:
         return self._texts is not None
 
     def scan(self, job: Job, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
-        return self.frame.select(*columns).mapInArrow(job, from_arrow_schema(schema)).toArrow().cast(schema)
+        return to_arrow(self.frame.select(*columns).mapInArrow(job, from_arrow_schema(schema))).cast(schema)
 
     def sample(self, draws: Mapping[str, Draw], columns: Sequence[str]) -> pa.Table:
         taken = {name: _taken(draw) for name, draw in draws.items()}
@@ -36,14 +37,14 @@ class SparkSide:
         rows = self.frame.where(reduce(or_, taken.values())).select(*wanted, *(column.alias(name) for name, column in taken.items()))
         if self._texts is not None and "text" in columns:
             rows = F.broadcast(rows).join(self._texts, "doc_id")
-        return rows.toArrow().sort_by("doc_id")
+        return to_arrow(rows).sort_by("doc_id")
 
     def rebased(self, job: Job, with_texts: bool) -> "SparkSide":
         rows = self.frame.join(self._texts, "doc_id") if with_texts and self._texts is not None else self.frame
         return SparkSide(rows.mapInArrow(job, self.frame.schema), self._texts)
 
     def table(self) -> pa.Table:
-        return self.frame.toArrow()
+        return to_arrow(self.frame)
 
 
 def _taken(draw: Draw) -> Column:
@@ -97,7 +98,7 @@ def synthetic_side(embeddings: DataFrame, synthetic: DataFrame, texts: DataFrame
 def _prior(rows: DataFrame) -> Column:
     """Prior weights of any scale, of which only the ratios count, brought to one that sums in fixed point hold."""
     weight = F.coalesce("prior_weight", F.lit(1.0)).cast("double")
-    largest = rows.agg(F.max(weight).alias("largest")).toArrow().to_pylist()[0]["largest"]  # one number
+    largest = to_arrow(rows.agg(F.max(weight).alias("largest"))).to_pylist()[0]["largest"]  # one number
     return weight * power_of_two_scale(largest or 0.0)
 
 

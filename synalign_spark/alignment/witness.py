@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.core.evaluation.witness import Cell, MeanDifference, mean_value, merge, ranks, tally, witness_values
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.groups import label_of
@@ -82,7 +83,7 @@ def _real_cells(
     top = F.slice(F.sort_array(F.flatten(F.collect_list("top"))), 1, EXAMPLES)  # by falling value, then by id
     sums = [F.sum(name).alias(name) for name in ("n", "after", "before")]
     merged = parts.mapInArrow(job, CELLS_DDL).groupBy("grp", "cluster_id").agg(*sums, top.alias("top"))
-    return {(row["grp"], row["cluster_id"]): row for row in merged.toArrow().to_pylist()}
+    return {(row["grp"], row["cluster_id"]): row for row in to_arrow(merged).to_pylist()}
 
 
 def partition_cells(
@@ -144,7 +145,7 @@ def _check(cells: Mapping[Key, Row], differences: Mapping[str, MeanDifference], 
 
 def _centroid_matrix(centroids: DataFrame) -> npt.NDArray[np.float64]:
     """(k, d) centroids, row i that of cluster i. Raises DataError where there are none or ids are left out."""
-    known = centroids.select("cluster_id", "centroid").orderBy("cluster_id").toArrow().to_pylist()  # k rows
+    known = to_arrow(centroids.select("cluster_id", "centroid").orderBy("cluster_id")).to_pylist()  # k rows
     if [row["cluster_id"] for row in known] != list(range(len(known))) or not known:
         raise DataError(f"witness: centroids must have the ids 0 .. k-1, got {len(known)} other ones; run cluster again")
     return np.array([row["centroid"] for row in known], dtype=np.float64)
@@ -160,14 +161,14 @@ def _synthetic_cells(embeddings: DataFrame, weights: DataFrame, places: npt.NDAr
     nearest = assign_udf(places)("embedding").getField("cluster_id").alias("cluster_id")
     sums = [F.sum(name).alias(name) for name in ("after", "before")]
     found = rows.select("grp", "after", "before", nearest).groupBy("grp", "cluster_id").agg(F.count("*").alias("n"), *sums)
-    return {(row["grp"], row["cluster_id"]): row for row in found.toArrow().to_pylist()}
+    return {(row["grp"], row["cluster_id"]): row for row in to_arrow(found).to_pylist()}
 
 
 def _texts(corpus: DataFrame, ids: list[str]) -> dict[str, str]:
     """The first 500 characters of the rows' texts: three a label and cluster."""
     wanted = corpus.sparkSession.createDataFrame([(doc_id,) for doc_id in ids], "doc_id string")
     shown = corpus.select("doc_id", F.substring("text", 1, EXAMPLE_CHARS).alias("text")).join(F.broadcast(wanted), "doc_id", "left_semi")
-    texts = {row["doc_id"]: row["text"] for row in shown.toArrow().to_pylist()}
+    texts = {row["doc_id"]: row["text"] for row in to_arrow(shown).to_pylist()}
     if len(texts) < len(set(ids)):
         raise DataError(
             f"witness: {len(set(ids)) - len(texts)} real rows with embeddings are not in the corpus; run ingest and embed again"

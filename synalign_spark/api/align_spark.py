@@ -7,7 +7,6 @@ import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # not in its own export list
 
 from synalign_spark.alignment.align import within_labels
 from synalign_spark.alignment.certificate import Certificate
@@ -19,6 +18,7 @@ from synalign_spark.api.alignment import WEIGHT_COLUMNS, Alignment
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import check_largest
 from synalign_spark.api.vector_ids import vector_id
+from synalign_spark.compat import TEXTS, VECTORS, arrow_udf, as_number, from_arrow, to_arrow
 from synalign_spark.config import AlignConfig, EmbedConfig
 from synalign_spark.core.groups import ALL, group_of
 from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
@@ -73,7 +73,7 @@ def align_spark(
         first = keep(real_side(vectors[0], texts[0], prior[0], cfg.per_label, seed, **splits, ids_given=given))
         second = keep(synthetic_side(vectors[1], vectors[1].join(prior[1], "doc_id"), texts[1], cfg.per_label, seed))
         found = align_sides(first, second, cfg, seed, report, spark, keep=keep)
-        weights = spark.createDataFrame(found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
+        weights = from_arrow(spark, found.weights, WEIGHTS.ddl) if isinstance(found.weights, pa.Table) else found.weights
         weights = weights if cfg.per_label else within_labels(weights)
         real_rows, share = frames[0].groups, _share_by_group(weights)
         synthetic_rows = {group: replace(of_group, weight=share[group]) for group, of_group in frames[1].groups.items()}
@@ -91,7 +91,7 @@ def align_spark(
 
 def _share_by_group(weights: DataFrame) -> dict[str, float]:
     """Sum of the weights of each label's rows; a row a label reaches the driver."""
-    summed = weights.groupBy("label").agg(F.sum("weight").alias("weight")).toArrow().to_pylist()
+    summed = to_arrow(weights.groupBy("label").agg(F.sum("weight").alias("weight"))).to_pylist()
     return {group_of(row["label"]): row["weight"] for row in summed}
 
 
@@ -110,7 +110,7 @@ def weigh_spark(frame: DataFrame, columns: AlignColumns, scorer: Scorer, encoder
         scorer.check_labels({row["label"] for row in rows.distinct.select("label").distinct().limit(MOST_LABELS).collect()})
     vectors = _embedded(rows, columns, encoder)
     first = (
-        vectors.select("embedding").limit(1).toArrow().column("embedding").to_pylist()
+        to_arrow(vectors.select("embedding").limit(1)).column("embedding").to_pylist()
     )  # one vector: all that can be known before the job
     if first and first[0] is not None:
         scorer.check_width(len(first[0]))
@@ -139,13 +139,13 @@ def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | N
 
 def _groups(rows: DataFrame) -> dict[str, LabelRows]:
     """Rows of some prior weight, and its sum, by label; a row a label reaches the driver."""
-    summed = rows.groupBy("label").agg(F.count_if(F.col("prior") > 0).alias("rows"), F.sum("prior").alias("prior")).toArrow().to_pylist()
+    summed = to_arrow(rows.groupBy("label").agg(F.count_if(F.col("prior") > 0).alias("rows"), F.sum("prior").alias("prior"))).to_pylist()
     return {group_of(row["label"]): LabelRows(row["rows"], row["prior"]) for row in summed}
 
 
 def _weight(name: str) -> Column:
     """The weights as numbers: 1 where there is none, -1, which the check refuses, where it is no number."""
-    value = user_column(name).cast("string").try_cast("double")
+    value = as_number(user_column(name).cast("string"))
     return F.when(user_column(name).isNull(), 1.0).otherwise(F.coalesce(value, F.lit(-1.0)))
 
 
@@ -160,7 +160,7 @@ def _with_id(frame: DataFrame, columns: AlignColumns) -> DataFrame:
         labelled = typed.withColumn(PRIOR, label_column(frame, columns.label))
         return labelled.withColumn(ROW_ID, labelled_content_id(ROW_ID, PRIOR)).drop(PRIOR)
     label = F.lit(None).cast("string") if columns.label is None else label_column(frame, columns.label)
-    return frame.withColumn(ROW_ID, arrow_udf(_vector_ids, "string")(vector_column(frame, columns.embedding or ""), label))
+    return frame.withColumn(ROW_ID, arrow_udf(_vector_ids, "string", VECTORS, TEXTS)(vector_column(frame, columns.embedding or ""), label))
 
 
 def _vector_ids(vectors: pa.Array, labels: pa.Array) -> pa.Array:
@@ -178,7 +178,7 @@ def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, floa
         "weight": F.count_if(~(F.col("prior") >= 0) | (F.col("prior") == float("inf"))),
     }
     sums = {"rows": F.count("*"), "prior": F.coalesce(F.sum("prior"), F.lit(0.0)), "largest": F.coalesce(F.max("prior"), F.lit(0.0))}
-    found = rows.agg(*[column.alias(name) for name, column in (counts | sums).items()]).toArrow().to_pylist()[0]  # one row
+    found = to_arrow(rows.agg(*[column.alias(name) for name, column in (counts | sums).items()])).to_pylist()[0]  # one row
     words = {"text": "hold no text; filter them out", "label": "have no label, or a number that is not whole; fill them or filter them out",
              "id": "have no id, or that of another row; fill them, or leave id out",
              "weight": "have a negative or infinite weight, or none that is a number; give numbers >= 0"}  # fmt: skip

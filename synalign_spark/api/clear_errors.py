@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from synalign_spark.errors import InstallationError, SynalignError
+from synalign_spark.extras import missing_extra
 from synalign_spark.spark_errors import failure_in
 
 MISSING = "ModuleNotFoundError: No module named"
@@ -17,6 +18,8 @@ def clear_errors() -> Iterator[None]:
     except SynalignError:
         raise
     except Exception as err:
+        if lacking := missing_extra(err):
+            raise lacking from err
         failure = failure_in(err)
         if failure is not None and failure.error is not None:
             raise failure.error from err

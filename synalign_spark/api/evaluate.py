@@ -9,6 +9,7 @@ from synalign_spark.api.clear_errors import clear_errors
 from synalign_spark.api.columns import AlignColumns
 from synalign_spark.api.frames import check_holdout, check_seed, encoded, frame_kind, one_kind
 from synalign_spark.api.options import configuration
+from synalign_spark.compat import to_arrow
 from synalign_spark.core.defaults import HOLDOUT
 from synalign_spark.core.keys import unit
 from synalign_spark.errors import ConfigError, DataError
@@ -114,7 +115,7 @@ def _of_spark(frame: DataFrame, columns: AlignColumns, side: str, weight: str | 
     from synalign_spark.udfs.arrow import to_matrix
 
     distinct = frame_of(frame, columns, side, weight).distinct
-    table = distinct.withColumn("u", unit_of(seed, SAMPLE, "doc_id")).orderBy("u", "doc_id").limit(most).toArrow()
+    table = to_arrow(distinct.withColumn("u", unit_of(seed, SAMPLE, "doc_id")).orderBy("u", "doc_id").limit(most))
     texts = table.column("text").to_pylist() if columns.text else None
     labels = table.column("label").to_pylist() if columns.label else None
     x = to_matrix(table.column("embedding").combine_chunks()) if columns.embedding else None

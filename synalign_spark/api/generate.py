@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from synalign_spark.api.frames import as_text, check_seed, frame_kind
 from synalign_spark.api.options import configuration
+from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import GenerateConfig
 from synalign_spark.core.sampling.lengths import COLUMNS as LENGTHS
 from synalign_spark.errors import ConfigError, DataError
@@ -163,7 +164,7 @@ def _to_arrow(demonstrations: Any) -> pa.Table:
         raise DataError(f"demonstrations: lack the columns {', '.join(missing)}; give what select() returned")
     types = {name: READ[name] for name in READ if name in demonstrations.columns}
     needed = demonstrations.select(*types) if spark else demonstrations[list(types)]
-    found = needed.limit(MAX_DEMONSTRATIONS + 1).toArrow() if spark else pa.Table.from_pandas(needed, preserve_index=False)
+    found = to_arrow(needed.limit(MAX_DEMONSTRATIONS + 1)) if spark else pa.Table.from_pandas(needed, preserve_index=False)
     if not 0 < found.num_rows <= MAX_DEMONSTRATIONS:
         raise DataError(f"demonstrations: must have 1 to {MAX_DEMONSTRATIONS:,} rows, got {found.num_rows:,}; give what select() returned")
     for name in (name for name in NEEDED if name != "label"):
@@ -181,5 +182,5 @@ def _to_arrow(demonstrations: Any) -> pa.Table:
 def _like(demonstrations: Any, rows: pa.Table) -> Any:
     """The rows as a DataFrame of the kind of ``demonstrations``."""
     if frame_kind(demonstrations, "demonstrations") == "spark":
-        return demonstrations.sparkSession.createDataFrame(rows, schema=SYNTHETIC.ddl)
+        return from_arrow(demonstrations.sparkSession, rows, SYNTHETIC.ddl)
     return rows.to_pandas()

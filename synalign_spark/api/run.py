@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from synalign_spark.config import Config
 from synalign_spark.config.files import configured
 from synalign_spark.errors import DataError
+from synalign_spark.extras import extras_named
 from synalign_spark.pipeline.observer import Observer, Silent
 from synalign_spark.pipeline.terminal import Terminal, closing_lines
 from synalign_spark.storage.lake_view import LakeView
@@ -103,10 +104,12 @@ def run(
         ...
     synalign_spark.errors.DataError: source.path: no file at 'none.csv' ...
     """
-    from synalign_spark.pipeline.runner import run_pipeline
-    from synalign_spark.pipeline.session import callers_session, spark_session
+    with extras_named():
+        from synalign_spark.pipeline.runner import run_pipeline
+        from synalign_spark.pipeline.session import callers_session, spark_session
 
     cfg = configured(config, [settings] if isinstance(settings, str) else settings)
     observer = progress if not isinstance(progress, bool) else Terminal() if progress else Silent()
     session = spark_session if spark is None else partial(callers_session, spark)
-    return Run(cfg, run_pipeline(cfg, observer, redo=redo, only=stage, session=session), spark)
+    with extras_named():
+        return Run(cfg, run_pipeline(cfg, observer, redo=redo, only=stage, session=session), spark)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from synalign_spark.api.clear_errors import clear_errors
 from synalign_spark.api.frames import check_holdout, check_seed, frame_kind
 from synalign_spark.api.options import configuration
+from synalign_spark.compat import from_arrow
 from synalign_spark.config import Config
 from synalign_spark.core.defaults import HOLDOUT
 from synalign_spark.errors import DataError
@@ -93,7 +94,7 @@ def select(
 
         with clear_errors():
             found = explore(frame, columns, cfg, seed, earlier, holdout).shown
-            shown, n_shown = frame.sparkSession.createDataFrame(found), found.num_rows
+            shown, n_shown = from_arrow(frame.sparkSession, found), found.num_rows
     warn_fewer(n_shown, n, cfg.select.rows_per_set)
     return cast("Frame", shown)
 

@@ -16,6 +16,7 @@ from rich.markup import escape
 from synalign_spark import errors
 from synalign_spark.console import Console
 from synalign_spark.errors import SynalignError
+from synalign_spark.extras import missing_extra
 from synalign_spark.spark_errors import told_error
 
 GO_ON = "stopped; start it again with the same command and it goes on where it was"
@@ -99,7 +100,11 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written there when Python ends
             raise SystemExit(0) from None
         except (Exception, KeyboardInterrupt) as fault:
-            err = fault if isinstance(fault, SynalignError | KeyboardInterrupt) else told_error(fault, "synalign", {}) or fault
+            err = (
+                fault
+                if isinstance(fault, SynalignError | KeyboardInterrupt)
+                else missing_extra(fault) or told_error(fault, "synalign", {}) or fault
+            )
             # What is cleared away after SIGTERM may fail on its own: a JVM that got the signal too is gone.
             ending = Ending(Exit.TERMINATED if asked_to_end.is_set() else status_of(err), err)
             _say(ending)

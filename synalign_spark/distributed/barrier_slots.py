@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from synalign_spark.compat import session_settings
 from synalign_spark.core.solver.shard import usable_threads
 
 _LOCAL = re.compile(r"^local\[\s*(\*|\d+)\s*(?:,\s*\d+\s*)?\]$")
@@ -76,7 +77,7 @@ def _cores_of(cores: int, cpus: int) -> str:
 def _other_resources(spark: SparkSession) -> str:
     """Names of what a task needs besides cores (GPUs), separated by commas."""
     found = re.compile(r"^spark\.task\.resource\.(.+)\.amount$")
-    return ", ".join(sorted(name.group(1) for key in spark.conf.getAll if (name := found.match(key))))
+    return ", ".join(sorted(name.group(1) for key in session_settings(spark) if (name := found.match(key))))
 
 
 def _cores() -> int:

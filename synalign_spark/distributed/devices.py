@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 _HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that hide every device
@@ -28,8 +29,8 @@ def may_have_gpu(folder: Path = Path("/dev")) -> bool:
 
 
 def gpu_count() -> int:
-    """CUDA devices that torch sees."""
-    if not may_have_gpu():
+    """CUDA devices that torch sees; none where torch is not installed."""
+    if not may_have_gpu() or find_spec("torch") is None:
         return 0
     import torch
 

@@ -22,6 +22,7 @@ from pyspark import BarrierTaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.core.communicator import Communicator, LocalCommunicator
 from synalign_spark.distributed.barrier_slots import barrier_slots
 from synalign_spark.distributed.checkpoint import Checkpoint, remove_checkpoint
@@ -85,7 +86,7 @@ def _with_retries(stage: DataFrame, attempts: int) -> dict[str, Any]:
     attempt = 1
     while True:
         try:
-            answers = stage.toArrow().to_pylist()  # one row, of rank 0
+            answers = to_arrow(stage).to_pylist()  # one row, of rank 0
             break
         except Exception as err:  # Spark's errors have no common type: py4j's in one process, others over Connect
             fault = _fault(err)

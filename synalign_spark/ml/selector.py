@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from synalign_spark.api.select import selection_trace
+from synalign_spark.compat import from_arrow
 from synalign_spark.config import ClusterConfig, Config, EmbedConfig, SelectConfig, SourceConfig
 from synalign_spark.core.defaults import HOLDOUT, MOST_HOLDOUT
 from synalign_spark.core.sampling.strata import posterior_sd
@@ -100,7 +101,7 @@ class ExplorationSelectorModel(_Explored, Model, TableWritable):
     @property
     def demonstrations(self) -> DataFrame:
         """The rows to show, with the columns that ``select()`` returns."""
-        return SparkSession.active().createDataFrame(self.shown)
+        return from_arrow(SparkSession.active(), self.shown)
 
     @property
     def trace(self) -> DataFrame:
@@ -113,7 +114,7 @@ class ExplorationSelectorModel(_Explored, Model, TableWritable):
 
         A vector that is null, of another width or not finite fails the job."""
         clustered = self.with_clusters(dataset, self.vectors(dataset), self.centroids)
-        uncertainty = dataset.sparkSession.createDataFrame(self.uncertainty.rename_columns(["of_label", "of_cluster", "__posterior_sd"]))
+        uncertainty = from_arrow(dataset.sparkSession, self.uncertainty.rename_columns(["of_label", "of_cluster", "__posterior_sd"]))
         same = clustered[self.getClusterId()] == uncertainty["of_cluster"]
         if self.getLabel() is not None:
             same = same & (clustered[self.getLabel()].cast("string") == uncertainty["of_label"])

@@ -16,6 +16,7 @@ from pyspark.ml.param import Param, Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import SparkSession
 
+from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import Config
 from synalign_spark.errors import ConfigError
 
@@ -183,7 +184,7 @@ class _TableWriter(MLWriter):
         DefaultParamsWriter.saveMetadata(self.instance, path, spark)
         for name, table in self.instance.to_tables().items():
             numbered = table.append_column(ROW_NUMBER, pa.array(range(table.num_rows), pa.int64()))
-            spark.createDataFrame(numbered).coalesce(1).write.parquet(f"{path}/{name}")  # a few rows a cluster
+            from_arrow(spark, numbered).coalesce(1).write.parquet(f"{path}/{name}")  # a few rows a cluster
 
 
 class _TableReader(MLReader[Any]):
@@ -198,7 +199,7 @@ class _TableReader(MLReader[Any]):
         instance._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(instance, metadata)
         stored = {name: spark.read.parquet(f"{path}/{name}").orderBy(ROW_NUMBER).drop(ROW_NUMBER) for name in self.cls.stored_tables}
-        instance.from_tables({name: frame.toArrow() for name, frame in stored.items()})
+        instance.from_tables({name: to_arrow(frame) for name, frame in stored.items()})
         return instance
 
 

@@ -2,28 +2,23 @@
 
 from pathlib import Path
 
+from synalign_spark.compat import release
 from synalign_spark.config import Config
 from synalign_spark.errors import LakeError
 from synalign_spark.storage.paths import scheme
 
 PACKAGES, EXCLUDES, FOLDER = "spark.jars.packages", "spark.jars.excludes", "spark.jars"
 SUBMIT_OPTIONS = {PACKAGES: "--packages", EXCLUDES: "--exclude-packages", FOLDER: "--jars"}
-DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 # Spark ships these already; resolving them again costs 70 MB of downloads.
 DELTA_EXCLUDES = (
     "com.fasterxml.jackson.core:*,com.fasterxml.jackson.datatype:*,org.apache.hadoop:hadoop-client-api,org.apache.hadoop:hadoop-client-runtime,"
     "org.apache.parquet:*,org.apache.logging.log4j:*,org.slf4j:*,org.roaringbitmap:*,org.xerial.snappy:*,com.github.luben:*,"
     "commons-logging:*,commons-pool:*,io.airlift:*,javax.annotation:*,com.google.code.findbugs:*,org.locationtech.jts:*"
 )
-# s3a:// of the Hadoop that PySpark 4.2.0 carries. Of Amazon's SDK only the parts that it uses: the bundle has 600 MB, these 12.
-_SDK = "2.35.4"
-S3_PACKAGES = ",".join(
-    (
-        "org.apache.hadoop:hadoop-aws:3.5.0",
-        *(f"software.amazon.awssdk:{part}:{_SDK}" for part in ("s3-transfer-manager", "sts", "apache-client", "netty-nio-client")),
-    )
-)
-S3_EXCLUDES = "software.amazon.awssdk:bundle,org.wildfly.openssl:*,io.netty:*,org.apache.httpcomponents:*,commons-codec:*"
+# Of Amazon's SDK only the parts that Hadoop 3.5 uses: the bundle, which older ones come with, has 600 MB, these 12.
+_SDK_OF, _SDK = "3.5.0", "2.35.4"
+_SDK_PARTS = tuple(f"software.amazon.awssdk:{part}:{_SDK}" for part in ("s3-transfer-manager", "sts", "apache-client", "netty-nio-client"))
+_SDK_EXCLUDES = "software.amazon.awssdk:bundle,org.wildfly.openssl:*,io.netty:*,org.apache.httpcomponents:*,commons-codec:*"
 
 
 def jars(cfg: Config) -> dict[str, str]:
@@ -34,10 +29,17 @@ def jars(cfg: Config) -> dict[str, str]:
     if cfg.lake.jars is not None:
         return _joined(settings, {FOLDER: _folder(cfg.lake.jars, cfg.lake.format == "delta")})
     if cfg.lake.format == "delta":
-        settings = _joined(settings, {PACKAGES: DELTA_PACKAGE, EXCLUDES: DELTA_EXCLUDES})
+        settings = _joined(settings, {PACKAGES: release().delta_package, EXCLUDES: DELTA_EXCLUDES})
     if on_s3(cfg):
-        settings = _joined(settings, {PACKAGES: S3_PACKAGES, EXCLUDES: S3_EXCLUDES})
+        settings = _joined(settings, s3_packages())
     return settings
+
+
+def s3_packages() -> dict[str, str]:
+    """The settings that bring s3a:// of the Hadoop that PySpark carries."""
+    hadoop = release().hadoop
+    connector = f"org.apache.hadoop:hadoop-aws:{hadoop}"
+    return {PACKAGES: ",".join((connector, *_SDK_PARTS)), EXCLUDES: _SDK_EXCLUDES} if hadoop == _SDK_OF else {PACKAGES: connector}
 
 
 def on_s3(cfg: Config) -> bool:

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import logging
 import os
 import re
 import shutil
@@ -13,13 +12,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
+from synalign_spark.compat import quiet_queries, release
 from synalign_spark.config import Config
 from synalign_spark.errors import ConfigError, InstallationError, LakeError
 from synalign_spark.generation.backends.ray_on_spark import ADDRESS, shared_token
-from synalign_spark.pipeline.jars import DELTA_PACKAGE, PACKAGES, jars, on_s3
+from synalign_spark.pipeline.jars import PACKAGES, jars, on_s3
 from synalign_spark.storage.paths import s3_endpoint
 
 OLDEST_JAVA = 17
@@ -59,6 +58,7 @@ def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
     conf = {
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",  # of Spark 4 by default: a condition of the user's fails on a cell that it cannot cast, everywhere
         "spark.ui.showConsoleProgress": "false",
         "spark.executorEnv.PYTHONHASHSEED": "0",
     }
@@ -143,8 +143,7 @@ def start_spark(cfg: Config) -> SparkSession:
         tail = Path(log).read_text(errors="replace")[-1500:] if os.path.exists(log) else ""
         raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
     atexit.register(Path(log).unlink, missing_ok=True)
-    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):  # they print the trace of every fault, beside raising it
-        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
+    quiet_queries()
     return spark
 
 
@@ -175,7 +174,7 @@ def _require_delta(spark: SparkSession) -> None:
         lacks = {"DATA_SOURCE_NOT_FOUND": "has no Delta", "DELTA_CONFIGURE_SPARK_SESSION": "has Delta's jars, but not its settings"}
         found = next((words for condition, words in lacks.items() if condition in str(err)), None)
         if found:
-            needed = {PACKAGES: DELTA_PACKAGE, **DELTA_SETTINGS}
+            needed = {PACKAGES: release().delta_package, **DELTA_SETTINGS}
             raise LakeError(
                 f"lake.format is 'delta', but the given Spark session {found}; start it with "
                 f"{', '.join(f'{key}={value}' for key, value in needed.items())}, or set lake.format to 'parquet'"

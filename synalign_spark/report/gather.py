@@ -10,6 +10,7 @@ import yaml
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.config import Config
 from synalign_spark.config.secrets import public_address
 from synalign_spark.evaluation.result import in_order
@@ -91,7 +92,7 @@ def spark_fetch(lake: Reader) -> Fetch:
         if not lake.has_table(table):
             return []
         found = lake.read(table).where(F.col(key).isin(values)).select(*columns)
-        rows: list[Row] = found.toArrow().to_pylist(maps_as_pydicts="lossy")
+        rows: list[Row] = to_arrow(found).to_pylist(maps_as_pydicts="lossy")
         return rows
 
     return fetch
@@ -140,7 +141,7 @@ def _synthetic_sample(lake: Reader, cfg: Config, total: int, weights: DataFrame 
 
 def _ordered(sample: DataFrame) -> pa.Table:
     """The sample on the driver, by rising hash: its first m rows are a hash sample too."""
-    return sample.toArrow().sort_by([("u", "ascending"), ("doc_id", "ascending")])
+    return to_arrow(sample).sort_by([("u", "ascending"), ("doc_id", "ascending")])
 
 
 def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, rows: int) -> MapPoints | None:

@@ -10,6 +10,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.report.findings import Generation, LabelShare, Missing, Row, WeightSpread
 from synalign_spark.spark.keys import unit
 
@@ -20,7 +21,7 @@ REASONS_SHOWN = 50
 
 def collected(df: DataFrame) -> list[Row]:
     """The rows of a table of parameter size (an aggregate, a certificate, a trace) as dictionaries."""
-    rows: list[Row] = df.toArrow().to_pylist()
+    rows: list[Row] = to_arrow(df).to_pylist()
     return rows
 
 

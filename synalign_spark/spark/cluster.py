@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import ClusterConfig
 from synalign_spark.core.sampling.clusters import by_number_of_rows
 from synalign_spark.errors import DataError
@@ -64,7 +65,7 @@ def _check(embeddings: DataFrame, held: Column) -> tuple[int, int]:
         F.min("width").alias("narrow"),
         F.max("width").alias("wide"),
     )  # fmt: skip
-    seen = found.toArrow().to_pylist()[0]  # one row
+    seen = to_arrow(found).to_pylist()[0]  # one row
     if not seen["rows"]:
         raise DataError("cluster: the embeddings table holds no real rows; run `embed` on a corpus that has rows")
     if seen["unusable"]:
@@ -82,7 +83,7 @@ def _tally(assigned: DataFrame, k: int) -> _Tally:
     counted = assigned.groupBy("cluster_id", "label").agg(F.count("*").alias("rows"), F.sum("sq_distance").alias("inertia"))
     tally = _Tally(np.zeros(k, dtype=np.int64), np.zeros(k), [{} for _ in range(k)])
     # At most k * labels rows; sorted, so that the sums do not depend on the order of arrival.
-    for row in sorted(counted.toArrow().to_pylist(), key=lambda row: (row["cluster_id"], row["label"] or "")):
+    for row in sorted(to_arrow(counted).to_pylist(), key=lambda row: (row["cluster_id"], row["label"] or "")):
         tally.rows[row["cluster_id"]] += row["rows"]
         tally.inertia[row["cluster_id"]] += row["inertia"]
         if row["label"] is not None:
@@ -100,7 +101,7 @@ def _centroids(embeddings: DataFrame, centroids: npt.NDArray[np.float64], tally:
         pa.array([list(tally.labels[i].items()) for i in order], type=pa.map_(pa.string(), pa.int64())),
         pa.array(tally.inertia[order]),
     ]
-    return embeddings.sparkSession.createDataFrame(pa.Table.from_arrays(columns, schema=CENTROIDS.arrow))
+    return from_arrow(embeddings.sparkSession, pa.Table.from_arrays(columns, schema=CENTROIDS.arrow))
 
 
 def _renumbered(assigned: DataFrame, new_id: npt.NDArray[np.int64]) -> DataFrame:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.config import ClusterConfig
 from synalign_spark.core.communicator import Communicator, LocalCommunicator
 from synalign_spark.core.sampling.clusters import SAMPLE_KEY, fit_keyed, fitted_rows, n_clusters
@@ -104,7 +105,7 @@ def _smallest(keyed: DataFrame, count: int, n_rows: int) -> Keyed:
     """Keys and vectors of the ``count`` smallest hash numbers, in that order: the same rows on any partitioning."""
     share = (count + 6 * count**0.5 + 36) / n_rows  # hash numbers are uniform: six standard deviations above the wanted share
     for candidates in (keyed.where(F.col("key") < share), keyed.orderBy("key", "doc_id").limit(count)):
-        table: Any = candidates.toArrow()  # about ``count`` vectors
+        table: Any = to_arrow(candidates)  # about ``count`` vectors
         if len(table) >= min(count, n_rows):
             break
     table = table.take(pc.sort_indices(table, [("key", "ascending"), ("doc_id", "ascending")])[:count])

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import apply_in_arrow, to_arrow
 from synalign_spark.core.sampling import resample as core
 from synalign_spark.spark.groups import by_group
 
@@ -61,7 +62,7 @@ def _without_replacement(rows: DataFrame, draws: Mapping[str, int], n_rows: int,
 def _sizes(sized: DataFrame) -> dict[str, dict[int, tuple[int, int]]]:
     """Rows and ticks of each group by size, of which there are 256 a doubling of the weights: so many rows reach the driver."""
     found: dict[str, dict[int, tuple[int, int]]] = {}
-    for row in sized.groupBy("grp", "size").agg(F.count("*").alias("n"), F.sum("ticks").alias("ticks")).toArrow().to_pylist():
+    for row in to_arrow(sized.groupBy("grp", "size").agg(F.count("*").alias("n"), F.sum("ticks").alias("ticks"))).to_pylist():
         found.setdefault(row["grp"], {})[row["size"]] = row["n"], row["ticks"]
     return found
 
@@ -69,17 +70,14 @@ def _sizes(sized: DataFrame) -> dict[str, dict[int, tuple[int, int]]]:
 def _with_replacement(rows: DataFrame, draws: Mapping[str, int], n_rows: int, method: str, seed: int) -> DataFrame:
     """COPIES under systematic or multinomial sampling. rows: doc_id, grp and ticks, above 0."""
     bucketed = rows.withColumn("bucket", F.substring("doc_id", 1, core.prefix_digits(n_rows)))
-    found = bucketed.groupBy("grp", "bucket").agg(F.sum("ticks").alias("ticks")).toArrow().to_pylist()  # a row a bucket
+    found = to_arrow(bucketed.groupBy("grp", "bucket").agg(F.sum("ticks").alias("ticks"))).to_pylist()  # a row a bucket
     totals: dict[str, dict[str, int]] = {}
     for row in found:
         totals.setdefault(row["grp"], {})[row["bucket"]] = int(row["ticks"])
     plan = _systematic_plan if method == "systematic" else _multinomial_plan
     jobs = {(group, bucket): job for group, n in draws.items() for bucket, job in plan(group, totals[group], n, seed).items()}
 
-    def apply(table: pa.Table) -> pa.Table:  # Spark reads the annotations
-        return _bucket_copies(table, jobs)
-
-    return bucketed.groupBy("grp", "bucket").applyInArrow(apply, COPIES_DDL)
+    return apply_in_arrow(bucketed.groupBy("grp", "bucket"), partial(_bucket_copies, jobs=jobs), COPIES_DDL)
 
 
 def _systematic_plan(group: str, totals: Mapping[str, int], draws: int, seed: int) -> dict[str, Job]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import apply_in_arrow
 from synalign_spark.core.minhash import BANDS_SHARED
 from synalign_spark.core.nearest_earlier import nearest_earlier
 from synalign_spark.spark.keys import content_id
@@ -95,7 +96,7 @@ def semantic(vectors: DataFrame, centroids: npt.NDArray[np.float64], least: floa
         rows, before, cosines = nearest_earlier(x, least, table.column("wanted").to_numpy())
         return pa.Table.from_arrays([ids.take(pa.array(rows)), ids.take(pa.array(before)), pa.array(cosines)], schema=NEAR)
 
-    return nearest(parted.groupBy("cluster_id", "a", "b").applyInArrow(compare, NEAR_DDL))
+    return nearest(apply_in_arrow(parted.groupBy("cluster_id", "a", "b"), compare, NEAR_DDL))
 
 
 def nearest(pairs: DataFrame) -> DataFrame:

@@ -6,6 +6,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.core.defaults import PROBE_TEXTS
 from synalign_spark.errors import DataError
 from synalign_spark.spark.length_order import Lengths, by_length
@@ -39,12 +40,12 @@ def embed_in_driver(fresh: DataFrame, info: EncoderInfo) -> DataFrame:
     """``embed`` by this process, on all its cores, for the few texts that are fewer than a worker's start is worth.
 
     Collects the rows: the caller bounds them. Raises as the encoder does."""
-    rows = fresh.select("doc_id", "label", "text").orderBy(F.length("text"), "doc_id").toArrow()
+    rows = to_arrow(fresh.select("doc_id", "label", "text").orderBy(F.length("text"), "doc_id"))
     with in_this_process(info) as encoder:
         vectors = embed_array(rows["text"].combine_chunks(), info, encoder)
         del encoder  # or its memory would stay until Python finds time
     table = pa.table({"doc_id": rows["doc_id"], "label": rows["label"], "embedding": vectors})
-    return fresh.sparkSession.createDataFrame(table, ENCODED)
+    return from_arrow(fresh.sparkSession, table, ENCODED)
 
 
 def without_known(rows: DataFrame, known: Known | None) -> DataFrame:

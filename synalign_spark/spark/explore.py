@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import Config, EmbedConfig
 from synalign_spark.core.sampling.strata import WEIGHT_STEPS, DemonstrationSet, LabelClusters
 from synalign_spark.spark.cluster import cluster
@@ -54,10 +55,10 @@ def explore(
                 _check_earlier(earlier, assigned)
             check_n(cfg.demonstration_sets, cfg.select.rows_per_set, clusters.labels())
             sets = choose_sets(clusters, cfg.select, cfg.demonstration_sets, picked_sets(earlier), seed)
-            table = frame.sparkSession.createDataFrame(sets_table(sets))
+            table = from_arrow(frame.sparkSession, sets_table(sets))
             shown = demonstrations(table, most_places(sets), assigned, rows, cfg.select, seed)
             shown = with_lengths(shown, table, assigned, rows)
-            return Exploration(clusters, sets, shown.select(*SHOWN_COLUMNS).orderBy("label", "round", "set_rank", "rank_in_set").toArrow())
+            return Exploration(clusters, sets, to_arrow(shown.select(*SHOWN_COLUMNS).orderBy("label", "round", "set_rank", "rank_in_set")))
     finally:
         rows.unpersist()
 
@@ -105,7 +106,7 @@ def _check_rows(named: DataFrame, columns: RealColumns) -> tuple[int, float]:
         F.count_if("bad_label").alias("bad_label"),
         F.max("weight").alias("heaviest"),
     )
-    seen = found.toArrow().to_pylist()[0]  # one row
+    seen = to_arrow(found).to_pylist()[0]  # one row
     heaviest = seen.pop("heaviest")
     Unusable(**seen).refuse(columns)
     return int(seen["rows"]), float(heaviest)
@@ -119,7 +120,7 @@ def _weights(rows: DataFrame, assigned: DataFrame, clusters: LabelClusters) -> d
         .agg(F.sum("share_steps").alias("steps"))
     )
     weights = {label: np.zeros(len(clusters.ids)) for label in clusters.rows}
-    for cell in summed.toArrow().to_pylist():
+    for cell in to_arrow(summed).to_pylist():
         label = None if None in weights else cell["label"]
         if label in weights:
             weights[label][cell["cluster_id"]] += cell["steps"]

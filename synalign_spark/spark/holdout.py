@@ -3,6 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.core.holdout import FIT, HOLDOUT, OF_A_LABEL, SPLIT_KEY, TEXT_ID, VALIDATION
 from synalign_spark.spark.keys import content_id, unit
 
@@ -32,5 +33,5 @@ def split(seed: int, holdout: float, validation: float, doc_id: Column | str = "
 def held_out_by_label(rows: DataFrame, seed: int, holdout: float, doc_id: Column | str = "doc_id") -> dict[str | None, tuple[int, int]]:
     """Rows, and of them those held out, by label; a row a label reaches the driver. rows: label, and what doc_id reads, which decides."""
     held = F.count_if(held_out(seed, holdout, doc_id))
-    counted = rows.groupBy("label").agg(F.count("*").alias("n"), held.alias("held")).toArrow().to_pylist()
+    counted = to_arrow(rows.groupBy("label").agg(F.count("*").alias("n"), held.alias("held"))).to_pylist()
     return {row["label"]: (row["n"], row["held"]) for row in counted}

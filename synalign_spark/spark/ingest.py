@@ -78,7 +78,8 @@ def _validated(rows: DataFrame, source: SourceConfig, cfg: IngestConfig, malform
         rows.withColumn("normal", normalised("text"))
         .withColumn("n_chars", F.char_length("normal").cast("int"))
         .withColumn(
-            "lines", F.when(F.col("malformed").isNotNull(), F.size(F.split(F.rtrim(F.col("malformed"), F.lit("\r\n")), "\n"))).otherwise(1)
+            "lines",
+            F.when(F.col("malformed").isNotNull(), F.size(F.split(F.regexp_replace("malformed", "[\r\n]+$", ""), "\n"))).otherwise(1),
         )
         .withColumn("undecodable", F.coalesce(raw.contains(_UNDECODABLE), F.lit(False)))
     )

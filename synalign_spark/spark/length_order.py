@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import repartition_by_id
+
 CLASSES_A_DOUBLING = 8  # a class's longest texts are 9 % longer than its shortest
 SHORT = 16  # characters: the cost of a text apart from its length, and where classes begin to grow
 CHARS_PER_TOKEN = 8  # more than any text has; beyond so many characters a text that is cut costs no more
@@ -45,7 +47,7 @@ def by_length(rows: DataFrame, lengths: Lengths, tasks: int) -> DataFrame:
     part = F.pmod(F.xxhash64("doc_id"), F.lit(PARTS)) / F.lit(PARTS)
     position = F.coalesce(F.try_element_at(_array(starts), place) + part * F.try_element_at(_array(costs), place), F.lit(0.0))
     partition = F.least(F.floor(position * F.lit(float(tasks))), F.lit(tasks - 1)).cast("int")
-    return rows.repartitionById(tasks, partition).sortWithinPartitions(F.length("text"), "doc_id")
+    return repartition_by_id(rows, tasks, partition).sortWithinPartitions(F.length("text"), "doc_id")
 
 
 def _places(cost: Mapping[int, int]) -> tuple[list[float], list[float]]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.core.copy_index import CopyIndex, gram_lists
 from synalign_spark.core.grams import MOST_SHORT_GRAMS
 from synalign_spark.core.sampling.lengths import LONGEST_WORD
@@ -23,7 +24,7 @@ SHARES_DDL = "row int, share double"
 def sample_rows(corpus: DataFrame, n_rows: int, most: int, seed: int) -> list[tuple[str, str | None]]:
     """(text, label) of about ``most`` real rows, drawn and ordered by hash. corpus: doc_id, text, label; n_rows: its rows."""
     number = unit(seed, "gates", "doc_id")
-    drawn = corpus.select("text", "label", "doc_id", number.alias("u")).where(number < most / max(n_rows, 1)).toArrow()
+    drawn = to_arrow(corpus.select("text", "label", "doc_id", number.alias("u")).where(number < most / max(n_rows, 1)))
     rows = drawn.sort_by([("u", "ascending"), ("doc_id", "ascending")]).slice(0, most)
     return list(zip(rows["text"].to_pylist(), rows["label"].to_pylist(), strict=True))
 
@@ -33,7 +34,7 @@ def copy_lookup(corpus: DataFrame, most_grams: int = MAX_GRAMS) -> "CopyIndex | 
     texts = corpus.select("text")
     if grams_at_most(texts) > most_grams:
         return ScannedRows(texts)
-    lists = texts.mapInArrow(_gram_lists, GRAMS_DDL).toArrow()["grams"].combine_chunks()  # at most about most_grams numbers
+    lists = to_arrow(texts.mapInArrow(_gram_lists, GRAMS_DDL))["grams"].combine_chunks()  # at most about most_grams numbers
     return CopyIndex.of(lists.flatten().to_numpy(zero_copy_only=False).view(np.uint64), np.diff(lists.offsets.to_numpy()))
 
 
@@ -43,7 +44,7 @@ def grams_at_most(texts: DataFrame) -> float:
     length, words = F.length("text"), F.size(F.split("text", " "))
     units = F.when(length > LONGEST_WORD * words, length).otherwise(words * UNITS_A_WORD)
     grams = units + F.least(units, F.lit(MOST_SHORT_GRAMS))
-    return float(texts.agg(F.sum(grams).alias("n")).toArrow()["n"][0].as_py() or 0.0)
+    return float(to_arrow(texts.agg(F.sum(grams).alias("n")))["n"][0].as_py() or 0.0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class ScannedRows:
 
         The texts' grams travel to the tasks (12 bytes each); of each text one number a partition is merged."""
         shares = self.corpus.mapInArrow(partial(_shares, index=CopyIndex.of_texts(texts)), SHARES_DDL)
-        best = shares.groupBy("row").agg(F.max("share").alias("share")).toArrow()  # one row a text
+        best = to_arrow(shares.groupBy("row").agg(F.max("share").alias("share")))  # one row a text
         found = dict(zip(best["row"].to_pylist(), best["share"].to_pylist(), strict=True))
         return [found.get(row, 0.0) for row in range(len(texts))]
 

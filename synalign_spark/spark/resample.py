@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.config.alignment import ResampleConfig
 from synalign_spark.core.groups import WEIGHT_STEPS, label_of
 from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
@@ -40,7 +41,7 @@ def resample(
     draw from has no weight, or too few rows for topn, ConfigError where a share of label_shares cannot be met."""
     rows = weights.select("doc_id", group_column(True).alias("grp"), F.col("weight_in_label").alias("w"))
     counts = {row["grp"]: row for row in _counts(rows)}
-    largest = corpus.agg(F.max(_prior()).alias("largest")).toArrow().to_pylist()[0]["largest"]  # one number
+    largest = to_arrow(corpus.agg(F.max(_prior()).alias("largest"))).to_pylist()[0]["largest"]  # one number
     scale = power_of_two_scale(largest or 0.0)
     real = {group: LabelRows(row["n"], float(row["weight"])) for group, row in _real(corpus, scale).items()}
     wanted = _wanted(real, counts, label_shares)
@@ -84,7 +85,7 @@ def represented(augmented: DataFrame) -> float | None:
     means = rows.groupBy("grp").agg(F.mean("sample_weight").alias("mean"))  # a row a label
     excess = F.greatest(F.col("sample_weight") - F.col("mean"), F.lit(0.0))
     sums = rows.join(F.broadcast(means), "grp").agg(F.sum("sample_weight").alias("all"), F.sum(excess).alias("excess"))
-    found = sums.toArrow().to_pylist()[0]  # one row
+    found = to_arrow(sums).to_pylist()[0]  # one row
     return 1.0 - found["excess"] / found["all"] if found["all"] else None
 
 
@@ -124,7 +125,7 @@ def _counts(rows: DataFrame) -> list[Any]:
     """grp, n (rows), weighted (rows with a positive weight) and squares (of the weights): one row a label reaches the driver."""
     squares = F.sum((F.col("w") * F.col("w")).cast("decimal(38,30)")).cast("double")  # the same bits for any order of the rows
     sums = (F.count("*").alias("n"), F.count_if(F.col("w") > 0).alias("weighted"), squares.alias("squares"))
-    found: list[Any] = rows.groupBy("grp").agg(*sums).toArrow().to_pylist()
+    found: list[Any] = to_arrow(rows.groupBy("grp").agg(*sums)).to_pylist()
     return found
 
 
@@ -137,7 +138,7 @@ def _real(corpus: DataFrame, scale: float) -> dict[str, Any]:
     """n (rows of some weight) and weight (their weight times scale, in steps of 1 / WEIGHT_STEPS) of each label of the real rows."""
     steps = F.rint(_prior() * (WEIGHT_STEPS * scale)).cast("bigint")  # whole numbers: no order of the sum shows
     n = F.count_if(_prior() > 0).alias("n")
-    found = corpus.groupBy(group_column(True).alias("grp")).agg(n, F.sum(steps).alias("weight")).toArrow().to_pylist()
+    found = to_arrow(corpus.groupBy(group_column(True).alias("grp")).agg(n, F.sum(steps).alias("weight"))).to_pylist()
     return {row["grp"]: row for row in found}  # a row a label
 
 

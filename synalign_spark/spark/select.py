@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import SelectConfig
 from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY
 from synalign_spark.core.sampling.strata import DemonstrationSet, LabelClusters, PickedSet, demonstration_sets
@@ -54,7 +55,7 @@ def select(
     sets of rows. On the driver: the centroids and the sets, each a few numbers.
     Raises DataError for no clusters or no rows left, ConfigError for fewer sets than labels."""
     sets = choose_sets(label_clusters(centroids), cfg, n_sets, picked_sets(earlier), seed, shares)
-    chosen = centroids.sparkSession.createDataFrame(sets_table(sets))
+    chosen = from_arrow(centroids.sparkSession, sets_table(sets))
     shown = demonstrations(chosen, most_places(sets), clusters, corpus, cfg, seed)
     shown = with_lengths(shown, chosen, clusters, corpus)
     return shown.select(*DEMONSTRATIONS.column_names), chosen.select(*SELECTION_TRACE.column_names)
@@ -73,7 +74,7 @@ def recounted(centroids: DataFrame, shown: DataFrame) -> DataFrame:
 def label_clusters(centroids: DataFrame) -> LabelClusters:
     """The centroids table on the driver: k rows. Raises DataError where it holds none."""
     # Sorted, because ties go to the smaller id.
-    known = centroids.select("cluster_id", "centroid", "n_rows", "label_counts").orderBy("cluster_id").toArrow().to_pylist()
+    known = to_arrow(centroids.select("cluster_id", "centroid", "n_rows", "label_counts").orderBy("cluster_id")).to_pylist()
     if not known:
         raise DataError("select: the centroids table holds no clusters; run `cluster` first")
     counts = [dict(row["label_counts"]) for row in known]
@@ -118,7 +119,7 @@ def picked_sets(earlier: DataFrame | None) -> list[PickedSet]:
     """The sets of earlier rounds, from ``selection_trace`` or ``demonstrations`` rows."""
     if earlier is None:
         return []
-    rows = earlier.select("round", "label", "set_rank", "cluster_id").distinct().toArrow().to_pylist()  # one row a set
+    rows = to_arrow(earlier.select("round", "label", "set_rank", "cluster_id").distinct()).to_pylist()  # one row a set
     return [PickedSet(**row) for row in rows]
 
 

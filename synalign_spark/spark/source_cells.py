@@ -8,6 +8,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructType
 
+from synalign_spark.compat import as_number, valid_utf8
 from synalign_spark.config import SourceConfig
 from synalign_spark.config.source import COLUMN_IN_BRACES
 from synalign_spark.errors import DataError
@@ -115,17 +116,17 @@ class JsonCells(Cells):
         top, path = self._place(name)
         one = F.try_variant_get(top, path, "string")
         if role != "part":
-            return F.make_valid_utf8(one)
+            return valid_utf8(one)
         # A list of texts, or the texts of a list of objects.
         listed = F.try_variant_get(top, path, "array<string>") if path == "$" else F.transform(
             F.try_variant_get(top, "$", "array<variant>"), lambda each: F.try_variant_get(each, path, "string")
         )  # fmt: skip
-        return F.make_valid_utf8(F.coalesce(F.array_join(listed, "\n"), one))
+        return valid_utf8(F.coalesce(F.array_join(listed, "\n"), one))
 
 
 def _each(labels: Column) -> Column:
     """The classes of one row, valid and without blanks round them, each once."""
-    trimmed = F.transform(labels, lambda one: F.trim(F.make_valid_utf8(one)))
+    trimmed = F.transform(labels, lambda one: F.trim(valid_utf8(one)))
     return F.array_distinct(F.filter(trimmed, lambda one: one.isNotNull() & (one != "")))
 
 
@@ -141,7 +142,7 @@ def _binned(label: Column, edges: list[float] | None) -> Column:
     """Numbers as the names of the intervals that they are in; what is no number is left, and null where it is null."""
     if edges is None:
         return label
-    number = label.try_cast("double")
+    number = as_number(label)
     named = F.lit(f"{edges[-1]:g} and above")
     for low, high in reversed(list(itertools.pairwise(edges))):
         named = F.when(number < high, F.lit(f"{low:g} to {high:g}")).otherwise(named)

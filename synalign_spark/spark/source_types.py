@@ -8,6 +8,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from synalign_spark.compat import is_variant, valid_utf8
 from synalign_spark.errors import DataError
 
 TEXT_FIX = "name a column of text, or put one together: source.text_template, with nested names such as {meta.body} or {messages.content}"
@@ -90,7 +91,7 @@ def require(role: str, name: str, found: T.DataType, key: str, free: bool = Fals
     """Raises DataError where a column's type cannot have a role ('text', 'part', 'label', 'id' or 'weight').
 
     free: label: numbers are parted or listed. key: that names the column, for the message."""
-    nested = isinstance(found, T.ArrayType | T.MapType | T.StructType | T.VariantType)
+    nested = isinstance(found, T.ArrayType | T.MapType | T.StructType) or is_variant(found)
     section = key.rpartition(".")[0]
     words = (
         "a list" if isinstance(found, T.ArrayType) else "an object" if nested else "a number" if isinstance(found, NUMBERS) else "a date"
@@ -118,8 +119,8 @@ def fix(words: str, section: str) -> str:
 def as_text(column: Column, found: T.DataType) -> Column:
     """A column as text with valid UTF-8; what a list holds stands under each other."""
     if isinstance(found, T.ArrayType):
-        return F.make_valid_utf8(F.array_join(column, "\n"))
-    return F.make_valid_utf8(column.cast("string"))
+        return valid_utf8(F.array_join(column, "\n"))
+    return valid_utf8(column.cast("string"))
 
 
 def quoted_name(name: str) -> str:

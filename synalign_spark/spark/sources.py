@@ -8,8 +8,9 @@ from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType, VariantType
+from pyspark.sql.types import StringType, StructField, StructType
 
+from synalign_spark.compat import as_number, require_variants, valid_utf8
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.arrow_files import read_arrow
@@ -60,7 +61,7 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
         cells.id().alias("source_id"),
         F.col(_FILE).alias("source_file"),
         F.when(~bad_weight, number).alias("prior_weight"),
-        F.make_valid_utf8(malformed).alias("malformed"),
+        valid_utf8(malformed).alias("malformed"),
         fault.alias("fault"),
         detail.alias("fault_detail"),
         F.when(plain.isin(*source.rename_labels), plain).cast("string").alias("renamed"),
@@ -70,7 +71,7 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
 def _weight(cell: Column, source: SourceConfig) -> tuple[Column, Column, Column]:
     """A weight as a number, whether it can be none, and words for that. A blank one is none either: what it stands for depends on the scale
     of the others, which nobody told."""
-    number, blank = cell.try_cast("double"), F.coalesce(F.trim(cell) == "", F.lit(True))
+    number, blank = as_number(cell), F.coalesce(F.trim(cell) == "", F.lit(True))
     if source.weight_column is None:
         return number, F.lit(False), F.lit(None).cast("string")
     bad = blank | number.isNull() | F.isnan(number) | (number < 0) | (number == F.lit(float("inf")))
@@ -180,6 +181,9 @@ def _load_delimited(reader: object, source: SourceConfig, layout: Layout, path: 
 
 def _load_json(reader: object, source: SourceConfig, layout: Layout, path: str, field: str) -> DataFrame:
     """Each named key as a value of its own type, and as text for the condition. A key that the first rows lack is looked for in all."""
+    require_variants(field)
+    from pyspark.sql.types import VariantType
+
     known = layout.names or ()
     tops = {parts[0] if (parts := parts_of(name, known)) else name.split(".")[0]: key for name, key in wanted(source).items()}
     seen: dict[str, str] = {}

@@ -9,16 +9,15 @@ import os
 import random
 import re
 import time
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from delta import exceptions as delta_exceptions
-from delta.tables import DeltaTable
 from pyarrow import fs
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from synalign_spark.compat import schema_of
 from synalign_spark.errors import ContractError, LakeError
 from synalign_spark.spark_errors import failure_in, marked, told_error
 from synalign_spark.storage.contracts import RUN_ID
@@ -27,8 +26,6 @@ from synalign_spark.storage.tables import Table
 
 # Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
 RENAMING_SCHEMES = ("file", "hdfs", "viewfs", "abfs", "abfss")
-# They have no common base: every kind of commit that another one has crossed.
-CROSSED = tuple(kind for kind in vars(delta_exceptions).values() if isinstance(kind, type) and issubclass(kind, PySparkException))
 COMMIT_ATTEMPTS, COMMIT_PAUSE_S = 5, 0.2  # that cross those of other runs
 # Run ids and scope values stand in folder names and SQL; nothing in them ever needs escaping.
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
@@ -71,7 +68,7 @@ class Lake:
         """Whether any run has written the table."""
         self._refuse_other_format(table)
         if self.format == "delta":
-            return bool(DeltaTable.isDeltaTable(self.spark, self._table_path(table)))
+            return _is_delta(self.spark, self._table_path(table))
         files, root = filesystem(f"{self.path}/{table.name}")
         return bool(files.get_file_info(root).type == fs.FileType.Directory)
 
@@ -103,7 +100,7 @@ class Lake:
         for attempt in range(COMMIT_ATTEMPTS):
             try:
                 return self._write_delta(table, rows, scope)
-            except CROSSED as err:
+            except _crossed_kinds() as err:
                 crossed = err
                 time.sleep(COMMIT_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5))
         raise LakeError(
@@ -114,7 +111,7 @@ class Lake:
     def _reach(self) -> None:
         """Spark has its own client for each store: that it lacks one should be known before any work."""
         try:
-            DeltaTable.isDeltaTable(self.spark, self.path)
+            _is_delta(self.spark, self.path)
         except Exception as err:  # py4j's, Spark's, or the store's own kind
             raise LakeError(
                 f"lake.path: Spark cannot reach {self.path!r} ({fault_line(err)}); name the store's jars in spark.conf (spark.jars.packages) "
@@ -132,7 +129,7 @@ class Lake:
         return {name: _plain(name, scope[name]) for name in table.scope if name in scope}
 
     def _schema(self, table: Table) -> StructType:
-        return cast(StructType, StructType.fromDDL(table.ddl))
+        return schema_of(self.spark, table.ddl)
 
     def _conforming(self, table: Table, df: DataFrame, scope: dict[str, str]) -> DataFrame:
         """The rows as they are stored, in the contract's order; rows that break the contract fail the write."""
@@ -166,7 +163,7 @@ class Lake:
         return self._stored_parquet(table, only_this_run)
 
     def _stored_parquet(self, table: Table, only_this_run: bool) -> DataFrame:
-        schema = cast(StructType, StructType.fromDDL(f"`{RUN_ID}` string, {table.ddl}"))
+        schema = schema_of(self.spark, f"`{RUN_ID}` string, {table.ddl}")
         root = self._table_path(table)
         folder = f"{root}/{RUN_ID}={self.run_id}" if only_this_run else root
         reader = self.spark.read.option("basePath", root)
@@ -201,7 +198,7 @@ class Lake:
 
     def _write_delta(self, table: Table, rows: DataFrame, scope: dict[str, str]) -> None:
         path = self._table_path(table)
-        if DeltaTable.isDeltaTable(self.spark, path):
+        if _is_delta(self.spark, path):
             _check_types(table, self._schema(table), self.spark.read.format("delta").load(path).schema, f"the lake {self.path!r}")
         replaced = " AND ".join(f"{name} = '{value}'" for name, value in {RUN_ID: self.run_id, **scope}.items())
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", replaced)
@@ -270,3 +267,16 @@ def _swap(files: fs.FileSystem, new: str, target: str, old: str) -> None:
         files.move(target, old)
     files.move(new, target)
     _remove(files, old)
+
+
+def _is_delta(spark: SparkSession, path: str) -> bool:
+    from delta.tables import DeltaTable  # late: lakes of Parquet do without
+
+    return bool(DeltaTable.isDeltaTable(spark, path))
+
+
+def _crossed_kinds() -> tuple[type[PySparkException], ...]:
+    """Every kind of commit that another one has crossed; they have no common base."""
+    from delta import exceptions
+
+    return tuple(kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, PySparkException))

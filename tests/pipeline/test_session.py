@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from synalign_spark.compat import release
 from synalign_spark.config.files import validate
 from synalign_spark.errors import InstallationError, LakeError
-from synalign_spark.pipeline.jars import DELTA_PACKAGE, S3_PACKAGES
+from synalign_spark.pipeline.jars import PACKAGES, s3_packages
 from synalign_spark.pipeline.session import java_version, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +67,7 @@ def test_local_masters_get_few_partitions_and_stay_on_loopback():
     conf = settings(config(), under_submit=False)
     assert conf["spark.master"] == "local[*]"
     assert (conf["spark.sql.shuffle.partitions"], conf["spark.driver.host"]) == ("4", "127.0.0.1")
-    assert conf["spark.jars.packages"] == DELTA_PACKAGE
+    assert conf["spark.jars.packages"] == release().delta_package
 
 
 def test_a_cluster_keeps_its_own_master_and_partitions():
@@ -95,15 +96,15 @@ def test_a_folder_of_jars_replaces_the_packages(tmp_path):
 def test_packages_of_the_user_and_of_s3_stand_beside_deltas():
     azure = "org.apache.hadoop:hadoop-azure:3.5.0"
     conf = settings(config(lake={"path": "s3a://bucket/x"}, spark={"conf": {"spark.jars.packages": azure}}), under_submit=False)
-    assert conf["spark.jars.packages"] == ",".join((azure, DELTA_PACKAGE, S3_PACKAGES))
+    assert conf["spark.jars.packages"] == ",".join((azure, release().delta_package, s3_packages()[PACKAGES]))
     source = settings(validate({"source": {"path": "s3a://bucket/rows.csv"}, "lake": {"format": "parquet"}}), under_submit=False)
-    assert source["spark.jars.packages"] == S3_PACKAGES
+    assert source["spark.jars.packages"] == s3_packages()[PACKAGES]
 
 
 def test_the_s3_packages_fit_the_hadoop_that_pyspark_carries():
     import pyspark
 
-    version = re.search(r"hadoop-aws:([\d.]+)", S3_PACKAGES).group(1)
+    version = re.search(r"hadoop-aws:([\d.]+)", s3_packages()[PACKAGES]).group(1)
     assert (Path(pyspark.__file__).parent / "jars" / f"hadoop-client-api-{version}.jar").exists()
 
 
@@ -127,7 +128,7 @@ def test_the_script_hands_the_jars_of_the_configuration_to_spark_submit(tmp_path
     env = os.environ | {"SPARK_HOME": str(tmp_path), "PYSPARK_PYTHON": os.sys.executable}
     command = [str(ROOT / "spark-submit.sh"), "ingest", "--config", "my.yaml"]
     given = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
-    assert given[given.index("--packages") + 1] == f"{DELTA_PACKAGE},{S3_PACKAGES}"
+    assert given[given.index("--packages") + 1] == f"{release().delta_package},{s3_packages()[PACKAGES]}"
     wrong = subprocess.run(
         [*command, "--set", "lake.fromat=delta"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
     )

@@ -34,9 +34,9 @@ def test_both_wrappers_name_unusable_rows(rows):
     import pandas as pd
 
     with pytest.raises(DataError, match="embedding"):
-        list(assign_udf(CENTROIDS).func(iter([pa.array(rows, type=pa.list_(pa.float32()))])))
+        assign_udf(CENTROIDS).func(pa.array(rows, type=pa.list_(pa.float32())))
     with pytest.raises(DataError, match="embedding"):
-        list(assign_pandas_udf(CENTROIDS).func(iter([pd.Series([None if row is None else np.array(row) for row in rows])])))
+        assign_pandas_udf(CENTROIDS).func(pd.Series([None if row is None else np.array(row) for row in rows]))
 
 
 def test_wrappers_and_sql_agree_with_the_arrow_function(spark):

@@ -23,6 +23,7 @@ from synalign_spark.alignment.runtimes.rows import (
     logs,
     weights_batch,
 )
+from synalign_spark.compat import to_arrow
 from synalign_spark.core.communicator import LocalCommunicator
 from synalign_spark.core.features import FeatureMap
 from synalign_spark.core.solver.moments import Moments, Pass, log_weights, merge, no_rows, row_moments
@@ -68,7 +69,7 @@ class SparkRows:
 
     def solve(self, problems: Mapping[str, Problem]) -> dict[str, Answer]:
         shares = {name: problem.row_share for name, problem in problems.items()}
-        table = self._rows.where(F.col("u_warm") < by_group(shares)).toArrow()  # about align.warm_start_rows rows
+        table = to_arrow(self._rows.where(F.col("u_warm") < by_group(shares)))  # about align.warm_start_rows rows
         sample = load(*in_order(table), self._features, "float32")
         self._sample = ShardRows(sample, sample, LocalCommunicator())
         return solve(problems, self._evaluate)
@@ -81,8 +82,8 @@ class SparkRows:
 
     def _job(self, wanted: Mapping[str, Pass]) -> dict[str, Moments]:
         job = partial(_moments_partition, features=self._features, wanted=dict(wanted))
-        table = (
-            self._rows.select("grp", "prior", "base", "embedding").mapInArrow(job, PARTIAL_DDL).toArrow()
+        table = to_arrow(
+            self._rows.select("grp", "prior", "base", "embedding").mapInArrow(job, PARTIAL_DDL)
         )  # a D-vector a partition and group
         found: dict[str, list[Moments]] = {name: [no_rows(self._features.n_features)] for name in sorted(wanted)}
         for name, shift, total, squares, rows, features in zip(*table.columns, strict=True):
@@ -93,7 +94,7 @@ class SparkRows:
 
     def cap_sums(self, solved: Mapping[str, Solved]) -> dict[str, CapSums]:
         job = partial(_cap_partition, features=self._features, solved=dict(solved))
-        table = self._rows.mapInArrow(job, from_arrow_schema(CAPS)).toArrow()  # a row a partition and group
+        table = to_arrow(self._rows.mapInArrow(job, from_arrow_schema(CAPS)))  # a row a partition and group
         found: dict[str, list[CapSums]] = {}
         for row in table.to_pylist():
             found.setdefault(row.pop("grp"), []).append(CapSums(**row))
@@ -101,7 +102,7 @@ class SparkRows:
 
     def moments(self, solved: Mapping[str, Solved]) -> dict[str, Moments]:
         job = partial(_final_partition, features=self._features, solved=dict(solved))
-        table = self._rows.mapInArrow(job, from_arrow_schema(FINAL)).toArrow()  # a D-vector a partition and group
+        table = to_arrow(self._rows.mapInArrow(job, from_arrow_schema(FINAL)))  # a D-vector a partition and group
         parts: dict[str, list[Final]] = {}
         for name, total, squares, largest, rows, features in zip(*table.columns, strict=True):
             part = Final(total.as_py(), squares.as_py(), largest.as_py(), rows.as_py(), features.values.to_numpy())
@@ -110,7 +111,7 @@ class SparkRows:
 
     def draw(self, solved: Mapping[str, Solved]) -> pa.Table:
         job = partial(_draw_partition, features=self._features, solved=dict(solved))
-        return self._rows.mapInArrow(job, DRAWN_DDL).toArrow()  # about certificate_rows rows a label
+        return to_arrow(self._rows.mapInArrow(job, DRAWN_DDL))  # about certificate_rows rows a label
 
     def weights(self, solved: Mapping[str, Solved]) -> DataFrame:
         return self._rows.mapInArrow(partial(_weights_partition, features=self._features, solved=dict(solved)), WEIGHTS.ddl)

@@ -2,6 +2,7 @@
 
 from synalign_spark.alignment.align import align
 from synalign_spark.alignment.witness import witness
+from synalign_spark.compat import to_arrow
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.storage.paths import RunPaths
 from synalign_spark.storage.tables import CENTROIDS, CERTIFICATE, CLUSTERS, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS, WITNESS
@@ -23,7 +24,7 @@ def run(ctx: Context) -> Summary:
     ctx.lake.write(SOLVER_TRACE, found.trace)
     weights = ctx.lake.read(WEIGHTS)
     ctx.lake.write(WITNESS, witness(real, corpus, clusters, centroids, synthetic, weights, found.features, found.differences))
-    whole = found.certificate.where("label IS NULL").toArrow().to_pylist()[0]  # one row
+    whole = to_arrow(found.certificate.where("label IS NULL")).to_pylist()[0]  # one row
     shown = (
         "n_synthetic", "n_real_fit", "n_real_holdout", "rule", "lambda", "label_confidence_exponent", "density_ratio_exponent", "embedding_ratio_exponent", "mixing_weight", "mmd2_before", "mmd2_after", "closed_share",
         "closed_share_low", "closed_share_high", "p_value_before", "p_value_after", "detectable_mmd2_after", "gain", "gain_error", "relative_gap", "ess", "max_weight", "passes", "seconds", "verdict",

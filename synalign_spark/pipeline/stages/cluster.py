@@ -2,6 +2,7 @@
 
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.spark.cluster import cluster
 from synalign_spark.storage import tables
@@ -23,5 +24,5 @@ def run(ctx: Context) -> Summary:
             F.count("*").alias("clusters"), F.sum("n_rows").alias("rows"), F.sum("inertia").alias("inertia"),
             F.max("n_rows").alias("largest_cluster"), F.min("n_rows").alias("smallest_cluster"),
         )  # fmt: skip
-        summary: Summary = seen.toArrow().to_pylist()[0]
+        summary: Summary = to_arrow(seen).to_pylist()[0]
         return summary | {"fit": where[-1]}

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.errors import DataError
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.pipeline.stages.ingest import say_notes
@@ -78,7 +79,7 @@ def _vectors(ctx: Context, texts: DataFrame) -> DataFrame:
 
 def _centroids(ctx: Context) -> npt.NDArray[np.float64]:
     """(k, d), in the order of their ids."""
-    known = ctx.lake.read(tables.CENTROIDS).select("cluster_id", "centroid").orderBy("cluster_id").toArrow().to_pylist()  # k rows
+    known = to_arrow(ctx.lake.read(tables.CENTROIDS).select("cluster_id", "centroid").orderBy("cluster_id")).to_pylist()  # k rows
     return np.array([row["centroid"] for row in known], dtype=np.float64)
 
 

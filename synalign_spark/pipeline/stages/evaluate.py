@@ -3,6 +3,7 @@
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.errors import ConfigError
 from synalign_spark.evaluation.result import Evaluation
 from synalign_spark.evaluation.rows import Rows
@@ -49,7 +50,7 @@ def _sample(ctx: Context, rows: DataFrame, origin: str) -> tuple[list[str], Rows
     """The ids and rows of the smallest hashes. rows: doc_id, label, text, weight."""
     vectors = ctx.lake.read(tables.EMBEDDINGS, origin=origin).select("doc_id", "embedding")
     chosen = rows.withColumn("u", unit(ctx.cfg.run.seed, SAMPLE, "doc_id")).orderBy("u", "doc_id").limit(ctx.cfg.evaluate.max_rows)
-    table = chosen.join(vectors, "doc_id").orderBy("u", "doc_id").toArrow()  # at most max_rows
+    table = to_arrow(chosen.join(vectors, "doc_id").orderBy("u", "doc_id"))  # at most max_rows
     x = to_matrix(table.column("embedding").combine_chunks())
     labels = table.column("label").to_pylist()
     known = None if None in labels else labels
@@ -58,4 +59,4 @@ def _sample(ctx: Context, rows: DataFrame, origin: str) -> tuple[list[str], Rows
 
 def _frame(ctx: Context, rows: list[dict[str, object]], table: tables.Table) -> DataFrame:
     names = table.arrow.names
-    return ctx.spark.createDataFrame(pa.Table.from_pylist([{name: row[name] for name in names} for row in rows], table.arrow))
+    return from_arrow(ctx.spark, pa.Table.from_pylist([{name: row[name] for name in names} for row in rows], table.arrow))

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import SourceConfig
 from synalign_spark.core.copy_index import CopyIndex
 from synalign_spark.errors import ConfigError, DataError
@@ -36,7 +37,7 @@ def run(ctx: Context) -> Summary:
     demonstrations = ctx.lake.read(DEMONSTRATIONS) if cfg.strategy not in STRATEGIES_WITHOUT_DEMONSTRATIONS else _empty(ctx, DEMONSTRATIONS)
     paths = RunPaths(ctx.cfg.lake.path, ctx.cfg.run.id)
     result = generate(
-        demonstrations.toArrow(),  # demonstration sets x select.rows_per_set rows: thousands, MOST_SETS sets by default at most
+        to_arrow(demonstrations),  # demonstration sets x select.rows_per_set rows: thousands, MOST_SETS sets by default at most
         counts,
         cfg,
         ctx.cfg.run.seed,
@@ -61,7 +62,7 @@ def run(ctx: Context) -> Summary:
 
 def label_counts(ctx: Context) -> dict[str | None, int]:
     """Corpus rows by label, {None: n} without labels; one small row a label reaches the driver."""
-    counted = ctx.lake.read(CORPUS).groupBy("label").agg(F.count("*").alias("n")).limit(MAX_LABELS + 1).toArrow().to_pylist()
+    counted = to_arrow(ctx.lake.read(CORPUS).groupBy("label").agg(F.count("*").alias("n")).limit(MAX_LABELS + 1)).to_pylist()
     if len(counted) > MAX_LABELS:
         raise DataError(f"source.label_column {ctx.cfg.source.label_column!r} has more than {MAX_LABELS} values; name a column of classes")
     return {row["label"]: row["n"] for row in counted}
@@ -132,7 +133,7 @@ def _imported_columns() -> list[Column]:
 
 
 def _frame(ctx: Context, rows: pa.Table, table: Any) -> DataFrame:
-    return ctx.spark.createDataFrame(rows, schema=table.ddl) if rows.num_rows else _empty(ctx, table)
+    return from_arrow(ctx.spark, rows, table.ddl) if rows.num_rows else _empty(ctx, table)
 
 
 def _empty(ctx: Context, table: Any) -> DataFrame:

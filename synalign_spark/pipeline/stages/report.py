@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from synalign_spark.compat import from_arrow
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.report.gather import gather
 from synalign_spark.report.metrics import metric_rows
@@ -16,7 +17,7 @@ def run(ctx: Context) -> Summary:
     findings = gather(ctx.lake, ctx.cfg, RunStore(ctx.cfg.lake.path, ctx.cfg.run.id).manifest())
     rows = metric_rows(findings)
     place = write_page(ctx.cfg.lake.path, ctx.cfg.run.id, render(findings))
-    ctx.lake.write(tables.METRICS, ctx.spark.createDataFrame(pa.Table.from_pylist(rows, tables.METRICS.arrow)))
+    ctx.lake.write(tables.METRICS, from_arrow(ctx.spark, pa.Table.from_pylist(rows, tables.METRICS.arrow)))
     summary: Summary = {"report": place, "metrics": len(rows)}
     if findings.downstream is not None:
         uniform, weighted, real, both = findings.downstream.scores

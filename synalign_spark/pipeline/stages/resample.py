@@ -1,5 +1,6 @@
 """The ``resample`` stage: synthetic, weights, certificate, corpus -> augmented."""
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.spark.duplicates import dropped
 from synalign_spark.spark.resample import represented, resample, used_mixing_weight, within_label
@@ -15,7 +16,7 @@ def run(ctx: Context) -> Summary:
         marked = ctx.lake.read(DUPLICATES)
         corpus = corpus.join(dropped(marked, "real"), "doc_id", "left_anti")
         weights = within_label(weights.join(dropped(marked, "synthetic"), "doc_id", "left_anti"))
-    chosen = ctx.lake.read(CERTIFICATE).where("label IS NULL").toArrow().to_pylist()[0]["mixing_weight"]  # one row
+    chosen = to_arrow(ctx.lake.read(CERTIFICATE).where("label IS NULL")).to_pylist()[0]["mixing_weight"]  # one row
     cfg = ctx.cfg
     mixing_weight = used_mixing_weight(chosen, cfg.align.mixing_weight, cfg.resample.rows)
     if mixing_weight < chosen:
@@ -25,10 +26,10 @@ def run(ctx: Context) -> Summary:
         )
     ctx.lake.write(AUGMENTED, resample(synthetic, weights, corpus, cfg.resample, cfg.run.seed, mixing_weight, cfg.align.label_shares))
     augmented = ctx.lake.read(AUGMENTED)
-    counts = augmented.selectExpr(
+    counts = to_arrow(augmented.selectExpr(
         "count_if(origin = 'real') AS real", "count_if(origin = 'synthetic') AS synthetic",
         "count(DISTINCT CASE WHEN origin = 'synthetic' THEN doc_id END) AS distinct_synthetic",
-    ).toArrow().to_pylist()[0]  # fmt: skip
+    )).to_pylist()[0]  # fmt: skip
     return {
         "method": cfg.resample.method,
         "rows_real": counts["real"],

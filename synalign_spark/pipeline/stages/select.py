@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from synalign_spark.compat import to_arrow
 from synalign_spark.core.holdout import lost_in_words, lost_labels
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.spark import duplicates
@@ -24,7 +25,7 @@ def run(ctx: Context) -> Summary:
     demonstrations, trace = select(centroids, shown, corpus, ctx.cfg.select, seed, ctx.cfg.demonstration_sets, shares=shares)
     ctx.lake.write(tables.DEMONSTRATIONS, demonstrations)
     ctx.lake.write(tables.SELECTION_TRACE, trace)
-    summary = _summary(trace.toArrow().to_pylist(), ctx.lake.read(tables.DEMONSTRATIONS).count())
+    summary = _summary(to_arrow(trace).to_pylist(), ctx.lake.read(tables.DEMONSTRATIONS).count())
     return summary | {"rows_held_out": sum(held for _, held in rows.values()), "labels_held_out": _said(ctx, lost_labels(rows))}
 
 

@@ -84,7 +84,7 @@ def arrow_udf(function: ArrowFunction, returns: Any, *takes: pa.DataType) -> Cal
 
 
 def pandas_udf(function: ArrowFunction, returns: Any, *takes: pa.DataType) -> Callable[..., Any]:
-    """The same function of Arrow arrays as a pandas UDF, on every Spark; arguments as of :func:`arrow_udf`. Vectors cross about ten times slower."""
+    """The same function of Arrow arrays as a pandas UDF, on every Spark; arguments as of :func:`arrow_udf`. Vectors cross more slowly."""
     import pandas as pd
     from pyspark.sql.functions import pandas_udf as of_spark  # type: ignore[attr-defined]  # not in its own export list
     from pyspark.sql.types import StructType

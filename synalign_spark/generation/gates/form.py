@@ -214,7 +214,7 @@ def _listed_twice(text: str) -> str | None:
 
 
 def _phrase_twice(text: str, _label: Label) -> str | None:
-    """A phrase of four words twice in a short row: ten times as common where a small model writes as where people do, who may mean it.
+    """A phrase of four words twice in a short row: small models go on with what they have just said; people do it less often, and may mean it.
 
     >>> _phrase_twice("it has a lot of great actors and has a lot of good ideas", None), _phrase_twice("a lot of wit , a lot of heart", None)
     ('"has a lot of" twice', None)

@@ -42,7 +42,7 @@ test-kernels: install ## the numerical tests with the BLAS kernels of other proc
 	done
 
 test-slow: install ## the slow tests alone
-	$(BIN)/python -m pytest -m slow -rs
+	$(BIN)/python -m pytest -m slow -r sR
 
 # Java 17 runs them all. No torch, no Ray and no client of a language model: nine stages of imported rows need none.
 test-spark-versions: install ## all nine stages on Spark 3.5, 4.0 and 4.1, with the weights of 4.2

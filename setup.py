@@ -60,6 +60,7 @@ QUICKSTART = [
 DEV = [
     "pytest>=8",
     "setuptools>=68",  # the wheel is built and looked into by a test
+    "pytest-rerunfailures>=15",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "hypothesis>=6",

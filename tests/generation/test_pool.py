@@ -135,7 +135,7 @@ def test_after_an_error_what_is_in_flight_is_waited_for_and_kept(run, tmp_path):
         with pytest.raises(EndpointError, match="withdrawn"):
             run(server, {"concurrency": 8, "max_attempts": 1}, target_rows=400)
         assert server.flying == 0
-        assert len(server.finished) >= 16
+        assert len(server.finished) >= 11  # what came before the refused one; how many were on their way is a matter of speed
         assert set(server.finished) == set(read_ledger(str(tmp_path / "ledger")))
 
 

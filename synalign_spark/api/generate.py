@@ -48,7 +48,7 @@ def generate(
     llm: str,
     n: int,
     model: str | None = None,
-    task: str = "a text",
+    task: str | None = None,
     label_counts: Mapping[str | None, int] | None = None,
     backend: Literal["in_process", "ray"] = "in_process",
     ledger: str | PathLike[str] | None = None,
@@ -64,7 +64,7 @@ def generate(
     demonstrations: result of ``select``, a pandas or Spark DataFrame with the columns of the DEMONSTRATIONS table (Spark: at
     most 100,000 rows, brought to the driver). llm: base URL of an OpenAI-compatible server, or ``"embedded"`` for the small
     model that comes with this package. The key is read from the environment variable ``api_key_env`` (``OPENAI_API_KEY``).
-    n: rows. task: what one row is, for the prompts. label_counts: rows of each label in the real corpus, whose shares the
+    n: rows. task: what one row is, for the prompts; None is 'a text', or that of the preset. label_counts: rows of each label in the real corpus, whose shares the
     synthetic rows follow; None takes the shares of the demonstrations. backend: what sends the requests. ledger: folder (or
     address in an object store) of the answers; called again with the same folder, nothing is asked twice; None keeps them
     only where an error ends the call (which then names their folder).
@@ -91,7 +91,7 @@ def generate(
     check_seed(seed)
     if not isinstance(llm, str) or not llm:
         raise ConfigError(f"generate: llm must be the address of an OpenAI-compatible server or 'embedded', got {llm!r}")
-    cfg = make_config({"task": task, **options}, llm, model, n, backend)
+    cfg = make_config(({} if task is None else {"task": task}) | options, llm, model, n, backend)
     table = _to_arrow(demonstrations)
     counts = dict(Counter(table["label"].to_pylist())) if label_counts is None else _counts(label_counts)
     from synalign_spark.console import Console

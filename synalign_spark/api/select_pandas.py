@@ -16,6 +16,7 @@ from synalign_spark.core.holdout import deciding_ids, held_out
 from synalign_spark.core.keys import content_ids, unit
 from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY, Clustering, cluster_rows, count_labels, demonstrations
 from synalign_spark.core.sampling.lengths import COLUMNS, text_lengths
+from synalign_spark.core.sampling.row_sets import row_sets
 from synalign_spark.core.sampling.strata import WEIGHT_STEPS, DemonstrationSet, PickedSet, demonstration_sets
 from synalign_spark.errors import DataError
 from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_sets, check_shown
@@ -46,6 +47,10 @@ def select_pandas(
         before = [] if earlier is None else _picked_sets(earlier, rows, found)
         clusters = count_labels(found, rows.labels, rows.weights)
         check_n(cfg.demonstration_sets, cfg.select.rows_per_set, clusters.labels())
+        if cfg.select.candidates == "rows":
+            if before:
+                raise ValueError("earlier is given, and candidates is 'rows', which has one round; ask for all demonstrations at once")
+            return _single_rows(rows, found, cfg, seed, real.index)
         sets = demonstration_sets(clusters, cfg.select, cfg.demonstration_sets, before, seed)
     except ValueError as err:
         raise DataError(f"select: {err}") from err
@@ -53,6 +58,13 @@ def select_pandas(
     order = found.sq_distance if cfg.select.choice == "nearest" else unit(seed, DEMONSTRATIONS_KEY, rows.ids)
     shown = demonstrations(sets, found, rows.ids, rows.labels, order)
     return _frame(shown, rows, real.index, _lengths(sets, rows, found))
+
+
+def _single_rows(rows: _Rows, found: Clustering, cfg: Config, seed: int, index: pd.Index) -> pd.DataFrame:
+    """Sets of a row and its nearest neighbours; clusters tell of them how long their rows are. Raises ValueError, see ``row_sets``."""
+    chosen = row_sets(rows.ids, rows.vectors, rows.labels, found.cluster_ids, cfg.select, cfg.demonstration_sets, seed)
+    shown = [(one, rank, row) for one, places in chosen for rank, row in enumerate(places)]
+    return _frame(shown, rows, index, _lengths([one for one, _ in chosen], rows, found))
 
 
 def _rows(real: pd.DataFrame, columns: RealColumns, embedder: EmbedConfig, seed: int, holdout: float) -> _Rows:

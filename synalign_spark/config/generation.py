@@ -3,10 +3,11 @@
 import difflib
 import math
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from synalign_spark.config import presets
 from synalign_spark.config.endpoints import Endpoint, EndpointConfig, check_several, endpoints
 from synalign_spark.config.language_model import LimitsConfig, LlmConfig
 from synalign_spark.config.languages import check_language
@@ -31,6 +32,9 @@ class FieldConfig(Section):
 class GenerateConfig(Section):
     """How synthetic rows are asked for, and which answers become rows."""
 
+    preset: Literal["paper-sst2", "paper-agnews", "paper-amazon"] | None = Field(
+        None, description="Sets task, attributes and attributes_from as in the experiments of Ren et al. 2025, where they are not given."
+    )
     strategy: Literal["synalign", "fewshot", "simprompt", "attrprompt", "imported"] = Field(
         "synalign", description="How rows are asked for; imported takes generate.imported and calls no model."
     )
@@ -78,6 +82,9 @@ class GenerateConfig(Section):
         default_factory=lambda: ["topic", "tone", "style", "formality", "sentiment intensity", "perspective", "length"],
         min_length=1, description="Latent attributes of stage 1.",
     )  # fmt: skip
+    attributes_from: Positive | None = Field(
+        None, description="Demonstrations of a set that step 1 states the attributes of, the first ones; null for all."
+    )
     attribute_values: dict[str, list[str]] = Field(
         default_factory=dict,
         description="Values of an attribute: attrprompt draws from them, a model that continues text chooses among them, a chat is told "
@@ -177,6 +184,11 @@ class GenerateConfig(Section):
     def rows_a_set(self, n_shown: int) -> int:
         """Candidate rows that one demonstration set brings at most. n_shown: demonstrations in it."""
         return self.calls_a_set(n_shown) * self.rows_per_request
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        return presets.with_preset(values, presets.GENERATE)
 
     @model_validator(mode="after")
     def _consistent(self) -> "GenerateConfig":

@@ -1,12 +1,14 @@
 """How real rows are embedded and clustered, and which of them are shown to the language model."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from synalign_spark.config import presets
 from synalign_spark.config.embedding_endpoint import EmbeddingEndpointConfig
 from synalign_spark.config.section import Positive, Section
 from synalign_spark.core import defaults
+from synalign_spark.errors import ConfigError
 
 
 class EmbedConfig(Section):
@@ -96,6 +98,16 @@ class ClusterConfig(Section):
 class SelectConfig(Section):
     """Which real rows are shown to the language model, picked by the uncertainty of a Gaussian process."""
 
+    preset: Literal["paper"] | None = Field(
+        None,
+        description="Sets the other keys that are not given. paper: what the scripts of Ren et al. 2025 do, which is candidates: rows, rows_per_set: 2, "
+        "length_scale: 0.1 and hardly any noise.",
+    )
+    candidates: Literal["clusters", "rows"] = Field(
+        "clusters",
+        description="What the Gaussian process picks among. rows: single rows; each label begins at a row by chance, which is not shown, a set is the "
+        "row picked and its nearest neighbours, and these count as known too. For pandas frames (`sa.select`); it never looks at clusters.",
+    )
     demonstration_sets: Positive | Literal["auto"] = Field(
         "auto",
         description="Sets of real rows to show, over all labels; auto is what generate.target_rows and generate.max_rows_per_set need, "
@@ -112,3 +124,25 @@ class SelectConfig(Section):
     reach_sd: float = Field(
         0.7, gt=0, le=1, description="A cluster is within reach of a demonstration when its posterior standard deviation is below this."
     )
+
+    def refuse_rows(self) -> None:
+        """Raises ConfigError where Spark is to pick among single rows: that is for frames in memory."""
+        if self.candidates == "rows":
+            raise ConfigError(
+                "select.candidates is 'rows', which is for pandas frames (sa.select), and Spark picks among clusters; "
+                "set it to clusters, and leave out select.preset"
+            )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        return presets.with_preset(values, presets.SELECT)
+
+    @model_validator(mode="after")
+    def _rows_alone(self) -> "SelectConfig":
+        for name in ("choice", "alpha"):
+            if self.candidates == "rows" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, which is for clusters, and candidates is 'rows'; remove one of the two"
+                )
+        return self

@@ -177,7 +177,7 @@ def _prompt_tokens(cfg: GenerateConfig, counts: dict[Label, int], label: Label, 
     texts = [row.text] * rows_per_set if cfg.strategy in WITH_DEMONSTRATIONS else []
     with_attributes = cfg.strategy in ("synalign", "attrprompt")
     attributes = prompts.random_attributes(cfg.attributes, cfg.attribute_values, "plan") if with_attributes else None
-    step1, step2 = prompter.attributes(label, texts), prompter.rows(label, attributes, texts)
+    step1, step2 = prompter.attributes(label, texts[: cfg.attributes_from]), prompter.rows(label, attributes, texts)
     return typical_tokens(step1.said) + CHAT_OVERHEAD_TOKENS, typical_tokens(step2.said) + CHAT_OVERHEAD_TOKENS
 
 

@@ -207,7 +207,7 @@ class Planner:
 
     def attributes_request(self, shown: DemonstrationSet) -> Request:
         """Step 1 for a demonstration set."""
-        prompt = self._prompter.attributes(shown.label, shown.texts, shown.length, shown.keywords)
+        prompt = self._prompter.attributes(shown.label, shown.texts[: self._cfg.attributes_from], shown.length, shown.keywords)
         return make_request("attributes", shown.label, prompt, self._cfg.llm, f"{self._seed}:{shown.label}:{shown.round}:{shown.set_rank}")
 
     def slot(self, planned: Planned) -> Slot:

@@ -45,6 +45,7 @@ def explore(
     In this call: a check, the embedding (kept on the executors while the call lasts), k-means and the choice of rows.
     On the driver: vectors of few rows that k-means is fitted on, the centroids and the rows shown.
     Raises DataError for rows that cannot be used, ConfigError for an embedder that cannot be."""
+    cfg.select.refuse_rows()
     rows = _rows(frame, columns, cfg.embed, seed, holdout).persist()
     try:
         with cluster(rows.select("doc_id", "label", "embedding"), cfg.cluster, seed) as (centroids, assigned):

@@ -53,7 +53,7 @@ from tests.bench.support.training import TrainingSet, training_sets
 WEIGHTS = {"uniform": "without MMD", "mmd": "mmd", OURS: "ours"}
 NAMES = {"simprompt": "SimPrompt", "attrprompt": "AttrPrompt", "fewshot": "few-shot", "synalign": "SynAlign"}
 LIMITS = (
-    "embedded: a model of 270 million parameters continues the demonstrations that it is shown. It can show that the comparison runs from end to "
+    "embedded: a model of at most 270 million parameters continues the demonstrations that it is shown. It can show that the comparison runs from end to "
     "end and what weights do to poor rows; it cannot show what the paper measured with large instructed models: that attributes help."
 )
 USUAL: dict[str, Any] = {
@@ -247,7 +247,8 @@ def main() -> None:
     except (SynalignError, ValueError) as err:
         raise SystemExit(f"paper: {err}") from err
     tables = summarised(found["scores"])
-    print(text_table(tables))
+    if not given.plan:
+        print(text_table(tables))
     if "embedded" in given.sources and not given.config:
         print(LIMITS)
     for reason in found["skipped"]:

@@ -106,7 +106,7 @@ def _todo(states: Sequence[StepState], only: str | None) -> list[Step]:
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
     """Checks what can be checked before Spark starts: the embedder, the prompts, the language-model endpoint, the Ray cluster."""
     names = {step.name for step in todo}
-    if names & {"embed", "embed-synthetic"}:
+    if cfg.embeds and names & {"embed", "embed-synthetic"}:
         if cfg.embed.endpoint is not None:
             from synalign_spark.generation.embedding import require_usable as endpoint_usable
 

@@ -58,6 +58,8 @@ def _lake(cfg: Config) -> str:
 
 
 def _embedder(cfg: Config) -> str:
+    if not cfg.embeds:
+        return f"none is needed: vectors are in the columns {cfg.embedding_column('real')!r} and {cfg.embedding_column('synthetic')!r}"
     if cfg.embed.endpoint is not None:
         from synalign_spark.generation.embedding import describe
 

@@ -51,10 +51,10 @@ def make_plan(cfg: Config) -> dict[str, Any]:
     }
     if cfg.embed.endpoint is not None:
         written = cfg.generate.target_rows if cfg.generate.strategy != "imported" else 0  # of an imported set nobody has counted the rows
-        n_texts = plan["rows"]["real"] * ("embed" in todo) + written * ("embed-synthetic" in todo)
+        n_texts = plan["rows"]["real"] * ("embed" in todo and cfg.source.embedding_column is None) + written * ("embed-synthetic" in todo)
         if n_texts:
             plan["embed"] = embedding_estimate(cfg.embed, n_texts, row or TYPICAL_ROW)
-    elif "embed" in todo:
+    elif "embed" in todo and cfg.source.embedding_column is None:
         plan["embed_minutes"] = round(plan["rows"]["real"] / EMBEDDED_ROWS_PER_CORE_S / cores() / 60, 1)
     if "generate" in todo and cfg.generate.strategy != "imported":
         by_label = {None if label == "" else label: n for label, n in labels.items()}

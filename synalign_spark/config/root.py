@@ -65,6 +65,32 @@ class Config(Section):
             raise ValueError("source names no corpus: set source.path, source.table or source.package")
         return self
 
+    def embedding_column(self, origin: str) -> str | None:
+        """The column that holds the vectors of the 'real' or 'synthetic' rows; None where ``embed`` makes them."""
+        return self.source.embedding_column if origin == "real" else self.generate.imported.embedding_column
+
+    @property
+    def embeds(self) -> bool:
+        """Whether any text is embedded."""
+        return None in (self.embedding_column("real"), self.embedding_column("synthetic"))
+
+    @model_validator(mode="after")
+    def _one_space(self) -> "Config":
+        """Vectors of one side beside texts of the other: only who made them knows by which embedder, and the default is hardly it."""
+        keys = {
+            "source.embedding_column": self.embedding_column("real"),
+            "generate.imported.embedding_column": self.embedding_column("synthetic"),
+        }
+        given = [key for key, column in keys.items() if column is not None]
+        if len(given) != 1 or "model" in self.embed.model_fields_set:
+            return self
+        other = next(key for key in keys if key not in given)
+        texts = "real" if other.startswith("source") else "synthetic"
+        both = f", or set {other} too" if texts == "real" or self.generate.strategy == "imported" else ""
+        raise ValueError(
+            f"{given[0]} is set, and the {texts} texts are embedded by embed.model, which is not named; name the embedder that made the vectors{both}"
+        )
+
     @model_validator(mode="after")
     def _labels_known(self) -> "Config":
         """Keys that speak of labels need labels, and of those that are known."""

@@ -68,6 +68,12 @@ class SourceConfig(Section):
         description="Column with a prior weight (>= 0) of each row, at any scale: in the base measure of an imported synthetic set, or in the real distribution "
         "to match. Rows whose weight is blank, negative or no number are rejected.",
     )
+    embedding_column: str | None = Field(
+        None,
+        min_length=1,
+        description="Column with a vector of each text that an embedder has made already: a list of numbers, taken at length 1. Its rows need no "
+        "embed.model; null embeds the texts. Those of the real and the synthetic rows are to be of one embedder.",
+    )
     labels: list[Label] | None = Field(None, min_length=1, description="Allowed labels; other rows are rejected as unknown_label.")
     rename_labels: OfLabels[Label] = Field(
         default_factory=dict, description="New names of labels, applied before `labels`; names that mean something help the language model."
@@ -110,6 +116,14 @@ class SourceConfig(Section):
             )
         if self.label_bins is not None and any(low >= high for low, high in itertools.pairwise(self.label_bins)):
             raise ValueError(f"label_bins is {self.label_bins}; give edges that rise")
+        return self
+
+    @model_validator(mode="after")
+    def _vectors(self) -> "SourceConfig":
+        if self.embedding_column is not None and self.format in (*DELIMITED, "text"):
+            raise ValueError(
+                f"embedding_column is set, and format is '{self.format}', which holds no lists of numbers; write the rows as Parquet or JSON lines"
+            )
         return self
 
     @model_validator(mode="after")

@@ -100,4 +100,7 @@ SAME_VECTOR = 1e-3  # a distance below it, relative to the norm, is none: real s
 # The precision that the embedder takes of its own accord
 PROBE_TEXTS = 32  # real rows, by hash: a forward pass, some seconds in fp32
 PROBE_COSINE = 0.9999  # mean, with the vectors of fp32: bf16 with norms in float32 has 0.99998 for MiniLM
+GIVEN_COSINE = (
+    0.99  # mean, of vectors that a source brings with those of embed.model on as many rows: other embedders are near 0, precisions near 1
+)
 PROBE_GAIN = 1.2  # times the rows a second of fp32: less is within what a shared machine varies by

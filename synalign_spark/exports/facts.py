@@ -93,7 +93,7 @@ def gather(view: LakeView, rows: Survey, left: Sequence[str]) -> Facts:
         source=source_of(steps["ingest"]["settings"], "source"),
         imported=source_of(steps["generate"]["settings"], "generate.imported") if imported else None,
         models=[] if imported else _models(view, steps["generate"]["settings"].get("generate.llm.provider")),
-        embedder_licence=LICENCES.get(str(steps["embed"]["settings"].get("embed.model")), UNKNOWN_LICENCE),
+        embedder_licence=LICENCES.get(str(steps["embed"]["summary"].get("model")), UNKNOWN_LICENCE),
         languages=languages_of(steps, imported),
         refused=_counted(view, tables.REFUSALS, "reason"),
         rejected=_counted(view, tables.REJECTS, "origin", "reason"),

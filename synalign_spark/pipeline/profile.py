@@ -75,8 +75,8 @@ def languages(texts: Sequence[str]) -> dict[str, float]:
 
 
 def embedder_on(cfg: Config, texts: Sequence[str]) -> dict[str, Any] | None:
-    """How the embedder reads texts, in shares; None where it does not tell."""
-    found = read_by(cfg.embed, texts)
+    """How the embedder reads texts, in shares; None where it does not tell, or embeds none."""
+    found = read_by(cfg.embed, texts) if cfg.embeds else None
     return None if found is None else {"model": cfg.embed.model, **{key: round(value, 4) for key, value in vars(found).items()}}
 
 

@@ -108,7 +108,7 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
     names = {step.name for step in todo}
     if "select" in names:
         cfg.select.refuse_rows()
-    if names & {"embed", "embed-synthetic"}:
+    if cfg.embeds and names & {"embed", "embed-synthetic"}:
         if cfg.embed.endpoint is not None:
             from synalign_spark.generation.embedding import require_usable as endpoint_usable
 

@@ -54,7 +54,7 @@ def ingest(
     that cannot be read, without rows, without accepted rows, with more than 1 % of its lines swallowed by a stray quote, or (real rows) with
     a label column that has one value, more than MAX_LABELS, or numbers that are no classes."""
     malformed = _malformed(layout, field)
-    validated = _without_duplicates(_validated(rows, source, cfg, malformed), cfg, by_label=source.label_separator is not None).persist()
+    validated = _without_duplicates(_validated(rows, source, cfg, malformed), source, cfg).persist()
     try:
         with outside_faults(f"{field}: {place_of(source)!r}", _fixes(field)):
             found = counted(validated)
@@ -134,12 +134,16 @@ def _extent() -> Column:
     return F.when(F.col("lines") > 1, F.concat(F.lit("; it spans "), lines, F.lit(" lines, "), chars, F.lit(" characters"))).otherwise("")
 
 
-def _without_duplicates(validated: DataFrame, cfg: IngestConfig, *, by_label: bool) -> DataFrame:
-    """Adds doc_id; of the accepted rows of one text all but one become duplicates, or conflicts where their label is another. by_label: a text
-    may have several, and is a row of each."""
+def row_id(source: SourceConfig) -> Column:
+    """The doc_id of a row, by its ``normal`` form and, where a text is a row of each of its labels, its ``label``."""
+    return id_of_each_label("normal", "label") if source.label_separator is not None else content_id("normal")
+
+
+def _without_duplicates(validated: DataFrame, source: SourceConfig, cfg: IngestConfig) -> DataFrame:
+    """Adds doc_id; of the accepted rows of one text all but one become duplicates, or conflicts where their label is another."""
     # Rejected rows have no rank to win and may be many (all nulls): a group of their own per row spreads them.
     group = F.when(F.col("reason").isNull(), F.col("doc_id"))
-    keyed = validated.withColumn("doc_id", id_of_each_label("normal", "label") if by_label else content_id("normal"))
+    keyed = validated.withColumn("doc_id", row_id(source))
     keyed = keyed.withColumn("group", group)
     keyed = keyed.withColumn("spread", F.when(F.col("group").isNull(), F.xxhash64("raw", "source_id")))
     same = Window.partitionBy("group", "spread")

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, StructType
+from pyspark.sql.types import ArrayType, DataType, StructType
 
 from synalign_spark.compat import as_number, valid_utf8
 from synalign_spark.config import SourceConfig
 from synalign_spark.config.source import COLUMN_IN_BRACES
 from synalign_spark.errors import DataError
 from synalign_spark.spark.source_types import as_text, at, parts_of, quoted_name, require
+from synalign_spark.spark.user_columns import as_vector
 
 VARIANT = "_synalign_json_"  # begins the names of JSON values beside the user's own
 _JSON_CLASSES = ("STRING", "BIGINT", "BOOLEAN", "VOID")
@@ -51,6 +52,11 @@ class Cells:
     def weight(self) -> Column:
         return self._cell(self.source.weight_column, "weight_column", "weight")
 
+    def vector(self) -> Column:
+        """The vector that the row brings, as array<float>."""
+        found = self._found(self.source.embedding_column or "", "embedding_column")
+        return as_vector(*found, f"{self.field}.embedding_column: {self.source.embedding_column!r}")
+
     def faults(self) -> list[tuple[Column, str, Column]]:
         """(condition, reason code, detail): a column has one type, which was looked at."""
         return []
@@ -58,15 +64,20 @@ class Cells:
     def _cell(self, name: str | None, key: str, role: str) -> Column:
         if name is None:
             return F.lit(None).cast("string")
+        found = self._found(name, key)
+        free = self.source.label_bins is not None or self.source.labels is not None
+        require(role, name, found[1], f"{self.field}.{key}", free)
+        return as_text(*found)
+
+    def _found(self, name: str, key: str) -> tuple[Column, DataType]:
+        """The column of a name, and its type."""
         parts = parts_of(name, self.schema.names)
         found = at(self.schema, parts) if parts else None
         if found is None:
             raise DataError(
                 f"{self.field}.{key}: no column {name!r}; there are {', '.join(name for name in self.schema.names if not name.startswith('_synalign'))}"
             )
-        free = self.source.label_bins is not None or self.source.labels is not None
-        require(role, name, found[1], f"{self.field}.{key}", free)
-        return as_text(*found)
+        return found
 
 
 class JsonCells(Cells):
@@ -98,6 +109,9 @@ class JsonCells(Cells):
     def labels(self) -> Column:
         top, path = self._place(self.source.label_column or "")
         return _each(F.coalesce(F.try_variant_get(top, path, "array<string>"), self._parted(self.label())))
+
+    def vector(self) -> Column:
+        return F.try_variant_get(*self._place(self.source.embedding_column or ""), "array<float>")
 
     def _kind(self, name: str) -> Column:
         return F.coalesce(F.schema_of_variant(self._variant(name)), F.lit("VOID"))

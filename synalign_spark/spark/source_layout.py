@@ -104,7 +104,7 @@ def header_of(path: str, found: list[fs.FileInfo], kind: str) -> list[str]:
 def wanted(source: SourceConfig) -> dict[str, str]:
     """The columns that a source names, each with the key that names it."""
     keys = dict.fromkeys(source.text_columns, source.text_key)
-    for key in ("label_column", "id_column", "weight_column"):
+    for key in ("label_column", "id_column", "weight_column", "embedding_column"):
         if (name := getattr(source, key)) is not None:
             keys.setdefault(name, key)
     return keys

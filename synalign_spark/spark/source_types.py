@@ -64,7 +64,7 @@ def spark_type(found: pa.DataType) -> T.DataType | None:
         return T.DecimalType(found.precision, found.scale)
     if pa.types.is_timestamp(found) and found.unit in ("us", "ms"):
         return T.TimestampType() if found.tz else T.TimestampNTZType()
-    if pa.types.is_list(found) or pa.types.is_large_list(found):
+    if pa.types.is_list(found) or pa.types.is_large_list(found) or pa.types.is_fixed_size_list(found):
         inner = spark_type(found.value_type)
         return None if inner is None else T.ArrayType(inner)
     if pa.types.is_struct(found):

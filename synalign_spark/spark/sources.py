@@ -33,7 +33,7 @@ _LABEL = "_synalign_label"
 
 
 def read_source(spark: SparkSession, source: SourceConfig, field: str = "source", layout: Layout | None = None) -> DataFrame:
-    """Rows of a source: SOURCE_COLUMNS, all strings but prior_weight (double).
+    """Rows of a source: SOURCE_COLUMNS, all strings but prior_weight (double), and with ``embedding_column`` the vector, ``embedding`` (array<float>).
 
     ``renamed`` holds the label that a row had before, where it was renamed, else null; ``malformed`` the raw text of a row that could not be parsed, else null; ``fault`` and ``fault_detail`` the reason code of a row
     whose cells are of a wrong type, and words for it. Bytes of another encoding arrive as U+FFFD. Labels have the normal form of texts and
@@ -55,6 +55,7 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
     fault = detail = F.lit(None).cast("string")
     for condition, code, words in reversed(faults):
         fault, detail = F.when(condition, F.lit(code)).otherwise(fault), F.when(condition, words).otherwise(detail)
+    vector = [] if source.embedding_column is None else [cells.vector().alias("embedding")]
     return raw.select(
         cells.text().alias("text"),
         _named(plain, source, layout).alias("label"),
@@ -65,6 +66,7 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
         fault.alias("fault"),
         detail.alias("fault_detail"),
         F.when(plain.isin(*source.rename_labels), plain).cast("string").alias("renamed"),
+        *vector,
     )
 
 

@@ -4,7 +4,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DecimalType, FractionalType, NumericType
+from pyspark.sql.types import ArrayType, DataType, DecimalType, FractionalType, NumericType
 
 from synalign_spark.errors import DataError
 
@@ -36,9 +36,15 @@ def vector_column(frame: DataFrame, name: str) -> Column:
     Raises DataError where there is no such column or it holds something else."""
     if name not in frame.columns:
         raise DataError(f"embedding column {name!r}: the frame has no such column; it has {', '.join(frame.columns)}")
-    kind = frame.schema[name].dataType
+    return as_vector(user_column(name), frame.schema[name].dataType, f"embedding column {name!r}")
+
+
+def as_vector(column: Column, kind: DataType, named: str) -> Column:
+    """A column of arrays of numbers or of Spark ML vectors as ``array<float>``. kind: its type; named: what an error calls it.
+
+    Raises DataError where it holds something else."""
     if isinstance(kind, VectorUDT):
-        return vector_to_array(user_column(name), "float32")
+        return vector_to_array(column, "float32")
     if not (isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType)):
-        raise DataError(f"embedding column {name!r} is of type {kind.simpleString()}; cast it to array<float>")
-    return user_column(name).cast("array<float>")
+        raise DataError(f"{named} is of type {kind.simpleString()}; cast it to array<float>")
+    return column.cast("array<float>")

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from synalign_spark.config import EmbedConfig
 from synalign_spark.errors import DataError
 from synalign_spark.pipeline.context import Context, Summary
+from synalign_spark.pipeline.given_vectors import take_given
 from synalign_spark.pipeline.profile import NOTED, embedder_findings, embedder_on, in_words, limit_note, refuse, stops
 from synalign_spark.pipeline.spark_progress import spark_progress
 from synalign_spark.pipeline.stages.ingest import say_notes
@@ -37,13 +38,15 @@ PRECISIONS = ("fp32", "bf16", "fp16")  # that embed.precision: auto may take
 
 
 def run(ctx: Context, origin: Literal["real", "synthetic"] = "real") -> Summary:
-    """Writes one vector per row of the corpus or of the synthetic set; only texts without a stored vector are encoded.
+    """Writes one vector per row of the corpus or of the synthetic set; only texts without a stored vector, there or in the source, are encoded.
 
     Raises ConfigError for an embedder that cannot be used, DataError for stored vectors that do not fit it, and for real rows that it
     cannot tell apart."""
     cfg = ctx.cfg.embed
-    info = endpoint_info(cfg) if cfg.endpoint else encoder_info(cfg)
     rows = ctx.lake.read(CORPUS if origin == "real" else SYNTHETIC).select("doc_id", "text", "label")
+    if ctx.cfg.embedding_column(origin) is not None:
+        return _given(ctx, rows, origin)
+    info = _info(cfg)
     lengths = Lengths.of(rows, _cut(cfg))
     if not lengths.rows:
         raise DataError(
@@ -84,16 +87,46 @@ def _read(ctx: Context, rows: DataFrame, origin: str, max_tokens: int) -> Summar
     above a threshold: synthetic ones are paid, and the certificate judges them."""
     cfg = ctx.cfg
     read = embedder_on(cfg, sample_texts(rows, cfg.profile.rows_looked_at)) or {"model": cfg.embed.model, "max_tokens": max_tokens}
-    vectors = ctx.lake.read(EMBEDDINGS).where(F.col("origin") == origin)
-    if origin == "real" and cfg.source.label_separator is not None:  # a text is a row of each of its labels
-        vectors = vectors.join(one_a_text(rows), "doc_id", "left_semi")
-    read["identical"] = round(identical_share(vectors), 4)
+    read["identical"] = _identical(ctx, rows, origin)
     findings = [one for one in embedder_findings(read, cfg.embed.max_tokens) if one[1] > NOTED]
     notes = [*limit_note(cfg, max_tokens), *(f"{origin} rows: {in_words(one)}" for one in findings)]
     say_notes(ctx, f"embed {origin}", notes)
     if origin == "real":
         refuse({"stops": stops(cfg, findings)})
     return {"texts": {key: read[key] for key in SHARES if key in read}, "notes": notes}
+
+
+def _identical(ctx: Context, rows: DataFrame, origin: str) -> float:
+    """The share of rows that have the vector of another."""
+    vectors = ctx.lake.read(EMBEDDINGS, origin=origin)
+    if origin == "real" and ctx.cfg.source.label_separator is not None:  # a text is a row of each of its labels
+        vectors = vectors.join(one_a_text(rows), "doc_id", "left_semi")
+    return round(identical_share(vectors), 4)
+
+
+def _info(cfg: EmbedConfig) -> EncoderInfo:
+    return endpoint_info(cfg) if cfg.endpoint else encoder_info(cfg)
+
+
+def _given(ctx: Context, rows: DataFrame, origin: Literal["real", "synthetic"]) -> Summary:
+    """``run`` where the source brings the vectors: no text is encoded but a few that show whether ``embed.model`` made them, where it embeds
+    the other side."""
+
+    def encode(sample: DataFrame, width: int) -> DataFrame:
+        info = _info(ctx.cfg.embed)
+        encoded, _ = _encoded(ctx, sample, info, Lengths.of(sample, _cut(ctx.cfg.embed)), width)
+        if encoded is None:
+            raise ValueError("there are no rows to encode")
+        return encoded
+
+    took = take_given(ctx, rows, origin, encode)
+    identical = _identical(ctx, rows, origin)
+    found = [("max_identical", identical, "of the vectors are that of another row too", f"see how {took['column']} was made")]
+    notes = [*took.pop("notes"), *(f"{origin} rows: {in_words(one)}" for one in found if one[1] > NOTED)]
+    say_notes(ctx, f"embed {origin}", notes)
+    if origin == "real":
+        refuse({"stops": stops(ctx.cfg, found)})
+    return {**took, "texts": {"identical": identical}, "notes": notes}
 
 
 def _encoded(ctx: Context, fresh: DataFrame, info: EncoderInfo, lengths: Lengths, width: int) -> tuple[DataFrame | None, Summary]:

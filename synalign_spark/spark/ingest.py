@@ -61,7 +61,12 @@ def ingest(
             within = swallowed_lines(validated.where("reason is null"), source, layout.dialect, found.labels) if layout else 0
         check(found, source, layout.label_names if layout else None, origin, field)
         delimited = layout is None or layout.dialect is not None
-        notes = lines_lost(found, within, source, field, delimited) + never_renamed(found, source, field) + odd_labels(found, field)
+        notes = (
+            (layout.notes if layout else [])
+            + lines_lost(found, within, source, field, delimited)
+            + never_renamed(found, source, field)
+            + odd_labels(found, field)
+        )
     except BaseException:
         validated.unpersist()
         raise
@@ -123,7 +128,7 @@ def _faults(source: SourceConfig, cfg: IngestConfig, malformed: str) -> list[tup
 def _malformed(layout: Layout | None, field: str) -> str:
     """What to do about a row that did not parse."""
     if layout is None or layout.dialect is None:
-        return "; mend it: one JSON object is needed" if layout is not None and layout.kind == "jsonl" else ""
+        return "; mend it: one JSON object is needed, with each key once" if layout is not None and layout.kind == "jsonl" else ""
     quote = f"{field}.quote ({layout.dialect.quote!r} now)"
     return f"; mend it, or see {quote}, {field}.escape and {field}.separator ({layout.dialect.separator!r} now)"
 

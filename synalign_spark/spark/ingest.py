@@ -7,9 +7,10 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config import IngestConfig, SourceConfig
-from synalign_spark.spark.ingest_counts import check, counted, lines_lost, never_renamed, odd_labels, place_of
+from synalign_spark.spark.ingest_counts import check, counted, half_read, lines_lost, never_renamed, odd_labels, place_of
 from synalign_spark.spark.keys import content_id, id_of_each_label
 from synalign_spark.spark.source_layout import Layout
+from synalign_spark.spark.sources import lost_in_lines
 from synalign_spark.spark.swallowed import swallowed_lines
 from synalign_spark.spark_errors import outside_faults
 from synalign_spark.storage.tables import CORPUS, REJECTS
@@ -54,16 +55,21 @@ def ingest(
     that cannot be read, without rows, without accepted rows, with more than 1 % of its lines swallowed by a stray quote, or (real rows) with
     a label column that has one value, more than MAX_LABELS, or numbers that are no classes."""
     malformed = _malformed(layout, field)
-    validated = _without_duplicates(_validated(rows, source, cfg, malformed), cfg, by_label=source.label_separator is not None).persist()
+    with outside_faults(f"{field}: {place_of(source)!r}", _fixes(field)):
+        validated = _without_duplicates(
+            _validated(rows, source, cfg, malformed), cfg, by_label=source.label_separator is not None
+        ).persist()
     try:
         with outside_faults(f"{field}: {place_of(source)!r}", _fixes(field)):
             found = counted(validated)
+            lost = lost_in_lines(rows.sparkSession, source, layout)
             within = swallowed_lines(validated.where("reason is null"), source, layout.dialect, found.labels) if layout else 0
         check(found, source, layout.label_names if layout else None, origin, field)
         delimited = layout is None or layout.dialect is not None
         notes = (
             (layout.notes if layout else [])
             + lines_lost(found, within, source, field, delimited)
+            + half_read(found, lost, source, field)
             + never_renamed(found, source, field)
             + odd_labels(found, field)
         )
@@ -185,6 +191,8 @@ def _fixes(field: str) -> dict[str, str]:
     return {
         "CAST_INVALID_INPUT": f"in {field}.where write try_cast(column AS type) for cells that may hold something else",
         "PARQUET_COLUMN_DATA_TYPE_MISMATCH": "write the column as one type in all files",
+        "DIVIDE_BY_ZERO": f"in {field}.where write try_divide(a, b)",
+        "duplicate field": "rename one of the columns, which differ by capitals alone",
         "CSV header": "write all files with the same columns in the same order",
         "while reading file": "fetch or write the file again, or take it out",
         "": f"look at {field}.where, if it is set; else fetch or write the file again, or take it out",

@@ -63,6 +63,22 @@ def is_array(text: str) -> bool:
     return False
 
 
+def lost_in(line: str, keys: frozenset[str]) -> tuple[bool, bool]:
+    """Whether a line holds more than its first object, and whether that has one of the keys twice: of both Spark reads a part.
+
+    >>> keys = frozenset(["text"])
+    >>> lost_in('{"text": "a"} {"text": "b"}', keys), lost_in('{"text": "a", "text": "b"}', keys), lost_in('{"text": "}{", "x": {"y": 1, "y": 2}},', keys)
+    ((True, False), (False, True), (False, False))
+    """
+    whole = line.strip()
+    try:
+        found, end = json.JSONDecoder(object_pairs_hook=_object).raw_decode(whole)
+    except (ValueError, RecursionError):
+        return False, False  # malformed, or in one of the ways that only Spark takes
+    twice = any(isinstance(row, Doubled) and not keys.isdisjoint(row.twice) for row in (found if isinstance(found, list) else [found]))
+    return bool(whole[end:].strip(" \t,;}]")), twice
+
+
 def refuse_more(text: str, name: str, field: str) -> None:
     """Raises DataError where something follows an array that ends in the text: of a file's arrays the first alone would be read."""
     whole = text.lstrip()

@@ -178,7 +178,8 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
     kinds: dict[str, dict[str, None]] = {name: {} for name in wanted(source)}
     for info in data[:JSON_FILES]:
         rows = [row for row in json_rows(path, info.path, section) if isinstance(row, dict)]
-        told = {**_twice(rows, source, info.path, section), **told}
+        if arrays[0]:  # lines are all looked at, when they are read
+            told = {**_twice(rows, source, info.path, section), **told}
         for row in rows:
             names |= dict.fromkeys(row)
         _check_json(rows, tuple(names), source, info.path, section, labels)

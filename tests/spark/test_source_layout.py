@@ -258,20 +258,23 @@ def test_a_line_for_excel_is_neither_header_nor_row(tmp_path, first, header):
         layout(tmp_path, **keys)
 
 
-def doubled(n, form):
-    rows = [f'{{"text": "t {i}", "label": "a", "more": {{"x": 1, "x": 2}}}}' for i in range(200)]
-    rows[:n] = ['{"text": "one", "te\\u0078t": "two", "label": "a"}'] * n
-    return "[" + ",\n".join(rows) + "]" if form == "array" else "\n".join(rows)
-
-
-@pytest.mark.parametrize("form", ["lines", "array"])
-def test_a_key_that_stands_twice_is_said_and_where_many_rows_have_it_refused(tmp_path, form):
+def test_a_key_that_stands_twice_in_an_array_is_said_and_where_many_rows_have_it_refused(tmp_path):
     path = tmp_path / "x.json"
-    path.write_text(doubled(2, form))
-    said = "twice: 'text' stands twice in 2 of the first 200 objects of "
-    assert [note[: len(said)] for note in layout(path).notes] == [said]
-    path.write_text(doubled(3, form))
+
+    def doubled(n):
+        rows = [f'{{"text": "t {i}", "label": "a", "more": {{"x": 1, "x": 2}}}}' for i in range(200)]
+        rows[:n] = ['{"text": "one", "te\\u0078t": "two", "label": "a"}'] * n
+        path.write_text("[" + ",\n".join(rows) + "]")
+        return layout(path, label_column="label").notes
+
+    assert doubled(0) == [], "what nobody needs may be as it likes"
+    assert "'text' stands twice in 2 of the first 200 objects of " in doubled(2)[0]
     with pytest.raises(DataError, match=r"source.text_column: 'text' stands twice in 3 of the first 200 objects"):
-        layout(path)
-    path.write_text(doubled(0, form))
-    assert layout(path, label_column="label").notes == [], "what nobody needs may be as it likes"
+        doubled(3)
+
+
+@pytest.mark.parametrize(("mark", "words"), [(b"PAR1\x15\x04", "Parquet"), (b"%PDF-1.7\n", "PDF"), (b"\xd0\xcf\x11\xe0\xa1", "Excel")])
+def test_a_file_that_is_no_text_by_its_first_bytes_is_refused(tmp_path, mark, words):
+    (tmp_path / "x.csv").write_bytes(mark + b"text,label\na,b\n")
+    with pytest.raises(DataError, match=rf"source.path: .*x.csv' is {words}.* by its first bytes"):
+        layout(tmp_path)

@@ -6,6 +6,7 @@ from typing import Any
 
 CUT_CHARS = 400
 DOCUMENT_COLUMNS = 100
+MOST_IN_A_LINE = 40  # characters of a text in the line of a stage; longer ones stand in the notes or the report
 # Control characters would drive a terminal, and direction marks would turn the text around them.
 _DRIVING = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], " ")
 

@@ -29,7 +29,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "udfs": ({"compat", "config", "core", "errors"}, NUMERIC | {"huggingface_hub", "onnxruntime", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"compat", "core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
-        {"compat", "config", "core", "detector", "distributed", "errors", "spark_errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
+        {"compat", "config", "core", "detector", "distributed", "errors", "formatting", "spark_errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},
     ),
     "alignment": (

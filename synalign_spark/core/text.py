@@ -42,13 +42,14 @@ def plain_name(name: str) -> str:
 
 
 def near_name(name: str) -> str:
-    """A name without capitals, blanks and the punctuation that people set or leave: what stays equal is nearly one name. Signs stay: "A-" is not
-    "A", nor "-1" "1".
+    """A name without capitals, blanks and the punctuation that people set or leave, a whole number as one: what stays equal is nearly one name.
+    Signs stay: "A-" is not "A", nor "-1" "1".
 
-    >>> near_name("Sci-Fi"), near_name(" sci_fi."), near_name("'A-'"), near_name("-1"), near_name("C++")
-    ('sci fi', 'sci fi', 'a-', '-1', 'c++')
+    >>> near_name("Sci-Fi"), near_name(" sci_fi."), near_name("'A-'"), near_name("-1"), near_name("C++"), near_name("1.0"), near_name("1.5")
+    ('sci fi', 'sci fi', 'a-', '-1', 'c++', '1', '1.5')
     """
     plain = unicodedata.normalize("NFKC", name).casefold()
+    plain = re.sub(r"^(-?\d+)\.0+$", r"\1", plain.strip())
     spaced = re.sub(r"(?<=\w)[\s_/-]+(?=\w)|\s+", SPACE, plain.replace("_", SPACE))
     return spaced.strip(" \t.,:;!?\"'`\u2018\u2019\u201c\u201d") or plain
 

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 
 from synalign_spark.config import Config
 from synalign_spark.console import Console
-from synalign_spark.formatting import number
+from synalign_spark.formatting import MOST_IN_A_LINE, number
 from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.progress import Progress
 
@@ -77,7 +77,7 @@ def in_words(summary: Mapping[str, Any]) -> str:
         if isinstance(value, Mapping):
             inner = ", ".join(f"{k} {number(v)}" for k, v in value.items() if isinstance(v, int | float) and v)
             parts += [f"{name} ({inner})"] if inner else []
-        elif isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 40):
+        elif isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= MOST_IN_A_LINE):
             parts.append(f"{name} {number(value)}")
     return " · ".join(parts)
 

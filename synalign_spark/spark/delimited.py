@@ -10,6 +10,7 @@ from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.encodings import as_in, encoding_of, require_mark
 
+_FOR_EXCEL = re.compile(r'("?sep=([^\r\n])"?)[;,|\t]*\r?\n', re.IGNORECASE)
 SEPARATORS = {"csv": ",;|\t", "tsv": "\t,;|"}  # the format's own first
 
 
@@ -32,6 +33,11 @@ def dialect_of(block: bytes, source: SourceConfig, kind: str, name: str, field: 
     text = block.decode(encoding, errors="replace").removeprefix("\ufeff")
     if not text.strip():
         return None
+    if line := _FOR_EXCEL.match(text):
+        raise DataError(
+            f"{field}.path: {name!r} begins with the line {line.group(1)!r}, which is for Excel and neither header nor row; take it out (tail -n +2), and set "
+            f"{field}.separator to {line.group(2)!r} where it is not told"
+        )
     wanted = [*source.text_columns, *filter(None, (source.label_column, source.id_column, source.weight_column))]
     separator = source.separator
     if separator == "auto":

@@ -21,24 +21,39 @@ _ALONE = "àÀáÁèÈéÉìÌíÍòÒóÓôÔöÖùÙúÚåÅýÝ€…‘’�
 _WESTERN = re.compile(
     rb"(?<=[A-Za-z0-9,.!?])[\x80-\xff]|[\x80-\xff](?=[A-Za-z0-9,.!?])|(?<![\x80-\xff])[" + re.escape(_ALONE) + rb"](?![\x80-\xff])"
 )
-# Signs within a word: letters of Central European encodings.
-_NOT_WESTERN = re.compile(rb"(?<=[a-z])[\xa1-\xa6\xa8-\xac\xae\xaf\xb1-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf](?=[a-z])")
+# Signs within a word: letters of Central European encodings, and of those of DOS and of the Macintosh.
+_NOT_WESTERN = re.compile(
+    rb"(?<=[a-z])[\x81-\x84\x86-\x8b\x8d-\x91\x93\x94\x98\x99\x9b\x9d\x9f\xa1-\xa6\xa8-\xac\xae\xaf\xb1-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf](?=[a-z])"
+)
+_SHIFTED = re.compile(rb"\x1b\$[@AB)]")  # by which ISO-2022 makes ASCII stand for other characters
 
 # Languages that windows-1252 has not the letters of, by their codes, and what their texts in 8 bits are mostly written in.
 OTHERS = {
     **dict.fromkeys(("cs", "sk", "pl", "hu", "ro", "hr", "sr", "bs", "sl"), "WINDOWS-1250"), "tr": "WINDOWS-1254", "lt": "WINDOWS-1257",
     "lv": "WINDOWS-1257", "vi": "WINDOWS-1258",
 }  # fmt: skip
+# What texts in other scripts are written in where they are not UTF-8: by Python's name, iconv's name, and the languages that it is for.
+SCRIPTS = (
+    ("gb18030", "GB18030", ("zh",)), ("big5hkscs", "BIG5-HKSCS", ("zh", "yue")), ("cp932", "CP932", ("ja",)), ("euc_jp", "EUC-JP", ("ja",)),
+    ("cp949", "CP949", ("ko",)), ("cp1251", "WINDOWS-1251", ("ru", "uk", "bg", "be", "sr", "mk")), ("koi8_r", "KOI8-R", ("ru",)),
+    ("cp866", "CP866", ("ru",)), ("cp1253", "WINDOWS-1253", ("el",)), ("cp1255", "WINDOWS-1255", ("he",)),
+    ("cp1256", "WINDOWS-1256", ("ar", "fa", "ur")), ("cp874", "CP874", ("th",)),
+)  # fmt: skip
+LATIN = (("cp1250", "WINDOWS-1250"), ("mac_roman", "MACINTOSH"), ("cp850", "CP850"))  # of texts in Latin letters, which no rule tells apart
 SURE = 0.9  # of the languages of one of these encodings together
+LIKELY = 0.4  # of them, to be named beside others
 LANGUAGE_CHARS = 5_000  # of lines that are not ASCII alone
+SCRIPT_CHARS = 500  # that are not ASCII: they tell a script soon, and are looked at in many encodings
 NULS = 0.1  # of the bytes: a tenth of them and more is UTF-16 or UTF-32 without its mark, or no text
 SHOWN = 3
+WORDS_SHOWN = 11  # characters
+_IN_A_SCRIPT = re.compile(r"([A-Za-z]?)([^\x00-\x7f]+)(?=([A-Za-z]?))")
 
 
 def encoding_of(block: bytes, name: str, field: str) -> str:
     """The encoding of a file by its first block.
 
-    UTF-8 where most bytes that are not ASCII are of its characters, or there are none; windows-1252 where nearly all of them stand as in Western text
+    UTF-8 where most bytes that are not ASCII are of its characters (nearly all, where they read as text of another encoding), or there are none; windows-1252 where nearly all of them stand as in Western text
     and its language is none that windows-1252 lacks letters of. Raises DataError where it is another, or cannot be told.
 
     >>> encoding_of("naïve".encode(), "x", "source"), encoding_of("naïve".encode("latin-1"), "x", "source")
@@ -51,9 +66,14 @@ def encoding_of(block: bytes, name: str, field: str) -> str:
             f"{field}.encoding: {name!r} has NULs among its characters, as UTF-16 has, and no byte order mark that says so; convert it: "
             "iconv -f UTF-16LE -t UTF-8"
         )
+    if _SHIFTED.search(block):
+        raise DataError(
+            f"{field}.encoding: {name!r} has the signs by which ISO-2022 makes ASCII stand for other characters; set {field}.encoding, or convert it: "
+            "iconv -f ISO-2022-JP (or ISO-2022-KR, ISO-2022-CN-EXT) -t UTF-8"
+        )
     high = sum(byte >= 0x80 for byte in block)
     valid = sum(len(found.group()) for found in _VALID.finditer(block))
-    if 2 * valid >= high:
+    if valid >= (1 - STRAY) * high or (2 * valid >= high and not _in_scripts(block)):
         return "utf-8"
     if max(valid, len(_NOT_WESTERN.findall(block))) <= STRAY * high and len(_WESTERN.findall(block)) >= WESTERN * high:
         _refuse_other_languages(block, name, field)
@@ -61,7 +81,7 @@ def encoding_of(block: bytes, name: str, field: str) -> str:
     if high < 4:
         return "utf-8"  # a few broken bytes: rows of their own, to be rejected
     raise DataError(
-        f"{field}.encoding: {name!r} is not UTF-8, and what it is cannot be told; set {field}.encoding, or convert it: iconv -f ENCODING -t UTF-8"
+        f"{field}.encoding: {name!r} is not UTF-8{_said_of(likely(block))}; set {field}.encoding, or convert it: iconv -f ENCODING -t UTF-8"
     )
 
 
@@ -99,6 +119,43 @@ def as_in(text: str) -> str:
     """
     words = (found.group() for found in re.finditer(r"\w*[^\W\x00-\x7f]\w*", text))
     return ", ".join(dict.fromkeys(islice(words, SHOWN)))
+
+
+def likely(block: bytes) -> dict[str, str]:
+    """The encodings that a text may be in, the likeliest first, each with its first words in it: a person sees which are right.
+
+    >>> likely("这家面馆的汤很鲜，老板也特别热情。".encode("gb18030"))["GB18030"]
+    '这家面馆的汤很鲜，老板'
+    """
+    return _in_scripts(block) or {name: words for codec, name in LATIN if (words := as_in(_decoded(block, codec)))}
+
+
+def _in_scripts(block: bytes) -> dict[str, str]:
+    found: list[tuple[float, str, str]] = []
+    for codec, name, languages in SCRIPTS:
+        runs = _IN_A_SCRIPT.findall(_decoded(block, codec))
+        if not runs or 2 * sum(bool(before or after) for before, _, after in runs) > len(runs):
+            continue  # letters within Latin words are of no other script
+        words = " ".join(run for _, run, _ in runs)[:SCRIPT_CHARS]
+        share = sum(float(share) for code, share in detector().rank(words) if code in languages)
+        if share >= LIKELY:
+            found.append((share, name, words[:WORDS_SHOWN]))
+    return {name: words for _, name, words in sorted(found, key=lambda one: -one[0])[:SHOWN]}
+
+
+def _decoded(block: bytes, codec: str) -> str:
+    """A block, which may end within a character, in an encoding; empty where it is none of it."""
+    try:
+        return codecs.getincrementaldecoder(codec)().decode(block)
+    except UnicodeDecodeError:
+        return ""
+
+
+def _said_of(candidates: dict[str, str]) -> str:
+    if not candidates:
+        return ", and what it is cannot be told"
+    read = ", ".join(f"as {name} it has {words!r}" for name, words in candidates.items())
+    return f", and what it is cannot be told for sure: {read}"
 
 
 def _refuse_other_languages(block: bytes, name: str, field: str) -> None:

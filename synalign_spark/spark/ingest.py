@@ -7,9 +7,10 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config import IngestConfig, SourceConfig
-from synalign_spark.spark.ingest_counts import check, counted, lines_lost, never_renamed, odd_labels, place_of
+from synalign_spark.spark.ingest_counts import check, counted, half_read, lines_lost, never_renamed, odd_labels, place_of
 from synalign_spark.spark.keys import content_id, id_of_each_label
 from synalign_spark.spark.source_layout import Layout
+from synalign_spark.spark.sources import lost_in_lines
 from synalign_spark.spark.swallowed import swallowed_lines
 from synalign_spark.spark_errors import outside_faults
 from synalign_spark.storage.tables import CORPUS, REJECTS
@@ -54,14 +55,22 @@ def ingest(
     that cannot be read, without rows, without accepted rows, with more than 1 % of its lines swallowed by a stray quote, or (real rows) with
     a label column that has one value, more than MAX_LABELS, or numbers that are no classes."""
     malformed = _malformed(layout, field)
-    validated = _without_duplicates(_validated(rows, source, cfg, malformed), source, cfg).persist()
+    with outside_faults(f"{field}: {place_of(source)!r}", _fixes(field)):
+        validated = _without_duplicates(_validated(rows, source, cfg, malformed), source, cfg).persist()
     try:
         with outside_faults(f"{field}: {place_of(source)!r}", _fixes(field)):
             found = counted(validated)
+            lost = lost_in_lines(rows.sparkSession, source, layout)
             within = swallowed_lines(validated.where("reason is null"), source, layout.dialect, found.labels) if layout else 0
         check(found, source, layout.label_names if layout else None, origin, field)
         delimited = layout is None or layout.dialect is not None
-        notes = lines_lost(found, within, source, field, delimited) + never_renamed(found, source, field) + odd_labels(found, field)
+        notes = (
+            (layout.notes if layout else [])
+            + lines_lost(found, within, source, field, delimited)
+            + half_read(found, lost, source, field)
+            + never_renamed(found, source, field)
+            + odd_labels(found, field)
+        )
     except BaseException:
         validated.unpersist()
         raise
@@ -123,7 +132,7 @@ def _faults(source: SourceConfig, cfg: IngestConfig, malformed: str) -> list[tup
 def _malformed(layout: Layout | None, field: str) -> str:
     """What to do about a row that did not parse."""
     if layout is None or layout.dialect is None:
-        return "; mend it: one JSON object is needed" if layout is not None and layout.kind == "jsonl" else ""
+        return "; mend it: one JSON object is needed, with each key once" if layout is not None and layout.kind == "jsonl" else ""
     quote = f"{field}.quote ({layout.dialect.quote!r} now)"
     return f"; mend it, or see {quote}, {field}.escape and {field}.separator ({layout.dialect.separator!r} now)"
 
@@ -184,6 +193,8 @@ def _fixes(field: str) -> dict[str, str]:
     return {
         "CAST_INVALID_INPUT": f"in {field}.where write try_cast(column AS type) for cells that may hold something else",
         "PARQUET_COLUMN_DATA_TYPE_MISMATCH": "write the column as one type in all files",
+        "DIVIDE_BY_ZERO": f"in {field}.where write try_divide(a, b)",
+        "duplicate field": "rename one of the columns, which differ by capitals alone",
         "CSV header": "write all files with the same columns in the same order",
         "while reading file": "fetch or write the file again, or take it out",
         "": f"look at {field}.where, if it is set; else fetch or write the file again, or take it out",

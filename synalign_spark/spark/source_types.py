@@ -53,7 +53,7 @@ def json_kind(value: Any) -> str:
     ['text', 'a whole number', 'a number', 'a boolean', 'null', 'a list', 'an object']
     """
     kinds = {str: "text", bool: "a boolean", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "null")
+    return next((words for kind, words in kinds.items() if isinstance(value, kind)), "null")
 
 
 def spark_type(found: pa.DataType) -> T.DataType | None:

@@ -3,10 +3,12 @@
 import functools
 import operator
 import re
+from collections.abc import Iterator
 
+import pyarrow as pa
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -18,6 +20,7 @@ from synalign_spark.spark.delimited import Dialect
 from synalign_spark.spark.encodings import C1, SPARK_ENCODINGS, WINDOWS
 from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
 from synalign_spark.spark.source_files import source_fingerprint
+from synalign_spark.spark.source_json import lost_in
 from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
 from synalign_spark.spark.source_types import parts_of, quoted_name, spark_type
 from synalign_spark.storage.paths import fault_line, local_path, spark_path
@@ -84,7 +87,7 @@ def _weight(cell: Column, source: SourceConfig) -> tuple[Column, Column, Column]
 def _over_lines(source: SourceConfig, dialect: Dialect) -> Column:
     """The whole row where its label, id or weight reaches over lines: a quote opened there that closes in another row. Null elsewhere."""
     names = [parts_of(name, dialect.names) for name in (source.label_column, source.id_column, source.weight_column) if name is not None]
-    broken = [F.col(quoted_name(parts[0])).rlike("[\r\n]") for parts in names if parts]
+    broken = [F.col(quoted_name(parts[0])).rlike("[\r\n][^\r\n]") for parts in names if parts]
     whole = F.concat_ws(dialect.separator, *(F.col(quoted_name(name)) for name in dialect.names))
     return F.when(F.coalesce(functools.reduce(operator.or_, broken, F.lit(False)), F.lit(False)), whole)
 
@@ -137,17 +140,7 @@ def _require_all_files(rows: DataFrame, layout: Layout, field: str) -> None:
 def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str) -> DataFrame:
     """The rows as the format has them, of the columns that are needed. Nothing is inferred: CSV is text, JSON has a type a row, and the
     types of Parquet are those of its footers."""
-    reader = spark.read
-    if layout.filtered and layout.data:  # the other files of the folder are not read
-        parts = (info.base_name.partition(".") for info in layout.data)
-        kinds = sorted({f"*.{end}" if dot else re.sub(r"([*?\[\]{},\\])", r"\\\1", name) for name, dot, end in parts})
-        reader = reader.option("pathGlobFilter", f"{{{','.join(kinds)}}}")
-    if layout.below:
-        reader = reader.option("recursiveFileLookup", "true")
-    path = spark_path(layout.path)
-    local = local_path(layout.path)
-    if local is not None and local.exists():
-        path = re.sub(r"([*?\[\]{}\\])", r"\\\1", path)  # a path that is there is no pattern
+    reader, path = _reader(spark, layout)
     if layout.dialect is not None:
         return _load_delimited(reader, source, layout, path)
     if layout.kind == "jsonl":
@@ -162,14 +155,50 @@ def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str)
     return reader.format(layout.kind).load(path)
 
 
-def _load_delimited(reader: object, source: SourceConfig, layout: Layout, path: str) -> DataFrame:
+def _reader(spark: SparkSession, layout: Layout) -> tuple[DataFrameReader, str]:
+    """A reader that finds the data files alone, and the path that it is to be given."""
+    reader = spark.read
+    if layout.filtered and layout.data:  # the other files of the folder are not read
+        parts = (info.base_name.partition(".") for info in layout.data)
+        kinds = sorted({f"*.{end}" if dot else re.sub(r"([*?\[\]{},\\])", r"\\\1", name) for name, dot, end in parts})
+        reader = reader.option("pathGlobFilter", f"{{{','.join(kinds)}}}")
+    if layout.below:
+        reader = reader.option("recursiveFileLookup", "true")
+    path = spark_path(layout.path)
+    local = local_path(layout.path)
+    if local is not None and local.exists():
+        path = re.sub(r"([*?\[\]{}\\])", r"\\\1", path)  # a path that is there is no pattern
+    return reader, path
+
+
+def lost_in_lines(spark: SparkSession, source: SourceConfig, layout: Layout | None) -> tuple[int, int]:
+    """How many lines of a JSON source hold more than their first object, and how many have a named key twice: Spark reads a part of them, and says
+    nothing. Two numbers reach the driver."""
+    if layout is None or layout.kind != "jsonl" or layout.array:
+        return 0, 0
+    reader, path = _reader(spark, layout)
+    keys = frozenset((parts_of(name, layout.names or ()) or (name.split(".")[0],))[0] for name in wanted(source))
+    twice = [f'"{re.escape(key)}"\\s*:.*"{re.escape(key)}"\\s*:' for key in keys]
+    more = r"[}\]][\s,;]*[\[{]|[}\]]\s*[^\s,\]}]"  # what may be more than one object; within a text too
+    odd = reader.text(path).where(F.col("value").rlike("|".join([more, *twice])))
+
+    def counts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            found = [lost_in(line, keys) for line in batch.column("value").to_pylist()]
+            yield pa.record_batch({"more": [sum(more for more, _ in found)], "twice": [sum(twice for _, twice in found)]})
+
+    row = odd.select("value").mapInArrow(counts, "more long, twice long").agg(F.sum("more"), F.sum("twice")).collect()[0]
+    return int(row[0] or 0), int(row[1] or 0)
+
+
+def _load_delimited(reader: DataFrameReader, source: SourceConfig, layout: Layout, path: str) -> DataFrame:
     """A quote that no quote closes runs on to one that does: the row has too many columns then, and is seen as malformed."""
     dialect = layout.dialect
     assert dialect is not None  # of the callers: by format
     schema = StructType([StructField(name, StringType()) for name in (*dialect.names, _CORRUPT)])
     unnamed = not source.header or any(name.startswith("_c") for name in dialect.names)
     rows: DataFrame = (
-        reader.options(  # type: ignore[attr-defined]
+        reader.options(
             header=str(source.header).lower(), sep=dialect.separator, quote=dialect.quote, escape=dialect.escape or dialect.quote or "\0",
             multiLine=str(bool(dialect.quote) or dialect.encoding.startswith("utf-")).lower(), mode="PERMISSIVE",
             columnNameOfCorruptRecord=_CORRUPT, encoding=SPARK_ENCODINGS[dialect.encoding], enforceSchema=str(unnamed).lower(),
@@ -181,7 +210,7 @@ def _load_delimited(reader: object, source: SourceConfig, layout: Layout, path: 
     return rows.select(*(F.translate(quoted_name(name), C1, WINDOWS).alias(name) for name in schema.names), "_metadata")
 
 
-def _load_json(reader: object, source: SourceConfig, layout: Layout, path: str, field: str) -> DataFrame:
+def _load_json(reader: DataFrameReader, source: SourceConfig, layout: Layout, path: str, field: str) -> DataFrame:
     """Each named key as a value of its own type, and as text for the condition. A key that the first rows lack is looked for in all."""
     require_variants(field)
     from pyspark.sql.types import VariantType
@@ -193,7 +222,7 @@ def _load_json(reader: object, source: SourceConfig, layout: Layout, path: str, 
     for name in [*tops, *(spelled.get(word.lower(), word) for word in _words(source.where))]:
         seen.setdefault(name.lower(), name)
     schema = StructType([*(StructField(name, VariantType()) for name in seen.values()), StructField(_CORRUPT, StringType())])
-    rows: DataFrame = reader.schema(schema).json(path)  # type: ignore[attr-defined]
+    rows: DataFrame = reader.schema(schema).json(path)
     for name, key in tops.items():
         if known and name not in known and rows.where(F.col(quoted_name(name)).isNotNull()).isEmpty():
             raise DataError(f"{field}.{key}: no column {name!r} in {layout.path!r}; it has {', '.join(known)}")

@@ -34,8 +34,11 @@ def swallowed_lines(accepted: DataFrame, source: SourceConfig, dialect: Dialect 
     def is_row(line: Column, k: Column) -> Column:
         fields = F.split(line, re.escape(dialect.separator))  # more than columns, where a text has separators
         fields = F.transform(fields, lambda one: F.btrim(one, F.lit(f" {dialect.quote}")))
-        if j > i:  # labels are counted from the end, and the first line begins in the text's column
-            return F.get(fields, F.size(fields) - (n - j)).isin(*known) & (F.size(fields) >= F.when(k == 0, n - i).otherwise(n))
+        if (
+            j > i
+        ):  # labels are counted from the end, and the first line begins in the text's column; a line with columns too many, from its start
+            from_end = F.get(fields, F.size(fields) - (n - j)).isin(*known) & (F.size(fields) >= F.when(k == 0, n - i).otherwise(n))
+            return F.coalesce(from_end, F.lit(False)) | ((k > 0) & (F.size(fields) >= n) & F.get(fields, F.lit(j)).isin(*known))
         ends_in_text = (k == F.size(lines) - 1) & (F.size(fields) >= i + 1)
         return (k > 0) & F.get(fields, F.lit(j)).isin(*known) & ((F.size(fields) >= n) | ends_in_text)
 

@@ -103,3 +103,51 @@ def test_a_path_that_means_less_to_spark_is_refused(spark, tmp_path):
         lines(tmp_path / name, [{"text": name}])
     with pytest.raises(DataError, match="source.path: Spark finds 1 of the 2 files at"):
         ingested(spark, f"{tmp_path}/{{.,more}}/*.*")
+
+
+ODD = {
+    "more than their first object": ['{"text": "one", "label": "a"} {"text": "two", "label": "b"}', '{"text": "one", "label": "a"},{"text": "two"}',
+                                     '{"text": "one", "label": "a"} two', '[{"text": "one", "label": "a"}] {"text": "two"}'],
+    "a key twice": ['{"text": "one", "text": "two", "label": "a"}', '{"text": "one", "label": "a", "label": "b"}',
+                    '[{"text": "one", "label": "a", "text": "two"}]'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "line"), [(words, line) for words, all_ in ODD.items() for line in all_])
+def test_lines_of_which_a_part_is_read_are_said_and_many_are_an_error(spark, tmp_path, words, line):
+    plain = [
+        json.dumps(
+            {"text": f'}}{{ "text": {i}, "text": "x" }} {{', "label": "ab"[i % 2], "chat": [{"text": "u"}, {"text": "v"}], "more": {"x": 1}}
+        )
+        for i in range(150)
+    ]
+    path = write(tmp_path / "x.jsonl", "\n".join([*plain, "", line]) + "\n")
+    _, _, notes = ingested(spark, path, **LABEL)
+    assert [words in note and note.startswith("1 of the lines of ") for note in notes] == [True]
+    assert ingested(spark, write(tmp_path / "y.jsonl", "\n".join(plain)), **LABEL)[2] == []
+    with pytest.raises(DataError, match=f"source.path: 1 of the lines of .* hold {words}"):
+        ingested(spark, write(tmp_path / "z.jsonl", "\n".join([*plain[:50], line])), **LABEL)
+
+
+@pytest.mark.parametrize("names", [("text", "label"), ("label", "text")])
+def test_lines_that_end_in_two_ways(spark, tmp_path, names):
+    """As of files that were put together: a row is a row, or it is said."""
+    rows = [{"text": f"line {i}", "label": "ab"[i % 2]} for i in range(8)]
+    first = ",".join(names) + "\n" + "".join(",".join(row[name] for name in names) + "\n" for row in rows[:4])
+    second = "".join(",".join(row[name] for name in names) + "\r\n" for row in rows[4:])
+    accepted, rejects, _ = ingested(spark, write(tmp_path / "x.csv", first + second), **LABEL)
+    assert ([row[:2] for row in accepted], rejects) == ([(row["text"], row["label"]) for row in rows], [])
+    with pytest.raises(DataError, match=r"source.quote: .* or do lines end in more than one way"):
+        ingested(spark, write(tmp_path / "y.csv", first.replace("\n", "\r\n") + second.replace("\r\n", "\n")), **LABEL)
+
+
+def test_a_condition_that_divides_by_zero_is_named(spark, tmp_path):
+    path = write(tmp_path / "x.csv", "text,label\none,a\ntwo,b\n")
+    for where in ("1/0 > 1", "1/(length(label) - 1) > 1"):
+        with pytest.raises(DataError, match=r"x.csv': \[DIVIDE_BY_ZERO\].*in source.where write try_divide"):
+            ingested(spark, path, **LABEL, where=where)
+
+
+def test_whole_numbers_written_in_two_ways_are_nearly_one_label(spark, tmp_path):
+    path = write(tmp_path / "x.csv", "text,label\none,1\ntwo,1.0\nthree,2\n")
+    assert ingested(spark, path, **LABEL)[2] == ["labels '1' and '1.0' are nearly one name; source.rename_labels joins them"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
 from synalign_spark.spark.source_layout import Layout, layout_of
-from synalign_spark.spark.sources import read_source
+from synalign_spark.spark.sources import lost_in_lines, read_source
 from synalign_spark.spark.swallowed import swallowed_lines
 
 MARK = re.compile(r"<(\d+)x(\d+)>")
@@ -46,6 +46,7 @@ WORDS = (
 )
 BEYOND = ("好电影", "ดีมาก", "😀", "\u200b", "\u202e")
 NEVER = "no fault at all"
+MORE, TWICE = "a second object", "a second label"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Family:
     header: bool
     told: bool  # what the files are is configured rather than guessed
     faulty: bool
+    nested: bool = False  # the text of JSON
 
     @property
     def keys(self) -> dict:
@@ -69,7 +71,7 @@ class Family:
             else {"text_column": "_c0", "label_column": "_c1", "header": False}
         )
         if self.kind == "jsonl":
-            return {"label_column": "label"}
+            return {"label_column": "label"} | ({"text_column": "meta.text"} if self.nested else {})
         return found | ({"separator": self.separator, "quote": self.quote, "encoding": self.encoding} if self.told else {})
 
 
@@ -77,7 +79,7 @@ class Family:
 def families(draw):
     kind = draw(st.sampled_from(["csv", "csv", "tsv", "jsonl"]))
     if kind == "jsonl":
-        return Family(kind, "", "", "utf-8", draw(st.sampled_from(["\n", "\r\n"])), True, False, draw(st.booleans()))
+        return Family(kind, "", "", "utf-8", draw(st.sampled_from(["\n", "\r\n"])), True, False, draw(st.booleans()), draw(st.booleans()))
     told = draw(st.booleans())
     separator = "\t" if kind == "tsv" and not told else draw(st.sampled_from([",", ";", "|"]))
     quote = draw(st.sampled_from(['"', "'", ""])) if told else '"' if kind == "csv" else ""
@@ -138,17 +140,23 @@ def json_file(rng: Random, family: Family, file: int) -> tuple[bytes, dict[int, 
     lines, right = [], True
     for text, label in rows.values():
         row = {"text": text, "label": label, "more": rng.choice([None, 1, [1, {"x": []}], {"y": {}}, "z", 1e300])}
+        put = (lambda value: {"meta": {"text": value, "x": {"y": []}}}) if family.nested else (lambda value: {"text": value})
+        row = {**put(row.pop("text")), **row}
         line = json.dumps(row, ensure_ascii=rng.random() < 0.5)
         fault = (
-            rng.choice(["cut", "tail", "list", "object", "number", "surrogate", "bare"]) if family.faulty and rng.random() < 0.15 else NEVER
+            rng.choice(["cut", "tail", "list", "object", "number", "surrogate", "bare", "more", "twice"])
+            if family.faulty and rng.random() < 0.15
+            else NEVER
         )
         right = right and fault == NEVER
         changed = {"list": [text], "object": {"body": text}}.get(fault)
         if changed is not None:
-            line = json.dumps(row | {"text": changed})
+            line = json.dumps(row | put(changed))
         line = {
             "cut": line[:-3],
             "tail": line + "}",
+            "more": line + rng.choice([" ", "", ", "]) + json.dumps({"text": MORE}),
+            "twice": line[:-1] + f', "label": {json.dumps(TWICE)}}}',
             "bare": text.replace("\n", " "),
             "number": json.dumps(row | {"label": [1.5, text]}),
         }.get(fault, line)
@@ -213,6 +221,9 @@ def check(spark, folder: Path, family: Family, files: dict[str, tuple]) -> Count
     labels = [*LABELS]
     told = swallowed_lines(read.where("malformed is null").withColumnRenamed("text", "raw"), source, layout.dialect, labels)
     read.unpersist()
+    assert lost_in_lines(spark, source, layout) == tuple(
+        sum(raw.count(word.encode()) for *_, raw in files.values()) for word in (MORE, TWICE)
+    )
     assert merged <= told, (merged, told)
     return ended
 

@@ -56,12 +56,18 @@ def test_rows_of_one_text_and_several_classes_have_ids_of_their_own(spark, tmp_p
     [
         ("text,label", "line {i},{label}", '"cut off,a\nline x,b\nline y"', 2),
         ("label,text", "{label},line {i}", '"cut off\nb,line x\na,line y"', 2),
+        ("text,label,x", "line {i},{label},1", '"cut off,a,""\nline x,b,1,too many\n"" line y"', 2),
         ("id,label,text,x", "{i},{label},line {i},1", '"cut off,1\n7,b,line x,1\n8,a,line y"', 2),
     ],
 )
 def test_rows_that_a_quote_joined_by_chance_are_told_by_their_labels(spark, tmp_path, header, row, joined, n):
     rows = [row.format(i=i, label="ab"[i % 2]) for i in range(400)]
-    cells = {"text,label": f"{joined},b", "label,text": f"b,{joined}", "id,label,text,x": f"9,b,{joined},1"}
+    cells = {
+        "text,label": f"{joined},b",
+        "label,text": f"b,{joined}",
+        "text,label,x": f"{joined},b,1",
+        "id,label,text,x": f"9,b,{joined},1",
+    }
     few = write(tmp_path / "few.csv", "\n".join([header, *rows, cells[header]]) + "\n")
     accepted, _, notes = ingested(spark, few, **LABEL)
     assert len(accepted) == 401

@@ -13,7 +13,6 @@ import pytest
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
-from synalign_spark.spark.encodings import encoding_of
 from synalign_spark.spark.source_layout import layout_of
 
 NESTED = {
@@ -230,33 +229,6 @@ def test_class_names_are_of_numbers_alone(tmp_path):
     assert layout(tmp_path, label_column="label").label_names is None
 
 
-WESTERN = [
-    "il va à Paris et à Rome\nsouvent « non » à 5 € – à voir", "il va à Paris", "questo è buono e quello è male\nè vero", "en ö i en å och ö",
-    "uno ó otro ¿qué? ¡sí!", "20 ° C or 5 £ or 3 ½", "«CAFÉ» à côté, déjà vu, élève « ÉTÉ » naïve",
-    "Der Film war schön, aber das Ende enttäuschte.", "O filme não é ruim, mas a atuação decepciona.", "Filmen er god, selv om slutningen på øen er lang.",
-    "Elokuva on todella hyvä, vaikka loppu on hieman pitkä.", "Film on väga hea, kuigi lõpp on veidi liiga pikk.", "Jürgen met Zoë at the café",
-]  # fmt: skip
-ELSEWHERE = [
-    ("zażółć gęślą jaźń, że łódź była żółta", "cp1250"), ("zażółć gęślą jaźń, że łódź była żółta", "iso-8859-2"),
-    ("Film byl velmi dobrý, i když konec byl příliš dlouhý, řekl Jiří.", "cp1250"), ("Film çok iyiydi, ancak sonu biraz uzundu, dedi Işıl.", "cp1254"),
-    ("A film nagyon jó volt, bár a vége túl hosszú, mondta Győző.", "cp1250"), ("Filmas buvo geras, nors pabaiga buvo per ilga, pasakė Jūratė.", "cp1257"),
-    ("Filmul a fost foarte bun, deşi sfârşitul a fost prea lung.", "cp1250"), ("Film był dobry, chociaż zbyt długi, powiedział Łukasz.", "cp1250"),
-    ("и а у в привет и а у друг", "cp1251"), ("и а у в привет и а у друг", "koi8-r"), ("η ο το καλό είναι", "iso-8859-7"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", WESTERN)
-def test_western_text_is_told_by_letters_that_stand_alone_too(text):
-    found = {name: encoding_of(text.encode(name), "x", "source") for name in ("cp1252", "utf-8")}
-    assert found == {"cp1252": "windows-1252", "utf-8": "utf-8"}
-
-
-@pytest.mark.parametrize(("text", "encoding"), ELSEWHERE)
-def test_text_of_other_encodings_is_not_taken_for_western(text, encoding):
-    with pytest.raises(DataError, match=r"source.encoding: 'x' is not UTF-8"):
-        encoding_of(text.encode(encoding), "x", "source")
-
-
 def test_a_zip_beside_nothing_else_is_no_csv(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
         packed.writestr("x.csv", "text\na\n")
@@ -273,3 +245,36 @@ def test_columns_that_nobody_needs_are_of_any_type(tmp_path):
     }
     pq.write_table(pa.table(rows), tmp_path / "x.parquet")
     assert layout(tmp_path / "x.parquet").names == ("text", "when", "took", "day")
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;"])
+@pytest.mark.parametrize("header", [True, False])
+def test_a_line_for_excel_is_neither_header_nor_row(tmp_path, first, header):
+    (tmp_path / "x.csv").write_text(f"{first}\r\ntext;label\r\none;a\r\n")
+    keys = {} if header else {"header": False, "text_column": "_c0"}
+    with pytest.raises(
+        DataError, match=r"source.path: .*x.csv' begins with the line .*(sep|SEP)=;.* take it out .*source.separator to ';'"
+    ):
+        layout(tmp_path, **keys)
+
+
+def test_a_key_that_stands_twice_in_an_array_is_said_and_where_many_rows_have_it_refused(tmp_path):
+    path = tmp_path / "x.json"
+
+    def doubled(n):
+        rows = [f'{{"text": "t {i}", "label": "a", "more": {{"x": 1, "x": 2}}}}' for i in range(200)]
+        rows[:n] = ['{"text": "one", "te\\u0078t": "two", "label": "a"}'] * n
+        path.write_text("[" + ",\n".join(rows) + "]")
+        return layout(path, label_column="label").notes
+
+    assert doubled(0) == [], "what nobody needs may be as it likes"
+    assert "'text' stands twice in 2 of the first 200 objects of " in doubled(2)[0]
+    with pytest.raises(DataError, match=r"source.text_column: 'text' stands twice in 3 of the first 200 objects"):
+        doubled(3)
+
+
+@pytest.mark.parametrize(("mark", "words"), [(b"PAR1\x15\x04", "Parquet"), (b"%PDF-1.7\n", "PDF"), (b"\xd0\xcf\x11\xe0\xa1", "Excel")])
+def test_a_file_that_is_no_text_by_its_first_bytes_is_refused(tmp_path, mark, words):
+    (tmp_path / "x.csv").write_bytes(mark + b"text,label\na,b\n")
+    with pytest.raises(DataError, match=rf"source.path: .*x.csv' is {words}.* by its first bytes"):
+        layout(tmp_path)

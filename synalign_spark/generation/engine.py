@@ -151,7 +151,7 @@ class _Run:
     def _plan(self, waves: int) -> list[Planned]:
         """The calls for rows of the next wave. waves: so far."""
         demands = {label: self._demand(label) for label in self.quotas if self._is_open(label)}
-        candidates_left = self.cfg.most_candidates - sum(health.asked for health in self.labels.values())
+        candidates_left = self.cfg.most_candidates - sum(map(self._candidates, self.labels))
         calls = next_calls(list(demands.values()), wave_room(waves), candidates_left)
         sizes: dict[Label, list[int]] = {}
         for label, n_rows in calls:
@@ -165,7 +165,10 @@ class _Run:
     def _demand(self, label: Label) -> Demand:
         accepted, health = self.rows.accepted[label], self.labels[label]
         bounds = [bound for bound in (self.planner.calls_left(label), health.calls_on_trial(accepted)) if bound is not None]
-        return Demand(label, self.quotas[label], accepted, health.asked, self.sizes[label].rows, min(bounds, default=None))
+        return Demand(label, self.quotas[label], accepted, self._candidates(label), self.sizes[label].rows, min(bounds, default=None))
+
+    def _candidates(self, label: Label) -> int:
+        return self.labels[label].asked - self.sizes[label].lost
 
     def _ask(self, wave: Wave) -> str:
         """Gets every answer and takes them in the order of the plan, as soon as those before have come.
@@ -200,7 +203,9 @@ class _Run:
             for asked in job.asked:
                 if asked.answer is not None:
                     self._take(asked, asked.answer)
-            self.planner.cut(*job.cut)
+            source, lost = job.cut
+            self.planner.cut(source, lost)
+            self.sizes[job.label].lose(job.n_rows, lost)
             reason = self._hopeless(job.label) if self.labels[job.label].ran_dry and job.label not in self.given_up else None
             if reason:
                 self.given_up[job.label] = reason
@@ -217,10 +222,8 @@ class _Run:
 
     def _learn_size(self, slot: Slot, label: Label, parsed: Parsed | None) -> None:
         """Has the next calls of a label ask for fewer rows where its answers are mostly cut off: see ``CallSize``."""
-        size, cut = self.sizes[label], parsed is not None and parsed.status == "truncated"
-        before = size.rows
-        size.taken(slot.n_rows, cut)
-        if size.rows < before:
+        size = self.sizes[label]
+        if size.taken(slot.n_rows, cut=parsed is not None and parsed.status == "truncated"):
             self.planner.ask_fewer(label, size.rows)
             self.labels[label].on_trial_again()
 

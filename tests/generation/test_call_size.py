@@ -54,6 +54,13 @@ def test_calls_that_are_always_cut_ask_for_fewer_rows_and_reach_the_target(strat
     assert asked.total() - asked[1] <= 60  # of two labels: what it took to learn, and what the waves had planned by then
 
 
+def test_rows_that_were_lost_in_learning_do_not_use_up_the_candidates(make_config, quiet, tmp_path):
+    with loopback(cut_above(2)) as server:
+        cfg = make_config(server.base_url, strategy="simprompt", target_rows=40, rows_per_request=10)  # 200 candidates: 20 calls of 10
+        result = generate(sets_of(["a", "b"], 1), {"a": 1, "b": 1}, cfg, 0, str(tmp_path), quiet)
+    assert (result.summary["accepted"], result.summary["stopped_by"]) == (40, "target")
+
+
 def test_a_label_learns_for_itself(make_config, quiet, tmp_path):
     with loopback(cut_above(2, label="a")) as server:
         cfg = make_config(server.base_url, strategy="simprompt", target_rows=120, rows_per_request=4)

@@ -124,7 +124,7 @@ META = {
         "Note: these examples are generated.", "A film review in the requested style.", "I have followed your instructions.",
         "The user wants a negative review of a film.", "Okay, the user asks for five new texts.", "We need to produce five rows with the label.",
         "Here is another one in the same style.", "As requested, a sentence from a review.",
-        "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone of this review is very dry.", "We need to write a positive movie review sentence.", "Output only the JSON object.", "Same as above.",
+        "This text is positive and 12 words long.", "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone of this review is very dry.", "We need to write a positive movie review sentence.", "Output only the JSON object.", "Same as above.",
         "The text is about 20 words long.", "(Note: the text is written in English.)", "Okay, I need to write a review with a warm tone.",
     ],
     "command": [
@@ -149,7 +149,7 @@ NO_META = [
     "Please provide more films like this.", "I will not watch it again.", "Could you be any more boring?",
     "Unfortunately I was unable to finish it.", "I was unable to watch this film.", "I must decline to see it again.", "It would not be appropriate to give the end away.",
     "My principles prevent me from liking it.", "Write to the director and ask for your money.", "Todo sobre mi madre is a fine film.", "Sure enough, he dies.",
-    "This review is written by a fan.", "This text was hard to read.", "Note: the film is long.", "Of course, this is a film for children.", "I am unable to recommend it.",
+    "This review is written by a fan.", "This text was hard to read.", "This review is too long.", "Note: the film is long.", "Of course, this is a film for children.", "I am unable to recommend it.",
     "I won't be able to see it again.", "The tone: warm.", "I refuse to watch that kind of film.", "Here's one film that is worth it.", "Generate your own power at home.",
     "I can't write a review bad enough.", "I can't, for the life of me, see why.", "I won't.", "It is not possible to write about this film without tears.", "Create something good for once.",
     "I'm afraid I can't do that film justice.", "Sorry, but I can't.. stop laughing.", "The user interface is a joy.", "We need to produce more films like this.",

@@ -13,8 +13,10 @@ from synalign_spark.core.grams import unit_hashes, units, whole
 from synalign_spark.core.text import normalise
 from synalign_spark.generation.gates import copies, form, label_agreement, language, length, meta, near_duplicate, pii
 from synalign_spark.generation.gates.check import Check, Checks, Find, Label, calibrated
+from synalign_spark.generation.gates.list_numbers import Ordinals
 from synalign_spark.generation.gates.packaging import Packaging
 from synalign_spark.generation.gates.profile import CALIBRATION_ROWS, RealProfile
+from synalign_spark.generation.gates.scripts import Scripts
 from synalign_spark.generation.plan import DemonstrationSet
 from synalign_spark.generation.seen import KeySet
 
@@ -54,7 +56,8 @@ class Acceptor:
         self._gates = frozenset(cfg.gates)
         self.notes: list[str] = []
         rows = real.rows[:CALIBRATION_ROWS]
-        found, self.packaging = calibrated(self._checks(labels), rows), Packaging(labels, rows)
+        ordinals = Ordinals([text for text, _ in rows], cfg.language)
+        found, self.packaging = calibrated(self._checks(labels, ordinals), rows), Packaging(labels, rows, ordinals)
         self._checked, self.switched_off = found, {**found.switched_off, **self.packaging.switched_off}
         self.skipped = {
             name: {str(label): share for label, share in sorted(by_label.items(), key=str)}
@@ -67,11 +70,11 @@ class Acceptor:
         self._near = near_duplicate.NearDuplicates()
         self._unscanned: list[tuple[str, DemonstrationSet | None]] = []
 
-    def _checks(self, labels: Sequence[Label]) -> list[Check]:
+    def _checks(self, labels: Sequence[Label], ordinals: Ordinals) -> list[Check]:
         """The checks that are asked for, the cheapest first."""
         cfg, found = self._cfg, []
         if form.GATE in self._gates:
-            found += form.checks(labels)
+            found += form.checks(labels, ordinals, Scripts([text for text, _ in self._real.rows], cfg.language))
         if meta.GATE in self._gates:
             found += meta.checks()
         if pii.GATE in self._gates and cfg.pii == "refuse":

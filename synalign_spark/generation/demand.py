@@ -43,9 +43,9 @@ def label_shares(counts: Mapping[Label, int], wanted: Mapping[str, float] | None
 @dataclass(frozen=True)
 class Demand:
     """One label before a wave. quota: rows that it is to have; accepted: those that it has; asked: candidate rows so far;
-    calls: that it may be asked at most, None for no limit.
+    calls: that it may be asked at most, None for no limit; rows_a_call: that one may ask for.
 
-    >>> Demand("good", quota=24, accepted=20, asked=40).candidates
+    >>> Demand("good", quota=24, accepted=20, asked=40, rows_a_call=5).candidates
     8
     """
 
@@ -53,6 +53,7 @@ class Demand:
     quota: int
     accepted: int
     asked: int
+    rows_a_call: int
     calls: int | None = None
 
     @property
@@ -80,24 +81,24 @@ def wave_room(waves: int) -> int:
     return min(FIRST_WAVE_CALLS << min(waves, 20), MAX_WAVE_CALLS)
 
 
-def next_calls(demands: Sequence[Demand], rows_per_request: int, most_calls: int, most_rows: int) -> list[tuple[Label, int]]:
+def next_calls(demands: Sequence[Demand], most_calls: int, most_rows: int) -> list[tuple[Label, int]]:
     """The next calls for rows in their order, each with its label and the rows that it asks for: so that the labels fill up evenly, and
     none is asked for more than it needs.
 
     demands: of labels that lack rows; most_calls, most_rows: of all labels together.
 
-    >>> next_calls([Demand("a", 6, 0, 0), Demand("b", 1, 0, 0)], 5, most_calls=20, most_rows=100)
+    >>> next_calls([Demand("a", 6, 0, 0, 5), Demand("b", 1, 0, 0, 5)], most_calls=20, most_rows=100)
     [('a', 5), ('a', 1), ('b', 1)]
     """
     if not demands:
         return []
-    gain = [rows_per_request * demand.expected_share for demand in demands]
-    needed = [math.ceil(demand.candidates / rows_per_request) for demand in demands]
+    gain = [demand.rows_a_call * demand.expected_share for demand in demands]
+    needed = [math.ceil(demand.candidates / demand.rows_a_call) for demand in demands]
     calls = [n if demand.calls is None else min(n, demand.calls) for demand, n in zip(demands, needed, strict=True)]
     have, targets = [demand.accepted for demand in demands], [demand.quota for demand in demands]
     left, planned = [demand.candidates for demand in demands], []
     for place in interleaved(have, targets, gain, calls, most_calls):
-        n_rows = min(rows_per_request, left[place], most_rows)
+        n_rows = min(demands[place].rows_a_call, left[place], most_rows)
         if n_rows < 1:
             break
         left[place], most_rows = left[place] - n_rows, most_rows - n_rows

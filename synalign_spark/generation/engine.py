@@ -17,6 +17,7 @@ from synalign_spark.errors import BudgetError, EndpointError
 from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
+from synalign_spark.generation.call_size import CallSize, fewer_rows
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.demand import Demand, label_shares, next_calls, wave_room
 from synalign_spark.generation.gates.profile import RealProfile
@@ -25,6 +26,7 @@ from synalign_spark.generation.limits import Budget
 from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demonstration_sets_of
 from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.probing import BudgetSpentError
+from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import GenerateResult, Rows
 from synalign_spark.generation.status import Status
 from synalign_spark.generation.stored import StoredAnswers
@@ -69,7 +71,11 @@ def generate(
             if isinstance(err, KeyboardInterrupt | BudgetError) and not isinstance(err, EndpointError):
                 err.add_note(f"generate: {run.state()}; the answers so far are stored, start it again and they are used")
             raise
-    for words in [*(f"{name} was left: {reason}" for name, reason in pool.left.items()), *result.stop(run.state())]:
+    for words in [
+        *(f"{name} was left: {reason}" for name, reason in pool.left.items()),
+        *fewer_rows(run.sizes, cfg),
+        *result.stop(run.state()),
+    ]:
         say(words)
     return result
 
@@ -108,6 +114,7 @@ class _Run:
         self.status = Status(cfg, self.rows, self.budget)
         self.health = PoolHealth(max(HOPELESS_CALLS, 2 * sum(one.llm.concurrency for one in cfg.endpoints)), self._describe_faults)
         self.labels = {label: LabelHealth() for label in self.quotas}
+        self.sizes = {label: CallSize(cfg.rows_per_request) for label in self.quotas}
         self.given_up: dict[Label, str] = {}
         self.failing: set[Label] = set()  # of them, those that may be asked again another time
 
@@ -144,8 +151,8 @@ class _Run:
     def _plan(self, waves: int) -> list[Planned]:
         """The calls for rows of the next wave. waves: so far."""
         demands = {label: self._demand(label) for label in self.quotas if self._is_open(label)}
-        candidates_left = self.cfg.most_candidates - sum(health.asked for health in self.labels.values())
-        calls = next_calls(list(demands.values()), self.cfg.rows_per_request, wave_room(waves), candidates_left)
+        candidates_left = self.cfg.most_candidates - sum(map(self._candidates, self.labels))
+        calls = next_calls(list(demands.values()), wave_room(waves), candidates_left)
         sizes: dict[Label, list[int]] = {}
         for label, n_rows in calls:
             sizes.setdefault(label, []).append(n_rows)
@@ -158,7 +165,10 @@ class _Run:
     def _demand(self, label: Label) -> Demand:
         accepted, health = self.rows.accepted[label], self.labels[label]
         bounds = [bound for bound in (self.planner.calls_left(label), health.calls_on_trial(accepted)) if bound is not None]
-        return Demand(label, self.quotas[label], accepted, health.asked, min(bounds, default=None))
+        return Demand(label, self.quotas[label], accepted, self._candidates(label), self.sizes[label].rows, min(bounds, default=None))
+
+    def _candidates(self, label: Label) -> int:
+        return self.labels[label].asked - self.sizes[label].lost
 
     def _ask(self, wave: Wave) -> str:
         """Gets every answer and takes them in the order of the plan, as soon as those before have come.
@@ -193,6 +203,9 @@ class _Run:
             for asked in job.asked:
                 if asked.answer is not None:
                     self._take(asked, asked.answer)
+            source, lost = job.cut
+            self.planner.cut(source, lost)
+            self.sizes[job.label].lose(job.n_rows, lost)
             reason = self._hopeless(job.label) if self.labels[job.label].ran_dry and job.label not in self.given_up else None
             if reason:
                 self.given_up[job.label] = reason
@@ -205,6 +218,14 @@ class _Run:
         if isinstance(asked.purpose, Slot):
             rows = asked.purpose.n_rows if asked.reask_of is None else 0
             self.labels[label].brought(rows, good, usable=parsed is not None and parsed.status == "ok")
+            self._learn_size(asked.purpose, label, parsed)
+
+    def _learn_size(self, slot: Slot, label: Label, parsed: Parsed | None) -> None:
+        """Has the next calls of a label ask for fewer rows where its answers are mostly cut off: see ``CallSize``."""
+        size = self.sizes[label]
+        if size.taken(slot.n_rows, cut=parsed is not None and parsed.status == "truncated"):
+            self.planner.ask_fewer(label, size.rows)
+            self.labels[label].on_trial_again()
 
     def _judge(self) -> None:
         """Gives up the labels of which nothing came. Raises EndpointError when no label is left."""
@@ -259,6 +280,7 @@ class _Run:
             "checks_off": dict(sorted(self.acceptor.switched_off.items())),
             "checks_skipped": self.acceptor.skipped,
             "gate_notes": self.acceptor.notes,
+            "rows_a_call": {str(label): size.rows for label, size in self.sizes.items() if size.rows < size.most},
             "packaging_taken_off": dict(sorted(self.acceptor.packaging.taken_off.items())),
             **self.rows.figures(),
             "endpoints_left": self.pool.left,

@@ -108,6 +108,10 @@ class LabelHealth:
                 self.barren_useless + (not usable),
             )
 
+    def on_trial_again(self) -> None:
+        """What its calls gave so far says nothing of those to come, which ask for less."""
+        self.calls = self.useless = self.faults = self.barren = self.barren_calls = self.barren_useless = 0
+
     @property
     def ran_dry(self) -> bool:
         """Whether nothing has come for so long that nothing will: a model that repeats itself, or refuses from some point on."""
@@ -125,7 +129,7 @@ class LabelHealth:
 
     def calls_on_trial(self, accepted: int) -> int | None:
         """Calls that may be made before the label is judged, at least one; None before its first call and once it has rows."""
-        return max(1, HOPELESS_CALLS - self.calls) if self.calls and not accepted else None
+        return max(1, HOPELESS_CALLS - self.calls) if (self.calls or self.asked) and not accepted else None
 
     def hopeless(self, accepted: int, refused: Counter[str]) -> str | None:
         """Why the label should be given up, or None. accepted, refused: its rows."""

@@ -132,6 +132,7 @@ class Planner:
         self._uses = {label: [_Use(source) for source in found] for label, found in sets.items()}
         self._use_of = {use.source: use for uses in self._uses.values() for use in uses}
         self._sequence: dict[Label, int] = {}
+        self._rows_a_call: dict[Label, int] = {}  # where they are fewer than configured
         self._drawn = KeySet()  # attributes of attrprompt
         self._stated: dict[Label, tuple[int, int]] = {}  # sets of a label of which the model stated attributes, and how many in all
         self.attribute_sets: dict[DemonstrationSet, AttributeSet] = {}
@@ -151,7 +152,8 @@ class Planner:
         return sum(self._left(use) for use in self._uses.get(label, ())) if self.shows else None
 
     def _left(self, use: _Use) -> int:
-        calls, prompts = math.ceil((self._cfg.most_rows_a_set - use.asked) / self._cfg.rows_per_request), self._prompts_of(use.source)
+        rows_a_call = self._rows_a_call.get(use.source.label, self._cfg.rows_per_request)
+        calls, prompts = math.ceil((self._cfg.most_rows_a_set - use.asked) / rows_a_call), self._prompts_of(use.source)
         return max(0, calls if prompts is None else min(calls, prompts - use.calls))
 
     def _prompts_of(self, source: DemonstrationSet) -> int | None:
@@ -174,7 +176,7 @@ class Planner:
 
     def next_sets(self, label: Label, sizes: Sequence[int], accepted_share: float | None) -> list[Planned]:
         """What the next calls for rows are written from, fewer where the sets do not allow so many. sizes: rows that each is to ask
-        for, at most ``generate.rows_per_request``; a set that has fewer left is asked for those.
+        for; a set that has fewer left is asked for those.
 
         First the sets that brought rows, then fresh ones, best first; those that brought none come when no other is left.
         accepted_share: of the label's rows so far, None before the first; while it is low a fresh set is tried with one call."""
@@ -200,6 +202,15 @@ class Planner:
         """Tells what a call for rows brought. rows: those that were accepted, or would have been, had they not been too many."""
         if source is not None:
             self._use_of[source].rows += rows
+
+    def ask_fewer(self, label: Label, rows_a_call: int) -> None:
+        """Further calls of a label ask for so many rows at most."""
+        self._rows_a_call[label] = rows_a_call
+
+    def cut(self, source: DemonstrationSet | None, rows: int) -> None:
+        """Tells that so many of the rows that a demonstration set was asked for could not come: they may be asked for again."""
+        if source is not None:
+            self._use_of[source].asked -= rows
 
     def give_up(self, source: DemonstrationSet) -> None:
         """Uses a demonstration set no more: the model stated no attributes for it."""

@@ -41,6 +41,15 @@ class Job:
     asked: list[Asked] = field(default_factory=list)
     done: bool = False
 
+    @property
+    def cut(self) -> tuple[DemonstrationSet | None, int]:
+        """What its rows are written from, and how many of them could not come because answers were cut off."""
+        slots = [asked.purpose for asked in self.asked if isinstance(asked.purpose, Slot)]
+        statuses = [asked.parsed.status for asked in self.asked if asked.parsed is not None]
+        if not slots or "truncated" not in statuses:
+            return None, 0
+        return slots[0].demonstration_set, self.n_rows - (0 if statuses[-1] == "truncated" else slots[-1].n_rows)
+
 
 class Wave:
     """The calls of a wave: ``waiting`` holds what can be sent, ``arrived`` takes the answers, ``ready`` hands finished jobs on."""

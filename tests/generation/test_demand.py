@@ -55,7 +55,7 @@ def test_a_set_brings_its_rows_whatever_the_size_of_its_calls(make_config):
 
 
 def test_a_label_that_few_rows_are_accepted_of_is_asked_for_five_times_what_it_lacks_at_most():
-    unlucky = Demand("a", quota=4, accepted=1, asked=100)
-    assert sum(n for _, n in next_calls([unlucky], 5, most_calls=20, most_rows=100)) == 15
-    assert next_calls([unlucky], 5, most_calls=20, most_rows=7) == [("a", 5), ("a", 2)]
-    assert next_calls([unlucky], 5, most_calls=1, most_rows=100) == [("a", 5)]
+    unlucky = Demand("a", quota=4, accepted=1, asked=100, rows_a_call=5)
+    assert sum(n for _, n in next_calls([unlucky], most_calls=20, most_rows=100)) == 15
+    assert next_calls([unlucky], most_calls=20, most_rows=7) == [("a", 5), ("a", 2)]
+    assert next_calls([unlucky], most_calls=1, most_rows=100) == [("a", 5)]

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from synalign_spark.core.grams import units, unspaced
 from synalign_spark.generation.gates.announcements import KINDS, LabelMarks
 from synalign_spark.generation.gates.check import Check, Find, Label
-from synalign_spark.generation.gates.packaging import TURN_MARK, list_number
+from synalign_spark.generation.gates.list_numbers import Ordinals, list_number
+from synalign_spark.generation.gates.packaging import TURN_MARK
+from synalign_spark.generation.gates.scripts import Scripts
 from synalign_spark.generation.reading import REASONING_BEGINS, REASONING_ENDS
 
 GATE = "form"
@@ -63,8 +65,8 @@ PHRASE_TWICE = 4  # words of a phrase that stands twice in a row of at most MOST
 FEWEST_TWICE = 6  # units of a row that is the same words twice; "no way, no way" is emphasis
 
 
-def checks(labels: Sequence[Label]) -> list[Check]:
-    """The checks of the gate. labels: all labels of the run.
+def checks(labels: Sequence[Label], ordinals: Ordinals | None = None, scripts: Scripts | None = None) -> list[Check]:
+    """The checks of the gate. labels: all labels of the run; ordinals: that are no list numbers; scripts: of the real rows.
 
     >>> [check.name for check in checks(["positive"]) if check.find("positive.txt:negative.txt", None)]
     ['identifier', 'file_name']
@@ -81,7 +83,7 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "quotation", _finder(QUOTATION, "a quotation that never ends")),
         Check(GATE, "repetition", _repetition),
         Check(GATE, "phrase_twice", _phrase_twice),
-        Check(GATE, "list_number", _list_number),
+        Check(GATE, "list_number", _list_number(ordinals or Ordinals())),
         Check(GATE, "several", _finder(SECOND_AND_THIRD, "several rows in one")),
         Check(GATE, "chat_mark", _finder(CHAT_MARK, "a mark of a chat template")),
         Check(GATE, "markup", _finder(MARKUP, "markup")),
@@ -89,6 +91,7 @@ def checks(labels: Sequence[Label]) -> list[Check]:
         Check(GATE, "escape", _finder(ESCAPE, "an escaped character")),
         Check(GATE, "strange_character", _strange),
         Check(GATE, "look_alike", _look_alike),
+        Check(GATE, "other_script", (scripts or Scripts()).find),
         Check(GATE, "other_label", _other_label(labels)),
     ]
 
@@ -100,8 +103,12 @@ def _finder(pattern: re.Pattern[str], words: str) -> Find:
     return find
 
 
-def _list_number(text: str, _label: Label) -> str | None:
-    return f'a list number before it: "{found.group().strip()}"' if (found := list_number(text, LAST_NUMBER)) else None
+def _list_number(ordinals: Ordinals) -> Find:
+    def find(text: str, _label: Label) -> str | None:
+        found = None if ordinals.likely(text) else list_number(text, LAST_NUMBER)
+        return f'a list number before it: "{found.group().strip()}"' if found else None
+
+    return find
 
 
 def _strange(text: str, _label: Label) -> str | None:

@@ -131,6 +131,7 @@ DESCRIPTION = (
     rf"(?:(?:(?:the following|this|the above|each|the) (?:\S+ )?{WHOLE} (?:\S+ ){{0,3}}?(?:written|composed|phrased|expressed) (?:in|with|from|to)\b[^.!?]{{0,40}}\b{ASPECT}\b)"
     rf"|(?:(?:the following|this|the above|each) {WHOLE} (?:is|serves as) (?:an? )?(?:\S+ )?(?:example|instance|sample) (?:of|for) (?:the|a|an) (?:\S+ )?{ASPECT}\b)"
     rf"|(?:(?:this|the) {WHOLE} (?:has|contains|is) (?:about |approximately |around |roughly |exactly )?\d+ (?:words|characters|sentences)\b)"
+    rf"|(?:this {WHOLE} is [^.!?]{{0,40}}\b\d+ (?:words|characters|sentences) long\b)"
     rf"|(?:[^.!?]{{0,80}}\bin (?:the|your) (?:requested|specified|given|desired|required|indicated) (?:{ASPECT}|format|length)\b)"
     r"|(?:(?:(?:please )?note(?: that)?|disclaimer|explanation|n\.b\.)[:,]? (?:i(?: have|'ve)? (?:followed|written|generated|created|tried|ensured|kept|used|avoided|adhered)\b"
     rf"|(?:this|these|the (?:above|following)) (?:\S+ )?{TEXTS} (?:is|are|was|were|has|have)\b"

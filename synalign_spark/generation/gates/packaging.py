@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from synalign_spark.core.text import normalise
 from synalign_spark.generation.gates.announcements import LabelMarks, without_announcement
 from synalign_spark.generation.gates.check import Check, Label, calibrated
+from synalign_spark.generation.gates.list_numbers import Ordinals, consecutive, list_number, number_in
 from synalign_spark.generation.reading import REASONING_BEGINS, REASONING_ENDS
 
+LIST = "list_number"
 NAME = "packaging"  # before the name of a kind where it is said that real rows wear it
-LIST_NUMBER = re.compile(
-    r"(?:\(?[0-9]{1,3}[.)](?=\s|[A-Z])|[0-9\uff10-\uff19]{1,3}[\u3001\uff0e\uff09]|[\u2460-\u2473]|\[[0-9]{1,3}\](?=\s)|[0-9]{1,3}:(?=\s)|\(?[a-zA-Z]\)(?=\s)|#[0-9]{1,3}[.):](?=\s))\s*(?=\S)"
-)
 BULLET = re.compile(r"^(?:[-*+>\u2022\u2023\u25e6\u25aa\u25cf\u00b7\u2013\u2014]|#{1,6})\s+(?=[^\W\d]|[\"'\u201c\u2018*_<(\[])")
 # Ends of turns and texts in the chat templates of Llama, Mistral, Gemma, Qwen, DeepSeek and their kin.
 TURN_MARK = r"<\|[\w-]{1,40}\|>|<\uff5c[^\uff5c<>]{1,40}\uff5c>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:eos|bos|pad)>"
@@ -70,30 +69,47 @@ class Packaging:
     ['A fine film.', 'two hours of fun']
     """
 
-    def __init__(self, labels: Sequence[Label], real: Iterable[tuple[str, Label]]) -> None:
-        """labels: of the run; real: (text, label) of real rows, which decide what is packaging."""
-        found = wrappings(labels)
+    def __init__(self, labels: Sequence[Label], real: Iterable[tuple[str, Label]], ordinals: Ordinals | None = None) -> None:
+        """labels: of the run; real: (text, label) of real rows, which decide what is packaging; ordinals: that are no list numbers."""
+        self._ordinals = ordinals or Ordinals()
+        found = wrappings(labels, self._ordinals)
         kept = calibrated([wrapping.check for wrapping in found], ((normalise(text), label) for text, label in real))
         self.switched_off, self.skipped = kept.switched_off, kept.skipped
         self.taken_off: Counter[str] = Counter()
         names = {check.name for check in kept.active}
         self._labels = frozenset(labels)
-        self._singly = [wrapping for wrapping in found if wrapping.name in names and wrapping is not LIST]
-        self._list = [LIST] if LIST.name in names else []
+        self._singly = [wrapping for wrapping in found if wrapping.name in names and wrapping.name != LIST]
+        self._list = [wrapping for wrapping in found if wrapping.name in names and wrapping.name == LIST]
 
     def off(self, texts: Sequence[str], label: Label) -> list[str]:
         """The normalised texts of one answer for a label without their packaging; list numbers go where most of the texts have one that
-        can be a place in the answer: in "(500) Days of Summer" and among rows without, as "10. December was cold", it is more than that."""
+        can be a place in the answer: in "(500) Days of Summer", "2. Bundesliga: ..." and among rows without, as "10. December was cold",
+        it is more than that."""
         worn = {name for name, by_label in self.skipped.items() if label in by_label}
         singly, numbers = ([one for one in some if str(one.check) not in worn] for some in (self._singly, self._list))
         found = [self._peeled(text, label, singly) for text in texts]
         last = len(found) + MOST_BEFORE
-        if 2 * sum(self._place(text, last) is not None for text in found) > len(found):
-            placed = [
-                replace(one, without=lambda text, _label: text[at.end() :] if (at := self._place(text, last)) else text) for one in numbers
-            ]
-            return [self._peeled(text, label, [*singly, *placed]) for text in found]
-        return found
+        places = self._places(found, last)
+        if 2 * sum(place is not None for place in places) <= len(found):
+            return found
+        placed = [
+            replace(one, without=lambda text, _label: text[at.end() :] if (at := self._place(text, last)) else text) for one in numbers
+        ]
+        return [text if place is None else self._peeled(text, label, [*singly, *placed]) for text, place in zip(found, places, strict=True)]
+
+    def _places(self, texts: Sequence[str], last: int) -> list[re.Match[str] | None]:
+        """The place in a list of each of the texts of an answer. Ordinals are none: what looks like one where an answer has one text, and
+        what is known as one where it has several, but for such as count on among others that are none."""
+        places = [self._place(text, last) for text in texts]
+        if len(texts) == 1:
+            return [None if self._ordinals.likely(texts[0]) else places[0]]
+        named = [self._ordinals.named(text) for text in texts]
+        numbered = [place for place in places if place]
+        if not all(one for one, place in zip(named, places, strict=True) if place) and consecutive(
+            [number_in(place) for place in numbered]
+        ):
+            return places
+        return [None if one else place for one, place in zip(named, places, strict=True)]
 
     def _place(self, text: str, last: int) -> re.Match[str] | None:
         """As ``list_number``, but for a number with a colon that is a label, which may be another row's, and for the first of several: what
@@ -119,13 +135,13 @@ class Packaging:
         return text
 
 
-def wrappings(labels: Sequence[Label]) -> list[Wrapping]:
-    """All kinds of packaging. labels: of the run.
+def wrappings(labels: Sequence[Label], ordinals: Ordinals | None = None) -> list[Wrapping]:
+    """All kinds of packaging. labels: of the run; ordinals: that are no list numbers.
 
     >>> [wrapping.name for wrapping in wrappings([]) if wrapping.without("<p>A fine film.</p></s>", None) != "<p>A fine film.</p></s>"]
     ['end_mark']
     """
-    marks = LabelMarks(labels)
+    marks, known = LabelMarks(labels), ordinals or Ordinals()
     return [
         Wrapping("reasoning", _without_reasoning),
         Wrapping("end_mark", _without_ends(END_MARKS)),
@@ -134,7 +150,7 @@ def wrappings(labels: Sequence[Label]) -> list[Wrapping]:
         Wrapping("emphasis", lambda text, _label: _without_pair(text, EMPHASIS)),
         Wrapping("element", _without_element),
         Wrapping("line_break", _without_ends(BREAKS)),
-        LIST,
+        Wrapping(LIST, lambda text, _label: text[at.end() :] if (at := list_number(text)) and not known.named(text) else text),
         Wrapping("bullet", _without(BULLET)),
         Wrapping("announcement", lambda text, _label: without_announcement(text)),
         Wrapping("label", marks.without),
@@ -154,20 +170,6 @@ def _without_ends(pattern: re.Pattern[str]) -> Callable[[str, Label], str]:
         return "" if found["start"] or found.end() == len(found.string) else found.group()
 
     return lambda text, _label: pattern.sub(kept, text).strip()
-
-
-def list_number(text: str, last: int = 999) -> re.Match[str] | None:
-    """The place in a list that a text begins with, a letter or a number up to ``last``; None where there is none.
-
-    >>> list_number("2. A fine film.").group(), list_number("(500) Days of Summer", 99)
-    ('2. ', None)
-    """
-    found = LIST_NUMBER.match(text)
-    digits = "".join(filter(str.isdecimal, found.group())) if found else ""
-    return found if found and (not digits or int(digits) <= last) else None
-
-
-LIST = Wrapping("list_number", lambda text, _label: text[found.end() :] if (found := list_number(text)) else text)
 
 
 def _without_reasoning(text: str, _label: Label) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from synalign_spark.generation.gates.check import Check, Find, Label
-from synalign_spark.generation.gates.telephone import NationalNumbers, numbers_of
+from synalign_spark.generation.gates.telephone import NationalNumbers, american, numbers_of
 
 GATE = "pii"
 YEARS = re.compile(r"(?<!\d)(?:(?:19|20)\d\d\D+)+(?:19|20)\d\d$")
@@ -19,17 +19,18 @@ YEARS = re.compile(r"(?<!\d)(?:(?:19|20)\d\d\D+)+(?:19|20)\d\d$")
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of personal data. mask: what takes its place; valid: whether a match of the pattern is one."""
+    """One kind of personal data. mask: what takes its place; valid: whether a match of the pattern is one; fits: by its place in the text."""
 
     name: str
     mask: str
     pattern: re.Pattern[str]
     valid: Callable[[str], bool] = lambda found: True
+    fits: Callable[[str, int, int], bool] = lambda text, start, end: True
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where it stands in a text: what the pattern matches, or its group ``number`` where it has one."""
         part = "number" if "number" in self.pattern.groupindex else 0
-        return (match.span(part) for match in self.pattern.finditer(text) if self.valid(match[part]))
+        return (match.span(part) for match in self.pattern.finditer(text) if self.valid(match[part]) and self.fits(text, *match.span(part)))
 
 
 def luhn(found: str) -> bool:
@@ -107,6 +108,7 @@ KINDS = (
             r"|(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}([ .-]))[2-9]\d{2}[ .-]\d{4})(?![\w-]|[.,]\d)"
         ),
         telephone,
+        american,
     ),
     Kind(  # in whatever form, where it is said to be one
         "announced_phone",

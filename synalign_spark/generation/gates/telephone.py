@@ -19,6 +19,37 @@ REGIONS = {
 # one; three, of orders and reviews, fit those of any other country here.
 FEWEST_DIGITS = 9
 MAY_HOLD_ONE = re.compile(rf"\d(?:\D{{0,3}}\d){{{FEWEST_DIGITS - 1}}}")
+AMERICAN = re.compile(r"\(?(\d{3})\)?[ .-]?(\d{3})[ .-]?(\d{4})")
+ROUND = 50  # scores and ranges are multiples of it, all three parts: of numbers that are somebody's one in 25,000
+ANNOUNCED = re.compile(
+    r"(?:call|calls|called|calling|phone|telephone|tel|fax|dial|ring|rang|contact|reach|number|hotline|toll[ -]free|whatsapp|mobile|cell)\b[^.!?]{0,25}$",
+    re.IGNORECASE,
+)
+QUANTITY = re.compile(
+    r"[ -]?(?:points?|pts|scores?|calories|kcal|cal|words|pages|people|dollars|euros?|usd|eur|percent|rpm|mph|mm|cm|km|meters?|metres?|miles|feet|ft|mg|ml|kg|lbs?|grams?|watts?|volts?|pixels?|px|iso|hours|days|years)\b",
+    re.IGNORECASE,
+)
+
+
+def american(text: str, start: int, end: int) -> bool:
+    """Whether the ten digits at a place of a text, in the American form, are a telephone number: by the rules of its plan (no area or exchange
+    code ends in 11, no area code is of the kinds 37X, 96X and N9X), and not three numbers: round ones, two and their sum, a quantity.
+    Numbers that are said to be called need keep to the plan alone.
+
+    >>> [american(found, 0, 12) for found in ("650-253-0000", "650-700-1200", "650-710-1360", "911-700-1200", "320-415-1250 calories")]
+    [True, False, False, False, False]
+    """
+    found = AMERICAN.fullmatch(text[start:end].removeprefix("+").removeprefix("1").strip(" .-"))
+    if found is None:
+        return True  # not of this form
+    area, exchange = found.group(1, 2)
+    if area[1:] == "11" or exchange[1:] == "11" or area[1] == "9" or area[:2] in ("37", "96") or min(area[0], exchange[0]) < "2":
+        return False
+    if "(" in found.group() or found.group().isdecimal() or text[start] in "+1" or ANNOUNCED.search(text[:start]):
+        return True
+    numbers = [int(part) for part in found.groups()]
+    is_round, is_sum = all(number % ROUND == 0 for number in numbers), numbers[0] + numbers[1] == numbers[2]
+    return not (is_round or is_sum or QUANTITY.match(text, end))
 
 
 @dataclass(frozen=True)
@@ -38,7 +69,7 @@ class NationalNumbers:
         end = 0
         if MAY_HOLD_ONE.search(text):
             for start, stop in sorted(found for region in self.regions for found in _of_region(text, region)):
-                if start >= end:
+                if start >= end and american(text, start, stop):
                     yield start, stop
                     end = stop
 

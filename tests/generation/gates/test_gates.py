@@ -7,6 +7,7 @@ import pytest
 from synalign_spark.generation.gates import form, language, length, meta, pii
 from synalign_spark.generation.gates.check import Check, at_least, calibrated
 from synalign_spark.generation.gates.packaging import wrappings
+from synalign_spark.generation.gates.scripts import Scripts
 
 LABELS = ["positive", "negative", "Sci/Tech"]
 FORM = {
@@ -70,6 +71,7 @@ FORM = {
     "entity": ["the film &amp; the actors", "a film&nbsp;today", "&#8220;fine"],
     "escape": ["the film\\u2019s joy"],
     "strange_character": ["a fine film\ufffd", "a \u202efine film"],
+    "other_script": ["\u0441\u043e\u0441\u043e chanel", "\u0430 film", "a film of \u0420\u041e\u0421\u0422", "\u03a7 film"],
     "look_alike": ["a fin\u0435 film", "\u0430n old film", "the f\u0456lm is a joy", "the \u039cATRIX"],
     "other_label": ["Negative: a film", "A film. (negative)", "Label: Sci/Tech - a film", "a film | negative"],
 }
@@ -82,6 +84,7 @@ FINE = [
     "nice film [laughs]", "3D is back", "12 angry men", "-3 degrees", "A fine film (1994)", "U.S. film", "AT&T; Sprint", "5 < 6 and 7 > 6",
     "A (not so) fine film", "C:\\users is gone", "I love him <3", "#1 fan of it", "- a fine film", "2.5 stars", "What a film :)", "so sad :-(", "I miss you :'(", "good night (:", "I cried D:", "so tired ^^;", "who knows (((", "Mood: exhausted", "Genre: horror", 'a 5" disc is fine', '"fine" is the word', "1917. A film of war.", '[ " take care of my cat " ] is a nice film', "(500) Days of Summer is a joy", "300: rise of an empire", "lives that are anything but .", "\u2b50\u2b50\u2b50\u2b50\u2b50 great film", "so funny \U0001f602\U0001f602\U0001f602\U0001f602\U0001f602\U0001f602\U0001f602\U0001f602", '"fine" , "dull" and "nice" are words', "TNF\u03b1 and \u0394T", "\u043e\u0442\u043f\u0440\u0430\u0432\u0438\u043b SMS\u043a\u0443 \u0434\u0440\u0443\u0433\u0443", "the \u0414\u043e\u043c-2 show", "class tomorrow morning and i have not slept :(", "return of the jedi (special edition)", "from the director of seven (and fight club)",
     "public outcry grows over fees (ap)", "1 of 2 is fine, 3 is not", "so sweet :", "better to begin with", "Or else!", "What is it like in the US", "offices that house the", "same-old same-old",
+    "2. Bundesliga: Hamburg wins", "1. FC K\u00f6ln gewinnt", "3. Liga: a draw", "1984. A novel", "007. The spy is back", "3. Platz", "\u03c0 is 3", "the \u0413\u041e\u0421\u0422 norm", "10 \u00b5m wide",
 ]  # fmt: skip
 META = {
     "refusal": [
@@ -121,7 +124,7 @@ META = {
         "Note: these examples are generated.", "A film review in the requested style.", "I have followed your instructions.",
         "The user wants a negative review of a film.", "Okay, the user asks for five new texts.", "We need to produce five rows with the label.",
         "Here is another one in the same style.", "As requested, a sentence from a review.",
-        "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone of this review is very dry.", "We need to write a positive movie review sentence.", "Output only the JSON object.", "Same as above.",
+        "This text is positive and 12 words long.", "This review has a positive sentiment.", "This is a negative review.", "The sentiment of this review is positive.", "The tone of this review is very dry.", "We need to write a positive movie review sentence.", "Output only the JSON object.", "Same as above.",
         "The text is about 20 words long.", "(Note: the text is written in English.)", "Okay, I need to write a review with a warm tone.",
     ],
     "command": [
@@ -146,7 +149,7 @@ NO_META = [
     "Please provide more films like this.", "I will not watch it again.", "Could you be any more boring?",
     "Unfortunately I was unable to finish it.", "I was unable to watch this film.", "I must decline to see it again.", "It would not be appropriate to give the end away.",
     "My principles prevent me from liking it.", "Write to the director and ask for your money.", "Todo sobre mi madre is a fine film.", "Sure enough, he dies.",
-    "This review is written by a fan.", "This text was hard to read.", "Note: the film is long.", "Of course, this is a film for children.", "I am unable to recommend it.",
+    "This review is written by a fan.", "This text was hard to read.", "This review is too long.", "Note: the film is long.", "Of course, this is a film for children.", "I am unable to recommend it.",
     "I won't be able to see it again.", "The tone: warm.", "I refuse to watch that kind of film.", "Here's one film that is worth it.", "Generate your own power at home.",
     "I can't write a review bad enough.", "I can't, for the life of me, see why.", "I won't.", "It is not possible to write about this film without tears.", "Create something good for once.",
     "I'm afraid I can't do that film justice.", "Sorry, but I can't.. stop laughing.", "The user interface is a joy.", "We need to produce more films like this.",
@@ -165,7 +168,18 @@ PII = {
         "john (at) mail.example.org",
         "john@gmail (dot) com",
     ],
-    "phone": ["Call +1 212 555 0187 now", "(212) 555-0187", "212-555-0187", "1-800-555-0199", "+49 30 901820", "+44 (0)20 7946 0958"],
+    "phone": [
+        "call 650-700-1200 now",
+        "my number: 650-700-1200",
+        "(650) 700-1200",
+        "650-253-0000",
+        "Call +1 212 555 0187 now",
+        "(212) 555-0187",
+        "212-555-0187",
+        "1-800-555-0199",
+        "+49 30 901820",
+        "+44 (0)20 7946 0958",
+    ],
     "ssn": ["my number is 078-05-1120"],
     "announced_email": ["email me at john at gmail dot com", "write to john at gmail dot com"],
     "announced_ssn": ["My SSN is 123 45 6789", "social security number: 123456789"],
@@ -175,6 +189,7 @@ PII = {
     "ip": ["at 192.168.10.24.", "2001:db8::8a2e:370:7334"],
 }
 NO_PII = [
+    "650-700-1200", "scores of 650-700-1200", "650 700 1200", "a SAT of 650-710-1360", "400-800-1600", "911-253-0000", "650-411-1234", "390-253-0000", "370-253-0000", "320-415-1250 calories", "310-420-1733 points",
     "10-12-2020", "555", "555-1234", "$1,234.50", "2020-10-12", "It cost 1.234.567,89 euros", "a score of 21-14-7", "1234567890123456", "the fax 2001-2002-2003 years", "mobile 1998 2003",
     "ISBN 978-3-16-148410-0", "version 10.0.1.2", "v1.2.3.4", "12:30:45", "1939-1945", "000-12-3456", "999.1.2.3", "4111 1111 1111 1112",
     "DE88 3704 0044 0532 0130 00", "3.141592653589793", "@handle and #tag", "at 8 p.m. @ home", "100 000 000 000", "+5 points in 3 games", "look at john dot", "bought at target dot com", "I work at google dot com", "firmware 1.2.3.4 fixed it", "iOS 10.3.3.1 is out now", "he is [at] home", "123 45 6789", "we met (at) last",
@@ -193,6 +208,41 @@ def test_form_finds(name, text):
 @pytest.mark.parametrize("text", FINE)
 def test_form_leaves(text):
     assert found(form.checks(LABELS), text) == set()
+
+
+SCRIPTS = [
+    "\u043f\u0438\u0446\u0446\u0430 in Rome",
+    "a fine \u7535\u5f71",
+    "the word \u03b1\u03b3\u03ac\u03c0\u03b7",
+    "\u0441\u043e\u0441\u043e chanel",
+]
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_words_in_a_script_that_no_real_row_has(text):
+    """Among many real rows; a single real row with the script, or the language asked for, allows it."""
+    plain = ["a fine film"] * 100
+    assert Scripts(plain).find(text, None) is not None
+    assert Scripts([*plain, text]).find(text, None) is None
+    assert [Scripts(plain, language).find(text, None) is None for language in ("Russian", "Chinese", "Greek")].count(True) == 1
+    assert Scripts(plain[1:]).find(SCRIPTS[0], None) is None  # too few rows: a word that no one takes for a Latin one
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TNF\u03b1 and \u0394T",
+        "\u03c0 is 3",
+        "10 \u00b5m",
+        "caf\u00e9",
+        "\uff46\uff49\uff4e\uff45",
+        "na\u00efve",
+        "\u2115 \u2124",
+        "\U0001f602 fine",
+    ],
+)
+def test_signs_and_other_forms_of_latin_letters_are_no_other_script(text):
+    assert Scripts(["a fine film"] * 100).find(text, None) is None
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in META.items() for text in texts])

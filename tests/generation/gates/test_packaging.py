@@ -97,6 +97,51 @@ def test_list_numbers_go_where_most_rows_of_an_answer_have_one_and_a_lone_one_is
     assert judge.check(few[1], "L0").detail == 'a list number before it: "10."'
 
 
+ORDINALS = [
+    "2. Bundesliga: Hamburg wins",
+    "1. FC K\u00f6ln gewinnt",
+    "3. Liga: a draw",
+    "1984. A novel",
+    "007. The spy is back",
+    "2. Weltkrieg",
+]
+
+
+@pytest.mark.parametrize("text", ORDINALS)
+def test_an_ordinal_is_no_list_number(text):
+    judge = Acceptor(GenerateConfig(gates=["form"]), LABELS, RealProfile.of([]))
+    assert judge.unpacked([text], "L0") == [text]
+    assert judge.unpacked([text, "a second row of it", "a third row of it"], "L0")[0] == text
+    assert judge.check(text, "L0").reason is None
+    assert judge.unpacked_parts([text]) == [text]  # a field of a row
+
+
+def test_what_the_real_rows_number_in_their_midst_is_an_ordinal():
+    rows = [(f"he played {i} games in the 2. Division of it", "L0") for i in range(3)] + [
+        (f"it was row {i} of 12. The next came", "L0") for i in range(90)
+    ]
+    judge = Acceptor(GenerateConfig(gates=["form"]), LABELS, RealProfile.of([*rows, *((f"The row {i}", "L0") for i in range(3_000))]))
+    for text, left in (
+        ("2. Division: a win", "2. Division: a win"),
+        ("2. The next came", "The next came"),
+        ("2. Stock prices fell", "Stock prices fell"),
+        ("2. A win at last", "A win at last"),
+    ):
+        assert judge.unpacked([text], "L0") == [left]
+        assert judge.check(left, "L0").reason is None
+
+
+def test_a_language_that_writes_ordinals_with_a_dot():
+    judge = Acceptor(GenerateConfig(gates=["form"], language="German"), LABELS, RealProfile.of([("Der Film ist gut", "L0")]))
+    for text, left in (("5. Sinfonie von Mahler", "5. Sinfonie von Mahler"), ("5. Der Film ist gut", "Der Film ist gut"), ("1. Hamburg siegt", "Hamburg siegt"),
+                       ("5. ein guter Film", "ein guter Film"), ("(5) Sinfonie", "Sinfonie"), ("5) Sinfonie", "Sinfonie")):  # fmt: skip
+        assert judge.unpacked([text], "L0") == [left]
+    several = ["6. Hamburg siegt", "7. Bremen verliert", "8. Liga ohne Tore"]
+    assert judge.unpacked(several, "L0") == [row[3:] for row in several]  # they count on, and not all are known as ordinals
+    ordinals = ["1. FC K\u00f6ln gewinnt", "2. Bundesliga beginnt"]
+    assert judge.unpacked(ordinals, "L0") == ordinals
+
+
 def test_a_row_that_announces_another_label_is_refused():
     judge = Acceptor(GenerateConfig(gates=["form"]), LABELS, RealProfile.of([]))
     (row,) = judge.unpacked(["Positive: a fine film"], "L0")

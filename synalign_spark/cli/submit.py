@@ -1,15 +1,19 @@
-"""What ``spark-submit`` starts: one stage or all, and the options that bring the jars. The arguments are those of ``synalign run``."""
+"""What ``spark-submit`` starts: one stage or all, with the arguments of ``synalign run``; and what ``spark-submit.sh`` needs before."""
 
 import argparse
 import contextlib
 import os
+import shutil
+import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.run import run_command
+from synalign_spark.cli.spark_options import JAVA_OPTIONS, default_properties, parsed, plan
 from synalign_spark.config.files import load
-from synalign_spark.pipeline.jars import SUBMIT_OPTIONS, jars
+from synalign_spark.pipeline.jars import jars
 
 DRIVER_PID = "SYNALIGN_DRIVER_PID"
 
@@ -34,12 +38,31 @@ def main(stage: str | None = None, words: Sequence[str] | None = None) -> None:
     run_command(given.config, given.settings, stage, given.redo, given.json, given.events)
 
 
-def print_options() -> None:
-    """For spark-submit.sh: the options that bring the jars of a configuration, one word a line."""
-    given, _ = parser("spark-submit").parse_known_args()
-    for key, value in jars(load(given.config, given.settings)).items():
-        print(SUBMIT_OPTIONS[key], value, sep="\n")
+def prepare(words: Sequence[str] | None = None) -> None:
+    """For spark-submit.sh: makes the archive of the code in the folder ``work``, and there the files ``words`` (those of spark-submit, each ended
+    by a zero byte), ``master`` and ``mode``. words: stage, root of the code, work, then the user's."""
+    stage, root, work, *given_words = sys.argv[1:] if words is None else words
+    given = parsed(given_words)
+    cfg = load(given.configs, given.settings)
+    wanted = {key: value for key, value in jars(cfg).items() if value}
+    found = plan(
+        stage, root, work, given, wanted, default_properties(given, os.environ["SPARK_HOME"]), cfg.spark.conf.get(JAVA_OPTIONS, "")
+    )
+    _archive(root, f"{work}/synalign.zip")
+    for source, target in found.ship:
+        shutil.copyfile(source, target)
+    Path(work, "words").write_bytes(b"".join(word.encode() + b"\0" for word in found.words))
+    Path(work, "master").write_text(found.master)
+    Path(work, "mode").write_text("cluster" if found.cluster else "client")
+
+
+def _archive(root: str, target: str) -> None:
+    """The package as an archive that workers import from."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for folder, _, files in os.walk(os.path.join(root, "synalign_spark"), followlinks=True):  # udfs and conf are links
+            for path in (os.path.join(folder, name) for name in files if not name.endswith(".pyc")):
+                archive.write(path, os.path.relpath(path, root))
 
 
 if __name__ == "__main__":
-    exit_with(print_options)
+    exit_with(prepare)

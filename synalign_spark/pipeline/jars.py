@@ -8,7 +8,6 @@ from synalign_spark.errors import LakeError
 from synalign_spark.storage.paths import scheme
 
 PACKAGES, EXCLUDES, FOLDER = "spark.jars.packages", "spark.jars.excludes", "spark.jars"
-SUBMIT_OPTIONS = {PACKAGES: "--packages", EXCLUDES: "--exclude-packages", FOLDER: "--jars"}
 # Spark ships these already; resolving them again costs 70 MB of downloads.
 DELTA_EXCLUDES = (
     "com.fasterxml.jackson.core:*,com.fasterxml.jackson.datatype:*,org.apache.hadoop:hadoop-client-api,org.apache.hadoop:hadoop-client-runtime,"

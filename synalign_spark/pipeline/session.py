@@ -54,7 +54,8 @@ def java_version() -> int:
 def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
     """Spark settings of a configuration. ``under_submit``: spark-submit has started the JVM already."""
     master = cfg.spark.master or ("" if under_submit else "local[*]")
-    local = master.startswith("local") or (under_submit and os.environ.get("SYNALIGN_MASTER", "").startswith("local"))
+    # Under spark-submit the master is its own, whatever the configuration says: loopback addresses would keep its executors out.
+    local = (os.environ.get("SYNALIGN_MASTER", "") if under_submit else master).startswith("local")
     conf = {
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",

@@ -53,3 +53,48 @@ def test_the_script_hands_signals_on_and_waits(asked, status, tmp_path):
     process.send_signal(asked)
     _, said = process.communicate(timeout=30)
     assert process.returncode == status, said
+
+
+SAYS_ITS_WORDS = """#!/bin/bash
+printf '%s\\0' "$@" > words
+echo "$PYSPARK_PYTHON|$PYSPARK_DRIVER_PYTHON" > pythons
+"""
+
+
+@pytest.mark.parametrize(("mode", "driver"), [("client", os.sys.executable), ("cluster", "")])
+def test_a_python_that_only_the_workers_have_is_theirs(mode, driver, tmp_path):
+    """venv-pack on YARN: PYSPARK_PYTHON is a path in an archive, and the script's own work is done by another."""
+    script = tmp_path / "bin" / "spark-submit"
+    script.parent.mkdir()
+    script.write_text(SAYS_ITS_WORDS)
+    script.chmod(0o755)
+    (tmp_path / "c.yaml").write_text("source: {path: x.csv}\n")
+    env = {key: text for key, text in os.environ.items() if key != "PYSPARK_DRIVER_PYTHON"}
+    env |= {
+        "SPARK_HOME": str(tmp_path),
+        "PYSPARK_PYTHON": "./environment/bin/python",
+        "PATH": f"{Path(os.sys.executable).parent}:{env['PATH']}",
+    }
+    words = [
+        "ingest",
+        "--config=c.yaml",
+        "--master",
+        "yarn",
+        "--deploy-mode",
+        mode,
+        "--archives",
+        "e.tgz#environment",
+        "--packages",
+        "a:b:1",
+    ]
+    done = subprocess.run(
+        [ROOT / "spark-submit.sh", *words, "--set", "source.text_template=\"{a}\n\n{b}\""], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    python, driven = (tmp_path / "pythons").read_text().strip().split("|")
+    assert (python, driven == "") == ("./environment/bin/python", driver == "")
+    given = (tmp_path / "words").read_text().split("\0")
+    assert given[given.index("--packages") + 1].endswith(",a:b:1")
+    assert given[given.index("--deploy-mode") + 1] == mode
+    assert given[given.index("--set") + 1] == 'source.text_template="{a}\n\n{b}"'
+    assert ("--files" in given) == (mode == "cluster")

@@ -4,7 +4,7 @@
 #   ./spark-submit.sh STAGE --config FILE [--config FILE ...] [--set KEY=VALUE ...] [--redo] [--json] [--events FILE]
 #                     [any spark-submit option]
 #
-#   STAGE: ingest embed cluster dedup select generate align resample report, or pipeline for all of them
+#   STAGE: ingest embed cluster dedup select generate align rounds resample report, or pipeline for all of them
 #   --master local[*] | local-cluster[2,1,2048] | yarn | k8s://... | spark://...     (default: local[*])
 #   --jars a.jar,b.jar   the jars of Delta and S3 from a folder of yours; without it Spark resolves them as packages, with
 #                        those that spark.conf names in the configuration
@@ -23,8 +23,8 @@ case "$1" in -h | --help) usage; exit 0 ;; esac
 
 stage="$1"; shift
 case "$stage" in
-  ingest | embed | cluster | dedup | select | generate | align | resample | evaluate | report | pipeline) ;;
-  *) echo "spark-submit.sh: '$stage' is no stage; one of ingest embed cluster dedup select generate align resample evaluate report pipeline" >&2; exit 2 ;;
+  ingest | embed | cluster | dedup | select | generate | align | rounds | resample | evaluate | report | pipeline) ;;
+  *) echo "spark-submit.sh: '$stage' is no stage; one of ingest embed cluster dedup select generate align rounds resample evaluate report pipeline" >&2; exit 2 ;;
 esac
 
 python="${PYSPARK_PYTHON:-}"

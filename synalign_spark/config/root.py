@@ -16,7 +16,6 @@ from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectCo
 from synalign_spark.config.source import IngestConfig, SourceConfig
 from synalign_spark.core import defaults
 
-
 SHOWING = ("synalign", "fewshot")  # strategies that show demonstrations
 
 

@@ -91,14 +91,19 @@ def round_in_words(cfg: Config, row: Mapping[str, Any]) -> Row:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def why_in_words(cfg: Config, rounds: Sequence[Mapping[str, Any]]) -> str:
-    """Why the loop ended, as people read it. rounds: rows of ROUNDS."""
-    last = rounds[-1]
-    reason = str(last["stopped_by"])
+def why_in_words(rounds: Sequence[Mapping[str, Any]]) -> str:
+    """How many rounds there were and why the loop ended, as people read it. rounds: rows of ROUNDS.
+
+    >>> why_in_words([{"stopped_by": None}, {"stopped_by": "gain"}])
+    '2; ended because the last brought less than its error (loop.min_gain)'
+    """
+    reason = rounds[-1]["stopped_by"]
+    if reason is None:
+        return f"{len(rounds)}; another one is to come"
     words = {
-        "mmd2": f"the distance to held-out real rows is at most loop.max_mmd2={cfg.loop.max_mmd2}",
-        "rounds": f"loop.rounds={cfg.loop.rounds} are over",
-        "gain": f"the last round brought less than loop.min_gain={cfg.loop.min_gain:g} standard errors",
+        "mmd2": "the distance to held-out real rows is small enough (loop.max_mmd2)",
+        "rounds": "there were to be no more (loop.rounds)",
+        "gain": "the last brought less than its error (loop.min_gain)",
         "no_demonstrations": "no cluster lacks synthetic rows of which anything new could be shown",
     }
-    return words.get(reason, f"generate.{reason} ended the generation" if reason.startswith("limits") else f"generation ended: {reason}")
+    return f"{len(rounds)}; ended because {words.get(reason, f'the generation was ended by {reason}')}"

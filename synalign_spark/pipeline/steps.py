@@ -248,7 +248,7 @@ class StepState:
 def begins_loop_anew(states: Sequence[StepState], todo: Collection[Step]) -> bool:
     """Whether what is to run makes the rounds that are over old: a step that ``select`` reads, or ``select`` itself, but for its next round
     or once more after it was cut off in one."""
-    before = {name for name in _ancestors(BY_NAME["select"])}
+    before = set(_ancestors(BY_NAME["select"]))
     own = {"select"} if any(state.changed for state in states if state.step.name == "select") else set()
     return any(state.step.name in before | own and state.step in todo for state in states if not state.done)
 

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-SHOWN, ASKED, LABEL = re.compile(r'^\d+\. "(.*)"$', re.MULTILINE), re.compile(r"list of (\d+) texts"), re.compile(r'with the label "([^"]*)"')
+SHOWN, ASKED, LABEL = (
+    re.compile(r'^\d+\. "(.*)"$', re.MULTILINE),
+    re.compile(r"list of (\d+) texts"),
+    re.compile(r'with the label "([^"]*)"'),
+)
 AMONG = 5  # times as many rows as are asked for, the nearest ones, are drawn from: a model does not say the same again
 
 

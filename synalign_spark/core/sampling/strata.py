@@ -171,9 +171,7 @@ def missing_mass(rows: IntArray, synthetic_share: Float64Array) -> Float64Array:
     return lacking
 
 
-def _strata(
-    clusters: LabelClusters, picked: Sequence[PickedSet], missing: Mapping[str | None, Float64Array] | None
-) -> list[_Stratum]:
+def _strata(clusters: LabelClusters, picked: Sequence[PickedSet], missing: Mapping[str | None, Float64Array] | None) -> list[_Stratum]:
     """One stratum a label, by label; one without a label where the corpus has none."""
     strata = []
     for label in clusters.labels():

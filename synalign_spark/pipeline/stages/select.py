@@ -34,7 +34,9 @@ def run(ctx: Context) -> Summary:
     earlier: DataFrame | None = None
     missing = None
     if rounds:
-        shown_before, earlier = (_before(ctx, table, rounds[-1]["last_set_round"]) for table in (tables.DEMONSTRATIONS, tables.SELECTION_TRACE))
+        shown_before, earlier = (
+            _before(ctx, table, rounds[-1]["last_set_round"]) for table in (tables.DEMONSTRATIONS, tables.SELECTION_TRACE)
+        )
         missing = missing_masses(centroids, ctx.lake.read(tables.WITNESS))
         shares = _shares_missing(ctx, missing)
     demonstrations, trace = select(

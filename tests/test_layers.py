@@ -217,6 +217,7 @@ def test_jobs_are_thin():
         "pipeline",
         "report",
         "resample",
+        "rounds",
         "select",
     }
     for path in files:

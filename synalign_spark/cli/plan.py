@@ -1,5 +1,6 @@
 """``synalign plan``: what a run would do, in rows, requests, tokens, cost and time, without a single call."""
 
+import math
 import statistics
 from collections.abc import Mapping
 from typing import Any
@@ -59,11 +60,26 @@ def make_plan(cfg: Config) -> dict[str, Any]:
     if "generate" in todo and cfg.generate.strategy != "imported":
         by_label = {None if label == "" else label: n for label, n in labels.items()}
         selected = manifest["select"]["summary"]["demonstration_sets"] if "select" in manifest and "select" not in todo else None
-        n_sets = selected or max(cfg.demonstration_sets, len(labels))
+        rounds = cfg.loop.rounds
+        n_sets = selected if selected and rounds == 1 else rounds * max(cfg.demonstration_sets, len(labels))
         auto = cfg.select.demonstration_sets == "auto"
         found = estimate(cfg.generate, by_label, n_sets, cfg.select.rows_per_set, row or TYPICAL_ROW, auto)
         plan["generate"] = found | {"row_chars_from": "the real rows" if row else "assumed: no real row could be looked at"}
+        if rounds > 1:
+            plan["loop"] = {
+                "rounds": rounds,
+                "rows_after_each": cfg.target_rows,
+                "calls_a_round": [math.ceil(n / rounds) for n in found["calls"]],
+            }
+            plan["loop"] |= {"ends_sooner": _ends_sooner(cfg)}
     return plan
+
+
+def _ends_sooner(cfg: Config) -> str:
+    """What may end the loop before its last round, in words."""
+    found = [f"at an mmd2_after of {cfg.loop.max_mmd2:g}"] if cfg.loop.max_mmd2 is not None else []
+    found += [f"after a round that gains less than {cfg.loop.min_gain:g} standard errors"] if cfg.loop.min_gain else []
+    return " or ".join(found) or "only at a budget"
 
 
 def typical_row(cfg: Config) -> RowSize | None:
@@ -111,6 +127,12 @@ def render(plan: Mapping[str, Any], console: Console) -> None:
     for key, value in generation.items():
         text = " to ".join(number(v) for v in value) if isinstance(value, list) else "unknown" if value is None else number(value)
         console.print(f"  generate, {key.replace('_', ' ')}: {escape(text)}")
+    if looped := plan.get("loop"):
+        after = ", ".join(number(n) for n in looped["rows_after_each"])
+        calls = " to ".join(number(n) for n in looped["calls_a_round"])
+        console.print(
+            f"  loop: {looped['rounds']} rounds at most, rows after each {after}, calls a round {calls}; ends sooner {looped['ends_sooner']}"
+        )
     for budget in budgets:
         console.print(f"  [yellow]generate, budget:[/] {escape(budget)}")
     console.print("no call to the language model was made")

@@ -9,11 +9,14 @@ from synalign_spark.config.alignment import AlignConfig, ResampleConfig
 from synalign_spark.config.dedup import DedupConfig
 from synalign_spark.config.environment import LakeConfig, RunConfig, SparkConfig
 from synalign_spark.config.generation import GenerateConfig
+from synalign_spark.config.loop import LoopConfig
 from synalign_spark.config.profile import ProfileConfig
 from synalign_spark.config.section import Positive, Section
 from synalign_spark.config.selection import ClusterConfig, EmbedConfig, SelectConfig
 from synalign_spark.config.source import IngestConfig, SourceConfig
 from synalign_spark.core import defaults
+
+SHOWING = ("synalign", "fewshot")  # strategies that show demonstrations
 
 
 class EvaluateConfig(Section):
@@ -47,17 +50,29 @@ class Config(Section):
     select: SelectConfig = Field(default_factory=SelectConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
     align: AlignConfig = Field(default_factory=AlignConfig)
+    loop: LoopConfig = Field(default_factory=LoopConfig)
     resample: ResampleConfig = Field(default_factory=ResampleConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
 
     @property
     def demonstration_sets(self) -> int:
-        """Sets of real rows to show: as configured, or as many as the rows to generate need."""
+        """Sets of real rows to show in a round: as configured, or as many as the rows to generate need."""
+        rounds = self.loop.rounds
         if self.select.demonstration_sets != "auto":
-            return self.select.demonstration_sets
-        needed = math.ceil(defaults.SETS_MARGIN * self.generate.target_rows / self.generate.rows_a_set(self.select.rows_per_set))
-        return min(needed, defaults.MOST_SETS)
+            return math.ceil(self.select.demonstration_sets / rounds)
+        needed = math.ceil(defaults.SETS_MARGIN * self.generate.target_rows / rounds / self.generate.rows_a_set(self.select.rows_per_set))
+        return min(needed, math.ceil(defaults.MOST_SETS / rounds))
+
+    @property
+    def target_rows(self) -> list[int]:
+        """Rows to have after each round.
+
+        >>> Config.model_validate({"source": {"path": "x"}, "generate": {"target_rows": 10}, "loop": {"rounds": 3}}).target_rows
+        [3, 6, 10]
+        """
+        rounds = self.loop.rounds
+        return [self.generate.target_rows * (i + 1) // rounds for i in range(rounds)]
 
     @model_validator(mode="after")
     def _source_given(self) -> "Config":
@@ -90,6 +105,19 @@ class Config(Section):
         raise ValueError(
             f"{given[0]} is set, and the {texts} texts are embedded by embed.model, which is not named; name the embedder that made the vectors{both}"
         )
+
+    @model_validator(mode="after")
+    def _rounds_fit(self) -> "Config":
+        """A round is led by what it shows, and brings rows."""
+        rounds, generate = self.loop.rounds, self.generate
+        if rounds > 1 and generate.strategy not in SHOWING:
+            raise ValueError(
+                f"loop.rounds is {rounds}, and generate.strategy '{generate.strategy}' shows no real rows that could lead a round; set strategy to "
+                f"{' or '.join(SHOWING)}, or loop.rounds to 1"
+            )
+        if rounds > generate.target_rows:
+            raise ValueError(f"loop.rounds is {rounds}, more than generate.target_rows={generate.target_rows}; lower it")
+        return self
 
     @model_validator(mode="after")
     def _labels_known(self) -> "Config":

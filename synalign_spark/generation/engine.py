@@ -5,21 +5,21 @@ arrive; so a run that was killed and resumed from its ledger ends with the table
 that are given up in the middle of a wave: what was in flight for them then is taken, and how much that is, time decides.
 """
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.core.sampling.quota import quotas
 from synalign_spark.errors import BudgetError, EndpointError
 from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.backends.protocol import Pool
 from synalign_spark.generation.call_size import CallSize, fewer_rows
 from synalign_spark.generation.calls import Answer
-from synalign_spark.generation.demand import Demand, label_shares, next_calls, wave_room
+from synalign_spark.generation.demand import Demand, next_calls, wave_room
 from synalign_spark.generation.gates.profile import RealProfile
 from synalign_spark.generation.health import HOPELESS_CALLS, LabelHealth, PoolHealth, describe
 from synalign_spark.generation.limits import Budget
@@ -28,6 +28,7 @@ from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.probing import BudgetSpentError
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import GenerateResult, Rows
+from synalign_spark.generation.rounds import RoundEnd, rounds_of
 from synalign_spark.generation.status import Status
 from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.generation.taking import Taking
@@ -45,24 +46,26 @@ def generate(
     log_dir: str | None = None,
     real: RealProfile | None = None,
     require_time: Callable[[], None] = lambda: None,
+    ends: Sequence[RoundEnd] = (),
 ) -> GenerateResult:
     """Writes ``cfg.target_rows`` accepted rows, or as many as candidates and budget give.
 
     demonstrations: rows of the DEMONSTRATIONS contract (may be empty for simprompt and attrprompt); label_counts: corpus rows by label;
     ledger_dir: folder of the stored answers, any file system; log_dir: local folder for the embedded model's logs; real: what the gates know
     of the real rows, None for the demonstrations alone; require_time: raises BudgetError once there is no more time, which ends it as an
-    interruption does. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
+    interruption does; ends: of the rounds of a loop up to the present one, in order: those that are past take their answers from the ledger, so
+    that their rows are the same as they were; () for the one that there is. Raises EndpointError for an endpoint that cannot be used, ConfigError for label
     shares that do not fit. A failed call is a row, never an exception."""
 
     def say(words: str) -> None:
         progress.console.print(f"  generate: {words}", style="yellow", markup=False, soft_wrap=True)
 
     with (
-        progress.task("generate", total=cfg.target_rows, unit="rows") as task,
+        progress.task("generate", total=(ends or (RoundEnd(cfg.target_rows),))[-1].target_rows, unit="rows") as task,
         StoredAnswers(ledger_dir) as answers,
         open_pool(cfg, ledger_dir, log_dir, say) as pool,
     ):
-        run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real, require_time)
+        run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real, require_time, ends or (RoundEnd(cfg.target_rows),))
         try:
             with run.status.served():
                 result = run.finish()
@@ -94,13 +97,15 @@ class _Run:
         task: Task,
         real: RealProfile | None,
         require_time: Callable[[], None],
+        ends: Sequence[RoundEnd],
     ) -> None:
         self.cfg, self.pool, self.task, self.require_time = cfg, pool, task, require_time
         self.started = time.monotonic()
         sets = demonstration_sets_of(demonstrations)
         self.planner = Planner(cfg, seed, sets, label_counts)
-        n_sets = {label: len(found) for label, found in sets.items()} if self.planner.shows else None
-        self.quotas = quotas(label_shares(label_counts, cfg.label_shares, n_sets), cfg.target_rows)
+        self.rounds = rounds_of(sets, label_counts, cfg, ends, self.planner.shows)
+        self.quotas = dict(self.rounds[0].quotas)  # of the present round
+        self.target_rows = ends[-1].target_rows
         self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)
         shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
         self.acceptor = Acceptor(cfg, sorted(self.quotas, key=str), real or RealProfile.of(shown))
@@ -121,11 +126,14 @@ class _Run:
     def finish(self) -> GenerateResult:
         """Wave after wave until the target, the candidates, the demonstration sets or the budget end it."""
         stopped, waves = "", 0
-        while not stopped and (planned := self._plan(waves)):
-            waves += 1
-            stopped = self._ask(Wave(planned, self.planner, self.cfg, self.answers))
-            self.taking.recheck()
-            self._judge()
+        for round_ in self.rounds:
+            self.planner.begin(round_.sets)
+            self.quotas.update(round_.quotas)
+            while not stopped and (planned := self._plan(waves)):
+                waves += 1
+                stopped = self._ask(Wave(planned, self.planner, self.cfg, self.answers))
+                self.taking.recheck()
+                self._judge()
         stopped = stopped or self._why_ended()
         if self.rows.accepted.total() == 0:
             said = f" ({faults})" if (faults := self._describe_faults()) else ""
@@ -146,12 +154,13 @@ class _Run:
         'with 120 of 200 rows; missing: bad 60, good 20'"""
         missing = ", ".join(f"{'rows' if label is None else label} {n:,}" for label in self.quotas if (n := self.missing(label)) > 0)
         given_up = "".join(f"; label {label!r} was given up: {reason}" for label, reason in self.given_up.items())
-        return f"with {self.rows.accepted.total():,} of {self.cfg.target_rows:,} rows; missing: {missing or 'none'}{given_up}{self.pool.left_running}"
+        return f"with {self.rows.accepted.total():,} of {self.target_rows:,} rows; missing: {missing or 'none'}{given_up}{self.pool.left_running}"
 
     def _plan(self, waves: int) -> list[Planned]:
         """The calls for rows of the next wave. waves: so far."""
         demands = {label: self._demand(label) for label in self.quotas if self._is_open(label)}
-        candidates_left = self.cfg.most_candidates - sum(map(self._candidates, self.labels))
+        most = math.ceil(self.cfg.most_candidates * sum(self.quotas.values()) / self.cfg.target_rows)
+        candidates_left = most - sum(map(self._candidates, self.labels))
         calls = next_calls(list(demands.values()), wave_room(waves), candidates_left)
         sizes: dict[Label, list[int]] = {}
         for label, n_rows in calls:
@@ -273,7 +282,7 @@ class _Run:
             "strategy": self.cfg.strategy,
             "model": self.cfg.models,
             "accepted": self.rows.accepted.total(),
-            "target_rows": self.cfg.target_rows,
+            "target_rows": self.target_rows,
             "accepted_by_label": {str(label): self.rows.accepted[label] for label in self.quotas},
             "missing_by_label": {str(label): n for label in self.quotas if (n := self.missing(label)) > 0},
             "labels_given_up": {str(label): reason for label, reason in self.given_up.items()},

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -146,6 +146,10 @@ class Planner:
     def states_attributes(self) -> bool:
         """Whether the model states attributes of a demonstration set before it writes rows."""
         return self._cfg.strategy == "synalign"
+
+    def begin(self, sets: Mapping[Label, Sequence[DemonstrationSet]]) -> None:
+        """From now on these sets are used, and no others."""
+        self._uses = {label: [self._use_of[source] for source in found] for label, found in sets.items()}
 
     def calls_left(self, label: Label) -> int | None:
         """Calls for rows that the label's demonstration sets still allow, of whatever size; None for no limit."""

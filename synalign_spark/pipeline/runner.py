@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from pyspark.sql import SparkSession
 from synalign_spark import __version__, logs
 from synalign_spark.config import Config
 from synalign_spark.errors import BudgetError
-from synalign_spark.pipeline import steps
+from synalign_spark.pipeline import loop, steps
 from synalign_spark.pipeline.context import Context, Deadline
 from synalign_spark.pipeline.observer import Observer
 from synalign_spark.pipeline.session import spark_session
@@ -51,7 +52,10 @@ def run_pipeline(
         observer.plan(cfg, states, todo)
         if todo:
             preflight(cfg, todo)
-            _execute(cfg, todo, source, store, observer, session, deadline)
+            if steps.begins_loop_anew(states, todo):
+                store.forget(["rounds"])
+            again = partial(_next_round, cfg, source, store) if only is None else list
+            _execute(cfg, todo, source, store, observer, session, deadline, again)
         manifest = store.manifest()
         observer.closing(cfg, manifest, [state.step.name for state in stored_states(cfg, manifest, source, store) if not state.done])
         return manifest
@@ -103,6 +107,12 @@ def _todo(states: Sequence[StepState], only: str | None) -> list[Step]:
     return wanted
 
 
+def _next_round(cfg: Config, source: dict[str, str], store: RunStore) -> list[Step]:
+    """The steps from ``select`` on where another round is due; none where the loop is over, or there is none."""
+    manifest = store.manifest()
+    return _todo(stored_states(cfg, manifest, source, store), None) if loop.next_is_due(manifest) else []
+
+
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
     """Checks what can be checked before Spark starts: the embedder, the prompts, the language-model endpoint, the Ray cluster."""
     names = {step.name for step in todo}
@@ -132,19 +142,32 @@ def preflight(cfg: Config, todo: Sequence[Step]) -> None:
 
 
 def _execute(
-    cfg: Config, todo: Sequence[Step], source: dict[str, str], store: RunStore, observer: Observer, session: Session, deadline: Deadline
+    cfg: Config,
+    todo: Sequence[Step],
+    source: dict[str, str],
+    store: RunStore,
+    observer: Observer,
+    session: Session,
+    deadline: Deadline,
+    again: Callable[[], list[Step]],
 ) -> None:
+    """Runs the steps one after the other. again: after ``rounds``, those of the next round, which take the place of those that are left."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(logs.logging_to(store.paths.local_log))
         with observer.waiting("starting Spark"):
             spark = stack.enter_context(session(cfg))
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
-        for step in todo:
-            if step is not todo[0]:  # each start gets further, however long Spark takes to start
+        left, is_first = deque(todo), True
+        while left:
+            step = left.popleft()
+            if not is_first:  # each start gets further, however long Spark takes to start
                 deadline.require_time()
+            is_first = False
             log = logs.get_logger(run_id=cfg.run.id, stage=step.name)
             with _reported(step, log, observer), outside_faults(f"stage {step.name}", {"": AGAIN}):
                 _run_step(step, Context(cfg, spark, lake, observer.progress, log, deadline), source.get(step.name, ""), store, observer)
+            if step.name == "rounds" and (following := again()):
+                left = deque(following)
 
 
 def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: Observer) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from synalign_spark.config import Config
 from synalign_spark.config.secrets import HIDDEN, address_hash, fingerprinted_address, is_secret
 from synalign_spark.errors import ConfigError, DataError, ForeignLakeError
+from synalign_spark.pipeline import loop
 from synalign_spark.scrubbing import scrub
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
@@ -104,7 +105,8 @@ class Step:
 
     def wanted(self, cfg: Config) -> bool:
         """Whether a run has the step by its configuration."""
-        return not self.on_request or (self.stage == "dedup" and bool(cfg.dedup.evaluation_sets))
+        configured = {"dedup": bool(cfg.dedup.evaluation_sets), "rounds": cfg.loop.rounds > 1}
+        return not self.on_request or configured.get(self.stage, False)
 
     def load(self) -> Callable[..., dict[str, Any]]:
         """The job's ``run``, imported only when it is needed (its libraries take seconds)."""
@@ -128,6 +130,7 @@ ALGORITHMS = {
     "embed-synthetic": 1,
     "dedup-synthetic": 1,
     "align": 4,
+    "rounds": 1,
     "resample": 4,
     "evaluate": 1,
     "report": 1,
@@ -162,9 +165,10 @@ STEPS: tuple[Step, ...] = (
         ("embed", "cluster", "embed-synthetic"),
         (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
     ),
+    Step("rounds", "rounds", ("loop",), ("align",), (tables.ROUNDS,), on_request=True),
     Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), if_there=("dedup", "dedup-synthetic")),
     Step("evaluate", "evaluate", ("evaluate",), ("align",), (tables.EVALUATION, tables.NEAREST_PAIRS), on_request=True),
-    Step("report", "report", ("report",), ("resample",), (tables.METRICS,), if_there=("evaluate",)),
+    Step("report", "report", ("report",), ("resample",), (tables.METRICS,), if_there=("evaluate", "rounds")),
 )
 BY_NAME = {step.name: step for step in STEPS}
 
@@ -188,6 +192,8 @@ def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
     if "dedup" in step.sections:  # a source has many keys, and most have their defaults
         named = (one.model_dump(mode="json", exclude_defaults=True) for one in cfg.dedup.evaluation_sets)
         flat["dedup.evaluation_sets"] = [{key: _public(key, value) for key, value in one.items()} for one in named]
+    if step.name in ("select", "generate") and cfg.loop.rounds > 1:  # what a round has of the sets and the rows
+        flat["loop.rounds"] = cfg.loop.rounds
     gates = step.name == "generate" and cfg.generate.strategy != "imported"
     if step.name in ("cluster", "select") or gates:  # they look at the rows that are not held out
         flat["align.holdout"] = cfg.align.holdout
@@ -229,12 +235,22 @@ def _identity(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class StepState:
-    """Whether a step must run. ``changed``: settings that differ from the lake's, as (key, value then, value now)."""
+    """Whether a step must run. ``changed``: settings that differ from the lake's, as (key, value then, value now);
+    next_round: it has begun a round, and is to begin the next."""
 
     step: Step
     done: bool
     why: str
     changed: tuple[tuple[str, Any, Any], ...] = ()
+    next_round: bool = False
+
+
+def begins_loop_anew(states: Sequence[StepState], todo: Collection[Step]) -> bool:
+    """Whether what is to run makes the rounds that are over old: a step that ``select`` reads, or ``select`` itself, but for its next round
+    or once more after it was cut off in one."""
+    before = set(_ancestors(BY_NAME["select"]))
+    own = {"select"} if any(state.changed for state in states if state.step.name == "select") else set()
+    return any(state.step.name in before | own and state.step in todo for state in states if not state.done)
 
 
 def step_states(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, str], asked: str | None = None) -> list[StepState]:
@@ -274,6 +290,8 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
         return StepState(step, False, f"generate.{stopped_by} stopped it, and the limits changed")
     if stopped_by == "labels_failing":
         return StepState(step, False, "the endpoint failed call after call of some labels")
+    if step.name == "select" and loop.next_is_due(manifest):
+        return StepState(step, False, f"round {len(loop.next_rounds(manifest)) + 1} of {cfg.loop.rounds} is to come", next_round=True)
     return StepState(step, True, "done")
 
 

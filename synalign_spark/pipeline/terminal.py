@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from synalign_spark.config import Config
 from synalign_spark.console import Console
 from synalign_spark.formatting import MOST_IN_A_LINE, number
+from synalign_spark.pipeline.loop import OVER, why_in_words
 from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.progress import Progress
 
@@ -114,6 +115,8 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"({_gain(report, 'gain_beside_real')}), on {number(report['classifier_held_out_rows'])} held-out real rows"
         )
         lines.append(("Classifier accuracy", accuracies))
+    if rounds := manifest.get("rounds", {}).get("summary", {}).get(OVER):
+        lines.append(("Rounds", f"{why_in_words(rounds)}; MMD\u00b2 held out by round: {', '.join(number(row['mmd2']) for row in rounds)}"))
     return [*lines, ("Verdict", str(align["verdict"]))]
 
 

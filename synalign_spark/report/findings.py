@@ -137,6 +137,7 @@ class Findings:
     config: str
     missing: Missing | None = None
     evaluation: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)  # rows of the table by figure and kind of rows
+    rounds: list[Row] = field(default_factory=list)  # of the closed loop, none where there is no loop
 
     @property
     def overall(self) -> Row | None:

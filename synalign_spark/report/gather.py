@@ -74,6 +74,7 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         config=shown_config(cfg),
         missing=measures.missing(lake.read(tables.WITNESS), MISSING_CLUSTERS) if lake.has_table(tables.WITNESS) else None,
         evaluation=_evaluation(lake) if "evaluate" in steps else {},
+        rounds=_parameters(lake, tables.ROUNDS, ("round",)) if "rounds" in steps else [],
     )
 
 

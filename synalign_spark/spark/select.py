@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -12,13 +13,14 @@ from pyspark.sql import functions as F
 from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import SelectConfig
 from synalign_spark.core.sampling.clusters import DEMONSTRATIONS_KEY
-from synalign_spark.core.sampling.strata import DemonstrationSet, LabelClusters, PickedSet, demonstration_sets
+from synalign_spark.core.sampling.strata import DemonstrationSet, LabelClusters, PickedSet, demonstration_sets, missing_mass
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.spark.columns import check_sets
 from synalign_spark.spark.keys import unit
 from synalign_spark.spark.lengths import with_lengths
 from synalign_spark.storage.tables import DEMONSTRATIONS, SELECTION_TRACE
 
+MissingMass = Mapping[str | None, npt.NDArray[np.float64]]
 # What the driver knows of a demonstration set, a column for each field of DemonstrationSet.
 SETS_TYPE = pa.schema(
     [
@@ -45,6 +47,7 @@ def select(
     n_sets: int,
     earlier: DataFrame | None = None,
     shares: Mapping[str, float] | None = None,
+    missing: MissingMass | None = None,
 ) -> tuple[DataFrame, DataFrame]:
     """``demonstrations`` and ``selection_trace`` of ``n_sets`` demonstration sets, by their table contracts.
 
@@ -52,9 +55,9 @@ def select(
     ones go on from the variance that they left, and a cluster picked again shows other rows.
     Where rows have labels, clusters are picked within each label and rows without one are left out. The sets are shared out by
     ``shares`` of the labels, or by ``quota``, at least one a label. Fewer come back where there are no more different
-    sets of rows. On the driver: the centroids and the sets, each a few numbers.
+    sets of rows. missing: of ``missing_masses``: only clusters that lack synthetic rows are picked then, and none where none does. On the driver: the centroids and the sets, each a few numbers.
     Raises DataError for no clusters or no rows left, ConfigError for fewer sets than labels."""
-    sets = choose_sets(label_clusters(centroids), cfg, n_sets, picked_sets(earlier), seed, shares)
+    sets = choose_sets(label_clusters(centroids), cfg, n_sets, picked_sets(earlier), seed, shares, missing)
     chosen = from_arrow(centroids.sparkSession, sets_table(sets))
     shown = demonstrations(chosen, most_places(sets), clusters, corpus, cfg, seed)
     shown = with_lengths(shown, chosen, clusters, corpus)
@@ -95,6 +98,7 @@ def choose_sets(
     earlier: Sequence[PickedSet] = (),
     seed: int = 0,
     shares: Mapping[str, float] | None = None,
+    missing: MissingMass | None = None,
 ) -> list[DemonstrationSet]:
     """:func:`~synalign_spark.core.sampling.strata.demonstration_sets` with errors in the words of the configuration."""
     n_labels = len(clusters.labels())
@@ -103,16 +107,30 @@ def choose_sets(
             f"select.demonstration_sets is {n_sets} but the corpus has {n_labels} labels; set it to at least {n_labels}, or to auto"
         )
     try:
-        sets = demonstration_sets(clusters, cfg, max(n_sets, n_labels), earlier, seed, shares)
+        sets = demonstration_sets(clusters, cfg, max(n_sets, n_labels), earlier, seed, shares, missing)
     except ValueError as err:
         raise DataError(f"select: {err}") from err
-    check_sets(sets, earlier)
+    if missing is None:
+        check_sets(sets, earlier)
     return sets
+
+
+def missing_masses(centroids: DataFrame, witness: DataFrame) -> MissingMass:
+    """Of each label, which share of its real rows synthetic rows lack in each cluster, (k,): see ``missing_mass``.
+
+    centroids: CENTROIDS, whose rows are not held out: those that are held out lead no round; witness: WITNESS."""
+    clusters = label_clusters(centroids)
+    place = {cluster_id: i for i, cluster_id in enumerate(clusters.ids.tolist())}
+    held = {label: np.zeros(len(place)) for label in clusters.labels()}
+    for row in to_arrow(witness.select("label", "cluster_id", "synthetic_share")).to_pylist():  # a row a label and cluster
+        if row["label"] in held and row["cluster_id"] in place:
+            held[row["label"]][place[row["cluster_id"]]] = row["synthetic_share"]
+    return {label: missing_mass(clusters.rows[label], share) for label, share in held.items()}
 
 
 def most_places(sets: Sequence[DemonstrationSet]) -> int:
     """Rows of one cluster that have to be put in order for the sets."""
-    return 1 + max(max(one.places) for one in sets)
+    return 1 + max((max(one.places) for one in sets), default=0)
 
 
 def picked_sets(earlier: DataFrame | None) -> list[PickedSet]:

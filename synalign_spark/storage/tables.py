@@ -16,6 +16,7 @@ from synalign_spark.storage.contracts import Table as Table
 from synalign_spark.storage.dedup_tables import DUPLICATES as DUPLICATES
 from synalign_spark.storage.evaluation_tables import EVALUATION as EVALUATION
 from synalign_spark.storage.evaluation_tables import NEAREST_PAIRS as NEAREST_PAIRS
+from synalign_spark.storage.loop_tables import ROUNDS as ROUNDS
 
 REQUEST_ID = Column("request_id", "string", "hash of everything that defines the call: prompt, model, sampling, sample number")
 
@@ -228,6 +229,6 @@ METRICS = Table(
 
 TABLES: tuple[Table, ...] = (
     CORPUS, REJECTS, EMBEDDINGS, CENTROIDS, CLUSTERS, DUPLICATES, DEMONSTRATIONS, SELECTION_TRACE, ATTRIBUTES, SYNTHETIC,
-    REFUSALS, CALLS, PROMPTS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, WITNESS, AUGMENTED, EVALUATION, NEAREST_PAIRS, METRICS,
+    REFUSALS, CALLS, PROMPTS, WEIGHTS, CERTIFICATE, SOLVER_TRACE, WITNESS, ROUNDS, AUGMENTED, EVALUATION, NEAREST_PAIRS, METRICS,
 )  # fmt: skip
 BY_NAME = {table.name: table for table in TABLES}

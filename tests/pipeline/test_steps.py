@@ -4,7 +4,7 @@ import pytest
 
 from synalign_spark.config.files import validate
 from synalign_spark.config.secrets import address_hash
-from synalign_spark.errors import DataError, LakeError
+from synalign_spark.errors import ConfigError, DataError, LakeError
 from synalign_spark.pipeline import steps
 from synalign_spark.pipeline.steps import STEPS, refuse_foreign_lake, require_done, settings_of, step_states
 from synalign_spark.storage.tables import TABLES
@@ -275,3 +275,63 @@ def test_other_held_out_rows_cluster_and_select_anew():
     assert pending(changed, manifest) == ["cluster", "select", "generate", "embed-synthetic", "align", "resample", "report"]
     with pytest.raises(LakeError, match=r"select: align.holdout was 0.2, is now 0.4"):
         refuse_foreign_lake(step_states(changed, manifest, {}), changed)
+
+
+def in_loop(cfg, over, begun, stopped_by=""):
+    """A finished manifest of a loop. over: rounds that are; begun: rounds over before the one that ``select`` has begun."""
+    manifest = finished(cfg, evaluated=True)
+    manifest = {
+        name: entry for name, entry in manifest.items() if name in ("rounds", *(step.name for step in STEPS if not step.on_request))
+    }
+    manifest["report"]["inputs"]["rounds"] = manifest["rounds"]["produced"]
+    manifest["rounds"]["summary"] = {"rounds_over": [{"round": i} for i in range(over)], "stopped_by": stopped_by}
+    manifest["select"]["summary"] = {"earlier_rounds": [{"round": i} for i in range(begun)]}
+    return manifest
+
+
+LOOP = {"loop": {"rounds": 3}}
+OF_A_ROUND = ["select", "generate", "embed-synthetic", "align", "rounds", "resample", "report"]
+
+
+def test_a_run_has_rounds_where_there_is_a_loop():
+    assert "rounds" not in pending(config(), {})
+    assert pending(config(**LOOP), {}).index("rounds") == pending(config(**LOOP), {}).index("align") + 1
+
+
+def test_the_next_round_begins_with_select_until_the_loop_is_over():
+    cfg = config(**LOOP)
+    assert pending(cfg, in_loop(cfg, over=1, begun=0)) == OF_A_ROUND
+    assert pending(cfg, in_loop(cfg, over=1, begun=0, stopped_by="gain")) == []
+    states = step_states(cfg, in_loop(cfg, over=1, begun=0), {})
+    assert next(state.why for state in states if state.step.name == "select") == "round 2 of 3 is to come"
+    assert not steps.begins_loop_anew(states, [state.step for state in states])
+
+
+def test_a_loop_that_was_cut_off_goes_on_inside_its_round():
+    cfg = config(**LOOP)
+    manifest = in_loop(cfg, over=1, begun=1)
+    del manifest["align"]
+    assert pending(cfg, manifest) == ["align", "rounds", "resample", "report"]
+    del manifest["select"]
+    states = step_states(cfg, manifest, {})
+    assert [state.step.name for state in states if not state.done] == OF_A_ROUND
+    assert not steps.begins_loop_anew(states, [state.step for state in states])
+
+
+@pytest.mark.parametrize("change", [{"cluster": {"k": 9}}, {"select": {"noise": 0.3}}, {"loop": {"rounds": 4}}])
+def test_a_loop_begins_anew_where_what_its_rounds_rest_on_changes(change):
+    manifest = in_loop(config(**LOOP), over=2, begun=1)
+    states = step_states(config(**{**LOOP, **change}), manifest, {})
+    assert steps.begins_loop_anew(states, [state.step for state in states])
+
+
+def test_other_terms_of_the_loop_are_judged_without_doing_a_round_again():
+    manifest = in_loop(config(**LOOP), over=2, begun=1, stopped_by="gain")
+    assert pending(config(loop={"rounds": 3, "min_gain": 0.0}), manifest) == ["rounds", "report"]
+
+
+def test_rounds_need_a_strategy_that_shows_rows_and_rows_to_share_out():
+    with pytest.raises(ConfigError, match=r"loop\.rounds is 3, and generate\.strategy 'simprompt'"):
+        config(**LOOP, generate={"strategy": "simprompt"})
+    with pytest.raises(ConfigError, match=r"loop\.rounds is 3, more than generate\.target_rows=2"):
+        config(**LOOP, generate={"target_rows": 2})

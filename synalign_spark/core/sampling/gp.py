@@ -46,7 +46,8 @@ class Tracker:
     """The state of the Gaussian process over the candidates; each call of ``pick`` goes on from where the last one ended.
 
     centroids: (k, d) float64, in the order that breaks ties (by id); share: (k,) share of the rows, > 0;
-    length_scale: of the RBF kernel, in units of distance; noise: standard deviation s; alpha: exponent of cluster share.
+    length_scale: of the RBF kernel, in units of distance; noise: standard deviation s; alpha: exponent of cluster share;
+    pull: (k,) a further factor of the acquisition, >= 0; 1 where left out.
     picked: positions so far, in order; factor: of their covariance, one column of k entries for each.
     Raises ValueError for a share, a length scale or a noise that is not positive."""
 
@@ -55,6 +56,7 @@ class Tracker:
     length_scale: float
     noise: float
     alpha: float = 0.0
+    pull: Float64Array | None = None
     picked: list[int] = field(default_factory=list, init=False)
     factor: PivotedFactor = field(init=False)
 
@@ -70,7 +72,7 @@ class Tracker:
         self.factor = PivotedFactor(self.centroids, self.length_scale, self.noise)
 
     def pick(self, count: int, capacity: IntArray | None = None) -> list[Selected]:
-        """The next ``count`` candidates: each the largest sd * cluster share^alpha, ties to the earlier candidate.
+        """The next ``count`` candidates: each the largest sd * cluster share^alpha * pull, ties to the earlier candidate.
 
         capacity: (k,) how often each candidate may still be picked, any number of times by default; fewer
         are returned where it runs out. A candidate may win again: noise keeps its variance above zero."""
@@ -112,7 +114,8 @@ class Tracker:
 
     def _pick_block(self, count: int, left: IntArray) -> list[Selected]:
         """At least one and at most ``count`` picks, each taken from ``left``."""
-        contenders = Contenders(self.factor, self.share**self.alpha, left, count)
+        weight = self.share**self.alpha * (1.0 if self.pull is None else self.pull)
+        contenders = Contenders(self.factor, weight, left, count)
         selected: list[Selected] = []
         while len(selected) < count and (best := contenders.best()) is not None:
             selected.append(Selected(*best))

@@ -87,7 +87,8 @@ class DemonstrationSet(PickedSet):
 class _Stratum:
     """The candidates of one label: clusters that hold rows of it, by rising id.
 
-    cluster_ids, rows, weights, centroids: (k,), (k,), (k,), (k, d); earlier: positions picked in earlier rounds, in order."""
+    cluster_ids, rows, weights, centroids: (k,), (k,), (k,), (k, d); earlier: positions picked in earlier rounds, in order; missing: (k,) real
+    mass that synthetic rows lack there, None before there are any."""
 
     label: str | None
     cluster_ids: IntArray
@@ -95,13 +96,14 @@ class _Stratum:
     weights: Float64Array
     centroids: Float64Array
     earlier: tuple[int, ...]
+    missing: Float64Array | None
 
     def capacity(self, rows_per_set: int) -> IntArray:
-        """How often each cluster may still be picked before every set of its rows has been shown, (k,)."""
+        """How often each cluster may still be picked before every set of its rows has been shown, (k,); never where nothing is missing."""
         times = np.bincount(np.array(self.earlier, dtype=np.int64), minlength=len(self.rows))
         most = np.array([min(n_sets(n, rows_per_set), MOST_CAPACITY) for n in self.rows.tolist()], dtype=np.int64)
         left: IntArray = np.maximum(most - times, 0)
-        return left
+        return left if self.missing is None else np.where(self.missing > 0, left, 0)
 
 
 def demonstration_sets(
@@ -111,11 +113,14 @@ def demonstration_sets(
     earlier: Sequence[PickedSet] = (),
     seed: int = 0,
     shares: Mapping[str, float] | None = None,
+    missing: Mapping[str | None, Float64Array] | None = None,
 ) -> list[DemonstrationSet]:
     """``total`` demonstration sets, by label, round and rank; fewer where a label has no more; none where every set of rows was shown before.
 
     earlier: the sets of the rounds before, in any order; the new ones go on from the variance that they left.
-    Clusters are picked within each label, at least one a label; ``shares`` of the labels, or ``quota``, share the sets out. A
+    Clusters are picked within each label, at least one a label; ``shares`` of the labels, or ``quota``, share the sets out.
+    missing: of each label, (k,) real mass that synthetic rows lack in each cluster: the acquisition is times that, and a cluster that lacks
+    none is not picked. A
     round of a label has as many sets as the label has clusters at most; then the next one begins. Which rows a set shows:
     see :class:`~synalign_spark.core.sampling.places.Places`; seed: of those that are drawn.
     Raises ValueError for fewer sets than labels and for an earlier set whose cluster holds no rows of its label.
@@ -126,7 +131,7 @@ def demonstration_sets(
     >>> [(chosen.round, chosen.cluster_id, chosen.places) for chosen in demonstration_sets(far_apart, rule, 4)]
     [(0, 0, (0, 1, 2)), (0, 2, (0, 1)), (0, 1, (0, 1, 2)), (1, 0, (3, 4))]"""
     picked = sorted(earlier, key=lambda chosen: (chosen.round, chosen.set_rank))
-    strata = _strata(clusters, picked)
+    strata = _strata(clusters, picked, missing)
     length_scale = _length_scale(clusters, rule)
     first_round = 1 + max((chosen.round for chosen in picked), default=-1)
     return [
@@ -154,7 +159,19 @@ def _length_scale(clusters: LabelClusters, rule: Rule) -> float:
     return median_length_scale(clusters.centroids) if rule.length_scale == "median" else rule.length_scale
 
 
-def _strata(clusters: LabelClusters, picked: Sequence[PickedSet]) -> list[_Stratum]:
+def missing_mass(rows: IntArray, synthetic_share: Float64Array) -> Float64Array:
+    """What each cluster lacks of its share of the real rows of a label: (k,) >= 0; the sum is the total variation between the two.
+
+    rows: (k,) real rows of the label; synthetic_share: (k,) of its synthetic rows, by weight.
+
+    >>> missing_mass(np.array([5, 3, 2]), np.array([0.2, 0.4, 0.4])).round(6).tolist()
+    [0.3, 0.0, 0.0]
+    """
+    lacking: Float64Array = np.maximum(rows / max(int(rows.sum()), 1) - synthetic_share, 0.0)
+    return lacking
+
+
+def _strata(clusters: LabelClusters, picked: Sequence[PickedSet], missing: Mapping[str | None, Float64Array] | None) -> list[_Stratum]:
     """One stratum a label, by label; one without a label where the corpus has none."""
     strata = []
     for label in clusters.labels():
@@ -168,7 +185,8 @@ def _strata(clusters: LabelClusters, picked: Sequence[PickedSet]) -> list[_Strat
             )
         rows = clusters.rows[label][held]
         weights = rows.astype(np.float64) if clusters.weights is None else clusters.weights[label][held]
-        strata.append(_Stratum(label, ids, rows, weights, clusters.centroids[held], tuple(position[i] for i in before)))
+        lacking = None if missing is None else missing[label][held]
+        strata.append(_Stratum(label, ids, rows, weights, clusters.centroids[held], tuple(position[i] for i in before), lacking))
     return strata
 
 
@@ -189,7 +207,7 @@ def _quotas(strata: list[_Stratum], rule: Rule, total: int, shares: Mapping[str,
 def _pick(stratum: _Stratum, quota: int, length_scale: float, rule: Rule, first_round: int, seed: int) -> list[DemonstrationSet]:
     """The demonstration sets of one stratum."""
     share = stratum.weights / stratum.weights.sum()
-    tracker = Tracker(stratum.centroids, share, length_scale, rule.noise, rule.alpha)
+    tracker = Tracker(stratum.centroids, share, length_scale, rule.noise, rule.alpha, stratum.missing)
     tracker.replay(stratum.earlier)
     places = [
         Places(seed, f"{stratum.label}:{cluster_id}", int(n), rule.rows_per_set)

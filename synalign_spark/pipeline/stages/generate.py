@@ -12,15 +12,18 @@ from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import SourceConfig
 from synalign_spark.core.copy_index import CopyIndex
 from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.pipeline import loop
 from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.pipeline.stages.ingest import say_notes
 from synalign_spark.spark.holdout import held_out
 from synalign_spark.spark.real_rows import copy_lookup, sample_rows
 from synalign_spark.storage.paths import RunPaths
+from synalign_spark.storage.runs import RunStore
 from synalign_spark.storage.tables import ATTRIBUTES, CALLS, CORPUS, DEMONSTRATIONS, PROMPTS, REFUSALS, REJECTS, SYNTHETIC
 
 if TYPE_CHECKING:
     from synalign_spark.generation.gates.profile import RealProfile
+    from synalign_spark.generation.rounds import RoundEnd
 
 STRATEGIES_WITHOUT_DEMONSTRATIONS = ("simprompt", "attrprompt")
 MAX_LABELS = 10_000
@@ -46,6 +49,7 @@ def run(ctx: Context) -> Summary:
         paths.local_folder,
         real_profile(ctx, sum(counts.values())),
         ctx.deadline.require_time,
+        round_ends(ctx),
     )
     say_notes(ctx, "generate", result.summary["gate_notes"])
     written = {
@@ -58,6 +62,17 @@ def run(ctx: Context) -> Summary:
     for table, rows in written.items():
         ctx.lake.write(table, _frame(ctx, rows, table))
     return result.summary
+
+
+def round_ends(ctx: Context) -> "list[RoundEnd]":
+    """The ends of the rounds of the loop up to the present one; none where there is no loop."""
+    from synalign_spark.generation.rounds import RoundEnd
+
+    if ctx.cfg.loop.rounds == 1:
+        return []
+    earlier = loop.earlier_rounds(RunStore(ctx.cfg.lake.path, ctx.cfg.run.id, writable=False).manifest())
+    last: list[int | None] = [*(row["last_set_round"] for row in earlier), None]
+    return [RoundEnd(rows, end) for rows, end in zip(ctx.cfg.target_rows, last, strict=False)]
 
 
 def label_counts(ctx: Context) -> dict[str | None, int]:

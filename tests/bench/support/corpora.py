@@ -58,7 +58,7 @@ def load(paths: Sequence[Path], most: int | None = None, text_column: str = "tex
     A text that comes with several labels keeps the label it had first."""
     rows: dict[str, tuple[str, str]] = {}
     for path in paths:
-        for row in _rows(path):
+        for row in read_rows(path):
             text = " ".join(str(row[text_column]).split())
             if text:
                 rows.setdefault(hashlib.sha256(text.encode()).hexdigest(), (text, str(row[label_column])))
@@ -67,7 +67,7 @@ def load(paths: Sequence[Path], most: int | None = None, text_column: str = "tex
     return Corpus(np.array(ids), texts, np.array(labels), embedded(ids, texts))
 
 
-def _rows(path: Path) -> Iterator[dict[str, object]]:
+def read_rows(path: Path) -> Iterator[dict[str, object]]:
     """Rows of a JSON lines (also .gz), CSV or Parquet file."""
     name = path.name.lower()
     if name.endswith((".jsonl", ".jsonl.gz")):

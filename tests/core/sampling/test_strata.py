@@ -114,3 +114,30 @@ def test_impossible_requests_are_named():
         demonstration_sets(CLUSTERS, SelectConfig(), 1)
     with pytest.raises(ValueError, match="picked cluster 4, which has no rows of label 'a' now"):
         demonstration_sets(CLUSTERS, SelectConfig(), 9, [PickedSet(0, "a", 0, 4)])
+
+
+def test_missing_mass_restricts_and_weighs_the_picks_of_a_later_round():
+    """Against the acquisition written down: sd of the posterior by its formula, times what is missing."""
+    rule, noise = SelectConfig(rows_per_set=1, length_scale=3.0, noise=0.1), 0.1
+    first = demonstration_sets(CLUSTERS, rule, 4)
+    lacking = {"a": np.array([0.0, 0.2, 0.1, 0.05, 0.0]), "b": np.array([0.3, 0.0, 0.01, 0.0, 0.0])}
+    found = demonstration_sets(CLUSTERS, rule, 6, first, shares={"a": 2.0, "b": 1.0}, missing=lacking)
+    assert [one.label for one in found] == ["a"] * 4 + ["b"] * 2
+    for label, mass in lacking.items():
+        seen = [one.cluster_id for one in first if one.label == label]
+        for one in (one for one in found if one.label == label):
+            kernel = np.exp(-np.square(CENTROIDS[:, None] - CENTROIDS[None]).sum(-1) / 18.0)
+            inside = kernel[np.ix_(seen, seen)] + noise**2 * np.eye(len(seen))
+            sd = np.sqrt(np.diag(kernel - kernel[:, seen] @ np.linalg.solve(inside, kernel[seen])))
+            capacity = ROWS[label] - np.bincount(seen, minlength=5)
+            value = np.where((mass > 0) & (capacity > 0), sd * mass, -1.0)
+            assert one.cluster_id == value.argmax()
+            assert one.acquisition == pytest.approx(value.max())
+            seen.append(one.cluster_id)
+
+
+def test_nothing_is_picked_where_nothing_is_missing():
+    nothing = {label: np.zeros(5) for label in ROWS}
+    assert demonstration_sets(CLUSTERS, SelectConfig(), 4, missing=nothing) == []
+    only_a = nothing | {"a": np.ones(5)}
+    assert {one.label for one in demonstration_sets(CLUSTERS, SelectConfig(), 4, missing=only_a)} == {"a"}

@@ -213,7 +213,7 @@ def arguments() -> argparse.Namespace:
     """The command line; --quick gives every option that was not given its small value."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--quick", action="store_true", help="one small task, two strategies, one seed: ends within 45 s on two cores")
+    add("--quick", action="store_true", help="one small task, two strategies, one seed: about a minute on two cores")
     add("--tasks", type=names(list(TASKS)), help=f"default: all of {','.join(TASKS)}")
     add("--strategies", type=names(STRATEGIES), help=f"default: all of {','.join(STRATEGIES)}")
     add("--sources", type=names(["embedded", "existing"]), help="default: embedded,existing; with --config the endpoint alone")

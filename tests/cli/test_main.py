@@ -117,6 +117,19 @@ def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_knows_the_rounds_of_a_loop(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "make_profile", lambda cfg: a_profile({"negative": 100, "positive": 300}))
+    given = ["plan", *QUICKSTART, *SEVERAL_A_CALL, "--set", f"lake.path={tmp_path / 'lake'}", "--set", "loop.max_mmd2=0.002"]
+    alone, looped = (json.loads(run(*given, *more, "--json").stdout) for more in ([], ["--set", "loop.rounds=4"]))
+    assert "loop" not in alone
+    assert "rounds" not in [stage["stage"] for stage in alone["stages"]]
+    assert "rounds" in [stage["stage"] for stage in looped["stages"]]
+    assert looped["loop"]["rows_after_each"] == [looped["generate"]["rows"] * i // 4 for i in (1, 2, 3, 4)]
+    assert looped["loop"]["calls_a_round"] == [-(-n // 4) for n in looped["generate"]["calls"]]
+    assert looped["loop"]["ends_sooner"] == "at an mmd2_after of 0.002 or after a round that gains less than 1 standard errors"
+    assert "loop: 4 rounds at most, rows after each" in run(*given, "--set", "loop.rounds=4").stdout
+
+
 def test_a_plan_of_a_plain_configuration_warns_of_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "make_profile", lambda cfg: a_profile({"negative": 100, "positive": 300}))
     (tmp_path / "x.jsonl").write_text("{}\n")

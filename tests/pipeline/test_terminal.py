@@ -63,6 +63,19 @@ def test_what_was_drawn_is_said_with_the_mixing_weight_that_is_used():
     )
 
 
+def test_the_rounds_of_a_loop_are_told_with_what_ended_it():
+    rounds = [{"mmd2": 0.006, "stopped_by": None}, {"mmd2": 0.003, "stopped_by": "limits.max_requests"}]
+    summaries = {
+        "ingest": {"rows_accepted": 1, "rejected_by_reason": {}},
+        "generate": {"accepted": 1},
+        "align": ALIGN,
+        "rounds": {"rounds_over": rounds, "stopped_by": "limits.max_requests"},
+        "report": {},
+    }
+    shown = dict(closing_lines({name: {"seconds": 1.0, "summary": summary} for name, summary in summaries.items()}))
+    assert shown["Rounds"] == "2; ended because the generation was ended by limits.max_requests; MMD\u00b2 held out by round: 0.006000, 0.003000"
+
+
 def closed(left):
     sink = io.StringIO()
     cfg = Config.model_validate({"source": {"path": "x"}})

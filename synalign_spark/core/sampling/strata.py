@@ -119,10 +119,9 @@ def demonstration_sets(
 
     earlier: the sets of the rounds before, in any order; the new ones go on from the variance that they left.
     Clusters are picked within each label, at least one a label; ``shares`` of the labels, or ``quota``, share the sets out.
-    missing: of each label, (k,) real mass that synthetic rows lack in each cluster: the acquisition is times that, and a cluster that lacks
-    none is not picked. A
-    round of a label has as many sets as the label has clusters at most; then the next one begins. Which rows a set shows:
-    see :class:`~synalign_spark.core.sampling.places.Places`; seed: of those that are drawn.
+    missing: of each label, (k,) real mass that synthetic rows lack in each cluster: it takes the place of the cluster share to the power of
+    ``alpha``, and a cluster that lacks none is not picked. A round of a label has as many sets as the label has clusters at most; then the
+    next one begins. Which rows a set shows: see :class:`~synalign_spark.core.sampling.places.Places`; seed: of those that are drawn.
     Raises ValueError for fewer sets than labels and for an earlier set whose cluster holds no rows of its label.
 
     >>> from types import SimpleNamespace
@@ -207,7 +206,8 @@ def _quotas(strata: list[_Stratum], rule: Rule, total: int, shares: Mapping[str,
 def _pick(stratum: _Stratum, quota: int, length_scale: float, rule: Rule, first_round: int, seed: int) -> list[DemonstrationSet]:
     """The demonstration sets of one stratum."""
     share = stratum.weights / stratum.weights.sum()
-    tracker = Tracker(stratum.centroids, share, length_scale, rule.noise, rule.alpha, stratum.missing)
+    alpha = rule.alpha if stratum.missing is None else 0.0  # what is missing takes the place of the share
+    tracker = Tracker(stratum.centroids, share, length_scale, rule.noise, alpha, stratum.missing)
     tracker.replay(stratum.earlier)
     places = [
         Places(seed, f"{stratum.label}:{cluster_id}", int(n), rule.rows_per_set)

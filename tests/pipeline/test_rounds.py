@@ -58,7 +58,14 @@ def config(corpus, lake, server, limits=None, **loop):
         "embed": {"model": "hashing"},
         "cluster": {"k": 12},
         "generate": {"strategy": "fewshot", "target_rows": ROWS, "llm": llm, "limits": limits or {}},
-        "align": {"n_features": 64, "permutations": 99, "mixing_weight": 0, "label_confidence": 0, "density_ratio": 0, "embedding_ratio": 0},
+        "align": {
+            "n_features": 64,
+            "permutations": 99,
+            "mixing_weight": 0,
+            "label_confidence": 0,
+            "density_ratio": 0,
+            "embedding_ratio": 0,
+        },
         "loop": {"rounds": ROUNDS, "min_gain": 0, **loop},
         "report": {"downstream": False},
     }

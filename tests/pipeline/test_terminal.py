@@ -73,7 +73,10 @@ def test_the_rounds_of_a_loop_are_told_with_what_ended_it():
         "report": {},
     }
     shown = dict(closing_lines({name: {"seconds": 1.0, "summary": summary} for name, summary in summaries.items()}))
-    assert shown["Rounds"] == "2; ended because the generation was ended by limits.max_requests; MMD\u00b2 held out by round: 0.006000, 0.003000"
+    assert (
+        shown["Rounds"]
+        == "2; ended because the generation was ended by limits.max_requests; MMD\u00b2 held out by round: 0.006000, 0.003000"
+    )
 
 
 def closed(left):

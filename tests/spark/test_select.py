@@ -9,7 +9,7 @@ from synalign_spark.config import SelectConfig
 from synalign_spark.core.sampling.gp import Tracker, median_length_scale
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.spark.keys import unit
-from synalign_spark.spark.select import select
+from synalign_spark.spark.select import missing_masses, select
 from synalign_spark.storage import tables
 from synalign_spark.udfs.arrow import from_matrix
 
@@ -165,3 +165,19 @@ def test_impossible_requests_are_named(labelled):
         select(*labelled, CONFIG, 0, SETS, earlier=other)
     with pytest.raises(DataError, match="run `cluster` first"):
         select(labelled[0].where(F.lit(False)), *labelled[1:], CONFIG, 0, SETS)
+
+
+def test_missing_masses_count_the_rows_that_may_be_shown(spark, labelled):
+    """By hand: a has 17 rows and b 14 in these clusters; of a cluster that the witness does not name nothing is written."""
+    held = [("a", 0, 0.2), ("a", 1, 4 / 17), ("b", 4, 0.9), ("gone", 0, 1.0)]
+    found = missing_masses(labelled[0], spark.createDataFrame(held, "label string, cluster_id int, synthetic_share double"))
+    assert found["a"].tolist() == pytest.approx([8 / 17 - 0.2, 0, 3 / 17, 2 / 17, 0])
+    assert found["b"].tolist() == pytest.approx([2 / 14, 1 / 14, 6 / 14, 0, 0])
+
+
+def test_a_later_round_picks_what_is_missing_or_nothing(labelled):
+    missing = {"a": np.array([0.0, 0.0, 0.5, 0.0, 0.0]), "b": np.zeros(5)}
+    demonstrations, trace = results(labelled, missing=missing, shares={"a": 0.5, "b": 0.0})
+    assert {(row["label"], row["cluster_id"]) for row in trace} == {("a", 2)}
+    assert {(row["label"], row["cluster_id"]) for row in demonstrations} == {("a", 2)}
+    assert results(labelled, missing=dict.fromkeys("ab", np.zeros(5))) == ([], [])

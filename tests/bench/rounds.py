@@ -3,9 +3,9 @@
     SYNALIGN_DATA=DIR python tests/bench/rounds.py [--quick] [--tasks agnews,sst2-gpt35] [--seeds 5] [--rows 600] [--rounds 4] [--real 2000]
 
 one_shot goes on in the order of the Gaussian process alone, as a generation without rounds does by default; one_shot_by_share does so with
-select.alpha = 1, large clusters first; in rounds, which begins as one_shot does, the alignment of the rows so far leads each further round. What is
-simulated: a call answers with LLM-written rows near its demonstrations, see support/rounds_cases.py. Each seed draws other real rows, and others of
-them to be held out. The last line is one JSON object. By task and number of calls: the means, and what rounds brings beside each of the others, with
+select.alpha = 1, large clusters first; in rounds, which begins as one_shot does, the alignment of the rows so far leads each further round;
+rounds_by_share begins by share. What is simulated: a call answers with LLM-written rows near its demonstrations, see support/rounds_cases.py. Each
+seed draws other real rows, and others of them to be held out. The last line is one JSON object. By task and number of calls: the means, and what rounds brings beside each of the others, with
 its standard error over seeds, paired; of MMD^2 in 1e-4, of accuracy in points. calls_to_reach: calls at which the mean curve of rounds reaches the
 last point of one_shot, null where it does not.
 """

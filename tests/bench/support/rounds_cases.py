@@ -31,7 +31,12 @@ ROWS_A_CALL, CALLS_A_SET, AMONG = 5, 2, 4  # as the defaults of the configuratio
 WIDTH = 100  # of vectors that need no model
 MOST_ROWS = 12_000  # of a table
 TASKS = ("agnews", "sst2-gpt35")
-ARMS = {"one_shot": (False, 0.0), "one_shot_by_share": (False, 1.0), "rounds": (True, 0.0)}  # whether it is led, and select.alpha
+ARMS = {  # whether the alignment leads it, and select.alpha
+    "one_shot": (False, 0.0),
+    "one_shot_by_share": (False, 1.0),
+    "rounds_by_share": (True, 1.0),
+    "rounds": (True, 0.0),
+}
 FIGURES = ("mmd2", "weighted_mmd2", "accuracy", "weighted_accuracy")
 SCALE = {"mmd2": 1e4, "weighted_mmd2": 1e4, "accuracy": 1.0, "weighted_accuracy": 1.0}
 Mass = Mapping[str, npt.NDArray[np.float64]]

@@ -126,11 +126,11 @@ def test_show_tells_what_is_left_to_run():
         manifest[step.name] = {"produced": step.name, "inputs": {name: manifest[name]["produced"] for name in step.inputs(manifest)}}
     assert left_to_run(manifest) == []
     manifest["align"]["produced"] = "anew"
-    assert left_to_run(manifest) == ["resample", "evaluate", "report"]
+    assert left_to_run(manifest) == ["rounds", "resample", "evaluate", "report"]
     del manifest["align"]
-    assert left_to_run(manifest) == ["align", "resample", "evaluate", "report"]
-    del manifest["evaluate"]
-    assert left_to_run(manifest) == ["align", "resample", "report"], "evaluate runs where it is asked for"
+    assert left_to_run(manifest) == ["align", "rounds", "resample", "evaluate", "report"]
+    del manifest["rounds"], manifest["evaluate"]
+    assert left_to_run(manifest) == ["align", "resample", "report"], "rounds and evaluate run where they are asked for"
 
 
 def test_the_tables_of_steps_that_are_left_are_said_to_be_from_before(stored):

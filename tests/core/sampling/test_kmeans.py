@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
@@ -209,6 +209,7 @@ def inertia(x, centroids):
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 40))
+@example(9, 9, 11)  # what a move costs is what it gains, but for rounding
 def test_a_move_lowers_the_inertia(seed, k, n):
     rng = np.random.default_rng(seed)
     x = rng.integers(-4, 5, size=(n, 2)) * 1.0 if seed % 2 else rng.normal(size=(n, 2))
@@ -221,7 +222,7 @@ def test_a_move_lowers_the_inertia(seed, k, n):
     moved, number = relocated(means, counts.astype(float), far, 1.0, sq_dist.mean())
     assert (number > 0) == (not np.array_equal(moved, means))
     if number:
-        assert inertia(x, moved) < np.square(x - means[ids]).sum()
+        assert inertia(x, moved) <= np.square(x - means[ids]).sum() * (1 + 1e-12)
     if (counts == 0).any() and (nearest(far, means[counts > 0])[1] > 1e-9).any():
         assert number
 

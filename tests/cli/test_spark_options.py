@@ -10,7 +10,7 @@ S3 = {"spark.jars.packages": "io.delta:delta-spark_4.2_2.13:4.4.0,org.apache.had
 
 
 def words_of(*words, ours=OURS, defaults=None, java=""):
-    return plan("align", "/root", "/work", parsed(words), ours, defaults or {}, java).words
+    return plan("align", "/code", "/made", parsed(words), ours, defaults or {}, java).words
 
 
 def value(words, option):
@@ -63,23 +63,23 @@ def test_what_the_user_asks_for_is_not_excluded():
 )  # fmt: skip
 def test_java_options_are_joined_and_the_users_come_last(words):
     found = words_of(*words, java="-Db=2")
-    ours = "spark.driver.extraJavaOptions=-Dlog4j2.configurationFile=file:/root/conf/log4j2.properties -Db=2 -Da=1"
+    ours = "spark.driver.extraJavaOptions=-Dlog4j2.configurationFile=file:/code/conf/log4j2.properties -Db=2 -Da=1"
     assert [word for word in found if "extraJavaOptions" in word or "java-options" in word] == [ours]
 
 
 def test_code_and_files_of_the_user_come_after_ours():
     found = words_of("--py-files", "mine.zip", "--files", "x.txt", "--conf", "spark.a=b=c d", "-v", "--executor-memory=2g", "--supervise")
-    assert value(found, "--py-files") == "/work/synalign.zip,mine.zip"
+    assert value(found, "--py-files") == "/made/synalign.zip,mine.zip"
     assert value(found, "--files") == "x.txt"
     assert "spark.a=b=c d" in found
-    assert found.index("-v") < found.index("--executor-memory") < found.index("/root/jobs/align.py")
+    assert found.index("-v") < found.index("--executor-memory") < found.index("/code/jobs/align.py")
 
 
 def test_words_of_the_job_follow_it_in_their_order():
     found = words_of(
         "--config=a.yaml", "--set", "x.y=1", "--config", "b.yaml", "--set=source.text_template={a}\n{b}", "--redo", "--events", "e"
     )
-    job = found[found.index("/root/jobs/align.py") + 1 :]
+    job = found[found.index("/code/jobs/align.py") + 1 :]
     assert job == [
         "--config",
         "a.yaml",
@@ -103,13 +103,13 @@ def test_cluster_mode_ships_the_configurations(tmp_path, mode):
         (tmp_path / folder / "a.yaml").touch()
     (tmp_path / "b.yaml").touch()
     given = [f"--config={tmp_path}/a.yaml", "--config", f"{tmp_path}/other/a.yaml", "--config", f"{tmp_path}/b.yaml"]
-    found = plan("align", "/root", "/work", parsed([*given, "--master", "yarn", "--files", "x.txt", *mode]), {}, {})
-    assert value(found.words, "--files") == "/work/0-a.yaml,/work/1-a.yaml,/work/b.yaml,x.txt"
+    found = plan("align", "/code", "/made", parsed([*given, "--master", "yarn", "--files", "x.txt", *mode]), {}, {})
+    assert value(found.words, "--files") == "/made/0-a.yaml,/made/1-a.yaml,/made/b.yaml,x.txt"
     assert found.words[-6:] == ["--config", "0-a.yaml", "--config", "1-a.yaml", "--config", "b.yaml"]
     assert found.ship == [
-        (f"{tmp_path}/a.yaml", "/work/0-a.yaml"),
-        (f"{tmp_path}/other/a.yaml", "/work/1-a.yaml"),
-        (f"{tmp_path}/b.yaml", "/work/b.yaml"),
+        (f"{tmp_path}/a.yaml", "/made/0-a.yaml"),
+        (f"{tmp_path}/other/a.yaml", "/made/1-a.yaml"),
+        (f"{tmp_path}/b.yaml", "/made/b.yaml"),
     ]
     assert not [word for word in found.words if "log4j" in word]  # which lies on this machine
 

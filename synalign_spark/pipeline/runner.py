@@ -39,7 +39,7 @@ def run_pipeline(
     steps whose settings changed; ``session`` opens Spark, and only when there is work. Raises BudgetError where ``run.max_minutes`` are over
     before the end."""
     if only is not None:
-        steps.require_known(only)
+        steps.require_known(only, cfg)
     store = RunStore(cfg.lake.path, cfg.run.id)
     with store.lock(cfg.run.lock_wait_s, partial(observer.progress.console.print, highlight=False, markup=False, soft_wrap=True)):
         deadline = Deadline.after(cfg.run.max_minutes)
@@ -53,7 +53,8 @@ def run_pipeline(
         if todo:
             preflight(cfg, todo)
             if steps.begins_loop_anew(states, todo):
-                store.forget(["rounds"])
+                store.forget(["rounds", "select"])  # at once: either alone would lead a start after a kill into a round of the loop before
+                todo = _todo(stored_states(cfg, store.manifest(), source, store, only), only)
             again = partial(_next_round, cfg, source, store) if only is None else list
             _execute(cfg, todo, source, store, observer, session, deadline, again)
         manifest = store.manifest()
@@ -71,7 +72,7 @@ def source_fingerprints(cfg: Config) -> dict[str, str]:
     if cfg.generate.strategy == "imported":
         found["generate"] = source_fingerprint(cfg.generate.imported, "generate.imported")
     elif cfg.generate.prompts != templates.BUILT_IN:
-        found["generate"] = templates.fingerprint(cfg.generate.prompts)
+        found |= dict.fromkeys(("generate", "rounds"), templates.fingerprint(cfg.generate.prompts))
     if sets := cfg.dedup.evaluation_sets:
         parts = " ".join(source_fingerprint(one, f"dedup.evaluation_sets[{i}]") for i, one in enumerate(sets))
         found |= dict.fromkeys(("dedup", "dedup-synthetic"), parts)

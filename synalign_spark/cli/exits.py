@@ -34,6 +34,7 @@ class Exit(IntEnum):
     UNAVAILABLE = 5  # endpoint or cluster
     BUDGET = 6
     INTERRUPTED = 130
+    UNREAD = 141  # as a program ends that SIGPIPE ended: what reads the output left before its end, and work may be left too
     TERMINATED = 143
 
 
@@ -100,7 +101,7 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
         except (Exception, KeyboardInterrupt) as fault:
             if isinstance(fault, BrokenPipeError) and _reader_left():  # as ``head`` does; that of a lost connection is a fault
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written there when Python ends
-                raise SystemExit(0) from None
+                raise SystemExit(int(Exit.UNREAD)) from None
             err = (
                 fault
                 if isinstance(fault, SynalignError | KeyboardInterrupt)

@@ -136,7 +136,7 @@ def raising_check(fault):
     return check
 
 
-@pytest.mark.parametrize(("read", "status"), [(True, 3), (False, 0)])
+@pytest.mark.parametrize(("read", "status"), [(True, 3), (False, 141)])
 def test_a_lost_connection_is_no_reader_that_left(read, status):
     """Both are a BrokenPipeError; only of the output that nobody reads is there nothing to say."""
     code = "from synalign_spark.cli.exits import exit_with\ndef lost():\n    raise BrokenPipeError(32, 'Broken pipe')\nexit_with(lost)"

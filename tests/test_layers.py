@@ -26,7 +26,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "progress": ({"console"}, {"rich"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
     "config": ({"core.defaults", "core.text", "errors", "formatting", "scrubbing", "sql_names"}, {"iso639", "pydantic", "pydantic_core", "yaml"}),
-    "storage": ({"compat", "errors", "formatting", "spark_errors", "sql_names"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
+    "storage": ({"compat", "errors", "formatting", "spark_errors", "sql_names"}, {"delta", "deltalake", "py4j", "pyarrow", "pyspark"}),
     "udfs": ({"compat", "config", "core", "errors"}, NUMERIC | {"huggingface_hub", "onnxruntime", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"compat", "core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (

@@ -32,6 +32,14 @@ class LakeConfig(Section):
 
     path: str = Field("lake/default", min_length=1, description="Folder or object-store address that holds the tables.")
     format: Literal["delta", "parquet"] = Field("delta", description="Table format.")
+    catalog: str | None = Field(None, description="Catalog of the Spark session that lake.schema is in; null is the session's present one.")
+    schema_name: str | None = Field(
+        None,
+        alias="schema",
+        min_length=1,
+        description="Schema in which the tables have names too: external tables over the folders of lake.path, which stay what counts.",
+    )
+    prefix: str = Field("", pattern=r"^[A-Za-z0-9_]{0,40}$", description="What the tables' names in lake.schema begin with.")
     jars: str | None = Field(
         None, description="Folder with the jars of Delta and, for s3a://, of S3, for machines without a package repository."
     )
@@ -39,6 +47,13 @@ class LakeConfig(Section):
     @model_validator(mode="after")
     def _takes_path(self) -> "LakeConfig":
         check_path(self.path)
+        return self
+
+    @model_validator(mode="after")
+    def _names_in_schema(self) -> "LakeConfig":
+        for key in ("catalog", "prefix"):
+            if getattr(self, key) and self.schema_name is None:
+                raise ValueError(f"{key} is set, and schema is not: there are no names without one; set lake.schema, or remove {key}")
         return self
 
 

@@ -23,6 +23,7 @@ from synalign_spark.pipeline.observer import Observer
 from synalign_spark.pipeline.session import spark_session
 from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.spark_errors import outside_faults
+from synalign_spark.storage.catalog import CatalogTables
 from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.runs import RunStore
 
@@ -53,7 +54,7 @@ def run_pipeline(
             steps.refuse_foreign_lake(states, cfg)
         todo = _todo(states, only)
         observer.plan(cfg, states, todo)
-        if todo:
+        if todo or cfg.lake.schema_name:  # names may be new, of tables that are there
             preflight(cfg, todo)
             if steps.begins_loop_anew(states, todo):
                 store.forget(["rounds", "select"])  # at once: either alone would lead a start after a kill into a round of the loop before
@@ -172,6 +173,7 @@ def _execute(
     with logs.logging_to(store.paths.local_log):
         spark = opened()
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
+        names = _names(cfg, lake, todo, observer)
         left, is_first = deque(todo), True
         while left:
             step = left.popleft()
@@ -181,8 +183,24 @@ def _execute(
             log = logs.get_logger(run_id=cfg.run.id, stage=step.name)
             with _reported(step, log, observer), outside_faults(f"stage {step.name}", {"": AGAIN}):
                 _run_step(step, Context(cfg, spark, lake, observer.progress, log, deadline), source.get(step.name, ""), store, observer)
+            if names is not None:
+                names.register(step.writes)
             if step.name == "rounds" and (following := again()):
                 left = deque(following)
+
+
+def _names(cfg: Config, lake: Lake, todo: Sequence[Step], observer: Observer) -> CatalogTables | None:
+    """The names that the lake's tables have in a catalog, those given that are there; None where none are wanted. Before any work, since a catalog
+    may refuse them."""
+    if cfg.lake.schema_name is None:
+        return None
+    names = CatalogTables(lake, cfg.lake.schema_name, cfg.lake.catalog, cfg.lake.prefix)
+    names.require_free(table for step in todo for table in step.writes)
+    names.register(table for step in steps.STEPS for table in step.writes)
+    if not names.lasting:
+        words = f"  lake.schema: {names.schema} is in memory, and its names end with the session; spark.sql.catalogImplementation: hive keeps them"
+        observer.progress.console.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return names
 
 
 def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: Observer) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 RUN_ID = "run_id"  # the column that the lake adds to every table
+RUN_ID_DOC = "run that wrote the row (run.id)"
 
 _SCALARS = {
     "string": pa.string(),

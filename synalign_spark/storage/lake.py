@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pyarrow import fs
 from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -20,7 +21,7 @@ from pyspark.sql.types import StructType
 from synalign_spark.compat import schema_of
 from synalign_spark.errors import ContractError, LakeError
 from synalign_spark.spark_errors import failure_in, marked, told_error
-from synalign_spark.storage.contracts import RUN_ID
+from synalign_spark.storage.contracts import RUN_ID, RUN_ID_DOC
 from synalign_spark.storage.paths import fault_line, filesystem, local_path, scheme, spark_path
 from synalign_spark.storage.tables import Table
 
@@ -68,7 +69,7 @@ class Lake:
         """Whether any run has written the table."""
         self._refuse_other_format(table)
         if self.format == "delta":
-            return _is_delta(self.spark, self._table_path(table))
+            return _is_delta(self.spark, self.table_path(table))
         files, root = filesystem(f"{self.path}/{table.name}")
         return bool(files.get_file_info(root).type == fs.FileType.Directory)
 
@@ -118,7 +119,8 @@ class Lake:
                 "or put them in the folder lake.jars; its other settings belong in spark.conf, its keys in the environment"
             ) from err
 
-    def _table_path(self, table: Table) -> str:
+    def table_path(self, table: Table) -> str:
+        """Where a table lies, as Spark reads it."""
         return f"{spark_path(self.path)}/{table.name}"
 
     def _scope(self, table: Table, scope: dict[str, str]) -> dict[str, str]:
@@ -142,12 +144,12 @@ class Lake:
                 f"table {table.name}: columns {extra} are not in its contract; drop them (it has {', '.join(table.column_names)})"
             )
         _check_types(table, self._schema(table), df.schema, "the rows to write")
-        columns = [F.lit(self.run_id).alias(RUN_ID)]
+        columns = [_commented(F.lit(self.run_id), RUN_ID, RUN_ID_DOC)]
         for column in table.columns:
             value = F.col(f"`{column.name}`")
             if not column.nullable:
                 value = F.coalesce(value, _fail(f"table {table.name}: column {column.name} is null in some row, and must not be"))
-            columns.append(value.alias(column.name))
+            columns.append(_commented(value, column.name, column.doc))
         for name, only in scope.items():
             message = f"table {table.name}: column {name} must be '{only}' in every row of this write, got another value"
             df = df.where(F.when(F.col(name) == F.lit(only), F.lit(True)).otherwise(_fail(message)))
@@ -157,14 +159,14 @@ class Lake:
         if not self.has_table(table):
             raise LakeError(f"table '{table.name}' is not in the lake {self.path!r}; run the {table.producer} stage first")
         if self.format == "delta":
-            stored = self.spark.read.format("delta").load(self._table_path(table))
+            stored = self.spark.read.format("delta").load(self.table_path(table))
             _check_types(table, self._schema(table), stored.schema, f"the lake {self.path!r}")
             return stored
         return self._stored_parquet(table, only_this_run)
 
     def _stored_parquet(self, table: Table, only_this_run: bool) -> DataFrame:
         schema = schema_of(self.spark, f"`{RUN_ID}` string, {table.ddl}")
-        root = self._table_path(table)
+        root = self.table_path(table)
         folder = f"{root}/{RUN_ID}={self.run_id}" if only_this_run else root
         reader = self.spark.read.option("basePath", root)
         try:
@@ -197,7 +199,7 @@ class Lake:
             check_folder(root)
 
     def _write_delta(self, table: Table, rows: DataFrame, scope: dict[str, str]) -> None:
-        path = self._table_path(table)
+        path = self.table_path(table)
         if _is_delta(self.spark, path):
             _check_types(table, self._schema(table), self.spark.read.format("delta").load(path).schema, f"the lake {self.path!r}")
         replaced = " AND ".join(f"{name} = '{value}'" for name, value in {RUN_ID: self.run_id, **scope}.items())
@@ -215,7 +217,7 @@ class Lake:
         try:
             inner = [name for name in table.scope if name not in scope]
             writer = rows.drop(RUN_ID, *scope).write.mode("overwrite")
-            (writer.partitionBy(*inner) if inner else writer).parquet(f"{self._table_path(table)}/{os.path.basename(hidden)}")
+            (writer.partitionBy(*inner) if inner else writer).parquet(f"{self.table_path(table)}/{os.path.basename(hidden)}")
             _swap(files, hidden, f"{root}/{place}", old)
         finally:
             _remove(files, hidden)
@@ -235,6 +237,11 @@ def _plain(name: str, value: str) -> str:
     if not isinstance(value, str) or not _PLAIN.match(value):
         raise ContractError(f"{name} must be letters, digits, '_', '.' or '-', at most 64, starting with a letter or digit; got {value!r}")
     return value
+
+
+def _commented(value: SparkColumn, name: str, doc: str) -> SparkColumn:
+    """A column of that name; what it means goes with it into the table."""
+    return value.alias(name, metadata={"comment": doc})
 
 
 def _fail(message: str) -> Any:

@@ -14,6 +14,7 @@ OURS = "synalign_spark"
 NUMERIC = {"numpy", "scipy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "scrubbing": (set(), set()),
+    "sql_names": (set(), set()),
     "errors": ({"scrubbing"}, set()),
     "extras": ({"errors"}, set()),
     "formatting": (set(), set()),
@@ -24,12 +25,12 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "console": ({"formatting", "scrubbing"}, {"rich"}),
     "progress": ({"console"}, {"rich"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
-    "config": ({"core.defaults", "core.text", "errors", "formatting", "scrubbing"}, {"iso639", "pydantic", "pydantic_core", "yaml"}),
-    "storage": ({"compat", "errors", "formatting", "spark_errors"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
+    "config": ({"core.defaults", "core.text", "errors", "formatting", "scrubbing", "sql_names"}, {"iso639", "pydantic", "pydantic_core", "yaml"}),
+    "storage": ({"compat", "errors", "formatting", "spark_errors", "sql_names"}, {"delta", "deltalake", "pyarrow", "pyspark"}),
     "udfs": ({"compat", "config", "core", "errors"}, NUMERIC | {"huggingface_hub", "onnxruntime", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"compat", "core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
-        {"compat", "config", "core", "detector", "distributed", "errors", "formatting", "spark_errors", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
+        {"compat", "config", "core", "detector", "distributed", "errors", "formatting", "spark_errors", "sql_names", "storage.paths", "storage.contracts", "storage.tables", "udfs"},
         NUMERIC | {"pandas", "py4j", "pyarrow", "pyspark"},
     ),
     "alignment": (

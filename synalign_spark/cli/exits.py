@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -33,6 +34,7 @@ class Exit(IntEnum):
     UNAVAILABLE = 5  # endpoint or cluster
     BUDGET = 6
     INTERRUPTED = 130
+    UNREAD = 141  # as a program ends that SIGPIPE ended: what reads the output left before its end, and work may be left too
     TERMINATED = 143
 
 
@@ -96,10 +98,10 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
         try:
             found = action()
             ending = Ending(found if isinstance(found, Exit) else Exit.DONE)
-        except BrokenPipeError:  # whoever reads the output may leave before its end, as ``head`` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written there when Python ends
-            raise SystemExit(0) from None
         except (Exception, KeyboardInterrupt) as fault:
+            if isinstance(fault, BrokenPipeError) and _reader_left():  # as ``head`` does; that of a lost connection is a fault
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written there when Python ends
+                raise SystemExit(int(Exit.UNREAD)) from None
             err = (
                 fault
                 if isinstance(fault, SynalignError | KeyboardInterrupt)
@@ -113,6 +115,16 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
             raise ending.error
         if ending.status is not Exit.DONE:
             raise SystemExit(int(ending.status)) from None
+
+
+def _reader_left() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    try:
+        waiting = select.poll()
+        waiting.register(sys.stdout.fileno(), 0)  # what went wrong is told unasked
+        return bool(waiting.poll(0))
+    except (OSError, ValueError):  # no file
+        return False
 
 
 def _say(ending: Ending) -> None:

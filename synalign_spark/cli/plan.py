@@ -14,8 +14,10 @@ from synalign_spark.formatting import duration, number
 from synalign_spark.generation.embedding import estimate as embedding_estimate
 from synalign_spark.generation.estimate import TYPICAL_ROW, RowSize, estimate
 from synalign_spark.generation.prompts.tokens import n_bytes
+from synalign_spark.pipeline.observer import Silent
 from synalign_spark.pipeline.profile import refuse
-from synalign_spark.pipeline.runner import source_fingerprints, stored_states
+from synalign_spark.pipeline.runner import opening, source_fingerprints, stored_states
+from synalign_spark.pipeline.session import spark_session
 from synalign_spark.storage.lake_view import LakeView
 from synalign_spark.storage.runs import RunStore
 from synalign_spark.storage.tables import CORPUS
@@ -32,7 +34,8 @@ def make_plan(cfg: Config) -> dict[str, Any]:
     would stop."""
     store = RunStore(cfg.lake.path, cfg.run.id, writable=False)
     manifest = store.manifest()
-    states = stored_states(cfg, manifest, source_fingerprints(cfg), store)
+    with opening(spark_session, cfg, Silent()) as spark:  # left before the profile starts its own
+        states = stored_states(cfg, manifest, source_fingerprints(cfg, spark), store)
     todo = [state.step.name for state in states if not state.done]
     known = manifest["ingest"]["summary"] if "ingest" in manifest and "ingest" not in todo else None
     if known:

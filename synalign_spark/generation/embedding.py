@@ -20,6 +20,7 @@ from synalign_spark.generation.estimate import CALL_S, RowSize
 from synalign_spark.generation.ledger import read_lines
 from synalign_spark.generation.limits import Allowance, Budget, Share
 from synalign_spark.generation.prices import Prices
+from synalign_spark.generation.probing import BudgetSpentError
 from synalign_spark.generation.prompts.tokens import typical_tokens
 from synalign_spark.generation.target import Target, target_of
 from synalign_spark.progress import Progress
@@ -57,7 +58,8 @@ def embed_texts(
     """Stores the vector of each text in the ledger. Returns what that took in this run, earlier starts included, and the vectors' width.
 
     texts: key and text, of which a few requests are held at a time; n_texts: how many, for the progress; ledger_dir: folder, any file
-    system; width: of the vectors that are there already, 0 for none. Raises EndpointError where a call fails for good or a budget ends."""
+    system; width: of the vectors that are there already, 0 for none. Raises EndpointError where a call fails for good, and the BudgetSpentError
+    among them where a budget ends."""
     target, llm, limits = _target(cfg), _endpoint(cfg).llm(cfg.model), _endpoint(cfg).limits
     budget = Budget(limits, Prices([llm]))
     for line in read_lines(ledger_dir):
@@ -88,7 +90,7 @@ def embed_texts(
 
 
 def _answers(requests: Iterator[TextsRequest], callers: LoopCallers, budget: Budget, most: int) -> Iterator[tuple[TextsRequest, Answer]]:
-    """The answers in the order of arrival. Raises EndpointError where the budget has no room for the next request."""
+    """The answers in the order of arrival. Raises BudgetSpentError where the budget has no room for the next request."""
     flying: dict[str, TextsRequest] = {}
     request = next(requests, None)
     while request is not None or flying:
@@ -122,8 +124,8 @@ def _require(cfg: EmbedConfig, request: TextsRequest, answer: Answer) -> None:
     raise _unusable(cfg, f"{answer.status} after {answer.attempts} requests: {said}")
 
 
-def _ended(limit: str) -> EndpointError:
-    return EndpointError(f"embed.endpoint.{limit} ended the embedding before all texts had a vector; raise it: {KEPT}")
+def _ended(limit: str) -> BudgetSpentError:
+    return BudgetSpentError(limit, f"embed.endpoint.{limit} ended the embedding before all texts had a vector; raise it: {KEPT}")
 
 
 def estimate(cfg: EmbedConfig, n_texts: int, row: RowSize) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Runs the steps of a run in order, skips what is done, and records each in the run's manifest."""
 
 import contextlib
+import functools
 import json
 import time
 import uuid
@@ -28,6 +29,7 @@ from synalign_spark.storage.runs import RunStore
 ENTRY = {"settings", "inputs", "produced", "summary", "tables"}  # of a step in the manifest, as far as it is looked at
 AGAIN = "the trace is in the run's log; mend what it names and start the run again: what is done stays done"
 Session = Callable[[Config], AbstractContextManager[SparkSession]]
+Opened = Callable[[], SparkSession]  # starts Spark where it was not yet
 
 
 def run_pipeline(
@@ -39,12 +41,13 @@ def run_pipeline(
     steps whose settings changed; ``session`` opens Spark, and only when there is work. Raises BudgetError where ``run.max_minutes`` are over
     before the end."""
     if only is not None:
-        steps.require_known(only)
+        steps.require_known(only, cfg)
     store = RunStore(cfg.lake.path, cfg.run.id)
-    with store.lock(cfg.run.lock_wait_s, partial(observer.progress.console.print, highlight=False, markup=False, soft_wrap=True)):
+    say = partial(observer.progress.console.print, highlight=False, markup=False, soft_wrap=True)
+    with store.lock(cfg.run.lock_wait_s, say), opening(session, cfg, observer) as spark:
         deadline = Deadline.after(cfg.run.max_minutes)
         manifest = store.manifest()
-        source = source_fingerprints(cfg)
+        source = source_fingerprints(cfg, spark)
         states = stored_states(cfg, manifest, source, store, only)
         if not redo:
             steps.refuse_foreign_lake(states, cfg)
@@ -53,27 +56,41 @@ def run_pipeline(
         if todo:
             preflight(cfg, todo)
             if steps.begins_loop_anew(states, todo):
-                store.forget(["rounds"])
+                store.forget(["rounds", "select"])  # at once: either alone would lead a start after a kill into a round of the loop before
+                todo = _todo(stored_states(cfg, store.manifest(), source, store, only), only)
             again = partial(_next_round, cfg, source, store) if only is None else list
-            _execute(cfg, todo, source, store, observer, session, deadline, again)
+            _execute(cfg, todo, source, store, observer, spark, deadline, again)
         manifest = store.manifest()
         observer.closing(cfg, manifest, [state.step.name for state in stored_states(cfg, manifest, source, store) if not state.done])
         return manifest
 
 
-def source_fingerprints(cfg: Config) -> dict[str, str]:
-    """Fingerprints of the files that steps read from outside the lake. Raises DataError where a path is missing, ConfigError for
-    a folder that holds no templates."""
-    from synalign_spark.generation.prompts import templates
-    from synalign_spark.spark.sources import source_fingerprint
+@contextmanager
+def opening(session: Session, cfg: Config, observer: Observer) -> Iterator[Opened]:
+    """Gives Spark, which is started when it is first asked for, and left at the end where it was."""
+    with contextlib.ExitStack() as stack:
 
-    found = {"ingest": source_fingerprint(cfg.source)}
+        @functools.cache
+        def spark() -> SparkSession:
+            with observer.waiting("starting Spark"):
+                return stack.enter_context(session(cfg))
+
+        yield spark
+
+
+def source_fingerprints(cfg: Config, spark: Opened | None = None) -> dict[str, str]:
+    """Fingerprints of what steps read from outside the lake. spark: gives the session, for sources that are in its catalog. Raises DataError
+    where a path or table is missing, ConfigError for a folder that holds no templates."""
+    from synalign_spark.generation.prompts import templates
+    from synalign_spark.spark.source_fingerprint import source_fingerprint
+
+    found = {"ingest": source_fingerprint(cfg.source, "source", spark)}
     if cfg.generate.strategy == "imported":
-        found["generate"] = source_fingerprint(cfg.generate.imported, "generate.imported")
+        found["generate"] = source_fingerprint(cfg.generate.imported, "generate.imported", spark)
     elif cfg.generate.prompts != templates.BUILT_IN:
-        found["generate"] = templates.fingerprint(cfg.generate.prompts)
+        found |= dict.fromkeys(("generate", "rounds"), templates.fingerprint(cfg.generate.prompts))
     if sets := cfg.dedup.evaluation_sets:
-        parts = " ".join(source_fingerprint(one, f"dedup.evaluation_sets[{i}]") for i, one in enumerate(sets))
+        parts = " ".join(source_fingerprint(one, f"dedup.evaluation_sets[{i}]", spark) for i, one in enumerate(sets))
         found |= dict.fromkeys(("dedup", "dedup-synthetic"), parts)
     return found
 
@@ -147,15 +164,13 @@ def _execute(
     source: dict[str, str],
     store: RunStore,
     observer: Observer,
-    session: Session,
+    opened: Opened,
     deadline: Deadline,
     again: Callable[[], list[Step]],
 ) -> None:
     """Runs the steps one after the other. again: after ``rounds``, those of the next round, which take the place of those that are left."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(logs.logging_to(store.paths.local_log))
-        with observer.waiting("starting Spark"):
-            spark = stack.enter_context(session(cfg))
+    with logs.logging_to(store.paths.local_log):
+        spark = opened()
         lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
         left, is_first = deque(todo), True
         while left:

@@ -59,6 +59,8 @@ OPERATIONAL = frozenset(
 
 
 STAGES = "synalign_spark.pipeline.stages"
+NOT_RUN = "not run yet"
+TERMS = ("loop.max_mmd2", "loop.min_gain", "the algorithm")  # other ones judge the last round again, and leave the others
 ADDRESS, SEVERAL = "generate.llm.base_url", "generate.llms"
 ADDRESSES = (ADDRESS, "embed.endpoint.base_url")
 RELEASE_SETTING = "synalign.version"  # manifests of the first release name it among the settings; it shapes no table
@@ -165,7 +167,8 @@ STEPS: tuple[Step, ...] = (
         ("embed", "cluster", "embed-synthetic"),
         (tables.WEIGHTS, tables.CERTIFICATE, tables.SOLVER_TRACE, tables.WITNESS),
     ),
-    Step("rounds", "rounds", ("loop",), ("align",), (tables.ROUNDS,), on_request=True),
+    # Its rounds rest on what was shown and written, which a later select or generate that is cut off no longer tells.
+    Step("rounds", "rounds", ("loop", "select", "generate"), ("align",), (tables.ROUNDS,), on_request=True),
     Step("resample", "resample", ("resample",), ("align",), (tables.AUGMENTED,), if_there=("dedup", "dedup-synthetic")),
     Step("evaluate", "evaluate", ("evaluate",), ("align",), (tables.EVALUATION, tables.NEAREST_PAIRS), on_request=True),
     Step("report", "report", ("report",), ("resample",), (tables.METRICS,), if_there=("evaluate", "rounds")),
@@ -173,10 +176,12 @@ STEPS: tuple[Step, ...] = (
 BY_NAME = {step.name: step for step in STEPS}
 
 
-def require_known(stage: str) -> None:
-    """Raises ConfigError, with the names there are, for a stage that is none."""
+def require_known(stage: str, cfg: Config) -> None:
+    """Raises ConfigError, with the names there are, for a stage that is none, and for the loop's where there is no loop."""
     if stage not in BY_NAME:
         raise ConfigError(f"stage {stage!r} is not one; the stages are {', '.join(BY_NAME)}")
+    if stage == "rounds" and cfg.loop.rounds == 1:
+        raise ConfigError("stage 'rounds' is of the closed loop, and loop.rounds is 1; set it above 1, or leave the stage out")
 
 
 def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
@@ -246,11 +251,21 @@ class StepState:
 
 
 def begins_loop_anew(states: Sequence[StepState], todo: Collection[Step]) -> bool:
-    """Whether what is to run makes the rounds that are over old: a step that ``select`` reads, or ``select`` itself, but for its next round
-    or once more after it was cut off in one."""
-    before = set(_ancestors(BY_NAME["select"]))
-    own = {"select"} if any(state.changed for state in states if state.step.name == "select") else set()
-    return any(state.step.name in before | own and state.step in todo for state in states if not state.done)
+    """Whether what is to run makes the rounds that are over old: a step that ``select`` reads, ``select`` itself, but for its next round
+    or once more after it was cut off in one, or other settings of what shows and writes rows, be its own entry there or cut off."""
+    found = {state.step.name: state for state in states}
+    select, before = found["select"], _ancestors(BY_NAME["select"])
+    running = {name for name, state in found.items() if not state.done and state.step in todo}
+    if running & {"select", "generate", *before} and "rounds" in found and _other_rounds(found["rounds"].changed):
+        return True
+    own = "select" in running and not select.next_round and select.why != NOT_RUN
+    marks = {name for name in BY_NAME["select"].if_before if name in running and found[name].changed}
+    return own or bool(running & before or marks)
+
+
+def _other_rounds(changed: Collection[tuple[str, Any, Any]]) -> bool:
+    """Whether settings of the step ``rounds`` changed that its rounds rest on."""
+    return any(key not in TERMS for key, _, _ in changed)
 
 
 def step_states(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, str], asked: str | None = None) -> list[StepState]:
@@ -258,10 +273,14 @@ def step_states(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, s
     request that is to run, though the run does not have it yet."""
     states: list[StepState] = []
     again: set[str] = set()
+    rounds = _state_of(BY_NAME["rounds"], cfg, manifest, source.get("rounds", ""), again)
+    anew = bool(loop.earlier_rounds(manifest)) and _other_rounds(rounds.changed)
     for step in STEPS:
         if step.stage != asked and step.name not in manifest and not step.wanted(cfg):
             continue
         state = _state_of(step, cfg, manifest, source.get(step.name, ""), again)
+        if anew and step.name == "select" and (state.done or state.next_round):
+            state = StepState(step, False, "the rounds of the loop begin anew")
         if not state.done and (step.name in manifest or step.wanted(cfg)):  # what is asked for alone makes others old once it is there
             again.add(step.name)
         states.append(state)
@@ -271,7 +290,7 @@ def step_states(cfg: Config, manifest: Mapping[str, Any], source: Mapping[str, s
 def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str, again: set[str]) -> StepState:
     entry = manifest.get(step.name)
     if entry is None:
-        return StepState(step, False, "not run yet")
+        return StepState(step, False, NOT_RUN)
     now = settings_of(step, cfg)
     before = {key: _public(key, value) for key, value in entry["settings"].items() if key not in (RELEASE_SETTING, *OPERATIONAL)}
     keys = [key for key in sorted(now.keys() | before.keys()) if _identity(now.get(key)) != _identity(before.get(key))]
@@ -301,12 +320,13 @@ def stopped_by_budget(manifest: Mapping[str, Any]) -> bool:
 
 
 def left_to_run(manifest: Mapping[str, Any]) -> list[str]:
-    """Steps that have not run, or whose inputs ran anew after them: what their tables hold is of the rows before. By the manifest alone."""
+    """Steps that have not run, whose inputs ran anew after them (what their tables hold is of the rows before), or of which a next round
+    is to come. By the manifest alone."""
     left: list[str] = []
     for step in STEPS:
         if step.on_request and step.name not in manifest:
             continue
-        if step.name not in manifest or step.old_by(manifest, left):
+        if step.name not in manifest or step.old_by(manifest, left) or (step.name == "select" and loop.next_is_due(manifest)):
             left.append(step.name)
     return left
 

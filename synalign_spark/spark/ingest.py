@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from synalign_spark.config import IngestConfig, SourceConfig
-from synalign_spark.spark.ingest_counts import check, counted, half_read, lines_lost, never_renamed, odd_labels, place_of
+from synalign_spark.spark.ingest_counts import check, counted, half_read, lines_lost, never_renamed, odd_labels
 from synalign_spark.spark.keys import content_id, id_of_each_label
 from synalign_spark.spark.source_layout import Layout
 from synalign_spark.spark.sources import lost_in_lines
@@ -55,10 +55,10 @@ def ingest(
     that cannot be read, without rows, without accepted rows, with more than 1 % of its lines swallowed by a stray quote, or (real rows) with
     a label column that has one value, more than MAX_LABELS, or numbers that are no classes."""
     malformed = _malformed(layout, field)
-    with outside_faults(f"{field}: {place_of(source)!r}", _fixes(field)):
+    with outside_faults(f"{field}: {source.place!r}", _fixes(field)):
         validated = _without_duplicates(_validated(rows, source, cfg, malformed), source, cfg).persist()
     try:
-        with outside_faults(f"{field}: {place_of(source)!r}", _fixes(field)):
+        with outside_faults(f"{field}: {source.place!r}", _fixes(field)):
             found = counted(validated)
             lost = lost_in_lines(rows.sparkSession, source, layout)
             within = swallowed_lines(validated.where("reason is null"), source, layout.dialect, found.labels) if layout else 0

@@ -72,7 +72,7 @@ def lines_lost(counts: Counts, within: int, source: SourceConfig, field: str, de
             MOST_LINES_LOST if source.quote == "auto" else 1.0,  # who sets it says that they do
         ),
     ):
-        said = f"{n} of {n_lines} lines of {place_of(source)!r} {words}"
+        said = f"{n} of {n_lines} lines of {source.place!r} {words}"
         if n > most * n_lines and not delimited:
             raise DataError(f"{field}.path: {said}: is a JSON array cut or broken? {where}; write the file again, or take it out")
         if n > most * n_lines:
@@ -92,7 +92,7 @@ def half_read(counts: Counts, lost: tuple[int, int], source: SourceConfig, field
         ("objects", "a key twice, of which the last value is read", "write each key once", MOST_LINES_LOST),
     )
     for n, (what, words, fix, most) in zip(lost, parts, strict=True):
-        said = f"{n} of the {what} of {place_of(source)!r} ({counts.n_read} rows) hold {words}; {fix}"
+        said = f"{n} of the {what} of {source.place!r} ({counts.n_read} rows) hold {words}; {fix}"
         if n > most * counts.n_read:
             raise DataError(f"{field}.path: {said}")
         found += [said] if n else []
@@ -129,7 +129,7 @@ def odd_labels(counts: Counts, field: str) -> list[str]:
 
 def check(counts: Counts, source: SourceConfig, label_names: Sequence[str] | None, origin: str, field: str) -> None:
     """Raises DataError for rows that are no corpus. label_names: of the classes, where the files name them; origin, field: as of ``ingest``."""
-    place, reasons, n_accepted = place_of(source), counts.reasons, counts.n_accepted
+    place, reasons, n_accepted = source.place, counts.reasons, counts.n_accepted
     if not n_accepted and not reasons:
         hint = f" that {field}.where lets through" if source.where else ""
         raise DataError(f"{field}: {place!r} has no rows{hint}; name a source with rows")
@@ -187,7 +187,3 @@ def _no_classes(labels: Mapping[str, int]) -> str:
         return f"numbers with fractions ({fractions[0]}, ...), {fix}"
     many = len(labels) > MAX_NUMBERS and sum(labels.values()) < FEWEST_OF_A_NUMBER * len(labels)
     return f"{len(labels)} different numbers, {fix}" if many else ""
-
-
-def place_of(source: SourceConfig) -> str | None:
-    return source.path or source.table or source.package

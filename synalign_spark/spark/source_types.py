@@ -10,6 +10,7 @@ from pyspark.sql import types as T
 
 from synalign_spark.compat import is_variant, valid_utf8
 from synalign_spark.errors import DataError
+from synalign_spark.sql_names import quoted_name
 
 TEXT_FIX = "name a column of text, or put one together: source.text_template, with nested names such as {meta.body} or {messages.content}"
 LABEL_FIX = {
@@ -121,8 +122,3 @@ def as_text(column: Column, found: T.DataType) -> Column:
     if isinstance(found, T.ArrayType):
         return valid_utf8(F.array_join(column, "\n"))
     return valid_utf8(column.cast("string"))
-
-
-def quoted_name(name: str) -> str:
-    """A column's name as expressions take it, with dots and blanks in it."""
-    return "`" + name.replace("`", "``") + "`"

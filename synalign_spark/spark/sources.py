@@ -19,14 +19,13 @@ from synalign_spark.spark.arrow_files import read_arrow
 from synalign_spark.spark.delimited import Dialect
 from synalign_spark.spark.encodings import C1, SPARK_ENCODINGS, WINDOWS
 from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
-from synalign_spark.spark.source_files import source_fingerprint
 from synalign_spark.spark.source_json import lost_in, lost_in_array
 from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
-from synalign_spark.spark.source_types import parts_of, quoted_name, spark_type
+from synalign_spark.spark.source_tables import read_named
+from synalign_spark.spark.source_types import parts_of, spark_type
+from synalign_spark.sql_names import quoted_name
 from synalign_spark.storage.paths import fault_line, local_path, spark_path
 from synalign_spark.udfs.text import normalised
-
-__all__ = ["SOURCE_COLUMNS", "read_source", "source_fingerprint"]
 
 MOST_FILES_COUNTED = 1_000  # their names go to the driver one by one
 SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail", "renamed")
@@ -104,12 +103,9 @@ def _named(plain: Column, source: SourceConfig, layout: Layout | None) -> Column
 
 
 def _read_table(spark: SparkSession, source: SourceConfig, field: str) -> DataFrame:
-    try:
-        found = spark.table(source.table or "")
-        names = found.columns
-    except AnalysisException as err:
-        raise DataError(f"{field}.table: {source.table!r} cannot be read ({fault_line(err)}); name a table of the catalog") from err
-    check_columns(source, names, f"table {source.table!r}", field)
+    found = read_named(spark, source, field)
+    where = "the query" if source.query is not None else f"table {source.table!r}"
+    check_columns(source, found.columns, where, field)
     return found.withColumn(_FILE, F.lit(None).cast("string"))
 
 
@@ -123,8 +119,9 @@ def _read_files(spark: SparkSession, source: SourceConfig, layout: Layout, field
         _require_all_files(rows, layout, field)
         return rows.withColumn(_FILE, F.col("_metadata.file_path"))
     except (PySparkException, Py4JError) as err:
+        other = next((f"{field}.{key}" for key in ("version", "timestamp") if getattr(source, key) is not None), f"{field}.format")
         raise DataError(
-            f"{field}.path: {layout.path!r} cannot be read as {layout.kind} ({fault_line(err)}); mend the path or {field}.format"
+            f"{field}.path: {layout.path!r} cannot be read as {layout.kind} ({fault_line(err)}); mend the path or {other}"
         ) from err
 
 
@@ -152,6 +149,10 @@ def _load(spark: SparkSession, source: SourceConfig, layout: Layout, field: str)
         return reader.text(path).select(F.col("value").alias(source.text_column), "_metadata")
     if layout.schema is not None:
         return reader.schema(_schema(source, layout, field)).parquet(path)
+    if source.version is not None:
+        reader = reader.option("versionAsOf", source.version)
+    if source.timestamp is not None:
+        reader = reader.option("timestampAsOf", source.timestamp)
     return reader.format(layout.kind).load(path)
 
 

@@ -6,10 +6,10 @@
 Who writes the rows is the source: `embedded`, the small model that comes with the package; `existing`, LLM-written sets below SYNALIGN_DATA; and with
 --config an endpoint of your own, whose file sets a hard budget: each case has its part of it. The plan of calls and cost is printed before the first
 call, and --plan ends there. Answers are stored below --folder: a comparison that was killed goes on, and no call is paid for twice.
---select paper chooses demonstrations as the authors' scripts do. Students are trained on synthetic rows alone, as many as there are, drawn by weight,
-and scored on real test rows: logistic regression on embeddings and on TF-IDF, with --finetune the embedded encoder.
-± is the standard error over seeds, which decide demonstrations, answers, weights and draws (of an existing set the weights and draws); test rows
-are the same for all. The last line is one JSON object.
+--select paper chooses demonstrations as the authors' scripts do. Students are trained on synthetic rows alone, each with its weight, and scored on
+real test rows: logistic regression on embeddings and on TF-IDF, with --finetune the embedded encoder.
+± is the standard error over seeds, which decide demonstrations, answers and weights (of an existing set the weights); test rows are the same for
+all. The last line is one JSON object.
 """
 
 import argparse
@@ -100,7 +100,8 @@ def weighting(method: str, real: Corpus, synthetic: Corpus, seed: int) -> Weight
 
 
 def score_set(data: Dataset, who: str, seed: int, weights: list[str], finetune: bool) -> Iterator[Score]:
-    """One synthetic set under each kind of weights; as many rows are drawn as there are."""
+    """One synthetic set under each kind of weights. They are sample weights: as many rows drawn by them as there are would each come once, or
+    hardly ever another number of times, whatever the weights of a small set."""
     stacked = stack_of(data)
     n_real, n = len(data.real), len(data.synthetic)
     test = np.arange(n_real + n, len(stacked.labels))
@@ -113,7 +114,7 @@ def score_set(data: Dataset, who: str, seed: int, weights: list[str], finetune: 
             continue
         sets = training_sets(found, data.synthetic.labels, np.arange(n_real), n_real, n, seed)
         ess = round(float(1 / np.sum(found.weight**2)), 1)
-        yield {"row": name, "seed": seed, "rows": n, "ess": ess, "scores": scored(stacked, sets["drawn"], test, finetune)}
+        yield {"row": name, "seed": seed, "rows": n, "ess": ess, "scores": scored(stacked, sets["weighted"], test, finetune)}
 
 
 def gold(data: Dataset, finetune: bool) -> Score:

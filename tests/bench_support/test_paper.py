@@ -106,6 +106,17 @@ def test_rows_that_say_more_of_the_labels_score_more(given):
     assert inverted["scores"]["embeddings"]["accuracy"] < 0.1
 
 
+def test_weights_of_a_small_set_reach_the_students(given, monkeypatch):
+    """Of ten rows of about one weight as many draws are each row once; the students are to see the weights themselves."""
+    rows, weight = corpus(10, 2), np.linspace(0.08, 0.12, 10)
+    data, seen = paper.clean("sst2", given.real, rows, given.test), []
+    monkeypatch.setattr(paper, "weighting", lambda *_: paper.Weighting(weight / weight.sum(), np.log(weight)))
+    monkeypatch.setattr(paper, "scored", lambda stacked, training, test, finetune: seen.append(training))
+    list(paper.score_set(data, "SynAlign", 0, ["mmd"], False))
+    assert seen[0].weight == pytest.approx(10 * weight / weight.sum())
+    assert len(set(seen[0].rows.tolist())) == 10
+
+
 def test_the_table_has_means_errors_and_reasons():
     def score(row, seed, value):
         return {

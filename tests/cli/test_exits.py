@@ -4,6 +4,8 @@ import inspect
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -132,3 +134,15 @@ def raising_check(fault):
         raise fault
 
     return check
+
+
+@pytest.mark.parametrize(("read", "status"), [(True, 3), (False, 141)])
+def test_a_lost_connection_is_no_reader_that_left(read, status):
+    """Both are a BrokenPipeError; only of the output that nobody reads is there nothing to say."""
+    code = "from synalign_spark.cli.exits import exit_with\ndef lost():\n    raise BrokenPipeError(32, 'Broken pipe')\nexit_with(lost)"
+    out, into = os.pipe()
+    if not read:
+        os.close(out)
+    ended = subprocess.run([sys.executable, "-c", code], stdout=into, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == status, ended.stderr
+    assert ("Broken pipe" in ended.stderr) == read

@@ -123,7 +123,11 @@ def test_show_tells_what_is_left_to_run():
     """A step is left too where one that it reads ran anew, or is left itself."""
     manifest = {}
     for step in STEPS:
-        manifest[step.name] = {"produced": step.name, "inputs": {name: manifest[name]["produced"] for name in step.inputs(manifest)}}
+        manifest[step.name] = {
+            "produced": step.name,
+            "summary": {},
+            "inputs": {name: manifest[name]["produced"] for name in step.inputs(manifest)},
+        }
     assert left_to_run(manifest) == []
     manifest["align"]["produced"] = "anew"
     assert left_to_run(manifest) == ["rounds", "resample", "evaluate", "report"]

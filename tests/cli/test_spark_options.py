@@ -144,3 +144,18 @@ def test_properties_are_read_as_spark_reads_them(tmp_path, monkeypatch):
     (tmp_path / "my.conf").write_text("spark.master k8s://x\n")
     assert default_properties(parsed(["--properties-file", str(tmp_path / "my.conf")]), str(tmp_path)) == {"spark.master": "k8s://x"}
     assert default_properties(parsed([]), "/nowhere") == {}
+
+
+def test_properties_have_the_forms_of_java(tmp_path, monkeypatch):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "spark-defaults.conf").write_text(
+        "spark.jars.packages = a:b:1\nspark.master: yarn\nspark.jars a.jar,\\\n   b.jar\n  ! no\nspark.x\n"
+    )
+    monkeypatch.delenv("SPARK_CONF_DIR", raising=False)
+    usual = {"spark.jars.packages": "a:b:1", "spark.master": "yarn", "spark.jars": "a.jar,b.jar"}
+    assert default_properties(parsed([]), str(tmp_path)) == usual
+    (tmp_path / "my.conf").write_text("spark.master k8s://https://x:443\n")
+    words = ["--properties-file", str(tmp_path / "my.conf"), "--load-spark-defaults", "--redo"]
+    given = parsed(words)
+    assert given.job == ["--redo"], "the option has no value"
+    assert default_properties(given, str(tmp_path)) == {**usual, "spark.master": "k8s://https://x:443"}

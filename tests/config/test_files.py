@@ -134,7 +134,7 @@ def test_a_value_of_a_union_is_reported_once():
         ({"embed": {"device": "tpu"}}, "embed.device: got 'tpu'"),
         ({"align": {"tolerance": float("inf")}}, "align.tolerance: got inf; input should be a finite number"),
         ({"run": {"id": "a b"}}, "run.id"),
-        ({"source": {"path": None}}, "set source.path, source.table or source.package"),
+        ({"source": {"path": None}}, "set source.path, source.table, source.query or source.package"),
     ],
 )
 def test_impossible_combinations_are_refused(section, words):

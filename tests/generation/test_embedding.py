@@ -18,6 +18,7 @@ from synalign_spark.core.packed_vectors import unpack
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation import client, embedding
 from synalign_spark.generation.ledger import read_lines
+from synalign_spark.generation.probing import BudgetSpentError
 from synalign_spark.progress import Progress
 
 TEXTS = [(f"key{i}", f"text number {i}") for i in range(23)]
@@ -211,7 +212,7 @@ def test_a_budget_ends_it_and_counts_earlier_starts(tmp_path, limits, most):
     server, sent, key = Embeddings(), [], next(iter(limits))
     texts = [(f"k{i}", f"text number {i}") for i in range(100)]
     for _ in range(2):
-        with server.serving() as address, pytest.raises(EndpointError, match=rf"embed\.endpoint\.limits\.{key} ended the embedding"):
+        with server.serving() as address, pytest.raises(BudgetSpentError, match=rf"embed\.endpoint\.limits\.{key} ended the embedding"):
             embed(config(address, limits=limits, price_input_usd=1.0), tmp_path, texts)
         sent.append(len(server.bodies))
     assert 0 < sent[0] <= most or sent[0] == most == 0

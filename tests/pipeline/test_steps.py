@@ -335,3 +335,40 @@ def test_rounds_need_a_strategy_that_shows_rows_and_rows_to_share_out():
         config(**LOOP, generate={"strategy": "simprompt"})
     with pytest.raises(ConfigError, match=r"loop\.rounds is 3, more than generate\.target_rows=2"):
         config(**LOOP, generate={"target_rows": 2})
+
+
+@pytest.mark.parametrize("change", [{"generate": {"task": "a review"}}, {"select": {"noise": 0.3}}, {"loop": {"rounds": 4}}])
+@pytest.mark.parametrize("cut_off", ["select", "generate", None])
+def test_a_loop_begins_anew_with_other_rows_whatever_was_cut_off(change, cut_off):
+    """What the rounds rest on stands in their own entry, since the one of a step that is cut off is gone."""
+    manifest = in_loop(config(**LOOP), over=1, begun=1)
+    manifest.pop(cut_off, None)
+    changed = config(**{**LOOP, **change})
+    states = step_states(changed, manifest, {})
+    assert [state.step.name for state in states if not state.done] == OF_A_ROUND
+    assert steps.begins_loop_anew(states, [state.step for state in states if not state.done])
+    with pytest.raises(LakeError, match="rounds: "):
+        refuse_foreign_lake(states, changed)
+
+
+def test_the_tables_of_a_loop_whose_next_round_is_due_are_not_the_last():
+    manifest = in_loop(config(**LOOP), over=1, begun=0)
+    assert steps.left_to_run(manifest) == pending(config(**LOOP), manifest) == OF_A_ROUND
+
+
+def test_other_marks_of_copies_begin_the_loop_anew_though_select_was_cut_off():
+    sets = {"evaluation_sets": [{"path": "test.jsonl"}]}
+    cfg = config(dedup=sets, **LOOP)
+    manifest = in_loop(cfg, over=1, begun=1)
+    manifest |= {name: entry for name, entry in finished(cfg, evaluated=True).items() if name.startswith("dedup")}
+    del manifest["select"]
+    states = step_states(cfg, manifest, {})
+    assert not steps.begins_loop_anew(states, [state.step for state in states if not state.done])
+    states = step_states(config(dedup={**sets, "drop": "all"}, **LOOP), manifest, {})
+    assert steps.begins_loop_anew(states, [state.step for state in states if not state.done])
+
+
+def test_the_stage_of_the_loop_wants_a_loop():
+    with pytest.raises(ConfigError, match=r"loop\.rounds is 1"):
+        steps.require_known("rounds", config(generate={"strategy": "imported", "imported": {"path": "rows.jsonl"}}))
+    steps.require_known("rounds", config(**LOOP))

@@ -15,7 +15,6 @@ from synalign_spark.pipeline.context import Context, Summary
 from synalign_spark.pipeline.stages.ingest import say_notes
 from synalign_spark.scrubbing import scrub
 from synalign_spark.spark import duplicates
-from synalign_spark.spark.ingest_counts import place_of
 from synalign_spark.spark.sources import read_source
 from synalign_spark.storage import tables
 
@@ -86,7 +85,7 @@ def _centroids(ctx: Context) -> npt.NDArray[np.float64]:
 def _evaluation(ctx: Context, stack: ExitStack) -> tuple[DataFrame, dict[str, int]]:
     """The texts of the evaluation sets, and how many each has. Raises DataError for a set without any."""
     sources = ctx.cfg.dedup.evaluation_sets
-    names = [str(scrub(str(place_of(source)))) for source in sources]
+    names = [str(scrub(str(source.place))) for source in sources]
     read = (
         (name, read_source(ctx.spark, source, f"{EVALUATION_SETS}[{i}]"))
         for i, (name, source) in enumerate(zip(names, sources, strict=True))

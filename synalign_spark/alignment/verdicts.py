@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from synalign_spark.alignment.strength import Strength
 from synalign_spark.core.evaluation.certificate import Usefulness
 from synalign_spark.core.strength.cross_validation import MixingChoice
-from synalign_spark.core.text import near_names
+from synalign_spark.core.text import near_names, shown_name
 
 
 def usefulness(strength: Strength) -> Usefulness:
@@ -40,7 +40,7 @@ def alike_in_words(labels: Sequence[str]) -> list[str]:
     >>> alike_in_words(["a", "A ", "b"]), alike_in_words(["-1", "1"])
     (["labels 'A ', 'a' are matched as different ones: make them one if they are"], [])"""
     return [
-        f"labels {', '.join(map(repr, alike[:10]))} are matched as different ones: make them one if they are"
+        f"labels {', '.join(map(shown_name, alike[:10]))} are matched as different ones: make them one if they are"
         for alike in near_names(sorted(labels))
     ]
 

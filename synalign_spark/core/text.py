@@ -4,6 +4,7 @@ Its rules stand here once: as a function on Python strings, and as the patterns 
 take whole columns (RE2, as in Arrow: see ``synalign_spark.udfs.text``).
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -16,6 +17,13 @@ FORM: Final = "NFC"
 SPACE_CATEGORIES = ("Zs", "Zl", "Zp", "Cc")
 SPACES_RE2 = "[" + "".join(rf"\p{{{category}}}" for category in SPACE_CATEGORIES) + "]+"
 SPACE = " "
+# Cyrillic, Greek and Armenian letters, and rare Latin ones, that look like those of ASCII in most fonts.
+LATIN_OF: Final = str.maketrans(
+    "\u0430\u0441\u0435\u043e\u0440\u0445\u0443\u0455\u0456\u0458\u04bb\u0501\u051b\u051d\u0410\u0412\u0421\u0415\u041d\u0406\u0408\u041a\u041c\u041e\u0420\u0405\u0422\u0425\u0423\u04ae\u04c0"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf\u03f2\u03f3\u0578\u0585\u057d\u0570\u0251\u0261\u0131",
+    "aceopxysijhdqwABCEHIJKMOPSTXYYIABEZHIKMNOPTYXocjnouhagi",
+)
+_HIDDEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0]")  # marks of other kinds that show nothing
 
 
 def normalise(text: str) -> str:
@@ -55,12 +63,36 @@ def near_name(name: str) -> str:
 
 
 def near_names(names: Iterable[str]) -> list[list[str]]:
-    """The groups of names that are nearly one, each in the order given.
+    """The groups of names that are nearly one, or look alike in other letters, each in the order given.
 
-    >>> near_names(["Good", "bad", "good."]), near_names(["A", "A-"])
-    ([['Good', 'good.']], [])
+    >>> near_names(["Good", "bad", "good."]), near_names(["A", "A-"]), near_names(["pos", "\u0440\u043es", "pos\u200e"])
+    ([['Good', 'good.']], [], [['pos', 'роs', 'pos\u200e']])
     """
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(near_name(name), []).append(name)
-    return [group for group in groups.values() if len(group) > 1]
+        for key in {near_name(name), near_name(looks_latin(name))}:
+            groups.setdefault(key, []).append(name)
+    found: list[list[str]] = []
+    for group in groups.values():  # a name by both of its keys joins the others of each
+        near = [other for other in found if not set(group).isdisjoint(other)]
+        found = [other for other in found if other not in near] + [list(dict.fromkeys(itertools.chain(*near, group)))]
+    return [group for group in found if len(group) > 1]
+
+
+def looks_latin(name: str) -> str:
+    """A name with the letters that its own look like in most fonts, and without what shows nothing.
+
+    >>> looks_latin("\u0440\u043es\u200e")
+    'pos'
+    """
+    shown = "".join(char for char in name if unicodedata.category(char) != "Cf" and not _HIDDEN.match(char))
+    return shown.translate(LATIN_OF)
+
+
+def shown_name(name: str) -> str:
+    """A name in quotes; where it looks like another, with the codes of its letters.
+
+    >>> print(shown_name("pos"), shown_name("\u0440\u043es"))
+    'pos' 'роs' ('\u0440\u043es')
+    """
+    return repr(name) if name.isascii() or looks_latin(name) == name else f"{name!r} ({name!a})"

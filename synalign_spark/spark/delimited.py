@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
-from synalign_spark.spark.encodings import as_in, encoding_of, require_mark
+from synalign_spark.spark.encodings import encoding_of, require_mark, western_told
 
 _FOR_EXCEL = re.compile(r'("?sep=([^\r\n])"?)[;,|\t]*\r?\n', re.IGNORECASE)
 SEPARATORS = {"csv": ",;|\t", "tsv": "\t,;|"}  # the format's own first
@@ -45,8 +45,8 @@ def dialect_of(block: bytes, source: SourceConfig, kind: str, name: str, field: 
     quote = source.quote if source.quote != "auto" else '"' if kind == "csv" or _doubles(text, separator) else ""
     escape = "\\" if source.escape is None and quote and _backslashes(text, separator, quote) else source.escape
     told = {} if source.encoding != "auto" or encoding == "utf-8" else {"encoding": encoding}
-    if told.get("encoding") == "windows-1252" and (words := as_in(text)):
-        told["encoding_as_in"] = words
+    if told and encoding == "windows-1252":
+        told = western_told(block, text, field)
     if source.separator == "auto" and separator != SEPARATORS[kind][0]:
         told["separator"] = "tab" if separator == "\t" else separator
     if source.quote == "auto" and kind == "tsv" and '"' in text:

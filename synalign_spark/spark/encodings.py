@@ -2,10 +2,10 @@
 
 import codecs
 import re
-from itertools import islice
 
 from synalign_spark.detector import detector
 from synalign_spark.errors import DataError
+from synalign_spark.spark.readings import readings, shown
 
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -77,6 +77,7 @@ def encoding_of(block: bytes, name: str, field: str) -> str:
         return "utf-8"
     if max(valid, len(_NOT_WESTERN.findall(block))) <= STRAY * high and len(_WESTERN.findall(block)) >= WESTERN * high:
         _refuse_other_languages(block, name, field)
+        _refuse_other_readings(block, name, field)
         return "windows-1252"
     if high < 4:
         return "utf-8"  # a few broken bytes: rows of their own, to be rejected
@@ -108,7 +109,25 @@ def utf8_told(block: bytes, name: str, kind: str, field: str) -> dict[str, str]:
         raise DataError(str(err).replace(f"{field}.encoding:", f"{field}.path:").replace(f"set {field}.encoding, or ", "")) from err
     if found in ("utf-16", "utf-32"):
         raise DataError(f"{field}.path: {name!r} is {found}, and {kind} is read as UTF-8; convert it: iconv -f {found.upper()} -t UTF-8")
-    return {"encoding": "utf-8, though some bytes look like windows-1252: iconv -f WINDOWS-1252 -t UTF-8"} if found != "utf-8" else {}
+    if found == "utf-8":
+        return {}
+    others = "".join(f" (or {other}, as which they are of {words!r})" for other, words in readings(block)[0].items())
+    return {"encoding": f"utf-8, though some bytes look like windows-1252{others}: iconv -f WINDOWS-1252 -t UTF-8"}
+
+
+def western_told(block: bytes, text: str, field: str) -> dict[str, str]:
+    """What there is to say of a text that is taken for windows-1252: some of its words, and what they would be in other encodings that fit as well."""
+    told = {"encoding": "windows-1252"}
+    if words := as_in(text):
+        told["encoding_as_in"] = words
+    if others := readings(block)[0]:
+        told["encoding"] = "windows-1252, a guess"
+        said = ", ".join(f"as {name} {words!r}" for name, words in others.items())
+        told["encoding_guessed"] = (
+            f"as windows-1252 it has {words!r}, {said}; where these are right, convert it (iconv -f {next(iter(others))} -t UTF-8), else set "
+            f"{field}.encoding to windows-1252"
+        )
+    return told
 
 
 def as_in(text: str) -> str:
@@ -118,7 +137,7 @@ def as_in(text: str) -> str:
     'naïve, café'
     """
     words = (found.group() for found in re.finditer(r"\w*[^\W\x00-\x7f]\w*", text))
-    return ", ".join(dict.fromkeys(islice(words, SHOWN)))
+    return shown(words)
 
 
 def likely(block: bytes) -> dict[str, str]:
@@ -156,6 +175,17 @@ def _said_of(candidates: dict[str, str]) -> str:
         return ", and what it is cannot be told"
     read = ", ".join(f"as {name} it has {words!r}" for name, words in candidates.items())
     return f", and what it is cannot be told for sure: {read}"
+
+
+def _refuse_other_readings(block: bytes, name: str, field: str) -> None:
+    """Raises DataError where most of the words that windows-1252 and another encoding read otherwise are of no Western language, and all of the other's are
+    of one language."""
+    others, against = readings(block)
+    if against:
+        raise DataError(
+            f"{field}.encoding: {name!r} is not UTF-8, and its words are not those of windows-1252{_said_of(others)}; convert it: iconv -f "
+            f"{next(iter(others))} -t UTF-8, or set {field}.encoding to windows-1252 where it is that"
+        )
 
 
 def _refuse_other_languages(block: bytes, name: str, field: str) -> None:

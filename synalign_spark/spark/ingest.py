@@ -67,7 +67,7 @@ def ingest(
         notes = (
             (layout.notes if layout else [])
             + lines_lost(found, within, source, field, delimited)
-            + half_read(found, lost, source, field)
+            + half_read(found, lost, source, field, arrays=layout is not None and layout.array)
             + never_renamed(found, source, field)
             + odd_labels(found, field)
         )

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.config import SourceConfig
-from synalign_spark.core.text import near_names
+from synalign_spark.core.text import near_names, shown_name
 from synalign_spark.errors import DataError
 
 MAX_LABELS = 1_000
@@ -81,13 +81,19 @@ def lines_lost(counts: Counts, within: int, source: SourceConfig, field: str, de
     return found
 
 
-def half_read(counts: Counts, lost: tuple[int, int], source: SourceConfig, field: str) -> list[str]:
-    """JSON lines of which a part was read. lost: as of ``lost_in_lines``. Raises DataError for more than a few."""
+def half_read(counts: Counts, lost: tuple[int, int], source: SourceConfig, field: str, arrays: bool = False) -> list[str]:
+    """JSON lines of which a part was read, or files that are one array each. lost: as of ``lost_in_lines``. Raises DataError for more than a few, and
+    for any file that goes on after its array: how many rows that are nobody counts."""
     found = []
-    for n, words, fix in zip(lost, ("more than their first object, which alone is read", "a key twice, of which the last value is read"),
-                             ("write one object a line", "write each key once"), strict=True):  # fmt: skip
-        said = f"{n} of the lines of {source.place!r} ({counts.n_read} rows) hold {words}; {fix}"
-        if n > MOST_LINES_LOST * counts.n_read:
+    parts = (
+        ("files", "more than their array, which alone is read", "write one array a file, or an object a line", 0.0)
+        if arrays
+        else ("lines", "more than their first object, which alone is read", "write one object a line", MOST_LINES_LOST),
+        ("objects", "a key twice, of which the last value is read", "write each key once", MOST_LINES_LOST),
+    )
+    for n, (what, words, fix, most) in zip(lost, parts, strict=True):
+        said = f"{n} of the {what} of {source.place!r} ({counts.n_read} rows) hold {words}; {fix}"
+        if n > most * counts.n_read:
             raise DataError(f"{field}.path: {said}")
         found += [said] if n else []
     return found
@@ -108,7 +114,7 @@ def never_renamed(counts: Counts, source: SourceConfig, field: str) -> list[str]
 
 def odd_labels(counts: Counts, field: str) -> list[str]:
     """What is odd about accepted rows: labels that differ by capitals or punctuation alone, many texts under several labels."""
-    alike = [" and ".join(map(repr, same)) for same in near_names(counts.labels)]
+    alike = [" and ".join(map(shown_name, same)) for same in near_names(counts.labels)]
     found = [f"labels {same} are nearly one name; {field}.rename_labels joins them" for same in alike[:5]]
     found += [
         f"label {label!r} ({n} rows) looks like a missing value; where it is none, leave its rows out: {field}.where"

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -13,6 +14,7 @@ from synalign_spark.errors import DataError
 from synalign_spark.spark.source_files import head
 
 LINES_LOOKED_AT = 1_000
+_BETWEEN = re.compile(r"[,\s]*")
 
 
 class Doubled(dict[str, Any]):
@@ -33,7 +35,7 @@ def json_rows(path: str, name: str, field: str = "source") -> list[Any]:
     """The values on the first thousand lines of a file that are JSON; of one JSON array its elements as far as the first megabyte has them."""
     text = head(path, name, field).decode("utf-8-sig", errors="replace")
     if is_array(text):
-        return list(islice(_elements(text), LINES_LOOKED_AT))
+        return [row for row, _ in islice(_elements(text), LINES_LOOKED_AT)]
     rows: list[Any] = []
     for line in islice(text.split("\n"), LINES_LOOKED_AT):
         with contextlib.suppress(ValueError, RecursionError):
@@ -63,20 +65,37 @@ def is_array(text: str) -> bool:
     return False
 
 
-def lost_in(line: str, keys: frozenset[str]) -> tuple[bool, bool]:
-    """Whether a line holds more than its first object, and whether that has one of the keys twice: of both Spark reads a part.
+def lost_in(line: str, keys: frozenset[str]) -> tuple[int, int]:
+    """Whether a line holds more than its first object, and how many objects of that have one of the keys twice: of both Spark reads a part.
 
     >>> keys = frozenset(["text"])
     >>> lost_in('{"text": "a"} {"text": "b"}', keys), lost_in('{"text": "a", "text": "b"}', keys), lost_in('{"text": "}{", "x": {"y": 1, "y": 2}},', keys)
-    ((True, False), (False, True), (False, False))
+    ((1, 0), (0, 1), (0, 0))
     """
     whole = line.strip()
     try:
         found, end = json.JSONDecoder(object_pairs_hook=_object).raw_decode(whole)
     except (ValueError, RecursionError):
-        return False, False  # malformed, or in one of the ways that only Spark takes
-    twice = any(isinstance(row, Doubled) and not keys.isdisjoint(row.twice) for row in (found if isinstance(found, list) else [found]))
-    return bool(whole[end:].strip(" \t,;}]")), twice
+        return 0, 0  # malformed, or in one of the ways that only Spark takes
+    twice = sum(_has_twice(row, keys) for row in (found if isinstance(found, list) else [found]))
+    return int(bool(whole[end:].strip(" \t,;}]"))), twice
+
+
+def lost_in_array(text: str, keys: frozenset[str]) -> tuple[int, int]:
+    """As ``lost_in``, of a file that is one array: whether something follows its end, and how many objects have one of the keys twice.
+
+    >>> lost_in_array('[{"text": "a"}, {"text": "b", "text": "c"}] []', frozenset(["text"])), lost_in_array('[{"text": "a"', frozenset(["text"]))
+    ((1, 1), (0, 0))
+    """
+    twice, at = 0, 0
+    for row, at in _elements(text):  # noqa: B007 - where the last one ends
+        twice += _has_twice(row, keys)
+    rest = _BETWEEN.sub("", text[at:], count=1)
+    return int(rest.startswith("]") and bool(rest[1:].strip())), twice
+
+
+def _has_twice(row: Any, keys: frozenset[str]) -> bool:
+    return isinstance(row, Doubled) and not keys.isdisjoint(row.twice)
 
 
 def refuse_more(text: str, name: str, field: str) -> None:
@@ -93,15 +112,15 @@ def refuse_more(text: str, name: str, field: str) -> None:
         )
 
 
-def _elements(text: str) -> Iterator[Any]:
-    decoder, at = json.JSONDecoder(object_pairs_hook=_object), text.index("[") + 1
-    while at < len(text):
-        at += len(text[at:]) - len(text[at:].lstrip(", \t\r\n"))
+def _elements(text: str) -> Iterator[tuple[Any, int]]:
+    """The elements of an array, each with where it ends, up to one that is none."""
+    decoder, at = json.JSONDecoder(object_pairs_hook=_object), text.find("[") + 1
+    while (found := _BETWEEN.match(text, at)) is not None:
         try:
-            row, at = decoder.raw_decode(text, at)
+            row, at = decoder.raw_decode(text, found.end())
         except (ValueError, RecursionError):
             return
-        yield row
+        yield row, at
 
 
 def json_keys(path: str, found: list[fs.FileInfo]) -> list[str] | None:

@@ -14,6 +14,7 @@ from synalign_spark.formatting import MOST_IN_A_LINE
 from synalign_spark.spark.delimited import Dialect, dialect_of
 from synalign_spark.spark.encodings import utf8_told
 from synalign_spark.spark.source_files import (
+    COMPRESSIONS,
     FILES_LOOKED_AT,
     class_names,
     data_files,
@@ -26,12 +27,12 @@ from synalign_spark.spark.source_files import (
     source_path,
     splits_in,
 )  # fmt: skip
-from synalign_spark.spark.source_json import Doubled, is_array, json_rows, refuse_more
+from synalign_spark.spark.source_json import is_array, json_rows, refuse_more
 from synalign_spark.spark.source_types import LABEL_FIX, TEXT_FIX, fix, json_kind, parts_of
 
 SHOWN = 3  # names of files in a line
 JSON_FILES = 20  # whose first rows are looked at
-MOST_DOUBLED = 0.01  # of these rows, with a key twice
+MOST_LOOKED_THROUGH, UNPACKED = 1 << 28, 8  # bytes of a JSON array that is looked at as a whole; how much larger a packed one is
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Layout:
     def filtered(self) -> bool:
         """Whether files are left beside the data."""
         return "files_left" in self.told
+
+    @property
+    def looked_through(self) -> bool:
+        """Whether what a JSON array has beside what is read of it is counted."""
+        return "not_looked_for" not in self.told
 
     @property
     def notes(self) -> list[str]:
@@ -182,8 +188,6 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
     kinds: dict[str, dict[str, None]] = {name: {} for name in wanted(source)}
     for info in data[:JSON_FILES]:
         rows = [row for row in json_rows(path, info.path, section) if isinstance(row, dict)]
-        if arrays[0]:  # lines are all looked at, when they are read
-            told = {**_twice(rows, source, info.path, section), **told}
         for row in rows:
             names |= dict.fromkeys(row)
         _check_json(rows, tuple(names), source, info.path, section, labels)
@@ -198,6 +202,8 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
     array = bool(arrays and arrays[0])
     if array:
         told = {"form": "one JSON array", **told}
+    if array and not _looked_through(data):
+        told["not_looked_for"] = f"keys that stand twice, and what follows an array, in files above {MOST_LOOKED_THROUGH >> 20} MiB"
     types = {name: " or ".join(seen) for name, seen in kinds.items()}
     return Layout(path, "jsonl", data, names=tuple(names) or None, array=array, marked_array=array and marked, types=types, told=told)
 
@@ -228,17 +234,9 @@ def _check_json(
         labels.setdefault("a number" if kind == "a whole number" and source.labels is not None else kind, file)  # 0, 0.5 and 1 are one type
 
 
-def _twice(rows: list[dict[str, Any]], source: SourceConfig, file: str, section: str) -> dict[str, str]:
-    """What there is to say of rows that have a named key twice. Raises DataError where they are more than a few: which value is meant nobody can
-    tell."""
-    for name, key in wanted(source).items():
-        found = sum(isinstance(row, Doubled) and (parts_of(name, tuple(row)) or (name,))[0] in row.twice for row in rows)
-        said = f"{name!r} stands twice in {found} of the first {len(rows)} objects of {file!r}"
-        if found > MOST_DOUBLED * len(rows):
-            raise DataError(f"{section}.{key}: {said}, with two values of which one would be lost; write each key once")
-        if found:
-            return {"twice": f"{said}: the last value is taken"}
-    return {}
+def _looked_through(data: list[fs.FileInfo]) -> bool:
+    """Whether files that are one JSON array each are small enough to be looked at as a whole."""
+    return all(info.size * (UNPACKED if info.extension in COMPRESSIONS else 1) <= MOST_LOOKED_THROUGH for info in data)
 
 
 def _at(row: Any, parts: tuple[str, ...] | None) -> Any:

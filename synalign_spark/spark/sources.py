@@ -19,7 +19,7 @@ from synalign_spark.spark.arrow_files import read_arrow
 from synalign_spark.spark.delimited import Dialect
 from synalign_spark.spark.encodings import C1, SPARK_ENCODINGS, WINDOWS
 from synalign_spark.spark.source_cells import VARIANT, Cells, JsonCells
-from synalign_spark.spark.source_json import lost_in
+from synalign_spark.spark.source_json import lost_in, lost_in_array
 from synalign_spark.spark.source_layout import Layout, check_columns, layout_of, wanted
 from synalign_spark.spark.source_tables import read_named
 from synalign_spark.spark.source_types import parts_of, spark_type
@@ -173,22 +173,25 @@ def _reader(spark: SparkSession, layout: Layout) -> tuple[DataFrameReader, str]:
 
 
 def lost_in_lines(spark: SparkSession, source: SourceConfig, layout: Layout | None) -> tuple[int, int]:
-    """How many lines of a JSON source hold more than their first object, and how many have a named key twice: Spark reads a part of them, and says
-    nothing. Two numbers reach the driver."""
-    if layout is None or layout.kind != "jsonl" or layout.array:
+    """How many lines of a JSON source hold more than their first object (files, more than their array), and how many objects have a named key twice:
+    Spark reads a part of them, and says nothing. Two numbers reach the driver."""
+    if layout is None or layout.kind != "jsonl" or not layout.looked_through:
         return 0, 0
     reader, path = _reader(spark, layout)
     keys = frozenset((parts_of(name, layout.names or ()) or (name.split(".")[0],))[0] for name in wanted(source))
     twice = [f'"{re.escape(key)}"\\s*:.*"{re.escape(key)}"\\s*:' for key in keys]
     more = r"[}\]][\s,;]*[\[{]|[}\]]\s*[^\s,\]}]"  # what may be more than one object; within a text too
-    odd = reader.text(path).where(F.col("value").rlike("|".join([more, *twice])))
+    lines = reader.text(path, wholetext=layout.array)
+    odd = lines if layout.array else lines.where(F.col("value").rlike("|".join([more, *twice])))
+    odd = odd.select(valid_utf8(F.col("value")).alias("value"))  # a bad byte is counted elsewhere
+    lost = lost_in_array if layout.array else lost_in
 
     def counts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            found = [lost_in(line, keys) for line in batch.column("value").to_pylist()]
+            found = [lost(line, keys) for line in batch.column("value").to_pylist()]
             yield pa.record_batch({"more": [sum(more for more, _ in found)], "twice": [sum(twice for _, twice in found)]})
 
-    row = odd.select("value").mapInArrow(counts, "more long, twice long").agg(F.sum("more"), F.sum("twice")).collect()[0]
+    row = odd.mapInArrow(counts, "more long, twice long").agg(F.sum("more"), F.sum("twice")).collect()[0]
     return int(row[0] or 0), int(row[1] or 0)
 
 

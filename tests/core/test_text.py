@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synalign_spark.core.text import normalise
+from synalign_spark.core.text import near_names, normalise, shown_name
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,13 @@ def test_a_normal_form_is_its_own(text):
     assert normalise(found) == found
     assert unicodedata.is_normalized("NFC", found)
     assert found.split(" ") == found.split() or not found
+
+
+def test_names_that_look_alike_in_other_letters_are_near_and_shown_by_their_codes():
+    pos = "\u0440\u043es"
+    assert near_names(["neg", "pos", pos, "Pos\u200f", "\u0412\u0435\u0441", "\u0432\u0435\u0441", "mm", "\u00b5m"]) == [
+        ["pos", pos, "Pos\u200f"],
+        ["\u0412\u0435\u0441", "\u0432\u0435\u0441"],
+    ]
+    assert shown_name(pos) == f"'{pos}' ('\\u0440\\u043es')"
+    assert shown_name("caf\u00e9") == "'caf\u00e9'"

@@ -3,7 +3,7 @@
 import pytest
 
 from synalign_spark.errors import DataError
-from synalign_spark.spark.encodings import encoding_of, likely, utf8_told
+from synalign_spark.spark.encodings import encoding_of, likely, utf8_told, western_told
 from tests.languages import ARABIC, CHINESE, JAPANESE, THAI
 
 WESTERN = [
@@ -31,6 +31,36 @@ def test_western_text_is_told_by_letters_that_stand_alone_too(text):
 def test_text_of_other_encodings_is_not_taken_for_western(text, encoding):
     with pytest.raises(DataError, match=r"source.encoding: 'x' is not UTF-8"):
         encoding_of(text.encode(encoding), "x", "source")
+
+
+SHORT = [("Příliš žluťoučký kůň", "cp1250"), ("dům", "cp1250"), ("café", "cp850")]
+
+
+@pytest.mark.parametrize(("text", "encoding"), SHORT)
+def test_a_few_words_that_no_western_language_has_are_refused_with_what_they_are(text, encoding):
+    name = {"cp850": "CP850"}.get(encoding, "WINDOWS-1250")
+    with pytest.raises(
+        DataError, match=rf"not those of windows-1252.* as {name} it has '{text.split()[0]}.*iconv -f {name} .*set source.encoding"
+    ):
+        encoding_of(text.encode(encoding), "x", "source")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "other"),
+    [("że źle mówią", "cp1250", "źle, mówią"), ("nő, erdő", "cp1250", "nő, erdő"), ("perché è così", "cp1252", "cosě")],
+)
+def test_a_few_words_that_may_be_of_two_encodings_are_said_in_both(text, encoding, other):
+    block = text.encode(encoding)
+    told = western_told(block, block.decode("cp1252"), "source")
+    assert told["encoding"] == "windows-1252, a guess"
+    assert f"as WINDOWS-1250 {other!r}" in told["encoding_guessed"]
+    assert "set source.encoding to windows-1252" in told["encoding_guessed"]
+
+
+@pytest.mark.parametrize("text", ["¿cómo está el niño?", "jalapeño crème brûlée", "smörgåsbord", "voilà à côté où déjà", "Grüße, müde"])
+def test_words_of_one_language_alone_are_no_guess(text):
+    block = text.encode("cp1252")
+    assert western_told(block, text, "source")["encoding"] == "windows-1252"
 
 
 KOREAN = [("이 식당 음식은 정말 맛있고 직원도 친절해요.", "good"), ("배송이 사흘이나 걸렸고 포장도 찢어졌어요.", "bad")]

@@ -123,10 +123,28 @@ def test_lines_of_which_a_part_is_read_are_said_and_many_are_an_error(spark, tmp
     ]
     path = write(tmp_path / "x.jsonl", "\n".join([*plain, "", line]) + "\n")
     _, _, notes = ingested(spark, path, **LABEL)
-    assert [words in note and note.startswith("1 of the lines of ") for note in notes] == [True]
+    assert [words in note and note.startswith(("1 of the lines of ", "1 of the objects of ")) for note in notes] == [True]
     assert ingested(spark, write(tmp_path / "y.jsonl", "\n".join(plain)), **LABEL)[2] == []
-    with pytest.raises(DataError, match=f"source.path: 1 of the lines of .* hold {words}"):
+    with pytest.raises(DataError, match=f"source.path: 1 of the (lines|objects) of .* hold {words}"):
         ingested(spark, write(tmp_path / "z.jsonl", "\n".join([*plain[:50], line])), **LABEL)
+
+
+@pytest.mark.parametrize("form", [",\n", ", "])
+def test_all_of_an_array_is_looked_through(spark, tmp_path, form):
+    """Beyond the first thousand objects and the first megabyte too."""
+    plain = [f'{{"text": "t {i} {"x" * 1_000}", "label": "{"ab"[i % 2]}", "more": {{"x": 1, "x": 2}}}}' for i in range(1_500)]
+
+    def read(n, end="]"):
+        rows = [*plain, *(f'{{"text": "one {i}", "te\\u0078t": "two {i}", "label": "a"}}' for i in range(n))]
+        return ingested(spark, write(tmp_path / "x.json", "[" + form.join(rows) + end), **LABEL)
+
+    accepted, _, notes = read(0)
+    assert (len(accepted), notes) == (1_500, []), "what nobody needs may be as it likes"
+    assert [note[:22] for note in read(2)[2]] == ["2 of the objects of '" + str(tmp_path)[0]]
+    with pytest.raises(DataError, match=r"source.path: 16 of the objects of .* hold a key twice, of which the last value is read"):
+        read(16)
+    with pytest.raises(DataError, match=r"source.path: 1 of the (files|lines) of .* hold more than their "):
+        read(0, "]\n" + '[{"text": "more", "label": "a"}]' * 30)
 
 
 @pytest.mark.parametrize("names", [("text", "label"), ("label", "text")])

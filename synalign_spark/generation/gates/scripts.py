@@ -6,17 +6,14 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from synalign_spark.core.text import LATIN_OF
 from synalign_spark.generation.gates.check import Label
 from synalign_spark.generation.gates.language import code_of
 
 FEWEST_ROWS = 100  # real rows, that show which scripts there are none of
 LATIN = "LATIN"  # names in it stand among words of any other
 LETTERS = ("Lu", "Ll", "Lt", "Lo")
-# Cyrillic, Greek and Armenian letters that look like Latin ones in most fonts.
-LOOKS_LATIN = frozenset(
-    "\u0430\u0441\u0435\u043e\u0440\u0445\u0443\u0455\u0456\u0458\u04bb\u0501\u051b\u051d\u0410\u0412\u0421\u0415\u041d\u0406\u0408\u041a\u041c\u041e\u0420\u0405\u0422\u0425\u0423\u04ae\u04c0"
-    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf\u03f2\u03f3\u0578\u0585\u057d\u0570"
-)
+LOOKS_LATIN = frozenset(map(chr, LATIN_OF))  # letters that look like Latin ones in most fonts
 SHORTEST = 2  # letters of another word: "\u03c0" and "\u0394" are signs
 WORD = re.compile(r"[^\W\d_]+")
 # Languages that are written in them beside Latin letters, by the first word of the letters' names.

@@ -22,7 +22,7 @@ from synalign_spark.compat import schema_of
 from synalign_spark.errors import ContractError, LakeError
 from synalign_spark.spark_errors import failure_in, marked, told_error
 from synalign_spark.storage.contracts import RUN_ID, RUN_ID_DOC
-from synalign_spark.storage.paths import fault_line, filesystem, local_path, scheme, spark_path
+from synalign_spark.storage.paths import fault_line, filesystem, local_path, other_format, scheme, spark_path
 from synalign_spark.storage.tables import Table
 
 # Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
@@ -188,9 +188,7 @@ class Lake:
         has_files = any(child.name.startswith(f"{RUN_ID}=") for child in (root / table.name).iterdir())
         stored = "delta" if has_log else "parquet" if has_files else self.format
         if stored != self.format:
-            raise LakeError(
-                f"lake.format is '{self.format}', but table '{table.name}' in {self.path!r} is {stored}; set lake.format to '{stored}' or choose another lake.path"
-            )
+            raise other_format(table.name, self.path, stored)
 
     def _check_writable(self, table: Table) -> None:
         self._refuse_other_format(table)

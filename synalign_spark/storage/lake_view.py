@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from synalign_spark.errors import LakeError
 from synalign_spark.storage.contracts import RUN_ID
-from synalign_spark.storage.paths import delta_rs_options, filesystem, local_path
+from synalign_spark.storage.paths import delta_rs_options, filesystem, local_path, other_format
 from synalign_spark.storage.runs import RunStore, run_names
 from synalign_spark.storage.tables import TABLES, Table
 
@@ -130,9 +130,7 @@ class LakeView:
             return None
         stored = "delta" if "_delta_log" in children else "parquet"
         if stored != self.format:
-            raise LakeError(
-                f"lake.format is '{self.format}', but table '{table.name}' in {self.path!r} is {stored}; set lake.format to '{stored}'"
-            )
+            raise other_format(table.name, self.path, stored)
         if self.format == "delta":
             from deltalake import DeltaTable
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
+from synalign_spark.errors import LakeError
+
 # What a file system says when it cannot do it: no permission, no space, no such store, a malformed address, a fault of its own kind.
 STORE_FAULTS = (OSError, ValueError, NotImplementedError, pa.ArrowException)
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
@@ -71,6 +73,18 @@ class RunPaths:
     def local_log(self) -> str | None:
         """File of the structured log; None for a lake elsewhere."""
         return None if self.local_folder is None else f"{self.local_folder}/log.jsonl"
+
+
+def other_format(table: str, lake: str, stored: str) -> LakeError:
+    """The error for a table that is not of the format that the configuration names. stored: 'delta', or 'parquet' where there is no Delta log."""
+    if stored == "delta":
+        return LakeError(
+            f"lake.format is 'parquet', but table '{table}' in {lake!r} is delta; set lake.format to 'delta' or choose another lake.path"
+        )
+    return LakeError(
+        f"lake.format is 'delta', but table '{table}' in {lake!r} has files and no Delta log: if it is parquet, set lake.format to 'parquet' or "
+        "choose another lake.path; if its _delta_log was deleted, restore it, or delete the table's folder and start the runs that wrote it again"
+    )
 
 
 def scheme(path: str) -> str:

@@ -1,5 +1,6 @@
 """The lake: written tables are seen by independent readers, whole or not at all, and only this run's rows change."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -181,3 +182,12 @@ def test_runs_that_make_the_same_table_at_once_all_have_their_rows(spark, tmp_pa
         list(pool.map(write, range(4)))
     found = Lake(spark, str(tmp_path), "delta", "run-0").read_all_runs(PLAIN).groupBy("run_id").count().collect()
     assert {row["run_id"]: row["count"] for row in found} == {f"run-{n}": 3 for n in range(4)}
+
+
+def test_a_deleted_log_is_not_taken_for_parquet_alone(spark, tmp_path):
+    lake = Lake(spark, str(tmp_path / "lake"), "delta", "r1")
+    lake.write(PLAIN, rows(spark, "a"))
+    shutil.rmtree(tmp_path / "lake" / "plain" / "_delta_log")
+    for look in (lambda: lake.read(PLAIN), lambda: lake.write(PLAIN, rows(spark, "b"))):
+        with pytest.raises(LakeError, match=r"no Delta log: if it is parquet, .*; if its _delta_log was deleted, restore it, or delete"):
+            look()

@@ -73,6 +73,15 @@ def undriven(text: str) -> str:
     return text.translate({**_DRIVING, 0x09: "\t", 0x0A: "\n"})
 
 
+def undriven_json(text: str) -> str:
+    """JSON that says the same, without characters that would drive a terminal.
+
+    >>> print(undriven_json('{"a": "x\u202ey"}'))
+    {"a": "x\\u202ey"}
+    """
+    return text.translate({code: f"\\u{code:04x}" for code in _DRIVING if code not in (0x09, 0x0A)})
+
+
 def cut(text: str | None, length: int = CUT_CHARS) -> str:
     """A text of any length on one line, without control characters, cut with an ellipsis; never longer than ``length``."""
     if text is None:

@@ -13,6 +13,7 @@ from synalign_spark.config import Config
 from synalign_spark.config.files import load
 from synalign_spark.config.secrets import public_address
 from synalign_spark.console import Console, say
+from synalign_spark.formatting import undriven_json
 from synalign_spark.scrubbing import scrub
 
 app = typer.Typer(
@@ -143,7 +144,7 @@ def export(
     def action() -> None:
         names = None if columns is None else [name.strip() for name in columns.split(",")]
         done = write(lake_of(config, settings), out, format=format, table=table, columns=names, overwrite=overwrite)
-        print(json.dumps({**vars(done), "folder": str(done.folder)}) if as_json else done)
+        print(json.dumps({**vars(done), "folder": str(done.folder)})) if as_json else say(str(done))
 
     exit_with(action)
 
@@ -236,7 +237,7 @@ def _public_configuration(cfg: Config) -> str:
         if several != cfg.generate.llms:
             print("addresses of generate.llms are printed without what may be a secret", file=sys.stderr)
         cfg = cfg.model_copy(update={"generate": cfg.generate.model_copy(update={"llms": several})})
-    return str(scrub(cfg.model_dump_json(by_alias=True, indent=2)))
+    return undriven_json(scrub(cfg.model_dump_json(by_alias=True, indent=2)))
 
 
 @app.callback(invoke_without_command=True)

@@ -71,7 +71,7 @@ def test_evaluation_sets_that_cannot_be_used_say_so(finished, corpora, spark, tm
         dedup(path=str(test))
     with pytest.raises(DataError, match=r"dedup.evaluation_sets\[0\]: '.*test.jsonl' has no text in question; name its column"):
         dedup(path=str(test), text_column="question")
-    with pytest.raises(ConfigError, match=r"evaluation_sets\[0\] names no rows: set its path, table or package"):
+    with pytest.raises(ConfigError, match=r"evaluation_sets\[0\] names no rows: set its path, table, query or package"):
         dedup(text_column="question")
     with pytest.raises(ConfigError, match="min_jaccard"):
         validate(imported(corpora, lake, dedup={"min_jaccard": 0.3}))

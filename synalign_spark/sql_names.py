@@ -1,6 +1,7 @@
 """Names and texts as SQL takes them, so that nothing in a configuration is read as SQL where a name is meant."""
 
 import re
+from collections.abc import Iterable
 
 _PART = re.compile(r"`((?:[^`]|``)+)`|([^`.]+)")
 
@@ -40,3 +41,14 @@ def text_literal(text: str) -> str:
     'it\'s \\'
     """
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def details(described: Iterable[tuple[str, str, str | None]]) -> dict[str, str]:
+    """What a catalog says of a table beside its columns, by name; empty for a temporary view. described: rows of DESCRIBE TABLE EXTENDED.
+
+    >>> details([("Location", "string", None), ("# Detailed Table Information", "", ""), ("Location", "s3a://x/y", "")])
+    {'# Detailed Table Information': '', 'Location': 's3a://x/y'}
+    """
+    rows = [(key, value) for key, value, _ in described]
+    heads = [at for at, (key, _) in enumerate(rows) if key == "# Detailed Table Information"]
+    return dict(rows[heads[0] :]) if heads else {}

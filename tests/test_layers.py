@@ -52,7 +52,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "exports": ({"config", "errors", "formatting", "pipeline.steps", "scrubbing", "storage"}, {"jinja2", "pyarrow", "yaml"}),
     "api": (
-        {"alignment", "compat", "config", "console", "core", "errors", "evaluation", "exports", "extras", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "storage", "udfs"},
+        {"alignment", "compat", "config", "console", "core", "errors", "evaluation", "exports", "extras", "formatting", "generation", "pipeline", "progress", "spark", "spark_errors", "sql_names", "storage", "udfs"},
         NUMERIC | {"pandas", "pyarrow", "pyspark", "rich"},
     ),
     "ml": (

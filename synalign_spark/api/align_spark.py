@@ -26,7 +26,8 @@ from synalign_spark.errors import DataError
 from synalign_spark.spark.embed import encoding_tasks
 from synalign_spark.spark.groups import by_group, label_group
 from synalign_spark.spark.keys import content_id, labelled_content_id
-from synalign_spark.spark.user_columns import label_column, quoted, user_column, vector_column
+from synalign_spark.spark.user_columns import label_column, user_column, vector_column
+from synalign_spark.sql_names import quoted_name
 from synalign_spark.storage.tables import WEIGHTS
 from synalign_spark.udfs.arrow import to_matrix
 from synalign_spark.udfs.embed import embed_udf
@@ -206,7 +207,7 @@ def _spread(frame: Frame, weights: DataFrame, scale: Mapping[str, float]) -> Dat
     part = F.when(total > 0, own_prior / total).otherwise(F.lit(0.0))
     of_id = weights.join(frame.distinct.select("doc_id", "prior"), "doc_id")
     kept = [
-        F.col(f"rows.{quoted(name)}")
+        F.col(f"rows.{quoted_name(name)}")
         for name in frame.named.columns
         if name not in (ROW_ID, PRIOR) and name.casefold() not in WEIGHT_COLUMNS
     ]

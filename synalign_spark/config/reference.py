@@ -55,7 +55,7 @@ def _about(model: type[BaseModel], name: str) -> str:
 
 def _item(key: str, field: FieldInfo) -> str:
     """One key as a list item."""
-    default = "required" if field.is_required() else f"default `{_plain(field.get_default(call_default_factory=True))}`"
+    default = "required" if field.is_required() else f"default {_default(field.get_default(call_default_factory=True))}"
     return paragraph(f"**`{key}`** ({_type(field.annotation)}; {default}): {markdown(field.description or '')}", "- ")
 
 
@@ -78,6 +78,10 @@ def _type(annotation: Any) -> str:
     if annotation is JsonValue:
         return "any value"
     return {str: "text", int: "integer", float: "number", bool: "true/false"}.get(annotation, str(annotation))
+
+
+def _default(value: Any) -> str:
+    return f"`{_plain(value)}`" if value != "" else "empty"
 
 
 def _plain(value: Any) -> str:

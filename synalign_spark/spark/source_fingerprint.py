@@ -16,7 +16,7 @@ from synalign_spark.errors import DataError
 from synalign_spark.spark.source_delta import KEEPS_ROWS, last_change, log_files
 from synalign_spark.spark.source_files import list_files, source_path
 from synalign_spark.spark.source_tables import read_named
-from synalign_spark.sql_names import quoted_table
+from synalign_spark.sql_names import details, quoted_table
 from synalign_spark.storage.paths import STORE_FAULTS, filesystem
 
 MOST_FILES_ASKED = 1_000  # for size and time; of more the names tell
@@ -100,11 +100,9 @@ def _iceberg_snapshot(spark: SparkSession, name: str) -> list[Any] | None:
 def _described(spark: SparkSession, name: str) -> dict[str, str]:
     """What the catalog says of a table beside its columns; empty for a temporary view."""
     try:
-        rows = [(row["col_name"], row["data_type"]) for row in spark.sql(f"DESCRIBE TABLE EXTENDED {name}").collect()]
+        return details(map(tuple, spark.sql(f"DESCRIBE TABLE EXTENDED {name}").collect()))
     except _FAULTS:
         return {}
-    heads = [i for i, (key, _) in enumerate(rows) if key == "# Detailed Table Information"]
-    return dict(rows[heads[0] :]) if heads else {}
 
 
 def _seen(files: list[str]) -> list[Any]:

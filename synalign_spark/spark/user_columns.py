@@ -7,19 +7,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, DecimalType, FractionalType, NumericType
 
 from synalign_spark.errors import DataError
-
-
-def quoted(name: str) -> str:
-    """The name as Spark takes it for one column, with dots and blanks in it.
-
-    >>> quoted("a.b")
-    '`a.b`'"""
-    return "`" + name.replace("`", "``") + "`"
+from synalign_spark.sql_names import quoted_name
 
 
 def user_column(name: str) -> Column:
     """A column by its whole name."""
-    return F.col(quoted(name))
+    return F.col(quoted_name(name))
 
 
 def label_column(frame: DataFrame, name: str) -> Column:

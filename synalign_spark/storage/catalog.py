@@ -11,7 +11,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from synalign_spark.errors import LakeError
-from synalign_spark.sql_names import quoted_name, text_literal
+from synalign_spark.sql_names import details, quoted_name, text_literal
 from synalign_spark.storage.contracts import RUN_ID, RUN_ID_DOC, Table
 from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.paths import fault_line
@@ -88,7 +88,7 @@ class CatalogTables:
             if any(kind in str(err) for kind in _NOT_THERE):
                 return None
             raise self._refused(table, err) from err
-        found = {row["col_name"]: row["data_type"] for row in rows}
+        found = details(map(tuple, rows))
         place = found.get("Location", "")
         if _place(place) != _place(self._lake.table_path(table)):
             what = f"lies in {place!r}" if place else "is a view"

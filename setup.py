@@ -41,6 +41,11 @@ DELTA = [
     "pyspark<=4.2.0",  # of Delta 4.4.0; a resolver would take a newer one, and an old Delta that does not say
     "deltalake>=1.0",  # delta-rs: `synalign show` and tests read tables without a JVM
 ]
+CONNECT = [
+    "grpcio-status>=1.67",
+    "googleapis-common-protos>=1.65",
+    "zstandard>=0.25",
+]  # what PySpark's client of Spark Connect needs beside
 EMBED = ["torch>=2.6", "sentence-transformers>=5", "psutil>=5.9"]  # psutil: the network interface that ranks of a barrier stage meet on
 LLM = [
     "ray[client]>=2.50",
@@ -102,11 +107,12 @@ setup(
     extras_require={
         "spark": SPARK,
         "delta": DELTA,
+        "connect": CONNECT,
         "embed": EMBED,
         "llm": LLM,
         "all": ALL,
         "quickstart": ALL + QUICKSTART,
-        "dev": ALL + DEV,
+        "dev": ALL + CONNECT + DEV,
         "docs": DOCS,
     },
     entry_points={"console_scripts": ["synalign = synalign_spark.cli.main:main"]},

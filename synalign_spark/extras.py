@@ -7,6 +7,9 @@ from synalign_spark.errors import InstallationError
 
 EXTRA_OF = {
     "pyspark": "spark",
+    "grpc_status": "connect",
+    "google": "connect",
+    "zstandard": "connect",
     "delta": "delta",
     "deltalake": "delta",
     "torch": "embed",

@@ -45,8 +45,11 @@ def _one(name: str, check: Callable[[Config], str], cfg: Config) -> dict[str, An
 
 
 def _java(cfg: Config) -> str:
+    from synalign_spark.pipeline.connect import server
     from synalign_spark.pipeline.session import java_version
 
+    if server(cfg):
+        return "none is needed here: Spark is a Connect server"
     return f"Java {java_version()}"
 
 

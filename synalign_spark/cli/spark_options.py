@@ -81,6 +81,8 @@ def _take(found: Given, name: str, value: str) -> None:
         found.job += [name, value]
     elif name in LISTS or name in VALUES:
         found.options[LISTS.get(name) or VALUES[name]] = value
+    elif name == "--remote":
+        raise ConfigError(f"--remote: on a Spark Connect server no spark-submit is needed; run: synalign run --set spark.remote={value}")
     elif name in ("--conf", "-c"):
         key, equals, setting = value.partition("=")
         if not equals:

@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.run import run_command
 from synalign_spark.cli.spark_options import JAVA_OPTIONS, default_properties, parsed, plan
 from synalign_spark.config.files import load
+from synalign_spark.pipeline.connect import archive
 from synalign_spark.pipeline.jars import jars
 
 DRIVER_PID = "SYNALIGN_DRIVER_PID"
@@ -48,20 +48,12 @@ def prepare(words: Sequence[str] | None = None) -> None:
     found = plan(
         stage, root, work, given, wanted, default_properties(given, os.environ["SPARK_HOME"]), cfg.spark.conf.get(JAVA_OPTIONS, "")
     )
-    _archive(root, f"{work}/synalign.zip")
+    archive(f"{work}/synalign.zip", root)
     for source, target in found.ship:
         shutil.copyfile(source, target)
     Path(work, "words").write_bytes(b"".join(word.encode() + b"\0" for word in found.words))
     Path(work, "master").write_text(found.master)
     Path(work, "mode").write_text("cluster" if found.cluster else "client")
-
-
-def _archive(root: str, target: str) -> None:
-    """The package as an archive that workers import from."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for folder, _, files in os.walk(os.path.join(root, "synalign_spark"), followlinks=True):  # udfs and conf are links
-            for path in (os.path.join(folder, name) for name in files if not name.endswith(".pyc")):
-                archive.write(path, os.path.relpath(path, root))
 
 
 if __name__ == "__main__":

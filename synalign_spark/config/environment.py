@@ -1,9 +1,11 @@
 """Where a run works: its name, the lake, and Spark."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from synalign_spark.config.secrets import is_secret
 from synalign_spark.config.section import Positive, Section, check_path
 
 
@@ -61,8 +63,25 @@ class SparkConfig(Section):
     """The Spark session, where the job starts one itself."""
 
     master: str | None = Field(None, description="Spark master; null takes spark-submit's, else local[*].")
+    remote: str | None = Field(
+        None,
+        pattern=r"^sc://[^/;]",
+        description="Address of a Spark Connect server (sc://host:15002), on which the run then works instead of a Spark of its own; null takes that of the "
+        "environment variable SPARK_REMOTE, where a token may stand.",
+    )
     shuffle_partitions: Positive | None = Field(
         None, description="spark.sql.shuffle.partitions; null is 4 on a local master and Spark's default on a cluster."
     )
     driver_memory: str = Field("4g", pattern=r"^\d+[kmgtKMGT]$", description="Driver heap, when the job starts Spark itself.")
     conf: dict[str, str] = Field(default_factory=dict, description="Any further Spark setting.")
+
+    @model_validator(mode="after")
+    def _one_spark(self) -> "SparkConfig":
+        if self.remote and self.master:
+            raise ValueError("remote is set beside master, and a run has one Spark; remove one of them")
+        if self.remote and (found := [name for name in re.findall(r";([^=;]+)=", self.remote) if is_secret(name)]):
+            raise ValueError(
+                f"remote has {found[0]} in it, and secrets do not belong in a configuration; put the whole address in the environment variable "
+                "SPARK_REMOTE, and remove it here"
+            )
+        return self

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from synalign_spark.config import presets
 from synalign_spark.config.endpoints import Endpoint, EndpointConfig, check_several, endpoints
-from synalign_spark.config.language_model import LimitsConfig, LlmConfig
+from synalign_spark.config.language_model import EMBEDDED_CHOICES, LimitsConfig, LlmConfig
 from synalign_spark.config.languages import check_language
 from synalign_spark.config.section import OfLabels, Positive, Section, Share
 from synalign_spark.config.source import SourceConfig
@@ -227,6 +227,11 @@ class GenerateConfig(Section):
         if self.llm.mode == "batch" and self.llm.ray_address:
             raise ValueError(
                 "llm.ray_address is set but llm.mode is 'batch', which needs no Ray; remove the address, or set llm.mode to 'calls'"
+            )
+        if self.llm.rows_as_choices and self.llm.provider == "embedded" and self.rows_per_request > EMBEDDED_CHOICES:
+            raise ValueError(
+                f"rows_per_request is {self.rows_per_request}, and llm.rows_as_choices has an embedded model write {EMBEDDED_CHOICES} answers to a "
+                "prompt at most; lower it, or set llm.rows_as_choices to false"
             )
         if self.max_rows_per_set is not None and self.max_rows_per_set < self.rows_per_request:
             raise ValueError(

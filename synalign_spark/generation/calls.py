@@ -53,6 +53,7 @@ def make_request(step: str, label: str | None, prompt: Prompt, llm: LlmConfig, s
         "max_output_tokens": llm.max_output_tokens,
         "sample": sample,
     }
+    identity |= {"choices": prompt.choices} if prompt.choices > 1 else {}  # stored answers of earlier releases have none
     request_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     if llm.send_seed:
         sampling["seed"] = int(request_id[:8], 16) % 2**31

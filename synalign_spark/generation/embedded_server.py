@@ -26,7 +26,9 @@ from typing import Any, TextIO
 import aiohttp
 from aiohttp import web
 
-SLOTS = 8  # over all replicas
+from synalign_spark.config.language_model import EMBEDDED_CHOICES
+
+SLOTS = 8  # over all replicas, or more where each has those of the answers to one prompt
 CONTEXT_TOKENS_A_SLOT = 2_048
 REQUEST_ID_HEADER = "X-Request-Id"
 JSON_BODY = {"Content-Type": "application/json"}
@@ -38,7 +40,7 @@ def start_llama(model_file: str, model_name: str) -> list[Any]:
     import xllamacpp
 
     replicas = min(os.cpu_count() or 1, SLOTS)
-    slots = -(-SLOTS // replicas)
+    slots = max(EMBEDDED_CHOICES, -(-SLOTS // replicas))
     params = xllamacpp.CommonParams()
     params.model.path = model_file
     params.model_alias = [model_name]

@@ -17,12 +17,12 @@ from synalign_spark.config import LlmConfig
 from synalign_spark.errors import LakeError
 from synalign_spark.generation.bodies import send
 from synalign_spark.generation.calls import PROBED, TRANSIENT, Answer, Request
-from synalign_spark.generation.dialects import UNFORMED, Terms
+from synalign_spark.generation.dialects import CONTINUATIONS, UNFORMED, Terms
 from synalign_spark.generation.faults import DROPPABLE, NEVER_RETRIED, Fault, backoff, classify, named
-from synalign_spark.generation.probes import probe_request
+from synalign_spark.generation.probes import choices_request, probe_request
 from synalign_spark.generation.probing import BudgetSpentError, Probing
 from synalign_spark.generation.reading import cut_off, reasons, strict_json
-from synalign_spark.generation.replies import answer_of
+from synalign_spark.generation.replies import answer_of, too_few
 from synalign_spark.generation.target import Target, unusable
 
 PROBE_ATTEMPTS, DIALECT_ATTEMPTS, ANSWERS = 4, 2, 3
@@ -47,10 +47,21 @@ class Negotiation:
         for dialect in dialects:
             terms, fault = self._settle(self._speaking(terms, dialect))
             if fault is None:
+                self._require_choices(terms)
                 return terms
             refusal = fault
         message = f"no way to ask works (tried {', '.join(dialects)}); {self._target.scrub(refusal.message)}{self._advice(terms, refusal)}"
         raise unusable(self._llm, self._target.base_url, message)
+
+    def _require_choices(self, terms: Terms) -> None:
+        """Raises EndpointError where rows are to come as several answers to one prompt and the server gives one."""
+        if not self._llm.rows_as_choices:
+            return
+        found = self._probe(dataclasses.replace(terms, continuation=CONTINUATIONS[-1]), 0, choices_request(self._llm))
+        if not isinstance(found, Terms):
+            gave = f"refuses it: {self._target.scrub(found.message)}" if isinstance(found, Fault) else "gives one"
+            said = f"asked for two answers to one prompt (n), the server {gave}; set generate.llm.rows_as_choices to false"
+            raise unusable(self._llm, self._target.base_url, said)
 
     def taken(self) -> bool:
         """Whether the server takes a call on the terms as they are, whatever it answers. Raises EndpointError as ``find`` does."""
@@ -103,15 +114,21 @@ class Negotiation:
         promised = "any text" if self._dialect(terms) in UNFORMED else f"the form that {self._dialect(terms)} promises"
         return Fault("bad_form", f"none of {ANSWERS} answers had {promised}")
 
-    def _probe(self, terms: Terms, number: int) -> Terms | Fault | None:
-        """The terms where the answer has the promised form, else None; a Fault where the server refuses the request."""
+    def _probe(self, terms: Terms, number: int, request: Request | None = None) -> Terms | Fault | None:
+        """The terms where the answer has the promised form, else None; a Fault where the server refuses the request.
+
+        request: None for the one that probes the dialect."""
         target, dialect = dataclasses.replace(self._target, terms=terms), self._dialect(terms)
-        request = probe_request(self._llm, dialect, number)
+        request = request or probe_request(self._llm, dialect, number)
 
         def once() -> Terms | None:
             reply, answer = self._sent_once(request, target)
             self._cut_off += not_begun(answer)
-            return kept(reply, terms, dialect, lambda with_: answer_of(reply, request, dataclasses.replace(target, terms=with_), 1, 0.0))
+            return (
+                None
+                if too_few(reply, request)
+                else kept(reply, terms, dialect, lambda with_: answer_of(reply, request, dataclasses.replace(target, terms=with_), 1, 0.0))
+            )
 
         try:
             return retrying(dialect, _attempts, _may_be_mended, self._probing.say)(once)

@@ -35,7 +35,8 @@ def parse_answer(prompt: Prompt, answer: Answer, n_rows: int, fields: Sequence[s
     fields, template: as ``names`` and ``template`` of :func:`parse_objects`, where rows have parts."""
     text, reason, refusal = answer.answer, answer.finish_reason, answer.refusal
     if prompt.text and not prompt.schema:
-        return parse_continuation(text, reason, n_rows, prompt.stop, refusal)
+        # Of several answers each has ended at a stop mark by itself.
+        return parse_continuation(text, reason, n_rows, prompt.stop if prompt.choices == 1 else (), refusal)
     if fields:
         return parse_objects(text, reason, n_rows, refusal, names=fields, template=template)
     return parse_rows(text, reason, n_rows, refusal)

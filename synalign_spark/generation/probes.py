@@ -20,6 +20,11 @@ def probe_request(llm: LlmConfig, dialect: str, number: int) -> Request:
     return make_request("probe", None, continued if llm.continues else IN_CHAT, llm, f"probe:{number}")
 
 
+def choices_request(llm: LlmConfig) -> Request:
+    """A call for two answers to one prompt."""
+    return make_request("probe", None, dataclasses.replace(IN_A_LIST, choices=2), llm, "probe:choices")
+
+
 def word_request(request: Request) -> Request:
     """A call like ``request``, for a word in no form: a server that fails at the form alone is up."""
     prompt = IN_A_LIST if request.prompt.text else dataclasses.replace(IN_CHAT, schema={})

@@ -3,7 +3,7 @@
 The SDK does not check what it reads: a field may have any type. Only text enters an answer."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from synalign_spark.generation.calls import Answer, Request
 from synalign_spark.generation.dialects import shown
 from synalign_spark.generation.faults import NotACompletionError
 from synalign_spark.generation.prompts.tokens import cautious_tokens
+from synalign_spark.generation.reading import COMPLETE, cut_off
 from synalign_spark.generation.target import Target
 
 MOST_TOKENS = 10**9
@@ -19,13 +20,16 @@ TEXT_PARTS = ("text", "output_text")
 
 def answer_of(reply: Any, request: Request, target: Target, attempts: int, latency: float) -> Answer:
     """The answer in a reply to the last of ``attempts`` HTTP requests. Raises NotACompletionError for a body that is none."""
-    choice = _choice(reply)
+    choices = _choices(reply)
+    choice = choices[0] if request.prompt.choices == 1 else _as_list(choices, request.prompt.choices)
     message = None if request.prompt.text else getattr(choice, "message", None)
     text, note = _text(choice, message, target)
     text, thoughts = None if text is None else target.scrubbed(text), target.scrubbed(_thoughts(message) or "")
     usage = getattr(reply, "usage", None)
     prompt_tokens = count(usage, "prompt_tokens", least=1)
-    completion_tokens = count(usage, "completion_tokens", least=1 if text or thoughts else 0)
+    # Some servers count the tokens of the first of several answers alone (llama.cpp), and no word has less than one.
+    least = len((text or "").split()) if request.prompt.choices > 1 else int(bool(text or thoughts))
+    completion_tokens = count(usage, "completion_tokens", least)
     return Answer(
         request.request_id,
         "answered",
@@ -38,7 +42,7 @@ def answer_of(reply: Any, request: Request, target: Target, attempts: int, laten
         tokens_estimated=prompt_tokens is None or completion_tokens is None,
         latency_s=round(latency, 4),
         dialect=shown(target.terms.of(request.prompt)),
-        error=note,
+        error=note or getattr(choice, "note", None),
         finished_at=datetime.now(UTC).isoformat(),
         model=target.model,
         endpoint=target.endpoint,
@@ -51,11 +55,36 @@ def refused(answer: Answer) -> Answer:
     return replace(answer, status="answered", finish_reason="content_filter", refusal=answer.error or "refused", finished_at=now)
 
 
-def _choice(reply: Any) -> Any:
+def _choices(reply: Any) -> list[Any]:
     choices = getattr(reply, "choices", None)
     if isinstance(choices, list) and choices:
-        return choices[0]
+        return choices
     raise not_an_answer(reply, "choices")
+
+
+@dataclass(frozen=True)
+class _List:
+    """Answers of one line each as one that lists them. note: what is to be said of them."""
+
+    text: str | None
+    finish_reason: str | None
+    note: str | None
+
+
+def _as_list(choices: list[Any], wanted: int) -> _List:
+    """Whole lines first, and at the end one that was cut off, as if the list ended there; others that are none are left out beside whole
+    ones. wanted: how many were asked for."""
+    said = [(_string(getattr(choice, "text", None)), _string(getattr(choice, "finish_reason", None))) for choice in choices[:wanted]]
+    whole = [one for one in said if one[0] and (one[1] or "").lower() in COMPLETE]
+    cut = [one for one in said if one[0] and cut_off(one[1])]
+    listed = [*whole, *cut[:1]] or said[:1]
+    note = None if len(choices) >= wanted else f"{len(choices)} of {wanted} answers to the prompt came"
+    return _List("\n- ".join((text or "").strip().split("\n")[0] for text, _ in listed), listed[-1][1], note)
+
+
+def too_few(reply: Any, request: Request) -> bool:
+    """Whether a server gave fewer answers to a prompt than it was asked for."""
+    return len(_choices(reply)) < request.prompt.choices
 
 
 def not_an_answer(reply: Any, wanted: str) -> NotACompletionError:

@@ -18,6 +18,7 @@ from synalign_spark.compat import quiet_queries, release
 from synalign_spark.config import Config
 from synalign_spark.errors import ConfigError, InstallationError, LakeError
 from synalign_spark.generation.backends.ray_on_spark import ADDRESS, shared_token
+from synalign_spark.pipeline import connect
 from synalign_spark.pipeline.jars import PACKAGES, jars, on_s3
 from synalign_spark.storage.paths import s3_endpoint
 
@@ -26,6 +27,11 @@ JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 DELTA_SETTINGS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+SESSION_SETTINGS = {
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",  # of Spark 4 by default: a condition of the user's fails on a cell that it cannot cast, everywhere
 }
 LOG4J = Path(__file__).resolve().parents[1] / "conf" / "log4j2.properties"
 
@@ -56,10 +62,7 @@ def settings(cfg: Config, under_submit: bool) -> dict[str, str]:
     master = cfg.spark.master or ("" if under_submit else "local[*]")
     # Under spark-submit the master is its own, whatever the configuration says: loopback addresses would keep its executors out.
     local = (os.environ.get("SYNALIGN_MASTER", "") if under_submit else master).startswith("local")
-    conf = {
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.ansi.enabled": "true",  # of Spark 4 by default: a condition of the user's fails on a cell that it cannot cast, everywhere
+    conf = SESSION_SETTINGS | {
         "spark.ui.showConsoleProgress": "false",
         "spark.executorEnv.PYTHONHASHSEED": "0",
     }
@@ -116,10 +119,13 @@ def _stderr_to(path: str) -> Iterator[None]:
 def start_spark(cfg: Config) -> SparkSession:
     """The Spark session of a run: the one that spark-submit prepared, or a new one.
 
-    Raises ConfigError where this process has a session already, which is its owner's, InstallationError where Spark does not start."""
+    Raises ConfigError where this process has a session already, which is its owner's, InstallationError where Spark does not start,
+    DistributedError where no Connect server answers."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+    if not under_submit and (address := connect.server(cfg)):
+        return connect_session(cfg, address)
     conf = settings(cfg, under_submit)
     if not under_submit:
         _refuse_a_second_session()
@@ -145,6 +151,16 @@ def start_spark(cfg: Config) -> SparkSession:
         raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
     atexit.register(Path(log).unlink, missing_ok=True)
     quiet_queries()
+    return spark
+
+
+def connect_session(cfg: Config, address: str) -> SparkSession:
+    """A session on a Connect server, with the settings that a session may have of its own. Raises LakeError where the lake is Delta and
+    the server has none."""
+    conf = SESSION_SETTINGS | ({"spark.sql.shuffle.partitions": str(cfg.spark.shuffle_partitions)} if cfg.spark.shuffle_partitions else {})
+    spark = connect.session(cfg, address, conf | cfg.spark.conf)
+    if cfg.lake.format == "delta":
+        _require_delta(spark)
     return spark
 
 

@@ -27,6 +27,7 @@ from synalign_spark.storage.tables import Table
 
 # Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
 RENAMING_SCHEMES = ("file", "hdfs", "viewfs", "abfs", "abfss")
+NO_DELTA = ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_TABLE_NOT_FOUND")  # conditions of a read where no Delta table is
 COMMIT_ATTEMPTS, COMMIT_PAUSE_S = 5, 0.2  # that cross those of other runs
 # Run ids and scope values stand in folder names and SQL; nothing in them ever needs escaping.
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
@@ -275,6 +276,15 @@ def _swap(files: fs.FileSystem, new: str, target: str, old: str) -> None:
 
 
 def _is_delta(spark: SparkSession, path: str) -> bool:
+    if type(spark).__module__.startswith(
+        "pyspark.sql.connect"
+    ):  # whose server has Delta's own commands only where it was started with them
+        try:
+            return bool(spark.read.format("delta").load(path).schema is not None)
+        except AnalysisException as err:
+            if err.getCondition() in NO_DELTA:
+                return False
+            raise
     from delta.tables import DeltaTable  # late: lakes of Parquet do without
 
     return bool(DeltaTable.isDeltaTable(spark, path))

@@ -127,6 +127,7 @@ def test_the_master_is_sparks(words, master):
         (["align.yaml"], "'align.yaml' is no option"),
         (["--conf", "spark.x"], "--conf 'spark.x' is no KEY=VALUE"),
         (["--config", "/nowhere/a.yaml", "--deploy-mode", "cluster"], "--config '/nowhere/a.yaml': no such file on this machine"),
+        (["--remote", "sc://h:15002"], "synalign run --set spark.remote=sc://h:15002"),
     ],
 )
 def test_words_that_do_not_fit_are_refused(words, said):

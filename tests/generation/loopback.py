@@ -40,6 +40,7 @@ class Behaviour:
     together: tuple[str, ...] = ()
     unnamed: bool = False  # whether its refusals leave out the names
     shape: str = ""
+    one_choice: bool = False  # whatever number of answers to a prompt is asked for
     usage: bool = True
     nothing_used: bool = False  # usage tells 0 tokens of either kind
     detail: bool = False  # refusals name the parameter as FastAPI does, in a body without a message

@@ -98,10 +98,22 @@ def completion(body: dict[str, Any], kind: str, behaviour: "Behaviour") -> web.R
     if behaviour.usage:
         reply["usage"] = dict.fromkeys(usage, 0) if behaviour.nothing_used else usage | {"total_tokens": sum(usage.values())}
     if "prompt" in body:
-        choice = {"index": 0, "text": content, "finish_reason": reason}
+        said = [(content, reason)] if behaviour.one_choice else several(body, rng, (content, reason), kind)
+        choices = [{"index": i, "text": text, "finish_reason": reason} for i, (text, reason) in enumerate(said)]
     else:
-        choice = {"index": 0, "message": message_of(content, kind, text, body if asked == "tool" else {}), "finish_reason": reason}
-    return web.json_response(reply | {"choices": [choice]})
+        message = message_of(content, kind, text, body if asked == "tool" else {})
+        choices = [{"index": 0, "message": message, "finish_reason": reason}]
+    return web.json_response(reply | {"choices": choices})
+
+
+def several(body: dict[str, Any], rng: random.Random, first: tuple[str, str], kind: str) -> list[tuple[str, str]]:
+    """As many answers to one prompt as a body asks for. kind: where it is 'mixed', the second is cut off, the third filtered and the
+    fourth empty."""
+    odd = {1: "truncated", 2: "filtered"} if kind == "mixed" else {}
+    others = [shaped(continued(body, rng), odd.get(i, kind)) for i in range(1, body.get("n", 1))]
+    if kind == "mixed" and len(others) > 2:
+        others[2] = ("", "stop")
+    return [first, *others]
 
 
 def continued(body: dict[str, Any], rng: random.Random) -> str:

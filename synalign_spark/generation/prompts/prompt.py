@@ -28,13 +28,15 @@ class Prompt:
     """What one call sends, and the form of its answer.
 
     messages: of a chat; empty for a completion, which continues ``text`` until one of ``stop``. schema: JSON schema that the
-    answer must follow; empty for a continuation in the form of the text. schema_name: 'attributes' or 'rows'."""
+    answer must follow; empty for a continuation in the form of the text. schema_name: 'attributes' or 'rows'. choices: answers that
+    one call asks for, each of them one line of a list that ``text`` begins."""
 
     messages: tuple[dict[str, str], ...]
     schema: dict[str, Any]
     schema_name: str
     text: str = ""
     stop: tuple[str, ...] = ()
+    choices: int = 1
 
     @property
     def said(self) -> str:
@@ -44,7 +46,7 @@ class Prompt:
     @property
     def digest(self) -> str:
         """sha256 of all of it, in hex."""
-        parts = [self.messages, self.schema, self.schema_name, self.text, self.stop]
+        parts = [self.messages, self.schema, self.schema_name, self.text, self.stop, *([self.choices] if self.choices > 1 else [])]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

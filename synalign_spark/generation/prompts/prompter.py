@@ -81,7 +81,8 @@ class Prompter:
         if not cfg.shows_in_rows:
             values["demonstrations"] = []
         if self._completion:
-            return self._continuation("completion_rows.j2", values, {}, "rows", LINE if n_rows == 1 else PARAGRAPH)
+            choices = n_rows if cfg.llm.rows_as_choices else 1
+            return self._continuation("completion_rows.j2", values, {}, "rows", LINE if n_rows == choices else PARAGRAPH, choices)
         schema = rows_schema(n_rows, cfg.min_chars, longest, [field.name for field in cfg.fields])
         return self._chat("rows.j2", values, schema, "rows")
 
@@ -120,8 +121,10 @@ class Prompter:
         system, user = (render(self._templates, file, values) for file in ("system.j2", template))
         return Prompt(({"role": "system", "content": system}, {"role": "user", "content": user}), schema, name)
 
-    def _continuation(self, template: str, values: Mapping[str, Any], schema: dict[str, Any], name: str, stop: str) -> Prompt:
-        return Prompt((), schema, name, render(self._templates, template, values), (stop,))
+    def _continuation(
+        self, template: str, values: Mapping[str, Any], schema: dict[str, Any], name: str, stop: str, choices: int = 1
+    ) -> Prompt:
+        return Prompt((), schema, name, render(self._templates, template, values), (stop,), choices)
 
 
 def _described(labels: Iterable[str | None], descriptions: Mapping[str, str]) -> dict[str | None, dict[str, Any]]:

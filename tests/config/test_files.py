@@ -120,6 +120,10 @@ def test_a_value_of_a_union_is_reported_once():
         ({"align": {"label_shares": {"a": -1}}}, "align.label_shares.a: got -1"),
         ({"align": {"label_shares": {"a": float("nan")}}}, "align.label_shares.a: got nan"),
         ({"source": LABELLED, "align": {"label_shares": {"c": 1}}}, "align.label_shares names c, not among source.labels (a, b)"),
+        (
+            {"source": LABELLED, "align": {"label_shares": {"a": 1, "b": 1}}, "generate": {"label_shares": {"a": 1, "b": 0}}},
+            "align.label_shares wants rows of b, and generate.label_shares has none written of them",
+        ),
         ({"source": LABELLED, "generate": {"label_descriptions": {"c": "x"}}}, "generate.label_descriptions names c, not among"),
         ({"generate": {"label_agreement": 0.5}}, "generate.label_agreement is set, and source.label_column is not"),
         ({"source": {"labels": ["a"]}}, "source.labels is set, and label_column is not"),

@@ -1,6 +1,7 @@
 """Several classes a row, rows that a quote joined by chance, Arrow's own types, and names in other capitals."""
 
 import datetime
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -174,3 +175,29 @@ def test_the_names_of_folders_are_a_column_as_they_stand(spark, tmp_path, ending
     assert not any(row["malformed"] or row["fault"] for row in found)
     kept = read_source(spark, source.model_copy(update={"where": "label = '01'"})).toArrow().to_pylist()
     assert [row["text"] for row in kept] == ["row 1"]
+
+
+def test_the_contents_of_messages_are_texts_or_lists_of_parts_and_never_json(spark, tmp_path):
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    rows = [
+        [{"role": "user", "content": "hi"}, {"role": "bot", "content": "ho"}],
+        [{"role": "user", "content": parts}, {"role": "bot", "content": parts[:1]}],
+        [{"role": "user", "content": []}],
+        [{"role": "user", "content": "hi"}, {"role": "bot", "content": parts}],
+        [{"role": "user", "content": {"text": "an object"}}],
+        [],
+        None,
+        [{"role": "user"}, {"role": "bot", "content": None}, {"role": "bot", "content": "only"}],
+    ]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps({"i": i, "messages": row}) + "\n" for i, row in enumerate(rows)))
+
+    def read(template):
+        source = SourceConfig(path=str(tmp_path / "x.jsonl"), text_template=template, id_column="i")
+        found = sorted(read_source(spark, source).toArrow().to_pylist(), key=lambda row: row["source_id"])
+        return [row["fault_detail"] if row["fault"] else row["text"] for row in found]
+
+    of_objects = "messages.content is OBJECT<text: STRING, type: STRING>, not text; a name with dots names a part of it"
+    an_object = of_objects.replace(", type: STRING", "")
+    assert read("{messages.content}") == ["hi\nho", of_objects, None, of_objects, an_object, None, None, "only"]
+    past = "messages.content.text is STRING before its last part"
+    assert read("{messages.content.text}") == [past, "one\ntwo\none", None, past, "an object", None, None, past]

@@ -261,6 +261,9 @@ class LlmConfig(Section):
             raise ValueError(
                 "mode 'batch' needs an endpoint with a Batch API, and provider is 'embedded'; set mode to 'calls', or provider to 'openai' and base_url"
             )
+        for name in ("batch_requests", "batch_discount"):
+            if self.mode == "calls" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is set and mode is 'calls', which has no batches; set mode to 'batch', or remove {name}")
         if self.mode == "batch" and (found := re.match(DEPLOYMENT, public_address(self.base_url or ""))):
             raise ValueError(
                 f"mode is 'batch', and base_url has {found['deployment']} in it, below which Azure has neither files nor batches; set base_url "

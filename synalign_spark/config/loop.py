@@ -1,6 +1,6 @@
 """The closed loop: how many rounds of generation and alignment, and when it has enough."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synalign_spark.config.section import Positive, Section
 
@@ -20,3 +20,10 @@ class LoopConfig(Section):
         ge=0,
         description="Stop after a round that lowers mmd2_after by less than this many standard errors of the difference; 0 never does.",
     )
+
+    @model_validator(mode="after")
+    def _has_rounds(self) -> "LoopConfig":
+        for name in ("max_mmd2", "min_gain"):
+            if self.rounds == 1 and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} ends the rounds of a loop, and rounds is 1; set rounds above 1 or remove {name}")
+        return self

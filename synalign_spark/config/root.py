@@ -138,6 +138,13 @@ class Config(Section):
                 raise ValueError(
                     f"{key} names {', '.join(unknown[:5])}, not among source.labels ({', '.join(allowed[:10])}); mend the name"
                 )
+        if generate.label_shares is not None and generate.strategy != "imported":
+            asked = self.align.label_shares or {}
+            unwritten = sorted(label for label, share in asked.items() if share > 0 and not generate.label_shares.get(label))
+            if unwritten:
+                raise ValueError(
+                    f"align.label_shares wants rows of {', '.join(unwritten[:5])}, and generate.label_shares has none written of them; mend either"
+                )
         if generate.label_agreement is not None and generate.strategy == "imported":
             raise ValueError("generate.label_agreement is set, and strategy 'imported' asks no gate; remove it")
         return self

@@ -72,6 +72,11 @@ class EmbedConfig(Section):
             raise ValueError(f"precision: int8 runs on the processor, and device is {self.device!r}; leave device out, or use bf16 or fp16")
         if self.model == "hashing" and (self.precision not in ("fp32", "auto") or self.prompt is not None):
             raise ValueError("precision and prompt are for models; leave them out with model 'hashing'")
+        names = ("revision", "long_texts", "trust_remote_code") if self.model == "hashing" else ("hashing_width",)
+        for name in names:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                kind = "models, and model is 'hashing'" if self.model == "hashing" else f"model 'hashing', and model is {self.model!r}"
+                raise ValueError(f"{name} is for {kind}; remove {name} or change model")
         return self
 
 

@@ -3,6 +3,7 @@
 import base64
 import ipaddress
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ import openai
 from synalign_spark.config import LlmConfig
 from synalign_spark.config.language_model import OPENAI_URL
 from synalign_spark.config.secrets import public_address
-from synalign_spark.errors import EndpointDownError, EndpointError
+from synalign_spark.errors import ConfigError, EndpointDownError, EndpointError
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.limits import Take
 from synalign_spark.scrubbing import HARMLESS_QUERY
@@ -140,9 +141,21 @@ def sync_client(target: Target) -> openai.OpenAI:
     """The SDK's client for the calls before the work."""
     timeout = openai.Timeout(target.timeout_s, connect=min(target.timeout_s, CONNECT_TIMEOUT_S))
     # As calls go: the environment's proxies and certificates, but neither ~/.netrc nor redirections, which would give the key to others.
-    options: dict[str, Any] = {"verify": httpx2.create_ssl_context(), "proxy": proxy_of(target.base_url), "follow_redirects": False}
+    options: dict[str, Any] = {"verify": trusted(), "proxy": proxy_of(target.base_url), "follow_redirects": False}
     transport = openai.DefaultHttpxClient(timeout=timeout, trust_env=False, **options)
     return openai.OpenAI(http_client=transport, timeout=timeout, **_connection(target))
+
+
+def trusted() -> ssl.SSLContext:
+    """The certificates that are trusted: those of SSL_CERT_FILE or SSL_CERT_DIR in the environment, else the usual ones. Raises ConfigError where
+    that file holds none."""
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as err:  # ssl.SSLError is one
+        named = os.environ.get("SSL_CERT_FILE", "")
+        raise ConfigError(
+            f"SSL_CERT_FILE: {named!r} cannot be read as a file of certificates ({err.strerror or err}); name a PEM file, or unset it"
+        ) from err
 
 
 def proxy_of(address: str) -> str | None:

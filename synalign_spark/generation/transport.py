@@ -17,7 +17,7 @@ import httpx2
 import openai
 
 from synalign_spark.errors import ConfigError
-from synalign_spark.generation.target import CONNECT_TIMEOUT_S, Target, proxy_of
+from synalign_spark.generation.target import CONNECT_TIMEOUT_S, Target, proxy_of, trusted
 
 KEPT_S = 4.0  # that an idle connection is used again: servers close theirs after five seconds or more, which may cross a request
 LONGEST_REPLY = 16 * 2**20  # bytes: a hundred times the longest answer
@@ -59,7 +59,7 @@ class Transport:
         self._query = dict(parse_qsl(parts.query, keep_blank_values=True))
         self._headers = {"Content-Type": "application/json", "Accept": "application/json", **target.http_headers}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context(), keepalive_timeout=KEPT_S),
+            connector=aiohttp.TCPConnector(limit=0, ssl=trusted(), keepalive_timeout=KEPT_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(target.timeout_s, CONNECT_TIMEOUT_S)),
             max_field_size=LONGEST_HEADER,
             max_line_size=LONGEST_HEADER,

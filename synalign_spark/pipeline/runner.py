@@ -26,6 +26,7 @@ from synalign_spark.spark_errors import outside_faults
 from synalign_spark.storage.catalog import CatalogTables
 from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.runs import RunStore
+from synalign_spark.storage.stored_files import entry_is_there, files_of
 
 ENTRY = {"settings", "inputs", "produced", "summary", "tables"}  # of a step in the manifest, as far as it is looked at
 AGAIN = "the trace is in the run's log; mend what it names and start the run again: what is done stays done"
@@ -99,15 +100,14 @@ def source_fingerprints(cfg: Config, spark: Opened | None = None) -> dict[str, s
 def stored_states(
     cfg: Config, manifest: dict[str, Any], source: dict[str, str], store: RunStore, asked: str | None = None
 ) -> list[StepState]:
-    """``steps.step_states``, where a step counts as done only while its tables are there (somebody may have deleted a folder)."""
+    """``steps.step_states``, where a step counts as done only while its tables are there (somebody may have deleted a folder, or some of their files)."""
     for name, entry in manifest.items():
         if lacking := ", ".join(sorted(ENTRY - entry.keys())):
             raise store.damaged(f"the entry of {name!r} has no {lacking}")
-    delta = cfg.lake.format == "delta"
     kept = {
         name: entry
         for name, entry in manifest.items()
-        if name not in steps.BY_NAME or all(store.has_table(table, delta) for table in entry["tables"])
+        if name not in steps.BY_NAME or entry_is_there(entry, cfg.lake.path, cfg.run.id, cfg.lake.format)
     }
     return steps.step_states(cfg, kept, source, asked)
 
@@ -224,6 +224,7 @@ def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: 
             "started": started.isoformat(),
             "seconds": seconds,
             "tables": [table.name for table in step.writes],
+            "files": files_of((table.name for table in step.writes), ctx.cfg.lake.path, ctx.cfg.run.id, ctx.cfg.lake.format),
             "summary": summary,
         },
     )

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,9 +56,10 @@ def dialect_of(block: bytes, source: SourceConfig, kind: str, name: str, field: 
         told["escape"] = "a backslash"
     first = _records(text, separator, quote, 1)[0]
     names = [column or f"_c{i}" for i, column in enumerate(first)] if source.header else [f"_c{i}" for i in range(len(first))]
-    twice = sorted({column for column in names if [other.lower() for other in names].count(column.lower()) > 1})
+    counted = Counter(column.lower() for column in names)
+    twice = sorted({column for column in names if counted[column.lower()] > 1})
     if twice:
-        raise DataError(f"{field}.path: columns {twice} stand twice in the header of {name!r}; rename one of each")
+        raise DataError(f"{field}.path: columns {twice[:10]} stand twice in the header of {name!r}; rename one of each")
     return Dialect(separator, quote, encoding, tuple(names), told, escape)
 
 
@@ -99,9 +101,10 @@ def _doubles(text: str, separator: str) -> bool:
     """
     s = re.escape(separator)
     whole = re.findall(rf'(?:^|{s}|\n)"((?:[^"]|"")*)"(?={s}|\r?\n|$)', text)
-    stray = re.finditer(rf'(?:^|{s}|\n)"(?!(?:[^"]|"")*"(?:{s}|\r?\n|$))', text)
+    stray = re.search(rf'(?:^|{s}|\n)"(?!(?:[^"]|"")*"(?:{s}|\r?\n|$))', text)
     closed = re.compile(rf'(?<!")"(?:"")*(?={s}|\r?\n)')
-    return not any(closed.search(text, found.end()) for found in stray) and any('""' in column or "\n" in column for column in whole)
+    ended = stray is not None and closed.search(text, stray.end())  # after the first of them, or after none
+    return not ended and any('""' in column or "\n" in column for column in whole)
 
 
 def _backslashes(text: str, separator: str, quote: str) -> bool:

@@ -38,13 +38,13 @@ def resample(
     The rows drawn are shared among labels as label_shares says, or as the corpus is; a label's quota is filled exactly, with replacement
     (systematic, multinomial) or without (topn; with rows: auto as many as the effective sample size of the weights, and as the labels'
     shares allow). Sample weights keep these shares over both sides, whatever the synthetic side has. Raises DataError where a label to
-    draw from has no weight, or too few rows for topn, ConfigError where a share of label_shares cannot be met."""
+    draw from has no weight, or too few rows for topn, or where a label without synthetic rows has no real ones beside them, ConfigError where a share of label_shares cannot be met."""
     rows = weights.select("doc_id", group_column(True).alias("grp"), F.col("weight_in_label").alias("w"))
     counts = {row["grp"]: row for row in _counts(rows)}
     largest = to_arrow(corpus.agg(F.max(_prior()).alias("largest"))).to_pylist()[0]["largest"]  # one number
     scale = power_of_two_scale(largest or 0.0)
     real = {group: LabelRows(row["n"], float(row["weight"])) for group, row in _real(corpus, scale).items()}
-    wanted = _wanted(real, counts, label_shares)
+    wanted = _wanted(real, counts, label_shares, cfg.include_real)
     shares = _shares(wanted, counts)
     draws = _quotas(cfg, shares, counts)
     copies = draw(rows, draws, sum(row["n"] for row in counts.values()), cfg.method, seed)
@@ -142,7 +142,9 @@ def _real(corpus: DataFrame, scale: float) -> dict[str, Any]:
     return {row["grp"]: row for row in found}  # a row a label
 
 
-def _wanted(real: Mapping[str, LabelRows], counts: Mapping[str, Any], label_shares: Mapping[str, float] | None) -> dict[str, float]:
+def _wanted(
+    real: Mapping[str, LabelRows], counts: Mapping[str, Any], label_shares: Mapping[str, float] | None, include_real: bool
+) -> dict[str, float]:
     """The share of each label, as it was set, else that of the real rows and their weights."""
     wanted = wanted_shares(real, label_shares)
     lacking = sorted(group for group, share in wanted.items() if share > 0 and group not in counts)
@@ -150,6 +152,12 @@ def _wanted(real: Mapping[str, LabelRows], counts: Mapping[str, Any], label_shar
         asked = ", ".join(f"{label_of(group)} ({wanted[group]:g})" for group in lacking[:10])
         raise ConfigError(
             f"align.label_shares asks for a share of label {asked}, which has no synthetic rows to draw; generate some, or leave the label out of it"
+        )
+    if lacking and not include_real:
+        missing = ", ".join(f"{label_of(group)} ({wanted[group] / sum(wanted.values()):.0%} of the real rows)" for group in lacking[:10])
+        raise DataError(
+            f"resample.include_real is false, and label {missing} has no synthetic rows, so that the rows drawn would have other label shares; set it "
+            "to true, generate rows of the label, or name the shares that are meant in align.label_shares"
         )
     return wanted
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -91,10 +91,11 @@ class JsonCells(Cells):
     def faults(self) -> list[tuple[Column, str, Column]]:
         source, found = self.source, []
         for name in source.text_columns:
+            if source.text_template is not None:
+                found += self._part_faults(name)
+                continue
             kind = self._kind(name)
-            wrong = kind.startswith("OBJECT") | (kind.startswith("ARRAY") & ~kind.isin("ARRAY<STRING>", "ARRAY<VOID>"))
-            if source.text_template is None:
-                wrong = ~kind.isin("STRING", "VOID")
+            wrong = ~kind.isin("STRING", "VOID")
             found.append((wrong, "wrong_type", F.concat(F.lit(f"{name} is "), F.left(kind, F.lit(100)), F.lit(", not text"))))
         if source.label_column is not None:
             kind = self._kind(source.label_column)
@@ -123,7 +124,7 @@ class JsonCells(Cells):
 
     def _place(self, name: str) -> tuple[Column, str]:
         top, *rest = parts_of(name, self.names) or (name,)
-        return F.col(quoted_name(VARIANT + top)), "$" + "".join(f'["{part}"]' if "'" in part else f"['{part}']" for part in rest)
+        return F.col(quoted_name(VARIANT + top)), "$" + "".join(_step(part)[1:] for part in rest)
 
     def _cell(self, name: str | None, key: str, role: str) -> Column:
         if name is None:
@@ -132,11 +133,54 @@ class JsonCells(Cells):
         one = F.try_variant_get(top, path, "string")
         if role != "part":
             return valid_utf8(one)
-        # A list of texts, or the texts of a list of objects.
-        listed = F.try_variant_get(top, path, "array<string>") if path == "$" else F.transform(
-            F.try_variant_get(top, "$", "array<variant>"), lambda each: F.try_variant_get(each, path, "string")
-        )  # fmt: skip
-        return valid_utf8(F.coalesce(F.array_join(listed, "\n"), one))
+        values = self._levels(name)[-1]  # one text, a list of them, or those of a list of objects
+        texts = F.array_join(F.transform(values, lambda each: F.try_variant_get(each, "$", "string")), "\n")
+        return valid_utf8(F.when(F.size(values) > 0, texts))
+
+    def _levels(self, name: str) -> list[Column]:
+        """What stands at each part of a nested name, as lists of values; lists on the way are opened, and what is not there is left out."""
+        top, *rest = parts_of(name, self.names) or (name,)
+        levels = [_opened(F.array(F.col(quoted_name(VARIANT + top))))]
+        for part in rest:
+            levels.append(_opened(_part_of(levels[-1], _step(part))))
+        return levels
+
+    def _part_faults(self, name: str) -> list[tuple[Column, str, Column]]:
+        """Where a name of the template leads to an object or a list of lists, which is no text, or past a text that would be left out."""
+        *before, last = self._levels(name)
+        fix = F.lit(", not text; a name with dots names a part of it")
+        found = [_first_kind(last, lambda kind: kind.startswith("OBJECT") | kind.startswith("ARRAY"), name, fix)]
+        for level in before:
+            plain = _first_kind(
+                level,
+                lambda kind: ~kind.startswith("OBJECT") & ~kind.startswith("ARRAY") & (kind != "VOID"),
+                name,
+                F.lit(" before its last part"),
+            )
+            found.append(plain)
+        return found
+
+
+def _step(part: str) -> str:
+    """The path of a part of a JSON value."""
+    return f'$["{part}"]' if "'" in part else f"$['{part}']"
+
+
+def _part_of(values: Column, path: str) -> Column:
+    return F.transform(values, lambda one: F.try_variant_get(one, path, "variant"))
+
+
+def _opened(values: Column) -> Column:
+    """A list of JSON values in which those that are lists themselves are put in their places; without what is not there."""
+    listed = F.transform(values, lambda one: F.coalesce(F.try_variant_get(one, "$", "array<variant>"), F.array(one)))
+    return F.filter(F.flatten(listed), lambda one: one.isNotNull())
+
+
+def _first_kind(values: Column, is_wrong: Callable[[Column], Column], name: str, words: Column) -> tuple[Column, str, Column]:
+    """The fault of a row in which some value is of a wrong kind, which its words name."""
+    kinds = F.filter(F.transform(values, lambda one: F.schema_of_variant(one)), is_wrong)
+    detail = F.concat(F.lit(f"{name} is "), F.left(F.try_element_at(kinds, F.lit(1)), F.lit(100)), words)
+    return F.size(kinds) > 0, "wrong_type", detail
 
 
 def _each(labels: Column) -> Column:

@@ -17,7 +17,8 @@ from pyarrow import fs
 from synalign_spark.config import SourceConfig
 from synalign_spark.core.text import normalise
 from synalign_spark.errors import DataError, InstallationError
-from synalign_spark.storage.paths import STORE_FAULTS, filesystem, local_path
+from synalign_spark.spark.source_folders import GLOB, refuse_twice
+from synalign_spark.storage.paths import STORE_FAULTS, filesystem, local_path, scheme
 
 FORMATS = {
     "parquet": "parquet", "pq": "parquet", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "csv": "csv", "tsv": "tsv", "tab": "tsv",
@@ -34,7 +35,6 @@ OTHER_COMPRESSIONS = (
 )  # that Spark does not read, or in a form of Hadoop's own alone: it finds no rows then
 SELF_DESCRIBING = {"parquet", "arrow"}  # formats that no other file is taken for
 NOTES = ("dataset_info.json", "dataset_dict.json", "dataset_infos.json", "state.json")  # that the library datasets writes beside rows
-SPLITS = {"train", "test", "validation", "valid", "val", "dev"}
 REPACK = "unpack it, or pack it with gzip, bzip2 or zstd"
 UNREAD = {
     **dict.fromkeys(OTHER_COMPRESSIONS, REPACK),
@@ -46,7 +46,6 @@ UNREAD = {
     "avro": "write it as Parquet",
 }
 FILES_LOOKED_AT = 100
-GLOB = re.compile(r"[*?\[{]")
 HEADER_BYTES = 1 << 20
 POINTER = b"version https://git-lfs.github.com/spec/"  # what Git LFS leaves where a file was not fetched
 PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst", b"PK\x03\x04": "zip"}  # what packed files begin with
@@ -72,6 +71,10 @@ def list_files(path: str, field: str = "source") -> list[fs.FileInfo] | None:
 
     Hidden files (names that start with '_' or '.') below the path are not listed, but those of a Delta log
     are. Raises DataError where there is nothing."""
+    if local_path(path) is None and os.path.exists(path):
+        raise DataError(
+            f"{field}.path: {path!r} is here, but reads as an address ({scheme(path)}:); rename it, since Spark cannot read a name with a ':'"
+        )
     try:
         files, _ = filesystem(path)
         found = _matching(files, path)
@@ -79,6 +82,7 @@ def list_files(path: str, field: str = "source") -> list[fs.FileInfo] | None:
         if local_path(path) is None:
             return None
         raise DataError(f"{field}.path: {path!r} cannot be read ({err}); mend its permissions") from err
+    refuse_twice(found, path, field)
     if not found:
         raise DataError(f"{field}.path: no file at {path!r} (looked in {os.getcwd()}); name a file, folder or glob that exists")
     return sorted(found, key=lambda info: info.path)
@@ -156,35 +160,6 @@ def refuse_names(data: list[fs.FileInfo], field: str) -> None:
             raise DataError(
                 f"{field}.path: {info.path!r} is packed in a way that is not read; unpack it, or pack it with gzip, bzip2 or zstd"
             )
-
-
-def folders_within(path: str, data: list[fs.FileInfo]) -> set[tuple[str, ...]]:
-    """The folders that files lie in, below a path or below what a glob names; () for those right there."""
-    local = local_path(path)
-    inside = str(local) if local is not None else filesystem(GLOB.split(path)[0])[1] + path[len(GLOB.split(path)[0]) :]
-    depth = inside.rstrip("/").count("/") + 1
-    return {tuple(info.path.split("/")[depth:-1]) for info in data}
-
-
-def read_below(path: str, data: list[fs.FileInfo], field: str) -> bool:
-    """Whether files lie in folders whose names are no columns, as key=value is: Spark passes over those unless it is told.
-
-    Raises DataError where some do, and others lie in folders whose names are columns."""
-    folders = folders_within(path, data)
-    plain = next((parts for parts in sorted(folders) if any("=" not in part for part in parts)), None)
-    named = next((parts for parts in sorted(folders) if any("=" in part for part in parts)), None)
-    if named and (plain or () in folders):
-        raise DataError(
-            f"{field}.path: {path!r} has files in {'/'.join(named)!r}, whose name is a column, and others in "
-            f"{'/'.join(plain or ()) or path!r}, whose name is none; name one of them, or move the files"
-        )
-    return plain is not None
-
-
-def splits_in(path: str, data: list[fs.FileInfo]) -> list[str]:
-    """The parts of a data set that files belong to by their names or those of their folders, such as train and test."""
-    names = {part for parts in folders_within(path, data) for part in parts} | {re.split(r"[-_.]", info.base_name)[0] for info in data}
-    return sorted(names & SPLITS)
 
 
 def _is_note(name: str) -> bool:

@@ -22,11 +22,10 @@ from synalign_spark.spark.source_files import (
     file_schemas,
     head,
     list_files,
-    read_below,
     refuse_names,
     source_path,
-    splits_in,
 )  # fmt: skip
+from synalign_spark.spark.source_folders import columns_of_folders, read_below, splits_in
 from synalign_spark.spark.source_json import is_array, json_rows, refuse_more
 from synalign_spark.spark.source_types import LABEL_FIX, TEXT_FIX, fix, json_kind, parts_of
 
@@ -40,7 +39,7 @@ class Layout:
     """How the files of a source are read.
 
     data: its files, None where only Spark can look there; names: of the columns, as far as known; array: whether each file is one JSON array,
-    marked_array: with a byte order mark before it; below: whether files lie in folders whose names are no columns; label_names: of the classes that
+    marked_array: with a byte order mark before it; below: whether files lie in folders whose names are no columns; folders: the columns that stand in the names of folders; label_names: of the classes that
     a column of numbers stands for; types: of the columns that the source names, as far as known; told: what was not configured but found, for people."""
 
     path: str
@@ -52,6 +51,7 @@ class Layout:
     array: bool = False
     marked_array: bool = False
     below: bool = False
+    folders: tuple[str, ...] = ()
     label_names: list[str] | None = None
     types: dict[str, str] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
@@ -164,9 +164,12 @@ def _delimited(path: str, kind: str, data: list[fs.FileInfo], source: SourceConf
     if first is None:
         raise DataError(f"{section}.path: {path!r} has no header line and no rows; name a file with a header")
     dialect = replace(first[1], escape=escape)
+    folders = columns_of_folders(path, data, dialect.names, section)
     hint = f"; if its first line is a row and no header, set {section}.header to false and name _c0, _c1, ..." if source.header else ""
-    check_columns(source, dialect.names, repr(path), section, hint)
-    return Layout(path, kind, data, dialect, dialect.names, types=dict.fromkeys(wanted(source), "text"), told=told)
+    check_columns(source, (*dialect.names, *folders), repr(path), section, hint)
+    return Layout(
+        path, kind, data, dialect, (*dialect.names, *folders), folders=folders, types=dict.fromkeys(wanted(source), "text"), told=told
+    )
 
 
 def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str, told: dict[str, str]) -> Layout:
@@ -204,8 +207,10 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
         told = {"form": "one JSON array", **told}
     if array and not _looked_through(data):
         told["not_looked_for"] = f"keys that stand twice, and what follows an array, in files above {MOST_LOOKED_THROUGH >> 20} MiB"
-    types = {name: " or ".join(seen) for name, seen in kinds.items()}
-    return Layout(path, "jsonl", data, names=tuple(names) or None, array=array, marked_array=array and marked, types=types, told=told)
+    folders = columns_of_folders(path, data, tuple(names), section)
+    types = {name: "text" if name in folders else " or ".join(seen) for name, seen in kinds.items()}
+    known = (*names, *folders) if names else None
+    return Layout(path, "jsonl", data, names=known, array=array, marked_array=array and marked, folders=folders, types=types, told=told)
 
 
 def _check_json(
@@ -248,8 +253,8 @@ def _at(row: Any, parts: tuple[str, ...] | None) -> Any:
 def _typed(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, section: str, told: dict[str, str]) -> Layout:
     """All files have to have the named columns, with the types of the first."""
     schemas = file_schemas(path, data, kind, section)
-    first, schema = schemas[0]
-    folders = {part.partition("=")[0] for part in first.split("/")[:-1] if "=" in part}  # columns that stand in the names of folders
+    schema = schemas[0][1]
+    folders = columns_of_folders(path, data, tuple(schema.names), section)
     kinds: dict[str, str] = {}
     for name, key in wanted(source).items():
         types: dict[str, str] = {}
@@ -270,7 +275,9 @@ def _typed(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, 
     label_names = class_names(path, data, schema, source.label_column) if numbered else None
     if label_names:
         told = {**told, "class_names": "from the files"}
-    return Layout(path, kind, data, names=(*schema.names, *folders), schema=schema, label_names=label_names, types=kinds, told=told)
+    return Layout(
+        path, kind, data, names=(*schema.names, *folders), folders=folders, schema=schema, label_names=label_names, types=kinds, told=told
+    )
 
 
 def _plain(found: pa.DataType) -> pa.DataType:

@@ -52,8 +52,9 @@ def read_source(spark: SparkSession, source: SourceConfig, field: str = "source"
     malformed = F.col(_CORRUPT) if _CORRUPT in raw.columns else F.lit(None).cast("string")
     if layout is not None and layout.dialect is not None:
         malformed = F.coalesce(malformed, _over_lines(source, layout.dialect))
+    header_again = _header_again(source, layout)
     number, bad_weight, words = _weight(cells.weight(), source)
-    faults = [*cells.faults(), (bad_weight, "bad_weight", words)]
+    faults = [*header_again, *cells.faults(), (bad_weight, "bad_weight", words)]
     fault = detail = F.lit(None).cast("string")
     for condition, code, words in reversed(faults):
         fault, detail = F.when(condition, F.lit(code)).otherwise(fault), F.when(condition, words).otherwise(detail)
@@ -89,6 +90,15 @@ def _over_lines(source: SourceConfig, dialect: Dialect) -> Column:
     broken = [F.col(quoted_name(parts[0])).rlike("[\r\n][^\r\n]") for parts in names if parts]
     whole = F.concat_ws(dialect.separator, *(F.col(quoted_name(name)) for name in dialect.names))
     return F.when(F.coalesce(functools.reduce(operator.or_, broken, F.lit(False)), F.lit(False)), whole)
+
+
+def _header_again(source: SourceConfig, layout: Layout | None) -> list[tuple[Column, str, Column]]:
+    """A row in which every column that is read has its own name: the header of a file that was put behind another. As in ``Cells.faults``."""
+    if layout is None or layout.dialect is None or not source.header:
+        return []
+    names = {parts[0] for name in wanted(source) if (parts := parts_of(name, layout.dialect.names))}
+    same = functools.reduce(operator.and_, (F.trim(quoted_name(name)) == name.strip() for name in sorted(names)))
+    return [(F.coalesce(same, F.lit(False)), "malformed", F.lit("the header once more, and no row"))]
 
 
 def _named(plain: Column, source: SourceConfig, layout: Layout | None) -> Column:
@@ -199,7 +209,7 @@ def _load_delimited(reader: DataFrameReader, source: SourceConfig, layout: Layou
     """A quote that no quote closes runs on to one that does: the row has too many columns then, and is seen as malformed."""
     dialect = layout.dialect
     assert dialect is not None  # of the callers: by format
-    schema = StructType([StructField(name, StringType()) for name in (*dialect.names, _CORRUPT)])
+    schema = StructType([StructField(name, StringType()) for name in (*dialect.names, _CORRUPT, *layout.folders)])
     unnamed = not source.header or any(name.startswith("_c") for name in dialect.names)
     rows: DataFrame = (
         reader.options(
@@ -225,8 +235,13 @@ def _load_json(reader: DataFrameReader, source: SourceConfig, layout: Layout, pa
     spelled = {name.lower(): name for name in known}  # Spark takes keys by their capitals, and columns without
     for name in [*tops, *(spelled.get(word.lower(), word) for word in _words(source.where))]:
         seen.setdefault(name.lower(), name)
-    schema = StructType([*(StructField(name, VariantType()) for name in seen.values()), StructField(_CORRUPT, StringType())])
+    folders = set(layout.folders)
+    kinds = ((name, StringType() if name in folders else VariantType()) for name in seen.values())
+    schema = StructType([*(StructField(name, kind) for name, kind in kinds), StructField(_CORRUPT, StringType())])
     rows: DataFrame = reader.schema(schema).json(path)
+    for name in folders & set(seen.values()):  # as a key of the row would be
+        held = F.parse_json(F.to_json(F.struct(F.col(quoted_name(name)).alias("one"))))
+        rows = rows.withColumn(name, F.try_variant_get(held, "$.one", "variant"))
     for name, key in tops.items():
         if known and name not in known and rows.where(F.col(quoted_name(name)).isNotNull()).isEmpty():
             raise DataError(f"{field}.{key}: no column {name!r} in {layout.path!r}; it has {', '.join(known)}")

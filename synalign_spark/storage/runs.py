@@ -31,6 +31,7 @@ ENTRY_TYPES = {
     "limits": dict,
     "summary": dict,
     "tables": list,
+    "files": dict,
     "produced": str,
     "format": int,  # what ``algorithm`` was called before
     "algorithm": int,
@@ -133,6 +134,9 @@ class RunStore:
                 for key, value in entry.items():
                     if key in ENTRY_TYPES and not isinstance(value, ENTRY_TYPES[key]):
                         raise TypeError(f"{key} of {step} is {json.dumps(value)[:80]}")
+                for counts in entry.get("files", {}).values():
+                    if not isinstance(counts, dict) or not all(isinstance(n, int) for n in counts.values()):
+                        raise TypeError(f"files of {step} has {json.dumps(counts)[:80]}")
         except (ValueError, KeyError, TypeError) as err:
             raise self.damaged(f"{type(err).__name__}: {err}") from err
         return steps
@@ -142,12 +146,6 @@ class RunStore:
         return LakeError(
             f"{self._where}/{MANIFEST} is damaged ({why}); delete it: the run's steps are then done again, its stored answers are kept"
         )
-
-    def has_table(self, name: str, delta: bool = False) -> bool:
-        """Whether the lake holds files under the table's name, of Delta its log (somebody may have deleted a folder)."""
-        with self._reading():
-            files, root = filesystem(f"{self._lake}/{name}/_delta_log" if delta else f"{self._lake}/{name}")
-            return any(files.get_file_info(fs.FileSelector(root, allow_not_found=True)))
 
     def record(self, step: str, entry: dict[str, Any]) -> None:
         """Adds or replaces the entry of a finished step; it becomes the last one. entry: plain JSON values."""

@@ -122,8 +122,9 @@ def test_a_plan_counts_and_estimates_and_leaves_no_trace(tmp_path, monkeypatch):
 
 def test_a_plan_knows_the_rounds_of_a_loop(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "make_profile", lambda cfg: a_profile({"negative": 100, "positive": 300}))
-    given = ["plan", *QUICKSTART, *SEVERAL_A_CALL, "--set", f"lake.path={tmp_path / 'lake'}", "--set", "loop.max_mmd2=0.002"]
-    alone, looped = (json.loads(run(*given, *more, "--json").stdout) for more in ([], ["--set", "loop.rounds=4"]))
+    given = ["plan", *QUICKSTART, *SEVERAL_A_CALL, "--set", f"lake.path={tmp_path / 'lake'}"]
+    loop = ["--set", "loop.rounds=4", "--set", "loop.max_mmd2=0.002"]
+    alone, looped = (json.loads(run(*given, *more, "--json").stdout) for more in ([], loop))
     assert "loop" not in alone
     assert "rounds" not in [stage["stage"] for stage in alone["stages"]]
     assert "rounds" in [stage["stage"] for stage in looped["stages"]]

@@ -16,6 +16,7 @@ from synalign_spark.errors import ConfigError
 from synalign_spark.generation import transport
 from synalign_spark.generation.backends.pool import open_pool
 from synalign_spark.generation.faults import named
+from synalign_spark.generation.target import trusted
 from synalign_spark.generation.transport import make_room
 
 
@@ -112,6 +113,16 @@ def test_a_certificate_of_ones_own_is_refused_with_the_remedy_and_taken_with_it(
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "c"))
         taken = both(address)
         assert [found[:2] for found in taken] == [('{"rows": ["ein Film"]}', "stop")] * 2
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_file_of_certificates_that_holds_none_is_named(tmp_path, monkeypatch, content):
+    file = tmp_path / "own.pem"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(ConfigError, match=r"SSL_CERT_FILE: '.*own.pem' cannot be read as a file of certificates \(.+\); name a PEM file"):
+        trusted()
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, "fatal"), (429, "rate_limited")])

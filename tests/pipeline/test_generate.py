@@ -74,6 +74,13 @@ def test_imported_set_without_labels_for_a_corpus_with_labels(make_context):
         job.run(ctx)
 
 
+def test_shares_that_the_alignment_cannot_meet_are_refused_before_a_row_is_asked_for(make_context):
+    ctx = make_context({})
+    ctx.cfg = ctx.cfg.model_copy(update={"align": ctx.cfg.align.model_copy(update={"label_shares": {"good": 0.5, "mid": 0.5}})})
+    with pytest.raises(ConfigError, match=r"align.label_shares names mid, of which there are no real rows; labels are: bad, good"):
+        job.run(ctx)
+
+
 def test_llm_strategy_writes_all_tables(make_context, spark):
     with loopback() as server:
         llm = {"provider": "openai", "base_url": server.base_url, "model": "loopback", "backend": "in_process"}

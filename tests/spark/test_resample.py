@@ -172,6 +172,19 @@ def test_auto_draws_as_many_rows_as_were_accepted_and_topn_as_many_as_fit(spark)
     assert n_by_label(fit) == {"cat": 200, "dog": 66}
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_label_that_has_no_rows_on_any_side_stops_the_draw(spark, method):
+    synthetic, weights, corpus = tables(spark, labels=["cat"] * 300)
+    with pytest.raises(
+        DataError, match=r"include_real is false, and label dog \(25% of the real rows\) has no synthetic rows.*set it to true"
+    ):
+        resample(synthetic, weights, corpus, ResampleConfig(method=method, include_real=False), 0, 300.0)
+    resample(synthetic, weights, corpus, ResampleConfig(method=method, include_real=False), 0, 300.0, {"cat": 1.0})
+    kept = rows_of(resample(synthetic, weights, corpus, ResampleConfig(method=method), 0, 300.0))
+    of_dogs = sum(row["sample_weight"] for row in kept if row["label"] == "dog")
+    assert of_dogs / sum(row["sample_weight"] for row in kept) == pytest.approx(0.25)
+
+
 def n_by_label(rows):
     return {label: sum(row["label"] == label for row in rows) for label in ("cat", "dog")}
 

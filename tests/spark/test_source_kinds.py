@@ -1,6 +1,7 @@
 """Several classes a row, rows that a quote joined by chance, Arrow's own types, and names in other capitals."""
 
 import datetime
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,3 +149,55 @@ def test_a_label_over_several_lines_is_no_class(spark, tmp_path):
         ("malformed", "the source row could not be parsed; it spans 2 lines, 16 characters")
     ]
     assert notes[0].startswith("1 of 302 lines of ")
+
+
+@pytest.mark.parametrize(("label", "read"), [("label", 6), (None, 6)])
+def test_a_header_that_stands_again_is_no_row_and_no_class(spark, tmp_path, label, read):
+    """As where files were put behind each other."""
+    part = "text,label\nthe first row,a\nthe text,label\ntext,a\n"
+    (tmp_path / "x.csv").write_text(part + part.replace("row", "line").replace("the text", "a text").replace("text,a", "texts,a"))
+    found = read_source(spark, SourceConfig(path=str(tmp_path / "x.csv"), label_column=label)).toArrow().to_pylist()
+    refused = [row["text"] for row in found if row["fault"] == "malformed"]
+    assert refused == (["text"] if label else ["text", "text"])
+    assert {row["fault_detail"] for row in found if row["fault"]} == {"the header once more, and no row"}
+    assert len(found) == read + 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_the_names_of_folders_are_a_column_as_they_stand(spark, tmp_path, ending):
+    for i, label in enumerate(("1", "01", "good film")):
+        folder = tmp_path / f"label={label}"
+        folder.mkdir()
+        (folder / f"x.{ending}").write_text(f"text\nrow {i}\n" if ending == "csv" else f'{{"text": "row {i}"}}\n')
+    source = SourceConfig(path=str(tmp_path), label_column="label")
+    found = read_source(spark, source).toArrow().to_pylist()
+    assert {(row["text"], row["label"]) for row in found} == {("row 0", "1"), ("row 1", "01"), ("row 2", "good film")}
+    assert not any(row["malformed"] or row["fault"] for row in found)
+    kept = read_source(spark, source.model_copy(update={"where": "label = '01'"})).toArrow().to_pylist()
+    assert [row["text"] for row in kept] == ["row 1"]
+
+
+def test_the_contents_of_messages_are_texts_or_lists_of_parts_and_never_json(spark, tmp_path):
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    rows = [
+        [{"role": "user", "content": "hi"}, {"role": "bot", "content": "ho"}],
+        [{"role": "user", "content": parts}, {"role": "bot", "content": parts[:1]}],
+        [{"role": "user", "content": []}],
+        [{"role": "user", "content": "hi"}, {"role": "bot", "content": parts}],
+        [{"role": "user", "content": {"text": "an object"}}],
+        [],
+        None,
+        [{"role": "user"}, {"role": "bot", "content": None}, {"role": "bot", "content": "only"}],
+    ]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps({"i": i, "messages": row}) + "\n" for i, row in enumerate(rows)))
+
+    def read(template):
+        source = SourceConfig(path=str(tmp_path / "x.jsonl"), text_template=template, id_column="i")
+        found = sorted(read_source(spark, source).toArrow().to_pylist(), key=lambda row: row["source_id"])
+        return [row["fault_detail"] if row["fault"] else row["text"] for row in found]
+
+    of_objects = "messages.content is OBJECT<text: STRING, type: STRING>, not text; a name with dots names a part of it"
+    an_object = of_objects.replace(", type: STRING", "")
+    assert read("{messages.content}") == ["hi\nho", of_objects, None, of_objects, an_object, None, None, "only"]
+    past = "messages.content.text is STRING before its last part"
+    assert read("{messages.content.text}") == [past, "one\ntwo\none", None, past, "an object", None, None, past]

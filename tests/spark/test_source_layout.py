@@ -13,6 +13,7 @@ import pytest
 
 from synalign_spark.config import SourceConfig
 from synalign_spark.errors import DataError
+from synalign_spark.spark.source_files import list_files
 from synalign_spark.spark.source_layout import layout_of
 
 NESTED = {
@@ -276,4 +277,30 @@ def test_a_line_for_excel_is_neither_header_nor_row(tmp_path, first, header):
 def test_a_file_that_is_no_text_by_its_first_bytes_is_refused(tmp_path, mark, words):
     (tmp_path / "x.csv").write_bytes(mark + b"text,label\na,b\n")
     with pytest.raises(DataError, match=rf"source.path: .*x.csv' is {words}.* by its first bytes"):
+        layout(tmp_path)
+
+
+def test_a_file_whose_name_reads_as_an_address_is_said_to_be_here(tmp_path, monkeypatch):
+    (tmp_path / "re:views.csv").write_text("text\na\n")
+    (tmp_path / "my:folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for path in ("re:views.csv", "my:folder"):
+        with pytest.raises(DataError, match=rf"source.path: '{path}' is here, but reads as an address \({path[:2]}:\); rename it"):
+            list_files(path)
+
+
+def test_a_link_to_a_folder_that_is_read_already_is_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("text\na\n")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in")
+    with pytest.raises(DataError, match=r"'.*in/again.*' is a link to '.*/in', whose files would be read twice; take the link out"):
+        list_files(str(tmp_path / "in"))
+
+
+@pytest.mark.parametrize(("name", "content"), [("x.csv", "text,kind\na,b\n"), ("x.jsonl", '{"text": "a", "kind": "b"}\n')])
+def test_a_column_in_the_files_and_in_the_names_of_folders_is_refused(tmp_path, name, content):
+    for kind in ("kind=a", "kind=b"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / name).write_text(content)
+    with pytest.raises(DataError, match="has the column 'kind' in its files and in the names of their folders; take it out"):
         layout(tmp_path)

@@ -26,6 +26,7 @@ from synalign_spark.storage import runs, tables
 from synalign_spark.storage.lake_view import LakeView
 from synalign_spark.storage.paths import RunPaths, delta_rs_options, filesystem
 from synalign_spark.storage.runs import RunStore
+from synalign_spark.storage.stored_files import own_files
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
@@ -59,7 +60,8 @@ def test_steps_are_recorded_and_the_lock_excludes_rivals_and_is_given_back(lake,
     monkeypatch.setattr(runs, "HEARTBEAT_S", 0.05)
     store = RunStore(lake, "r")
     assert store.manifest() == {}
-    assert not store.has_table("corpus")
+    assert own_files(lake, "corpus", "r", "parquet") is None
+    assert own_files(lake, "corpus", "r", "delta") is None
     with store.lock():
         store.record("ingest", {"summary": {"rows": 3}})
         with pytest.raises(RunLockedError, match="run.id 'r' is being executed by process"), RunStore(lake, "r").lock():

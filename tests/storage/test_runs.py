@@ -67,6 +67,8 @@ def test_steps_are_recorded_in_the_order_they_finished_and_forgotten_by_name(tmp
         b'{"steps": {"ingest": 3}}',
         b"\xff\xfe",
         b'{"steps": {"ingest": {"tables": 3}}}',
+        b'{"steps": {"ingest": {"files": []}}}',
+        b'{"steps": {"ingest": {"files": {"corpus": {"run_id=a": "x"}}}}}',
         b'{"steps": {"ingest": {"settings": []}}}',
     ],
 )
@@ -167,16 +169,6 @@ def test_a_lock_of_wrong_types_holds_nobody_off(tmp_path, content):
     (tmp_path / "_synalign" / "r" / runs.LOCK).write_text(text)
     with store.lock():
         assert store.holder().pid == mine["pid"]
-
-
-def test_a_delta_table_without_its_log_is_none(tmp_path):
-    store = RunStore(str(tmp_path), "r")
-    (tmp_path / "corpus" / "run_id=r").mkdir(parents=True)
-    assert store.has_table("corpus")
-    assert not store.has_table("corpus", delta=True)
-    (tmp_path / "corpus" / "_delta_log").mkdir()
-    (tmp_path / "corpus" / "_delta_log" / "0.json").write_text("{}")
-    assert store.has_table("corpus", delta=True)
 
 
 @pytest.mark.parametrize(("age", "free"), [(5, False), (120, True)])

@@ -33,6 +33,7 @@ def run(ctx: Context) -> Summary:
     """Reads demonstrations and label counts; writes attributes, synthetic, refusals, calls and prompts."""
     cfg = ctx.cfg.generate
     counts = label_counts(ctx)
+    _refuse_unknown_shares(ctx, counts)
     if cfg.strategy == "imported":
         return import_rows(ctx, counts)
     from synalign_spark.generation.engine import generate
@@ -62,6 +63,15 @@ def run(ctx: Context) -> Summary:
     for table, rows in written.items():
         ctx.lake.write(table, _frame(ctx, rows, table))
     return result.summary
+
+
+def _refuse_unknown_shares(ctx: Context, counts: dict[str | None, int]) -> None:
+    """The alignment would refuse them too, once all is paid for."""
+    asked = ctx.cfg.align.label_shares or {}
+    unknown = sorted(label for label, share in asked.items() if share > 0 and label not in counts)
+    if unknown:
+        known = ", ".join(sorted(str(label) for label in counts)[:10])
+        raise ConfigError(f"align.label_shares names {', '.join(unknown[:5])}, of which there are no real rows; labels are: {known}")
 
 
 def round_ends(ctx: Context) -> "list[RoundEnd]":

@@ -7,9 +7,6 @@ from synalign_spark.errors import InstallationError
 
 EXTRA_OF = {
     "pyspark": "spark",
-    "grpc_status": "connect",
-    "google": "connect",
-    "zstandard": "connect",
     "delta": "delta",
     "deltalake": "delta",
     "torch": "embed",

@@ -82,7 +82,8 @@ def _take(found: Given, name: str, value: str) -> None:
     elif name in LISTS or name in VALUES:
         found.options[LISTS.get(name) or VALUES[name]] = value
     elif name == "--remote":
-        raise ConfigError(f"--remote: on a Spark Connect server no spark-submit is needed; run: synalign run --set spark.remote={value}")
+        place = value.partition(";")[0].rstrip("/")  # a token may follow, which belongs in SPARK_REMOTE
+        raise ConfigError(f"--remote: on a Spark Connect server no spark-submit is needed; run: synalign run --set spark.remote={place}")
     elif name in ("--conf", "-c"):
         key, equals, setting = value.partition("=")
         if not equals:

@@ -1,22 +1,25 @@
 """A session on a Spark Connect server: no Java here, and the code goes to the server's workers with it."""
 
+import contextlib
 import os
 import socket
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from synalign_spark.compat import version
 from synalign_spark.config import Config
-from synalign_spark.errors import ConfigError, DistributedError
+from synalign_spark.errors import ConfigError, DistributedError, InstallationError
 from synalign_spark.scrubbing import scrub
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 VARIABLE = "SPARK_REMOTE"  # PySpark's own
+MODE = "SPARK_CONNECT_MODE_ENABLED"  # too, which a session sets and leaves behind: Spark does not start in this process after that
 PORT = 15_002  # where an address names none
 CONNECT_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]  # that the package lies in
@@ -36,25 +39,56 @@ def server(cfg: Config) -> str | None:
 def session(cfg: Config, address: str, conf: dict[str, str]) -> "SparkSession":
     """A new session on the server, with the code for its workers. conf: what is set in it; what a server has fixed is refused by its name.
 
-    Raises DistributedError where no server answers, ConfigError for a setting that it does not take."""
-    from pyspark.sql import SparkSession
-
+    Raises DistributedError where no server answers, ConfigError for a setting that it does not take, InstallationError without the client."""
     if version() < (4, 0):
         raise ConfigError(
             "spark.remote needs PySpark 4.0 or later, for Arrow tables do not cross Connect before; install one, or set spark.master"
         )
+    _require_client()
     _require_open(address)
+    spark = _connected(address)
+    with contextlib.ExitStack() as where_refused:
+        where_refused.callback(spark.stop)
+        for key, value in conf.items():
+            try:
+                spark.conf.set(key, value)
+            except Exception as err:
+                said = _first_line(err, address)
+                raise ConfigError(f"spark.conf: the Connect server does not take {key}: {said}; start the server with it") from err
+        _ship(spark)
+        where_refused.pop_all()
+    return spark
+
+
+@contextlib.contextmanager
+def mode_kept() -> Iterator[None]:
+    """Leaves the process as it was, with Spark of its own or without, once the body has stopped its session."""
+    before = MODE in os.environ
+    try:
+        yield
+    finally:
+        if not before:
+            os.environ.pop(MODE, None)
+
+
+def _require_client() -> None:
+    try:
+        import pyspark.sql.connect.session  # noqa: F401  looks for what it needs
+    except ImportError as err:
+        raise InstallationError(
+            f"spark.remote needs the client of Spark Connect ({_first_line(err)}); pip install 'synalign-spark[connect]'"
+        ) from err
+
+
+def _connected(address: str) -> "SparkSession":
+    from pyspark.sql import SparkSession
+
     try:
         spark = SparkSession.builder.remote(address).create()
         spark.version  # noqa: B018  the first request
     except Exception as err:  # gRPC's and PySpark's, by what is missing
-        raise DistributedError(f"spark.remote: no Spark Connect server answers at {scrub(_place(address))}: {_first_line(err)}") from err
-    for key, value in conf.items():
-        try:
-            spark.conf.set(key, value)
-        except Exception as err:
-            raise ConfigError(f"spark.conf: the Connect server does not take {key}: {_first_line(err)}; start the server with it") from err
-    _ship(spark)
+        said = _first_line(err, address)
+        raise DistributedError(f"spark.remote: no Spark Connect server answers at {scrub(_place(address))}: {said}") from err
     return spark
 
 
@@ -94,5 +128,7 @@ def _place(address: str) -> str:
     return address.split("/;")[0].split(";")[0]
 
 
-def _first_line(err: BaseException) -> str:
-    return str(scrub(next((line for line in str(err).splitlines() if line.strip()), type(err).__name__).strip()))[:300]
+def _first_line(err: BaseException, address: str = "") -> str:
+    """What an error says, without what follows the place in the address, which some errors repeat."""
+    said = str(err).replace(address, _place(address)) if address else str(err)
+    return str(scrub(next((line for line in said.splitlines() if line.strip()), type(err).__name__).strip()))[:300]

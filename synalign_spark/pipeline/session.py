@@ -124,6 +124,8 @@ def start_spark(cfg: Config) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+    if under_submit and cfg.spark.remote:
+        raise ConfigError("spark.remote is set, and spark-submit brings a Spark of its own; use `synalign run`, or remove it")
     if not under_submit and (address := connect.server(cfg)):
         return connect_session(cfg, address)
     conf = settings(cfg, under_submit)
@@ -201,8 +203,9 @@ def _require_delta(spark: SparkSession) -> None:
 @contextlib.contextmanager
 def spark_session(cfg: Config) -> Iterator[SparkSession]:
     """``start_spark``, stopped at the end."""
-    spark = start_spark(cfg)
-    try:
-        yield spark
-    finally:
-        spark.stop()
+    with connect.mode_kept():
+        spark = start_spark(cfg)
+        try:
+            yield spark
+        finally:
+            spark.stop()

@@ -136,6 +136,13 @@ def test_words_that_do_not_fit_are_refused(words, said):
     assert said in str(caught.value)
 
 
+def test_a_token_in_a_remote_is_not_repeated():
+    with pytest.raises(ConfigError) as caught:
+        parsed(["--remote", "sc://h:15002/;use_ssl=true;token=abcdef"])
+    assert "sc://h:15002" in str(caught.value)
+    assert "abcdef" not in str(caught.value)
+
+
 def test_properties_are_read_as_spark_reads_them(tmp_path, monkeypatch):
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "spark-defaults.conf").write_text("# a comment\nspark.master   yarn\n\nspark.jars.packages=a:b:1\nspark.driver.extraJavaOptions -Da=1 -Db=2\nodd\n")  # fmt: skip

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 import synalign_spark as sa
 from synalign_spark.config import Config
-from synalign_spark.errors import ConfigError, DistributedError
+from synalign_spark.errors import ConfigError, DistributedError, InstallationError
 from synalign_spark.pipeline import connect
 from synalign_spark.pipeline.jars import jars
-from synalign_spark.pipeline.session import DELTA_SETTINGS, start_spark
+from synalign_spark.pipeline.session import DELTA_SETTINGS, spark_session, start_spark
 
 CORPUS = """
 run: {{id: {run}}}
@@ -73,6 +73,24 @@ def test_a_server_that_is_not_there_is_said_at_once_and_without_the_token(nobody
     with pytest.raises(DistributedError, match=rf"nobody listens at {nobody} .*start a Spark Connect server") as found:
         start_spark(config())
     assert "secret" not in str(found.value)
+
+
+def test_a_token_in_what_a_client_says_is_left_out():
+    """PySpark names the whole address where the environment has a master too."""
+    address = "sc://h:1/;token=abcdef"
+    assert connect._first_line(ValueError(f"master local, connect [{address}]"), address) == "master local, connect [sc://h:1]"
+
+
+def test_a_client_that_is_not_installed_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyspark.sql.connect.session", None)
+    with pytest.raises(InstallationError, match=r"pip install 'synalign-spark\[connect\]'"):
+        start_spark(config(remote="sc://a"))
+
+
+def test_spark_submit_has_a_spark_of_its_own(monkeypatch):
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
+    with pytest.raises(ConfigError, match="spark.remote is set, and spark-submit brings a Spark of its own"):
+        start_spark(config(remote="sc://a"))
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +176,7 @@ def test_the_command_runs_all_stages_there_and_needs_no_java(format, server, cor
 def test_workers_import_the_code_that_was_sent(server):
     from pyspark.sql import functions as F
 
-    session = start_spark(config(remote=server))
-    try:
+    with spark_session(config(remote=server)) as session:
 
         @F.udf("string")
         def where(_):
@@ -168,12 +185,12 @@ def test_workers_import_the_code_that_was_sent(server):
             return synalign_spark.__file__
 
         found = session.range(1).select(where("id")).collect()[0][0]
-    finally:
-        session.stop()
     assert "synalign.zip" in found
+    assert connect.MODE not in os.environ, "Spark of this process would not start any more"
 
 
 @pytest.mark.slow
 def test_a_setting_that_the_server_has_fixed_is_named(server):
-    with pytest.raises(ConfigError, match=r"does not take spark.executor.memory: .*start the server with it"):
-        start_spark(config(remote=server, conf={"spark.executor.memory": "3g"}))
+    fixed = config(remote=server, conf={"spark.executor.memory": "3g"})
+    with pytest.raises(ConfigError, match=r"does not take spark.executor.memory: .*start the server with it"), spark_session(fixed):
+        pass

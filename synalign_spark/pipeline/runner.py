@@ -224,7 +224,7 @@ def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: 
             "started": started.isoformat(),
             "seconds": seconds,
             "tables": [table.name for table in step.writes],
-            "files": files_of((table.name for table in step.writes), ctx.cfg.lake.path, ctx.cfg.run.id, ctx.cfg.lake.format),
+            "files": files_of((table.name for table in step.writes), step.scope, ctx.cfg.lake.path, ctx.cfg.run.id, ctx.cfg.lake.format),
             "summary": summary,
         },
     )

@@ -88,6 +88,11 @@ class Step:
         return ALGORITHMS[self.name]
 
     @property
+    def scope(self) -> Mapping[str, str]:
+        """The part that it writes of a table that other steps write too."""
+        return self.arguments or {"origin": "real"}
+
+    @property
     def stage(self) -> str:
         """The stage that the step belongs to, as `spark-submit.sh` names it."""
         return self.module

@@ -51,14 +51,30 @@ def still_there(recorded: Files, now: Files | None, format: Literal["delta", "pa
 
 def entry_is_there(entry: Mapping[str, Any], lake: str, run_id: str, format: Literal["delta", "parquet"]) -> bool:
     """Whether the tables of a step are there, by its entry in the manifest; entries of earlier releases do not tell the files."""
-    recorded = entry.get("files", {str(table): {} for table in entry["tables"]})
-    return all(still_there(files, own_files(lake, table, run_id, format), format) for table, files in recorded.items())
+    recorded = entry.get("files", {})
+    return all(still_there(recorded.get(table, {}), own_files(lake, table, run_id, format), format) for table in entry["tables"])
 
 
-def files_of(tables: Iterable[str], lake: str, run_id: str, format: Literal["delta", "parquet"]) -> dict[str, Files]:
-    """What the manifest keeps of the tables that a step has written, for ``entry_is_there``; a table that it did not write is left out."""
+def files_of(
+    tables: Iterable[str], scope: Mapping[str, str], lake: str, run_id: str, format: Literal["delta", "parquet"]
+) -> dict[str, Files]:
+    """What the manifest keeps of the tables that a step has written, for ``entry_is_there``; a table that is not there is left out.
+
+    scope: which part the step writes of a table that others write too; they may write theirs anew, as fewer files."""
     found = {table: own_files(lake, table, run_id, format) for table in tables}
-    return {table: files for table, files in found.items() if files is not None}
+    return {
+        table: {folder: n for folder, n in files.items() if _within(folder, scope)} for table, files in found.items() if files is not None
+    }
+
+
+def _within(folder: str, scope: Mapping[str, str]) -> bool:
+    """Whether a folder is no other part of a table than that of a scope.
+
+    >>> [_within("run_id=a/origin=real", scope) for scope in ({"origin": "real"}, {"origin": "synthetic"}, {"side": "real"})]
+    [True, False, True]
+    """
+    values = dict(part.partition("=")[::2] for part in folder.split("/"))
+    return all(values.get(name, value) == value for name, value in scope.items())
 
 
 def _named_in_log(address: str, run_id: str) -> set[str] | None:

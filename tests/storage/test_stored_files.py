@@ -36,9 +36,9 @@ def test_rows_of_another_run_are_not_this_runs(tmp_path, format):
 def test_a_parquet_table_that_lost_a_file_or_a_scope_is_not_there(tmp_path):
     run = tmp_path / "embeddings" / "run_id=r"
     parquet(run / "origin=real", "a.parquet", "b.parquet")
-    real = {"tables": ["embeddings"], "files": files_of(["embeddings"], str(tmp_path), "r", "parquet")}
+    real = {"tables": ["embeddings"], "files": files_of(["embeddings"], {}, str(tmp_path), "r", "parquet")}
     parquet(run / "origin=synthetic", "c.parquet")
-    both = {"tables": ["embeddings"], "files": files_of(["embeddings"], str(tmp_path), "r", "parquet")}
+    both = {"tables": ["embeddings"], "files": files_of(["embeddings"], {}, str(tmp_path), "r", "parquet")}
     assert both["files"] == {"embeddings": {"run_id=r/origin=real": 2, "run_id=r/origin=synthetic": 1}}
     assert all(entry_is_there(entry, str(tmp_path), "r", "parquet") for entry in (real, both))
     shutil.rmtree(run / "origin=synthetic")
@@ -48,10 +48,28 @@ def test_a_parquet_table_that_lost_a_file_or_a_scope_is_not_there(tmp_path):
     assert not entry_is_there(real, str(tmp_path), "r", "parquet")
 
 
+def test_what_another_step_writes_of_a_table_is_not_a_steps_own(tmp_path):
+    """The real rows embedded anew, beside synthetic ones of before, which then come as fewer files."""
+    run = tmp_path / "embeddings" / "run_id=r"
+    parquet(run / "origin=real", "a.parquet")
+    parquet(run / "origin=synthetic", "b.parquet", "c.parquet")
+    real = {"tables": ["embeddings"], "files": files_of(["embeddings"], {"origin": "real"}, str(tmp_path), "r", "parquet")}
+    assert real["files"] == {"embeddings": {"run_id=r/origin=real": 1}}
+    (run / "origin=synthetic" / "c.parquet").unlink()
+    assert entry_is_there(real, str(tmp_path), "r", "parquet")
+
+
+@pytest.mark.parametrize("format", ["parquet", "delta"])
+def test_a_table_that_could_not_be_seen_is_not_there(tmp_path, format):
+    """As where Spark writes where this machine cannot look."""
+    assert files_of(["corpus"], {}, str(tmp_path), "r", format) == {}
+    assert not entry_is_there({"tables": ["corpus"], "files": {}}, str(tmp_path), "r", format)
+
+
 def test_a_run_that_wrote_no_row_has_its_table(tmp_path):
     (tmp_path / "rejects" / "run_id=r").mkdir(parents=True)
     (tmp_path / "rejects" / "run_id=r" / "_SUCCESS").touch()
-    assert files_of(["rejects"], str(tmp_path), "r", "parquet") == {"rejects": {}}
+    assert files_of(["rejects"], {}, str(tmp_path), "r", "parquet") == {"rejects": {}}
     assert entry_is_there({"tables": ["rejects"], "files": {"rejects": {}}}, str(tmp_path), "r", "parquet")
     delta(str(tmp_path / "attributes"), "other")
     assert own_files(str(tmp_path), "attributes", "r", "delta") == {}
@@ -61,7 +79,7 @@ def test_a_delta_table_is_there_while_every_file_of_its_log_is(tmp_path):
     for _ in range(2):
         delta(str(tmp_path / "corpus"), "r")
         delta(str(tmp_path / "corpus"), "other")
-    entry = {"tables": ["corpus"], "files": files_of(["corpus"], str(tmp_path), "r", "delta")}
+    entry = {"tables": ["corpus"], "files": files_of(["corpus"], {}, str(tmp_path), "r", "delta")}
     assert entry["files"] == {"corpus": {"run_id=r": 2}}
     DeltaTable(str(tmp_path / "corpus")).optimize.compact()
     assert own_files(str(tmp_path), "corpus", "r", "delta") == {"run_id=r": 1}

@@ -175,6 +175,17 @@ def test_manifests_of_earlier_releases_are_read():
     assert pending(config(), manifest)[0] == "cluster"  # the first step whose columns were renamed since
 
 
+def test_a_key_that_an_earlier_release_did_not_have_changes_nothing_while_it_stands_for_what_that_did():
+    base = {"rows_per_request": 2, "max_rows_per_set": 2}
+    manifest = finished(config(generate=base))
+    for entry in manifest.values():
+        entry["settings"].pop("generate.llm.rows_as_choices", None)
+    assert pending(config(generate=base), manifest) == []
+    apart = config(generate=base | {"llm": {"rows_as_choices": True}})
+    with pytest.raises(LakeError, match=r"generate: generate.llm.rows_as_choices was False, is now True"):
+        refuse_foreign_lake(step_states(apart, manifest, {}), apart)
+
+
 def test_every_step_has_an_algorithm():
     assert list(steps.ALGORITHMS) == [step.name for step in STEPS]
     assert all(number >= 1 for number in steps.ALGORITHMS.values())

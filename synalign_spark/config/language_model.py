@@ -273,6 +273,10 @@ class LlmConfig(Section):
             raise ValueError(
                 "rows_as_choices is true, and the model is asked by messages; set api to 'completion', or remove rows_as_choices"
             )
+        if self.rows_as_choices and self.temperature == 0:
+            raise ValueError(
+                "rows_as_choices is true and temperature is 0, at which all answers to a prompt are the same; raise temperature, or remove rows_as_choices"
+            )
         if self.continues and self.structured_output in ("json_object", "tool"):
             raise ValueError(
                 f"structured_output '{self.structured_output}' needs messages, and the model continues text (api is '{self.api}', provider "

@@ -57,9 +57,11 @@ class Negotiation:
         """Raises EndpointError where rows are to come as several answers to one prompt and the server gives one."""
         if not self._llm.rows_as_choices:
             return
-        found = self._probe(dataclasses.replace(terms, continuation=CONTINUATIONS[-1]), 0, choices_request(self._llm))
+        plain = dataclasses.replace(terms, continuation=CONTINUATIONS[-1])
+        tries = (self._probe(plain, number, choices_request(self._llm, number)) for number in range(ANSWERS))
+        found = next((one for one in tries if one is not None), None)  # a small model may begin with an empty line
         if not isinstance(found, Terms):
-            gave = f"refuses it: {self._target.scrub(found.message)}" if isinstance(found, Fault) else "gives one"
+            gave = f"refuses it: {self._target.scrub(found.message)}" if isinstance(found, Fault) else "gives one, or none with any text"
             said = f"asked for two answers to one prompt (n), the server {gave}; set generate.llm.rows_as_choices to false"
             raise unusable(self._llm, self._target.base_url, said)
 

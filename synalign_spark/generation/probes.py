@@ -20,9 +20,9 @@ def probe_request(llm: LlmConfig, dialect: str, number: int) -> Request:
     return make_request("probe", None, continued if llm.continues else IN_CHAT, llm, f"probe:{number}")
 
 
-def choices_request(llm: LlmConfig) -> Request:
-    """A call for two answers to one prompt."""
-    return make_request("probe", None, dataclasses.replace(IN_A_LIST, choices=2), llm, "probe:choices")
+def choices_request(llm: LlmConfig, number: int) -> Request:
+    """A call for two answers to one prompt. number: as in ``probe_request``."""
+    return make_request("probe", None, dataclasses.replace(IN_A_LIST, choices=2), llm, f"probe:choices:{number}")
 
 
 def word_request(request: Request) -> Request:

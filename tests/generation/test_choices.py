@@ -70,6 +70,19 @@ def test_a_server_that_cannot_is_found_out_before_the_first_call(behaviour, word
     assert not server.bodies
 
 
+def test_answers_without_text_are_no_sign_that_a_server_gives_one(make_config):
+    """At first both have none, as a small model's may."""
+    asked = []
+
+    def fault(request_id, body, n):
+        asked.extend(["n"] if "n" in body else [])
+        return (200, {}, "filtered") if len(asked) == 1 else None
+
+    with loopback(Behaviour(fault=fault)) as server:
+        endpoint.check(make_config(server.base_url, APART).llm)
+    assert len(asked) == 2
+
+
 def test_tokens_are_estimated_where_a_server_counts_the_first_answer_alone(run):
     """The loopback server counts those of the first, 12 words or more of some 50."""
     with loopback() as server:
@@ -95,6 +108,11 @@ def test_the_number_of_answers_is_part_of_what_was_asked():
     [
         ({"llm": {"rows_as_choices": True, "base_url": "http://h/v1"}}, "set api to 'completion'"),
         ({"llm": {"rows_as_choices": True}, "rows_per_request": 5}, "write 4 answers to a prompt at most; lower it"),
+        ({"llm": {"rows_as_choices": True, "temperature": 0}}, "at which all answers to a prompt are the same; raise temperature"),
+        (
+            {"llm": {"rows_as_choices": True, "max_output_tokens": 3}, "rows_per_request": 4},
+            "less than a token for each of the rows_per_request=4",
+        ),
         ({"llm": {"extra_body": {"n": 4}}}, "set generate.llm.rows_as_choices, and remove it here"),
     ],
 )

@@ -46,7 +46,8 @@ def read_below(path: str, data: list[fs.FileInfo], field: str) -> bool:
 
 
 def columns_of_folders(path: str, data: list[fs.FileInfo], names: tuple[str, ...], field: str) -> tuple[str, ...]:
-    """The columns that stand in the names of folders (``label=good``). names: of the columns that the files have themselves.
+    """The columns that stand in the names of folders (``label=good``). names: of the columns of the files themselves that are told by
+    their places or that the source names: of others it does not matter which of the two is meant.
 
     Raises DataError for one that stands in both."""
     found = {part.partition("=")[0] for parts in folders_within(path, data) for part in parts if "=" in part}

@@ -127,6 +127,11 @@ def wanted(source: SourceConfig) -> dict[str, str]:
     return keys
 
 
+def _looked_at(source: SourceConfig, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the columns that the source names, itself or a part of it."""
+    return tuple(parts[0] for name in wanted(source) if (parts := parts_of(name, names)))
+
+
 def check_columns(source: SourceConfig, names: list[str] | tuple[str, ...], where: str, section: str, hint: str = "") -> None:
     """Raises DataError for a column that the source names and that is not among ``names``."""
     for name, key in wanted(source).items():
@@ -207,7 +212,7 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
         told = {"form": "one JSON array", **told}
     if array and not _looked_through(data):
         told["not_looked_for"] = f"keys that stand twice, and what follows an array, in files above {MOST_LOOKED_THROUGH >> 20} MiB"
-    folders = columns_of_folders(path, data, tuple(names), section)
+    folders = columns_of_folders(path, data, _looked_at(source, tuple(names)), section)
     types = {name: "text" if name in folders else " or ".join(seen) for name, seen in kinds.items()}
     known = (*names, *folders) if names else None
     return Layout(path, "jsonl", data, names=known, array=array, marked_array=array and marked, folders=folders, types=types, told=told)
@@ -254,7 +259,7 @@ def _typed(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, 
     """All files have to have the named columns, with the types of the first."""
     schemas = file_schemas(path, data, kind, section)
     schema = schemas[0][1]
-    folders = columns_of_folders(path, data, tuple(schema.names), section)
+    folders = columns_of_folders(path, data, _looked_at(source, tuple(schema.names)), section)
     kinds: dict[str, str] = {}
     for name, key in wanted(source).items():
         types: dict[str, str] = {}

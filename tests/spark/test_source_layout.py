@@ -303,4 +303,15 @@ def test_a_column_in_the_files_and_in_the_names_of_folders_is_refused(tmp_path, 
         (tmp_path / kind).mkdir()
         (tmp_path / kind / name).write_text(content)
     with pytest.raises(DataError, match="has the column 'kind' in its files and in the names of their folders; take it out"):
-        layout(tmp_path)
+        layout(tmp_path, label_column="kind")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_column_in_both_that_the_source_does_not_name_is_let_be(tmp_path, kind):
+    """As writers leave them that keep the date in the rows."""
+    (tmp_path / "date=1").mkdir()
+    if kind == "jsonl":
+        lines(tmp_path / "date=1" / "x.jsonl", [{"text": "a", "date": "1"}])
+    else:
+        pq.write_table(pa.table({"text": ["a"], "date": ["1"]}), tmp_path / "date=1" / "x.parquet")
+    assert layout(tmp_path).kind == kind

@@ -134,8 +134,8 @@ class JsonCells(Cells):
         if role != "part":
             return valid_utf8(one)
         values = self._levels(name)[-1]  # one text, a list of them, or those of a list of objects
-        texts = F.array_join(F.transform(values, lambda each: F.try_variant_get(each, "$", "string")), "\n")
-        return valid_utf8(F.when(F.size(values) > 0, texts))
+        texts = F.filter(F.transform(values, lambda each: F.try_variant_get(each, "$", "string")), lambda text: text.isNotNull())
+        return valid_utf8(F.when(F.size(texts) > 0, F.array_join(texts, "\n")))
 
     def _levels(self, name: str) -> list[Column]:
         """What stands at each part of a nested name, as lists of values; lists on the way are opened, and what is not there is left out."""

@@ -201,3 +201,5 @@ def test_the_contents_of_messages_are_texts_or_lists_of_parts_and_never_json(spa
     assert read("{messages.content}") == ["hi\nho", of_objects, None, of_objects, an_object, None, None, "only"]
     past = "messages.content.text is STRING before its last part"
     assert read("{messages.content.text}") == [past, "one\ntwo\none", None, past, "an object", None, None, past]
+    (tmp_path / "x.jsonl").write_text('{"i": 0, "messages": [{"content": null}], "title": null}\n{"i": 1, "title": "t"}\n')
+    assert read("{messages.content}{title}") == [None, "t"], "null is no text, and not an empty one"

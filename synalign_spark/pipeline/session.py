@@ -158,7 +158,11 @@ def start_spark(cfg: Config) -> SparkSession:
 
 def connect_session(cfg: Config, address: str) -> SparkSession:
     """A session on a Connect server, with the settings that a session may have of its own. Raises LakeError where the lake is Delta and
-    the server has none."""
+    the server has none, ConfigError for Ray on its executors, before any stage."""
+    if cfg.generate.llm.ray_address == ADDRESS:
+        raise ConfigError(
+            "generate.llm.ray_address is 'spark', and Spark is a Connect server, which starts no Ray; name a Ray cluster's address"
+        )
     conf = SESSION_SETTINGS | ({"spark.sql.shuffle.partitions": str(cfg.spark.shuffle_partitions)} if cfg.spark.shuffle_partitions else {})
     spark = connect.session(cfg, address, conf | cfg.spark.conf)
     if cfg.lake.format == "delta":

@@ -87,6 +87,12 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(monkeypatch):
         start_spark(config(remote="sc://a"))
 
 
+def test_ray_on_its_executors_is_refused_before_any_work():
+    ray = Config.model_validate({"source": {"path": "x"}, "spark": {"remote": "sc://a"}, "generate": {"llm": {"ray_address": "spark"}}})
+    with pytest.raises(ConfigError, match="ray_address is 'spark', and Spark is a Connect server"):
+        start_spark(ray)
+
+
 def test_spark_submit_has_a_spark_of_its_own(monkeypatch):
     monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
     with pytest.raises(ConfigError, match="spark.remote is set, and spark-submit brings a Spark of its own"):

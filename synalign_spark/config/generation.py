@@ -233,11 +233,6 @@ class GenerateConfig(Section):
                 f"rows_per_request is {self.rows_per_request}, and llm.rows_as_choices has an embedded model write {EMBEDDED_CHOICES} answers to a "
                 "prompt at most; lower it, or set llm.rows_as_choices to false"
             )
-        if self.llm.rows_as_choices and self.rows_per_request > self.llm.max_output_tokens:
-            raise ValueError(
-                f"llm.max_output_tokens is {self.llm.max_output_tokens}, less than a token for each of the rows_per_request={self.rows_per_request} "
-                "answers that share them; raise it, or lower rows_per_request"
-            )
         if self.max_rows_per_set is not None and self.max_rows_per_set < self.rows_per_request:
             raise ValueError(
                 f"max_rows_per_set is {self.max_rows_per_set}, less than the rows_per_request={self.rows_per_request} of one call; "

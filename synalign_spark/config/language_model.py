@@ -141,12 +141,12 @@ class LlmConfig(Section):
         False,
         description="Whether a model that continues text is asked for the rows of a call (generate.rows_per_request) as so many answers to one "
         "prompt (the API's n), which know nothing of each other, rather than as the next lines of one answer. The prompt is read, and paid for, "
-        "once; max_output_tokens are shared among them.",
+        "once; max_output_tokens holds for each of them.",
     )
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(1.0, description="Sampling temperature; null is not sent.")
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(0.95, description="Nucleus sampling; null is not sent.")
     send_seed: bool = Field(True, description="Whether each call carries a seed of its own; false for servers that refuse one.")
-    max_output_tokens: Positive = Field(512, description="Completion tokens a call at most.")
+    max_output_tokens: Positive = Field(512, description="Completion tokens of an answer at most.")
     token_parameter: Literal["auto", "max_tokens", "max_completion_tokens"] = Field(
         "auto", description="Name under which max_output_tokens is sent; auto takes the first, or the second where the server asks for it."
     )

@@ -16,7 +16,7 @@ def path_and_body(request: Request, target: Target) -> tuple[str, dict[str, Any]
     formed = form(terms.of(prompt), prompt)
     # A form ends by itself, and a stop mark may stand within it: blank lines before the last brace are JSON too.
     stop = {"stop": list(prompt.stop)} if prompt.text and prompt.stop and not formed else {}
-    length = {"max_tokens" if prompt.text else terms.token_parameter: max(1, request.max_output_tokens // prompt.choices)}
+    length = {"max_tokens" if prompt.text else terms.token_parameter: request.max_output_tokens}
     length |= {"n": prompt.choices} if prompt.choices > 1 else {}
     sampling = {name: value for name, value in request.sampling.items() if name not in terms.dropped}
     return COMPLETION if prompt.text else CHAT, {"model": target.model} | said | length | stop | sampling | formed

@@ -18,7 +18,7 @@ TRANSIENT = ("rate_limited", "overloaded", "server_error", "timeout")  # states 
 @dataclass(frozen=True)
 class Request:
     """One call. ``sample`` tells apart calls with the same prompt; sampling: the parameters of the body that are neither prompt, form
-    nor length, by name, the seed among them."""
+    nor length, by name, the seed among them; max_output_tokens: of each answer."""
 
     request_id: str
     step: str  # 'attributes' or 'rows'
@@ -27,6 +27,11 @@ class Request:
     model: str
     max_output_tokens: int
     sampling: dict[str, Any]
+
+    @property
+    def most_tokens(self) -> int:
+        """Completion tokens that all its answers may take."""
+        return self.max_output_tokens * self.prompt.choices
 
     @cached_property
     def prompt_tokens(self) -> int:

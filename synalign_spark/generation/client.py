@@ -24,7 +24,7 @@ async def ask(request: Request, targets: Sequence[Target], senders: Sequence[Sen
 
     targets, senders: of each endpoint, of which the limiter chooses one for each attempt. A sender that dies with an attempt is no fault of the endpoint: the attempt is made again, three times at most."""
     call = _Call(request, targets[0])
-    reserved = [target.take(request.prompt_tokens, request.max_output_tokens) for target in targets]
+    reserved = [target.take(request.prompt_tokens, request.most_tokens) for target in targets]
     while call.goes_on:
         leave = await limiter.acquire(reserved)
         if isinstance(leave, Refusal):
@@ -53,7 +53,7 @@ async def _probe(call: "_Call", target: Target, sender: Senders, limiter: Limite
         outcome = await _attempt(word, target, sender, limiter, leave)
     except LostError as err:
         if err.sent:
-            call.spend(target, word.request.prompt_tokens, word.request.max_output_tokens)
+            call.spend(target, word.request.prompt_tokens, word.request.most_tokens)
         return
     call.spend(target, *outcome.took)
 
@@ -102,7 +102,7 @@ class _Call:
         self.losses += 1
         self.fault = Fault("server_error", f"{self.losses} senders died with this request")
         if err.sent:
-            self.spend(self.target, self.request.prompt_tokens, self.request.max_output_tokens)
+            self.spend(self.target, self.request.prompt_tokens, self.request.most_tokens)
 
     def spend(self, target: Target, prompt: int, completion: int) -> None:
         """Counts an HTTP request, and the tokens that it may have cost."""

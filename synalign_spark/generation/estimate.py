@@ -182,4 +182,5 @@ def _prompt_tokens(cfg: GenerateConfig, counts: dict[Label, int], label: Label, 
 
 
 def _longest_row(cfg: GenerateConfig, row: RowSize) -> int:
-    return prompts.row_chars(cfg.rows_per_request, cfg.max_chars, cfg.llm.max_output_tokens, row.text)
+    n_rows = 1 if cfg.llm.rows_as_choices else cfg.rows_per_request  # in one answer
+    return prompts.row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens, row.text)

@@ -135,7 +135,7 @@ class Budget:
     def admit(self, request: Request) -> str | None:
         """None and a reservation where the request fits, else the key of the limit that it would break."""
         calls = 2 if request.step == "attributes" else 1
-        wanted = (calls, calls * request.prompt_tokens, calls * request.max_output_tokens)
+        wanted = (calls, calls * request.prompt_tokens, calls * request.most_tokens)
         broken = self.broken_by(*wanted)
         if broken is None:
             self._flying[request.request_id] = wanted

@@ -153,7 +153,7 @@ class Negotiation:
             self.latency_s = time.monotonic() - started
             answer = answer_of(reply, request, target, 1, 0.0)
         except Exception as err:
-            took = (request.prompt_tokens, request.max_output_tokens) if classify(err).ran else (0, 0)
+            took = (request.prompt_tokens, request.most_tokens) if classify(err).ran else (0, 0)
             failed = Answer(request.request_id, PROBED, 1, prompt_tokens=took[0], completion_tokens=took[1], tokens_estimated=True)
             self._probing.spend(dataclasses.replace(failed, model=target.model, endpoint=target.endpoint))
             raise

@@ -265,11 +265,11 @@ class Planner:
         return self._again(before, self.attributes_request(shown).prompt, parsed, longer=parsed.status == "truncated")
 
     def slot_again(self, slot: Slot, parsed: Parsed) -> Slot:
-        """Step 2 once more: with the fault said, and half the rows where the answer was cut off (a single one: more tokens)."""
-        cut = parsed.status == "truncated"
-        n_rows = max(1, slot.n_rows // 2) if cut else slot.n_rows
+        """Step 2 once more: with the fault said, and half the rows where the answer was cut off (one row an answer: more tokens)."""
+        cut, alone = parsed.status == "truncated", slot.n_rows == 1 or self._cfg.llm.rows_as_choices
+        n_rows = max(1, slot.n_rows // 2) if cut and not alone else slot.n_rows
         prompt = self._rows_prompt(slot.request.label, slot.demonstration_set, slot.attributes, slot.shown, n_rows, slot.number)
-        return replace(slot, request=self._again(slot.request, prompt, parsed, longer=cut and slot.n_rows == 1), n_rows=n_rows)
+        return replace(slot, request=self._again(slot.request, prompt, parsed, longer=cut and alone), n_rows=n_rows)
 
     def _again(self, before: Request, prompt: Prompt, parsed: Parsed, longer: bool) -> Request:
         llm = self._cfg.llm.model_copy(update={"max_output_tokens": before.max_output_tokens * (2 if longer else 1)})

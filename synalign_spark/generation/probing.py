@@ -48,7 +48,7 @@ class PaidProbing(Probing):
         self._budget, self._prices, self._store, self._charge, self._say = budget, prices, store, charge, say
 
     def admit(self, request: Request) -> None:
-        broken = self._budget.broken_by(1, request.prompt_tokens, request.max_output_tokens, self._prices)
+        broken = self._budget.broken_by(1, request.prompt_tokens, request.most_tokens, self._prices)
         if broken is not None:
             message = f"generate.{broken} leaves no room for the tiny calls that find out how the endpoint is asked; raise it"
             raise BudgetSpentError(broken, message)

@@ -78,7 +78,8 @@ def _as_list(choices: list[Any], wanted: int) -> _List:
     whole = [one for one in said if one[0] and (one[1] or "").lower() in COMPLETE]
     cut = [one for one in said if one[0] and cut_off(one[1])]
     listed = [*whole, *cut[:1]] or said[:1]
-    note = None if len(choices) >= wanted else f"{len(choices)} of {wanted} answers to the prompt came"
+    note = f"{len(cut)} of {wanted} answers to the prompt were cut off" if whole and cut else None
+    note = note if len(choices) >= wanted else f"{len(choices)} of {wanted} answers to the prompt came"
     return _List("\n- ".join((text or "").strip().split("\n")[0] for text, _ in listed), listed[-1][1], note)
 
 

@@ -74,7 +74,7 @@ class Sender:
             fault, latency = classify(err), time.monotonic() - started
             rates = told_rates(err.response.headers) if isinstance(err, openai.APIStatusError) else None
             if fault.status != "moderated":
-                return Outcome(None, fault, (request.prompt_tokens, request.max_output_tokens) if fault.ran else (0, 0), rates, latency)
+                return Outcome(None, fault, (request.prompt_tokens, request.most_tokens) if fault.ran else (0, 0), rates, latency)
             answer = moderated(request, target, fault, work.number, latency)
         took = (answer.prompt_tokens or 0, answer.completion_tokens or 0)
         answer = with_spent(answer, work.spent)

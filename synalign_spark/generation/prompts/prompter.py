@@ -74,14 +74,14 @@ class Prompter:
         demonstrations; number: of the request among those of the label, where nothing else tells their prompts apart."""
         cfg = self._cfg
         n_rows = n_rows or cfg.rows_per_request
-        longest = row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens, "".join(texts))
+        choices = n_rows if cfg.llm.rows_as_choices else 1
+        longest = row_chars(n_rows // choices, cfg.max_chars, cfg.llm.max_output_tokens, "".join(texts))
         values = self._values(label, texts, length, keywords, n_rows, longest)
         given = attributes or {}
         values |= {"attributes": self._attributes(given, given), "number": number}
         if not cfg.shows_in_rows:
             values["demonstrations"] = []
         if self._completion:
-            choices = n_rows if cfg.llm.rows_as_choices else 1
             return self._continuation("completion_rows.j2", values, {}, "rows", LINE if n_rows == choices else PARAGRAPH, choices)
         schema = rows_schema(n_rows, cfg.min_chars, longest, [field.name for field in cfg.fields])
         return self._chat("rows.j2", values, schema, "rows")

@@ -298,7 +298,7 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     if entry is None:
         return StepState(step, False, NOT_RUN)
     now = settings_of(step, cfg)
-    before = {key: value for key, value in BEFORE.items() if key in now}
+    before: dict[str, Any] = {key: value for key, value in BEFORE.items() if key in now}
     before |= {key: _public(key, value) for key, value in entry["settings"].items() if key not in (RELEASE_SETTING, *OPERATIONAL)}
     keys = [key for key in sorted(now.keys() | before.keys()) if _identity(now.get(key)) != _identity(before.get(key))]
     changed = tuple((key, before.get(key), now.get(key)) for key in keys)

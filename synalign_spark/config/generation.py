@@ -228,6 +228,10 @@ class GenerateConfig(Section):
             raise ValueError(
                 "llm.ray_address is set but llm.mode is 'batch', which needs no Ray; remove the address, or set llm.mode to 'calls'"
             )
+        if self.llm.rows_as_choices and self.rows_per_request == 1:
+            raise ValueError(
+                "llm.rows_as_choices is true and rows_per_request is 1, which is one answer; raise it, or remove llm.rows_as_choices"
+            )
         if self.llm.rows_as_choices and self.llm.provider == "embedded" and self.rows_per_request > EMBEDDED_CHOICES:
             raise ValueError(
                 f"rows_per_request is {self.rows_per_request}, and llm.rows_as_choices has an embedded model write {EMBEDDED_CHOICES} answers to a "

@@ -152,9 +152,9 @@ def trusted() -> ssl.SSLContext:
     try:
         return httpx2.create_ssl_context()
     except OSError as err:  # ssl.SSLError is one
-        named = os.environ.get("SSL_CERT_FILE", "")
+        name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "SSL_CERT_FILE")
         raise ConfigError(
-            f"SSL_CERT_FILE: {named!r} cannot be read as a file of certificates ({err.strerror or err}); name a PEM file, or unset it"
+            f"{name}: {os.environ.get(name, '')!r} cannot be read as a file of certificates ({err.strerror or err}); name a PEM file, or unset it"
         ) from err
 
 

@@ -28,6 +28,7 @@ from synalign_spark.storage.paths import fault_line, local_path, spark_path
 from synalign_spark.udfs.text import normalised
 
 MOST_FILES_COUNTED = 1_000  # their names go to the driver one by one
+MOST_OF_HEADER = 20  # columns by which a header is known again
 SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail", "renamed")
 _CORRUPT = "_synalign_malformed"
 _FILE = "_synalign_file"
@@ -93,10 +94,13 @@ def _over_lines(source: SourceConfig, dialect: Dialect) -> Column:
 
 
 def _header_again(source: SourceConfig, layout: Layout | None) -> list[tuple[Column, str, Column]]:
-    """A row in which every column that is read has its own name: the header of a file that was put behind another. As in ``Cells.faults``."""
+    """A row in which the columns have their own names: the header of a file that was put behind another. As in ``Cells.faults``.
+
+    Those that are read and the first of the others: where the text alone is read, it may be the word that its column is called by."""
     if layout is None or layout.dialect is None or not source.header:
         return []
-    names = {parts[0] for name in wanted(source) if (parts := parts_of(name, layout.dialect.names))}
+    own = layout.dialect.names
+    names = {parts[0] for name in wanted(source) if (parts := parts_of(name, own))} | set(own[:MOST_OF_HEADER])
     same = functools.reduce(operator.and_, (F.trim(quoted_name(name)) == name.strip() for name in sorted(names)))
     return [(F.coalesce(same, F.lit(False)), "malformed", F.lit("the header once more, and no row"))]
 

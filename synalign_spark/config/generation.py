@@ -143,6 +143,17 @@ class GenerateConfig(Section):
         return self.strategy == "fewshot" or (self.strategy == "synalign" and (self.llm.continues if shown is None else shown))
 
     @property
+    def rows_apart(self) -> bool:
+        """Whether the rows of a call are as many answers to one prompt, see ``llm.rows_as_choices``.
+
+        >>> [GenerateConfig(rows_per_request=n).rows_apart for n in (1, 4, 5)]
+        [False, True, False]
+        """
+        given, llm = self.llm.rows_as_choices, self.llm
+        usual = llm.provider == "embedded" and llm.continues and llm.temperature != 0 and 1 < self.rows_per_request <= EMBEDDED_CHOICES
+        return usual if given is None else given
+
+    @property
     def most_rows_a_set(self) -> int:
         """Candidate rows that one demonstration set is asked for at most, in whole calls."""
         return (self.max_rows_per_set or self._default_rows_a_set) // self.rows_per_request * self.rows_per_request

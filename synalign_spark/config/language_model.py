@@ -137,11 +137,11 @@ class LlmConfig(Section):
         description="'chat' asks by messages; 'completion' has the model continue a text (/v1/completions), for base and very small models; "
         "auto is completion for the embedded model, else chat.",
     )
-    rows_as_choices: bool = Field(
-        False,
+    rows_as_choices: bool | None = Field(
+        None,
         description="Whether a model that continues text is asked for the rows of a call (generate.rows_per_request) as so many answers to one "
         "prompt (the API's n), which know nothing of each other, rather than as the next lines of one answer. The prompt is read, and paid for, "
-        "once; max_output_tokens holds for each of them.",
+        f"once; max_output_tokens holds for each of them. null does so where the embedded model writes 2 to {EMBEDDED_CHOICES} rows a call.",
     )
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(1.0, description="Sampling temperature; null is not sent.")
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(0.95, description="Nucleus sampling; null is not sent.")
@@ -261,9 +261,12 @@ class LlmConfig(Section):
             raise ValueError(
                 "mode 'batch' needs an endpoint with a Batch API, and provider is 'embedded'; set mode to 'calls', or provider to 'openai' and base_url"
             )
-        for name in ("batch_requests", "batch_discount"):
-            if self.mode == "calls" and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} is set and mode is 'calls', which has no batches; set mode to 'batch', or remove {name}")
+        if (
+            self.mode == "calls" and self.batch_requests != type(self).model_fields["batch_requests"].default
+        ):  # batch_discount is that of stored answers
+            raise ValueError(
+                "batch_requests is set and mode is 'calls', which has no batches; set mode to 'batch', or remove batch_requests"
+            )
         if self.mode == "batch" and (found := re.match(DEPLOYMENT, public_address(self.base_url or ""))):
             raise ValueError(
                 f"mode is 'batch', and base_url has {found['deployment']} in it, below which Azure has neither files nor batches; set base_url "

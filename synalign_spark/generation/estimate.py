@@ -182,5 +182,5 @@ def _prompt_tokens(cfg: GenerateConfig, counts: dict[Label, int], label: Label, 
 
 
 def _longest_row(cfg: GenerateConfig, row: RowSize) -> int:
-    n_rows = 1 if cfg.llm.rows_as_choices else cfg.rows_per_request  # in one answer
+    n_rows = 1 if cfg.rows_apart else cfg.rows_per_request  # in one answer
     return prompts.row_chars(n_rows, cfg.max_chars, cfg.llm.max_output_tokens, row.text)

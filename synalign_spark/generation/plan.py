@@ -266,7 +266,7 @@ class Planner:
 
     def slot_again(self, slot: Slot, parsed: Parsed) -> Slot:
         """Step 2 once more: with the fault said, and half the rows where the answer was cut off (one row an answer: more tokens)."""
-        cut, alone = parsed.status == "truncated", slot.n_rows == 1 or self._cfg.llm.rows_as_choices
+        cut, alone = parsed.status == "truncated", slot.n_rows == 1 or self._cfg.rows_apart
         n_rows = max(1, slot.n_rows // 2) if cut and not alone else slot.n_rows
         prompt = self._rows_prompt(slot.request.label, slot.demonstration_set, slot.attributes, slot.shown, n_rows, slot.number)
         return replace(slot, request=self._again(slot.request, prompt, parsed, longer=cut and alone), n_rows=n_rows)

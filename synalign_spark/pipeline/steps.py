@@ -63,7 +63,6 @@ NOT_RUN = "not run yet"
 TERMS = ("loop.max_mmd2", "loop.min_gain", "the algorithm")  # other ones judge the last round again, and leave the others
 ADDRESS, SEVERAL = "generate.llm.base_url", "generate.llms"
 ADDRESSES = (ADDRESS, "embed.endpoint.base_url")
-BEFORE = {"generate.llm.rows_as_choices": False}  # keys that manifests of earlier releases lack, with what these did
 RELEASE_SETTING = "synalign.version"  # manifests of the first release name it among the settings; it shapes no table
 
 
@@ -298,8 +297,7 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     if entry is None:
         return StepState(step, False, NOT_RUN)
     now = settings_of(step, cfg)
-    before: dict[str, Any] = {key: value for key, value in BEFORE.items() if key in now}
-    before |= {key: _public(key, value) for key, value in entry["settings"].items() if key not in (RELEASE_SETTING, *OPERATIONAL)}
+    before = {key: _public(key, value) for key, value in entry["settings"].items() if key not in (RELEASE_SETTING, *OPERATIONAL)}
     keys = [key for key in sorted(now.keys() | before.keys()) if _identity(now.get(key)) != _identity(before.get(key))]
     changed = tuple((key, before.get(key), now.get(key)) for key in keys)
     algorithm = entry.get("algorithm", entry.get("format", 1))  # by the name that earlier releases gave it; the first had none

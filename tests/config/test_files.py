@@ -131,7 +131,6 @@ def test_a_value_of_a_union_is_reported_once():
         ({"embed": {"model": "hashing", "long_texts": "mean_of_windows"}}, "embed.long_texts is for models, and model is 'hashing'"),
         ({"loop": {"max_mmd2": 0.1}}, "loop.max_mmd2 ends the rounds of a loop, and rounds is 1; set rounds above 1 or remove max_mmd2"),
         ({"loop": {"min_gain": 0}}, "loop.min_gain ends the rounds of a loop"),
-        ({"generate": {"llm": {"batch_discount": 0.1}}}, "generate.llm.batch_discount is set and mode is 'calls', which has no batches"),
         ({"source": {"labels": ["a"]}}, "source.labels is set, and label_column is not"),
         ({"source": {"rename_labels": {"0": "bad"}}}, "source.rename_labels is set, and label_column is not"),
         ({"source": {"label_column": "score", "label_bins": [2, 2]}}, "source.label_bins is [2.0, 2.0]; give edges that rise"),

@@ -133,3 +133,15 @@ def test_the_embedded_model_writes_answers_apart(tmp_path):
     assert len(reply.choices) == 4
     assert 1 < len(rows) <= 4
     assert len(set(rows)) > 1
+
+
+def test_the_embedded_model_does_so_by_itself_and_an_endpoint_where_it_is_asked_to():
+    def apart(**changes):
+        return GenerateConfig.model_validate({"rows_per_request": 4} | changes).rows_apart
+
+    assert apart()
+    assert not apart(llm={"rows_as_choices": False})
+    assert not apart(llm={"temperature": 0})
+    assert not apart(llm={"api": "chat"})
+    assert not apart(llm={"base_url": "http://h/v1", "api": "completion"})
+    assert apart(llm={"base_url": "http://h/v1", "api": "completion", "rows_as_choices": True})

@@ -182,7 +182,7 @@ def test_a_key_that_an_earlier_release_did_not_have_changes_nothing_while_it_sta
         entry["settings"].pop("generate.llm.rows_as_choices", None)
     assert pending(config(generate=base), manifest) == []
     apart = config(generate=base | {"llm": {"rows_as_choices": True}})
-    with pytest.raises(LakeError, match=r"generate: generate.llm.rows_as_choices was False, is now True"):
+    with pytest.raises(LakeError, match=r"generate: generate.llm.rows_as_choices was None, is now True"):
         refuse_foreign_lake(step_states(apart, manifest, {}), apart)
 
 

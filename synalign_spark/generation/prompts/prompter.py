@@ -74,7 +74,7 @@ class Prompter:
         demonstrations; number: of the request among those of the label, where nothing else tells their prompts apart."""
         cfg = self._cfg
         n_rows = n_rows or cfg.rows_per_request
-        choices = n_rows if cfg.llm.rows_as_choices else 1
+        choices = n_rows if cfg.rows_apart else 1
         longest = row_chars(n_rows // choices, cfg.max_chars, cfg.llm.max_output_tokens, "".join(texts))
         values = self._values(label, texts, length, keywords, n_rows, longest)
         given = attributes or {}

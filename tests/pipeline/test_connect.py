@@ -159,7 +159,7 @@ def weights(path, spark):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["parquet", "delta"])
+@pytest.mark.parametrize("format", ["parquet"])
 def test_the_command_runs_all_stages_there_and_needs_no_java(format, server, corpus, spark, tmp_path):
     path = configured(corpus, "there", format)
     environment = {key: value for key, value in os.environ.items() if key not in ("JAVA_HOME", "PYTHONPATH")}

@@ -126,11 +126,9 @@ class Negotiation:
         def once() -> Terms | None:
             reply, answer = self._sent_once(request, target)
             self._cut_off += not_begun(answer)
-            return (
-                None
-                if too_few(reply, request)
-                else kept(reply, terms, dialect, lambda with_: answer_of(reply, request, dataclasses.replace(target, terms=with_), 1, 0.0))
-            )
+            if too_few(reply, request):
+                return None
+            return kept(reply, terms, dialect, lambda with_: answer_of(reply, request, dataclasses.replace(target, terms=with_), 1, 0.0))
 
         try:
             return retrying(dialect, _attempts, _may_be_mended, self._probing.say)(once)

@@ -19,6 +19,8 @@ from synalign_spark.errors import ConfigError, DistributedError, InstallationErr
 from synalign_spark.pipeline import connect
 from synalign_spark.pipeline.jars import jars
 from synalign_spark.pipeline.session import DELTA_SETTINGS, spark_session, start_spark
+from synalign_spark.storage.lake import Lake
+from synalign_spark.storage.tables import METRICS
 
 CORPUS = """
 run: {{id: {run}}}
@@ -200,3 +202,17 @@ def test_a_setting_that_the_server_has_fixed_is_named(server):
     fixed = config(remote=server, conf={"spark.executor.memory": "3g"})
     with pytest.raises(ConfigError, match=r"does not take spark.executor.memory: .*start the server with it"), spark_session(fixed):
         pass
+
+
+@pytest.mark.slow
+def test_tables_of_delta_are_written_and_found_there(server, tmp_path):
+    session = start_spark(config(remote=server))
+    try:
+        lake = Lake(session, str(tmp_path), "delta", "r1")
+        assert not lake.has_table(METRICS)
+        for value in (1.0, 2.0):  # the second takes the place of the first
+            lake.write(METRICS, session.createDataFrame([("a", None, value, "1")], "name string, label string, value double, unit string"))
+        assert lake.has_table(METRICS)
+        assert [row.value for row in lake.read(METRICS).collect()] == [2.0]
+    finally:
+        session.stop()

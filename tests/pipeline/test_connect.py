@@ -33,6 +33,13 @@ align: {{n_features: 128}}
 """
 
 
+@pytest.fixture(autouse=True)
+def mode_is_kept():
+    """What a session on a server leaves behind keeps Spark from starting in every later test."""
+    yield
+    assert connect.MODE not in os.environ
+
+
 def config(**spark):
     return Config.model_validate({"source": {"path": "x"}, "spark": spark})
 
@@ -194,7 +201,6 @@ def test_workers_import_the_code_that_was_sent(server):
 
         found = session.range(1).select(where("id")).collect()[0][0]
     assert "synalign.zip" in found
-    assert connect.MODE not in os.environ, "Spark of this process would not start any more"
 
 
 @pytest.mark.slow
@@ -206,13 +212,10 @@ def test_a_setting_that_the_server_has_fixed_is_named(server):
 
 @pytest.mark.slow
 def test_tables_of_delta_are_written_and_found_there(server, tmp_path):
-    session = start_spark(config(remote=server))
-    try:
+    with spark_session(config(remote=server)) as session:
         lake = Lake(session, str(tmp_path), "delta", "r1")
         assert not lake.has_table(METRICS)
         for value in (1.0, 2.0):  # the second takes the place of the first
             lake.write(METRICS, session.createDataFrame([("a", None, value, "1")], "name string, label string, value double, unit string"))
         assert lake.has_table(METRICS)
         assert [row.value for row in lake.read(METRICS).collect()] == [2.0]
-    finally:
-        session.stop()

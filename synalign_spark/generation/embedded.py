@@ -19,7 +19,7 @@ SERVER_PACKAGE = "xllamacpp"
 SMOLLM_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 START_TIMEOUT_S = 180.0  # a few on two cores; a slow disk that has 253 MB to read may take longer
 STOP_TIMEOUT_S = 5.0  # it looks for the end once a second
-CALL_TIMEOUT_S = 1_200.0  # a busy machine is slow, and nobody is paid: 512 tokens for each of eight callers at 3 tokens a second
+CALL_TIMEOUT_S = 1_200.0  # a busy machine is slow, and nobody is paid: 512 tokens for each of eight callers at 3.4 tokens a second
 FIX = "run `make install`, or set generate.llm.provider to 'openai' and generate.llm.base_url to a server"
 
 

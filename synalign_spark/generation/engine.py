@@ -112,7 +112,7 @@ class _Run:
         self.rows = Rows(cfg)
         self.taking = Taking(cfg, self.quotas, self.planner, self.acceptor, self.rows)
         self.answers = answers
-        self.reused = 0
+        self.reused = self.ahead = 0
         self.budget = Budget(cfg.limits, Prices([one.llm for one in cfg.endpoints]))
         for spent in answers.spent():
             self.budget.spend(spent)
@@ -190,9 +190,11 @@ class _Run:
             if failing:
                 self._without(failing, wave)
             self._take_all(wave.ready(), wave)
+            self.ahead = wave.ahead
             self._go_on()
         done = wave.done
         self._take_all(wave.rest(), wave)
+        self.ahead = wave.ahead
         self.reused += wave.reused
         return "" if done else self.pool.stopped_by or "limits"
 
@@ -274,7 +276,7 @@ class _Run:
 
     def _report(self) -> None:
         """Renews the line of progress."""
-        self.task.update(self.rows.accepted.total(), self.status.line(self.pool.pressure))
+        self.task.update(self.rows.accepted.total(), self.status.line(self.pool.pressure, self.ahead))
 
     def _summary(self, stopped: str, waves: int) -> dict[str, object]:
         pressure = self.pool.pressure

@@ -24,11 +24,12 @@ class Status:
         self._cfg, self._rows, self._budget = cfg, rows, budget
         self._seen: deque[tuple[float, int]] = deque()  # when there were how many calls
 
-    def line(self, pressure: Pressure | None) -> str:
-        """Calls and their rate, tokens, refused rows, cost so far and projected, and what slows the pool down.
+    def line(self, pressure: Pressure | None, ahead: int = 0) -> str:
+        """Calls and their rate, tokens, refused rows, cost so far and projected, and what slows the pool down. ahead: calls that have ended,
+        and whose rows wait for those of earlier ones.
 
         '120 calls (4.1/s of 20), 40,200 tokens, refused 14: duplicate 9, form 5, 0.0120 of about 0.0312 usd'"""
-        rows, calls = self._rows, self._rows.statuses.total()
+        rows, calls = self._rows, self._rows.statuses.total() + ahead
         limit = self._limit(pressure)
         speed = f" ({self._rate(calls):.1f}/s{'' if limit is None else f' of {limit:.3g}'})"
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in rows.refused.most_common(MOST_REASONS))

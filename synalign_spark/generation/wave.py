@@ -63,6 +63,7 @@ class Wave:
         self._writers: dict[DemonstrationSet, list[tuple[Job, Planned]]] = {}  # what waits for the attributes of a set
         self._abandoned: set[Label] = set()
         self.reused = 0
+        self.ahead = 0  # answers that have arrived and wait for those before them in the plan
         starts, places = self._schedule(planned)
         self.waiting = Waiting(places=places)
         for job, purpose in starts:
@@ -89,6 +90,7 @@ class Wave:
     def arrived(self, answer: Answer) -> None:
         """Takes an answer, from which further calls may follow."""
         job, asked = self._open.pop(answer.request_id)
+        self.ahead += 1
         self.waiting.ended(answer.request_id)
         parsed = self._parse(asked, answer)
         asked.answer, asked.parsed = answer, parsed
@@ -106,12 +108,17 @@ class Wave:
     def ready(self) -> Iterator[Job]:
         """The finished jobs whose predecessors in the plan are finished too, each once."""
         while self._jobs and self._jobs[0].done:
-            yield self._jobs.popleft()
+            yield self._next()
 
     def rest(self) -> Iterator[Job]:
         """After a stop: the jobs that ``ready`` did not hand on, with what has arrived of them."""
         while self._jobs:
-            yield self._jobs.popleft()
+            yield self._next()
+
+    def _next(self) -> Job:
+        job = self._jobs.popleft()
+        self.ahead -= sum(asked.answer is not None for asked in job.asked)
+        return job
 
     def _schedule(self, planned: Sequence[Planned]) -> tuple[list[tuple[Job, DemonstrationSet | Planned]], dict[Label, list[int]]]:
         """A job for each call and for the attributes that it needs; returns those that can start, and the places of each label's calls

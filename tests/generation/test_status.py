@@ -43,6 +43,24 @@ def test_the_line_says_calls_rate_tokens_reasons_and_cost():
     assert status().line(Pressure(2, 8, 2, {"timeout": 3})).endswith("slowed down to 2 of 8 requests at once (timeout 3)")
 
 
+def test_calls_count_when_they_end_though_their_rows_wait_for_those_of_earlier_ones(make_config, demonstrations, quiet, tmp_path, monkeypatch):
+    """Rows are taken in the order of the plan: one slow call would make a busy run look as if it stood still."""
+    seen, line = [], Status.line
+
+    def look(self, pressure, ahead=0):
+        seen.append((self._rows.statuses.total(), ahead))
+        return line(self, pressure, ahead)
+
+    monkeypatch.setattr(Status, "line", look)
+    with loopback() as server:
+        result = generate(demonstrations, {"good": 1, "bad": 1}, make_config(server.base_url, target_rows=40), 0, str(tmp_path), quiet)
+    ended = [taken + ahead for taken, ahead in seen]
+    assert ended == sorted(ended)
+    assert max(ahead for _, ahead in seen) > 0
+    assert seen[-1] == (result.calls.num_rows, 0)
+    assert status(calls=2, llm={}).line(None, ahead=3) == "5 calls (0.0/s), 3,000 tokens"
+
+
 def test_what_lacks_costs_what_was_paid_for_the_rest():
     assert status(100, accepted=50, calls=10).missing_usd() == pytest.approx(0.02)
     assert status(100, accepted=100, calls=10).missing_usd() == 0.0

@@ -139,7 +139,8 @@ class _Run:
             said = f" ({faults})" if (faults := self._describe_faults()) else ""
             none = f"generate: no row was accepted{said}; stopped by {stopped}{self.pool.left_running}"
             if stopped.startswith("limits."):
-                raise BudgetSpentError(stopped, f"{none}; raise generate.{stopped}")
+                first = "see generate.task and generate.gates, or " if self.rows.refused else ""
+                raise BudgetSpentError(stopped, f"{none}; {first}raise generate.{stopped}")
             raise EndpointError(f"{none}; see generate.task and generate.llm")
         self._report()
         return self.rows.result(self._summary(stopped, waves))

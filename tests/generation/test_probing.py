@@ -124,3 +124,10 @@ def test_a_wait_that_nobody_would_want_is_an_error_at_once(run, monkeypatch):
             run(server)
         assert len(server.log) == 1
     assert negotiation.LONGEST_WAIT_S == 60
+
+
+def test_a_budget_that_went_to_refused_rows_alone_is_not_just_to_be_raised(make_config, demonstrations, quiet, tmp_path):
+    with loopback() as server:
+        few = {"strategy": "simprompt", "min_chars": 10_000, "max_chars": 20_000, "limits": {"max_requests": 5}}
+        with pytest.raises(EndpointError, match=r"rows refused: too_short.*see generate.task and generate.gates, or raise generate.limits"):
+            generate(demonstrations, {"good": 1, "bad": 1}, make_config(server.base_url, **few), 0, str(tmp_path), quiet)

@@ -43,7 +43,9 @@ def test_the_line_says_calls_rate_tokens_reasons_and_cost():
     assert status().line(Pressure(2, 8, 2, {"timeout": 3})).endswith("slowed down to 2 of 8 requests at once (timeout 3)")
 
 
-def test_calls_count_when_they_end_though_their_rows_wait_for_those_of_earlier_ones(make_config, demonstrations, quiet, tmp_path, monkeypatch):
+def test_calls_count_when_they_end_though_their_rows_wait_for_those_of_earlier_ones(
+    make_config, demonstrations, quiet, tmp_path, monkeypatch
+):
     """Rows are taken in the order of the plan: one slow call would make a busy run look as if it stood still."""
     seen, line = [], Status.line
 

@@ -29,7 +29,7 @@ from aiohttp import web
 from synalign_spark.config.language_model import EMBEDDED_CHOICES
 
 REPLICAS = 8  # at most
-SLOTS = 32  # over all replicas: one that writes 16 rows at once takes less than half of the time a token that four take
+SLOTS = 32  # over all replicas: the more rows one writes at once, the less a token costs
 CONTEXT_TOKENS_A_SLOT = 2_048
 REQUEST_ID_HEADER = "X-Request-Id"
 JSON_BODY = {"Content-Type": "application/json"}

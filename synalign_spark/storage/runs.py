@@ -41,6 +41,8 @@ HEARTBEAT_S = 10.0
 STALE_AFTER_S = 60.0
 SETTLE_S = 1.0
 LOOK_AGAIN_S = 1.0
+READS = 10
+READ_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -260,11 +262,21 @@ class RunStore:
             raise LakeError(f"lake.path: {self._where!r} cannot be read ({fault_line(err)}); {remedy(self._lake)}") from err
 
     def _get(self, name: str) -> bytes | None:
-        try:
-            with self._files.open_input_stream(f"{self._root}/{name}", compression=None) as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
+        """A file of JSON; None where there is none.
+
+        In a store Arrow asks for the length first: of a file that is replaced by a longer one before the second request only the first part
+        comes. JSON that was cut does not parse, so such a file is read again."""
+        tries = 1 if isinstance(self._files, fs.LocalFileSystem) else READS
+        while True:
+            tries -= 1
+            try:
+                with self._files.open_input_stream(f"{self._root}/{name}", compression=None) as stream:
+                    raw = bytes(stream.read())
+            except FileNotFoundError:
+                return None
+            if not tries or _is_json(raw):
+                return raw
+            time.sleep(READ_AGAIN_S)
 
     def _replace(self, name: str, value: dict[str, Any]) -> None:
         """Readers see the old file or the new one: a rename locally, a whole object in a store."""
@@ -285,6 +297,14 @@ def this_process(token: str) -> Holder:
     """This process as a holder; ``token`` tells its locks apart."""
     now = time.time()
     return Holder(socket.gethostname(), os.getpid(), process_started(os.getpid()) or 0, now, now, token, pid_space())
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except ValueError:
+        return False
+    return True
 
 
 def _put(files: fs.FileSystem, path: str, content: bytes) -> None:

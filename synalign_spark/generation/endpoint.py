@@ -18,7 +18,7 @@ import tenacity
 from synalign_spark.config import LlmConfig
 from synalign_spark.config.secrets import public_address
 from synalign_spark.errors import EndpointError
-from synalign_spark.generation import embedded
+from synalign_spark.generation import embedded, embedded_file
 from synalign_spark.generation.batches.api import require_served
 from synalign_spark.generation.dialects import Terms, best, candidates, shown
 from synalign_spark.generation.faults import classify
@@ -115,7 +115,7 @@ def require_usable(llms: Sequence[LlmConfig]) -> None:
 
 def _require_usable(llm: LlmConfig) -> None:
     if llm.provider == "embedded":
-        embedded.model_file(llm.model)
+        embedded_file.model_file(llm.model)
         return
     target = target_of(llm, None, initial_terms(llm))
     with sync_client(target) as client:

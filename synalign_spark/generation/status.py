@@ -31,7 +31,8 @@ class Status:
         '120 calls (4.1/s of 20), 40,200 tokens, refused 14: duplicate 9, form 5, 0.0120 of about 0.0312 usd'"""
         rows, calls = self._rows, self._rows.statuses.total() + ahead
         limit = self._limit(pressure)
-        speed = f" ({self._rate(calls):.1f}/s{'' if limit is None else f' of {limit:.3g}'})"
+        waiting = f", {ahead:,} wait for an earlier one" if ahead else ""
+        speed = f" ({self._rate(calls):.1f}/s{'' if limit is None else f' of {limit:.3g}'}{waiting})"
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in rows.refused.most_common(MOST_REASONS))
         refused = f", refused {rows.refused.total():,}: {reasons}" if reasons else ""
         slowed = f", {pressure}" if pressure is not None and str(pressure) else ""

@@ -130,9 +130,12 @@ def _sendable(what: str, value: str) -> str:
 
 
 def unusable(llm: LlmConfig, address: str | None, message: str, may_pass: bool = False) -> EndpointError:
-    """The error for an endpoint that cannot be used at all. may_pass: whether it may be usable another time, as it is configured."""
+    """The error for an endpoint that cannot be used at all. may_pass: whether it may be usable another time, as it is configured: what lies
+    between may be at fault then."""
+    proxy = proxy_of(address) if address and may_pass else None
+    way = f", by the proxy {public_address(proxy)} that the environment names (NO_PROXY leaves hosts out)" if proxy else ""
     return (EndpointDownError if may_pass else EndpointError)(
-        f"the language model cannot be used: {message}; generate.llm.base_url={public_address(address or '')!r}, generate.llm.model={llm.model!r}, "
+        f"the language model cannot be used: {message}{way}; generate.llm.base_url={public_address(address or '')!r}, generate.llm.model={llm.model!r}, "
         f"key from ${llm.api_key_env}: check the address, the model's name and the key; stored answers are kept, start the run again to go on"
     )
 

@@ -112,7 +112,7 @@ def test_the_number_of_answers_is_part_of_what_was_asked():
     [
         ({"llm": {"rows_as_choices": True, "base_url": "http://h/v1"}}, "set api to 'completion'"),
         ({"llm": {"rows_as_choices": True}, "rows_per_request": 1}, "rows_per_request is 1, which is one answer"),
-        ({"llm": {"rows_as_choices": True}, "rows_per_request": 5}, "write 4 answers to a prompt at most; lower it"),
+        ({"llm": {"rows_as_choices": True}, "rows_per_request": 9}, "write 8 answers to a prompt at most; lower it"),
         ({"llm": {"rows_as_choices": True, "temperature": 0}}, "at which all answers to a prompt are the same; raise temperature"),
         ({"llm": {"extra_body": {"n": 4}}}, "set generate.llm.rows_as_choices, and remove it here"),
     ],

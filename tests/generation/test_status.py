@@ -60,7 +60,7 @@ def test_calls_count_when_they_end_though_their_rows_wait_for_those_of_earlier_o
     assert ended == sorted(ended)
     assert max(ahead for _, ahead in seen) > 0
     assert seen[-1] == (result.calls.num_rows, 0)
-    assert status(calls=2, llm={}).line(None, ahead=3) == "5 calls (0.0/s), 3,000 tokens"
+    assert status(calls=2, llm={}).line(None, ahead=3) == "5 calls (0.0/s, 3 wait for an earlier one), 3,000 tokens"
 
 
 def test_what_lacks_costs_what_was_paid_for_the_rest():

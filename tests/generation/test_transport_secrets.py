@@ -5,7 +5,9 @@ from aiohttp import web
 from transport_calls import SAID, both, serving
 
 from synalign_spark.config import LlmConfig
+from synalign_spark.errors import EndpointDownError
 from synalign_spark.generation.dialects import Terms
+from synalign_spark.generation.endpoint import require_usable
 from synalign_spark.generation.target import proxy_of, target_of
 
 
@@ -106,6 +108,16 @@ def test_proxies_are_those_of_the_environment(environment, proxy, monkeypatch):
         monkeypatch.setenv(name, value)
     assert proxy_of("https://llm.example/v1") == proxy
     assert proxy_of("https://127.0.0.1/v1") is None
+
+
+def test_a_proxy_that_does_not_answer_is_named_without_its_password(monkeypatch):
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://ann:s-cret@127.0.0.1:9")
+    monkeypatch.setenv("OPENAI_API_KEY", "k-123456")
+    with pytest.raises(EndpointDownError, match=r"by the proxy http://\S*127\.0\.0\.1:9 that the environment names") as raised:
+        require_usable([LlmConfig(provider="openai", base_url="http://llm.example/v1", model="m")])
+    assert "s-cret" not in str(raised.value)
 
 
 def test_a_secret_in_the_address_is_hidden_however_an_error_writes_it():

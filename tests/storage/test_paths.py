@@ -25,6 +25,7 @@ from synalign_spark.spark.source_files import detect_format, list_files
 from synalign_spark.spark.source_json import json_keys
 from synalign_spark.spark.source_layout import header_of
 from synalign_spark.storage import runs, tables
+from synalign_spark.storage.holder import Holder, this_process
 from synalign_spark.storage.lake_view import LakeView
 from synalign_spark.storage.paths import RunPaths, delta_rs_options, filesystem
 from synalign_spark.storage.runs import RunStore
@@ -46,7 +47,7 @@ def get(address: str) -> bytes:
         return bytes(stream.read())
 
 
-def left_behind(store: RunStore, holder: runs.Holder) -> None:
+def left_behind(store: RunStore, holder: Holder) -> None:
     """A lock file as another process wrote it."""
     put(f"{store.paths.folder}/{runs.LOCK}", json.dumps(vars(holder)).encode())
 
@@ -81,7 +82,7 @@ def test_steps_are_recorded_and_the_lock_excludes_rivals_and_is_given_back(lake,
 def test_files_that_are_replaced_by_longer_ones_meanwhile_are_read_whole(lake):
     """Arrow asks for the length first, and reads so much of what stands there then: a lock that seems damaged would be free for the taking."""
     store, stop = RunStore(lake, "r"), threading.Event()
-    holder = replace(runs.this_process("mine"), host="elsewhere")
+    holder = replace(this_process("mine"), host="elsewhere")
 
     def replace_them():
         while not stop.wait(0.01):
@@ -105,7 +106,7 @@ def test_files_that_are_replaced_by_longer_ones_meanwhile_are_read_whole(lake):
 def test_a_holder_elsewhere_is_known_by_its_heartbeat(lake, age, free, monkeypatch):
     monkeypatch.setattr(runs, "SETTLE_S", 0.1)
     store = RunStore(f"{lake}{age}", "r")
-    left_behind(store, replace(runs.this_process("t"), host="elsewhere", heartbeat=time.time() - age))
+    left_behind(store, replace(this_process("t"), host="elsewhere", heartbeat=time.time() - age))
     if free:
         with store.lock():
             assert store.holder().host != "elsewhere"
@@ -115,7 +116,7 @@ def test_a_holder_elsewhere_is_known_by_its_heartbeat(lake, age, free, monkeypat
 
 
 def test_of_two_that_start_at_the_same_moment_the_last_writer_holds_the_lock(lake, monkeypatch):
-    store, rival = RunStore(lake, "r"), replace(runs.this_process("theirs"), host="elsewhere")
+    store, rival = RunStore(lake, "r"), replace(this_process("theirs"), host="elsewhere")
     monkeypatch.setattr(runs.time, "sleep", lambda _: left_behind(store, rival))
     with pytest.raises(RunLockedError, match="at the same moment"), store.lock():
         pass

@@ -1,6 +1,6 @@
 """The child process behind ``provider: embedded``: llama.cpp with a thin front that keeps an access log.
 
-One single-threaded llama.cpp a core, and the front gives each request to the least busy one: the threads
+One single-threaded llama.cpp a core, and the front gives each request to the one with the fewest answers to write: the threads
 of one llama.cpp wait for each other in a spin loop many times a token, and where another process holds a
 core for a moment, they come to a halt (two threads on two busy cores: no answer in a minute; two
 replicas: 17 tokens/s each).
@@ -69,18 +69,18 @@ def exit_with_parent(parent: int) -> None:
 
 def front(upstreams: Sequence[str], log: TextIO) -> web.Application:
     """The loopback front: every path is passed on as it is; finished requests are logged."""
-    busy = dict.fromkeys(upstreams, 0)
+    busy = dict.fromkeys(upstreams, 0)  # answers that each of them has to write
 
     async def forward(request: web.Request) -> web.Response:
         body = await request.read()
         session: aiohttp.ClientSession = request.app[SESSION]
-        upstream = min(busy, key=lambda address: busy[address])
-        busy[upstream] += 1
+        upstream, answers = min(busy, key=lambda address: busy[address]), answers_asked(body)
+        busy[upstream] += answers
         try:
             async with session.request(request.method, upstream + request.path_qs, data=body, headers=JSON_BODY) as reply:
                 response = web.Response(status=reply.status, body=await reply.read(), content_type=reply.content_type)
         finally:
-            busy[upstream] -= 1
+            busy[upstream] -= answers
         try:
             await response.prepare(request)
             await response.write_eof()
@@ -99,6 +99,19 @@ def front(upstreams: Sequence[str], log: TextIO) -> web.Application:
     app.cleanup_ctx.append(open_session)
     app.router.add_route("*", "/{tail:.*}", forward)
     return app
+
+
+def answers_asked(body: bytes) -> int:
+    """How many answers a request wants to one prompt: a slot is taken by each of them. What llama.cpp will refuse counts as one.
+
+    >>> answers_asked(b'{"prompt": "-", "n": 8}'), answers_asked(b'{"prompt": "-"}'), answers_asked(b"no JSON")
+    (8, 1, 1)
+    """
+    try:
+        asked = json.loads(body)["n"]
+    except (ValueError, KeyError, TypeError):
+        return 1
+    return asked if isinstance(asked, int) and asked > 0 else 1
 
 
 def _finished(request: web.Request, response: web.Response) -> dict[str, Any]:

@@ -21,8 +21,11 @@ def frame_kind(frame: Any, name: str) -> str:
     >>> frame_kind(pd.DataFrame(), "real")
     'pandas'"""
     module = type(frame).__module__
-    if type(frame).__name__ == "DataFrame" and module.startswith(("pandas.", "pyspark.sql.")):
-        return "pandas" if module.startswith("pandas.") else "spark"
+    if type(frame).__name__ == "DataFrame":
+        if module.split(".")[0] == "pandas":  # "pandas.core.frame", and "pandas" from its release 3 on
+            return "pandas"
+        if module.startswith("pyspark.sql."):
+            return "spark"
     raise DataError(f"{name}: must be a pandas or a Spark DataFrame, got {type(frame).__module__}.{type(frame).__name__}")
 
 

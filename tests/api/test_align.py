@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import synalign_spark as sa
+from synalign_spark.api.frames import frame_kind
 from synalign_spark.core.holdout import held_out
 from synalign_spark.core.keys import content_ids
 from synalign_spark.errors import ConfigError, DataError
@@ -491,6 +492,27 @@ def test_rows_that_cannot_be_used_are_counted(spark, kind, change, words):
     with pytest.raises(DataError) as caught:
         sa.align(*frames, **options)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [
+        ("pandas.core.frame", "pandas"),
+        ("pandas", "pandas"),
+        ("pyspark.sql.classic.dataframe", "spark"),
+        ("pyspark.sql.connect.dataframe", "spark"),
+    ],
+)
+def test_frames_are_told_by_where_their_class_says_it_is(module, kind):
+    """Release 3 of pandas says "pandas"."""
+    frame = type("DataFrame", (), {"__module__": module})()
+    assert frame_kind(frame, "real") == kind
+
+
+@pytest.mark.parametrize("module", ["pandasql", "pyspark.pandas.frame", "polars.dataframe.frame"])
+def test_frames_of_other_libraries_are_refused(module):
+    with pytest.raises(DataError, match=f"real: must be a pandas or a Spark DataFrame, got {module}.DataFrame"):
+        frame_kind(type("DataFrame", (), {"__module__": module})(), "real")
 
 
 def test_frames_of_two_kinds_or_none_are_refused(spark):

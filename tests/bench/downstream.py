@@ -9,7 +9,9 @@ kept. Four students (logistic regression on embeddings and on TF-IDF, a linear S
 (`weighted`), and on real and drawn rows together: `with_real`, where the synthetic rows together count as the product's usual number of real ones, or
 with the sample weights of `ours`; `each_one`, where each row counts as one. A seed decides which of the real rows are taken, the method's own
 randomness, and the draws. --develop validates by real rows that a run does not see, for choosing between ways of weighting without a look at
-test rows. --out with --resume goes on with an interrupted run. The last line is one JSON object.
+test rows. --out with --resume goes on with an interrupted run; several processes, each with a part of --tasks, --real-rows, --methods or seeds
+(--first-seed) and an --out of its own, share the work, and their files one after another are what --resume reports on. The last line is one JSON
+object.
 """
 
 import argparse
@@ -54,7 +56,7 @@ def compare(data: Dataset, given: argparse.Namespace, runs: Runs) -> Iterator[di
     """Every run of a task; those that are done already are not done again."""
     stacked = stack_of(data)
     for wanted in given.real_rows:
-        for seed in range(given.seeds):
+        for seed in range(given.first_seed, given.first_seed + given.seeds):
             places = real_rows(data, wanted, seed)
             validation = validation_rows(data, places if given.develop else None)
             for method in (REAL_ALONE, *given.methods):
@@ -167,8 +169,13 @@ def arguments() -> argparse.Namespace:
     add("--methods", type=names(known), default=methods, help=f"of {','.join(known)}; default: {','.join(methods)}")
     add("--students", type=names(list(STUDENTS)), default=list(STUDENTS), help=f"default: all of {','.join(STUDENTS)}")
     add("--ways", type=names(WAYS), help=f"of training, default: all of {','.join(WAYS)}")
-    add("--finetune", action="store_true", help="also fine-tune the embedded encoder on real rows and on both sides: minutes a run")
+    add(
+        "--finetune",
+        action="store_true",
+        help="also fine-tune the embedded encoder on real rows and on both sides: minutes a run, seconds on a GPU",
+    )
     add("--seeds", type=int, help="runs of each kind, default 5")
+    add("--first-seed", type=int, default=0, help="number of the first: processes that share the seeds have one --out each")
     add("--real-rows", type=whole_numbers, help="labelled real rows to use, such as 25,50,100,300,1000,all; default 300,all")
     add(
         "--develop",
@@ -203,8 +210,10 @@ def arguments() -> argparse.Namespace:
     for name, value in (usual | QUICK if given.quick else usual).items():
         if getattr(given, name) is None:
             setattr(given, name, value)
-    if given.seeds < 1 or given.draws < 1:
-        parser.error(f"--seeds and --draws must be at least 1, got {given.seeds} and {given.draws}")
+    if given.seeds < 1 or given.draws < 1 or given.first_seed < 0:
+        parser.error(
+            f"--seeds and --draws must be at least 1 and --first-seed at least 0, got {given.seeds}, {given.draws} and {given.first_seed}"
+        )
     return given
 
 

@@ -226,7 +226,11 @@ def arguments() -> argparse.Namespace:
     add("--real-rows", type=int, help="real rows of a task at most, default 2000")
     add("--test-rows", type=int, help="test rows of a task at most, default 1000")
     add("--synthetic-rows", type=int, help="rows of an existing set at most, default 4000")
-    add("--finetune", action="store_true", help="also fine-tune the embedded encoder: about a minute a row of the table and seed")
+    add(
+        "--finetune",
+        action="store_true",
+        help="also fine-tune the embedded encoder: about a minute a row of the table and seed, seconds on a GPU",
+    )
     add("--folder", type=Path, default=Path("build/paper"), help="where answers are stored")
     given = parser.parse_args()
     for name, value in (QUICK if given.quick else USUAL).items():

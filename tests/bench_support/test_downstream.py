@@ -37,7 +37,7 @@ def test_macro_f1_is_the_mean_over_the_labels_of_the_test_rows():
 
 def options(**changed):
     usual = {
-        "real_rows": [60], "seeds": 2, "develop": False, "methods": ["uniform", "ours"], "settings": ["n_features=64", "permutations=99"], "draws": 100,
+        "real_rows": [60], "seeds": 2, "first_seed": 0, "develop": False, "methods": ["uniform", "ours"], "settings": ["n_features=64", "permutations=99"], "draws": 100,
         "students": ["embeddings"], "ways": ["with_real", "each_one"], "finetune": False,
     }  # fmt: skip
     return SimpleNamespace(**(usual | changed))
@@ -56,6 +56,24 @@ def test_every_method_is_run_with_every_seed_and_not_again(data, tmp_path):
     kept = Runs(tmp_path / "runs.jsonl", resume=True)
     assert list(compare(data, options(), kept)) == found
     assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 6
+
+
+def test_files_of_two_processes_are_one_report(data, tmp_path):
+    """Whatever the runs are shared by, the joined files hold the runs of one process, and none is done again."""
+    shared = {
+        "first": {"methods": ["uniform"]},
+        "second": {"methods": ["dsir"], "seeds": 1},
+        "third": {"methods": ["dsir"], "seeds": 1, "first_seed": 1},
+    }
+    for name, share in shared.items():
+        list(compare(data, options(**share), Runs(tmp_path / name, resume=False)))
+    joined = tmp_path / "joined.jsonl"
+    joined.write_text("".join((tmp_path / name).read_text() for name in shared))
+    lines = joined.read_text()
+    both = options(methods=["uniform", "dsir"])
+    found, whole = list(compare(data, both, Runs(joined, resume=True))), list(compare(data, both, Runs(None, resume=False)))
+    assert [run["scores"] for run in found] == [run["scores"] for run in whole]
+    assert joined.read_text() == lines
 
 
 def test_all_real_rows_are_trained_on_once_and_count_for_every_seed(data):

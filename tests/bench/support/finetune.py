@@ -16,12 +16,15 @@ STEPS, BATCH, RATE, HEAD_RATE, WARM_UP, MOST_TOKENS = 200, 16, 5e-5, 1e-3, 0.1, 
 
 
 def by_finetuning(data: Stack, training: TrainingSet, test: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
-    """Labels of the test rows, (test,): batches are drawn by the sample weights, so that these need no place in the loss."""
+    """Labels of the test rows, (test,): batches are drawn by the sample weights, so that these need no place in the loss.
+
+    On a CUDA device where there is one. Which rows are drawn and what the head begins with are the same there."""
     import torch
 
     names, y = np.unique(data.labels[training.rows], return_inverse=True)
     torch.manual_seed(0)
-    encoder, head = _encoder(), torch.nn.Linear(data.x.shape[1], len(names))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder, head = _encoder(device), torch.nn.Linear(data.x.shape[1], len(names)).to(device)
     groups = [{"params": encoder.parameters(), "lr": RATE}, {"params": head.parameters(), "lr": HEAD_RATE}]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate)
@@ -30,14 +33,14 @@ def by_finetuning(data: Stack, training: TrainingSet, test: npt.NDArray[np.int64
     for _ in range(STEPS):
         rows = rng.choice(len(share), size=BATCH, p=share)
         logits = head(_vectors(encoder, [data.texts[i] for i in training.rows[rows]]))
-        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(y[rows]))
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(y[rows]).to(device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
     encoder.eval()
     with torch.inference_mode():
-        parts = [head(_vectors(encoder, [data.texts[i] for i in part])).argmax(dim=1).numpy() for part in _batches(data, test)]
+        parts = [head(_vectors(encoder, [data.texts[i] for i in part])).argmax(dim=1).cpu().numpy() for part in _batches(data, test)]
     order = np.concatenate(_batches(data, test))
     said = dict(zip(order.tolist(), np.concatenate(parts).tolist(), strict=True))
     return names[[said[i] for i in test.tolist()]]
@@ -55,17 +58,19 @@ def _batches(data: Stack, rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.in
     return np.split(order, range(64, len(order), 64))
 
 
-def _encoder() -> Any:
+def _encoder(device: str) -> Any:
     """A fresh copy of the embedded encoder."""
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model = SentenceTransformer(encoder_info(EmbedConfig()).location, device="cpu", local_files_only=True)
+    model = SentenceTransformer(encoder_info(EmbedConfig()).location, device=device, local_files_only=True)
     model.max_seq_length = MOST_TOKENS
     return model
 
 
 def _vectors(encoder: Any, texts: list[str]) -> Any:
-    """(n, d) vectors that a loss can be traced back through."""
-    return encoder(encoder.preprocess(texts))["sentence_embedding"]
+    """(n, d) vectors that a loss can be traced back through, on the encoder's device."""
+    from sentence_transformers.util import batch_to_device
+
+    return encoder(batch_to_device(encoder.preprocess(texts), encoder.device))["sentence_embedding"]

@@ -107,8 +107,9 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
                 if isinstance(fault, SynalignError | KeyboardInterrupt)
                 else missing_extra(fault) or told_error(fault, "synalign", {}) or fault
             )
-            # What is cleared away after SIGTERM may fail on its own: a JVM that got the signal too is gone.
-            ending = Ending(Exit.TERMINATED if asked_to_end.is_set() else status_of(err), err)
+            # What is cleared away after SIGTERM may fail on its own: a JVM that got the signal too is gone, which would only mislead.
+            err = Terminated() if asked_to_end.is_set() and not isinstance(err, Terminated) else err
+            ending = Ending(status_of(err), err)
             _say(ending)
         told(ending)
         if ending.status is Exit.FAULT and ending.error is not None:

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from synalign_spark import errors
-from synalign_spark.cli.exits import KINDS, Ending, Exit, Terminated, exit_with, status_of
+from synalign_spark.cli.exits import GO_ON, KINDS, Ending, Exit, Terminated, exit_with, status_of
 from synalign_spark.cli.main import app
 from synalign_spark.generation.probing import BudgetSpentError
 
@@ -89,7 +89,7 @@ def test_a_signal_leaves_no_trace_of_py4j(caplog):
     assert [record.message for record in caplog.records] == ["another"]
 
 
-def test_who_was_asked_to_end_says_so_though_clearing_away_failed():
+def test_who_was_asked_to_end_says_so_though_clearing_away_failed(capsys):
     def action():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -99,6 +99,7 @@ def test_who_was_asked_to_end_says_so_though_clearing_away_failed():
 
     before = signal.getsignal(signal.SIGTERM)
     assert ended(action) == 143
+    assert capsys.readouterr().err.strip() == GO_ON  # and nothing of the fault, which only misleads
     assert signal.getsignal(signal.SIGTERM) == before
 
 

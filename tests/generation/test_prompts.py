@@ -210,7 +210,7 @@ def test_a_model_that_continues_text_chooses_attributes_where_there_is_a_list():
 
 def test_a_continuation_ends_with_its_row():
     assert prompter("completion", rows_per_request=1).rows("good").stop == ("\n",)
-    assert prompter("completion", rows_per_request=5).rows("good").stop == ("\n\n",)
+    assert prompter("completion", rows_per_request=9).rows("good").stop == ("\n\n",)
     rows = prompter("completion").rows("good")
     assert (rows.messages, rows.schema) == ((), {}), "lines, not JSON"
     assert prompter("completion").attributes("good", ["x"]).schema["required"]

@@ -146,7 +146,7 @@ class GenerateConfig(Section):
     def rows_apart(self) -> bool:
         """Whether the rows of a call are as many answers to one prompt, see ``llm.rows_as_choices``.
 
-        >>> [GenerateConfig(rows_per_request=n).rows_apart for n in (1, 4, 5)]
+        >>> [GenerateConfig(rows_per_request=n).rows_apart for n in (1, 8, 9)]
         [False, True, False]
         """
         given, llm = self.llm.rows_as_choices, self.llm

@@ -1,6 +1,8 @@
 """Runs by batch that are killed, interrupted or stopped: the next start finds the batch again, and none is paid for twice."""
 
 import json
+import time
+from types import SimpleNamespace
 
 import pytest
 from loopback import Behaviour, loopback
@@ -129,7 +131,9 @@ def test_an_interruption_leaves_the_batch_running(run):
 
     batches = Batches(held=True)
     with loopback(Behaviour(batches=batches)) as server, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(batch_callers.time, "sleep", interrupt)
+        patched.setattr(
+            batch_callers, "time", SimpleNamespace(**vars(time) | {"sleep": interrupt})
+        )  # of that module alone: other threads sleep too
         with pytest.raises(KeyboardInterrupt) as err:
             run(server, BATCH)
     assert "batch batch_1: 0 of 7 calls done (validating), and goes on: the next start takes it up" in str(err.value.__notes__)

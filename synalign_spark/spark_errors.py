@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -122,12 +123,18 @@ def told_error(err: BaseException, where: str, fixes: Mapping[str, str]) -> Syna
             "fewer cores an executor), then start again: what is done stays done"
         )
     said = _said(err, text)
-    if _LOST.search(text):
+    if _LOST.search(text) or (isinstance(err, ConnectionError) and _raised_by_py4j(err)):
         return DistributedError(f"{where}: Spark was lost ({said}); look at the cluster, then start again: what is done stays done")
     file = _FILE.search(text)
     fix = next((fix for word, fix in fixes.items() if word in text), "")
     in_file = f" in {file.group(1)}" if file and file.group(1).rpartition("/")[2] not in where + said else ""
     return DataError(f"{where}{in_file}: {said}" + (f"; {fix}" if fix else ""))
+
+
+def _raised_by_py4j(err: BaseException) -> bool:
+    """Whether an error comes out of py4j, which hands on what the socket to a JVM says that has ended."""
+    frames = (frame for frame, _ in traceback.walk_tb(err.__traceback__))
+    return any(frame.f_globals.get("__name__", "").startswith("py4j.") for frame in frames)
 
 
 def _said(err: BaseException, text: str) -> str:

@@ -1,8 +1,10 @@
 """An error survives being quoted by Spark; what is not ours is not taken for ours. No Spark."""
 
 import pickle
+import socket
 
 import pytest
+from py4j.clientserver import ClientServer, JavaParameters, PythonParameters
 
 from synalign_spark.errors import ContractError, DataError, DistributedError, LakeError
 from synalign_spark.spark_errors import LONGEST_MESSAGE, carrier, failure_in, marked, outside_faults, told_error
@@ -90,6 +92,23 @@ def test_the_boundary_keeps_the_trace_as_the_cause_and_lets_ours_through():
     with pytest.raises(DataError) as caught, outside_faults("stage ingest", {}):
         raise mine
     assert caught.value is mine
+
+
+def test_a_jvm_that_has_ended_is_no_fault_of_the_data():
+    """py4j itself, at a port where nobody listens any more; the same error from elsewhere says nothing of Spark."""
+    with socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))
+        port = gone.getsockname()[1]
+    jvm = ClientServer(java_parameters=JavaParameters(port=port), python_parameters=PythonParameters(port=0))
+    try:
+        with pytest.raises(ConnectionRefusedError) as raised:
+            jvm.jvm.System.currentTimeMillis()
+    finally:
+        jvm.shutdown()
+    found = told_error(raised.value, "stage report", {})
+    assert type(found) is DistributedError
+    assert str(found).startswith("stage report: Spark was lost (")
+    assert type(told_error(ConnectionRefusedError(111, "Connection refused"), "stage report", {})) is DataError
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """``sa.align``: the same weights for pandas and Spark, duplicates as one row, and clear errors."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,41 +10,12 @@ import pandas as pd
 import pytest
 
 import synalign_spark as sa
-from synalign_spark.api.frames import frame_kind
 from synalign_spark.core.holdout import held_out
 from synalign_spark.core.keys import content_ids
-from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.errors import ConfigError
+from tests.api.review_rows import REAL, SMALL, SYNTHETIC, as_spark, by_text, reviews
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = {"n_features": 64, "certificate_rows": 100, "permutations": 99}
-TOPICS = {"bad": ("dull slow plot", "weak flat script"), "good": ("warm bright cast", "sharp tender tale")}
-TOPIC_NAMES = ("bad0", "bad1", "good0", "good1")
-CENTRES = dict(zip(TOPIC_NAMES, np.random.default_rng(0).standard_normal((4, 12)) * 2, strict=True))
-
-
-def reviews(n, seed, shares=(0.5, 0.5), noise=0.0):
-    """n labelled rows with a vector each; shares: of the two topics of a label; noise: share of labels that are wrong."""
-    rng, rows = np.random.default_rng(seed), []
-    for i in range(n):
-        label, topic = ("bad", "good")[i % 2], int(rng.random() > shares[0])
-        x = CENTRES[f"{label}{topic}"] + rng.standard_normal(12)
-        given = label if rng.random() >= noise else {"bad": "good", "good": "bad"}[label]
-        rows.append(
-            {"text": f"{TOPICS[label][topic]} number {seed} {i}", "label": given, "vec": (x / np.linalg.norm(x)).astype(np.float32)}
-        )
-    return pd.DataFrame(rows)
-
-
-REAL, SYNTHETIC = reviews(500, 1, shares=(0.8, 0.2)), reviews(240, 2)
-
-
-def as_spark(spark, frame, partitions=3):
-    rows = frame.assign(vec=[x.tolist() for x in frame["vec"]]) if "vec" in frame else frame
-    return spark.createDataFrame(rows).repartition(partitions)
-
-
-def by_text(frame, column="weight"):
-    return dict(zip(frame["text"], frame[column], strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -361,162 +331,3 @@ def test_what_is_persisted_is_given_back(spark):
     with pytest.raises(ConfigError, match="cannot be met for label ugly"):
         sa.align(*frames, label_shares={"ugly": 1.0}, **options)
     assert held().size() == before
-
-
-@pytest.mark.parametrize("kind", ["pandas", "spark"])
-@pytest.mark.parametrize(
-    ("prior", "words"),
-    [([-1.0, 1.0], "weight='w': 1 of 50 synthetic rows have a negative or infinite weight"), ([float("inf"), 1.0], "1 of 50 synthetic"),
-     ([1e-320, 1e-321], "weight='w': the largest of the synthetic rows is 1e-320; only ratios count, so multiply all")],
-)  # fmt: skip
-def test_prior_weights_that_are_none_are_refused(spark, kind, prior, words):
-    rows = SYNTHETIC[:50].assign(w=prior[:1] + prior[1:] * 49)
-    frames = (REAL, rows) if kind == "pandas" else (as_spark(spark, REAL), as_spark(spark, rows))
-    with pytest.raises(DataError, match=re.escape(words)):
-        sa.align(*frames, label="label", embedding="vec", weight="w", **SMALL)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**31, 1.5, None, "x"])
-def test_a_seed_that_not_every_engine_takes_is_refused(seed):
-    for call in (lambda: sa.align(REAL, SYNTHETIC, embedding="vec", seed=seed), lambda: sa.select(REAL, n=3, embedding="vec", seed=seed)):
-        with pytest.raises(ConfigError, match="seed: "):
-            call()
-
-
-def test_bad_vectors_and_columns_of_one_name_are_said_by_spark_too(spark):
-    rows = as_spark(spark, SYNTHETIC[:20])
-    with pytest.raises(DataError, match="1 of 20 rows are null|vectors of width"):
-        sa.align(
-            as_spark(spark, REAL),
-            rows.selectExpr("CASE WHEN text LIKE '% 3' THEN array(1f) ELSE vec END AS vec"),
-            text=None,
-            embedding="vec",
-            **SMALL,
-        )
-    with pytest.raises(DataError, match="the synthetic frame has more than one column label"):
-        sa.align(as_spark(spark, REAL), rows.selectExpr("*", "label"), label="label", embedding="vec", **SMALL)
-    with pytest.raises(DataError, match="_synalign_id, a name that is used here"):
-        sa.align(as_spark(spark, REAL), rows.withColumnRenamed("label", "_synalign_id"), embedding="vec", **SMALL)
-    with pytest.raises(DataError, match="the synthetic frame has a column Weight, a name that the result's own columns have"):
-        sa.align(as_spark(spark, REAL), rows.selectExpr("*", "1 AS Weight"), embedding="vec", **SMALL)
-
-
-@pytest.mark.parametrize(
-    ("side", "name"),
-    [("real", "sample_weight"), *(("synthetic", name) for name in ("weight", "sample_weight", "base_weight", "capped_by"))],
-)
-def test_no_column_of_the_user_is_replaced(side, name):
-    frames = {"real": REAL[:50], "synthetic": SYNTHETIC[:50]}
-    frames[side] = frames[side].assign(**{name: 7.0})
-    with pytest.raises(
-        DataError, match=f"the {side} frame has a column {name}, a name that the result's own columns have; rename or drop it"
-    ):
-        sa.align(frames["real"], frames["synthetic"], label="label", embedding="vec", weight=name, **SMALL)
-
-
-def test_labels_that_may_be_one_are_said():
-    names = {"bad": "a", "good": "A "}
-    frames = [frame.assign(label=frame["label"].map(names)) for frame in (REAL, SYNTHETIC)]
-    verdict = sa.align(*frames, label="label", embedding="vec", mixing_weight=10, **SMALL).certificate.verdict
-    assert "labels 'A ', 'a' are matched as different ones: make them one if they are" in verdict
-    mixed = REAL.assign(label=[1, "1"] * (len(REAL) // 2))
-    with pytest.raises(DataError, match="label='label': '1' stands there as a number, or a boolean, and as text; cast the column"):
-        sa.align(mixed, mixed, label="label", embedding="vec", **SMALL)
-
-
-@pytest.mark.parametrize("empty", ["real", "synthetic"])
-def test_an_empty_side_is_said_without_a_model(empty):
-    frames = {"real": REAL, "synthetic": SYNTHETIC} | {empty: REAL[:0]}
-    with pytest.raises(DataError, match=f"{empty}: the frame has no rows"):
-        sa.align(frames["real"], frames["synthetic"], label="label", embedding="vec", **SMALL)
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "words"),
-    [
-        ({"label": "lable"}, DataError, "label='lable': the real frame has no such column; did you mean 'label'?"),
-        ({"embedding": None, "text": None}, DataError, "text and embedding are both None"),
-        ({"regularisation": 1.0}, ConfigError, "did you mean regularization?"),
-        ({"holdout": 0.9}, ConfigError, "align.holdout"),
-        ({"weight": "w"}, DataError, "weight='w': the real or synthetic frame has no such column"),
-        ({"runtime": "barrier"}, ConfigError, "align.runtime is barrier, which needs Spark DataFrames"),
-        ({"text": None, "density_ratio": 1.0}, ConfigError, "align.density_ratio is 1, but it reads words"),
-        (
-            {"bandwidth": 1e9},
-            ConfigError,
-            "align.bandwidth is 1e+09 (bandwidth_scales [1.0, 0.5]), which makes a bandwidth of 1e+09, but real rows are 1.4",
-        ),
-        ({"bandwidth": 1e-300}, ConfigError, "keep within a factor of 100 of that"),
-        ({"bandwidth_scales": [1.0, 1e-3]}, ConfigError, "align.bandwidth_scales is [1.0, 0.001], which makes a bandwidth of 0.0014"),
-    ],
-)
-def test_what_is_wrong_is_named_with_the_fix(change, error, words):
-    with pytest.raises(error, match=re.escape(words)):
-        sa.align(REAL[:50], SYNTHETIC[:50], **{"label": "label", "embedding": "vec", **SMALL, **change})
-
-
-@pytest.mark.parametrize("factor", [1e30, 1e-30])
-def test_vectors_of_a_length_that_sums_do_not_bear_are_refused(factor):
-    frames = [frame.assign(vec=[x * np.float32(factor) for x in frame["vec"]]) for frame in (REAL, SYNTHETIC)]
-    with pytest.raises(DataError, match="the embeddings of real rows are .* apart in the median; divide all vectors"):
-        sa.align(*frames, label="label", embedding="vec", **SMALL)
-
-
-@pytest.mark.parametrize("heavy", [1e6, 1e9])
-def test_one_real_row_of_far_more_weight_than_the_others_is_one_row(heavy):
-    """The squares of the others' weights are below a step of the sums."""
-    found = sa.align(REAL.assign(w=[heavy, *[1.0] * (len(REAL) - 1)]), SYNTHETIC, label="label", embedding="vec", weight="w", **SMALL)
-    assert np.isfinite(found.weights["sample_weight"]).all()
-    assert found.weights["weight"].sum() == pytest.approx(1.0)
-    assert found.certificate.by_label["good"]["n_real_fit"] + found.certificate.by_label["good"]["n_real_holdout"] == 250
-
-
-@pytest.mark.parametrize("kind", ["pandas", "spark"])
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"text": ["", *SYNTHETIC["text"][1:50]]}, "text='text': 1 of 50 synthetic rows hold no text"),
-        ({"label": [None, *SYNTHETIC["label"][1:50]]}, "label='label': 1 of 50 synthetic rows have no label"),
-        ({"label": ["ugly", *SYNTHETIC["label"][1:50]]}, "synthetic rows have labels without any real row: ugly"),
-        ({"key": ["a", "a", *map(str, range(48))]}, "id='key': 1 of 50 synthetic rows have no id, or that of another row"),
-    ],
-)
-def test_rows_that_cannot_be_used_are_counted(spark, kind, change, words):
-    real, synthetic = REAL[:80].assign(key=range(80)), SYNTHETIC[:50].assign(key=range(50)).assign(**change)
-    frames = (
-        (real, synthetic)
-        if kind == "pandas"
-        else (as_spark(spark, real.astype({"key": str})), as_spark(spark, synthetic.astype({"key": str})))
-    )
-    options = {"label": "label", "embedding": "vec", **SMALL} | ({"id": "key"} if "key" in change else {})
-    with pytest.raises(DataError) as caught:
-        sa.align(*frames, **options)
-    assert words in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("module", "kind"),
-    [
-        ("pandas.core.frame", "pandas"),
-        ("pandas", "pandas"),
-        ("pyspark.sql.classic.dataframe", "spark"),
-        ("pyspark.sql.connect.dataframe", "spark"),
-    ],
-)
-def test_frames_are_told_by_where_their_class_says_it_is(module, kind):
-    """Release 3 of pandas says "pandas"."""
-    frame = type("DataFrame", (), {"__module__": module})()
-    assert frame_kind(frame, "real") == kind
-
-
-@pytest.mark.parametrize("module", ["pandasql", "pyspark.pandas.frame", "polars.dataframe.frame"])
-def test_frames_of_other_libraries_are_refused(module):
-    with pytest.raises(DataError, match=f"real: must be a pandas or a Spark DataFrame, got {module}.DataFrame"):
-        frame_kind(type("DataFrame", (), {"__module__": module})(), "real")
-
-
-def test_frames_of_two_kinds_or_none_are_refused(spark):
-    with pytest.raises(DataError, match="synthetic: is a spark DataFrame and real a pandas one"):
-        sa.align(REAL, as_spark(spark, SYNTHETIC[:5]), embedding="vec")
-    with pytest.raises(DataError, match="real: must be a pandas or a Spark DataFrame, got builtins.list"):
-        sa.align([1], SYNTHETIC, embedding="vec")

@@ -108,7 +108,7 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
                 else missing_extra(fault) or told_error(fault, "synalign", {}) or fault
             )
             # What is cleared away after SIGTERM may fail on its own: a JVM that got the signal too is gone, which would only mislead.
-            err = Terminated() if asked_to_end.is_set() and not isinstance(err, Terminated) else err
+            err = _asked_before(fault) if asked_to_end.is_set() else err
             ending = Ending(status_of(err), err)
             _say(ending)
         told(ending)
@@ -116,6 +116,14 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
             raise ending.error
         if ending.status is not Exit.DONE:
             raise SystemExit(int(ending.status)) from None
+
+
+def _asked_before(fault: BaseException) -> Terminated:
+    """The Terminated that a fault is, or came after, with what was noted on it: what of the work is stored."""
+    earlier: BaseException | None = fault
+    while earlier is not None and not isinstance(earlier, Terminated):
+        earlier = earlier.__context__
+    return earlier or Terminated()
 
 
 def _reader_left() -> bool:

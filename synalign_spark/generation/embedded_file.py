@@ -49,24 +49,24 @@ def _smollm_file(package: str) -> Path:
 
 def _gemma_file(parts: ModuleType) -> Path:
     """The file, made once from the parts that the packages hold: in the user's cache, else among temporary files."""
+    faults = []
     for folder in (Path.home() / ".cache", Path(tempfile.gettempdir())):
         path: Path = folder / "synalign" / parts.EXPECTED_SHA256[:16] / f"q8_0-{parts.MODEL_NAME}"
-        if path.exists():
-            return path
         try:
-            _log.warning("writing the embedded language model to %s, once: about twenty seconds", path)
+            if path.exists():
+                return path
             path.parent.mkdir(parents=True, exist_ok=True)
             # Under another name until it is whole: processes may do this at once, and each may be killed.
             with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+                _log.warning("writing the embedded language model to %s, once: about twenty seconds", path)
                 made = Path(scratch) / path.name
                 write_as_q8(Path(parts.assemble(Path(scratch) / parts.MODEL_NAME)), made)
                 os.replace(made, path)
             return path
-        except OSError:
-            continue  # a home that cannot be written, as in some containers
+        except OSError as err:  # a home that cannot be written or looked into, as in some containers
+            faults.append(f"{folder}: {err.strerror or err}")
     raise InstallationError(
-        f"neither {Path.home() / '.cache'} nor {tempfile.gettempdir()} has room for the embedded model, 277 MB and 253 while it is made; "
-        "set TMPDIR"
+        f"the embedded model cannot be written ({'; '.join(faults)}); it takes 277 MB, and 253 more while it is made: free space, or set TMPDIR"
     )
 
 
@@ -91,6 +91,8 @@ def write_as_q8(source: Path, target: Path) -> None:
         writer.write_tensors_to_file()
     finally:
         writer.close()
+    with open(target, "rb") as written:
+        os.fsync(written.fileno())  # its name, once it is given, would hide that a power loss left it empty
 
 
 def widened(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,6 +1,8 @@
 """The embedded models' files: put together once, and written in another form without a change of a weight."""
 
+import errno
 import importlib.util
+import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,23 +65,55 @@ def test_a_file_keeps_its_words_its_order_and_its_weights(tmp_path):
     assert all(np.array_equal(values, before[name]) for name, values in weights(tmp_path / "b.gguf").items())
 
 
-def test_the_parts_of_a_model_are_put_together_once(monkeypatch, tmp_path):
-    made = []
+@pytest.fixture
+def parts():
+    """A package of a small model; ``made`` counts how often it was put together."""
 
     def assemble(path):
-        made.append(written(path))
+        found.made += 1
+        written(path)
         return path
 
-    parts = SimpleNamespace(EXPECTED_SHA256="0123456789abcdef0", MODEL_NAME="model.gguf", assemble=assemble)
-    home = tmp_path / "home"
-    monkeypatch.setenv("HOME", str(home))
-    home.write_text("no folder")
+    found = SimpleNamespace(EXPECTED_SHA256="0123456789abcdef0", MODEL_NAME="model.gguf", assemble=assemble, made=0)
+    return found
+
+
+@pytest.mark.parametrize("home", ["no folder", "n" * 300], ids=["cannot be written", "cannot be looked into"])
+def test_the_parts_of_a_model_are_put_together_once(parts, home, monkeypatch, tmp_path, caplog):
+    (tmp_path / "no folder").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / home))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     path = embedded_file._gemma_file(parts)
-    assert path.parent.parent == tmp_path / "synalign"  # not in the home, which cannot be written
+    assert path.parent.parent == tmp_path / "synalign"  # not in the home
     assert [child.name for child in path.parent.iterdir()] == [path.name]
     assert embedded_file._gemma_file(parts) == path
-    assert len(made) == 1
+    assert parts.made == 1
+    assert [record.message for record in caplog.records] == [f"writing the embedded language model to {path}, once: about twenty seconds"]
+
+
+def test_where_no_place_will_do_each_is_named_with_what_is_wrong_there(parts, monkeypatch, tmp_path):
+    def full(path):
+        path.write_bytes(b"GGUF")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    home, parts.assemble = tmp_path / "home", full
+    home.write_text("no folder")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said = rf"\({home}/\.cache: Not a directory; {tmp_path}: No space left on device\).*set TMPDIR"
+    with pytest.raises(InstallationError, match=said):
+        embedded_file._gemma_file(parts)
+    assert [child for child in (tmp_path / "synalign").rglob("*") if child.is_file()] == []
+
+
+def test_a_model_is_on_the_disk_before_its_name_is_given(parts, monkeypatch, tmp_path):
+    """Else a power loss could leave an empty file that is taken for the model for good."""
+    synced, replace, fsync = [], os.replace, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (synced.append(os.fstat(number).st_ino), fsync(number)))
+    monkeypatch.setattr(os, "replace", lambda made, path: (synced.append("named"), replace(made, path)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = embedded_file._gemma_file(parts)
+    assert synced == [path.stat().st_ino, "named"]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,15 @@ def test_files_that_are_replaced_by_longer_ones_meanwhile_are_read_whole(lake):
         writer.join()
 
 
+@pytest.mark.parametrize("content", [b"", b'{"host": "a", "pi', b"\xff"])
+def test_a_lock_that_stays_damaged_holds_nobody_off(lake, content, monkeypatch):
+    monkeypatch.setattr(runs, "SETTLE_S", 0.1)
+    store = RunStore(lake, "r")
+    put(f"{store.paths.folder}/{runs.LOCK}", content)
+    with store.lock():
+        assert store.holder().alive
+
+
 @pytest.mark.parametrize(("age", "free"), [(5, False), (61, True)])
 def test_a_holder_elsewhere_is_known_by_its_heartbeat(lake, age, free, monkeypatch):
     monkeypatch.setattr(runs, "SETTLE_S", 0.1)

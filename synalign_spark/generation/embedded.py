@@ -16,7 +16,7 @@ from synalign_spark.generation.embedded_file import FIX, model_file
 
 START_TIMEOUT_S = 180.0  # a few on two cores; a slow disk that has 277 MB to read may take longer
 STOP_TIMEOUT_S = 5.0  # it looks for the end once a second
-CALL_TIMEOUT_S = 1_200.0  # a busy machine is slow, and nobody is paid: 512 tokens for each of eight callers at 3.4 tokens a second
+CALL_TIMEOUT_S = 1_200.0  # a busy machine is slow, and nobody is paid: 16 calls of eight answers of 96 tokens at 10 tokens a second
 
 
 @contextlib.contextmanager

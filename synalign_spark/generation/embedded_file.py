@@ -22,8 +22,8 @@ from synalign_spark.errors import ConfigError, InstallationError
 SERVER_PACKAGE = "xllamacpp"
 FORMAT_PACKAGE = "gguf"
 SMOLLM_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_log = logging.getLogger(__name__)
 FIX = "run `make install`, or set generate.llm.provider to 'openai' and generate.llm.base_url to a server"
+_log = logging.getLogger(__name__)
 
 
 def model_file(name: str) -> str:

@@ -29,7 +29,7 @@ from aiohttp import web
 from synalign_spark.config.language_model import EMBEDDED_CHOICES
 
 REPLICAS = 8  # at most
-SLOTS = 48  # over all replicas, at least: the more rows one writes at once, the less a token costs (of 16, 24 and 32 a core 24 were best)
+SLOTS = 48  # over all replicas at least: the more rows one writes at once, the less a token costs, and the more memory it takes
 CONTEXT_TOKENS_A_SLOT = 2_048
 REQUEST_ID_HEADER = "X-Request-Id"
 JSON_BODY = {"Content-Type": "application/json"}

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from synalign_spark.console import Console
 
 SECONDS_BETWEEN_LINES = 10.0
+ENOUGH_DONE = 1_000  # units, or a tenth of all: the first ones are slower than the others, and tell little of the time that is left
 Told = Callable[["Task", str], None]  # hears of a task's state and note whenever they change
 
 
@@ -43,7 +44,8 @@ class Task:
         elapsed = max(time.monotonic() - self._started, 1e-9)
         rate = self.done / elapsed
         of = f"/{self.total:.0f}" if self.total else ""
-        left = f", {max(self.total - self.done, 0) / rate:.0f} s left" if self.total and rate > 0 else ""
+        known = self.total and self.done >= min(self.total / 10, ENOUGH_DONE)
+        left = f", {max(self.total - self.done, 0) / rate:.0f} s left" if self.total and known else ""
         return f"  {self.name}: {self.done:.0f}{of} {self.unit}, {rate:.1f}/s{left}{'; ' + note if note else ''}"
 
 

@@ -12,6 +12,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from synalign_spark.alignment.gathered import gathered
 from synalign_spark.alignment.procedure import align_sides
 from synalign_spark.alignment.sides import Side
 from synalign_spark.alignment.spark_side import SparkSide, real_side, synthetic_side
@@ -68,7 +69,8 @@ def align(
     real = real_side(embeddings_real, texts, prior, cfg.per_label, seed, holdout=cfg.holdout, validation=cfg.validation)
     rows = synthetic_side(embeddings_synthetic, synthetic, synthetic_texts, cfg.per_label, seed)
     try:
-        found = align_sides(real, keep(rows), cfg, seed, report, spark, checkpoint, keep)
+        sides = gathered(real, rows, (embeddings_real, synthetic), cfg)
+        found = align_sides(sides[0], keep(sides[1]), cfg, seed, report, spark, checkpoint, keep)
     finally:
         for frame in kept:
             frame.unpersist()

@@ -40,8 +40,12 @@ class SparkSide:
         return to_arrow(rows).sort_by("doc_id")
 
     def rebased(self, job: Job, with_texts: bool) -> "SparkSide":
-        rows = self.frame.join(self._texts, "doc_id") if with_texts and self._texts is not None else self.frame
+        rows = self.with_texts() if with_texts else self.frame
         return SparkSide(rows.mapInArrow(job, self.frame.schema), self._texts)
+
+    def with_texts(self) -> DataFrame:
+        """The rows, with a column ``text`` where there are texts."""
+        return self.frame if self._texts is None else self.frame.join(self._texts, "doc_id")
 
     def table(self) -> pa.Table:
         return to_arrow(self.frame)

@@ -152,6 +152,15 @@ class Acceptor:
             return Verdict(text, label_agreement.GATE, found)
         return Verdict(text)
 
+    def fault(self, text: str, label: Label) -> str | None:
+        """The gate that refuses a row for what it says, whatever is real or was accepted before it; None where none does.
+
+        >>> Acceptor(GenerateConfig(), [None], RealProfile.of([])).fault("Der Film ist wirklich gut und ich mag ihn.", None)
+        'language'
+        """
+        failed = self._checked.first(normalise(text), label)
+        return failed[0] if failed else None
+
     def _first_of_parts(self, parts: Mapping[str, str], label: Label) -> tuple[str, str] | None:
         """As ``Checks.first``, of the parts of a row: the text may leave some of them out, and gates look at the start of it."""
         for name, value in parts.items():

@@ -28,7 +28,7 @@ from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.probing import BudgetSpentError
 from synalign_spark.generation.reading import Parsed
 from synalign_spark.generation.results import GenerateResult, Rows
-from synalign_spark.generation.rounds import RoundEnd, rounds_of
+from synalign_spark.generation.rounds import RoundEnd, not_shown, rounds_of
 from synalign_spark.generation.status import Status
 from synalign_spark.generation.stored import StoredAnswers
 from synalign_spark.generation.taking import Taking
@@ -103,12 +103,13 @@ class _Run:
         self.started = time.monotonic()
         sets = demonstration_sets_of(demonstrations)
         self.planner = Planner(cfg, seed, sets, label_counts)
-        self.rounds = rounds_of(sets, label_counts, cfg, ends, self.planner.shows)
+        shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
+        self.acceptor = Acceptor(cfg, sorted(label_counts, key=str), real or RealProfile.of(shown))
+        self.rounds = rounds_of(sets, label_counts, cfg, ends, self.planner.shows, self.acceptor.fault)
+        self.acceptor.notes += not_shown(self.rounds)
         self.quotas = dict(self.rounds[0].quotas)  # of the present round
         self.target_rows = ends[-1].target_rows
         self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)
-        shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
-        self.acceptor = Acceptor(cfg, sorted(self.quotas, key=str), real or RealProfile.of(shown))
         self.rows = Rows(cfg)
         self.taking = Taking(cfg, self.quotas, self.planner, self.acceptor, self.rows)
         self.answers = answers

@@ -127,13 +127,14 @@ class Step:
 # 3 of align and resample: weights.capped_by, and sample weights that keep the label shares.
 # 3 of generate, 2 of resample: lengths of clusters, fields of rows, prompts, calls.reask_of.
 # 4 of align: rows whose label the real rows dispute gain no weight.
+# 4 of generate: demonstration sets whose own rows the gates refuse are not shown.
 ALGORITHMS = {
     "ingest": 1,
     "embed": 1,
     "cluster": 3,
     "dedup": 1,
     "select": 4,
-    "generate": 3,
+    "generate": 4,
     "embed-synthetic": 1,
     "dedup-synthetic": 1,
     "align": 4,

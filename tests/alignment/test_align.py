@@ -6,8 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from synalign_spark.alignment import gathered
 from synalign_spark.alignment.align import align
+from synalign_spark.alignment.arrow_side import ArrowSide
 from synalign_spark.alignment.runtimes.choose import choose_runtime
+from synalign_spark.alignment.spark_side import SparkSide, real_side, synthetic_side
 from synalign_spark.config.alignment import AlignConfig
 from synalign_spark.errors import ConfigError, DataError
 from synalign_spark.storage.tables import CERTIFICATE, CORPUS, EMBEDDINGS, SOLVER_TRACE, SYNTHETIC, WEIGHTS
@@ -77,6 +80,30 @@ FAKE = rows_of("fake", {"cat": 240, "dog": 160}, 2)
 @pytest.fixture(scope="module")
 def whole(spark):
     return run(spark, REAL, FAKE)
+
+
+def test_few_rows_are_aligned_in_this_process_to_the_same_bits(spark, whole, monkeypatch):
+    monkeypatch.setattr(gathered, "MOST_ROWS", len(REAL) + len(FAKE))
+    monkeypatch.setattr(SparkSide, "scan", None)  # of the whole run no pass is left to the executors
+    found, certificate, trace = run(spark, REAL, FAKE, partitions=2)
+    assert found == whole[0]
+    for rows, others in ((certificate.values(), whole[1].values()), (trace, whole[2])):
+        for row, other in zip(rows, others, strict=True):
+            same = [name for name, value in row.items() if value == value and name != "seconds"]  # NaN is not itself
+            assert {name: row[name] for name in same} == {name: other[name] for name in same}
+
+
+@pytest.mark.parametrize("limits", [{"MOST_ROWS": len(REAL) + len(FAKE) - 1}, {"MOST_ROWS": 20_000, "MOST_BYTES": 1_000}])
+def test_more_rows_or_a_runtime_on_the_executors_stay_there(spark, monkeypatch, limits):
+    for name, value in limits.items():
+        monkeypatch.setattr(gathered, name, value)
+    embeddings, written, corpus, fake = tables(spark, REAL, FAKE)
+    sides = real_side(embeddings, None, None, True, 0, holdout=0.2, validation=0.4), synthetic_side(written, fake, None, True, 0)
+    assert gathered.gathered(*sides, (corpus, fake), AlignConfig()) == sides
+    monkeypatch.setattr(gathered, "MOST_ROWS", 20_000)
+    monkeypatch.setattr(gathered, "MOST_BYTES", 2**26)
+    assert gathered.gathered(*sides, (corpus, fake), AlignConfig(runtime="barrier")) == sides
+    assert isinstance(gathered.gathered(*sides, (corpus, fake), AlignConfig(runtime="local"))[0], ArrowSide)
 
 
 def test_weights_sum_to_one_and_follow_the_corpus_shares(whole):

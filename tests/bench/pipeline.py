@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROTTEN = "source = 'rotten_tomatoes' and pmod(hash(text), 50)"
 # For 200 rows Spark spends its time compiling queries: here neither it nor the JVM optimises code that runs once.
 SHORT_LIVED = {
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",

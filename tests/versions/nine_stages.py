@@ -30,7 +30,7 @@ TOPICS = ("plot", "acting", "music", "camera", "humour", "pace", "ending", "dial
 WORDS = {"good": ("fine", "warm", "clever", "bright", "lovely", "honest"), "bad": ("dull", "weak", "noisy", "clumsy", "empty", "slow")}
 # Small queries that run once: compiling for the second time gives nothing back.
 QUICK = {
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",

@@ -20,6 +20,7 @@ CORE = [
     "scipy>=1.13",
     "numba>=0.61",  # the fused pass of the solver
     "scikit-learn>=1.6",
+    "joblib>=1.3",  # the cores that a container leaves
     "xxhash>=3",  # choices by hash of the id, as Spark hashes
     "pandas>=2.2,<3",  # pyspark 4.2 warns on pandas 3
     "pyarrow>=18",

@@ -40,7 +40,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "evaluation": ({"core", "errors", "formatting"}, NUMERIC | {"pandas", "sacrebleu", "sklearn"}),
     "generation": (
         {"config", "core", "detector", "errors", "progress", "scrubbing", "storage.contracts", "storage.durable", "storage.paths", "storage.tables"},
-        {"aiohttp", "gguf", "httpx2", "jinja2", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
+        {"aiohttp", "gguf", "httpx2", "jinja2", "joblib", "json_repair", "numpy", "openai", "phonenumbers", "prometheus_client", "pyarrow", "pydantic", "pyspark", "ray", "tenacity", "xllamacpp"},
     ),
     "report": (
         {"alignment", "compat", "config", "core", "errors", "evaluation", "formatting", "spark", "storage", "udfs"},
@@ -61,7 +61,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli": (
         {"api", "config", "console", "core.defaults", "errors", "evaluation", "extras", "formatting", "generation", "logs", "pipeline", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
-        {"pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
+        {"joblib", "pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": ({"alignment", "api", "evaluation", "extras", "ml"}, set()),

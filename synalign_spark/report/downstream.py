@@ -28,10 +28,12 @@ class LabelledRows:
 
 def reason_to_skip(fit: LabelledRows, holdout: LabelledRows, synthetic: LabelledRows) -> str:
     """Why the downstream check cannot be made on these rows; empty where it can."""
-    if len(set(holdout.y)) < 2 or len(set(fit.y)) < 2:
+    if len(set(fit.y)) < 2:
         return "the real rows have fewer than two labels"
     if len(holdout) < MIN_HOLDOUT:
         return f"only {len(holdout)} held-out real rows (at least {MIN_HOLDOUT} are needed)"
+    if len(set(holdout.y)) < 2:
+        return "the held-out real rows have fewer than two labels"
     if len(set(synthetic.y)) < 2 or len(set(synthetic.y[synthetic.weight > 0])) < 2:
         return "the synthetic rows have fewer than two labels"
     return ""

@@ -63,6 +63,14 @@ def test_what_was_drawn_is_said_with_the_mixing_weight_that_is_used():
     )
 
 
+def test_a_distance_that_nobody_could_measure_is_said_to_be_unknown():
+    """Weights of 330 and 1 leave so few effective rows that none is held out."""
+    unknown = ALIGN | {"mmd2_before": None, "mmd2_after": None, "n_real_holdout": 0}
+    summaries = {"ingest": {"rows_accepted": 1, "rejected_by_reason": {}}, "generate": {"accepted": 1}, "align": unknown, "report": {}}
+    shown = dict(closing_lines({name: {"seconds": 1.0, "summary": summary} for name, summary in summaries.items()}))
+    assert shown["MMD\u00b2 held out"] == "not known: too few real rows, by their weights, to hold any out"
+
+
 def test_the_rounds_of_a_loop_are_told_with_what_ended_it():
     rounds = [{"mmd2": 0.006, "stopped_by": None}, {"mmd2": 0.003, "stopped_by": "limits.max_requests"}]
     summaries = {

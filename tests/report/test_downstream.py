@@ -52,6 +52,8 @@ def test_the_check_says_why_it_cannot_be_made():
     one = LabelledRows(good.x, np.full(50, "a"), good.weight)
     assert reason_to_skip(good, good, good) == ""
     assert "fewer than two labels" in reason_to_skip(one, good, good)
+    assert "the held-out real rows have" in reason_to_skip(good, one, good)
+    assert "only 0 held-out" in reason_to_skip(good, LabelledRows(good.x[:0], good.y[:0], good.weight[:0]), good)
     assert "only 5 held-out" in reason_to_skip(good, LabelledRows(good.x[:5], np.array(list("ababa")), good.weight[:5]), good)
     assert "synthetic rows" in reason_to_skip(good, good, one)
     silent = LabelledRows(good.x, good.y, np.where(good.y == "a", 1.0, 0.0))

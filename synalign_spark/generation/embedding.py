@@ -22,7 +22,7 @@ from synalign_spark.generation.limits import Allowance, Budget, Share
 from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.probing import BudgetSpentError
 from synalign_spark.generation.prompts.tokens import typical_tokens
-from synalign_spark.generation.target import Target, target_of
+from synalign_spark.generation.target import Target, by_proxy, target_of
 from synalign_spark.progress import Progress
 
 KEPT = "vectors that came are stored, start the run again to go on"
@@ -178,7 +178,7 @@ def _target(cfg: EmbedConfig) -> Target:
 def _unusable(cfg: EmbedConfig, message: str) -> EndpointError:
     llm = _endpoint(cfg).llm(cfg.model)
     return EndpointError(
-        f"the embedding endpoint cannot be used: {_ours(message)}; embed.endpoint.base_url={llm.public_url!r}, embed.model={llm.model!r}, key "
+        f"the embedding endpoint cannot be used: {_ours(message)}{by_proxy(llm.base_url or '')}; embed.endpoint.base_url={llm.public_url!r}, embed.model={llm.model!r}, key "
         f"from ${llm.api_key_env}: check the address, the model's name and the key; {KEPT}"
     )
 

@@ -98,7 +98,7 @@ class Target:
 def target_of(llm: LlmConfig, address: str | None, terms: Terms, timeout_s: float | None = None) -> Target:
     """The target of a configuration, with its secrets from the environment. address: instead of the configured one.
 
-    Raises EndpointError where a variable is not set that must be."""
+    Raises EndpointError where a variable is not set that must be, ConfigError for a proxy that cannot be read."""
     base_url, headers = address or llm.base_url or OPENAI_URL, _headers(llm)
     key = _sendable(f"generate.llm.api_key_env: the key in ${llm.api_key_env}", os.environ.get(llm.api_key_env, "").strip())
     if not key and llm.provider == "openai" and llm.base_url is None:
@@ -108,6 +108,7 @@ def target_of(llm: LlmConfig, address: str | None, terms: Terms, timeout_s: floa
     of_account = {name: value for name, variable in OF_ACCOUNT.items() if (value := os.environ.get(variable, "").strip())}
     headers = {name: _sendable(f"{OF_ACCOUNT[name]} in the environment", value) for name, value in of_account.items()} | headers
     prices = llm.prices_usd(llm.mode == "batch") or (0.0, 0.0)
+    proxy_of(base_url)  # one that cannot be read is known before any work
     return Target(base_url, llm.model, terms, timeout_s or llm.timeout_s, llm.max_attempts, key, headers, prices, llm.public_url)
 
 
@@ -132,12 +133,17 @@ def _sendable(what: str, value: str) -> str:
 def unusable(llm: LlmConfig, address: str | None, message: str, may_pass: bool = False) -> EndpointError:
     """The error for an endpoint that cannot be used at all. may_pass: whether it may be usable another time, as it is configured: what lies
     between may be at fault then."""
-    proxy = proxy_of(address) if address and may_pass else None
-    way = f", by the proxy {public_address(proxy)} that the environment names (NO_PROXY leaves hosts out)" if proxy else ""
+    way = by_proxy(address) if address and may_pass else ""
     return (EndpointDownError if may_pass else EndpointError)(
         f"the language model cannot be used: {message}{way}; generate.llm.base_url={public_address(address or '')!r}, generate.llm.model={llm.model!r}, "
         f"key from ${llm.api_key_env}: check the address, the model's name and the key; stored answers are kept, start the run again to go on"
     )
+
+
+def by_proxy(address: str) -> str:
+    """The proxy between this machine and an address, in words for an error; empty without one."""
+    proxy = proxy_of(address)
+    return f", by the proxy {public_address(proxy)} that the environment names (NO_PROXY leaves hosts out)" if proxy else ""
 
 
 def sync_client(target: Target) -> openai.OpenAI:
@@ -162,13 +168,35 @@ def trusted() -> ssl.SSLContext:
 
 
 def proxy_of(address: str) -> str | None:
-    """The proxy that the environment names for an address (HTTPS_PROXY, ALL_PROXY, NO_PROXY); none for this machine's own."""
+    """The proxy that the environment names for an address (HTTPS_PROXY, ALL_PROXY, NO_PROXY); none for this machine's own. Raises ConfigError
+    for one that is no address."""
     parts = urlsplit(address)
     if on_loopback(address) or proxy_bypass(parts.hostname or ""):
         return None
     proxies = getproxies()
     found = proxies.get(parts.scheme) or proxies.get("all")
-    return found if found is None or "://" in found else f"http://{found}"
+    if found is None:
+        return None
+    proxy = found if "://" in found else f"http://{found}"
+    if not _is_host(proxy):
+        raise ConfigError(
+            f"the proxy that the environment names ({parts.scheme.upper()}_PROXY or ALL_PROXY) cannot be read; in its user and password write / as %2F, "
+            "? as %3F and # as %23"
+        )
+    return proxy
+
+
+def _is_host(address: str) -> bool:
+    """Whether an address names a host, and nothing behind it that a password was meant to hold.
+
+    >>> _is_host("http://ann:s%2Fcret@proxy:3128/"), _is_host("http://ann:s/cret@proxy:3128"), _is_host("http://ann:1/cret@proxy:3128")
+    (True, False, False)
+    """
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and (parts.port or 1) > 0 and "@" not in f"{parts.path}{parts.query}{parts.fragment}"
+    except ValueError:
+        return False
 
 
 def on_loopback(address: str) -> bool:

@@ -4,8 +4,9 @@ import pytest
 from aiohttp import web
 from transport_calls import SAID, both, serving
 
-from synalign_spark.config import LlmConfig
-from synalign_spark.errors import EndpointDownError
+from synalign_spark.config import EmbedConfig, LlmConfig
+from synalign_spark.errors import ConfigError, EndpointDownError, EndpointError
+from synalign_spark.generation import embedding
 from synalign_spark.generation.dialects import Terms
 from synalign_spark.generation.endpoint import require_usable
 from synalign_spark.generation.target import proxy_of, target_of
@@ -110,14 +111,40 @@ def test_proxies_are_those_of_the_environment(environment, proxy, monkeypatch):
     assert proxy_of("https://127.0.0.1/v1") is None
 
 
-def test_a_proxy_that_does_not_answer_is_named_without_its_password(monkeypatch):
+@pytest.fixture
+def proxy_with_password(monkeypatch):
+    """A proxy that nobody answers for."""
     for name in ("NO_PROXY", "no_proxy", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTP_PROXY", "http://ann:s-cret@127.0.0.1:9")
     monkeypatch.setenv("OPENAI_API_KEY", "k-123456")
-    with pytest.raises(EndpointDownError, match=r"by the proxy http://\S*127\.0\.0\.1:9 that the environment names") as raised:
+
+
+def test_a_proxy_that_does_not_answer_is_named_without_its_password(proxy_with_password):
+    with pytest.raises(EndpointDownError, match=r"by the proxy http://127\.0\.0\.1:9 that the environment names") as raised:
         require_usable([LlmConfig(provider="openai", base_url="http://llm.example/v1", model="m")])
     assert "s-cret" not in str(raised.value)
+
+
+def test_the_proxy_of_an_embedding_endpoint_is_named_too(proxy_with_password):
+    endpoint = {"base_url": "http://llm.example/v1", "max_attempts": 1}
+    with pytest.raises(EndpointError, match=r"by the proxy http://127\.0\.0\.1:9 that the environment names") as raised:
+        embedding.describe(EmbedConfig(model="m", endpoint=endpoint))
+    assert "s-cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("password", ["1/s-cret", "a/s-cret", "a#s-cret", "a?s-cret", "1?s-cret"])
+def test_a_proxy_with_an_unescaped_password_is_an_error_that_tells_no_part_of_it(password, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://zoe:{password}@127.0.0.1:9")
+    monkeypatch.setenv("OPENAI_API_KEY", "k-123456")
+    for ask in (
+        lambda: require_usable([LlmConfig(provider="openai", base_url="http://llm.example/v1", model="m")]),
+        lambda: embedding.require_usable(EmbedConfig(model="m", endpoint={"base_url": "http://llm.example/v1"})),
+    ):
+        with pytest.raises(ConfigError, match=r"HTTP_PROXY or ALL_PROXY\) cannot be read; .* %2F") as raised:
+            ask()
+        assert "s-cret" not in str(raised.value)
+        assert "zoe" not in str(raised.value)
 
 
 def test_a_secret_in_the_address_is_hidden_however_an_error_writes_it():

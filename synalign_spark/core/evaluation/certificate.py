@@ -194,7 +194,7 @@ def _distances(found: Findings) -> list[str]:
     if not found.unweighted:
         distance += f" before and {_shown(comparison.after)} after weighting"
     if comparison.floor is not None:
-        distance += f"; between halves of the real rows {comparison.floor.mmd2:.4f} +- {comparison.floor.error:.4f}"
+        distance += f"; between halves of the real rows {round(comparison.floor.mmd2, 4) + 0.0:.4f} +- {comparison.floor.error:.4f}"
     closed = comparison.closed
     if closed is None and not found.differ:
         return [f"{distance}: there was nothing to close that could be measured"]
@@ -208,8 +208,15 @@ def _distances(found: Findings) -> list[str]:
 
 
 def _shown(estimate: Estimate) -> str:
+    """With its interval. An unbiased estimate of almost nothing is below 0 as often as above, and no distance is.
+
+    >>> _shown(Estimate(0.03, 0.01)), _shown(Estimate(-0.0004, 0.0005))
+    ('0.0300 (95% 0.0104 to 0.0496)', 'about 0 (estimate -0.0004, 95% 0.0000 to 0.0006)')
+    """
     low, high = estimate.interval
-    return f"{estimate.mmd2:.4f} (95% {low:.4f} to {high:.4f})"
+    interval = f"95% {low:.4f} to {high:.4f}"
+    shown = round(estimate.mmd2, 4) + 0.0  # no -0
+    return f"{shown:.4f} ({interval})" if shown >= 0 else f"about 0 (estimate {shown:.4f}, {interval})"
 
 
 def _test(found: Findings) -> str:

@@ -21,6 +21,7 @@ from synalign_spark.pipeline import loop, steps
 from synalign_spark.pipeline.context import Context, Deadline
 from synalign_spark.pipeline.observer import Observer
 from synalign_spark.pipeline.session import spark_session
+from synalign_spark.pipeline.settings import limits_of, settings_of
 from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.spark_errors import outside_faults
 from synalign_spark.storage.catalog import CatalogTables
@@ -216,8 +217,8 @@ def _run_step(step: Step, ctx: Context, source: str, store: RunStore, observer: 
         {
             "release": __version__,
             "algorithm": step.algorithm,
-            "settings": steps.settings_of(step, ctx.cfg),
-            "limits": steps.limits_of(ctx.cfg),
+            "settings": settings_of(step, ctx.cfg),
+            "limits": limits_of(ctx.cfg),
             "source": source,
             "inputs": {name: manifest[name]["produced"] for name in step.inputs(manifest)},
             "produced": uuid.uuid4().hex,

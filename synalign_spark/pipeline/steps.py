@@ -5,65 +5,20 @@ Nothing here starts Spark: a run that is finished is recognised from its manifes
 
 import functools
 import importlib
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from synalign_spark.config import Config
-from synalign_spark.config.secrets import HIDDEN, address_hash, fingerprinted_address, is_secret
 from synalign_spark.errors import ConfigError, DataError, ForeignLakeError
 from synalign_spark.pipeline import loop
-from synalign_spark.scrubbing import scrub
+from synalign_spark.pipeline.settings import changed_settings, limits_of, settings_of
 from synalign_spark.storage import tables
 from synalign_spark.storage.tables import Table
-
-# Keys that change how fast or how far a step goes, never what it computes from the same answers (but for the last bits of a vector).
-OPERATIONAL = frozenset(
-    {
-        "embed.batch_size",
-        "embed.device",
-        *(
-            f"embed.endpoint.{key}"
-            for key in (
-                "api_key_env",
-                "concurrency",
-                "headers",
-                "limits",
-                "max_attempts",
-                "price_input_usd",
-                "texts_per_request",
-                "timeout_s",
-            )
-        ),
-        "generate.limits",
-        "generate.llm.actors",
-        "generate.llm.backend",
-        "generate.llm.mode",
-        "generate.llm.batch_requests",
-        "generate.llm.concurrency",
-        "generate.metrics_port",
-        "generate.llm.ray_address",
-        "generate.llm.timeout_s",
-        "generate.llm.max_attempts",
-        "generate.llm.api_key_env",
-        "generate.llm.headers",
-        "generate.llm.token_parameter",
-        "align.runtime",
-        "align.device",
-        "align.memory_gb",
-        "align.tasks",
-        "align.peer_timeout_s",
-    }
-)
-
 
 STAGES = "synalign_spark.pipeline.stages"
 NOT_RUN = "not run yet"
 TERMS = ("loop.max_mmd2", "loop.min_gain", "the algorithm")  # other ones judge the last round again, and leave the others
-ADDRESS, SEVERAL = "generate.llm.base_url", "generate.llms"
-ADDRESSES = (ADDRESS, "embed.endpoint.base_url")
-RELEASE_SETTING = "synalign.version"  # manifests of the first release name it among the settings; it shapes no table
 
 
 @dataclass(frozen=True)
@@ -190,60 +145,6 @@ def require_known(stage: str, cfg: Config) -> None:
         raise ConfigError("stage 'rounds' is of the closed loop, and loop.rounds is 1; set it above 1, or leave the stage out")
 
 
-def settings_of(step: Step, cfg: Config) -> dict[str, Any]:
-    """The flat settings (dotted key to JSON value) that shape a step's output, with the seed."""
-    dumped = json.loads(cfg.model_dump_json(by_alias=True))
-    flat = {"run.seed": dumped["run"]["seed"]}
-    for section in step.sections:
-        flat |= _flatten(dumped[section], section)
-    if "select" in step.sections:  # auto stands for what the generation needs
-        flat["select.demonstration_sets"] = cfg.demonstration_sets
-        if cfg.select.demonstration_sets == "auto" and cfg.generate.label_shares is not None:
-            flat["generate.label_shares"] = cfg.generate.label_shares
-    if "dedup" in step.sections:  # a source has many keys, and most have their defaults
-        named = (one.model_dump(mode="json", exclude_defaults=True) for one in cfg.dedup.evaluation_sets)
-        flat["dedup.evaluation_sets"] = [{key: _public(key, value) for key, value in one.items()} for one in named]
-    if step.name in ("select", "generate") and cfg.loop.rounds > 1:  # what a round has of the sets and the rows
-        flat["loop.rounds"] = cfg.loop.rounds
-    gates = step.name == "generate" and cfg.generate.strategy != "imported"
-    if step.name in ("cluster", "select") or gates:  # they look at the rows that are not held out
-        flat["align.holdout"] = cfg.align.holdout
-    return flat
-
-
-def limits_of(cfg: Config) -> dict[str, Any]:
-    """The limits that may end the generation early, as plain JSON values."""
-    return cfg.generate.limits.model_dump(mode="json")
-
-
-def _flatten(value: Any, key: str) -> dict[str, Any]:
-    if key in OPERATIONAL:
-        return {}
-    if key == SEVERAL and value is not None:
-        return {key: [{"model": one["model"], "base_url": _public(ADDRESS, one["base_url"])} for one in value]}
-    if isinstance(value, dict) and value:
-        return {k: v for name, inner in value.items() for k, v in _flatten(inner, f"{key}.{name}").items()}
-    return {key: _public(key, value)}
-
-
-def _public(key: str, value: Any) -> Any:
-    """A setting as manifests and messages hold it: an address may hold a secret, and still must tell itself from another.
-    Parameters that are secrets are refused today, and an earlier release left them whole."""
-    if is_secret(key.rpartition(".")[2]) and not isinstance(value, bool):  # source.header is a switch
-        return HIDDEN
-    secret = isinstance(value, str) and (key in ADDRESSES or scrub(value) != value) and "://" in value
-    return fingerprinted_address(value) if secret else value
-
-
-def _identity(value: Any) -> Any:
-    """A setting as it is compared: addresses by their hash, whatever else of them a release has written."""
-    if isinstance(value, list):
-        return [_identity(one) for one in value]
-    if isinstance(value, dict):
-        return {name: _identity(one) for name, one in value.items()}
-    return address_hash(value) if isinstance(value, str) and "://" in value else value
-
-
 @dataclass(frozen=True)
 class StepState:
     """Whether a step must run. ``changed``: settings that differ from the lake's, as (key, value then, value now);
@@ -297,10 +198,7 @@ def _state_of(step: Step, cfg: Config, manifest: Mapping[str, Any], source: str,
     entry = manifest.get(step.name)
     if entry is None:
         return StepState(step, False, NOT_RUN)
-    now = settings_of(step, cfg)
-    before = {key: _public(key, value) for key, value in entry["settings"].items() if key not in (RELEASE_SETTING, *OPERATIONAL)}
-    keys = [key for key in sorted(now.keys() | before.keys()) if _identity(now.get(key)) != _identity(before.get(key))]
-    changed = tuple((key, before.get(key), now.get(key)) for key in keys)
+    changed = changed_settings(entry["settings"], settings_of(step, cfg))
     algorithm = entry.get("algorithm", entry.get("format", 1))  # by the name that earlier releases gave it; the first had none
     if algorithm != step.algorithm:
         changed += (("the algorithm", algorithm, step.algorithm),)

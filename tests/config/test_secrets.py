@@ -5,7 +5,8 @@ import pytest
 from synalign_spark.config.files import validate
 from synalign_spark.config.secrets import public_address, shown_value
 from synalign_spark.errors import ConfigError, DataError, SynalignError
-from synalign_spark.pipeline.steps import STEPS, settings_of
+from synalign_spark.pipeline.settings import settings_of
+from synalign_spark.pipeline.steps import STEPS
 from synalign_spark.scrubbing import scrub
 from synalign_spark.spark.source_layout import layout_of
 

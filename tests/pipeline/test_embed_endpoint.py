@@ -24,8 +24,9 @@ from synalign_spark.generation import client
 from synalign_spark.pipeline.context import Context
 from synalign_spark.pipeline.profile import profile_source
 from synalign_spark.pipeline.runner import preflight
+from synalign_spark.pipeline.settings import settings_of
 from synalign_spark.pipeline.stages import embed as stage
-from synalign_spark.pipeline.steps import BY_NAME, settings_of
+from synalign_spark.pipeline.steps import BY_NAME
 from synalign_spark.progress import Progress
 from synalign_spark.report.gather import shown_config
 from synalign_spark.spark.embed import known_vectors

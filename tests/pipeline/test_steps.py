@@ -6,7 +6,8 @@ from synalign_spark.config.files import validate
 from synalign_spark.config.secrets import address_hash
 from synalign_spark.errors import ConfigError, DataError, LakeError
 from synalign_spark.pipeline import steps
-from synalign_spark.pipeline.steps import STEPS, refuse_foreign_lake, require_done, settings_of, step_states
+from synalign_spark.pipeline.settings import limits_of, settings_of
+from synalign_spark.pipeline.steps import STEPS, refuse_foreign_lake, require_done, step_states
 from synalign_spark.storage.tables import TABLES
 
 
@@ -118,7 +119,7 @@ def test_changed_files_run_everything_again():
 def test_a_stop_by_budget_goes_on_when_the_budget_changes(stopped_by, again):
     small, large = (config(generate={"limits": {"max_requests": n}}) for n in (5, 50))
     manifest = finished(small)
-    manifest["generate"] |= {"summary": {"stopped_by": stopped_by}, "limits": steps.limits_of(small)}
+    manifest["generate"] |= {"summary": {"stopped_by": stopped_by}, "limits": limits_of(small)}
     assert pending(small, manifest) == []
     assert (pending(large, manifest)[:1] == ["generate"]) == again
 

@@ -4,7 +4,8 @@
 #   ./spark-submit.sh STAGE --config FILE [--config FILE ...] [--set KEY=VALUE ...] [--redo] [--json] [--events FILE]
 #                     [any spark-submit option]
 #
-#   STAGE: ingest embed cluster dedup select generate align rounds resample report, or pipeline for all of them
+#   STAGE: ingest embed cluster dedup select generate align rounds resample evaluate report, or pipeline for all of them;
+#   doctor looks at what they need, on every executor too
 #   --master local[*] | local-cluster[2,1,2048] | yarn | k8s://... | spark://...     (default: local[*])
 #
 # Spark's options stay: --packages, --jars, --py-files, --files and the driver's Java options are joined to what the script adds, which is
@@ -26,8 +27,8 @@ case "$1" in -h | --help) usage; exit 0 ;; esac
 
 stage="$1"; shift
 case "$stage" in
-  ingest | embed | cluster | dedup | select | generate | align | rounds | resample | evaluate | report | pipeline) ;;
-  *) echo "spark-submit.sh: '$stage' is no stage; one of ingest embed cluster dedup select generate align rounds resample evaluate report pipeline" >&2; exit 2 ;;
+  ingest | embed | cluster | dedup | select | generate | align | rounds | resample | evaluate | report | pipeline | doctor) ;;
+  *) echo "spark-submit.sh: '$stage' is no stage; one of ingest embed cluster dedup select generate align rounds resample evaluate report pipeline doctor" >&2; exit 2 ;;
 esac
 
 command -v "${JAVA_HOME:+$JAVA_HOME/bin/}java" >/dev/null || { echo "spark-submit.sh: Java is missing: install a Java 17 or 21 runtime or set JAVA_HOME" >&2; exit 2; }

@@ -211,6 +211,7 @@ def test_jobs_are_thin():
         "align",
         "cluster",
         "dedup",
+        "doctor",
         "embed",
         "evaluate",
         "generate",

@@ -1,19 +1,36 @@
 """``synalign doctor``: is everything there that a run needs? Each check runs the real component once."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from pyarrow import fs
 from rich.markup import escape
 
-from synalign_spark.cli.exits import Exit, status_of
+from synalign_spark.cli.exits import Exit, exit_with, status_of
 from synalign_spark.cli.profile import read_in_words
 from synalign_spark.config import Config, LlmConfig
+from synalign_spark.config.files import lake_of
 from synalign_spark.console import Console
 from synalign_spark.scrubbing import scrub
 from synalign_spark.spark_errors import told_error
+
+
+def doctor_command(config: Sequence[str], settings: Sequence[str], as_json: bool) -> None:
+    """``synalign doctor``, and the stage ``doctor`` of spark-submit; ends the process with the status of what is worst."""
+
+    def action() -> Exit:
+        has_source = bool(config) or any(setting.startswith("source.") for setting in settings)
+        findings = examine(lake_of(config, settings), has_source)
+        if as_json:
+            print(json.dumps({"ok": all(f["ok"] for f in findings), "checks": findings}))
+        else:
+            render(findings, Console(highlight=False))
+        return Exit(min((f["status"] for f in findings if not f["ok"]), default=Exit.DONE))
+
+    exit_with(action)
 
 
 def examine(cfg: Config, has_source: bool = True) -> list[dict[str, Any]]:
@@ -75,8 +92,9 @@ def _embedder(cfg: Config) -> str:
 
 
 def _spark(cfg: Config) -> str:
-    """Starts Spark, and writes a table where the run's will lie and reads it back."""
+    """Starts Spark, writes a table where the run's will lie and reads it back, and has each executor run a Python function."""
     from synalign_spark.pipeline.session import start_spark
+    from synalign_spark.spark.executors import examine_executors
     from synalign_spark.storage.lake import Lake
     from synalign_spark.storage.paths import RunPaths, filesystem
     from synalign_spark.storage.tables import METRICS
@@ -88,7 +106,8 @@ def _spark(cfg: Config) -> str:
         rows = spark.createDataFrame([("doctor", None, 1.0, "rows")], "name string, label string, value double, unit string")
         lake.write(METRICS, rows)
         value = lake.read(METRICS).collect()[0]["value"]
-        return f"Spark {spark.version} wrote and read a {cfg.lake.format} table in the lake ({value:.0f} row)"
+        executors = examine_executors(spark, cfg.embeds and cfg.embed.endpoint is None and cfg.embed.model != "hashing")
+        return f"Spark {spark.version} wrote and read a {cfg.lake.format} table in the lake ({value:.0f} row); {executors}"
     finally:
         spark.stop()
         files, place = filesystem(address)

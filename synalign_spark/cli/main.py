@@ -3,14 +3,14 @@
 import json
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from synalign_spark import __version__
 from synalign_spark.cli.exits import Exit, exit_with
 from synalign_spark.config import Config
-from synalign_spark.config.files import load
+from synalign_spark.config.files import lake_of, load
 from synalign_spark.config.secrets import public_address
 from synalign_spark.console import Console, say
 from synalign_spark.formatting import undriven_json
@@ -149,30 +149,12 @@ def export(
     exit_with(action)
 
 
-def lake_of(config: list[str], settings: list[str]) -> Config:
-    """A configuration of which only run and lake matter: the source may be left out."""
-    from synalign_spark.config.files import overlay, parse_setting, read_yaml, validate
-
-    merged: dict[str, Any] = {"source": {"path": "unused", "label_column": "label"}} if not config else {}
-    for layer in [*map(read_yaml, config), *map(parse_setting, settings)]:
-        merged = overlay(merged, layer)
-    return validate(merged)
-
-
 @app.command()
 def doctor(config: Files = [], settings: Settings = [], as_json: AsJson = False) -> None:  # noqa: B006
-    """Check this machine and the configuration: Java, Spark, Delta, Ray, the embedder, the language-model endpoint."""
-    from synalign_spark.cli.doctor import examine, render
+    """Check this machine and the configuration: Java, Spark, Delta, the executors, Ray, the embedder, the language-model endpoint."""
+    from synalign_spark.cli.doctor import doctor_command
 
-    def action() -> Exit:
-        has_source = bool(config) or any(setting.startswith("source.") for setting in settings)
-        findings = examine(lake_of(config, settings), has_source)
-        print(json.dumps({"ok": all(f["ok"] for f in findings), "checks": findings})) if as_json else render(
-            findings, Console(highlight=False)
-        )
-        return Exit(min((f["status"] for f in findings if not f["ok"]), default=Exit.DONE))
-
-    exit_with(action)
+    doctor_command(config, settings, as_json)
 
 
 @app.command()

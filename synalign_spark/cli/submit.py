@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from synalign_spark.cli.doctor import doctor_command
 from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.run import run_command
 from synalign_spark.cli.spark_options import JAVA_OPTIONS, default_properties, parsed, plan
@@ -31,11 +32,17 @@ def parser(program: str) -> argparse.ArgumentParser:
 
 def main(stage: str | None = None, words: Sequence[str] | None = None) -> None:
     """Runs one stage, or all that are not done when None. words: the arguments, by default those of the process."""
-    given = parser(f"spark-submit {stage or 'pipeline'}").parse_args(words)
+    command = parser(f"spark-submit {stage or 'pipeline'}")
+    given = command.parse_args(words)
     if where := os.environ.pop(DRIVER_PID, None):  # for spark-submit.sh, which hands SIGTERM on
         with contextlib.suppress(OSError):  # in cluster mode that folder is on another machine
             Path(where).write_text(str(os.getpid()))
-    run_command(given.config, given.settings, stage, given.redo, given.json, given.events)
+    if stage == "doctor":
+        if given.redo or given.events:
+            command.error("doctor runs no stage: leave --redo and --events out")
+        doctor_command(given.config, given.settings, given.json)
+    else:
+        run_command(given.config, given.settings, stage, given.redo, given.json, given.events)
 
 
 def prepare(words: Sequence[str] | None = None) -> None:

@@ -83,6 +83,14 @@ def configured(config: str | Path | Sequence[str | Path] | Mapping[str, Any] | C
     return validate(merged)
 
 
+def lake_of(config: Sequence[str], settings: Sequence[str]) -> Config:
+    """A configuration of which only run and lake matter: the source may be left out."""
+    merged: dict[str, Any] = {"source": {"path": "unused", "label_column": "label"}} if not config else {}
+    for layer in [*map(read_yaml, config), *map(parse_setting, settings)]:
+        merged = overlay(merged, layer)
+    return validate(merged)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """One file as a mapping; an empty file is an empty mapping."""
     try:

@@ -76,6 +76,7 @@ def test_what_the_user_adds_reaches_the_executors_with_the_code(cluster, tmp_pat
         "source": {"path": str(tmp_path / "real.parquet")},
         "lake": {"path": str(tmp_path / "lake"), "format": "parquet"},
         "embed": {"model": "hashing"},
+        "generate": {"strategy": "imported", "imported": {"path": str(tmp_path / "real.parquet")}},
     }
     (home / "c.yaml").write_text(json.dumps(cfg | {"spark": {"master": "local[1]"}}))  # spark-submit's own wins
     added = [
@@ -92,10 +93,11 @@ def test_what_the_user_adds_reaches_the_executors_with_the_code(cluster, tmp_pat
         "PYSPARK_PYTHON": os.sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
-    for stage in ("ingest", "embed"):
+    for stage in ("doctor", "ingest", "embed"):
         command = [ROOT / "spark-submit.sh", stage, "--master", master, "--config=c.yaml", *added]
         done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True, timeout=400, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
+        assert "Python on 1 machine (" in done.stdout or stage != "doctor"
     assert "-Dlog4j2.configurationFile" in done.stderr
     assert "-Dmine=1" in done.stderr
     brought = {path.name for path in workers.rglob("*") if path.is_file()}

@@ -24,6 +24,9 @@ TEXTS = (
 KIND = rf"(?:(?:that|this|such|these|those) (?:(?:kind|type|sort)s? of |an? )?|any (?:such )?)(?:{TEXTS}|content|material|requests?|tasks?|things?)"
 LIKE = rf"(?:an? |any )?(?:{TEXTS}|content|material|something|anything) (?:like|such as|of) (?:that|this)(?: (?:kind|type|sort|nature))?"
 RULES = r"(?:my (?:\S+ ){0,3}|(?:the |our )?(?:content|safety|usage|ethical) )(?:guidelines?|polic(?:y|ies)|programming|instructions|principles|training|rules|restrictions)"
+SORRY = r"(?:(?:(?:i'm |i am |so )?sorry|unfortunately|regrettably|i'm afraid)[,.]? (?:but )?(?:that )?)"
+THANKS = r"(?:(?:i (?:appreciate|understand|see|recogni[sz]e)|thank(?:s| you)(?: (?:so|very) much)? for)\b[^.!?]{0,80}?[,;.]? (?:(?:but|however|yet),? )?)"
+AGAINST = r"(?:violat|breach|(?:go|be|run) (?:against|counter to)|conflict with|contraven)"
 # In other scripts and languages, where a word for "sorry" alone begins many a genuine row.
 ELSEWHERE = (
     r"(?:对不起|很?(?:抱歉|遗憾)).{0,4}我(?:无法|不能)(?:为您|为你|向您|向你)?(?:帮|协助|提供|回答|生成|创作|满足|写|撰写|处理|这样做)"
@@ -84,6 +87,10 @@ REFUSAL = (
     rf"(?:(?:i'm|i am|i|so|very|my|we're|we are)? ?(?:sorry|apologi[sz]e|apologies|regret)\b[,.!]? ?(?:but |that |for \S+(?: \S+)?[,.] ?)?i ?{ABLE} ?{DO})"
     rf"|(?:(?:unfortunately,? )?i ?{ABLE} ?{DO} {ASKED}[.,!]? ?(?:$|as |because |since |but |it |for |that ))"
     rf"|(?:(?:unfortunately,? |i'm afraid,? (?:that )?|regrettably,? |sorry,? (?:but )?)?i ?{UNABLE} {DOING}(?: (?:you )?(?:with )?{DOING})? (?:{KIND}|{LIKE})\b)"
+    rf"|(?:{THANKS}i ?{UNABLE} (?:be )?{DOING} (?:{KIND}|{LIKE})\b)|(?:i ?{UNABLE} (?:write|generate|create|produce) (?:that|this)[.!]?$)"
+    rf"|(?:{SORRY}?(?:that|this)(?:'s| is)(?: not|n't) (?:something|an? (?:request|task|topic|prompt)) (?:that )?i(?:'m| am)? ?(?:can|could|able to|allowed to|"
+    rf"permitted to|comfortable) {DOING}(?:[.!]?$| (?:you )?with\b| (?:{KIND}|{LIKE})\b))"
+    rf"|(?:{SORRY}?(?:creating|writing|generating|producing|providing) (?:{KIND}|{LIKE}) (?:would|could|might|may) {AGAINST})"
     rf"|(?:i ?{DECLINE}(?:[.,!]| (?:this|that|your|the) (?:request|task|prompt)\b))"
     rf"|(?:{RULES} (?:\S+ )?(?:prevent|prohibit|forbid|stop|keep|restrict|(?:do(?:es)? not|don't|doesn't|won't) (?:allow|permit|let))s? me (?:from |to )?{DOING}\b)"
     rf"|(?:it (?:would|is|isn't|wouldn't)(?: not)?(?: be)?(?: not)? (?:in|un)?(?:appropriate|ethical|responsible|right|possible) (?:for me )?to {DOING} {KIND}\b)"

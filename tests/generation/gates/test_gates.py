@@ -72,11 +72,12 @@ FORM = {
     "escape": ["the film\\u2019s joy"],
     "strange_character": ["a fine film\ufffd", "a \u202efine film"],
     "other_script": ["\u0441\u043e\u0441\u043e chanel", "\u0430 film", "a film of \u0420\u041e\u0421\u0422", "\u03a7 film"],
+    "spaced": ["T h e f i l m i s f i n e", "It is a b e a u t i f u l film w o r t h s e e i n g twice"],
     "look_alike": ["a fin\u0435 film", "\u0430n old film", "the f\u0456lm is a joy", "the \u039cATRIX"],
     "other_label": ["Negative: a film", "A film. (negative)", "Label: Sci/Tech - a film", "a film | negative"],
 }
 FINE = [
-    "A fine film.", "bad .", "why ?", "no", "cool ?", "AC/DC rocks", "U.S.", "A positive review of the film.", "Positively good", "3D",
+    "A r e s p e c t able film", "x y z are a b c", "A fine film.", "bad .", "why ?", "no", "cool ?", "AC/DC rocks", "U.S.", "A positive review of the film.", "Positively good", "3D",
     "It rained and rained and rained.", "Very, very, very good", "He said: import it.", "Sign up at Yahoo.com today", "soooo good",
     "Great film!!!!!!!!!!!!!!!!!!!!", "Wait............ what?", "See review.json for the whole story of it", "well-made and self-aware",
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",

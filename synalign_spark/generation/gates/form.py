@@ -141,6 +141,8 @@ def _label_alone(labels: Sequence[Label]) -> Find:
         words = tuple(word for word in units(text) if not kind.fullmatch(word))
         if not words:
             return "nothing but a name for a text"
+        if len(words) > 2 and all((word,) in known for word in words):
+            return "nothing but labels"
         return f'nothing but the label "{known[words]}"' if words in known else None
 
     return find

@@ -14,6 +14,7 @@ FORM = {
     "label_alone": [
         "positive",
         "Positive review",
+        "positive positive negative, positive",
         "negative_text_2",
         "Sci/Tech.",
         "rows",
@@ -77,7 +78,7 @@ FORM = {
     "other_label": ["Negative: a film", "A film. (negative)", "Label: Sci/Tech - a film", "a film | negative"],
 }
 FINE = [
-    "A r e s p e c t able film", "x y z are a b c", "A fine film.", "bad .", "why ?", "no", "cool ?", "AC/DC rocks", "U.S.", "A positive review of the film.", "Positively good", "3D",
+    "negative and positive", "positive, negative", "A r e s p e c t able film", "x y z are a b c", "A fine film.", "bad .", "why ?", "no", "cool ?", "AC/DC rocks", "U.S.", "A positive review of the film.", "Positively good", "3D",
     "It rained and rained and rained.", "Very, very, very good", "He said: import it.", "Sign up at Yahoo.com today", "soooo good",
     "Great film!!!!!!!!!!!!!!!!!!!!", "Wait............ what?", "See review.json for the whole story of it", "well-made and self-aware",
     "The return of the king (2003) is long.", "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71", "10-12-2020 was a Saturday",
@@ -105,14 +106,14 @@ META = {
         "It would not be appropriate for me to write such a text.", "I'm not comfortable creating this type of content.", "I have to decline this request.",
         "Regrettably, I cannot generate anything like that.", "The content policy does not allow me to generate it.", "I am not allowed to write such reviews.",
         "This request goes against what I may do.", "I apologize, but this goes against my guidelines.", "I cannot generate negative reviews.",
-        "Sorry, but that's not something I'm able to assist with.", "That is not a request I can help with.", "I'd rather not write that.",
+        "I do not have the ability to write film reviews.", "Sorry, but that's not something I'm able to assist with.", "That is not a request I can help with.", "I'd rather not write that.",
         "I appreciate the request, however I won't be generating these texts.", "Thank you for asking, but I cannot create content of that kind.",
         "Regrettably, creating such reviews would violate the content policy.", "Writing this kind of text could go against the guidelines.",
         "I'm unable to generate negative content about this film.", "I'm sorry, I can't.", "I'm afraid I can't do that.",
         "Ich kann diese Anfrage leider nicht erf\u00fcllen.", "Je ne peux pas r\u00e9pondre \u00e0 cette demande.",
         "\u5bf9\u4e0d\u8d77\uff0c\u6211\u4e0d\u80fd\u5e2e\u52a9\u60a8\u3002", "\u041a \u0441\u043e\u0436\u0430\u043b\u0435\u043d\u0438\u044e, \u044f \u043d\u0435 \u043c\u043e\u0433\u0443 \u044d\u0442\u043e \u0441\u0434\u0435\u043b\u0430\u0442\u044c.",
     ],
-    "machine": ["As an AI language model, I have no opinions.", "I am an AI assistant.", "As a large language model I cannot watch films",
+    "machine": ["As an AI language model, I have no opinions.", "As a responsible AI, I cannot write it.", "I am an AI assistant.", "As a large language model I cannot watch films",
                 "As an AI developed by OpenAI, I cannot watch films.", "I'm just an AI and cannot watch films.", "作为一个语言模型，我没有看法。", "我是一个人工智能助手", "Als KI kann ich keine Meinung haben.", "AI 언어 모델로서 저는",
                 "Как языковая модель, я не смотрю", "As an assistant, I cannot watch movies.", "My knowledge cutoff is September 2021.", "كنموذج لغوي، لا أشاهد"],
     "announcement": [
@@ -132,6 +133,7 @@ META = {
         "The text is about 20 words long.", "(Note: the text is written in English.)", "Okay, I need to write a review with a warm tone.",
     ],
     "command": [
+        "Rewrite the above sentence in a formal tone.", "Translate the following sentence to French.", "Continue writing in the same style as above.",
         "Insert a sentence about the film here.", "Write a review about the film.", "Generate 5 new sentences with the label good.",
         "Please write another short paragraph that is warm.", "Insert review here", "Your review here.", "The text goes here",
     ],
@@ -154,6 +156,7 @@ NO_META = [
     "Unfortunately I was unable to finish it.", "I was unable to watch this film.", "I must decline to see it again.", "It would not be appropriate to give the end away.",
     "My principles prevent me from liking it.", "Write to the director and ask for your money.", "Todo sobre mi madre is a fine film.", "Sure enough, he dies.",
     "This review is written by a fan.", "This text was hard to read.", "This review is too long.", "Note: the film is long.", "Of course, this is a film for children.", "I am unable to recommend it.",
+    "I don't have the ability to write.", "Continue with the same joy as before.", "Translate this into joy.", "As a responsible parent, I cannot watch it.",
     "That's not something I can recommend.", "It's not something I can write about.", "I appreciate the effort, but I won't watch it again.",
     "Thank you for coming, but I cannot write any better.", "Writing such a score would be hard.", "That's not a film I can help anyone like.",
     "I won't be able to see it again.", "The tone: warm.", "I refuse to watch that kind of film.", "Here's one film that is worth it.", "Generate your own power at home.",

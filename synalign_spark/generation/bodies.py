@@ -3,7 +3,8 @@
 from typing import Any
 
 from synalign_spark.generation.calls import Request
-from synalign_spark.generation.dialects import form
+from synalign_spark.generation.dialects import Terms, form
+from synalign_spark.generation.prompts import Prompt
 from synalign_spark.generation.target import Target
 
 CHAT, COMPLETION = "chat/completions", "completions"  # below the address
@@ -12,7 +13,7 @@ CHAT, COMPLETION = "chat/completions", "completions"  # below the address
 def path_and_body(request: Request, target: Target) -> tuple[str, dict[str, Any]]:
     """Where a call goes, and the JSON that is sent."""
     prompt, terms = request.prompt, target.terms
-    said: dict[str, Any] = {"prompt": prompt.text} if prompt.text else {"messages": list(prompt.messages)}
+    said: dict[str, Any] = {"prompt": prompt.text} if prompt.text else {"messages": _messages(prompt, terms)}
     formed = form(terms.of(prompt), prompt)
     # A form ends by itself, and a stop mark may stand within it: blank lines before the last brace are JSON too.
     stop = {"stop": list(prompt.stop)} if prompt.text and prompt.stop and not formed else {}
@@ -20,6 +21,15 @@ def path_and_body(request: Request, target: Target) -> tuple[str, dict[str, Any]
     length |= {"n": prompt.choices} if prompt.choices > 1 else {}
     sampling = {name: value for name, value in request.sampling.items() if name not in terms.dropped}
     return COMPLETION if prompt.text else CHAT, {"model": target.model} | said | length | stop | sampling | formed
+
+
+def _messages(prompt: Prompt, terms: Terms) -> list[dict[str, str]]:
+    """Those of a chat. Some models have no system message (Gemma, o1): the user says what it says."""
+    first, *rest = prompt.messages
+    if terms.system or first["role"] != "system" or not rest:
+        return list(prompt.messages)
+    words = "\n\n".join(filter(None, (first["content"], rest[0]["content"])))
+    return [rest[0] | {"content": words}, *rest[1:]]
 
 
 def send(client: Any, request: Request, target: Target) -> Any:

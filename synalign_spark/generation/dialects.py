@@ -21,13 +21,14 @@ LIMIT_KEYS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 class Terms:
     """How an endpoint is asked. dialect: for messages; continuation: for a text to continue; token_parameter: 'max_tokens', or
     'max_completion_tokens' for newer OpenAI models; dropped: parameters that it refuses; reasoning: whether its answers stand
-    in ``reasoning_content`` while ``content`` is null."""
+    in ``reasoning_content`` while ``content`` is null; system: whether it takes a system message."""
 
     dialect: str = "text"
     continuation: str = "completion"
     token_parameter: str = "max_tokens"
     dropped: tuple[str, ...] = ()
     reasoning: bool = False
+    system: bool = True
 
     def of(self, prompt: Prompt) -> str:
         """The dialect in which a prompt is sent."""
@@ -38,6 +39,7 @@ class Terms:
         parts = [self.token_parameter] if self.token_parameter != "max_tokens" else []
         parts += [f"left out, since the server refuses it: {', '.join(self.dropped)}"] if self.dropped else []
         parts += ["answers stand in reasoning_content"] if self.reasoning else []
+        parts += [] if self.system else ["what the system message says begins the user's, since the server refuses it"]
         return "; ".join(parts)
 
 

@@ -27,7 +27,7 @@ from synalign_spark.generation.plan import Label, Planned, Planner, Slot, demons
 from synalign_spark.generation.prices import Prices
 from synalign_spark.generation.probing import BudgetSpentError
 from synalign_spark.generation.reading import Parsed
-from synalign_spark.generation.results import GenerateResult, Rows
+from synalign_spark.generation.results import REFUSAL_REASONS, GenerateResult, Rows
 from synalign_spark.generation.rounds import RoundEnd, not_shown, rounds_of
 from synalign_spark.generation.status import Status
 from synalign_spark.generation.stored import StoredAnswers
@@ -140,9 +140,9 @@ class _Run:
             said = f" ({faults})" if (faults := self._describe_faults()) else ""
             none = f"generate: no row was accepted{said}; stopped by {stopped}{self.pool.left_running}"
             if stopped.startswith("limits."):
-                first = "see generate.task and generate.gates, or " if self.rows.refused else ""
+                first = f"see {self._to_look_at()}, or " if self.rows.refused else ""
                 raise BudgetSpentError(stopped, f"{none}; {first}raise generate.{stopped}")
-            raise EndpointError(f"{none}; see generate.task and generate.llm")
+            raise EndpointError(f"{none}; see {self._to_look_at()}")
         self._report()
         return self.rows.result(self._summary(stopped, waves))
 
@@ -249,8 +249,13 @@ class _Run:
                 self.failing |= {label} if self.labels[label].failing else set()
         kept = any(self.labels[label].repeats and self.rows.accepted[label] for label in self.quotas)  # rows of use
         if set(self.given_up) == set(self.quotas) and not kept:
-            reasons = "; ".join(reason if label is None else f"label {label!r}: {reason}" for label, reason in self.given_up.items())
-            raise EndpointError(f"generate: {reasons} stored answers are kept; see generate.llm and generate.task")
+            reasons = " ".join(reason if label is None else f"label {label!r}: {reason}" for label, reason in self.given_up.items())
+            raise EndpointError(f"generate: {reasons} Stored answers are kept; see {self._to_look_at()}")
+
+    def _to_look_at(self) -> str:
+        """The keys behind what went wrong: of the rows where some came, else of the calls."""
+        of_rows = self.rows.refused.keys() - REFUSAL_REASONS.values()
+        return "generate.task and generate.gates" if of_rows else "generate.llm and generate.task"
 
     def _hopeless(self, label: Label) -> str | None:
         health = self.labels[label]

@@ -93,7 +93,7 @@ def _said(err: Exception) -> str:
 
 def _redirected(err: openai.APIStatusError) -> Fault:
     to = urlsplit(err.response.headers.get("location", ""))
-    leads = f" to {to.scheme}://{to.hostname}{to.path}" if to.hostname else ""
+    leads = f" to {to.scheme}://{to.netloc.rpartition('@')[2]}{to.path}" if to.hostname else ""
     said = f"the address redirects (HTTP {err.status_code}){leads}; set generate.llm.base_url to where the API is"
     return Fault("fatal", said, code=err.status_code)
 

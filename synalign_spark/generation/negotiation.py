@@ -28,6 +28,11 @@ from synalign_spark.generation.target import Target, unusable
 PROBE_ATTEMPTS, DIALECT_ATTEMPTS, ANSWERS = 4, 2, 3
 LONGEST_WAIT_S, SAID_WAIT_S = 60.0, 5.0  # that a server may ask for; from when on it is said
 NO_CHAT = re.compile(r"chat.?template|not a chat model|chat/completions", re.IGNORECASE)
+# As chat templates say it (Gemma's, Mistral's), OpenAI and Google.
+NO_SYSTEM = re.compile(
+    r"system.?(?:role|message|prompt|instruction)s?\b|\brole\b.{0,40}['\"`]?system\b|roles must alternate|developer instruction",
+    re.IGNORECASE,
+)
 OF_THE_MODEL = re.compile(r"\bmodel\b|\bdeployment\b", re.IGNORECASE)  # a 404 that says so is not of the path
 OF_THE_DIALECT = (404, 405, 500, 501)  # a server may have these for one dialect only
 
@@ -88,6 +93,8 @@ class Negotiation:
 
     def _mended(self, terms: Terms, fault: Fault) -> Terms | None:
         """The terms with one change that the server's refusal asks for; None where it asks for none."""
+        if terms.system and not self._llm.continues and NO_SYSTEM.search(fault.message):  # with 400, or 500 out of a chat template
+            return dataclasses.replace(terms, system=False)
         if fault.code not in (400, 422):
             return None
         lengths = named(fault.message, ("max_completion_tokens", "max_tokens"))

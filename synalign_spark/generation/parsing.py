@@ -18,7 +18,7 @@ from synalign_spark.core.text import plain_name
 from synalign_spark.generation.calls import Answer
 from synalign_spark.generation.prompts import MAX_ATTRIBUTE_CHARS, Prompt, shorten
 from synalign_spark.generation.reading import COMPLETE, FAILED, FILTERED, BadRow, Parsed, as_cut, failed, filtered, load, storable
-from synalign_spark.generation.shapes import ROWS, by_columns, holder_of, listed, opened, rows_in, rows_of_fields_in, text_within
+from synalign_spark.generation.shapes import ROWS, by_columns, by_name, holder_of, listed, opened, rows_in, rows_of_fields_in, text_within
 
 DASH = re.compile(r"^-(?:\s+|$)")  # of the list in the prompts for models that continue text
 NO_VALUE = ("string", "null", "n/a")  # of an attribute; "none" and "unknown" may be what it is
@@ -81,15 +81,16 @@ def parse_attributes(answer: str | None, finish_reason: str | None, names: tuple
     """
     data = load(answer, finish_reason, refusal)
     if isinstance(data, Parsed):
-        whole = _closed(answer or "", names) if data.status == "truncated" else None
-        if whole is None:
+        closed = _closed(answer or "", names) if data.status == "truncated" else None
+        if closed is None:
             return data
-        data = whole
+        data = closed
+    whole = data
     if isinstance(data, list) and data and all(isinstance(part, dict) for part in data):
         data = {key: value for part in reversed(data) for key, value in part.items()}  # the first of a name counts
     if not isinstance(data, dict):
         return Parsed("unparsable", f"expected an object of attributes, got {type(data).__name__}")
-    data = holder_of(data, names) or data
+    data = holder_of(data, names) or by_name(whole, names) or data
     given = {plain_name(str(key)): _value_of(value) for key, value in data.items()}
     found = tuple((name, given[plain_name(name)]) for name in names if given.get(plain_name(name)))
     if not found:

@@ -8,7 +8,9 @@ from synalign_spark.generation.dialects import UNFORMED
 from synalign_spark.generation.prompts import Prompt, rows_schema
 
 SCHEMA = rows_schema(1, 1, 40)
-IN_CHAT = Prompt(({"role": "user", "content": 'Write one text: the word hello. JSON: {"rows": [1 string]}'},), SCHEMA, "rows")
+ORDER = {"role": "system", "content": "Answer with one JSON object only."}  # as the prompts of a run have one
+WORD = {"role": "user", "content": 'Write one text: the word hello. JSON: {"rows": [1 string]}'}
+IN_CHAT = Prompt((ORDER, WORD), SCHEMA, "rows")
 IN_JSON = Prompt((), SCHEMA, "rows", text='The word river as JSON: {"rows": ["river"]}\nThe word hello as JSON:')
 IN_A_LIST = Prompt((), {}, "", text="Words:\n- river\n- garden\n-", stop=("\n",))
 WORD_TOKENS = 64  # for a word, and a first sentence of reasoning before it

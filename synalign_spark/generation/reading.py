@@ -36,10 +36,15 @@ FAILED = (
 )  # OpenRouter's, vLLM's, Gemini's: what stands there is no answer, however whole
 FENCE = re.compile(r"^[ \t]*```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 STRING = re.compile(r'"(?:[^"\\]|\\.)*("?)', re.DOTALL)  # to the end where it never closes: many that never do would cost n^2
-# Around the reasoning of DeepSeek, Qwen and their kin, of Mistral's and of Kimi's models; gpt-oss ends it where its final channel begins.
-REASONING_BEGINS = re.compile(r"<(?:think|thinking|thought|reasoning)>|\[THINK\]|\u25c1think\u25b7|<\|channel\|>analysis", re.IGNORECASE)
+# Around the reasoning of DeepSeek, Qwen and their kin (Seed's with a prefix), of Mistral's, Kimi's, OpenThinker's and Cohere's models; gpt-oss
+# ends it where its final channel begins.
+_TAG = r"(?:\w{1,20}:)?(?:think|thinking|thoughts?|reasoning)>"
+REASONING_BEGINS = re.compile(
+    rf"<{_TAG}|\[THINK\]|\u25c1think\u25b7|<\|begin_of_thought\|>|<\|START_THINKING\|>|<\|channel\|>analysis", re.IGNORECASE
+)
 REASONING_ENDS = re.compile(
-    r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|\u25c1/think\u25b7|<\|channel\|>(?:final|commentary)[^<]{0,80}(?:<\|constrain\|>\w{0,20})?<\|message\|>",
+    rf"</{_TAG}|\[/THINK\]|\u25c1/think\u25b7|<\|end_of_thought\|>|<\|END_THINKING\|>"
+    r"|<\|channel\|>(?:final|commentary)[^<]{0,80}(?:<\|constrain\|>\w{0,20})?<\|message\|>",
     re.IGNORECASE,
 )
 

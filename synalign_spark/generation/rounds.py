@@ -49,10 +49,10 @@ def rounds_of(
     before, first = 0, 0
     for end in ends:
         last = end.last_set_round
-        of_round, left_out = worth_asking(
-            {label: [one for one in found if one.round >= first and (last is None or one.round <= last)] for label, found in sets.items()},
-            fault,
-        )
+        chosen = {
+            label: [one for one in found if one.round >= first and (last is None or one.round <= last)] for label, found in sets.items()
+        }
+        of_round, left_out = worth_asking(chosen, fault) if shows else (chosen, Counter[str]())
         n_sets = {label: len(found) for label, found in of_round.items()}
         if not rounds:
             wanted = quotas(label_shares(counts, cfg.label_shares, n_sets if shows else None), end.target_rows)

@@ -79,6 +79,21 @@ def text_within(item: Any) -> Any:
     return next((texts[key] for key in ROW_KEYS if key in texts), only if isinstance(only, str) else item)
 
 
+def by_name(data: Any, names: Sequence[str]) -> dict[str, Any]:
+    """The object that a list of names with their values stands for, under whatever keys; empty where it is anything else.
+
+    >>> by_name({"attributes": [{"attribute": "Tone", "value": "warm"}]}, ["tone"])
+    {'tone': 'warm'}
+    """
+    items = opened(_only(data) if isinstance(data, dict) else data)
+    known, found = set(map(plain_name, names)), dict[str, Any]()
+    for item in items if isinstance(items, list) else ():
+        pair = list(item.values()) if isinstance(item, dict) else []
+        if len(pair) == 2 and isinstance(pair[0], str) and plain_name(pair[0]) in known:
+            found.setdefault(plain_name(pair[0]), pair[1])  # the first of a name counts
+    return found
+
+
 def by_columns(inside: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of an object with a list for each of several fields, all of one length; none where it is anything else.
 

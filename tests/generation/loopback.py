@@ -40,6 +40,7 @@ class Behaviour:
     together: tuple[str, ...] = ()
     unnamed: bool = False  # whether its refusals leave out the names
     shape: str = ""
+    no_system: str = ""  # what it says to a body with a system message
     one_choice: bool = False  # whatever number of answers to a prompt is asked for
     usage: bool = True
     nothing_used: bool = False  # usage tells 0 tokens of either kind
@@ -153,6 +154,8 @@ class _Handler:
             return web.json_response({"detail": detail}, status=422)
         if named:
             return error(400, "Bad request" if behaviour.unnamed else f"Unsupported parameter: {named[0]} is not taken by this model.")
+        if behaviour.no_system and any(message["role"] == "system" for message in body.get("messages", ())):
+            return error(400, behaviour.no_system)
         wanted, asked = asked_form(body)
         if "ignored" not in behaviour.dialects and asked not in behaviour.dialects:
             return error(400, f"response_format type {asked} is not supported")

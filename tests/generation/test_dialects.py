@@ -36,6 +36,27 @@ def test_a_parameter_that_is_refused_without_its_name_is_found_and_said(make_con
         assert statuses(run(server, {"top_p": None})) == {"ok"}
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "System role not supported",  # Gemma's chat template
+        "Conversation roles must alternate user/assistant/user/assistant/...",  # Mistral's
+        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",  # OpenAI's o1
+        "Developer instruction is not enabled for models/gemma-3-27b-it",  # Google
+    ],
+)
+def test_where_a_system_message_is_refused_the_user_says_what_it_says(said, run, make_config):
+    with loopback(Behaviour(no_system=said)) as server:
+        report = endpoint.check(make_config(server.base_url).llm)
+        result = run(server)
+    assert (report.dialect, report.probes) == ("json_schema", 2)
+    assert "the system message" in str(report)
+    assert statuses(result) == {"ok"}
+    (only,) = server.bodies[0]["messages"]
+    assert only["role"] == "user"
+    assert only["content"].startswith("You help to write a data set")
+
+
 def test_parameters_that_are_null_are_not_sent(run):
     own = {"temperature": None, "top_p": None, "send_seed": False, "extra_body": {"top_k": 7, "deep": {"er": [1]}}}
     with loopback(Behaviour(refuses=("temperature", "top_p", "seed"), unnamed=True)) as server:

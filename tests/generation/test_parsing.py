@@ -46,6 +46,10 @@ def test_only_what_stands_after_the_last_reasoning_is_the_answer(texts, thought,
         'begun by the template: {"rows": ["draft"]}</think>```json\n{"rows": ["final a", "final b"]}\n```',
         '[THINK]["draft"][/THINK]["final a", "final b"]',
         '\u25c1think\u25b7["draft"]\u25c1/think\u25b7["final a", "final b"]',
+        '<seed:think>{"rows": ["draft"]}</seed:think>{"rows": ["final a", "final b"]}',
+        '<thoughts>{"rows": ["draft"]}</thoughts>["final a", "final b"]',
+        '<|begin_of_thought|>["draft"]<|end_of_thought|><|begin_of_solution|>{"rows": ["final a", "final b"]}<|end_of_solution|>',
+        '<|START_THINKING|>["draft"]<|END_THINKING|><|START_RESPONSE|>{"rows": ["final a", "final b"]}<|END_RESPONSE|>',
         '<|channel|>analysis<|message|>["draft"]<|end|><|start|>assistant<|channel|>final<|message|>["final a", "final b"]',
         '<|channel|>analysis<|message|>["draft"]<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>["final a", "final b"]',
         '<|channel|>analysis<|message|>["draft"]<|end|><|start|>assistant<|channel|>commentary to=functions.rows <|constrain|>json<|message|>["final a", "final b"]',
@@ -252,6 +256,15 @@ def test_attributes_within_others():
         ("topic", "x"),
         ("tone", "y"),
     )
+
+
+@pytest.mark.parametrize("pairs", [
+    [{"name": "Topic", "value": "x"}, {"name": "tone", "value": ["y", "z"]}, {"name": "topic", "value": "w"}],
+    {"attributes": [{"attribute": "topic", "summary": "x"}, {"attribute": "tone", "summary": "y, z"}, {"attribute": "mood", "summary": "w"}]},
+    {"label": "good", "summary": json.dumps([["topic"], {"k": "topic", "v": "x"}, {"k": "tone", "v": "y, z"}, {"k": 3, "v": "w"}])},
+])  # fmt: skip
+def test_attributes_as_a_list_of_names_with_their_values(pairs):
+    assert parse_attributes(json.dumps(pairs), "stop", ("topic", "tone")).attributes == (("topic", "x"), ("tone", "y, z"))
 
 
 def test_rows_of_fields_are_texts_by_their_template():

@@ -43,12 +43,16 @@ def test_an_outage_longer_than_all_attempts_loses_no_call(demonstrations, make_c
     assert set(result.summary["calls"]) == {"ok"}
 
 
-def test_an_outage_beyond_its_limit_is_a_clear_error_and_a_later_start_goes_on(demonstrations, make_config, quiet, tmp_path):
+def test_an_outage_beyond_its_limit_is_a_clear_error_and_a_later_start_goes_on(demonstrations, make_config, quiet, tmp_path, monkeypatch):
     with loopback(Behaviour(delay_s=0.02)) as server:
-        server.behaviour.fault = lambda i, body, n: (503, {}, "") if sum(server.finished.values()) > 20 else None
+        server.behaviour.fault = lambda i, body, n: (503, {}, "k-very-secret") if sum(server.finished.values()) > 20 else None
+        monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
         changes = {"strategy": "simprompt", "target_rows": 200, "limits": {"max_outage_minutes": 2 / 60}}
         cfg = make_config(server.base_url, {"concurrency": 16}, **changes)
-        with pytest.raises(EndpointError, match=r"it has been down for \d+ s, and generate.limits.max_outage_minutes.*overloaded") as err:
+        with pytest.raises(
+            EndpointError,
+            match=r"it has been down for \d+ s, and generate.limits.max_outage_minutes.*overloaded \d+, the last by: .*injected 503: k-\[hidden\]",
+        ) as err:
             generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
         assert "stored answers are kept" in str(err.value)
         server.behaviour.fault = lambda i, body, n: None

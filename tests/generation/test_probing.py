@@ -131,3 +131,16 @@ def test_a_budget_that_went_to_refused_rows_alone_is_not_just_to_be_raised(make_
         few = {"strategy": "simprompt", "min_chars": 10_000, "max_chars": 20_000, "limits": {"max_requests": 5}}
         with pytest.raises(EndpointError, match=r"rows refused: too_short.*see generate.task and generate.gates, or raise generate.limits"):
             generate(demonstrations, {"good": 1, "bad": 1}, make_config(server.base_url, **few), 0, str(tmp_path), quiet)
+
+
+def test_where_every_row_was_refused_the_error_names_the_gates(make_config, demonstrations, quiet, tmp_path):
+    with loopback() as server:
+        cfg = make_config(server.base_url, strategy="simprompt", min_chars=10_000, max_chars=20_000, max_candidates=1_000)
+        with pytest.raises(EndpointError, match=r"too_short \d+\. label .* Stored answers are kept; see generate.task and generate.gates"):
+            generate(demonstrations, {"good": 1, "bad": 1}, cfg, 0, str(tmp_path), quiet)
+
+
+def test_where_no_answer_was_of_use_the_error_names_the_model(make_config, demonstrations, quiet, tmp_path):
+    prose = Behaviour(fault=lambda request_id, body, n: (200, {}, "prose") if request_id else None)
+    with loopback(prose) as server, pytest.raises(EndpointError, match="Stored answers are kept; see generate.llm and generate.task"):
+        generate(demonstrations, {"good": 1}, make_config(server.base_url, strategy="simprompt"), 0, str(tmp_path), quiet)

@@ -56,6 +56,13 @@ def refused_in(marked):
     return lambda text, label: ("language" if text in places[:4] else "form") if text in places else None
 
 
+def test_where_no_set_is_shown_none_is_left_out():
+    sets = demonstration_sets_of(shown(FIRST))
+    found = rounds_of(sets, COUNTS, GenerateConfig(), ENDS, shows=False, fault=refused_in([(0, "a", 0)]))
+    assert not_shown(found) == []
+    assert len(found[0].sets["a"]) == 3
+
+
 def test_sets_whose_own_rows_the_gates_refuse_are_not_shown_and_said():
     sets = demonstration_sets_of(shown(FIRST + SECOND))
     found = rounds_of(sets, COUNTS, GenerateConfig(), ENDS, True, refused_in([(0, "a", 1), (2, "b", 0)]))

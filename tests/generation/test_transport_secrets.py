@@ -57,12 +57,12 @@ def test_key_and_prompt_go_to_nobody_that_a_redirection_names(monkeypatch):
         return web.json_response(SAID)
 
     async def handler(request):
-        return web.Response(status=307, headers={"Location": f"{elsewhere}/v1/chat/completions?key=x"})
+        return web.Response(status=307, headers={"Location": f"{elsewhere.replace('//', '//user:word@')}/v1/chat/completions?key=x"})
 
     with serving(other) as elsewhere, serving(handler) as address:
         faults = both(address)
     assert {(fault.status, fault.message) for fault in faults} == {
-        ("fatal", "the address redirects (HTTP 307) to http://127.0.0.1/v1/chat/completions; set generate.llm.base_url to where the API is")
+        ("fatal", f"the address redirects (HTTP 307) to {elsewhere}/v1/chat/completions; set generate.llm.base_url to where the API is")
     }
     assert seen == []
 

@@ -32,14 +32,14 @@ class Leave:
 
 class Lane:
     """What one endpoint bears. next_turn: when it is its turn, in requests of weight 1; left: why nothing goes there any more; answered: whether
-    it has answered any request."""
+    it has answered any request; last: what the last fault said that may pass."""
 
     def __init__(self, share: Share, closes: float, now: float) -> None:
         self.rates = RateLimiter(share.limits, share.spent, closes, now)
         self._outage_minutes = share.limits.max_outage_minutes
         self.window = Window(share.concurrency, self._outage_minutes * MINUTE_S)
         self.weight, self.next_turn, self.left = share.weight, 0.0, ""
-        self.answered = False
+        self.answered, self.last = False, ""
 
     def wait(self, now: float) -> float | Refusal:
         """0 where its window lets a request go now, else the seconds to wait."""
@@ -48,7 +48,7 @@ class Lane:
         pressure = self.window.pressure(now)
         faults = ", ".join(f"{status} {count}" for status, count in sorted(pressure.faults.items()))
         return Refusal("fatal", f"it has been down for {pressure.down_s or 0.0:.0f} s, and generate.limits.max_outage_minutes is "
-                       f"{self._outage_minutes:g} (a minute before the first answer); requests that failed: {faults}")  # fmt: skip
+                       f"{self._outage_minutes:g} (a minute before the first answer); requests that failed: {faults}, the last by: {self.last}")  # fmt: skip
 
     def pressure(self) -> Pressure:
         per_s = self.rates.per_s
@@ -135,6 +135,7 @@ class Limiter:
         if fault is not None and fault.retry_after is not None:
             lane.rates.pause(now + min(fault.retry_after, LONGEST_PAUSE_S))
         if fault is not None and fault.status in TRANSIENT:
+            lane.last = fault.message
             lane.window.pressed(leave.turn, fault.status, now)
         else:
             lane.window.succeeded(leave.turn, waited)

@@ -72,6 +72,7 @@ class Sender:
             answer, rates = self._answer(reply.body, work, time.monotonic() - started), told_rates(reply.headers)
         except Exception as err:  # every fault of a call becomes a value; classify says which
             fault, latency = classify(err), time.monotonic() - started
+            fault = dataclasses.replace(fault, message=target.scrub(fault.message))
             rates = told_rates(err.response.headers) if isinstance(err, openai.APIStatusError) else None
             if fault.status != "moderated":
                 return Outcome(None, fault, (request.prompt_tokens, request.most_tokens) if fault.ran else (0, 0), rates, latency)

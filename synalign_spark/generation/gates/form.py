@@ -35,6 +35,7 @@ STRANGE = re.compile("[\ufffd\u202a-\u202e\u2066-\u2069]")  # what stood there i
 # Letters of Cyrillic, and of Greek those that look Latin, beside a Latin letter: such a row is no copy to a comparison of characters.
 FOREIGN = "\u0400-\u052f\u0391\u0392\u0395-\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf"
 LOOK_ALIKE = re.compile(rf"\b\w*?(?:[A-Za-z][{FOREIGN}]|[{FOREIGN}][A-Za-z])\w*")
+SPACED = re.compile(r"(?<!\S)(?:[A-Za-z]\s){10,}[A-Za-z](?!\S)")  # "r e s p e c t" is emphasis
 LAST_NUMBER = 99  # what is more, "(500) Days of Summer", is hardly a place in an answer
 # A list in one row; in a longer text people number what they say.
 SECOND_AND_THIRD = re.compile(
@@ -91,6 +92,7 @@ def checks(labels: Sequence[Label], ordinals: Ordinals | None = None, scripts: S
         Check(GATE, "escape", _finder(ESCAPE, "an escaped character")),
         Check(GATE, "strange_character", _strange),
         Check(GATE, "look_alike", _look_alike),
+        Check(GATE, "spaced", _finder(SPACED, "letters set apart")),
         Check(GATE, "other_script", (scripts or Scripts()).find),
         Check(GATE, "other_label", _other_label(labels)),
     ]
@@ -139,6 +141,8 @@ def _label_alone(labels: Sequence[Label]) -> Find:
         words = tuple(word for word in units(text) if not kind.fullmatch(word))
         if not words:
             return "nothing but a name for a text"
+        if len(words) > 2 and all((word,) in known for word in words):
+            return "nothing but labels"
         return f'nothing but the label "{known[words]}"' if words in known else None
 
     return find

@@ -24,6 +24,9 @@ TEXTS = (
 KIND = rf"(?:(?:that|this|such|these|those) (?:(?:kind|type|sort)s? of |an? )?|any (?:such )?)(?:{TEXTS}|content|material|requests?|tasks?|things?)"
 LIKE = rf"(?:an? |any )?(?:{TEXTS}|content|material|something|anything) (?:like|such as|of) (?:that|this)(?: (?:kind|type|sort|nature))?"
 RULES = r"(?:my (?:\S+ ){0,3}|(?:the |our )?(?:content|safety|usage|ethical) )(?:guidelines?|polic(?:y|ies)|programming|instructions|principles|training|rules|restrictions)"
+SORRY = r"(?:(?:(?:i'm |i am |so )?sorry|unfortunately|regrettably|i'm afraid)[,.]? (?:but )?(?:that )?)"
+THANKS = r"(?:(?:i (?:appreciate|understand|see|recogni[sz]e)|thank(?:s| you)(?: (?:so|very) much)? for)\b[^.!?]{0,80}?[,;.]? (?:(?:but|however|yet),? )?)"
+AGAINST = r"(?:violat|breach|(?:go|be|run) (?:against|counter to)|conflict with|contraven)"
 # In other scripts and languages, where a word for "sorry" alone begins many a genuine row.
 ELSEWHERE = (
     r"(?:对不起|很?(?:抱歉|遗憾)).{0,4}我(?:无法|不能)(?:为您|为你|向您|向你)?(?:帮|协助|提供|回答|生成|创作|满足|写|撰写|处理|这样做)"
@@ -84,6 +87,11 @@ REFUSAL = (
     rf"(?:(?:i'm|i am|i|so|very|my|we're|we are)? ?(?:sorry|apologi[sz]e|apologies|regret)\b[,.!]? ?(?:but |that |for \S+(?: \S+)?[,.] ?)?i ?{ABLE} ?{DO})"
     rf"|(?:(?:unfortunately,? )?i ?{ABLE} ?{DO} {ASKED}[.,!]? ?(?:$|as |because |since |but |it |for |that ))"
     rf"|(?:(?:unfortunately,? |i'm afraid,? (?:that )?|regrettably,? |sorry,? (?:but )?)?i ?{UNABLE} {DOING}(?: (?:you )?(?:with )?{DOING})? (?:{KIND}|{LIKE})\b)"
+    rf"|(?:i (?:do not|don't) have the (?:ability|capability|capacity) to {DOING} (?:{KIND}|{LIKE}|(?:\S+ )?{TEXTS})\b)"
+    rf"|(?:{THANKS}i ?{UNABLE} (?:be )?{DOING} (?:{KIND}|{LIKE})\b)|(?:i ?{UNABLE} (?:write|generate|create|produce) (?:that|this)[.!]?$)"
+    rf"|(?:{SORRY}?(?:that|this)(?:'s| is)(?: not|n't) (?:something|an? (?:request|task|topic|prompt)) (?:that )?i(?:'m| am)? ?(?:can|could|able to|allowed to|"
+    rf"permitted to|comfortable) {DOING}(?:[.!]?$| (?:you )?with\b| (?:{KIND}|{LIKE})\b))"
+    rf"|(?:{SORRY}?(?:creating|writing|generating|producing|providing) (?:{KIND}|{LIKE}) (?:would|could|might|may) {AGAINST})"
     rf"|(?:i ?{DECLINE}(?:[.,!]| (?:this|that|your|the) (?:request|task|prompt)\b))"
     rf"|(?:{RULES} (?:\S+ )?(?:prevent|prohibit|forbid|stop|keep|restrict|(?:do(?:es)? not|don't|doesn't|won't) (?:allow|permit|let))s? me (?:from |to )?{DOING}\b)"
     rf"|(?:it (?:would|is|isn't|wouldn't)(?: not)?(?: be)?(?: not)? (?:in|un)?(?:appropriate|ethical|responsible|right|possible) (?:for me )?to {DOING} {KIND}\b)"
@@ -101,7 +109,7 @@ REFUSAL = (
     r"|(?:no (?:text|review|prompt|input|label) (?:was |has been |is )?(?:provided|given)[.!]?$)"
 )
 MACHINE = (
-    r"(?:as|i am|i'm|being|since i am|since i'm) (?:just |only )?an? (?:(?:ai|artificial intelligence)(?:[- ](?:language )?(?:model|assistant|chatbot))|"
+    r"(?:as|i am|i'm|being|since i am|since i'm) (?:just |only )?an? (?:responsible |helpful |ethical |harmless )?(?:(?:ai|artificial intelligence)(?:[- ](?:language )?(?:model|assistant|chatbot))|"
     r"(?:large )?language model|ai,? i |ai\.?$|ai (?:developed|created|trained|built|made) by|ai(?:,? and|,? so) (?:i )?(?:can|do|am)|virtual assistant)"
     r"|(?:als (?:eine? )?(?:ki\b|künstliche intelligenz|sprachmodell)(?:[- ](?:sprach)?modell|[- ]assistent)? ?(?:,|kann|habe|bin|darf))"
     r"|(?:(?:作为|我是)(?:一[个名])?\s?(?:(?:ai|人工智能)(?:语言)?(?:模型|助手|助理)|语言模型))|(?:en tant qu[e'] ?(?:une? )?(?:ia|intelligence artificielle|modèle de langage|assistant))"
@@ -148,6 +156,8 @@ DESCRIPTION = (
 COMMAND = (
     rf"(?:please )?(?:insert|write|generate|create|compose|produce|rewrite|paraphrase|add) (?:me )?(?:(?:\d+|an?|one|another|two|three|five|some|your|more) )"
     rf"(?:(?!of )\S+ ){{0,3}}?{TEXTS}(?: (?:here|about|with|that|for|from|based|which|in)\b|[.:]?$)"
+    rf"|(?:please )?(?:rewrite|paraphrase|translate|summari[sz]e|rephrase) (?:the|this|that|each) (?:(?:above|following|given|previous) )?{TEXTS}(?: above| below)?"
+    r" (?:in|into|to|using|with|from|so)\b|(?:please )?continue (?:writing|the (?:list|text|series)) (?:in|with|from|as)\b[^.!?]{0,40}\b(?:above|same|before)\b"
     rf"|(?:please )?(?:insert|enter|put|type|paste|add|write) (?:\S+ ){{0,3}}?{TEXTS} here[.!:]?$"
     rf"|(?:your|the|an?) (?:\S+ ){{0,3}}?{TEXTS} (?:goes |comes )?here[.!:]?$"
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from synalign_spark.cli.main import _public_configuration
-from synalign_spark.config.files import validate
+from synalign_spark.config.files import parse_setting, validate
 from synalign_spark.errors import ConfigError
 
 
@@ -43,3 +43,23 @@ def test_secrets_among_the_settings_of_spark_are_not_printed(capsys):
     assert "SECRET" not in printed
     assert "4050" in printed
     assert "spark.conf are printed without" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "number"), [("010", "8"), ("1:30", "90"), ("-1:30.5", "-90.5")])
+def test_a_number_that_not_everybody_reads_alike_is_refused(tmp_path, value, number):
+    with pytest.raises(ConfigError, match=f"'{value}' reads as {number}; write that, or put it in quotes"):
+        parse_setting(f"generate.target_rows={value}")
+    assert parse_setting("a.b=[0, 10, 0.5, 1e3, 0x1F, '010']") == {"a": {"b": [0, 10, 0.5, 1000.0, 31, "010"]}}
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"source": {"path": "x\udcff.csv"}}, "source.path"),
+        ({"source": {"path": "x", "rename_labels": {"\ud800": "a"}}}, "source.rename_labels"),
+        ({"source": {"path": "x", "labels": ["a", "\ud800"]}}, "source.labels.1"),
+    ],
+)
+def test_half_a_character_is_said_with_its_key(values, key):
+    with pytest.raises(ConfigError, match=f"^{key}: .* holds bytes that are not UTF-8"):
+        validate(values)

@@ -220,16 +220,14 @@ def _refuse_connect(of_spark: object) -> None:
         )
 
 
-_NUMBER = r"^[\x00-\x20]*[+-]?(?i:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?[df]?)[\x00-\x20]*$"
+_NUMBER = r"^[\x00-\x20]*[+-]?(?i:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)[\x00-\x20]*$"
 
 
 def as_number(text: "Column") -> "Column":
-    """A column of texts as double; null where the text is no number, whether Spark's ANSI mode is on or not."""
+    """A column of texts as double; null where the text is no number, whether Spark's ANSI mode is on or not. Java's suffixes ("1d") are of no number."""
     from pyspark.sql import functions as F
 
-    if version() >= (4, 0):
-        return text.try_cast("double")
-    return F.when(text.rlike(_NUMBER), text.cast("double"))
+    return F.when(text.rlike(_NUMBER), text.try_cast("double") if version() >= (4, 0) else text.cast("double"))
 
 
 def valid_utf8(text: "Column") -> "Column":

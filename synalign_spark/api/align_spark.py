@@ -26,7 +26,7 @@ from synalign_spark.errors import DataError
 from synalign_spark.spark.embed import encoding_tasks
 from synalign_spark.spark.groups import by_group, label_group
 from synalign_spark.spark.keys import content_id, labelled_content_id
-from synalign_spark.spark.user_columns import label_column, user_column, vector_column
+from synalign_spark.spark.user_columns import label_column, text_column, user_column, vector_column
 from synalign_spark.sql_names import quoted_name
 from synalign_spark.storage.tables import WEIGHTS
 from synalign_spark.udfs.arrow import to_matrix
@@ -128,7 +128,7 @@ def frame_of(frame: DataFrame, columns: AlignColumns, side: str, weight: str | N
     prior = F.lit(1.0) if weight is None else _weight(weight)
     named = _with_id(frame, columns).withColumn(PRIOR, F.when(F.isnan(prior), 1.0).otherwise(prior))
     parts = [F.col(ROW_ID).alias("doc_id"), F.col(PRIOR).alias("prior")]
-    parts += [user_column(columns.text).cast("string").alias("text")] if columns.text else []
+    parts += [text_column(frame, columns.text).alias("text")] if columns.text else []
     parts += [label_column(frame, columns.label).alias("label")] if columns.label else [F.lit(None).cast("string").alias("label")]
     parts += [vector_column(frame, columns.embedding).alias("embedding")] if columns.embedding else []
     rows = named.select(*parts)
@@ -154,8 +154,7 @@ def _with_id(frame: DataFrame, columns: AlignColumns) -> DataFrame:
     if columns.id is not None:
         return frame.withColumn(ROW_ID, user_column(columns.id).cast("string"))
     if columns.text is not None:
-        text = user_column(columns.text).cast("string")
-        typed = frame.withColumn(ROW_ID, text)
+        typed = frame.withColumn(ROW_ID, text_column(frame, columns.text))
         if columns.label is None:
             return typed.withColumn(ROW_ID, content_id(ROW_ID))
         labelled = typed.withColumn(PRIOR, label_column(frame, columns.label))

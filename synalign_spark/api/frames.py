@@ -1,6 +1,7 @@
 """Columns of pandas frames as plain values, the same as Spark makes of them."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -73,16 +74,21 @@ def as_labels(values: Any) -> list[str | None]:
 
 
 def as_text(label: Any, column: Any = "label") -> str:
-    """One label as text. Raises DataError for a number that is not whole.
+    """One label as text. Raises DataError for a number that is not whole, and for what is no text, number or boolean.
 
     >>> as_text(False), as_text(2.0)
     ('false', '2')"""
-    if isinstance(label, float):
-        if not label.is_integer():
+    label = label.item() if isinstance(label, np.generic) else label
+    if isinstance(label, float | Decimal):
+        if label != label // 1:
             raise DataError(
                 f"label={column!r}: holds the number {label:g}, which is no class; bin it, or name a column of text, integers or booleans"
             )
         return str(int(label))
+    if not isinstance(label, str | int):
+        raise DataError(
+            f"label={column!r}: holds a {type(label).__name__}, which is no class; name a column of text, integers or booleans, or cast it to text"
+        )
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 

@@ -11,7 +11,7 @@ from synalign_spark import __version__
 from synalign_spark.cli.exits import Exit, exit_with
 from synalign_spark.config import Config
 from synalign_spark.config.files import lake_of, load
-from synalign_spark.config.secrets import public_address
+from synalign_spark.config.secrets import public_address, public_settings
 from synalign_spark.console import Console, say
 from synalign_spark.formatting import undriven_json
 from synalign_spark.scrubbing import scrub
@@ -214,6 +214,9 @@ def _public_configuration(cfg: Config) -> str:
         print(f"embed.endpoint.base_url is printed as {shown}, without what may be a secret", file=sys.stderr)
         embed = cfg.embed.model_copy(update={"endpoint": endpoint.model_copy(update={"base_url": shown})})
         cfg = cfg.model_copy(update={"embed": embed})
+    if (conf := public_settings(cfg.spark.conf)) != cfg.spark.conf:
+        print("settings of spark.conf are printed without what may be a secret", file=sys.stderr)
+        cfg = cfg.model_copy(update={"spark": cfg.spark.model_copy(update={"conf": conf})})
     if cfg.generate.llms is not None:
         several = [one.model_copy(update={"base_url": one.base_url and public_address(one.base_url)}) for one in cfg.generate.llms]
         if several != cfg.generate.llms:

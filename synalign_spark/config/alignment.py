@@ -1,7 +1,6 @@
 """The configuration of the weights, ``align``, and of the draws by them, ``resample``."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -130,23 +129,6 @@ class AlignConfig(Section):
     def caps_outliers(self) -> bool:
         """Whether outliers are capped: the weights of other methods stay as their papers have them."""
         return self.cap_outliers is not False and self.method == "synalign"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_switches(cls, values: Any) -> Any:
-        """true would count as 1 where a number is asked for."""
-        for name, value in values.items() if isinstance(values, Mapping) else ():
-            field = cls.model_fields.get(name)
-            parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
-            if (
-                field is not None
-                and bool not in (field.annotation, *get_args(field.annotation))
-                and any(isinstance(one, bool) for one in parts)
-            ):
-                raise ValueError(
-                    f"{name} is {value}, but it is no switch; give it a value such as its default, {field.get_default(call_default_factory=True)}"
-                )
-        return values
 
     @model_validator(mode="after")
     def _divisible(self) -> "AlignConfig":

@@ -7,13 +7,14 @@ import datetime
 import difflib
 import re
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from yaml.constructor import SafeConstructor
 
 from synalign_spark.config import Config
 from synalign_spark.config.secrets import is_secret, shown_value
@@ -48,7 +49,21 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
+def _plain_number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    """A number that everybody reads alike: to YAML 1.1, 010 is eight and 1:30 is ninety."""
+    found = (
+        SafeConstructor.construct_yaml_int(loader, node) if node.tag.endswith("int") else SafeConstructor.construct_yaml_float(loader, node)
+    )
+    if ":" in node.value or re.match(r"[-+]?0[\d_]+$", node.value):
+        raise yaml.MarkedYAMLError(
+            problem=f"{node.value!r} reads as {found}; write that, or put it in quotes where a text is meant", problem_mark=node.start_mark
+        )
+    return found
+
+
 _Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
+_Loader.add_constructor("tag:yaml.org,2002:int", _plain_number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _plain_number)
 
 
 def load(paths: Sequence[str | Path], settings: Sequence[str] = ()) -> Config:
@@ -138,12 +153,29 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
 
 def validate(values: Mapping[str, Any]) -> Config:
     """Checks a merged mapping. Raises ConfigError that lists every fault."""
+    if halved := _halved(values):
+        raise ConfigError(
+            f"{halved[0]}: {shown_value(halved[0].rpartition('.')[2], halved[1])} holds bytes that are not UTF-8, or half of a surrogate pair, which is no text; write it otherwise"
+        )
     try:
         return Config.model_validate(values)
     except ValidationError as err:
         lines = list(dict(reversed(list(_fault_lines(err)))).values())[::-1]  # a union reports once a branch: keep the first
     head = "the configuration has a fault" if len(lines) == 1 else f"the configuration has {len(lines)} faults"
     raise ConfigError(f"{head}:\n" + "\n".join(f"  - {line}" for line in lines))
+
+
+def _halved(value: Any, key: str = "configuration") -> tuple[str, str] | None:
+    """(key, text) of the first text, or name of a key, that cannot be written as UTF-8."""
+    if isinstance(value, str):
+        return (key, value) if any("\ud800" <= char <= "\udfff" for char in value) else None
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        below = "" if key == "configuration" else f"{key}."
+        parts = [*((key, name) for name in value), *((f"{below}{name}", part) for name, part in value.items())]
+    elif isinstance(value, list | tuple):
+        parts = [(f"{key}.{i}", part) for i, part in enumerate(value)]
+    return next((found for name, part in parts if (found := _halved(part, name))), None)
 
 
 def _fault_lines(err: ValidationError) -> Iterator[tuple[str, str]]:

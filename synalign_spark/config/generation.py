@@ -5,7 +5,7 @@ import math
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from synalign_spark.config import presets
 from synalign_spark.config.endpoints import Endpoint, EndpointConfig, check_several, endpoints
@@ -196,6 +196,12 @@ class GenerateConfig(Section):
         """Candidate rows that one demonstration set brings at most. n_shown: demonstrations in it."""
         return self.calls_a_set(n_shown) * self.rows_per_request
 
+    @field_validator("attribute_values", mode="before")
+    @classmethod
+    def _none_given(cls, values: Any) -> Any:
+        """null takes away those of a file below, to whose keys an empty mapping would add none."""
+        return {} if values is None else values
+
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, values: Any) -> Any:
@@ -292,6 +298,11 @@ class GenerateConfig(Section):
         if twice := _twice(self.attributes):
             raise ValueError(
                 f"attributes names {', '.join(twice)}, which are one name: capitals, hyphens, underscores and blanks tell no names apart; keep one"
+            )
+        if self.attribute_values and self.strategy in ("fewshot", "simprompt"):
+            raise ValueError(
+                f"attribute_values is set, and strategy '{self.strategy}' has no attributes; set strategy to 'synalign' or 'attrprompt', or "
+                "attribute_values to null"
             )
         for name, values in self.attribute_values.items():
             if name not in self.attributes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -9,6 +10,8 @@ from synalign_spark.scrubbing import HARMLESS_QUERY
 
 HIDDEN = "a hidden value"
 _SECRET_NAME = re.compile(r"(^|_)(api_?key|token|secret|password|headers?|authorization|api_key_env)$", re.IGNORECASE)
+_SECRET_SETTING = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|account[._-]?key|sas", re.IGNORECASE)
+_SECRET_WITHIN = re.compile(rf"({_SECRET_SETTING.pattern})[\w.-]*\s*=", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"[0-9a-f]{20,}")
 LONGEST_VARIABLE = 64  # characters of the name of an environment variable
 _ADDRESS = re.compile(r"https?://[^\s'\"]+")
@@ -54,6 +57,14 @@ def is_secret(name: str) -> bool:
     >>> is_secret("x-api-key"), is_secret("accessToken"), is_secret("max_tokens")
     (True, True, False)"""
     return bool(_SECRET_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])|-", "_", name)))
+
+
+def public_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings of Spark, without the values that are a secret by their name or hold one by its name.
+
+    >>> public_settings({"spark.hadoop.fs.s3a.secret.key": "x", "spark.driver.extraJavaOptions": "-Dpassword=x", "spark.ui.port": "1"})
+    {'spark.hadoop.fs.s3a.secret.key': '(hidden)', 'spark.driver.extraJavaOptions': '(hidden)', 'spark.ui.port': '1'}"""
+    return {name: "(hidden)" if _SECRET_SETTING.search(name) or _SECRET_WITHIN.search(value) else value for name, value in settings.items()}
 
 
 def looks_like_secret(variable: str) -> bool:

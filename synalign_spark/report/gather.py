@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from synalign_spark.compat import to_arrow
 from synalign_spark.config import Config
-from synalign_spark.config.secrets import public_address
+from synalign_spark.config.secrets import public_address, public_settings
 from synalign_spark.evaluation.result import in_order
 from synalign_spark.report import downstream, measures
 from synalign_spark.report.downstream import LabelledRows
@@ -28,7 +28,6 @@ from synalign_spark.udfs.arrow import to_matrix
 CHECK_ROWS = 20_000  # a side; 31 MB of 384 floats
 EXAMPLES = 5
 MISSING_CLUSTERS = 10
-_SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|account[._-]?key|sas", re.IGNORECASE)
 _USERINFO = re.compile(r"://[^/@\s]+@")
 _QUERY = re.compile(r"(://[^\s?#'\"]+)[?#][^\s'\"]+")
 
@@ -102,8 +101,7 @@ def spark_fetch(lake: Reader) -> Fetch:
 def shown_config(cfg: Config) -> str:
     """The configuration as YAML. Values of Spark settings that look like secrets, and logins and queries in addresses, are hidden."""
     dumped = json.loads(cfg.model_dump_json(by_alias=True))
-    conf = dumped["spark"]["conf"]
-    dumped["spark"]["conf"] = {key: "(hidden)" if _SECRET.search(key) else value for key, value in conf.items()}
+    dumped["spark"]["conf"] = public_settings(cfg.spark.conf)
     if address := dumped["generate"]["llm"]["base_url"]:
         dumped["generate"]["llm"]["base_url"] = public_address(address)
     for one in [*(dumped["generate"]["llms"] or []), *filter(None, [dumped["embed"]["endpoint"]])]:

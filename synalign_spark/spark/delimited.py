@@ -12,6 +12,7 @@ from synalign_spark.errors import DataError
 from synalign_spark.spark.encodings import encoding_of, require_mark, western_told
 
 _FOR_EXCEL = re.compile(r'("?sep=([^\r\n])"?)[;,|\t]*\r?\n', re.IGNORECASE)
+LINES_LOOKED_AT = 1_000
 SEPARATORS = {"csv": ",;|\t", "tsv": "\t,;|"}  # the format's own first
 
 
@@ -44,6 +45,11 @@ def dialect_of(block: bytes, source: SourceConfig, kind: str, name: str, field: 
     if separator == "auto":
         separator = _separator(text, SEPARATORS[kind], wanted if source.header else [])
     quote = source.quote if source.quote != "auto" else '"' if kind == "csv" or _doubles(text, separator) else ""
+    if quote and (after := _after_blanks(text, separator, quote)):
+        raise DataError(
+            f"{field}.quote: {name!r} has blanks before the quotes that enclose columns, such as in {after!r}, so that they are letters; write it "
+            f"without these blanks, or set {field}.quote to '' where they are letters"
+        )
     escape = "\\" if source.escape is None and quote and _backslashes(text, separator, quote) else source.escape
     told = {} if source.encoding != "auto" or encoding == "utf-8" else {"encoding": encoding}
     if told and encoding == "windows-1252":
@@ -105,6 +111,18 @@ def _doubles(text: str, separator: str) -> bool:
     closed = re.compile(rf'(?<!")"(?:"")*(?={s}|\r?\n)')
     ended = stray is not None and closed.search(text, stray.end())  # after the first of them, or after none
     return not ended and any('""' in column or "\n" in column for column in whole)
+
+
+def _after_blanks(text: str, separator: str, quote: str) -> str | None:
+    """The first column that a quote encloses behind a blank, where half of the lines have one; None where they have not.
+
+    >>> _after_blanks('a, "b"\\nc, "d, e"\\n', ",", '"'), _after_blanks('a,"b"\\n"c, ""d"", e",f\\n', ",", '"')
+    (', "b"', None)
+    """
+    s, q = re.escape(separator), re.escape(quote)
+    lines = text.splitlines()[:LINES_LOOKED_AT]
+    found = [match for line in lines if (match := re.search(rf"{s} +{q}[^{q}]+{q} *(?={s}|$)", line))]
+    return found[0].group() if 2 * len(found) >= len(lines) > 1 else None
 
 
 def _backslashes(text: str, separator: str, quote: str) -> bool:

@@ -64,7 +64,7 @@ def encoding_of(block: bytes, name: str, field: str) -> str:
     if block.count(0) > NULS * len(block):
         raise DataError(
             f"{field}.encoding: {name!r} has NULs among its characters, as UTF-16 has, and no byte order mark that says so; convert it: "
-            "iconv -f UTF-16LE -t UTF-8"
+            f"iconv -f {_unmarked(block)} -t UTF-8"
         )
     if _SHIFTED.search(block):
         raise DataError(
@@ -95,8 +95,20 @@ def require_mark(block: bytes, encoding: str, name: str, field: str) -> None:
     """Raises DataError for UTF-16 and UTF-32 without a byte order mark: which byte comes first would be guessed, and not by all readers alike."""
     if encoding in ("utf-16", "utf-32") and block and mark_of(block) != encoding:
         raise DataError(
-            f"{field}.encoding: {name!r} has no byte order mark of {encoding}, as {field}.encoding says; convert it: iconv -f {encoding.upper()}LE -t UTF-8"
+            f"{field}.encoding: {name!r} has no byte order mark of {encoding}, as {field}.encoding says; convert it: "
+            f"iconv -f {_unmarked(block, encoding)} -t UTF-8"
         )
+
+
+def _unmarked(block: bytes, encoding: str | None = None) -> str:
+    """iconv's name of UTF-16 or UTF-32 without a mark: its NULs are what is above ASCII, before the letters or behind them.
+
+    >>> _unmarked("text".encode("utf-16-be")), _unmarked("text".encode("utf-16-le")), _unmarked("text".encode("utf-32-be"))
+    ('UTF-16BE', 'UTF-16LE', 'UTF-32BE')
+    """
+    name = encoding or ("utf-32" if block.count(0) > len(block) / 2 else "utf-16")
+    unit = 4 if name == "utf-32" else 2
+    return f"{name.upper()}{'BE' if block[::unit].count(0) > block[unit - 1 :: unit].count(0) else 'LE'}"
 
 
 def utf8_told(block: bytes, name: str, kind: str, field: str) -> dict[str, str]:

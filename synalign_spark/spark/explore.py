@@ -18,7 +18,7 @@ from synalign_spark.spark.holdout import deciding_id, held_out, held_out_by_labe
 from synalign_spark.spark.keys import content_id, labelled_content_id
 from synalign_spark.spark.lengths import with_lengths
 from synalign_spark.spark.select import choose_sets, demonstrations, label_clusters, most_places, picked_sets, sets_table
-from synalign_spark.spark.user_columns import label_column, user_column, vector_column
+from synalign_spark.spark.user_columns import label_column, text_column, user_column, vector_column
 from synalign_spark.udfs.embed import embed_udf
 from synalign_spark.udfs.encoder import encoder_info
 
@@ -67,7 +67,7 @@ def explore(
 def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig, seed: int, holdout: float) -> DataFrame:
     """doc_id, text, label, embedding and share_steps of the rows that are not held out: one row an id. Checks all rows."""
     columns.check(frame.columns)
-    text = user_column(columns.text).cast("string")
+    text = text_column(frame, columns.text)
     label = label_column(frame, columns.label) if columns.label else F.lit(None).cast("string")
     weight = user_column(columns.weight).cast("double") if columns.weight else F.lit(1.0)
     named = frame.select(

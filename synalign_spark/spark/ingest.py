@@ -115,7 +115,7 @@ def _faults(source: SourceConfig, cfg: IngestConfig, malformed: str) -> list[tup
     faults = [
         (F.col("undecodable"), "bad_encoding", F.lit("holds bytes that are not UTF-8, or U+FFFD in their place")),
         (F.col("malformed").isNotNull(), "malformed", F.concat(F.lit("the source row could not be parsed"), _extent(), F.lit(malformed))),
-        *((F.col("fault") == code, code, F.col("fault_detail")) for code in ("wrong_type", "bad_weight")),
+        *((F.col("fault") == code, code, F.col("fault_detail")) for code in ("malformed", "wrong_type", "bad_weight")),
         (F.col("text").isNull(), "null_text", F.lit(f"column {' and '.join(source.text_columns)} is null")),
         (length == 0, "empty", F.lit("nothing but white space")),
         (length < cfg.min_chars, "too_short", F.concat(characters, F.lit(f", ingest.min_chars is {cfg.min_chars}"))),
@@ -194,6 +194,7 @@ def _fixes(field: str) -> dict[str, str]:
         "CAST_INVALID_INPUT": f"in {field}.where write try_cast(column AS type) for cells that may hold something else",
         "PARQUET_COLUMN_DATA_TYPE_MISMATCH": "write the column as one type in all files",
         "DIVIDE_BY_ZERO": f"in {field}.where write try_divide(a, b)",
+        "Codec": "write it with snappy or zstd: this Spark has not the codec that it is packed with",
         "duplicate field": "rename one of the columns, which differ by capitals alone",
         "CSV header": "write all files with the same columns in the same order",
         "while reading file": "fetch or write the file again, or take it out",

@@ -60,7 +60,19 @@ class Cells:
 
     def faults(self) -> list[tuple[Column, str, Column]]:
         """(condition, reason code, detail): a column has one type, which was looked at."""
-        return []
+        return self._no_numbers()
+
+    def _no_numbers(self) -> list[tuple[Column, str, Column]]:
+        """As ``faults``, of labels that are to be parted as numbers and are none; blank ones are no labels at all."""
+        if self.source.label_bins is None:
+            return []
+        cell = self._cell(self.source.label_column, "label_column", "label")
+        number = as_number(cell)
+        wrong = (F.trim(cell) != "") & (number.isNull() | F.isnan(number))
+        words = F.concat(
+            F.lit(f"{self.source.label_column} is "), F.left(cell, F.lit(100)), F.lit(", no number that label_bins could part")
+        )
+        return [(F.coalesce(wrong, F.lit(False)), "wrong_type", words)]
 
     def _cell(self, name: str | None, key: str, role: str) -> Column:
         if name is None:
@@ -106,7 +118,7 @@ class JsonCells(Cells):
                 wrong = wrong & ~kind.startswith("DECIMAL") & ~kind.isin("DOUBLE", "FLOAT")
             words = F.concat(F.lit(f"{source.label_column} is "), F.left(kind, F.lit(100)), F.lit(", which is no class"))
             found.append((wrong, "wrong_type", words))
-        return found
+        return found + self._no_numbers()
 
     def labels(self) -> Column:
         top, path = self._place(self.source.label_column or "")

@@ -1,10 +1,8 @@
 """What can be known of a source's files without Spark: their names, format and columns."""
 
-import contextlib
 import fnmatch
 import glob
 import importlib.util
-import json
 import os
 import re
 from pathlib import Path
@@ -15,9 +13,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from synalign_spark.config import SourceConfig
-from synalign_spark.core.text import normalise
 from synalign_spark.errors import DataError, InstallationError
-from synalign_spark.spark.source_folders import GLOB, refuse_twice
+from synalign_spark.spark.source_folders import GLOB, refuse_dangling, refuse_twice
 from synalign_spark.storage.paths import STORE_FAULTS, filesystem, local_path, scheme
 
 FORMATS = {
@@ -83,6 +80,7 @@ def list_files(path: str, field: str = "source") -> list[fs.FileInfo] | None:
             return None
         raise DataError(f"{field}.path: {path!r} cannot be read ({err}); mend its permissions") from err
     refuse_twice(found, path, field)
+    refuse_dangling(found, path, field)
     if not found:
         raise DataError(f"{field}.path: no file at {path!r} (looked in {os.getcwd()}); name a file, folder or glob that exists")
     return sorted(found, key=lambda info: info.path)
@@ -225,20 +223,6 @@ def open_arrow(file: Any) -> Any:
     except pa.ArrowInvalid:
         file.seek(0)
         return pa.ipc.open_stream(file)
-
-
-def class_names(path: str, data: list[fs.FileInfo], schema: pa.Schema, column: str | None) -> list[str] | None:
-    """Names of the classes of a column of numbers, where the library datasets left them in the schema or beside the files."""
-    told = (schema.metadata or {}).get(b"huggingface")
-    with contextlib.suppress(DataError, ValueError, KeyError, TypeError, AttributeError):
-        features = json.loads(told)["info"]["features"] if told else None
-        if features is None:
-            folder = os.path.dirname(data[0].path)
-            features = json.loads(head(path, f"{folder}/dataset_info.json"))["features"]
-        feature = features[column]
-        if feature["_type"] == "ClassLabel":
-            return [normalise(str(name)) for name in feature["names"]]  # as labels of rows
-    return None
 
 
 def parquet_columns(path: str, found: list[fs.FileInfo]) -> list[str] | None:

@@ -22,6 +22,41 @@ def refuse_twice(found: list[fs.FileInfo], path: str, field: str) -> None:
             raise DataError(f"{field}.path: {folder!r} is a link to {first!r}, whose files would be read twice; take the link out")
 
 
+def refuse_dangling(found: list[fs.FileInfo], path: str, field: str) -> None:
+    """Links to files that are gone are listed by nobody: their rows would be missing without a word. found: of the folder's files; links of other
+    endings hold no rows."""
+    local = local_path(path)
+    if local is None or not local.is_dir():
+        return
+    endings = {os.path.splitext(info.path)[1] for info in found}
+    for folder, _, names in os.walk(local):
+        for name in sorted(names):
+            link = os.path.join(folder, name)
+            if (
+                not name.startswith(("_", "."))
+                and os.path.splitext(name)[1] in endings
+                and os.path.islink(link)
+                and not os.path.exists(link)
+            ):
+                raise DataError(
+                    f"{field}.path: {link!r} is a link to {os.readlink(link)!r}, which is not there; fetch the file, or take the link out"
+                )
+
+
+def refuse_delta(found: list[fs.FileInfo], path: str, field: str) -> None:
+    """The files of a Delta table alone hold rows that were deleted or replaced: its log alone tells which."""
+    local = local_path(path)
+    if any("/_delta_log/" in info.path and info.path.endswith((".json", ".parquet")) for info in found):
+        raise DataError(
+            f"{field}.format: {path!r} is a Delta table, whose files alone hold deleted rows too; set {field}.format to delta, or to auto"
+        )
+    if local is not None and (local / "_delta_log").is_dir():
+        raise DataError(
+            f"{field}.path: {path!r} is a Delta table whose log is gone, which alone tells deleted rows from others; bring the files of _delta_log "
+            "back, or move the Parquet files that hold rows into a folder of their own"
+        )
+
+
 def folders_within(path: str, data: list[fs.FileInfo]) -> set[tuple[str, ...]]:
     """The folders that files lie in, below a path or below what a glob names; () for those right there."""
     local = local_path(path)

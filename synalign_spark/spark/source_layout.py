@@ -13,10 +13,10 @@ from synalign_spark.errors import DataError
 from synalign_spark.formatting import MOST_IN_A_LINE
 from synalign_spark.spark.delimited import Dialect, dialect_of
 from synalign_spark.spark.encodings import utf8_told
+from synalign_spark.spark.source_classes import class_names
 from synalign_spark.spark.source_files import (
     COMPRESSIONS,
     FILES_LOOKED_AT,
-    class_names,
     data_files,
     detect_format,
     file_schemas,
@@ -25,7 +25,7 @@ from synalign_spark.spark.source_files import (
     refuse_names,
     source_path,
 )  # fmt: skip
-from synalign_spark.spark.source_folders import columns_of_folders, read_below, splits_in
+from synalign_spark.spark.source_folders import columns_of_folders, read_below, refuse_delta, splits_in
 from synalign_spark.spark.source_json import is_array, json_rows, refuse_more
 from synalign_spark.spark.source_types import LABEL_FIX, TEXT_FIX, fix, json_kind, parts_of
 
@@ -91,6 +91,8 @@ def layout_of(source: SourceConfig, section: str = "source") -> Layout | None:
         if kind in ("csv", "tsv", "arrow"):
             raise DataError(f"{section}.path: {path!r} cannot be looked into here, which {kind} needs; convert it to Parquet or JSON lines")
         return Layout(path, kind)
+    if kind == "parquet":
+        refuse_delta(found, path, section)
     data, left = data_files(found, kind)
     refuse_names(data, section)
     below = read_below(path, data, section)
@@ -270,14 +272,15 @@ def _typed(path: str, kind: str, data: list[fs.FileInfo], source: SourceConfig, 
                 raise DataError(
                     f"{section}.{key}: no column {name!r} in {path if len(schemas) == 1 else file!r}; it has {', '.join(names)}"
                 )
+            if found.names.count(parts[0]) > 1:
+                raise DataError(f"{section}.{key}: column {parts[0]!r} stands twice in {file!r}; rename one of each")
             if parts[0] in found.names:
                 types.setdefault(str(_plain(found.field(parts[0]).type)), file)
         if len(types) > 1:
             (one, where), (other, there) = list(types.items())[:2]
             raise DataError(f"{section}.{key}: {name!r} is {one} in {where!r} and {other} in {there!r}; write it as one type in all files")
         kinds[name] = next(iter(types), "text")  # what stands in the names of folders is text
-    numbered = source.label_column is not None and kinds[source.label_column].startswith(("int", "uint")) and not source.rename_labels
-    label_names = class_names(path, data, schema, source.label_column) if numbered else None
+    label_names = None if source.rename_labels else class_names(path, data, schema, source.label_column)
     if label_names:
         told = {**told, "class_names": "from the files"}
     return Layout(

@@ -30,6 +30,7 @@ from synalign_spark.udfs.text import normalised
 MOST_FILES_COUNTED = 1_000  # their names go to the driver one by one
 MOST_OF_HEADER = 20  # columns by which a header is known again
 SOURCE_COLUMNS = ("text", "label", "source_id", "source_file", "prior_weight", "malformed", "fault", "fault_detail", "renamed")
+_OF_A_HEADER = '\ufeff"'  # of one that was put behind another file with its byte order mark, which keeps its quotes then
 _CORRUPT = "_synalign_malformed"
 _FILE = "_synalign_file"
 _LABEL = "_synalign_label"
@@ -101,7 +102,10 @@ def _header_again(source: SourceConfig, layout: Layout | None) -> list[tuple[Col
         return []
     own = layout.dialect.names
     names = {parts[0] for name in wanted(source) if (parts := parts_of(name, own))} | set(own[:MOST_OF_HEADER])
-    same = functools.reduce(operator.and_, (F.trim(quoted_name(name)) == name.strip() for name in sorted(names)))
+    plain = {name: F.trim(F.translate(quoted_name(name), _OF_A_HEADER, "")) for name in sorted(names)}
+    same = functools.reduce(
+        operator.and_, (cell == name.translate(dict.fromkeys(map(ord, _OF_A_HEADER))).strip() for name, cell in plain.items())
+    )
     return [(F.coalesce(same, F.lit(False)), "malformed", F.lit("the header once more, and no row"))]
 
 
@@ -257,7 +261,7 @@ def _schema(source: SourceConfig, layout: Layout, field: str) -> StructType:
     """The needed columns of files that have types; those that stand in the names of folders are text."""
     schema = layout.schema
     assert schema is not None  # of the callers: by format
-    spelled = {name.lower(): name for name in schema.names}
+    spelled = {name.lower(): name for name in schema.names if schema.names.count(name) == 1}
     wanted_by = {parts[0]: key for name, key in wanted(source).items() if (parts := parts_of(name, layout.names or ()))}
     words = dict.fromkeys(spelled[word.lower()] for word in _words(source.where) if word.lower() in spelled)
     fields = []
@@ -283,7 +287,8 @@ def _filtered(rows: DataFrame, source: SourceConfig, field: str) -> DataFrame:
     if source.where is None:
         return rows
     try:
-        condition = F.expr(source.where)
+        # Without brackets a word behind a condition is its alias: "a OR" would be the condition a.
+        condition = F.expr(f"({source.where}\n)" if source.where.strip() else "")
         if _CORRUPT in rows.columns:
             condition = F.coalesce(condition, F.lit(False)) | F.col(_CORRUPT).isNotNull()
         return rows.where(condition)

@@ -4,7 +4,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, DecimalType, FractionalType, NumericType
+from pyspark.sql.types import ArrayType, BooleanType, DataType, DecimalType, FractionalType, NumericType, StringType
 
 from synalign_spark.errors import DataError
 from synalign_spark.sql_names import quoted_name
@@ -16,11 +16,25 @@ def user_column(name: str) -> Column:
 
 
 def label_column(frame: DataFrame, name: str) -> Column:
-    """A column of classes as text: whole numbers without a fraction whatever their type is, null for a number that is not whole."""
-    value = user_column(name)
-    if not isinstance(frame.schema[name].dataType, FractionalType | DecimalType):
+    """A column of classes as text: whole numbers without a fraction whatever their type is, null for a number that is not whole.
+
+    Raises DataError for a column of lists, dates and other types, as whose text nobody means a class."""
+    value, kind = user_column(name), frame.schema[name].dataType
+    if not isinstance(kind, StringType | NumericType | BooleanType):
+        raise DataError(
+            f"label={name!r}: is {kind.simpleString()}, which is no class; name a column of text, integers or booleans, or cast it to text"
+        )
+    if not isinstance(kind, FractionalType | DecimalType):
         return value.cast("string")
     return F.when(value == F.rint(value), value.cast("long").cast("string"))
+
+
+def text_column(frame: DataFrame, name: str) -> Column:
+    """A column of texts. Raises DataError for one of another type."""
+    kind = frame.schema[name].dataType
+    if not isinstance(kind, StringType):
+        raise DataError(f"text={name!r}: is {kind.simpleString()}, not text; name a column of text, or cast it")
+    return user_column(name)
 
 
 def vector_column(frame: DataFrame, name: str) -> Column:

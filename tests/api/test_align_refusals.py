@@ -1,6 +1,8 @@
 """What ``sa.align`` refuses, and what it counts as lost, with the field and the fix."""
 
+import datetime
 import re
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -168,3 +170,26 @@ def test_frames_of_two_kinds_or_none_are_refused(spark):
         sa.align(REAL, as_spark(spark, SYNTHETIC[:5]), embedding="vec")
     with pytest.raises(DataError, match="real: must be a pandas or a Spark DataFrame, got builtins.list"):
         sa.align([1], SYNTHETIC, embedding="vec")
+
+
+@pytest.mark.parametrize("label", [["a"], ("a",), {"a": 1}, b"a", datetime.date(2026, 1, 1), Decimal("0.5")])
+def test_what_is_no_class_is_never_made_one_by_its_text(label):
+    odd = REAL.assign(label=[label] * len(REAL))
+    for call in (
+        lambda: sa.align(odd, odd, label="label", embedding="vec", **SMALL),
+        lambda: sa.select(odd, label="label", n=3, embedding="vec"),
+    ):
+        with pytest.raises(DataError, match="label='label': holds .*, which is no class"):
+            call()
+
+
+def test_columns_of_spark_that_are_no_class_and_no_text_are_refused_by_type(spark):
+    real, synthetic = as_spark(spark, REAL[:50]), as_spark(spark, SYNTHETIC[:50])
+    for label, kind in (("array(label)", "array<string>"), ("binary(label)", "binary"), ("current_date()", "date")):
+        rows = real.selectExpr("text", "vec", f"{label} AS label")
+        with pytest.raises(DataError, match=f"label='label': is {kind}, which is no class"):
+            sa.align(rows, synthetic, label="label", embedding="vec", **SMALL)
+    rows = real.selectExpr("array(text) AS text", "vec", "label")
+    for call in (lambda: sa.align(rows, synthetic, embedding="vec", **SMALL), lambda: sa.select(rows, n=3, embedding="vec")):
+        with pytest.raises(DataError, match="text='text': is array<string>, not text"):
+            call()

@@ -58,7 +58,7 @@ COMPLETION = ROW | CARDS | {"api": "completion", "model": GEMMA, "rows_per_reque
 SMALL = COMPLETION | {"model": SMOLLM, "temperature": 0.8, "top_p": 0.95, "extra_body": {"min_p": 0.0, "top_k": 0}}
 STRATEGIES = ("simprompt", "attrprompt", "fewshot", "synalign")
 CASES: Mapping[str, Mapping[str, Any]] = {
-    f"{way}-{strategy}": options | {"strategy": strategy}
+    f"{way}-{strategy}": options | {"strategy": strategy} | ({"attribute_values": {}} if strategy in ("simprompt", "fewshot") else {})
     for way, options in (("chat", CHAT), ("completion", COMPLETION), ("completion-smollm2", SMALL))
     for strategy in STRATEGIES
 }

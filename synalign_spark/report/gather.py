@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from synalign_spark.report import downstream, measures
 from synalign_spark.report.downstream import LabelledRows
 from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
+from synalign_spark.report.map_rows import Reader, with_rows
 from synalign_spark.report.projection import principal_plane
 from synalign_spark.spark.holdout import held_out
 from synalign_spark.spark.resample import used_mixing_weight
@@ -31,14 +32,6 @@ MISSING_CLUSTERS = 10
 _SECRET = re.compile(r"secret|password|passwd|token|credential|access[._-]?key|api[._-]?key|account[._-]?key|sas", re.IGNORECASE)
 _USERINFO = re.compile(r"://[^/@\s]+@")
 _QUERY = re.compile(r"(://[^\s?#'\"]+)[?#][^\s'\"]+")
-
-
-class Reader(Protocol):
-    """What of the lake is needed."""
-
-    def read(self, table: Table, **scope: str) -> DataFrame: ...
-
-    def has_table(self, table: Table) -> bool: ...
 
 
 def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
@@ -60,7 +53,7 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         certificate=certificate,
         labels=labels,
         weights=measures.weight_spread(weights) if weights is not None else None,
-        points=_points(real, synthetic, n_synthetic, cfg.report.map_rows),
+        points=_points(real, synthetic, n_synthetic, lake, cfg),
         coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "set_rank")),
         solver=[row for row in trace if row["kind"] == "path"],
         mixing_weights=[row for row in trace if row["kind"] == "mixing_weight"],
@@ -145,13 +138,14 @@ def _ordered(sample: DataFrame) -> pa.Table:
     return to_arrow(sample).sort_by([("u", "ascending"), ("doc_id", "ascending")])
 
 
-def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, rows: int) -> MapPoints | None:
-    real, synthetic = real.slice(0, rows), synthetic.slice(0, rows)
+def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, lake: Reader, cfg: Config) -> MapPoints | None:
+    real, synthetic = real.slice(0, cfg.report.map_rows), synthetic.slice(0, cfg.report.map_rows)
     if not len(real) or not len(synthetic):
         return None
     xy_real, xy_synthetic, explained = principal_plane(to_matrix(real["embedding"]), to_matrix(synthetic["embedding"]))
     relative = synthetic["weight"].to_numpy() * n_synthetic  # (m,), 1 is uniform
-    return MapPoints(xy_real, real["label"].to_pylist(), xy_synthetic, synthetic["label"].to_pylist(), relative, explained)
+    points = MapPoints(xy_real, real["label"].to_pylist(), xy_synthetic, synthetic["label"].to_pylist(), relative, explained)
+    return points if cfg.report.map_texts is False else with_rows(points, real, synthetic, lake, cfg.run.seed)
 
 
 def checked_downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certificate: list[Row]) -> tuple[DownstreamCheck | None, str]:

@@ -83,15 +83,33 @@ def _clauses(overall: Row) -> list[str]:
     return parts
 
 
+def signs(text: str) -> str:
+    """A text of the certificate with the signs that a terminal may lack.
+
+    >>> signs("MMD^2 0.01 +- 0.002")
+    'MMD² 0.01 ± 0.002'
+    """
+    return text.replace("+-", "±").replace("MMD^2", "MMD²")
+
+
+def interval(gain: Gain) -> str:
+    """The 95% interval of a gain in points.
+
+    >>> interval(Gain(0.02, 0.01))
+    '0.0 to +4.0'
+    """
+    return f"{points(gain.accuracy - NORMAL_95 * gain.error)} to {points(gain.accuracy + NORMAL_95 * gain.error)}"
+
+
 def _sentence(clause: str) -> str:
-    return f"{clause[:1].upper()}{clause[1:]}."
+    return f"{signs(clause[:1].upper() + clause[1:])}."
 
 
 def _gain(overall: Row) -> str:
     gain, error = overall.get("gain"), overall.get("gain_error")
     if gain is None or error is None:
         return "not known"
-    return f"{points(gain)} points ({points(gain - NORMAL_95 * error)} to {points(gain + NORMAL_95 * error)})"
+    return f"{points(gain)} points ({interval(Gain(gain, error))})"
 
 
 def _effective(findings: Findings) -> str:

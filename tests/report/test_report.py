@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 
 from synalign_spark.alignment.spark_side import real_side
 from synalign_spark.cli.show import show
@@ -19,6 +20,7 @@ from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.metrics import metric_rows
 from synalign_spark.spark.holdout import held_out
 from synalign_spark.storage import tables
+from tests.report.conftest import HOSTILE
 
 
 def shuffled(df, partitions):
@@ -36,7 +38,7 @@ def test_job_writes_page_and_metrics(done, lake, cfg):
     summary, page = done
     assert summary["report"] == f"{cfg.lake.path}/reports/sample.html"
     assert lake.read(tables.METRICS).count() == summary["metrics"]
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert "&lt;script&gt;" in page, "the heaviest row is an attack, and is shown"
     assert "s0" in page, "lineage ends at the row's id in the source"
     assert 0.5 < summary["classifier_accuracy_uniform"] <= 1
@@ -92,6 +94,10 @@ def test_generation_counts_calls_tokens_cost_and_refusals(spark, sample):
     assert generated.cost_usd == pytest.approx(0.6, abs=1e-12)
     assert generated.refused == {"copied": 29, "empty": 1}
     assert generated.acceptance == 120 / 150
+    assert {reason: len(rows) for reason, rows in generated.examples.items()} == {"copied": 2, "empty": 1}
+    assert generated.examples["copied"][0] == {"text": HOSTILE, "detail": None}
+    private = measures.generation(None, sample.frame(spark, tables.REFUSALS).withColumn("reason", F.lit("pii")), 120)
+    assert (private.refused, private.examples) == ({"pii": 30}, {})
     assert measures.generation(None, None, 0).acceptance is None
 
 
@@ -139,13 +145,26 @@ def test_report_and_show_tell_what_is_missing(done, lake, cfg):
     assert stored == pytest.approx(
         {(f"missing.{key}", label): value for key, value in (("before", 0.28), ("after", 0.16)) for label in ("negative", "positive")}
     )
-    section = done[1][done[1].index('<section id="missing">') : done[1].index('<section id="downstream">')]
+    section = done[1][done[1].index('<section id="missing">') : done[1].index('<section id="generation">')]
     assert section.count('<th scope="row">') == 10
     assert [(row["cluster_id"], row["label"]) for row in show(cfg.lake.path, "parquet", "sample", 0)["missing"]] == [
         (0, "negative"),
         (0, "positive"),
         (1, "negative"),
     ]
+
+
+def test_the_rows_of_the_map_have_their_texts_and_lineage(sample, lake, cfg):
+    points = gather(lake, cfg, {}).points
+    texts = {row["doc_id"]: row["text"] for name in ("corpus", "synthetic") for row in sample.rows[name].to_pylist()}
+    assert (len(points.real_rows), len(points.synthetic_rows)) == (80, 80)
+    assert all(row["text"] == texts[row["doc_id"]] for row in [*points.real_rows, *points.synthetic_rows])
+    assert set(points.sets) == {"set1"}
+    assert points.sets["set1"]["attributes"]["tone"] == "warm"
+    corpus = sample.rows["corpus"].to_pylist()
+    assert points.shown_texts == {corpus[i]["doc_id"]: corpus[i]["text"] for i in (0, 4)}
+    silent = cfg.model_copy(update={"report": cfg.report.model_copy(update={"map_texts": False})})
+    assert gather(lake, silent, {}).points.real_rows == []
 
 
 def test_report_before_alignment_says_so(spark, lake, cfg):

@@ -9,16 +9,14 @@ from synalign_spark.report.map_data import map_json
 from synalign_spark.report.map_picture import label_names, label_places, map_svg
 from synalign_spark.report.svg import to_svg
 from synalign_spark.report.terms import REFUSALS
-from synalign_spark.report.verdict import CARE, DO_NOT, USE, headline, sentences, signal, three_figures
-
-SIGNALS = {USE: "use", CARE: "care", DO_NOT: "do-not"}  # names of their colours
+from synalign_spark.report.verdict import COLOURS, headline, sentences, signal, three_figures
 
 
 def render(findings: Findings) -> str:
     """The report as an HTML document. The same findings give the same bytes."""
     word, points = signal(findings), findings.points
     return render_page(
-        "page.html.j2", f=findings, signal=word, colour=SIGNALS.get(word, ""), headline=headline(findings),
+        "page.html.j2", f=findings, signal=word, colour=COLOURS.get(word, ""), headline=headline(findings),
         three_figures=three_figures(findings), behind=sentences(findings), figures=drawn(findings), refusals=REFUSALS,
         map_picture=Markup(map_svg(points)) if points else "", map_labels=label_names(label_places(points)[0]) if points else [],
         map_data=Markup(map_json(points)) if points else "",

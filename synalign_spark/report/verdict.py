@@ -8,6 +8,7 @@ from synalign_spark.report.findings import Findings, Gain, Row
 
 NORMAL_95 = 1.96
 USE, CARE, DO_NOT = "Use them", "With care", "Do not use them"  # green, amber and red; the words say it without colours
+COLOURS = {USE: "use", CARE: "care", DO_NOT: "do-not"}  # their names in the style sheet
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ class MapPoints:
     """A 2-D map. real: (n, 2); synthetic: (m, 2); relative: (m,) weight over uniform; explained: (2,) shares of variance.
 
     real_rows: doc_id and text of each; synthetic_rows: doc_id, text, attribute_set_id and capped_by; sets: attributes and demo_ids by
-    attribute_set_id; shown_texts: texts of these demonstrations. All four are empty where the page shall hold no texts of the map."""
+    attribute_set_id; shown_texts: texts of these demonstrations. All four are empty where the page shall hold no texts of the map.
+    lacking: cluster_id of clusters that lack synthetic rows, and where their centroids lie, (2,)."""
 
     real: FloatArray
     real_labels: list[str | None]
@@ -54,6 +55,7 @@ class MapPoints:
     synthetic_rows: list[Row] = field(default_factory=list)
     sets: dict[str, Row] = field(default_factory=dict)
     shown_texts: dict[str, str] = field(default_factory=dict)
+    lacking: list[tuple[int, FloatArray]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

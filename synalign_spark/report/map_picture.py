@@ -23,16 +23,17 @@ Places = npt.NDArray[np.int64]
 
 def placed(points: MapPoints) -> tuple[Places, Places]:
     """Where the real and the synthetic rows lie in the picture, in its units: (n, 2) and (m, 2), y downwards."""
+    return _place(points.real, points), _place(points.synthetic, points)
+
+
+def _place(xy: FloatArray, points: MapPoints) -> Places:
+    """Of places in the plane those in the picture of the points. (n, 2) -> (n, 2)"""
     everything = np.concatenate([points.real, points.synthetic])
     low, span = everything.min(axis=0), np.ptp(everything, axis=0).clip(min=1e-9)
     size = np.array([WIDTH, HEIGHT]) - 2 * MARGIN
-
-    def place(xy: FloatArray) -> Places:
-        x, y = ((xy - low) / span * size + MARGIN).T
-        found: Places = np.rint(np.column_stack([x, HEIGHT - y])).astype(np.int64)
-        return found
-
-    return place(points.real), place(points.synthetic)
+    x, y = ((xy - low) / span * size + MARGIN).T
+    found: Places = np.rint(np.column_stack([x, HEIGHT - y])).astype(np.int64)
+    return found
 
 
 def label_places(points: MapPoints) -> tuple[list[str | None], list[int], list[int]]:
@@ -68,9 +69,18 @@ def map_svg(points: MapPoints) -> str:
         "real rows as squares, synthetic rows as pale discs of one size, and on each a disc whose area is the weight."
     )
     return (
-        f'<svg id="map-picture" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="map-title map-desc"><title id="map-title">Map of the '
-        f'rows</title><desc id="map-desc">{html.escape(described)}</desc>{axes}{drawn}</svg>'
+        f'<svg id="map-picture" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Map of the rows" aria-describedby="map-desc">'
+        f'<desc id="map-desc">{html.escape(described)}</desc>{axes}{drawn}{_lacking(points)}</svg>'
     )
+
+
+def _lacking(points: MapPoints) -> str:
+    """A numbered ring at each cluster that lacks synthetic rows."""
+    rings = []
+    for cluster, xy in points.lacking:
+        x, y = _place(xy[None, :], points)[0]
+        rings.append(f'<circle cx="{x}" cy="{y}" r="20"/><text x="{x}" y="{y + 6}" text-anchor="middle">{cluster}</text>')
+    return f'<g class="of-lacking">{"".join(rings)}</g>' if rings else ""
 
 
 def stepped(relative: FloatArray) -> FloatArray:

@@ -88,9 +88,9 @@ def signs(text: str) -> str:
     """A text of the certificate with the signs that a terminal may lack.
 
     >>> signs("MMD^2 0.01 +- 0.002")
-    'MMD² 0.01 ± 0.002'
+    'MMD² 0.01 ±0.002'
     """
-    return text.replace("+-", "±").replace("MMD^2", "MMD²")
+    return text.replace("+- ", "±").replace("MMD^2", "MMD²")
 
 
 def interval(gain: Gain) -> str:
@@ -129,11 +129,15 @@ def _downstream(findings: Findings) -> str:
     if check is None:
         return ""
     uniform, weighted, real, both = (score.accuracy for score in check.scores)
-    return (
+    alone = (
         f"A downstream classifier trained on the synthetic rows names the label of {check.n_holdout:,} held-out real rows right in {uniform:.1%} of cases "
-        f"unweighted and {weighted:.1%} weighted: {_compared(check.gain, 'with the weights')}; "
-        f"trained on real rows it reaches {real:.1%}, on real and synthetic rows {both:.1%}: {_compared(check.gain_beside_real, 'with the synthetic rows')}."
+        f"unweighted and {weighted:.1%} weighted: {_compared(check.gain, 'with the weights')}; trained on real rows it reaches {real:.1%}"
     )
+    if (
+        findings.overall and findings.overall.get("gain") is not None
+    ):  # whether the rows help beside real ones is said once, by the certificate
+        return f"{alone}."
+    return f"{alone}, on real and synthetic rows {both:.1%}: {_compared(check.gain_beside_real, 'with the synthetic rows')}."
 
 
 def _compared(gain: Gain, what: str) -> str:

@@ -133,7 +133,19 @@ def _parameters() -> dict[str, pa.Table]:
          "example_ids": ["e" * 64] * 2, "examples": [f"{HOSTILE} {label} {place}", "second"]}
         for label in ("positive", "negative") for place, short in enumerate((0.05, 0.05, 0.03, 0.02, 0.01, 0.0, -0.16))
     ]  # fmt: skip
+    centroids = [
+        {
+            "cluster_id": i,
+            "centroid": [float(i == axis) for axis in range(WIDTH)],
+            "n_rows": 50,
+            "share": 0.25,
+            "label_counts": [("positive", 50)],
+            "inertia": 1.0,
+        }
+        for i in range(8)
+    ]
     return {
+        "centroids": _typed(tables.CENTROIDS, centroids),
         "witness": _typed(tables.WITNESS, missed),
         "certificate": _typed(tables.CERTIFICATE, certified),
         "selection_trace": pa.table({
@@ -167,6 +179,7 @@ def _typed(table, rows):
     kinds = {
         "string": pa.string(), "double": pa.float64(), "int": pa.int32(), "bigint": pa.int64(), "timestamp": pa.timestamp("us", "UTC"),
         "array<double>": pa.list_(pa.float64()), "array<string>": pa.list_(pa.string()), "boolean": pa.bool_(),
+        "map<string,bigint>": pa.map_(pa.string(), pa.int64()),
     }  # fmt: skip
     schema = pa.schema([(column.name, kinds[column.dtype]) for column in table.columns])
     return pa.Table.from_pylist([{column.name: row.get(column.name) for column in table.columns} for row in rows], schema)
@@ -201,6 +214,7 @@ def map_points(real: np.ndarray, synthetic: np.ndarray, labels: list[str], relat
              "capped_by": None if i % 3 else "near_copy"} for i in range(n)
         ],
         sets={"set1": {"attributes": {"topic": HOSTILE, "tone": "warm"}, "demo_ids": [f"{1:064x}", "e" * 64]}}, shown_texts={"e" * 64: f"shown elsewhere {HOSTILE}"},
+        lacking=[(7, np.array([0.5, 0.5]))],
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from synalign_spark.report import measures
 from synalign_spark.report.gather import checked_downstream, gather, labels_with_holdout, shown_config, spark_fetch
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.metrics import metric_rows
+from synalign_spark.report.page import render
+from synalign_spark.report.projection import principal_plane
 from synalign_spark.spark.holdout import held_out
 from synalign_spark.storage import tables
 from tests.report.conftest import HOSTILE
@@ -53,7 +55,10 @@ def test_show_reads_what_the_lake_wrote(done, lake, cfg):
     assert [{key: row[key] for key in heaviest[0]} for row in found["rows"]] == heaviest
 
 
-def test_findings_do_not_depend_on_partitioning(done, lake, cfg):
+@pytest.fixture(scope="module")
+def again(lake, cfg):
+    """The findings of tables in other partitions."""
+
     class Repartitioned:
         def has_table(self, table):
             return lake.has_table(table)
@@ -61,8 +66,13 @@ def test_findings_do_not_depend_on_partitioning(done, lake, cfg):
         def read(self, table, **scope):
             return lake.read(table, **scope).repartition(7)
 
+    return gather(Repartitioned(), cfg, {})
+
+
+def test_findings_do_not_depend_on_partitioning(done, lake, again):
     stored = [row.asDict() for row in lake.read(tables.METRICS).collect()]
-    assert sorted(stored, key=str) == sorted(metric_rows(gather(Repartitioned(), cfg, {})), key=str)
+    assert sorted(stored, key=str) == sorted(metric_rows(again), key=str)
+    assert render(again) == done[1], "the same bytes"
 
 
 @pytest.mark.parametrize("partitions", [1, 7, 0])
@@ -154,8 +164,8 @@ def test_report_and_show_tell_what_is_missing(done, lake, cfg):
     ]
 
 
-def test_the_rows_of_the_map_have_their_texts_and_lineage(sample, lake, cfg):
-    points = gather(lake, cfg, {}).points
+def test_the_rows_of_the_map_have_their_texts_and_lineage(sample, lake, cfg, again):
+    points = again.points
     texts = {row["doc_id"]: row["text"] for name in ("corpus", "synthetic") for row in sample.rows[name].to_pylist()}
     assert (len(points.real_rows), len(points.synthetic_rows)) == (80, 80)
     assert all(row["text"] == texts[row["doc_id"]] for row in [*points.real_rows, *points.synthetic_rows])
@@ -163,6 +173,12 @@ def test_the_rows_of_the_map_have_their_texts_and_lineage(sample, lake, cfg):
     assert points.sets["set1"]["attributes"]["tone"] == "warm"
     corpus = sample.rows["corpus"].to_pylist()
     assert points.shown_texts == {corpus[i]["doc_id"]: corpus[i]["text"] for i in (0, 4)}
+    assert [cluster for cluster, _ in points.lacking] == [0, 1, 2, 3, 4], "those of the table of missing clusters"
+    vectors = {i: np.eye(8)[i] for i in range(5)}
+    real = lake.read(tables.EMBEDDINGS, origin="real").select("doc_id", "embedding").collect()
+    by_id = {row.doc_id: np.array(row.embedding) for row in real}
+    plane = principal_plane(np.array([by_id[row["doc_id"]] for row in points.real_rows]), np.array(list(vectors.values())))[1]
+    np.testing.assert_allclose([xy for _, xy in points.lacking], plane, atol=1e-5)
     silent = cfg.model_copy(update={"report": cfg.report.model_copy(update={"map_texts": False})})
     assert gather(lake, silent, {}).points.real_rows == []
 

@@ -22,6 +22,7 @@ from synalign_spark.report.findings import (
     Missing,
     WeightSpread,
 )
+from synalign_spark.report.page import render
 from synalign_spark.storage import tables
 from synalign_spark.storage.lake import Lake
 from synalign_spark.udfs.arrow import from_matrix
@@ -251,3 +252,9 @@ def findings() -> Findings:
         config="run:\n  id: by-hand\n",
         missing=Missing([{"label": "negative", "before": 0.31, "after": 0.125}, {"label": None, "before": 0.2, "after": 0.0}], rows["witness"][:3]),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def rendered(findings) -> str:
+    """The page of the findings by hand."""
+    return render(findings)

@@ -14,10 +14,10 @@ from tests.report.browser import Opened, cut_off, faults
 
 
 @pytest.fixture(scope="module")
-def written(findings, tmp_path_factory):
+def written(rendered, tmp_path_factory):
     """Address of the page of the findings by hand."""
     path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(render(findings), encoding="utf-8")
+    path.write_text(rendered, encoding="utf-8")
     return path
 
 
@@ -61,12 +61,12 @@ def test_axe_and_the_rulers_see_faults(opened):
     assert len(cut_off(page)) == 1
 
 
-def test_nothing_is_asked_for_and_the_policy_names_one_style_and_one_script(opened, findings):
+def test_nothing_is_asked_for_and_the_policy_names_one_style_and_one_script(opened, rendered):
     seen = opened()
     seen.page.locator("#map-plane").press("Home")
     assert seen.requests == [seen.address]
     assert seen.said == []
-    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', render(findings)).group(1)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', rendered).group(1)
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
     assert re.findall(r"(\w+)-src", policy) == ["default", "style", "script"]
@@ -198,7 +198,7 @@ def test_without_script_there_is_the_picture_and_the_boxes_work(opened):
     assert page.locator("a.term").first.get_attribute("title") in TERMS.values()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_the_picture_has_the_colours_of_its_key(opened, scheme):
     """By the pixels of a screenshot: a row apart from all others, of each kind."""
     page = opened(color_scheme=scheme).page

@@ -118,7 +118,7 @@ def hostile(findings, tmp_path):
     return path
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), pytest.param(390, "dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_serious_and_nothing_is_cut(browser, findings, tmp_path, width, scheme):
     path = tmp_path / "page.html"
     path.write_text(render(both(findings, settings={"generate.task": "a review of a film " * 10})), encoding="utf-8")

@@ -48,8 +48,8 @@ class Page(HTMLParser):
             self.wrong.append(tag)
 
 
-def test_page_is_well_formed_and_loads_nothing(findings):
-    page = Page(render(findings))
+def test_page_is_well_formed_and_loads_nothing(rendered):
+    page = Page(rendered)
     assert page.wrong == []
     assert page.open == []
     assert len(page.ids) == len(set(page.ids)), "two elements share an id"
@@ -59,8 +59,8 @@ def test_page_is_well_formed_and_loads_nothing(findings):
     assert page.tags.count("script") == 2, "the page's own, and the data of the map, which is none"
 
 
-def test_texts_from_data_are_escaped_and_cut(findings):
-    page = render(findings)
+def test_texts_from_data_are_escaped_and_cut(findings, rendered):
+    page = rendered
     assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
     assert "<b>x" not in page
@@ -70,8 +70,8 @@ def test_texts_from_data_are_escaped_and_cut(findings):
     assert len(render(long)) < len(page) + 2_000
 
 
-def test_same_findings_give_the_same_bytes(findings):
-    assert render(findings) == render(findings)
+def test_same_findings_give_the_same_bytes(findings, rendered):
+    assert render(findings) == rendered
 
 
 def test_figures_name_themselves_to_screen_readers_and_follow_the_page_colours(findings):
@@ -137,13 +137,12 @@ def test_a_run_with_nothing_but_rows_still_has_a_page(findings):
     assert "This run has no witness table" in page
 
 
-def missing_section(findings):
-    page = render(findings)
+def missing_section(page):
     return page[page.index('<section id="missing">') : page.index('<section id="generation">')]
 
 
-def test_missing_clusters_are_shown_with_an_escaped_example_each(findings):
-    section = missing_section(findings)
+def test_missing_clusters_are_shown_with_an_escaped_example_each(rendered):
+    section = missing_section(rendered)
     assert (
         "<b>negative</b>: 31.0% of the real distribution over clusters was missing before weighting, 12.5% is missing after it" in section
     )
@@ -156,11 +155,11 @@ def test_missing_clusters_are_shown_with_an_escaped_example_each(findings):
 
 
 def test_nothing_missing_is_said_in_words(findings):
-    none = dataclasses.replace(findings, missing=Missing(findings.missing.totals, []))
-    assert "reach the share of the real rows" in missing_section(none)
-    assert "<table" not in missing_section(none)
+    none = missing_section(render(dataclasses.replace(findings, missing=Missing(findings.missing.totals, []))))
+    assert "reach the share of the real rows" in none
+    assert "<table" not in none
     nameless = {**findings.missing.clusters[0], "label": None, "examples": []}
-    shown = missing_section(dataclasses.replace(findings, missing=Missing([], [nameless])))
+    shown = missing_section(render(dataclasses.replace(findings, missing=Missing([], [nameless]))))
     assert '<td class="left text">–</td></tr>' in shown
 
 
@@ -176,8 +175,8 @@ def test_one_point_and_many_labels_can_be_drawn(findings):
     assert "label-8" not in map_svg(many)
 
 
-def test_refused_rows_are_shown_with_reasons_in_words(findings):
-    page = render(findings)
+def test_refused_rows_are_shown_with_reasons_in_words(rendered):
+    page = rendered
     section = page[page.index('<section id="generation">') : page.index('<section id="weights">')]
     assert "refused: copied from a real row</td><td>20</td>" in section
     assert "“said before” " in section
@@ -196,8 +195,8 @@ def test_differences_are_in_points_and_none_is_minus_nothing(findings):
     assert not re.findall(r"[+±] ?[\d.]+ ?%", words), "a difference of two shares is in points"
 
 
-def test_figures_for_experts_are_folded(findings):
-    page = render(findings)
+def test_figures_for_experts_are_folded(rendered):
+    page = rendered
     folded = "".join(re.findall(r"<details>.*?</details>", page, flags=re.DOTALL))
     for name in ("path-title", "duality gap", "Table of mixing weights", "Table of the downstream check", "Table of stages"):
         assert name in folded
@@ -270,8 +269,8 @@ def test_three_figures_answer_whether_how_close_and_at_what_cost(findings):
     )
 
 
-def test_the_picture_comes_before_tables_and_terms_are_explained(findings):
-    page = render(findings)
+def test_the_picture_comes_before_tables_and_terms_are_explained(rendered):
+    page = rendered
     assert page.index('id="map"') < page.index("<table")
     linked = dict(re.findall(r'<a class="term" href="#([^"]*)" title="([^"]*)"', page))
     assert set(linked.values()) == {str(escape(meaning)) for meaning in TERMS.values()}

@@ -81,6 +81,8 @@ DEV = [
     "pre-commit>=4",
     "types-PyYAML",
     "types-psutil",
+    "playwright>=1.49",  # drives the Chromium of the system, where there is one
+    "axe-playwright-python>=0.1.4",  # axe-core, vendored
     "nbclient>=0.10",  # runs the notebooks of examples/
     "ipykernel>=6",
 ]
@@ -100,6 +102,8 @@ setup(
             "conf/*.yaml",
             "conf/*.properties",
             "report/*.html.j2",
+            "report/page.css",
+            "report/page.js",
             "exports/*.md.j2",
             "generation/prompts/templates/*.j2",
             "py.typed",

@@ -30,7 +30,12 @@ def number(value: Any) -> str:
 
 
 def share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+    """A share in percent.
+
+    >>> share(0.123), share(-0.0001), share(None)
+    ('12.3%', '0.0%', '–')
+    """
+    return "–" if value is None else _percent(value, 1)
 
 
 def points(value: float) -> str:
@@ -48,8 +53,17 @@ def share_interval(value: float | None, low: float | None, high: float | None) -
 
     >>> share_interval(0.5, 0.25, 0.75), share_interval(None, None, None)
     ('50% (25% to 75%)', '–')
+    >>> share_interval(0.1, -0.001, 0.2)
+    '10% (0% to 20%)'
     """
-    return "–" if value is None or low is None or high is None else f"{value:.0%} ({low:.0%} to {high:.0%})"
+    if value is None or low is None or high is None:
+        return "–"
+    return f"{_percent(value, 0)} ({_percent(low, 0)} to {_percent(high, 0)})"
+
+
+def _percent(value: float, digits: int) -> str:
+    """Never a minus before nothing."""
+    return f"{round(100 * value, digits) + 0.0:.{digits}f}%"
 
 
 def duration(seconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, dedup, evaluate, show, export, config."""
+"""The command line ``synalign``: init, prompts, doctor, profile, plan, run, dedup, evaluate, show, report, export, config."""
 
 import json
 import os
@@ -121,6 +121,31 @@ def show(
             return
         found = gather(cfg.lake.path, cfg.lake.format, cfg.run.id, rows)
         print(json.dumps(found, default=str)) if as_json else render(found, Console(highlight=False))
+
+    exit_with(action)
+
+
+@app.command()
+def report(
+    config: Files = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="RUN RUN", help="Write a page of two finished runs of the lake, side by side.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where the page of a run is, or write one that puts two runs side by side."""
+    from synalign_spark.cli.report import compare as write
+    from synalign_spark.cli.report import place_of, words
+
+    def action() -> None:
+        cfg = lake_of(config, settings)
+        if compare is None:
+            place = place_of(cfg)
+            print(json.dumps({"page": place})) if as_json else say(place)
+            return
+        found = write(cfg, *compare)
+        print(json.dumps(found)) if as_json else say(words(found))
 
     exit_with(action)
 

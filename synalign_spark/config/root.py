@@ -28,7 +28,14 @@ class EvaluateConfig(Section):
 class ReportConfig(Section):
     """The HTML page of the run."""
 
-    map_rows: Positive = Field(2_000, description="Rows a side on the 2-D map.")
+    map_rows: Positive = Field(
+        2_000, description="Rows a side on the 2-D map. A page of 2,000 a side has about 1 MB, one of 20,000 at most some 10 MB."
+    )
+    map_texts: bool | None = Field(
+        None,
+        description="Whether the page holds the beginnings of the texts on the map, which are shown where the reader points. null: it does. false "
+        "keeps them out of a page that is handed on; the examples below the map are shown all the same.",
+    )
     downstream: bool = Field(
         True,
         description="Where the corpus has labels: train a downstream classifier on weighted and on unweighted rows, and score both on held-out real rows.",

@@ -10,27 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from synalign_spark.formatting import cut
-from synalign_spark.report.findings import FloatArray, LabelShare, MapPoints, Row, WeightSpread
+from synalign_spark.report.findings import LabelShare, Row, WeightSpread
 from synalign_spark.report.svg import MUTED, SERIES, STYLE
 
 MOST_LABELS = len(SERIES) - 1  # more labels than that share the last colour
 LABEL_CHARS = 24
-AREA_STEPS = np.array([0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])  # few areas: few marker shapes in the file
-POINT_AREA = 7.0  # of a row with relative weight 1, in square points
-
-
-def map_panels(points: MapPoints) -> dict[str, Figure]:
-    """Three maps of one plane with one scale: 'real', 'synthetic', and 'weighted', where area is the weight."""
-    everything = np.concatenate([points.real, points.synthetic])
-    limits = np.array([everything.min(axis=0), everything.max(axis=0)])
-    limits += np.array([[-1.0], [1.0]]) * 0.04 * (limits[1] - limits[0]).clip(min=1e-9)
-    order = _label_order([*points.real_labels, *points.synthetic_labels])
-    panels = {
-        "real": (points.real, points.real_labels, np.ones(len(points.real))),
-        "synthetic": (points.synthetic, points.synthetic_labels, np.ones(len(points.synthetic))),
-        "weighted": (points.synthetic, points.synthetic_labels, _stepped(points.relative)),
-    }
-    return {name: _map_panel(*panel, order, limits, points.explained) for name, panel in panels.items()}
 
 
 def coverage(trace: Sequence[Row]) -> Figure:
@@ -121,40 +105,6 @@ def _log_scale(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _map_panel(
-    xy: FloatArray, labels: Sequence[str | None], relative: FloatArray, order: list[str | None], limits: FloatArray, explained: FloatArray
-) -> Figure:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.2, 4.0))
-        axes = figure.add_subplot()
-        place = np.array([min(order.index(label), MOST_LABELS) for label in labels])
-        for i, label in enumerate(order[: MOST_LABELS + 1]):
-            _points_of(axes, xy[place == i], relative[place == i], SERIES[i], _name(label) if i < MOST_LABELS else "other labels")
-        axes.set_xlim(limits[0, 0], limits[1, 0])
-        axes.set_ylim(limits[0, 1], limits[1, 1])
-        axes.set_xlabel(f"first component ({explained[0]:.0%} of the variance)")
-        axes.set_ylabel(f"second component ({explained[1]:.0%})")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        if order != [None]:
-            axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handletextpad=0.1, columnspacing=0.8)
-        return figure
-
-
-def _points_of(axes: Axes, xy: FloatArray, relative: FloatArray, colour: str, name: str) -> None:
-    """Points of one label; one marker shape for each area that occurs."""
-    axes.plot([], [], "o", color=colour, markersize=5, label=name)
-    for area in np.unique(relative[relative > 0]):
-        points = xy[relative == area]
-        axes.plot(points[:, 0], points[:, 1], "o", color=colour, markersize=np.sqrt(POINT_AREA * area), markeredgewidth=0, alpha=0.55)
-
-
-def _stepped(relative: FloatArray) -> FloatArray:
-    """Each weight at the nearest of a few areas; weights below 1/16 of uniform vanish."""
-    stepped: FloatArray = AREA_STEPS[np.abs(relative[:, None] - AREA_STEPS[None, :]).argmin(axis=1)]
-    return stepped
 
 
 def _label_order(labels: Sequence[str | None]) -> list[str | None]:

@@ -39,7 +39,11 @@ class WeightSpread:
 
 @dataclass(frozen=True)
 class MapPoints:
-    """A 2-D map. real: (n, 2); synthetic: (m, 2); relative: (m,) weight over uniform; explained: (2,) shares of variance."""
+    """A 2-D map. real: (n, 2); synthetic: (m, 2); relative: (m,) weight over uniform; explained: (2,) shares of variance.
+
+    real_rows: doc_id and text of each; synthetic_rows: doc_id, text, attribute_set_id and capped_by; sets: attributes and demo_ids by
+    attribute_set_id; shown_texts: texts of these demonstrations. All four are empty where the page shall hold no texts of the map.
+    lacking: cluster_id of clusters that lack synthetic rows, and where their centroids lie, (2,)."""
 
     real: FloatArray
     real_labels: list[str | None]
@@ -47,11 +51,17 @@ class MapPoints:
     synthetic_labels: list[str | None]
     relative: FloatArray
     explained: FloatArray
+    real_rows: list[Row] = field(default_factory=list)
+    synthetic_rows: list[Row] = field(default_factory=list)
+    sets: dict[str, Row] = field(default_factory=dict)
+    shown_texts: dict[str, str] = field(default_factory=dict)
+    lacking: list[tuple[int, FloatArray]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What the language model was asked and what came of it. calls: (step, status) to number."""
+    """What the language model was asked and what came of it. calls: (step, status) to number; refused: rows by reason; examples: text and
+    detail of two refused rows each, of one where there is no more, and of none that holds personal data."""
 
     calls: dict[tuple[str, str], int] = field(default_factory=dict)
     attempts: int = 0
@@ -60,6 +70,7 @@ class Generation:
     cost_usd: float | None = None
     refused: dict[str, int] = field(default_factory=dict)
     accepted: int = 0
+    examples: dict[str, list[Row]] = field(default_factory=dict)
 
     @property
     def n_calls(self) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +16,9 @@ from synalign_spark.config.secrets import public_address, public_settings
 from synalign_spark.evaluation.result import in_order
 from synalign_spark.report import downstream, measures
 from synalign_spark.report.downstream import LabelledRows
-from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints, Row
+from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints, Missing, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
+from synalign_spark.report.map_rows import Reader, with_rows
 from synalign_spark.report.projection import principal_plane
 from synalign_spark.spark.holdout import held_out
 from synalign_spark.spark.resample import used_mixing_weight
@@ -30,14 +31,6 @@ EXAMPLES = 5
 MISSING_CLUSTERS = 10
 _USERINFO = re.compile(r"://[^/@\s]+@")
 _QUERY = re.compile(r"(://[^\s?#'\"]+)[?#][^\s'\"]+")
-
-
-class Reader(Protocol):
-    """What of the lake is needed."""
-
-    def read(self, table: Table, **scope: str) -> DataFrame: ...
-
-    def has_table(self, table: Table) -> bool: ...
 
 
 def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
@@ -54,12 +47,13 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
     check, skipped = checked_downstream(cfg, real, synthetic, certificate)
     trace = _parameters(lake, tables.SOLVER_TRACE, ("kind", "label", "step"))
     fetch = spark_fetch(lake)
+    missing = measures.missing(lake.read(tables.WITNESS), MISSING_CLUSTERS) if lake.has_table(tables.WITNESS) else None
     return Findings(
         run_id=cfg.run.id,
         certificate=certificate,
         labels=labels,
         weights=measures.weight_spread(weights) if weights is not None else None,
-        points=_points(real, synthetic, n_synthetic, cfg.report.map_rows),
+        points=_points(real, synthetic, n_synthetic, lake, cfg, missing),
         coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "set_rank")),
         solver=[row for row in trace if row["kind"] == "path"],
         mixing_weights=[row for row in trace if row["kind"] == "mixing_weight"],
@@ -71,7 +65,7 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         lowest=with_lineage(measures.lightest(weights, EXAMPLES), fetch) if weights is not None else [],
         steps=steps,
         config=shown_config(cfg),
-        missing=measures.missing(lake.read(tables.WITNESS), MISSING_CLUSTERS) if lake.has_table(tables.WITNESS) else None,
+        missing=missing,
         evaluation=_evaluation(lake) if "evaluate" in steps else {},
         rounds=_parameters(lake, tables.ROUNDS, ("round",)) if "rounds" in steps else [],
     )
@@ -143,13 +137,28 @@ def _ordered(sample: DataFrame) -> pa.Table:
     return to_arrow(sample).sort_by([("u", "ascending"), ("doc_id", "ascending")])
 
 
-def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, rows: int) -> MapPoints | None:
-    real, synthetic = real.slice(0, rows), synthetic.slice(0, rows)
+def _points(real: pa.Table, synthetic: pa.Table, n_synthetic: int, lake: Reader, cfg: Config, missing: Missing | None) -> MapPoints | None:
+    real, synthetic = real.slice(0, cfg.report.map_rows), synthetic.slice(0, cfg.report.map_rows)
     if not len(real) or not len(synthetic):
         return None
-    xy_real, xy_synthetic, explained = principal_plane(to_matrix(real["embedding"]), to_matrix(synthetic["embedding"]))
+    clusters = _lacking(lake, missing)
+    vectors = np.concatenate([to_matrix(synthetic["embedding"]), *(np.array([row["centroid"]]) for row in clusters)])
+    xy_real, xy, explained = principal_plane(to_matrix(real["embedding"]), vectors)
     relative = synthetic["weight"].to_numpy() * n_synthetic  # (m,), 1 is uniform
-    return MapPoints(xy_real, real["label"].to_pylist(), xy_synthetic, synthetic["label"].to_pylist(), relative, explained)
+    places = list(zip([row["cluster_id"] for row in clusters], xy[len(synthetic) :], strict=True))
+    points = MapPoints(
+        xy_real, real["label"].to_pylist(), xy[: len(synthetic)], synthetic["label"].to_pylist(), relative, explained, lacking=places
+    )
+    return points if cfg.report.map_texts is False else with_rows(points, real, synthetic, lake, cfg.run.seed)
+
+
+def _lacking(lake: Reader, missing: Missing | None) -> list[Row]:
+    """cluster_id and centroid of the clusters that lack most, few."""
+    if missing is None or not lake.has_table(tables.CENTROIDS):
+        return []
+    ids = sorted({row["cluster_id"] for row in missing.clusters})
+    found = measures.collected(lake.read(tables.CENTROIDS).where(F.col("cluster_id").isin(ids)).select("cluster_id", "centroid"))
+    return sorted(found, key=lambda row: row["cluster_id"])
 
 
 def checked_downstream(cfg: Config, real: pa.Table, synthetic: pa.Table, certificate: list[Row]) -> tuple[DownstreamCheck | None, str]:

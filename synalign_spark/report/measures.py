@@ -17,6 +17,7 @@ from synalign_spark.spark.keys import unit
 BINS_PER_DECADE = 4
 DECADES = 8  # smaller and larger relative weights fall in the outermost bins
 REASONS_SHOWN = 50
+EXAMPLE_CHARS = 1_000
 
 
 def collected(df: DataFrame) -> list[Row]:
@@ -79,7 +80,7 @@ def generation(calls: DataFrame | None, refusals: DataFrame | None, accepted: in
             )
         )  # fmt: skip
     by_status = sorted(by_status, key=lambda row: (row["step"], row["status"]))
-    reasons = [] if refusals is None else collected(refusals.groupBy("reason").agg(F.count("*").alias("rows")))
+    reasons = [] if refusals is None else collected(_refused(refusals))
     costs = [row["cost"] for row in by_status if row["cost"] is not None]
     return Generation(
         calls={(row["step"], row["status"]): row["calls"] for row in by_status},
@@ -89,7 +90,21 @@ def generation(calls: DataFrame | None, refusals: DataFrame | None, accepted: in
         cost_usd=math.fsum(costs) if costs else None,
         refused={row["reason"]: row["rows"] for row in sorted(reasons, key=lambda row: (-row["rows"], row["reason"]))},
         accepted=accepted,
+        examples={row["reason"]: _examples(row) for row in reasons if row["reason"] != "pii"},
     )
+
+
+def _refused(refusals: DataFrame) -> DataFrame:
+    """Rows by reason, with the first and the last by a hash of their place."""
+    place = F.xxhash64("request_id", "row_index").alias("place")
+    shown = [F.substring(name, 1, EXAMPLE_CHARS).alias(name) for name in ("text", "detail")]
+    one = F.struct(place, "request_id", "row_index", *shown)
+    return refusals.groupBy("reason").agg(F.count("*").alias("rows"), F.min(one).alias("first"), F.max(one).alias("last"))
+
+
+def _examples(row: Row) -> list[Row]:
+    found = [row["first"], row["last"]][: row["rows"]]
+    return [{"text": one["text"], "detail": one["detail"]} for one in found]
 
 
 def rejected(rejects: DataFrame) -> list[Row]:

@@ -1,45 +1,35 @@
-"""The HTML page: one file, no script, no address outside itself; every text from data is escaped."""
+"""The HTML page of a run: what was found, as one file."""
 
-import functools
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from synalign_spark import __version__
-from synalign_spark.formatting import cut, duration, number, points, share, share_interval
 from synalign_spark.report import figures
 from synalign_spark.report.findings import Findings
+from synalign_spark.report.frame import render_page
+from synalign_spark.report.map_data import map_json
+from synalign_spark.report.map_picture import label_names, label_places, map_svg
 from synalign_spark.report.svg import to_svg
-from synalign_spark.report.terms import TERMS
-from synalign_spark.report.verdict import CARE, DO_NOT, USE, headline, sentences, signal, three_figures
-
-SIGNALS = {USE: "use", CARE: "care", DO_NOT: "do-not"}  # names of their colours
-PANELS = {
-    "real": ("Real rows", "Where the real rows lie"),
-    "synthetic": ("Synthetic rows", "Where the synthetic rows lie, each with the same area"),
-    "weighted": ("Synthetic rows, weighted", "The same synthetic rows; the area of a point is its weight"),
-}
+from synalign_spark.report.terms import REFUSALS
+from synalign_spark.report.verdict import COLOURS, headline, sentences, signal, three_figures
 
 
 def render(findings: Findings) -> str:
     """The report as an HTML document. The same findings give the same bytes."""
-    word = signal(findings)
-    return _environment().get_template("page.html.j2").render(
-        f=findings, signal=word, colour=SIGNALS.get(word, ""), headline=headline(findings), three_figures=three_figures(findings),
-        behind=sentences(findings), figures=drawn(findings), panels=PANELS, terms=TERMS, version=__version__,
+    word, points = signal(findings), findings.points
+    return render_page(
+        "page.html.j2", f=findings, signal=word, colour=COLOURS.get(word, ""), headline=headline(findings),
+        three_figures=three_figures(findings), behind=sentences(findings), figures=drawn(findings), refusals=REFUSALS,
+        map_picture=Markup(map_svg(points)) if points else "", map_labels=label_names(label_places(points)[0]) if points else [],
+        map_data=Markup(map_json(points)) if points else "",
     )  # fmt: skip
 
 
 def drawn(findings: Findings) -> dict[str, Markup]:
-    """The figures that the findings allow, by name, as SVG elements."""
+    """The figures that the findings allow beside the map, by name, as SVG elements."""
     drawings: dict[str, Markup] = {}
 
     def add(name: str, figure: object, title: str, description: str) -> None:
         drawings[name] = Markup(to_svg(figure, name, title, description))  # type: ignore[arg-type]
 
-    if findings.points is not None:
-        for name, figure in figures.map_panels(findings.points).items():
-            add(f"map-{name}", figure, PANELS[name][0], f"{PANELS[name][1]}, on the two leading principal components of the real rows.")
     if findings.coverage:
         description = (
             "Share of the real rows within reach of a demonstration, and mean posterior standard deviation, after each demonstration set."
@@ -54,13 +44,3 @@ def drawn(findings: Findings) -> dict[str, Markup]:
         description = "Squared MMD to the validation rows over lambda; the chosen point is marked."
         add("path", figures.lambda_path(findings.solver), "How strongly to align", description)
     return drawings
-
-
-@functools.lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("synalign_spark", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals["share_interval"] = share_interval
-    environment.filters |= {"number": number, "share": share, "duration": duration, "cut": cut, "points": points}
-    return environment

@@ -51,12 +51,12 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
         figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     body = sink.getvalue()
     body = body[body.index("<svg") :]
-    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\s*|<style.*?</style>\s*", "", body, flags=re.DOTALL)
     body = re.sub(r"<[^>]+>", lambda tag: _for_page(tag.group(), name), body)  # tags alone: texts come from data and stay
     opening, inside = body.split(">", 1)
     opening = re.sub(r'\s(?:width|height|version)="[^"]*"', "", opening)
     named = f'<title id="{name}-title">{html.escape(title)}</title><desc id="{name}-desc">{html.escape(description)}</desc>'
-    return f'{opening} role="img" aria-labelledby="{name}-title {name}-desc">{named}{inside}'
+    return f'{opening} stroke-linejoin="round" role="img" aria-labelledby="{name}-title {name}-desc">{named}{inside}'
 
 
 def _for_page(tag: str, name: str) -> str:
@@ -64,6 +64,7 @@ def _for_page(tag: str, name: str) -> str:
     tag = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", tag)
     if tag.startswith("<use "):
         tag = re.sub(r' style="([^"]*)"', _fill, tag)  # the shape that it shows carries the stroke, not the fill
+    tag = re.sub(r' style="([^"]*)"', _attributes, tag)
     tag = re.sub(r"(\d+\.\d\d)\d+", r"\1", tag)  # a hundredth of a point cannot be seen
     tag = tag.replace(INK, "currentColor").replace(MUTED, "var(--line, #888888)")
     for place, colour in enumerate(SERIES):
@@ -75,3 +76,9 @@ def _fill(style: re.Match[str]) -> str:
     """Of a style attribute the fill alone, where it has one."""
     found = re.search(r"fill: [^;]+", style.group(1))
     return f' style="{found.group()}"' if found else ""
+
+
+def _attributes(style: re.Match[str]) -> str:
+    """A style as attributes, which the page's policy lets pass; the family of a font is the page's."""
+    pairs = (one.partition(":") for one in style.group(1).split(";") if one.strip())
+    return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in pairs if name.strip() != "font-family")

@@ -8,6 +8,7 @@ from synalign_spark.report.findings import Findings, Gain, Row
 
 NORMAL_95 = 1.96
 USE, CARE, DO_NOT = "Use them", "With care", "Do not use them"  # green, amber and red; the words say it without colours
+COLOURS = {USE: "use", CARE: "care", DO_NOT: "do-not"}  # their names in the style sheet
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,33 @@ def _clauses(overall: Row) -> list[str]:
     return parts
 
 
+def signs(text: str) -> str:
+    """A text of the certificate with the signs that a terminal may lack.
+
+    >>> signs("MMD^2 0.01 +- 0.002")
+    'MMD² 0.01 ±0.002'
+    """
+    return text.replace("+- ", "±").replace("MMD^2", "MMD²")
+
+
+def interval(gain: Gain) -> str:
+    """The 95% interval of a gain in points.
+
+    >>> interval(Gain(0.02, 0.01))
+    '0.0 to +4.0'
+    """
+    return f"{points(gain.accuracy - NORMAL_95 * gain.error)} to {points(gain.accuracy + NORMAL_95 * gain.error)}"
+
+
 def _sentence(clause: str) -> str:
-    return f"{clause[:1].upper()}{clause[1:]}."
+    return f"{signs(clause[:1].upper() + clause[1:])}."
 
 
 def _gain(overall: Row) -> str:
     gain, error = overall.get("gain"), overall.get("gain_error")
     if gain is None or error is None:
         return "not known"
-    return f"{points(gain)} points ({points(gain - NORMAL_95 * error)} to {points(gain + NORMAL_95 * error)})"
+    return f"{points(gain)} points ({interval(Gain(gain, error))})"
 
 
 def _effective(findings: Findings) -> str:
@@ -110,11 +129,15 @@ def _downstream(findings: Findings) -> str:
     if check is None:
         return ""
     uniform, weighted, real, both = (score.accuracy for score in check.scores)
-    return (
+    alone = (
         f"A downstream classifier trained on the synthetic rows names the label of {check.n_holdout:,} held-out real rows right in {uniform:.1%} of cases "
-        f"unweighted and {weighted:.1%} weighted: {_compared(check.gain, 'with the weights')}; "
-        f"trained on real rows it reaches {real:.1%}, on real and synthetic rows {both:.1%}: {_compared(check.gain_beside_real, 'with the synthetic rows')}."
+        f"unweighted and {weighted:.1%} weighted: {_compared(check.gain, 'with the weights')}; trained on real rows it reaches {real:.1%}"
     )
+    if (
+        findings.overall and findings.overall.get("gain") is not None
+    ):  # whether the rows help beside real ones is said once, by the certificate
+        return f"{alone}."
+    return f"{alone}, on real and synthetic rows {both:.1%}: {_compared(check.gain_beside_real, 'with the synthetic rows')}."
 
 
 def _compared(gain: Gain, what: str) -> str:

@@ -26,7 +26,15 @@ DATA = {
     "synalign_spark/generation/prompts/templates/rows.j2",
     "synalign_spark/generation/prompts/templates/system.j2",
     "synalign_spark/py.typed",
+    "synalign_spark/report/comparison.html.j2",
+    "synalign_spark/report/details.html.j2",
+    "synalign_spark/report/findings.html.j2",
+    "synalign_spark/report/frame.html.j2",
+    "synalign_spark/report/macros.html.j2",
+    "synalign_spark/report/map.html.j2",
+    "synalign_spark/report/page.css",
     "synalign_spark/report/page.html.j2",
+    "synalign_spark/report/page.js",
 }
 
 

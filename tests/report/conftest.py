@@ -22,9 +22,11 @@ from synalign_spark.report.findings import (
     Missing,
     WeightSpread,
 )
+from synalign_spark.report.page import render
 from synalign_spark.storage import tables
 from synalign_spark.storage.lake import Lake
 from synalign_spark.udfs.arrow import from_matrix
+from tests.report.browser import started
 
 N_REAL, N_SYNTHETIC, WIDTH = 200, 120, 8
 HOSTILE = "<script>alert('x')</script> & $\\frac{1}{0}$ \u202e {{ 7 * 7 }}"
@@ -73,6 +75,13 @@ def _embeddings(origin, ids, labels, x):
     )
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; skips where it cannot be started."""
+    with started() as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def sample() -> Sample:
     rng = np.random.default_rng(7)
@@ -114,7 +123,7 @@ def _parameters() -> dict[str, pa.Table]:
     i32 = pa.int32()
     certified = [
         {"label": label, "n_synthetic": 60, "n_real_fit": 150, "n_real_holdout": 50, "rule": "mmd_rule", "lambda": lam, "bandwidths": [1.0, 0.5],
-         "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.0, "embedding_ratio_exponent": 0.5, "mixing_weight": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_before": 0.05, "mmd2_after": 0.02,
+         "label_confidence_exponent": 1.0, "density_ratio_exponent": 0.8, "embedding_ratio_exponent": 0.5, "mixing_weight": 500.0, "n_features": 64, "mmd2_fit_before": 0.04, "mmd2_fit_after": 0.01, "mmd2_before": 0.05, "mmd2_after": 0.02,
          "mmd2_after_low": 0.011, "mmd2_after_high": 0.029, "mmd2_floor": None, "p_value_before": 0.005, "p_value_after": 0.2, "p_adjusted_after": 0.4, "closed_share": 0.6, "closed_share_low": 0.4, "closed_share_high": 0.8, "detectable_mmd2_after": 0.0123, "n_permutations": 200, "dual_value": 0.1,
          "duality_gap": 1e-9, "relative_gap": 1e-8, "ess": 40.0, "max_weight": 0.1, "passes": 12, "sample_passes": 40, "seconds": 0.5, "verdict": "the weighted rows are closer"}
         for label, lam in (("positive", 1e-3), ("negative", float("inf")), (None, 1e-3))
@@ -125,7 +134,19 @@ def _parameters() -> dict[str, pa.Table]:
          "example_ids": ["e" * 64] * 2, "examples": [f"{HOSTILE} {label} {place}", "second"]}
         for label in ("positive", "negative") for place, short in enumerate((0.05, 0.05, 0.03, 0.02, 0.01, 0.0, -0.16))
     ]  # fmt: skip
+    centroids = [
+        {
+            "cluster_id": i,
+            "centroid": [float(i == axis) for axis in range(WIDTH)],
+            "n_rows": 50,
+            "share": 0.25,
+            "label_counts": [("positive", 50)],
+            "inertia": 1.0,
+        }
+        for i in range(8)
+    ]
     return {
+        "centroids": _typed(tables.CENTROIDS, centroids),
         "witness": _typed(tables.WITNESS, missed),
         "certificate": _typed(tables.CERTIFICATE, certified),
         "selection_trace": pa.table({
@@ -159,6 +180,7 @@ def _typed(table, rows):
     kinds = {
         "string": pa.string(), "double": pa.float64(), "int": pa.int32(), "bigint": pa.int64(), "timestamp": pa.timestamp("us", "UTC"),
         "array<double>": pa.list_(pa.float64()), "array<string>": pa.list_(pa.string()), "boolean": pa.bool_(),
+        "map<string,bigint>": pa.map_(pa.string(), pa.int64()),
     }  # fmt: skip
     schema = pa.schema([(column.name, kinds[column.dtype]) for column in table.columns])
     return pa.Table.from_pylist([{column.name: row.get(column.name) for column in table.columns} for row in rows], schema)
@@ -182,6 +204,21 @@ def lake(spark, sample, cfg) -> Lake:
     return stored
 
 
+def map_points(real: np.ndarray, synthetic: np.ndarray, labels: list[str], relative: np.ndarray) -> MapPoints:
+    """A map whose rows have texts and, but for the last, a lineage; every third is capped. real, synthetic: (n, 2)."""
+    n = len(labels)
+    return MapPoints(
+        real, labels, synthetic, labels, relative, np.array([0.3, 0.2]),
+        real_rows=[{"doc_id": f"{i:064x}", "text": f"real text {i} {HOSTILE}"} for i in range(n)],
+        synthetic_rows=[
+            {"doc_id": f"{n + i:064x}", "text": f"written text {i} {HOSTILE}", "attribute_set_id": "set1" if i < n - 1 else None,
+             "capped_by": None if i % 3 else "near_copy"} for i in range(n)
+        ],
+        sets={"set1": {"attributes": {"topic": HOSTILE, "tone": "warm"}, "demo_ids": [f"{1:064x}", "e" * 64]}}, shown_texts={"e" * 64: f"shown elsewhere {HOSTILE}"},
+        lacking=[(7, np.array([0.5, 0.5]))],
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def findings() -> Findings:
     """What measuring a run could give, by hand: no Spark."""
@@ -199,11 +236,12 @@ def findings() -> Findings:
         certificate=rows["certificate"],
         labels=[LabelShare("negative", 90, 40, 0.45), LabelShare("positive", 110, 80, 0.55)],
         weights=WeightSpread(120, 1, [0.1, 0.178, 0.316, 0.562, 1.0], [9, 20, 30, 40, 20], [0.05, 0.1, 0.15, 0.3, 0.4], 80.0, 4.5),
-        points=MapPoints(rng.normal(size=(600, 2)), labels, rng.normal(size=(600, 2)) + 1, labels, relative, np.array([0.3, 0.2])),
+        points=map_points(rng.normal(size=(600, 2)), rng.normal(size=(600, 2)) + 1, labels, relative),
         coverage=sorted(rows["selection_trace"], key=lambda row: (row["label"], row["set_rank"])),
         solver=[row for row in rows["solver_trace"] if row["kind"] == "path"],
         mixing_weights=[row for row in rows["solver_trace"] if row["kind"] == "mixing_weight"],
-        generation=Generation({("attributes", "ok"): 10, ("rows", "ok"): 50}, 61, 6000, 3000, 0.25, {"copied": 20, HOSTILE: 10}, 120),
+        generation=Generation({("attributes", "ok"): 10, ("rows", "ok"): 50}, 61, 6000, 3000, 0.25, {"copied": 20, HOSTILE: 10}, 120,
+                              {"copied": [{"text": "said before", "detail": "equals a real row"}, {"text": HOSTILE, "detail": HOSTILE}]}),
         rejects=[{"origin": "real", "reason": "duplicate", "rows": 3}],
         downstream=DownstreamCheck([ClassifierScore("synthetic, uniform", 120, 0.7, 0.03), ClassifierScore("synthetic, weighted", 120, 0.8, 0.03), ClassifierScore("real rows", 150, 0.9, 0.02),
                      ClassifierScore("real and synthetic, weighted", 270, 0.92, 0.02)], 200, Gain(0.1, 0.02), Gain(0.02, 0.015)),
@@ -214,3 +252,9 @@ def findings() -> Findings:
         config="run:\n  id: by-hand\n",
         missing=Missing([{"label": "negative", "before": 0.31, "after": 0.125}, {"label": None, "before": 0.2, "after": 0.0}], rows["witness"][:3]),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def rendered(findings) -> str:
+    """The page of the findings by hand."""
+    return render(findings)

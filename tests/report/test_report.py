@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 
 from synalign_spark.alignment.spark_side import real_side
 from synalign_spark.cli.show import show
@@ -17,8 +18,11 @@ from synalign_spark.report import measures
 from synalign_spark.report.gather import checked_downstream, gather, labels_with_holdout, shown_config, spark_fetch
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.metrics import metric_rows
+from synalign_spark.report.page import render
+from synalign_spark.report.projection import principal_plane
 from synalign_spark.spark.holdout import held_out
 from synalign_spark.storage import tables
+from tests.report.conftest import HOSTILE
 
 
 def shuffled(df, partitions):
@@ -36,7 +40,7 @@ def test_job_writes_page_and_metrics(done, lake, cfg):
     summary, page = done
     assert summary["report"] == f"{cfg.lake.path}/reports/sample.html"
     assert lake.read(tables.METRICS).count() == summary["metrics"]
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert "&lt;script&gt;" in page, "the heaviest row is an attack, and is shown"
     assert "s0" in page, "lineage ends at the row's id in the source"
     assert 0.5 < summary["classifier_accuracy_uniform"] <= 1
@@ -51,7 +55,10 @@ def test_show_reads_what_the_lake_wrote(done, lake, cfg):
     assert [{key: row[key] for key in heaviest[0]} for row in found["rows"]] == heaviest
 
 
-def test_findings_do_not_depend_on_partitioning(done, lake, cfg):
+@pytest.fixture(scope="module")
+def again(lake, cfg):
+    """The findings of tables in other partitions."""
+
     class Repartitioned:
         def has_table(self, table):
             return lake.has_table(table)
@@ -59,8 +66,13 @@ def test_findings_do_not_depend_on_partitioning(done, lake, cfg):
         def read(self, table, **scope):
             return lake.read(table, **scope).repartition(7)
 
+    return gather(Repartitioned(), cfg, {})
+
+
+def test_findings_do_not_depend_on_partitioning(done, lake, again):
     stored = [row.asDict() for row in lake.read(tables.METRICS).collect()]
-    assert sorted(stored, key=str) == sorted(metric_rows(gather(Repartitioned(), cfg, {})), key=str)
+    assert sorted(stored, key=str) == sorted(metric_rows(again), key=str)
+    assert render(again) == done[1], "the same bytes"
 
 
 @pytest.mark.parametrize("partitions", [1, 7, 0])
@@ -92,6 +104,10 @@ def test_generation_counts_calls_tokens_cost_and_refusals(spark, sample):
     assert generated.cost_usd == pytest.approx(0.6, abs=1e-12)
     assert generated.refused == {"copied": 29, "empty": 1}
     assert generated.acceptance == 120 / 150
+    assert {reason: len(rows) for reason, rows in generated.examples.items()} == {"copied": 2, "empty": 1}
+    assert generated.examples["copied"][0] == {"text": HOSTILE, "detail": None}
+    private = measures.generation(None, sample.frame(spark, tables.REFUSALS).withColumn("reason", F.lit("pii")), 120)
+    assert (private.refused, private.examples) == ({"pii": 30}, {})
     assert measures.generation(None, None, 0).acceptance is None
 
 
@@ -139,13 +155,32 @@ def test_report_and_show_tell_what_is_missing(done, lake, cfg):
     assert stored == pytest.approx(
         {(f"missing.{key}", label): value for key, value in (("before", 0.28), ("after", 0.16)) for label in ("negative", "positive")}
     )
-    section = done[1][done[1].index('<section id="missing">') : done[1].index('<section id="downstream">')]
+    section = done[1][done[1].index('<section id="missing">') : done[1].index('<section id="generation">')]
     assert section.count('<th scope="row">') == 10
     assert [(row["cluster_id"], row["label"]) for row in show(cfg.lake.path, "parquet", "sample", 0)["missing"]] == [
         (0, "negative"),
         (0, "positive"),
         (1, "negative"),
     ]
+
+
+def test_the_rows_of_the_map_have_their_texts_and_lineage(sample, lake, cfg, again):
+    points = again.points
+    texts = {row["doc_id"]: row["text"] for name in ("corpus", "synthetic") for row in sample.rows[name].to_pylist()}
+    assert (len(points.real_rows), len(points.synthetic_rows)) == (80, 80)
+    assert all(row["text"] == texts[row["doc_id"]] for row in [*points.real_rows, *points.synthetic_rows])
+    assert set(points.sets) == {"set1"}
+    assert points.sets["set1"]["attributes"]["tone"] == "warm"
+    corpus = sample.rows["corpus"].to_pylist()
+    assert points.shown_texts == {corpus[i]["doc_id"]: corpus[i]["text"] for i in (0, 4)}
+    assert [cluster for cluster, _ in points.lacking] == [0, 1, 2, 3, 4], "those of the table of missing clusters"
+    vectors = {i: np.eye(8)[i] for i in range(5)}
+    real = lake.read(tables.EMBEDDINGS, origin="real").select("doc_id", "embedding").collect()
+    by_id = {row.doc_id: np.array(row.embedding) for row in real}
+    plane = principal_plane(np.array([by_id[row["doc_id"]] for row in points.real_rows]), np.array(list(vectors.values())))[1]
+    np.testing.assert_allclose([xy for _, xy in points.lacking], plane, atol=1e-5)
+    silent = cfg.model_copy(update={"report": cfg.report.model_copy(update={"map_texts": False})})
+    assert gather(lake, silent, {}).points.real_rows == []
 
 
 def test_report_before_alignment_says_so(spark, lake, cfg):

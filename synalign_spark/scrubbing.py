@@ -10,6 +10,10 @@ _SECRET_VALUE = re.compile(r"\b(sk|key)-[A-Za-z0-9_-]{8,}|Bearer\s+\S+")
 _USER = re.compile(r"(?<=://)[^/\s@'\":]*:(?!\d{1,5}[/?#])[^\s'\"]*@")
 _QUERY = re.compile(r"(://[^\s'\"?]*\?)(?=[^\s'\"/?]*=)([^\s'\"]+)")  # with names: a question mark alone may be of a pattern
 
+_NAMED = re.compile(
+    r"(?i)(?<![\w.])((?:password|passwd|pwd|secret|client_secret|accountkey|sharedaccesskey)\s*=\s*)(?!\[hidden\])[^\s;&,'\")]+"
+)  # as in jdbc:...;password=x
+
 
 def scrub(value: Any) -> Any:
     """Text without anything that looks like a key, stands before an address's host or in its query; other values as they are.
@@ -18,9 +22,12 @@ def scrub(value: Any) -> Any:
     ('401 for [hidden]', 's3a://[hidden]@bucket/x', 'http://host:80/a@b')
     >>> scrub("https://host/x.csv?sv=1&sig=SECRET cannot be read"), scrub("http://host/v1?api-version=2"), scrub("s3a://bucket/part-?.csv")
     ('https://host/x.csv?[hidden] cannot be read', 'http://host/v1?api-version=2', 's3a://bucket/part-?.csv')
+    >>> scrub("jdbc:sqlserver://host;user=me;password=s3cret;ssl=true"), scrub("the password = none of yours")
+    ('jdbc:sqlserver://host;user=me;password=[hidden];ssl=true', 'the password = [hidden] of yours')
     """
     if not isinstance(value, str):
         return value
+    value = _NAMED.sub(rf"\1{HIDDEN}", value)
     return _SECRET_VALUE.sub(HIDDEN, _QUERY.sub(_shown_query, _USER.sub(f"{HIDDEN}@", value)))
 
 

@@ -81,6 +81,7 @@ DEV = [
     "pre-commit>=4",
     "types-PyYAML",
     "types-psutil",
+    "ir-measures>=0.4",  # recall, nDCG and MRR of the retriever example, as trec_eval computes them
     "nbclient>=0.10",  # runs the notebooks of examples/
     "ipykernel>=6",
 ]

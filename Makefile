@@ -10,7 +10,7 @@ NUMERICAL := tests/core tests/alignment/test_align.py tests/alignment/test_stren
 export HF_HUB_OFFLINE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install quickstart test test-kernels test-spark-versions test-slow test-all lint format docs docs-serve reference bench paper doctor clean java
+.PHONY: help install quickstart test test-kernels test-spark-versions test-slow test-all lint format docs docs-serve reference bench paper retrieval doctor clean java
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -84,6 +84,9 @@ bench: install ## all benchmarks; each prints one JSON object as its last line
 
 paper: install ## the paper's comparison with the embedded model; CONFIG=conf/paper-endpoint.yaml for an endpoint, PLAN=1 for its plan
 	$(BIN)/python tests/bench/paper.py $(if $(CONFIG),--config $(CONFIG)) $(if $(PLAN),--plan) $(ARGS)
+
+retrieval: install ## a retriever that learns from weighted synthetic queries; DATA=FOLDER in BEIR layout, else a corpus out of installed packages
+	$(BIN)/python -m examples.retriever $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 doctor: install ## check Java, Spark, Delta, Ray, the embedder and the language model
 	$(BIN)/synalign doctor --config conf/quickstart.yaml

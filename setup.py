@@ -83,6 +83,7 @@ DEV = [
     "types-psutil",
     "playwright>=1.49",  # drives the Chromium of the system, where there is one
     "axe-playwright-python>=0.1.4",  # axe-core, vendored
+    "ir-measures>=0.4",  # recall, nDCG and MRR of the retriever example, as trec_eval computes them
     "nbclient>=0.10",  # runs the notebooks of examples/
     "ipykernel>=6",
 ]

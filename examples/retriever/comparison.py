@@ -20,6 +20,8 @@ from .training import ADAPTER, ENCODER, Training, tune_adapter, tune_encoder
 
 Vectors = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]
+Weights = npt.NDArray[np.float64]
+MoreArms = Callable[[Weights], dict[str, Weights]]
 NONE, UNIFORM, WEIGHTED = "none", "uniform", "weighted"
 ARMS = (NONE, UNIFORM, WEIGHTED)
 AGAINST = (UNIFORM, NONE)  # what weighted is compared with
@@ -43,7 +45,7 @@ class Settings:
         return self.how or (ENCODER if self.tune == "encoder" else ADAPTER)
 
 
-def weigh(real: Sequence[str], queries: Sequence[str], encode: Encode, seed: int = 0) -> tuple[npt.NDArray[np.float64], Any]:
+def weigh(real: Sequence[str], queries: Sequence[str], encode: Encode, seed: int = 0) -> tuple[Weights, Any]:
     """A weight of mean 1 for each synthetic query, (n,), and the certificate: together they follow the real ones.
 
     real: texts, few or many; none of those that retrievers are judged by may be among them. Raises what sa.align raises."""
@@ -56,16 +58,19 @@ def weigh(real: Sequence[str], queries: Sequence[str], encode: Encode, seed: int
 
 
 def compare(
-    data: Retrieval, pairs: pd.DataFrame, encode: Encode, load: Callable[[], SentenceTransformer], settings: Settings
-) -> dict[str, Any]:
+    data: Retrieval, pairs: pd.DataFrame, encode: Encode, load: Callable[[], SentenceTransformer], settings: Settings, more: MoreArms | None = None
+) -> dict[str, Any]:  # fmt: skip
     """Measures of each arm, differences with 95% intervals, and the decision of each replay.
 
-    pairs: doc_id and query of the synthetic ones; encode: the encoder as it comes; load: a fresh copy of it, to be trained."""
+    pairs: doc_id and query of the synthetic ones; encode: the encoder as it comes; load: a fresh copy of it, to be trained; more: further
+    arms and their weights, made of the weights that were found, which are compared with uniform."""
     weight, certificate = weigh(list(data.real.values()), pairs["query"].tolist(), encode, settings.seed)
-    tables: dict[str, list[pd.DataFrame]] = {arm: [] for arm in ARMS}
+    others = more(weight) if more else {}
+    arms = {NONE: None, UNIFORM: np.ones(len(pairs)), WEIGHTED: weight} | others
+    tables: dict[str, list[pd.DataFrame]] = {arm: [] for arm in arms}
     first: dict[str, Rankings] = {}
     for seed in range(settings.seed, settings.seed + settings.seeds):
-        for arm, weights in ((NONE, None), (UNIFORM, np.ones(len(pairs))), (WEIGHTED, weight)):
+        for arm, weights in arms.items():
             rankings = _retrieve(data, *_training_pairs(data, pairs, weights, settings.real_pairs), encode, load, settings, seed)
             tables[arm].append(per_query(rankings, data.judgements))
             first.setdefault(arm, rankings)
@@ -78,12 +83,15 @@ def compare(
         "mean_weight": pd.Series(weight).groupby(rules.to_numpy()).mean().round(3).to_dict(),
         "verdict": getattr(certificate, "verdict", None),
         "measures": {arm: {name: round(float(table[name].mean()), 4) for name in MEASURES} for arm, table in means.items()},
-        "differences": {f"weighted-{other}": _differences(means[WEIGHTED], means[other], settings.seed) for other in AGAINST},
+        "differences": {
+            f"{one}-{other}": _differences(means[one], means[other], settings.seed)
+            for one, other in [*((WEIGHTED, other) for other in AGAINST), *((other, UNIFORM) for other in others)]
+        },
         "interleaving": {f"weighted-{other}": _interleaved(first, other, data, settings) for other in AGAINST},
     }  # fmt: skip
 
 
-def _training_pairs(data: Retrieval, pairs: pd.DataFrame, weights: npt.NDArray[np.float64] | None, real_pairs: bool) -> tuple[list[str], list[str], list[float]]:  # fmt: skip
+def _training_pairs(data: Retrieval, pairs: pd.DataFrame, weights: Weights | None, real_pairs: bool) -> tuple[list[str], list[str], list[float]]:  # fmt: skip
     """Queries, ids of their documents and weights. weights: None for no synthetic ones; a real pair has weight 1."""
     found = [(data.real[name], best_document(known), 1.0) for name, known in data.real_judgements.items() if known] if real_pairs else []
     if weights is not None:
@@ -131,7 +139,7 @@ def told(found: dict[str, Any]) -> str:
         f"weighed by {found['real_queries']} real ones (effective share {found['effective_share']:.2f})",
         f"{'':10}" + "".join(f"{name:>12}" for name in MEASURES),
     ]
-    lines += [f"{arm:10}" + "".join(f"{found['measures'][arm][name]:12.3f}" for name in MEASURES) for arm in ARMS]
+    lines += [f"{arm:10}" + "".join(f"{row[name]:12.3f}" for name in MEASURES) for arm, row in found["measures"].items()]
     for pair, measures in found["differences"].items():
         lines += [f"{pair}: {name} {mean:+.3f} (95% {low:+.3f} to {high:+.3f})" for name, (mean, low, high) in measures.items()]
     for pair, end in found["interleaving"].items():

@@ -16,6 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from synalign_spark.config import EmbedConfig
 from synalign_spark.udfs.encoder import encoder_info
 from tests.bench.support.arguments import names, whole_numbers
 from tests.bench.support.corpora import data_folder, embedded
-from tests.bench.support.retrieval_queries import RULES, ruled_pairs
+from tests.bench.support.retrieval_queries import RULES, ruled_pairs, weight_parts
 
 FOLDER = "retrieval_cranfield"
 QUICK_DOCUMENTS, QUICK_WORDS = 120, 30  # and the words of each that are looked at
@@ -84,10 +85,17 @@ def arguments() -> argparse.Namespace:
     add("--rules", type=names(list(RULES)), help="rules that make queries, default all")
     add("--pairs", type=Path, help="JSON lines with doc_id and query, instead of rules")
     add("--tune", choices=["adapter", "encoder"], default="adapter", help="encoder: all of it, minutes a training without a GPU")
+    add(
+        "--parts",
+        action="store_true",
+        help="with rules: also train with the weights' parts, by rule and within one, and with shuffled ones",
+    )
     add("--real-pairs", action="store_true", help="judged real queries train too")
     add("--seeds", type=int, help="trainings of each arm, default 5")
     add("--clicks", choices=list(CLICK_MODELS), default="navigational", help="users of the replay")
     given = parser.parse_args()
+    if given.parts and given.pairs:
+        parser.error("--parts is of queries by rule, and --pairs gives others; leave one of them out")
     given.real = given.real or ([50] if given.quick else [20, 50, None])
     given.rules = given.rules or (["title", "keywords"] if given.quick else list(RULES))
     given.seeds = given.seeds or (1 if given.quick else 5)
@@ -105,10 +113,11 @@ def main() -> None:
     pairs = read_pairs(given.pairs, data) if given.pairs else ruled_pairs(data.documents, given.rules)
     settings = Settings(tune=given.tune, seeds=given.seeds, real_pairs=given.real_pairs, click_model=given.clicks)
     encode = Encoded(data.documents.values(), pairs["query"], (*data.queries.values(), *data.real.values()))
+    more = partial(weight_parts, pairs) if given.parts else None
     found = {}
     for n in given.real:
         known = knowing(data, n)
-        found[str(len(known.real))] = compare(known, pairs, encode, load, settings)
+        found[str(len(known.real))] = compare(known, pairs, encode, load, settings, more)
         print(told(found[str(len(known.real))]), flush=True)
     print(json.dumps(result | {"by_real_queries": found}))
 

@@ -1,5 +1,7 @@
 """The retriever example from end to end: queries that judge shape nothing, and the commands run."""
 
+import doctest
+import importlib
 import json
 import os
 import subprocess
@@ -12,7 +14,8 @@ import pytest
 
 from examples.retriever import comparison, package_corpus
 from tests.bench import retrieval
-from tests.bench.support.retrieval_queries import RULES, keywords, ruled_pairs
+from tests.bench.support import retrieval_queries
+from tests.bench.support.retrieval_queries import RULES, keywords, ruled_pairs, weight_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "generation"))  # for the tests' loopback server
@@ -77,6 +80,26 @@ def test_queries_by_rule():
     )
 
 
+def test_parts_of_weights_make_them_up_and_are_arms_of_their_own(data):
+    pairs = ruled_pairs(data.documents, ["title", "keywords"])
+    found = {}
+
+    def more(weight):
+        found.update(weight=weight, **weight_parts(pairs, weight))
+        return {"by_rule": found["by_rule"]}
+
+    told = comparison.compare(data, pairs, encode, lambda: None, comparison.Settings(sessions=10), more)
+    assert found["by_rule"] * found["in_rule"] == pytest.approx(found["weight"])
+    assert {name: part.mean() for name, part in found.items() if name != "in_rule"} == pytest.approx(
+        {"weight": 1, "by_rule": 1, "shuffled": 1}
+    )
+    assert sorted(found["shuffled"]) == sorted(found["weight"])
+    assert set(told["measures"]) == {*comparison.ARMS, "by_rule"}
+    assert set(told["differences"]) == {"weighted-uniform", "weighted-none", "by_rule-uniform"}
+    for rule, mean in told["mean_weight"].items():
+        assert found["by_rule"][pairs["rule"] == rule] == pytest.approx(mean, abs=1e-3)
+
+
 def test_few_known_queries_are_part_of_many(data):
     few, more = retrieval.knowing(data, 5), retrieval.knowing(data, 12)
     assert len(few.real) == 5
@@ -127,3 +150,13 @@ def test_the_whole_encoder_is_trained_from_a_file_of_pairs(tmp_path, data):
     found = command(["-m", "examples.retriever", *words])
     assert found["tune"] == "encoder"
     assert found["measures"]["uniform"] != found["measures"]["none"]
+
+
+@pytest.mark.parametrize("name", ["beir", "interleaving", "measures", "sequential", "comparison", "training", "queries"])
+def test_examples_in_docstrings(name):
+    assert doctest.testmod(importlib.import_module(f"examples.retriever.{name}")).failed == 0
+
+
+def test_examples_in_docstrings_of_the_rules():
+    found = doctest.testmod(retrieval_queries)
+    assert (found.failed, found.attempted) == (0, 3)

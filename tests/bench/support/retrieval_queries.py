@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -43,3 +44,16 @@ RULES: dict[str, Rule] = {  # from a document's sentences, the title first, its 
     "keywords": lambda parts, words, drawn: " ".join(words),
     "question": lambda parts, words, drawn: QUESTIONS[drawn % len(QUESTIONS)].format(parts[0]),
 }
+
+
+def weight_parts(pairs: pd.DataFrame, weight: npt.NDArray[np.float64], seed: int = 0) -> dict[str, npt.NDArray[np.float64]]:
+    """What weights consist of: how much each rule (a style) weighs, how queries of one rule differ (above all their topics), and, as a
+    control, the same weights on other queries. weight: (n,) of mean 1; each part, too.
+
+    >>> made = pd.DataFrame({"rule": ["a", "a", "b", "b"]})
+    >>> parts = weight_parts(made, np.array([0.3, 0.1, 1.8, 1.8]))
+    >>> parts["by_rule"].round(3).tolist(), parts["in_rule"].round(3).tolist()
+    ([0.2, 0.2, 1.8, 1.8], [1.5, 0.5, 1.0, 1.0])
+    """
+    by_rule = pd.Series(weight).groupby(pairs["rule"].to_numpy()).transform("mean").to_numpy()
+    return {"by_rule": by_rule, "in_rule": weight / by_rule, "shuffled": np.random.default_rng(seed).permutation(weight)}

@@ -135,11 +135,37 @@ def _thoughts(message: Any) -> str | None:
 
 
 def _arguments(message: Any) -> str | None:
-    """The arguments of the first function call of a message, which some servers give as an object instead of its text."""
+    """The arguments of the function calls of a message, which some servers give as an object instead of its text; None without a call."""
     calls = getattr(message, "tool_calls", None)
-    first = calls[0] if isinstance(calls, list) and calls else None
-    given = _field(_field(first, "function"), "arguments")
-    return None if given is None else _shown(given)
+    called = [_field(call, "function") for call in calls] if isinstance(calls, list) else []
+    given = [_field(one, "arguments") for one in called or [getattr(message, "function_call", None)]]  # the form before tools
+    found = [_shown(one) for one in given if one is not None]
+    return None if not found else found[0] if len(found) == 1 else _in_one(found)
+
+
+def _in_one(arguments: list[str]) -> str:
+    """Arguments of calls at once as those of one: models that may call in parallel make a call a row, or one for each attribute. What is no
+    object leaves the first.
+
+    >>> _in_one(['{"rows": ["a", "b"]}', '{"rows": ["c"]}']), _in_one(['{"text": "a"}', '{"text": "b"}']), _in_one(['{"x": 1', '{"x": 2}'])
+    ('{"rows": ["a", "b", "c"]}', '{"text": ["a", "b"]}', '{"x": 1')
+    >>> _in_one(['{"subject": "war"}', '{"voice": "dry"}'])
+    '{"subject": "war", "voice": "dry"}'
+    """
+    try:
+        objects = [json.loads(one) for one in arguments]
+    except ValueError:
+        return arguments[0]
+    if not all(isinstance(one, dict) for one in objects):
+        return arguments[0]
+    merged: dict[str, Any] = {}
+    for name, value in (item for one in objects for item in one.items()):
+        merged[name] = _listed(merged[name]) + _listed(value) if name in merged else value
+    return json.dumps(merged, ensure_ascii=False)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _joined(content: Any) -> str | None:

@@ -20,9 +20,9 @@ from synalign_spark.generation.waiting import Waiting
 DRAFT = "a draft of a row"
 
 
-@pytest.mark.parametrize("kind", ["thinking", "parts", "fenced"])
+@pytest.mark.parametrize("kind", ["thinking", "parts", "fenced", "older call", "parallel calls"])
 def test_the_answer_is_found_and_nothing_else(kind, run):
-    """Reasoning in marks, content as a list of parts, JSON in a fence: the rows are those of the plain answer."""
+    """Reasoning in marks, content as a list of parts, JSON in a fence, one function call or one a row: the rows are those of the plain answer."""
     with loopback() as server:
         plain = run(server)
     with loopback(only_calls(kind)) as server:

@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from synalign_spark.alignment.arrow_side import ArrowSide
+from synalign_spark.alignment.runtimes.choose import choose_runtime
 from synalign_spark.alignment.sides import REAL_SCHEMA, SYNTHETIC_SCHEMA, Side
 from synalign_spark.alignment.spark_side import SparkSide
 from synalign_spark.compat import to_arrow
@@ -14,6 +15,7 @@ from synalign_spark.config.alignment import AlignConfig
 
 MOST_ROWS = 20_000  # of both sides together
 MOST_BYTES = 2**26  # of their vectors
+MOST_TEXT_BYTES = 2**27  # of their texts
 
 
 def gathered(real: SparkSide, synthetic: SparkSide, tables: Sequence[DataFrame], cfg: AlignConfig) -> tuple[Side, Side]:
@@ -23,7 +25,13 @@ def gathered(real: SparkSide, synthetic: SparkSide, tables: Sequence[DataFrame],
     if cfg.runtime not in ("auto", "local") or cfg.device == "cuda":
         return real, synthetic
     rows = sum(table.count() for table in tables)
-    if rows > MOST_ROWS or rows * _width(real) * 4 > MOST_BYTES:
+    if rows > MOST_ROWS or rows * (width := _width(real)) * 4 > MOST_BYTES:
+        return real, synthetic
+    # Rows that are here cannot go back: the local runtime has to have room for them.
+    if (
+        real.text_bytes() + synthetic.text_bytes() > MOST_TEXT_BYTES
+        or choose_runtime(real.frame.sparkSession, cfg, rows, width).name != "local"
+    ):
         return real, synthetic
     return _here(real, REAL_SCHEMA), _here(synthetic, SYNTHETIC_SCHEMA)
 

@@ -47,6 +47,12 @@ class SparkSide:
         """The rows, with a column ``text`` where there are texts."""
         return self.frame if self._texts is None else self.frame.join(self._texts, "doc_id")
 
+    def text_bytes(self) -> int:
+        """Of all texts; 0 where there are none."""
+        if self._texts is None:
+            return 0
+        return to_arrow(self._texts.agg(F.sum(F.octet_length("text")).alias("n"))).to_pylist()[0]["n"] or 0
+
     def table(self) -> pa.Table:
         return to_arrow(self.frame)
 

@@ -14,7 +14,7 @@ from synalign_spark.config.files import lake_of, load
 from synalign_spark.config.secrets import public_address, public_settings
 from synalign_spark.console import Console, say
 from synalign_spark.formatting import undriven_json
-from synalign_spark.scrubbing import scrub
+from synalign_spark.scrubbing import scrubbed_json
 
 app = typer.Typer(
     name="synalign",
@@ -247,7 +247,7 @@ def _public_configuration(cfg: Config) -> str:
         if several != cfg.generate.llms:
             print("addresses of generate.llms are printed without what may be a secret", file=sys.stderr)
         cfg = cfg.model_copy(update={"generate": cfg.generate.model_copy(update={"llms": several})})
-    return undriven_json(scrub(cfg.model_dump_json(by_alias=True, indent=2)))
+    return undriven_json(json.dumps(scrubbed_json(json.loads(cfg.model_dump_json(by_alias=True))), ensure_ascii=False, indent=2))
 
 
 @app.callback(invoke_without_command=True)

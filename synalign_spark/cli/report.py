@@ -10,7 +10,7 @@ from synalign_spark.report.comparison import compared
 from synalign_spark.report.comparison_page import render
 from synalign_spark.report.comparison_side import Side, side
 from synalign_spark.report.place import page_path, write_page
-from synalign_spark.scrubbing import scrub
+from synalign_spark.scrubbing import scrub, scrubbed_json
 from synalign_spark.storage.lake_view import LakeView
 
 BETWEEN = "+"  # names of runs have none, so that no run's own page has this name
@@ -39,14 +39,7 @@ def _finished(cfg: Config, run_id: str) -> Side:
     if left := left_to_run(view.manifest()):
         raise LakeError(f"run.id: {run_id!r} is not finished ({', '.join(left)} left); run it to its end with `synalign run`, then compare")
     found = side(view)
-    return replace(found, settings=_scrubbed(found.settings))
-
-
-def _scrubbed(value: Any) -> Any:
-    """A value of JSON without what looks like a key or a password: manifests hold none, but for what somebody wrote into one."""
-    if isinstance(value, dict):
-        return {key: _scrubbed(inner) for key, inner in value.items()}
-    return [_scrubbed(inner) for inner in value] if isinstance(value, list) else scrub(value)
+    return replace(found, settings=scrubbed_json(found.settings))  # manifests hold no secrets, but for what somebody wrote into one
 
 
 def words(found: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ processors. They are written as Q8_0, for which it has one: both are blocks of 3
 (llama.cpp, ggml-common.h: block_q5_0, block_q8_0), and five bits fit into eight, so every weight stays what it was.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import logging
@@ -89,8 +90,9 @@ def _assembled(parts: ModuleType, target: Path) -> Path:
 def _clear_killed(folder: Path) -> None:
     """Removes what processes that were killed have left of the file."""
     for left in folder.glob(f"{SCRATCH}*"):
-        if time.time() - left.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process may be done, or do this too
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def write_as_q8(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from synalign_spark.config import EmbedConfig, EmbeddingEndpointConfig
+from synalign_spark.config.language_model import OPENAI_URL
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.backends.loop import LocalSenders, LoopCallers
 from synalign_spark.generation.backends.sender import Attempt
@@ -178,7 +179,7 @@ def _target(cfg: EmbedConfig) -> Target:
 def _unusable(cfg: EmbedConfig, message: str) -> EndpointError:
     llm = _endpoint(cfg).llm(cfg.model)
     return EndpointError(
-        f"the embedding endpoint cannot be used: {_ours(message)}{by_proxy(llm.base_url or '')}; embed.endpoint.base_url={llm.public_url!r}, embed.model={llm.model!r}, key "
+        f"the embedding endpoint cannot be used: {_ours(message)}{by_proxy(llm.base_url or OPENAI_URL)}; embed.endpoint.base_url={llm.public_url!r}, embed.model={llm.model!r}, key "
         f"from ${llm.api_key_env}: check the address, the model's name and the key; {KEPT}"
     )
 

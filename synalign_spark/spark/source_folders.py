@@ -29,7 +29,8 @@ def refuse_dangling(found: list[fs.FileInfo], path: str, field: str) -> None:
     if local is None or not local.is_dir():
         return
     endings = {os.path.splitext(info.path)[1] for info in found}
-    for folder, _, names in os.walk(local):
+    for folder, below, names in os.walk(local):
+        below[:] = [name for name in below if not name.startswith(("_", "."))]  # what no reader looks into
         for name in sorted(names):
             link = os.path.join(folder, name)
             if (

@@ -93,15 +93,30 @@ def test_few_rows_are_aligned_in_this_process_to_the_same_bits(spark, whole, mon
             assert {name: row[name] for name in same} == {name: other[name] for name in same}
 
 
-@pytest.mark.parametrize("limits", [{"MOST_ROWS": len(REAL) + len(FAKE) - 1}, {"MOST_ROWS": 20_000, "MOST_BYTES": 1_000}])
+def test_few_rows_whose_features_the_driver_may_not_keep_stay_on_the_executors(spark, monkeypatch):
+    monkeypatch.setattr(gathered, "MOST_ROWS", 20_000)
+    found, _, _ = run(spark, REAL, FAKE, memory_gb=1e-6, tasks=1)
+    assert len(found) == len(FAKE)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"MOST_ROWS": len(REAL) + len(FAKE) - 1},
+        {"MOST_ROWS": 20_000, "MOST_BYTES": 1_000},
+        {"MOST_ROWS": 20_000, "MOST_TEXT_BYTES": 4 * len(FAKE) - 1},
+    ],
+)
 def test_more_rows_or_a_runtime_on_the_executors_stay_there(spark, monkeypatch, limits):
     for name, value in limits.items():
         monkeypatch.setattr(gathered, name, value)
     embeddings, written, corpus, fake = tables(spark, REAL, FAKE)
-    sides = real_side(embeddings, None, None, True, 0, holdout=0.2, validation=0.4), synthetic_side(written, fake, None, True, 0)
+    texts = fake.select("doc_id", "text")
+    sides = real_side(embeddings, None, None, True, 0, holdout=0.2, validation=0.4), synthetic_side(written, fake, texts, True, 0)
     assert gathered.gathered(*sides, (corpus, fake), AlignConfig()) == sides
     monkeypatch.setattr(gathered, "MOST_ROWS", 20_000)
     monkeypatch.setattr(gathered, "MOST_BYTES", 2**26)
+    monkeypatch.setattr(gathered, "MOST_TEXT_BYTES", 2**27)
     assert gathered.gathered(*sides, (corpus, fake), AlignConfig(runtime="barrier")) == sides
     assert isinstance(gathered.gathered(*sides, (corpus, fake), AlignConfig(runtime="local"))[0], ArrowSide)
 

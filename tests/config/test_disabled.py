@@ -1,5 +1,7 @@
 """Values that would count for others, and keys that another key disables."""
 
+import json
+
 import pytest
 
 from synalign_spark.cli.main import _public_configuration
@@ -43,6 +45,11 @@ def test_secrets_among_the_settings_of_spark_are_not_printed(capsys):
     assert "SECRET" not in printed
     assert "4050" in printed
     assert "spark.conf are printed without" in capsys.readouterr().err
+
+
+def test_what_is_printed_is_json_whatever_stands_in_a_condition():
+    printed = _public_configuration(validate({"source": {"path": "x", "where": 'secret = "no" and a < 1'}}))
+    assert json.loads(printed)["source"]["where"] == "secret = [hidden] and a < 1"
 
 
 @pytest.mark.parametrize(("value", "number"), [("010", "8"), ("1:30", "90"), ("-1:30.5", "-90.5")])

@@ -34,6 +34,8 @@ def test_a_column_that_stands_twice_is_named(tmp_path):
 def test_a_link_to_a_file_that_is_gone_is_no_file_less(tmp_path):
     pq.write_table(ROWS, tmp_path / "a.parquet")
     (tmp_path / "note.md").symlink_to(tmp_path / "gone.md")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "b.parquet").symlink_to(tmp_path / "gone")
     layout_of(SourceConfig(path=str(tmp_path)))
     (tmp_path / "b.parquet").symlink_to(tmp_path / "gone")
     assert f"source.path: '{tmp_path}/b.parquet' is a link to '{tmp_path}/gone', which is not there" in refused(tmp_path)

@@ -158,7 +158,9 @@ def message_of(content: str, kind: str, text: str, tool_body: dict[str, Any]) ->
         return message | {"content": None, "function_call": {"name": "rows", "arguments": text}}
     if kind == "parallel calls":
         parts = [{name: [one]} for name, values in json.loads(text).items() for one in values]
-        calls = [{"id": f"c{i}", "type": "function", "function": {"name": "rows", "arguments": json.dumps(one)}} for i, one in enumerate(parts)]
+        calls = [
+            {"id": f"c{i}", "type": "function", "function": {"name": "rows", "arguments": json.dumps(one)}} for i, one in enumerate(parts)
+        ]
         return message | {"content": None, "tool_calls": calls}
     if kind in ("reasoning_content", "reasoning beside nothing"):
         return message | {"content": None if kind == "reasoning_content" else "\n", "reasoning_content": text}

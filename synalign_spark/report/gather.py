@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ from synalign_spark.compat import to_arrow
 from synalign_spark.config import Config
 from synalign_spark.config.secrets import public_address, public_settings
 from synalign_spark.evaluation.result import in_order
-from synalign_spark.generation.gates import pii
 from synalign_spark.report import downstream, measures
 from synalign_spark.report.downstream import LabelledRows
-from synalign_spark.report.findings import DownstreamCheck, Findings, Generation, MapPoints, Missing, Row
+from synalign_spark.report.findings import DownstreamCheck, Findings, MapPoints, Missing, Row
 from synalign_spark.report.lineage import Fetch, with_lineage
 from synalign_spark.report.map_rows import Reader, with_rows
 from synalign_spark.report.projection import principal_plane
@@ -59,7 +57,7 @@ def gather(lake: Reader, cfg: Config, steps: dict[str, Row]) -> Findings:
         coverage=_parameters(lake, tables.SELECTION_TRACE, ("label", "round", "set_rank")),
         solver=[row for row in trace if row["kind"] == "path"],
         mixing_weights=[row for row in trace if row["kind"] == "mixing_weight"],
-        generation=without_personal_data(measures.generation(_maybe(lake, tables.CALLS), _maybe(lake, tables.REFUSALS), n_synthetic), cfg),
+        generation=measures.generation(_maybe(lake, tables.CALLS), _maybe(lake, tables.REFUSALS), n_synthetic),
         rejects=measures.rejected(lake.read(tables.REJECTS)) if lake.has_table(tables.REJECTS) else [],
         downstream=check,
         downstream_skipped=skipped,
@@ -79,18 +77,6 @@ def _evaluation(lake: Reader) -> dict[str, dict[str, Row]]:
     for row in _parameters(lake, tables.EVALUATION, ("figure",)):
         found.setdefault(row["figure"], {})[row["kind"]] = row
     return {name: found[name] for name in in_order(found)}
-
-
-def without_personal_data(found: Generation, cfg: Config) -> Generation:
-    """Masked in the examples where the gates look for it: a row that another gate refused first was never looked at for it."""
-    if pii.GATE not in cfg.generate.gates:
-        return found
-    shown = {reason: [{name: _masked(text, cfg) for name, text in one.items()} for one in rows] for reason, rows in found.examples.items()}
-    return replace(found, examples=shown)
-
-
-def _masked(text: str | None, cfg: Config) -> str | None:
-    return None if text is None else pii.masked(text, cfg.generate.language)
 
 
 def spark_fetch(lake: Reader) -> Fetch:

@@ -56,6 +56,18 @@ def refuse_delta(found: list[fs.FileInfo], path: str, field: str) -> None:
             f"{field}.path: {path!r} is a Delta table whose log is gone, which alone tells deleted rows from others; bring the files of _delta_log "
             "back, or move the Parquet files that hold rows into a folder of their own"
         )
+    for folder in sorted({_above_partitions(os.path.dirname(info.path)) for info in found} if local is not None else ()):
+        if os.path.isdir(os.path.join(folder, "_delta_log")):
+            raise DataError(
+                f"{field}.path: {path!r} names files of the Delta table {folder!r}, which alone hold deleted rows too; set {field}.path to that folder"
+            )
+
+
+def _above_partitions(folder: str) -> str:
+    """The folder of a table, of one within it whose name is a value of a column."""
+    while "=" in os.path.basename(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def folders_within(path: str, data: list[fs.FileInfo]) -> set[tuple[str, ...]]:

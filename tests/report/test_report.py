@@ -16,7 +16,7 @@ from synalign_spark.pipeline.stages import report
 from synalign_spark.progress import Progress
 from synalign_spark.report import measures
 from synalign_spark.report.findings import Generation
-from synalign_spark.report.gather import checked_downstream, gather, labels_with_holdout, shown_config, spark_fetch, without_personal_data
+from synalign_spark.report.gather import checked_downstream, gather, labels_with_holdout, shown_config, spark_fetch
 from synalign_spark.report.lineage import with_lineage
 from synalign_spark.report.metrics import metric_rows
 from synalign_spark.report.page import render
@@ -116,7 +116,7 @@ def test_generation_counts_calls_tokens_cost_and_refusals(spark, sample):
 def test_personal_data_in_a_row_that_another_gate_refused_is_masked(gates, shown):
     found = Generation(refused={"form": 1}, examples={"form": [{"text": "Write to jane@example.org,", "detail": None}]})
     cfg = Config.model_validate({"source": {"path": "x"}, "generate": {"gates": gates}})
-    assert without_personal_data(found, cfg).examples == {"form": [{"text": f"{shown},", "detail": None}]}
+    assert report.without_personal_data(found, cfg).examples == {"form": [{"text": f"{shown},", "detail": None}]}
 
 
 @pytest.mark.parametrize("partitions", [1, 7])

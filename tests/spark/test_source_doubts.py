@@ -48,6 +48,10 @@ def test_a_delta_table_is_never_read_as_the_files_that_it_has(tmp_path):
     assert "is a Delta table whose log is gone" in refused(tmp_path)
     (log / "00000000000000000000.json").write_text("{}")
     assert "set source.format to delta" in refused(tmp_path, format="parquet")
+    (tmp_path / "label=a").mkdir()
+    pq.write_table(ROWS, tmp_path / "label=a" / "b.parquet")
+    for name in ("*.parquet", "a.parquet", "label=a/b.parquet", "label=a"):
+        assert f"names files of the Delta table '{tmp_path}', which alone hold deleted rows too" in refused(tmp_path / name)
 
 
 def test_class_names_are_of_parts_and_of_lists_too(spark, tmp_path):

@@ -100,7 +100,10 @@ def as_vectors(values: Sequence[Any], column: str) -> npt.NDArray[np.float32]:
     >>> as_vectors([[1, 2], (3, 4)], "vec").tolist()
     [[1.0, 2.0], [3.0, 4.0]]"""
     try:
-        return to_matrix(pa.array(list(values)))
+        found = pa.array(list(values))
+        if pa.types.is_list(found.type) and (pa.types.is_string(found.type.value_type) or pa.types.is_boolean(found.type.value_type)):
+            raise DataError(f"embedding={column!r}: holds lists of {found.type.value_type}s and not of numbers; give one list of floats a row")
+        return to_matrix(found)
     except pa.ArrowException as err:
         raise DataError(
             f"embedding={column!r}: holds what is no vector of finite numbers in some row ({err}); give one list of floats a row"

@@ -28,6 +28,11 @@ from synalign_spark.storage.tables import Table
 # Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
 RENAMING_SCHEMES = ("file", "hdfs", "viewfs", "abfs", "abfss")
 NO_DELTA = ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_TABLE_NOT_FOUND")  # conditions of a read where no Delta table is
+DAMAGED_LOG = ("DELTA_STATE_RECOVER_ERROR", "DELTA_TRUNCATED_TRANSACTION_LOG", "DELTA_VERSIONS_NOT_CONTIGUOUS", "DELTA_LOG_FILE_NOT_FOUND")
+DAMAGED_LOG_FIX = (
+    "the table's _delta_log is damaged: bring its files back from a copy, or delete the table's folder, which is of all runs of the lake, and start "
+    "again: the stage that writes it runs anew"
+)
 COMMIT_ATTEMPTS, COMMIT_PAUSE_S = 5, 0.2  # that cross those of other runs
 # Run ids and scope values stand in folder names and SQL; nothing in them ever needs escaping.
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
@@ -92,7 +97,7 @@ class Lake:
             failure = failure_in(err)  # a broken contract, or what a UDF raised on a worker
             if failure is not None and failure.error is not None:
                 raise failure.error from err
-            told = told_error(err, f"table {table.name}", {})
+            told = told_error(err, f"table {table.name}", dict.fromkeys(DAMAGED_LOG, DAMAGED_LOG_FIX))
             if told is None:
                 raise
             raise told from err

@@ -26,6 +26,12 @@ def test_prior_weights_that_are_none_are_refused(spark, kind, prior, words):
         sa.align(*frames, label="label", embedding="vec", weight="w", **SMALL)
 
 
+@pytest.mark.parametrize(("vector", "said"), [(["1", "2"], "lists of strings and not of numbers"), ([True, False], "lists of bools")])
+def test_vectors_of_words_or_truths_are_no_vectors(vector, said):
+    with pytest.raises(DataError, match=f"embedding='vec': holds {said}"):
+        sa.align(REAL, SYNTHETIC.assign(vec=[vector] * len(SYNTHETIC)), embedding="vec", **SMALL)
+
+
 @pytest.mark.parametrize("seed", [-1, 2**31, 1.5, None, "x"])
 def test_a_seed_that_not_every_engine_takes_is_refused(seed):
     for call in (lambda: sa.align(REAL, SYNTHETIC, embedding="vec", seed=seed), lambda: sa.select(REAL, n=3, embedding="vec", seed=seed)):

@@ -191,3 +191,14 @@ def test_a_deleted_log_is_not_taken_for_parquet_alone(spark, tmp_path):
     for look in (lambda: lake.read(PLAIN), lambda: lake.write(PLAIN, rows(spark, "b"))):
         with pytest.raises(LakeError, match=r"no Delta log: if it is parquet, .*; if its _delta_log was deleted, restore it, or delete"):
             look()
+
+
+def test_a_damaged_log_is_named_with_what_to_do(spark, tmp_path):
+    lake = Lake(spark, str(tmp_path), "delta", "r1")
+    lake.write(PLAIN, rows(spark, "a"))
+    for name in ("00000000000000000000.json", ".00000000000000000000.json.crc", "00000000000000000000.crc"):
+        if (path := tmp_path / "plain" / "_delta_log" / name).exists():
+            path.write_bytes(b"")
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    with pytest.raises(DataError, match=r"table plain: .*_delta_log is damaged: bring its files back from a copy, or delete the table's folder"):
+        lake.write(PLAIN, rows(spark, "b"))

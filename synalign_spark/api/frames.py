@@ -102,7 +102,9 @@ def as_vectors(values: Sequence[Any], column: str) -> npt.NDArray[np.float32]:
     try:
         found = pa.array(list(values))
         if pa.types.is_list(found.type) and (pa.types.is_string(found.type.value_type) or pa.types.is_boolean(found.type.value_type)):
-            raise DataError(f"embedding={column!r}: holds lists of {found.type.value_type}s and not of numbers; give one list of floats a row")
+            raise DataError(
+                f"embedding={column!r}: holds lists of {found.type.value_type}s and not of numbers; give one list of floats a row"
+            )
         return to_matrix(found)
     except pa.ArrowException as err:
         raise DataError(

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from synalign_spark import __version__
 from synalign_spark.exports.facts import Facts
 from synalign_spark.exports.formats import Format, class_names
-from synalign_spark.formatting import cut, number, share_interval
+from synalign_spark.formatting import cut, number, share_interval, undriven
 from synalign_spark.scrubbing import scrub
 from synalign_spark.storage.contracts import Column
 
@@ -67,7 +67,17 @@ def head(facts: Facts, table: str, kind: Format, columns: Sequence[Column], size
             "download_size": sizes["download_size"],
             "dataset_size": sizes["num_bytes"],
         }
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=2**31)
+    return _as_yaml(data)
+
+
+def _as_yaml(data: dict[str, Any]) -> str:
+    """With letters as they are, but where a name has marks that would turn the text around it.
+
+    >>> _as_yaml({"name": "für"}), _as_yaml({"name": "x\u202ey"})
+    ('name: für\\n', 'name: "x\\\\u202Ey"\\n')
+    """
+    head = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=2**31)
+    return head if undriven(head) == head else yaml.safe_dump(data, sort_keys=False, width=2**31)
 
 
 def _feature(column: Column, classes: Sequence[str] | None) -> dict[str, Any]:

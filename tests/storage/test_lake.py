@@ -200,5 +200,7 @@ def test_a_damaged_log_is_named_with_what_to_do(spark, tmp_path):
         if (path := tmp_path / "plain" / "_delta_log" / name).exists():
             path.write_bytes(b"")
     spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
-    with pytest.raises(DataError, match=r"table plain: .*_delta_log is damaged: bring its files back from a copy, or delete the table's folder"):
+    with pytest.raises(
+        DataError, match=r"table plain: .*_delta_log is damaged: bring its files back from a copy, or delete the table's folder"
+    ):
         lake.write(PLAIN, rows(spark, "b"))

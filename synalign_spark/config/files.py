@@ -261,6 +261,8 @@ def _expected(fault: Any, field: FieldInfo | None) -> str:
         within = isinstance(fault["loc"][-1], int) or fault["loc"][-1] == "[key]"
         if within or fault["input"] is not None:
             return _quoted(fault["input"])
+    if fault["type"] == "model_type":
+        return "a section is meant, with keys of its own below it"
     words = [arg for arg in get_args(field.annotation) if isinstance(arg, str)] if field else []
     for arg in get_args(field.annotation) if field else ():
         words += [word for word in get_args(arg) if isinstance(word, str)]
@@ -271,5 +273,6 @@ def _expected(fault: Any, field: FieldInfo | None) -> str:
 def _about(field: FieldInfo | None) -> str:
     if field is None or not field.description:
         return "see docs/reference/configuration.md, or `synalign config --schema`"
-    default = "" if field.is_required() else f" Default: {field.get_default(call_default_factory=True)!r}."
-    return f"{field.description}{default}"
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    shown = "" if field.is_required() or isinstance(default, BaseModel) else f" Default: {default!r}."
+    return f"{field.description}{shown}"

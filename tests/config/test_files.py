@@ -214,6 +214,15 @@ def test_a_word_that_yaml_reads_as_another_type_is_to_be_put_in_quotes(setting, 
     assert quoted.source.labels == ["no", "0.5"]
 
 
+@pytest.mark.parametrize(("setting", "value"), [("generate.imported=null", "None"), ("align=3", "3")])
+def test_a_section_that_is_none_is_said_to_be_one_without_its_defaults(setting, value):
+    with pytest.raises(ConfigError) as raised:
+        load([], ["source.path=x.csv", setting])
+    assert "SourceConfig" not in str(raised.value)
+    key = setting.partition("=")[0]
+    assert f"{key}: got {value}; a section is meant, with keys of its own below it; " in str(raised.value)
+
+
 def test_what_stands_for_a_secret_is_not_shown_as_an_example():
     assert "4711" not in faults({"source": {"path": "x"}, "generate": {"llm": {"headers": {"x-pin": 4711}}}})
 

@@ -88,7 +88,7 @@ def half_read(counts: Counts, lost: tuple[int, int], source: SourceConfig, field
     parts = (
         ("files", "more than their array, which alone is read", "write one array a file, or an object a line", 0.0)
         if arrays
-        else ("lines", "more than their first object, which alone is read", "write one object a line", MOST_LINES_LOST),
+        else ("lines", "no object, or more than their first one, which alone is read", "write one object a line", MOST_LINES_LOST),
         ("objects", "a key twice, of which the last value is read", "write each key once", MOST_LINES_LOST),
     )
     for n, (what, words, fix, most) in zip(lost, parts, strict=True):

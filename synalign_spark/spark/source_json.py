@@ -66,11 +66,14 @@ def is_array(text: str) -> bool:
 
 
 def lost_in(line: str, keys: frozenset[str]) -> tuple[int, int]:
-    """Whether a line holds more than its first object, and how many objects of that have one of the keys twice: of both Spark reads a part.
+    """Whether a line holds more than its first object, or an array without one, and how many objects of it have one of the keys twice: of these
+    Spark reads a part, or nothing.
 
     >>> keys = frozenset(["text"])
     >>> lost_in('{"text": "a"} {"text": "b"}', keys), lost_in('{"text": "a", "text": "b"}', keys), lost_in('{"text": "}{", "x": {"y": 1, "y": 2}},', keys)
     ((1, 0), (0, 1), (0, 0))
+    >>> lost_in("[ ]", keys), lost_in('[{"text": "a"}]', keys)
+    ((1, 0), (0, 0))
     """
     whole = line.strip()
     try:
@@ -78,7 +81,7 @@ def lost_in(line: str, keys: frozenset[str]) -> tuple[int, int]:
     except (ValueError, RecursionError):
         return 0, 0  # malformed, or in one of the ways that only Spark takes
     twice = sum(_has_twice(row, keys) for row in (found if isinstance(found, list) else [found]))
-    return int(bool(whole[end:].strip(" \t,;}]"))), twice
+    return int(found == [] or bool(whole[end:].strip(" \t,;}]"))), twice
 
 
 def lost_in_array(text: str, keys: frozenset[str]) -> tuple[int, int]:

@@ -191,14 +191,14 @@ def _reader(spark: SparkSession, layout: Layout) -> tuple[DataFrameReader, str]:
 
 
 def lost_in_lines(spark: SparkSession, source: SourceConfig, layout: Layout | None) -> tuple[int, int]:
-    """How many lines of a JSON source hold more than their first object (files, more than their array), and how many objects have a named key twice:
+    """How many lines of a JSON source hold more than their first object, or none (files, more than their array), and how many objects have a named key twice:
     Spark reads a part of them, and says nothing. Two numbers reach the driver."""
     if layout is None or layout.kind != "jsonl" or not layout.looked_through:
         return 0, 0
     reader, path = _reader(spark, layout)
     keys = frozenset((parts_of(name, layout.names or ()) or (name.split(".")[0],))[0] for name in wanted(source))
     twice = [f'"{re.escape(key)}"\\s*:.*"{re.escape(key)}"\\s*:' for key in keys]
-    more = r"[}\]][\s,;]*[\[{]|[}\]]\s*[^\s,\]}]"  # what may be more than one object; within a text too
+    more = r"[}\]][\s,;]*[\[{]|[}\]]\s*[^\s,\]}]|^\s*\[\s*\]"  # what may be more than one object, within a text too, or none
     lines = reader.text(path, wholetext=layout.array)
     odd = lines if layout.array else lines.where(F.col("value").rlike("|".join([more, *twice])))
     odd = odd.select(valid_utf8(F.col("value")).alias("value"))  # a bad byte is counted elsewhere

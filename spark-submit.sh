@@ -5,7 +5,7 @@
 #                     [any spark-submit option]
 #
 #   STAGE: ingest embed cluster dedup select generate align rounds resample evaluate report, or pipeline for all of them;
-#   doctor looks at what they need, on every executor too
+#   doctor looks at what they need, on the executors too
 #   --master local[*] | local-cluster[2,1,2048] | yarn | k8s://... | spark://...     (default: local[*])
 #
 # Spark's options stay: --packages, --jars, --py-files, --files and the driver's Java options are joined to what the script adds, which is

@@ -1,4 +1,4 @@
-"""For spark-submit: what a run needs, looked at on the cluster itself, on every executor too. See ``spark-submit.sh``."""
+"""For spark-submit: what a run needs, looked at on the cluster itself, on the executors too. See ``spark-submit.sh``."""
 
 import sys
 

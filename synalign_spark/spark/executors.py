@@ -1,4 +1,4 @@
-"""What the executors have: one Python function on each of them, before any work goes there."""
+"""What the executors have: a Python function in tasks over all of them, before any work goes there."""
 
 import importlib.metadata
 import os
@@ -65,7 +65,8 @@ def look(batches: Iterable[pa.RecordBatch], packages: Collection[str]) -> Iterat
 
 
 def examine_executors(spark: SparkSession, local_model: bool) -> str:
-    """What is found on the executors, in words; each of the machines that Spark gives tasks to is looked at. local_model: whether they embed.
+    """What is found on the executors, in words: of each machine that Spark gives one of the tasks to, of which there are MOST_TASKS at most. local_model:
+    whether they embed.
 
     Raises DistributedError for packages that they lack."""
     packages = [*PACKAGES, *(EMBEDDER if local_model else ())]

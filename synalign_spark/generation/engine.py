@@ -216,9 +216,9 @@ class _Run:
             for asked in job.asked:
                 if asked.answer is not None:
                     self._take(asked, asked.answer)
-            source, lost = job.cut
-            self.planner.cut(source, lost)
-            self.sizes[job.label].lose(job.n_rows, lost)
+            self.planner.cut(job.source, job.cut)
+            self.planner.unanswered(job.source, job.unanswered)
+            self.sizes[job.label].lose(job.n_rows, job.cut)
             reason = self._hopeless(job.label) if self.labels[job.label].ran_dry and job.label not in self.given_up else None
             if reason:
                 self.given_up[job.label] = reason

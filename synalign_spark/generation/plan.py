@@ -75,12 +75,14 @@ class Slot:
 
 @dataclass
 class _Use:
-    """How far a demonstration set was used. calls: planned so far; asked: rows that they ask for; rows: accepted from them."""
+    """How far a demonstration set was used. calls: planned so far; asked: rows that they ask for, without those that could not come;
+    rows: accepted from them; unanswered: those of calls without an answer of use that may be asked for again."""
 
     source: DemonstrationSet
     calls: int = 0
     asked: int = 0
     rows: int = 0
+    unanswered: int = 0
 
 
 def make_attribute_set(request_id: str, label: Label, source: DemonstrationSet | None, attributes: dict[str, str]) -> AttributeSet:
@@ -215,6 +217,14 @@ class Planner:
         """Tells that so many of the rows that a demonstration set was asked for could not come: they may be asked for again."""
         if source is not None:
             self._use_of[source].asked -= rows
+
+    def unanswered(self, source: DemonstrationSet | None, rows: int) -> None:
+        """Tells that calls for so many rows gave no answer of use (filtered, refused, unreadable): other prompts of the demonstration set may
+        ask for them again, for as many as it may bring at most."""
+        if source is not None:
+            use = self._use_of[source]
+            again = min(rows, self._cfg.most_rows_a_set - use.unanswered)
+            use.asked, use.unanswered = use.asked - again, use.unanswered + again
 
     def give_up(self, source: DemonstrationSet) -> None:
         """Uses a demonstration set no more: the model stated no attributes for it."""

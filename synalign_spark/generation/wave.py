@@ -42,13 +42,24 @@ class Job:
     done: bool = False
 
     @property
-    def cut(self) -> tuple[DemonstrationSet | None, int]:
-        """What its rows are written from, and how many of them could not come because answers were cut off."""
+    def source(self) -> DemonstrationSet | None:
+        """What its rows are written from; None where nothing is shown, and before it was asked."""
+        return next((asked.purpose.demonstration_set for asked in self.asked if isinstance(asked.purpose, Slot)), None)
+
+    @property
+    def cut(self) -> int:
+        """How many of its rows could not come because answers were cut off."""
         slots = [asked.purpose for asked in self.asked if isinstance(asked.purpose, Slot)]
         statuses = [asked.parsed.status for asked in self.asked if asked.parsed is not None]
         if not slots or "truncated" not in statuses:
-            return None, 0
-        return slots[0].demonstration_set, self.n_rows - (0 if statuses[-1] == "truncated" else slots[-1].n_rows)
+            return 0
+        return self.n_rows - (0 if statuses[-1] == "truncated" else slots[-1].n_rows)
+
+    @property
+    def unanswered(self) -> int:
+        """How many of its rows did not come because the last answer was of no use, other than by being cut off, or did not come."""
+        last = self.asked[-1].parsed if self.asked else None
+        return self.n_rows if last is None or last.status not in ("ok", "truncated") else 0
 
 
 class Wave:

@@ -89,7 +89,7 @@ ALGORITHMS = {
     "cluster": 3,
     "dedup": 1,
     "select": 4,
-    "generate": 4,
+    "generate": 5,
     "embed-synthetic": 1,
     "dedup-synthetic": 1,
     "align": 4,

@@ -4,6 +4,7 @@ import _thread
 import json
 import re
 from collections import Counter
+from itertools import count
 
 import pyarrow as pa
 import pytest
@@ -266,3 +267,28 @@ def test_settings_that_do_not_fit(make_config):
     with pytest.raises(ValueError, match="max_rows_per_set is 3, less than the rows_per_request=4 of one call; raise max_rows_per_set"):
         make_config("http://127.0.0.1:1/v1", max_rows_per_set=3)
     assert make_config("http://127.0.0.1:1/v1", rows_per_request=25, max_rows_per_set=None).calls_a_set(2) == 1
+
+
+@pytest.mark.parametrize("strategy", ["synalign", "fewshot"])
+def test_filtered_calls_do_not_use_up_the_sets(strategy, make_config, quiet, tmp_path):
+    """Every third answer is filtered: what it would have brought comes from other prompts of the same sets."""
+    calls = count(1)
+    behaviour = Behaviour(
+        fault=lambda i, body, n: (200, {}, "filtered") if i and STEP_1 not in asked_of(body) and next(calls) % 3 == 0 else None
+    )
+    with loopback(behaviour) as server:
+        cfg = make_config(server.base_url, {"concurrency": 1}, strategy=strategy, target_rows=40, rows_per_request=5, max_rows_per_set=10)
+        result = generate(sets_of(SHARES, 1, rows=3), dict.fromkeys(SHARES, 1), cfg, 0, str(tmp_path), quiet)
+    assert result.summary["accepted_by_label"] == dict.fromkeys(SHARES, 10)
+    assert result.summary["prompts_distinct"] == result.summary["row_prompts"]
+
+
+def test_a_set_whose_calls_are_always_filtered_is_asked_for_twice_its_rows_at_most(make_config, quiet, tmp_path):
+    behaviour = Behaviour(fault=lambda i, body, n: (200, {}, "filtered") if i and "<0>" in asked_of(body) else None)
+    with loopback(behaviour) as server:
+        cfg = make_config(server.base_url, {"concurrency": 1}, strategy="fewshot", target_rows=40, rows_per_request=5, max_rows_per_set=20)
+        result = generate(sets_of(["one"], 2, rows=4), {"one": 1}, cfg, 0, str(tmp_path), quiet)
+    assert result.summary["stopped_by"] == "demonstration_sets"
+    asked = [asked_of(entry["body"]) for entry in server.log if entry["request_id"]]
+    assert sum("<0>" in one for one in asked) == 8
+    assert sum("<1>" in one for one in asked) == 4

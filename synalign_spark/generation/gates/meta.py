@@ -128,6 +128,8 @@ ANNOUNCEMENT = (
     rf"let me (?:help|write|provide|generate|create)))"
     rf"|(?:{CHATTY}?{HERE}[^.!?]{{0,80}}:(?:$| ?[\d\"'\u201c*-]))"
     rf"|(?:(?:here is|here's) {NEAR}(?: for you)?:)"
+    rf"|(?:(?:(?:that's |what )?an? )?(?:great|good|excellent|interesting) (?:question|request|prompt|choice)[!.,]+ ?(?:let me|here(?:'s| is| are)|i(?:'d| would|'ll| will| can)|sure|certainly)\b)"
+    rf"|(?:{CHATTY}?let me (?:write|generate|create|compose|produce) (?:(?:that|this|it|one|some|another|an? \S+|the \S+) )(?:(?:{TEXTS}|one) )?for you\b)"
     rf"|(?:{COURTESY}(?:below|the following)\b)|(?:(?:sure(?: thing)?|certainly|of course|understood)[!:])"
     rf"|(?:{TEXTS} ?\d*:$)|(?:{COURTESY}$)|(?:here you (?:go|are)[:!.])|(?:here(?:'s| is) the json\b)"
     r"|(?:is there anything else (?:i can|you)\b)|(?:would you like (?:me to|another (?:one|example|review|text|version))\b)"
@@ -177,6 +179,11 @@ TURNS = re.compile(
     r"|(?:^|[.!?:\"\u201d)] ?)(?:assistant|chatgpt|chatbot|(?<!^)ai|ai assistant|bot|llm|system prompt)(?: ?\(\w{1,20}\))? ?:(?=\s)",
     re.IGNORECASE,
 )
+# An order that a chat's user gives, and a question with its answer: rows of some corpora, where the real rows switch the check off.
+ORDERS = re.compile(r"\W*(?:user|human|prompt) ?: (?:please |can you |could you )?(?:write|generate|create|compose|give me|provide|tell me|rewrite)\b", re.IGNORECASE)  # fmt: skip
+ANSWERED = re.compile(
+    r"\W*q(?:uestion)?(?: ?\d+)?[:.)] .{3,400}?(?:[?.!\"\u201d] ?|\n)a(?:nswer)?(?: ?\d+)?[:.)](?=\s)", re.IGNORECASE | re.DOTALL
+)
 TO_DO = re.compile(r"\W*(?:(?:TODO(?! lists?\b)|TBD|FIXME)\b|(?:[Tt]odo|[Tt]o[- ]do|[Pp]laceholder) ?:)")
 WHOLE_BLANK = re.compile(rf"\W*(?:dear )?(?:{BLANK})", re.IGNORECASE)
 ANYWHERE_BLANK = re.compile(
@@ -192,7 +199,7 @@ def checks() -> list[Check]:
     ['announcement']
     """
     starts = [Check(GATE, name, _at_start(words, pattern)) for name, (words, pattern) in STARTS.items()]
-    return [*starts, Check(GATE, "turns", _turns), Check(GATE, "blank", _blank)]
+    return [*starts, Check(GATE, "turns", _turns), Check(GATE, "question", _question), Check(GATE, "blank", _blank)]
 
 
 STARTS = {
@@ -230,6 +237,11 @@ _REFUSES, _SPEAKS_OF_ITSELF = (_at_start(*STARTS[name]) for name in ("refusal", 
 
 def _turns(text: str, _label: Label) -> str | None:
     return f'a conversation in place of a row: "{found.group().strip()[:60]}"' if (found := TURNS.search(text)) else None
+
+
+def _question(text: str, _label: Label) -> str | None:
+    found = ORDERS.match(text) or ANSWERED.match(text)
+    return f'a question or an order in place of a row: "{found.group().strip()[:60]}"' if found else None
 
 
 def _blank(text: str, _label: Label) -> str | None:

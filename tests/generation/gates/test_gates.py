@@ -117,6 +117,7 @@ META = {
                 "As an AI developed by OpenAI, I cannot watch films.", "I'm just an AI and cannot watch films.", "作为一个语言模型，我没有看法。", "我是一个人工智能助手", "Als KI kann ich keine Meinung haben.", "AI 언어 모델로서 저는",
                 "Как языковая модель, я не смотрю", "As an assistant, I cannot watch movies.", "My knowledge cutoff is September 2021.", "كنموذج لغوي، لا أشاهد"],
     "announcement": [
+        "Great question! Let me write that for you.", "Let me write another one for you.",
         "Here are five new and different texts:", "Sure! Here is a review.", "Okay, here are three reviews: 1. good", "Text 1:", "Certainly!",
         "Please provide the text you would like me to use.", "Let me know if you need more.", "Below are the generated headlines:",
         "Certainly, below is a film review in the requested style.", "Sure! The film is a joy.", "Certainly! A fine film.", "Of course: a fine film.",
@@ -142,6 +143,7 @@ META = {
     "blank": ["{film_title} is a joy", "the film is [MASK] and dull", "TODO: write a review", "TODO the film", "[Your Name]", "Dear [Name], thank you", "{{topic}} is great", "We watched [Movie Title] at home.", "[movie name] is a must-see",
               "A joy by [director name], who knows.", "We loved [insert title].", "Signed, [your name]", "[Votre nom] aime ce film", "<movie_title> is a joy"],
     "turns": ["User: write a review. Assistant: a fine film", "### Instruction: write a review", "### Response: a fine film", "Write it. AI: a fine film"],
+    "question": ["Q: What did you think? A: I loved it.", "Question: was it good?\nAnswer: Yes.", "User: write me something warm", "Human: please give me one"],
 }  # fmt: skip
 NO_META = [
     "No puedo crear mi cuenta.", "No puedo escribir sin llorar al recordarla.", "Je ne peux pas cr\u00e9er de compte sur le site.",
@@ -169,6 +171,7 @@ NO_META = [
     "Lo siento, pero no puedo recomendar esta película.", "К сожалению, я не могу войти в личный кабинет.", "作为AI题材的电影，很好", "作为一个人工智能专业的学生，我喜欢这部电影。",
     "抱歉，我不能继续看下去了。", "申し訳ございませんが、商品が届かず対応を待っています。", "Ich kann diesen Film jedem empfehlen.", "Als Kino ist es gut.",
     "This review has a point.", "[the film] is a joy", "The music is here.", "Spielberg's A.I.: a fine film", "We like it here", "It is a positive joy.",
+    "Great question, and a film that answers it.", "A good question: here's a film that asks it.", "Q: and A: the director answers", "User: my phone broke", "Let me write off this film for good.",
 ]  # fmt: skip
 PII = {
     "email": ["Write to jane.doe+x@mail.example.org."],

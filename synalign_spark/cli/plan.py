@@ -124,7 +124,7 @@ def render(plan: Mapping[str, Any], console: Console) -> None:
         text = "unknown" if value is None else duration(60 * value) if key == "minutes" else number(value)
         console.print(f"  embed, {key.replace('_', ' ')}: {text}")
     generation = dict(plan.get("generate", {}))
-    budgets = generation.pop("budgets", [])
+    budgets, notes = generation.pop("budgets", []), generation.pop("notes", [])
     if "minutes" in generation:
         generation["time"] = " to ".join(duration(60 * minutes) for minutes in generation.pop("minutes"))
     for key, value in generation.items():
@@ -138,4 +138,6 @@ def render(plan: Mapping[str, Any], console: Console) -> None:
         )
     for budget in budgets:
         console.print(f"  [yellow]generate, budget:[/] {escape(budget)}")
+    for note in notes:
+        console.print(f"  [yellow]generate, note:[/] {escape(note)}")
     console.print("no call to the language model was made")

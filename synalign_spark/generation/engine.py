@@ -106,7 +106,7 @@ class _Run:
         shown = zip(demonstrations["text"].to_pylist(), demonstrations["label"].to_pylist(), strict=True)
         self.acceptor = Acceptor(cfg, sorted(label_counts, key=str), real or RealProfile.of(shown))
         self.rounds = rounds_of(sets, label_counts, cfg, ends, self.planner.shows, self.acceptor.fault)
-        self.acceptor.notes += not_shown(self.rounds)
+        self.acceptor.notes += [*not_shown(self.rounds), *self.planner.notes]
         self.quotas = dict(self.rounds[0].quotas)  # of the present round
         self.target_rows = ends[-1].target_rows
         self.left_out = sorted(str(label) for label in label_counts if label not in self.quotas)

@@ -61,7 +61,7 @@ def estimate(
     label_counts: corpus rows by label; n_sets: demonstration sets over all labels; rows_per_set: demonstrations in each;
     row: a typical one, real or written; auto_sets: whether the number of sets follows from the rows, as it does unless
     somebody says otherwise: their margin is then no cause for a warning, only sets that cannot do. ``minutes`` counts the rates and the concurrency; ``budgets`` names what would,
-    or may, end the generation before its last row.
+    or may, end the generation before its last row, ``notes`` says what is odd about the prompts.
 
     >>> estimate(GenerateConfig(target_rows=100, rows_per_request=5), {None: 50}, n_sets=20, rows_per_set=3)["calls"]
     [40, 66]
@@ -80,6 +80,7 @@ def estimate(
         found |= {"endpoints": ", ".join(one.llm.name for one in cfg.endpoints)}
     if cfg.strategy in WITH_DEMONSTRATIONS:
         found |= {"demonstration_sets": n_sets}
+    found |= {"notes": prompts.Prompter(cfg, label_counts).notes()}
     return found | {"row_chars": row.chars, "budgets": _short_budgets(cfg, found) + _short_sets(cfg, n_sets, rows_per_set, auto_sets)}
 
 

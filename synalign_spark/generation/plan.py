@@ -140,6 +140,11 @@ class Planner:
         self.attribute_sets: dict[DemonstrationSet, AttributeSet] = {}
 
     @property
+    def notes(self) -> list[str]:
+        """What is to be said of the prompts."""
+        return self._prompter.notes()
+
+    @property
     def shows(self) -> bool:
         """Whether the strategy shows demonstrations."""
         return self._cfg.strategy in WITH_DEMONSTRATIONS

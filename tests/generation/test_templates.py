@@ -177,3 +177,19 @@ def test_the_built_in_templates_can_be_written_out_and_read_again(tmp_path):
     assert built_in.rows("good") == written.rows("good")
     with pytest.raises(ConfigError, match="exists and is left as it is"):
         write_templates(folder)
+
+
+@pytest.mark.parametrize("api", ["chat", "completion"])
+@pytest.mark.parametrize("strategy", ["synalign", "fewshot", "attrprompt", "simprompt"])
+def test_prompts_of_our_own_tell_the_calls_apart(strategy, api):
+    cfg = GenerateConfig(llm={"api": api}, strategy=strategy, task="a {label} text")
+    assert Prompter(cfg, ["good", "bad"]).notes() == []
+
+
+@pytest.mark.parametrize(("strategy", "n_notes"), [("synalign", 2), ("fewshot", 1), ("simprompt", 1)])
+def test_templates_that_use_nothing_of_what_differs_are_told(strategy, n_notes, tmp_path):
+    for name in ("rows.j2", "attributes.j2"):
+        (tmp_path / name).write_text("Write {{ n_rows }} texts with the label {{ label }} as JSON.")
+    notes = Prompter(GenerateConfig(llm=CHAT, strategy=strategy, prompts=str(tmp_path)), ["good", "bad"]).notes()
+    assert len(notes) == n_notes
+    assert "have the template use attributes, demonstrations or number" in notes[-1]

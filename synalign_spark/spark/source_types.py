@@ -95,16 +95,16 @@ def beside(schema: T.StructType, parts: Sequence[str]) -> str:
     >>> beside(schema, ["text"]), beside(schema, ["meta", "bod"]), beside(schema, ["meta", "body", "x"])
     ('there are meta', 'there are meta.body', 'meta.body is string, which has no parts')"""
     before: list[str] = []
-    found: T.DataType = schema
-    for part in [*parts, ""]:
+    for part in parts:
+        if part not in schema.names:
+            break
+        before.append(part)
+        found = schema[part].dataType
         found = found.elementType if isinstance(found, T.ArrayType) else found
         if not isinstance(found, T.StructType):
             return f"{'.'.join(before)} is {found.simpleString()}, which has no parts"
-        if part not in found.names:
-            break
-        before.append(part)
-        found = found[part].dataType
-    names = [".".join([*before, name]) for name in found.names if not name.startswith("_synalign")]
+        schema = found
+    names = [".".join([*before, name]) for name in schema.names if not name.startswith("_synalign")]
     return f"there are {', '.join(names)}"
 
 

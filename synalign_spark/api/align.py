@@ -46,7 +46,8 @@ def align(
     ess_floor, max_weight, label_shares, holdout, ...) and, for the encoder, ``embed`` (model, batch_size, max_tokens).
 
     Raises ConfigError for an unknown option or one out of its limits, DataError for rows that cannot be used: a column that is missing,
-    an empty side, a label without real rows, two columns of one name or of a name that the result's have, vectors that are not finite or of different widths, texts that are empty.
+    an empty side, a label without real rows, two columns of one name or of a name that the result's have, vectors that are
+    not finite, zeros alone or of different widths, texts that are empty.
 
     >>> import pandas as pd
     >>> from math import cos, sin

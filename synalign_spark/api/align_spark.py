@@ -23,10 +23,11 @@ from synalign_spark.config import AlignConfig, EmbedConfig
 from synalign_spark.core.groups import ALL, group_of
 from synalign_spark.core.sample_weights import LabelRows, sample_weights_by_label, wanted_shares
 from synalign_spark.errors import DataError
+from synalign_spark.spark.columns import check_zeros
 from synalign_spark.spark.embed import encoding_tasks
 from synalign_spark.spark.groups import by_group, label_group
 from synalign_spark.spark.keys import content_id, labelled_content_id
-from synalign_spark.spark.user_columns import label_column, text_column, user_column, vector_column
+from synalign_spark.spark.user_columns import is_zeros, label_column, text_column, user_column, vector_column
 from synalign_spark.sql_names import quoted_name
 from synalign_spark.storage.tables import WEIGHTS
 from synalign_spark.udfs.arrow import to_matrix
@@ -177,6 +178,7 @@ def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, floa
         "id": F.count("*") - F.count_distinct("doc_id") if columns.id else none,
         "weight": F.count_if(~(F.col("prior") >= 0) | (F.col("prior") == float("inf"))),
     }
+    counts |= {"zeros": F.count_if(is_zeros(F.col("embedding"))) if columns.embedding else none}
     sums = {"rows": F.count("*"), "prior": F.coalesce(F.sum("prior"), F.lit(0.0)), "largest": F.coalesce(F.max("prior"), F.lit(0.0))}
     found = to_arrow(rows.agg(*[column.alias(name) for name, column in (counts | sums).items()])).to_pylist()[0]  # one row
     words = {"text": "hold no text; filter them out", "label": "have no label, or a number that is not whole; fill them or filter them out",
@@ -188,6 +190,7 @@ def _check(rows: DataFrame, columns: AlignColumns, side: str) -> tuple[int, floa
             raise DataError(f"{role}={name!r}: {found[role]} of {found['rows']} {side} rows {fix}")
     if not found["rows"]:
         raise DataError(f"{side}: the frame has no rows; give it some")
+    check_zeros(found["zeros"], found["rows"], columns.embedding)
     check_largest(float(found["largest"]), side, getattr(columns, f"{side}_weight") or "")
     return int(found["rows"]), float(found["prior"])
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from synalign_spark.config import EmbedConfig
 from synalign_spark.core.defaults import MOST_HOLDOUT, SMALLEST_WEIGHT
 from synalign_spark.errors import ConfigError, DataError
+from synalign_spark.spark.columns import check_zeros
 from synalign_spark.udfs.arrow import to_matrix
 from synalign_spark.udfs.encoder import encoder, encoder_info
 
@@ -95,7 +96,7 @@ def as_text(label: Any, column: Any = "label") -> str:
 def as_vectors(values: Sequence[Any], column: str) -> npt.NDArray[np.float32]:
     """Vectors (lists, tuples or arrays of numbers) as a matrix (n, d).
 
-    Raises DataError for a missing vector, other widths, NaN, infinity and whatever is no vector of numbers.
+    Raises DataError for a missing vector, other widths, NaN, infinity, zeros alone and whatever is no vector of numbers.
 
     >>> as_vectors([[1, 2], (3, 4)], "vec").tolist()
     [[1.0, 2.0], [3.0, 4.0]]"""
@@ -105,13 +106,15 @@ def as_vectors(values: Sequence[Any], column: str) -> npt.NDArray[np.float32]:
             raise DataError(
                 f"embedding={column!r}: holds lists of {found.type.value_type}s and not of numbers; give one list of floats a row"
             )
-        return to_matrix(found)
+        x = to_matrix(found)
     except pa.ArrowException as err:
         raise DataError(
             f"embedding={column!r}: holds what is no vector of finite numbers in some row ({err}); give one list of floats a row"
         ) from err
     except DataError as err:
         raise DataError(f"embedding={column!r}: {str(err).removeprefix('embedding: ')}") from err
+    check_zeros(int((~x.any(axis=1)).sum()), len(x), column)
+    return x
 
 
 def smallest_of(x: npt.NDArray[np.float32], rows: Sequence[int]) -> int:

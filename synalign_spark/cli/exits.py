@@ -20,6 +20,7 @@ from synalign_spark.errors import SynalignError
 from synalign_spark.extras import missing_extra
 from synalign_spark.spark_errors import told_error
 
+_OF_PY4J = ("java_gateway", "clientserver")  # modules of it that log
 GO_ON = "stopped; start it again with the same command and it goes on where it was"
 
 
@@ -146,8 +147,8 @@ def _say(ending: Ending) -> None:
 
 
 def _tells_a_person(record: logging.LogRecord) -> bool:
-    """py4j logs a trace where a signal ends its wait for the JVM; what the signal did is said in words."""
-    return "KeyboardInterrupt while sending command" not in str(record.msg)
+    """py4j logs a trace where a signal ends its wait for the JVM, or where that has gone; it raises the same, which is told in words."""
+    return record.module not in _OF_PY4J
 
 
 @contextlib.contextmanager
@@ -162,10 +163,15 @@ def _drained() -> Iterator[threading.Event]:
     taken = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     if taken:
         signal.signal(signal.SIGTERM, terminated)
-    logging.getLogger().addFilter(_tells_a_person)
+    loggers = [
+        logging.getLogger(name) for name in (None, *(f"py4j.{module}" for module in _OF_PY4J))
+    ]  # a filter holds for its logger alone
+    for logger in loggers:
+        logger.addFilter(_tells_a_person)
     try:
         yield asked
     finally:
-        logging.getLogger().removeFilter(_tells_a_person)
+        for logger in loggers:
+            logger.removeFilter(_tells_a_person)
         if taken:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -27,7 +27,7 @@ from synalign_spark.spark_errors import outside_faults
 from synalign_spark.storage.catalog import CatalogTables
 from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.runs import RunStore
-from synalign_spark.storage.stored_files import entry_is_there, files_of
+from synalign_spark.storage.stored_files import entry_is_there, files_of, refuse_other_format
 
 ENTRY = {"settings", "inputs", "produced", "summary", "tables"}  # of a step in the manifest, as far as it is looked at
 AGAIN = "the trace is in the run's log; mend what it names and start the run again: what is done stays done"
@@ -133,7 +133,9 @@ def _next_round(cfg: Config, source: dict[str, str], store: RunStore) -> list[St
 
 
 def preflight(cfg: Config, todo: Sequence[Step]) -> None:
-    """Checks what can be checked before Spark starts: the embedder, the prompts, the language-model endpoint, the Ray cluster."""
+    """Checks what can be checked before Spark starts: the lake's format, the embedder, the prompts, the language-model endpoint, the Ray cluster."""
+    for table in dict.fromkeys(table.name for step in todo for table in step.writes):
+        refuse_other_format(table, cfg.lake.path, cfg.lake.format)  # before the manifest forgets what is done
     names = {step.name for step in todo}
     if "select" in names:
         cfg.select.refuse_rows()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -206,10 +207,12 @@ def _require_delta(spark: SparkSession) -> None:
 
 @contextlib.contextmanager
 def spark_session(cfg: Config) -> Iterator[SparkSession]:
-    """``start_spark``, stopped at the end."""
+    """``start_spark``, stopped at the end. A JVM that a signal, or its own death, keeps from answering then is no news: what ended the run is told."""
     with connect.mode_kept():
         spark = start_spark(cfg)
         try:
             yield spark
         finally:
-            spark.stop()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Unable to cleanly shutdown Spark JVM", RuntimeWarning)
+                spark.stop()

@@ -67,6 +67,14 @@ class Unusable:
             raise DataError("the frame has no rows of positive weight; give it some")
 
 
+def check_zeros(zeros: int, rows: int, embedding: str | None) -> None:
+    """Raises DataError where vectors are zeros alone, as embedders write them for texts of which they know no word. embedding: their column."""
+    if zeros:
+        raise DataError(
+            f"embedding={embedding!r}: {zeros} of {rows} rows have a vector of zeros, which has no direction; compute them again, or filter them out"
+        )
+
+
 def check_earlier(missing: int, total: int) -> None:
     """Raises DataError where demonstrations of earlier rounds are not in the clusters that they were picked from."""
     if missing:

@@ -12,13 +12,13 @@ from synalign_spark.compat import from_arrow, to_arrow
 from synalign_spark.config import Config, EmbedConfig
 from synalign_spark.core.sampling.strata import WEIGHT_STEPS, DemonstrationSet, LabelClusters
 from synalign_spark.spark.cluster import cluster
-from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_shown
+from synalign_spark.spark.columns import SHOWN_COLUMNS, RealColumns, Unusable, check_earlier, check_n, check_shown, check_zeros
 from synalign_spark.spark.embed import encoding_tasks
 from synalign_spark.spark.holdout import deciding_id, held_out, held_out_by_label
 from synalign_spark.spark.keys import content_id, labelled_content_id
 from synalign_spark.spark.lengths import with_lengths
 from synalign_spark.spark.select import choose_sets, demonstrations, label_clusters, most_places, picked_sets, sets_table
-from synalign_spark.spark.user_columns import label_column, text_column, user_column, vector_column
+from synalign_spark.spark.user_columns import is_zeros, label_column, text_column, user_column, vector_column
 from synalign_spark.udfs.embed import embed_udf
 from synalign_spark.udfs.encoder import encoder_info
 
@@ -80,22 +80,26 @@ def _rows(frame: DataFrame, columns: RealColumns, embedder: EmbedConfig, seed: i
     )
     if not columns.id:
         named = named.withColumn("doc_id", labelled_content_id("text", "label") if columns.label else content_id("text"))
-    n_rows, heaviest = _check_rows(named, columns)
+    deciding = deciding_id(columns.id is not None)
+    shown = ~held_out(seed, holdout, deciding)
+    n_rows, heaviest = _check_rows(named, columns, shown)
     steps = F.greatest(F.lit(1), F.rint(F.col("weight") / F.lit(heaviest) * F.lit(WEIGHT_STEPS))).cast("long")
     # Of one id text and label are the same; where vectors differ the smallest is taken, so that no order shows.
     same = [F.min(name).alias(name) for name in ("text", "label", *(["embedding"] if columns.embedding else []))]
     counted = named.where(F.col("weight") > 0)
-    deciding = deciding_id(columns.id is not None)
     check_shown(held_out_by_label(counted, seed, holdout, deciding), columns.label)
-    rows = counted.where(~held_out(seed, holdout, deciding)).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
+    rows = counted.where(shown).groupBy("doc_id").agg(*same, F.sum(steps).alias("share_steps"))
     if columns.embedding:
         return rows
     spread = rows.repartition(encoding_tasks(frame.sparkSession, n_rows), "doc_id")
     return spread.withColumn("embedding", embed_udf(encoder_info(embedder))("text"))
 
 
-def _check_rows(named: DataFrame, columns: RealColumns) -> tuple[int, float]:
-    """The number of rows of positive weight and the largest weight, after one pass. Raises DataError for rows that cannot be used."""
+def _check_rows(named: DataFrame, columns: RealColumns, shown: Column) -> tuple[int, float]:
+    """The number of rows of positive weight and the largest weight, after one pass. Raises DataError for rows that cannot be used.
+
+    shown: whether a row is not held out; of others the vectors are not looked at, as in pandas."""
+    looked_at = shown & (F.col("weight") > 0)
     bad_weight = (F.col("weight") < 0) | (F.col("weight") == float("inf"))
     repeated: Column = F.count("doc_id") - F.count_distinct("doc_id") if columns.id else F.lit(0)
     found = named.agg(
@@ -106,10 +110,13 @@ def _check_rows(named: DataFrame, columns: RealColumns) -> tuple[int, float]:
         F.count_if(bad_weight).alias("bad_weight"),
         F.count_if("bad_label").alias("bad_label"),
         F.max("weight").alias("heaviest"),
+        F.count_if(looked_at).alias("looked_at"),
+        (F.count_if(looked_at & is_zeros(F.col("embedding"))) if columns.embedding else F.lit(0)).alias("zeros"),
     )
     seen = to_arrow(found).to_pylist()[0]  # one row
-    heaviest = seen.pop("heaviest")
+    heaviest, n_looked_at, zeros = (seen.pop(name) for name in ("heaviest", "looked_at", "zeros"))
     Unusable(**seen).refuse(columns)
+    check_zeros(zeros, n_looked_at, columns.embedding)
     return int(seen["rows"]), float(heaviest)
 
 

@@ -132,7 +132,8 @@ def _faults(source: SourceConfig, cfg: IngestConfig, malformed: str) -> list[tup
 def _malformed(layout: Layout | None, field: str) -> str:
     """What to do about a row that did not parse."""
     if layout is None or layout.dialect is None:
-        return "; mend it: one JSON object is needed, with each key once" if layout is not None and layout.kind == "jsonl" else ""
+        is_json = layout is not None and layout.kind == "jsonl"
+        return "; mend it: one JSON object, or an array of nothing else, is needed, with each key once" if is_json else ""
     quote = f"{field}.quote ({layout.dialect.quote!r} now)"
     return f"; mend it, or see {quote}, {field}.escape and {field}.separator ({layout.dialect.separator!r} now)"
 
@@ -194,7 +195,7 @@ def _fixes(field: str) -> dict[str, str]:
         "CAST_INVALID_INPUT": f"in {field}.where write try_cast(column AS type) for cells that may hold something else",
         "PARQUET_COLUMN_DATA_TYPE_MISMATCH": "write the column as one type in all files",
         "DIVIDE_BY_ZERO": f"in {field}.where write try_divide(a, b)",
-        "Codec": "write it with snappy or zstd: this Spark has not the codec that it is packed with",
+        "Codec was not found": "write it with snappy or zstd: this Spark has not the codec that it is packed with",
         "duplicate field": "rename one of the columns, which differ by capitals alone",
         "CSV header": "write all files with the same columns in the same order",
         "while reading file": "fetch or write the file again, or take it out",

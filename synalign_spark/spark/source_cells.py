@@ -12,7 +12,7 @@ from synalign_spark.compat import as_number, valid_utf8
 from synalign_spark.config import SourceConfig
 from synalign_spark.config.source import COLUMN_IN_BRACES
 from synalign_spark.errors import DataError
-from synalign_spark.spark.source_types import as_text, at, parts_of, require
+from synalign_spark.spark.source_types import as_text, at, beside, parts_of, require
 from synalign_spark.spark.user_columns import as_vector
 from synalign_spark.sql_names import quoted_name
 
@@ -87,9 +87,7 @@ class Cells:
         parts = parts_of(name, self.schema.names)
         found = at(self.schema, parts) if parts else None
         if found is None:
-            raise DataError(
-                f"{self.field}.{key}: no column {name!r}; there are {', '.join(name for name in self.schema.names if not name.startswith('_synalign'))}"
-            )
+            raise DataError(f"{self.field}.{key}: no column {name!r}; {beside(self.schema, parts or ())}")
         return found
 
 

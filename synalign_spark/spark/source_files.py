@@ -42,6 +42,7 @@ UNREAD = {
     "orc": "write it as Parquet",
     "avro": "write it as Parquet",
 }
+HIDDEN = ("_", ".")  # begin the names that Hadoop passes over
 FILES_LOOKED_AT = 100
 HEADER_BYTES = 1 << 20
 POINTER = b"version https://git-lfs.github.com/spec/"  # what Git LFS leaves where a file was not fetched
@@ -75,6 +76,8 @@ def list_files(path: str, field: str = "source") -> list[fs.FileInfo] | None:
     try:
         files, _ = filesystem(path)
         found = _matching(files, path)
+    except UnicodeDecodeError as err:
+        raise DataError(f"{field}.path: a name below {path!r} is not UTF-8 ({err.object!r}), and Spark cannot read it; rename it") from err
     except STORE_FAULTS as err:
         if local_path(path) is None:
             return None
@@ -82,7 +85,9 @@ def list_files(path: str, field: str = "source") -> list[fs.FileInfo] | None:
     refuse_twice(found, path, field)
     refuse_dangling(found, path, field)
     if not found:
-        raise DataError(f"{field}.path: no file at {path!r} (looked in {os.getcwd()}); name a file, folder or glob that exists")
+        raise DataError(
+            f"{field}.path: no file at {path!r} (looked in {os.getcwd()}, not below names that begin with '_' or '.'); name a file, folder or glob that exists"
+        )
     return sorted(found, key=lambda info: info.path)
 
 
@@ -120,7 +125,7 @@ def _local_glob(pattern: str) -> list[str]:
 
 def _is_data(inner: str) -> bool:
     parts = inner.strip("/").split("/")
-    return "_delta_log" in parts or not any(part.startswith(("_", ".")) for part in parts)
+    return "_delta_log" in parts or not any(part.startswith(HIDDEN) for part in parts)
 
 
 def detect_format(path: str, found: list[fs.FileInfo] | None, field: str = "source") -> str:
@@ -150,8 +155,10 @@ def data_files(found: list[fs.FileInfo], kind: str) -> tuple[list[fs.FileInfo], 
 
 
 def refuse_names(data: list[fs.FileInfo], field: str) -> None:
-    """Raises DataError for a name that Spark takes for an address, and for one of a compression that it would find no rows in."""
+    """Raises DataError for a name that Spark takes for an address or passes over, and for one of a compression that it would find no rows in."""
     for info in data:
+        if info.base_name.startswith(HIDDEN):
+            raise DataError(f"{field}.path: Spark passes over {info.path!r}, whose name begins with '_' or '.'; rename the file")
         if ":" in info.base_name:
             raise DataError(f"{field}.path: Spark cannot read {info.path!r}, whose name has a ':'; rename the file")
         if info.base_name.rpartition(".")[2] in OTHER_COMPRESSIONS:

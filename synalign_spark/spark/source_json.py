@@ -101,8 +101,15 @@ def _has_twice(row: Any, keys: frozenset[str]) -> bool:
     return isinstance(row, Doubled) and not keys.isdisjoint(row.twice)
 
 
-def refuse_more(text: str, name: str, field: str) -> None:
-    """Raises DataError where something follows an array that ends in the text: of a file's arrays the first alone would be read."""
+def check_array(text: str, name: str, field: str) -> None:
+    """Raises DataError where an element is no object: Spark reads nothing of such an array; and where something follows an array that ends in the
+    text: of a file's arrays the first alone would be read."""
+    for i, (row, _) in enumerate(_elements(text), start=1):
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{field}.path: element {i} of the JSON array in {name!r} is {json.dumps(row)[:40]} and no object, and nothing of such an array is read; "
+                "take it out, or make it an object with the columns"
+            )
     whole = text.lstrip()
     try:
         _, end = json.JSONDecoder().raw_decode(whole)

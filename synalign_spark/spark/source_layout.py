@@ -26,7 +26,7 @@ from synalign_spark.spark.source_files import (
     source_path,
 )  # fmt: skip
 from synalign_spark.spark.source_folders import columns_of_folders, read_below, refuse_delta, splits_in
-from synalign_spark.spark.source_json import is_array, json_rows, refuse_more
+from synalign_spark.spark.source_json import check_array, is_array, json_rows
 from synalign_spark.spark.source_types import LABEL_FIX, TEXT_FIX, fix, json_kind, parts_of
 
 SHOWN = 3  # names of files in a line
@@ -187,7 +187,7 @@ def _json(path: str, data: list[fs.FileInfo], source: SourceConfig, section: str
         marked = marked or text.startswith("\ufeff")
         arrays.append(is_array(text.removeprefix("\ufeff")))
         if arrays[-1]:
-            refuse_more(text.removeprefix("\ufeff"), info.path, section)
+            check_array(text.removeprefix("\ufeff"), info.path, section)
     if (any(arrays) and not all(arrays)) or (arrays and arrays[0] and len(data) > FILES_LOOKED_AT):
         odd = data[arrays.index(not arrays[0])].path if not all(arrays) else data[0].path
         raise DataError(

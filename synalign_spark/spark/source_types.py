@@ -88,6 +88,26 @@ def at(schema: T.StructType, parts: Sequence[str]) -> tuple[Column, T.DataType] 
     return column, found
 
 
+def beside(schema: T.StructType, parts: Sequence[str]) -> str:
+    """What there is where a path goes wrong, in words.
+
+    >>> schema = T.StructType([T.StructField("meta", T.StructType([T.StructField("body", T.StringType())])), T.StructField("_synalign_x", T.StringType())])
+    >>> beside(schema, ["text"]), beside(schema, ["meta", "bod"]), beside(schema, ["meta", "body", "x"])
+    ('there are meta', 'there are meta.body', 'meta.body is string, which has no parts')"""
+    before: list[str] = []
+    for part in parts:
+        if part not in schema.names:
+            break
+        before.append(part)
+        found = schema[part].dataType
+        found = found.elementType if isinstance(found, T.ArrayType) else found
+        if not isinstance(found, T.StructType):
+            return f"{'.'.join(before)} is {found.simpleString()}, which has no parts"
+        schema = found
+    names = [".".join([*before, name]) for name in schema.names if not name.startswith("_synalign")]
+    return f"there are {', '.join(names)}"
+
+
 def require(role: str, name: str, found: T.DataType, key: str, free: bool = False) -> None:
     """Raises DataError where a column's type cannot have a role ('text', 'part', 'label', 'id' or 'weight').
 

@@ -46,6 +46,11 @@ def vector_column(frame: DataFrame, name: str) -> Column:
     return as_vector(user_column(name), frame.schema[name].dataType, f"embedding column {name!r}")
 
 
+def is_zeros(vector: Column) -> Column:
+    """Whether a vector (``array<float>``) is zeros alone; null where it is none."""
+    return F.forall(vector, lambda number: number == 0)
+
+
 def as_vector(column: Column, kind: DataType, named: str) -> Column:
     """A column of arrays of numbers or of Spark ML vectors as ``array<float>``. kind: its type; named: what an error calls it.
 

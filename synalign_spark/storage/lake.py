@@ -22,7 +22,8 @@ from synalign_spark.compat import schema_of
 from synalign_spark.errors import ContractError, LakeError
 from synalign_spark.spark_errors import failure_in, marked, told_error
 from synalign_spark.storage.contracts import RUN_ID, RUN_ID_DOC
-from synalign_spark.storage.paths import fault_line, filesystem, local_path, other_format, scheme, spark_path
+from synalign_spark.storage.paths import fault_line, filesystem, local_path, scheme, spark_path
+from synalign_spark.storage.stored_files import refuse_other_format
 from synalign_spark.storage.tables import Table
 
 # Folders of other stores are not renamed in one step, so a Parquet table there could be seen half-written.
@@ -73,7 +74,7 @@ class Lake:
 
     def has_table(self, table: Table) -> bool:
         """Whether any run has written the table."""
-        self._refuse_other_format(table)
+        refuse_other_format(table.name, self.path, self.format)
         if self.format == "delta":
             return _is_delta(self.spark, self.table_path(table))
         files, root = filesystem(f"{self.path}/{table.name}")
@@ -185,19 +186,8 @@ class Lake:
         # With the schema given, a run id such as '007' is not read as a number.
         return reader.schema(schema).parquet(folder)
 
-    def _refuse_other_format(self, table: Table) -> None:
-        """A folder that holds the table in the other format; known for local lakes only."""
-        root = local_path(self.path)
-        if root is None or not (root / table.name).is_dir():
-            return
-        has_log = (root / table.name / "_delta_log").is_dir()
-        has_files = any(child.name.startswith(f"{RUN_ID}=") for child in (root / table.name).iterdir())
-        stored = "delta" if has_log else "parquet" if has_files else self.format
-        if stored != self.format:
-            raise other_format(table.name, self.path, stored)
-
     def _check_writable(self, table: Table) -> None:
-        self._refuse_other_format(table)
+        refuse_other_format(table.name, self.path, self.format)
         root = local_path(self.path)
         if root is not None:
             check_folder(root)

@@ -15,12 +15,25 @@ from pyarrow import fs
 
 from synalign_spark.errors import LakeError
 from synalign_spark.storage.contracts import RUN_ID
-from synalign_spark.storage.paths import STORE_FAULTS, delta_rs_options, fault_line, filesystem, local_path, remedy
+from synalign_spark.storage.paths import STORE_FAULTS, delta_rs_options, fault_line, filesystem, local_path, other_format, remedy
 
+Format = Literal["delta", "parquet"]
 Files = dict[str, int]  # folder below the table's to its number of data files
 
 
-def own_files(lake: str, table: str, run_id: str, format: Literal["delta", "parquet"]) -> Files | None:
+def refuse_other_format(table: str, lake: str, format: Format) -> None:
+    """Raises LakeError for a folder that holds the table in the other format; known for local lakes only."""
+    root = local_path(lake)
+    if root is None or not (root / table).is_dir():
+        return
+    has_log = (root / table / "_delta_log").is_dir()
+    has_files = any(child.name.startswith(f"{RUN_ID}=") for child in (root / table).iterdir())
+    stored = "delta" if has_log else "parquet" if has_files else format
+    if stored != format:
+        raise other_format(table, lake, stored)
+
+
+def own_files(lake: str, table: str, run_id: str, format: Format) -> Files | None:
     """The data files of a run in a table; none in it for a run that wrote no row. None where the table is not there, or a file that it names is not.
 
     Raises LakeError where the lake cannot be read."""
@@ -38,7 +51,7 @@ def own_files(lake: str, table: str, run_id: str, format: Literal["delta", "parq
         return _counted(named) if named <= found else None
 
 
-def still_there(recorded: Files, now: Files | None, format: Literal["delta", "parquet"]) -> bool:
+def still_there(recorded: Files, now: Files | None, format: Format) -> bool:
     """Whether the files that were recorded of a table are there. Those of Delta may have been joined to fewer (OPTIMIZE).
 
     >>> still_there({"run_id=a": 3}, {"run_id=a": 2}, "parquet"), still_there({"run_id=a": 3}, {"run_id=a": 1}, "delta")
@@ -49,15 +62,13 @@ def still_there(recorded: Files, now: Files | None, format: Literal["delta", "pa
     return all(now.get(folder, 0) >= (n if format == "parquet" else min(n, 1)) for folder, n in recorded.items())
 
 
-def entry_is_there(entry: Mapping[str, Any], lake: str, run_id: str, format: Literal["delta", "parquet"]) -> bool:
+def entry_is_there(entry: Mapping[str, Any], lake: str, run_id: str, format: Format) -> bool:
     """Whether the tables of a step are there, by its entry in the manifest; entries of earlier releases do not tell the files."""
     recorded = entry.get("files", {})
     return all(still_there(recorded.get(table, {}), own_files(lake, table, run_id, format), format) for table in entry["tables"])
 
 
-def files_of(
-    tables: Iterable[str], scope: Mapping[str, str], lake: str, run_id: str, format: Literal["delta", "parquet"]
-) -> dict[str, Files]:
+def files_of(tables: Iterable[str], scope: Mapping[str, str], lake: str, run_id: str, format: Format) -> dict[str, Files]:
     """What the manifest keeps of the tables that a step has written, for ``entry_is_there``; a table that is not there is left out.
 
     scope: which part the step writes of a table that others write too; they may write theirs anew, as fewer files."""

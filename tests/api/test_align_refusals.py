@@ -32,6 +32,18 @@ def test_vectors_of_words_or_truths_are_no_vectors(vector, said):
         sa.align(REAL, SYNTHETIC.assign(vec=[vector] * len(SYNTHETIC)), embedding="vec", **SMALL)
 
 
+@pytest.mark.parametrize("kind", ["pandas", "spark"])
+@pytest.mark.parametrize("call", [sa.align, sa.evaluate, sa.select])
+def test_vectors_of_zeros_are_refused_in_both_kinds_of_frames(spark, kind, call):
+    rows = SYNTHETIC[:20].assign(vec=[np.full(12, -0.0, dtype=np.float32)] * 2 + SYNTHETIC["vec"].tolist()[2:20])
+    frames = [frame if kind == "pandas" else as_spark(spark, frame) for frame in (REAL, rows)]
+    options = {sa.align: SMALL, sa.evaluate: {}, sa.select: {"n": 3, "holdout": 0}}[call]
+    with pytest.raises(
+        DataError, match="embedding='vec': 2 of 20 rows have a vector of zeros, which has no direction; compute them again, or"
+    ):
+        call(*(frames[1:] if call is sa.select else frames), embedding="vec", **options)
+
+
 @pytest.mark.parametrize("seed", [-1, 2**31, 1.5, None, "x"])
 def test_a_seed_that_not_every_engine_takes_is_refused(seed):
     for call in (lambda: sa.align(REAL, SYNTHETIC, embedding="vec", seed=seed), lambda: sa.select(REAL, n=3, embedding="vec", seed=seed)):

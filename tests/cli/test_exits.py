@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from py4j import clientserver, java_gateway
 from typer.testing import CliRunner
 
 from synalign_spark import errors
@@ -81,8 +82,12 @@ def test_a_fault_of_the_code_keeps_its_trace():
 
 
 def test_a_signal_leaves_no_trace_of_py4j(caplog):
+    """It logs by the root logger and by its own, and names of records tell the first from the user's by their file alone."""
+
     def action():
-        logging.getLogger().error("KeyboardInterrupt while sending command.")
+        exec(compile("import logging; logging.exception('Exception while sending command.')", "/x/py4j/java_gateway.py", "exec"))
+        for module in (java_gateway, clientserver):
+            exec(compile("logger.exception('while shutting down')", module.__file__, "exec"), vars(module))
         logging.getLogger().error("another")
 
     exit_with(action)

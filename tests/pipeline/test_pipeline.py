@@ -109,6 +109,15 @@ def test_another_configuration_is_refused_and_nothing_is_lost(finished, corpora)
     assert run_pipeline(validate(imported(corpora, lake)), quiet(), session=no_spark) == manifest
 
 
+def test_the_other_format_is_said_before_anything_is_forgotten(finished, corpora):
+    lake, manifest = finished
+    cfg = imported(corpora, lake)
+    cfg["lake"]["format"] = {"parquet": "delta", "delta": "parquet"}[cfg["lake"].get("format", "delta")]
+    with pytest.raises(LakeError, match="lake.format is '(delta|parquet)', but table '.*' in .* (is delta|has files and no Delta log)"):
+        run_pipeline(validate(cfg), quiet(), session=no_spark)
+    assert run_pipeline(validate(imported(corpora, lake)), quiet(), session=no_spark) == manifest
+
+
 def test_redo_replaces_the_changed_step_and_those_after_it(finished, corpora, spark, tmp_path):
     lake = tmp_path / "lake"
     shutil.copytree(finished[0], lake)

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from synalign_spark.compat import release
 from synalign_spark.config.files import validate
 from synalign_spark.errors import InstallationError, LakeError
 from synalign_spark.pipeline.jars import PACKAGES, s3_packages
-from synalign_spark.pipeline.session import java_version, settings
+from synalign_spark.pipeline.session import java_version, settings, spark_session
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,3 +148,15 @@ def test_java_options_of_the_user_join_ours_and_come_last():
     options = conf["spark.driver.extraJavaOptions"].split()
     assert options[0].startswith("-Dlog4j2.configurationFile=file:")
     assert options[-1] == "-XX:+UseSerialGC"
+
+
+def test_a_jvm_that_does_not_answer_at_the_end_leaves_no_warning(monkeypatch, recwarn):
+    class Signalled:
+        def stop(self):
+            warnings.warn("Unable to cleanly shutdown Spark JVM process. It is possible that ...", RuntimeWarning, stacklevel=1)
+            warnings.warn("another", RuntimeWarning, stacklevel=1)
+
+    monkeypatch.setattr("synalign_spark.pipeline.session.start_spark", lambda cfg: Signalled())
+    with spark_session(config()):
+        pass
+    assert [str(found.message) for found in recwarn] == ["another"]

@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from synalign_spark import errors
-from synalign_spark.cli.exits import GO_ON, KINDS, Ending, Exit, Terminated, exit_with, status_of
+from synalign_spark.cli.exits import GO_ON, Ending, exit_with
 from synalign_spark.cli.main import app
+from synalign_spark.exit_status import KINDS, Exit, Terminated, status_of
 from synalign_spark.generation.probing import BudgetSpentError
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.SynalignError)]

@@ -31,7 +31,7 @@ CORE = [
     "tenacity>=9",
     "py3langid>=0.4",  # the language of a row; its model is in the package
     "python-iso639>=2024.10",  # its code by its English name
-    "prometheus-client>=0.20",  # generate.metrics_port
+    "prometheus-client>=0.20",  # generate.metrics_port, run.metrics_file
     "phonenumbers>=8.13",  # numbering plans of countries, for personal data
     "jinja2>=3.1",  # prompts, and the report
 ]
@@ -54,6 +54,7 @@ LLM = [
     "httpx2>=2",  # what openai's errors are made of
     "aiohttp>=3.10",  # the calls of the work
 ]
+LINEAGE = ["openlineage-python>=1.40,<2"]  # run.lineage_job
 ALL = SPARK + DELTA + EMBED + LLM
 INTERFACE = ["typer>=0.15", "rich>=13", "structlog>=24", "matplotlib>=3.9"]
 
@@ -117,9 +118,10 @@ setup(
         "connect": CONNECT,
         "embed": EMBED,
         "llm": LLM,
+        "lineage": LINEAGE,
         "all": ALL,
         "quickstart": ALL + QUICKSTART,
-        "dev": ALL + CONNECT + DEV,
+        "dev": ALL + CONNECT + LINEAGE + DEV,
         "docs": DOCS,
     },
     entry_points={"console_scripts": ["synalign = synalign_spark.cli.main:main"]},

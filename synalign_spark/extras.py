@@ -17,6 +17,7 @@ EXTRA_OF = {
     "openai": "llm",
     "httpx2": "llm",
     "aiohttp": "llm",
+    "openlineage": "lineage",
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -15,6 +16,7 @@ from synalign_spark.console import Console
 SECONDS_BETWEEN_LINES = 10.0
 ENOUGH_DONE = 1_000  # units, or a tenth of all: the first ones are slower than the others, and tell little of the time that is left
 Told = Callable[["Task", str], None]  # hears of a task's state and note whenever they change
+Figures = Callable[[], Iterable[Any]]  # families of metrics, as Prometheus collects them
 
 
 class Task:
@@ -27,12 +29,13 @@ class Task:
         self._started = self._last_line = time.monotonic()
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
-        """Sets how much is done, in units; ``note`` is shown beside it (cost so far, rows refused, ...)."""
-        self.done, self.total = done, total if total is not None else self.total
+        """Sets how much is done, in units; ``note`` is shown beside it (cost so far, rows refused, ...). It never goes back: less than before counts
+        as what it was."""
+        self.done, self.total = max(done, self.done), total if total is not None else self.total
         if self._told is not None:
             self._told(self, note)
         if self._bar is not None and self._bar_id is not None:
-            self._bar.update(self._bar_id, completed=done, total=self.total, note=note)
+            self._bar.update(self._bar_id, completed=self.done, total=self.total, note=note)
             return
         now = time.monotonic()
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -52,13 +55,35 @@ class Task:
 class Progress:
     """Makes tasks; knows whether anybody watches a terminal."""
 
-    def __init__(self, console: Console | None = None, live: bool | None = None, told: Told | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, live: bool | None = None, told: Told | None = None, figures: dict[str, Figures] | None = None
+    ) -> None:
         self.console = console or Console(file=sys.stderr)
-        self._live, self._told = self.console.is_terminal if live is None else live, told
+        self._live, self._told, self._figures = self.console.is_terminal if live is None else live, told, figures
 
-    def telling(self, told: Told) -> Progress:
-        """The same, which tells somebody else as well."""
-        return Progress(self.console, self._live, told)
+    def telling(self, told: Told, figures: dict[str, Figures] | None = None) -> Progress:
+        """The same, which tells somebody else as well. figures: takes what ``measured`` is given, by name; None leaves that to whom it was left."""
+        before = self._told
+
+        def both(task: Task, note: str) -> None:
+            if before is not None:
+                before(task, note)
+            told(task, note)
+
+        return Progress(self.console, self._live, both, self._figures if figures is None else figures)
+
+    @contextlib.contextmanager
+    def measured(self, name: str, collect: Figures) -> Iterator[None]:
+        """Has the figures of the body collected by whoever wants them; after it they stay what they were at its end."""
+        if self._figures is None:
+            yield
+            return
+        self._figures[name] = collect
+        try:
+            yield
+        finally:
+            last = list(collect())
+            self._figures[name] = lambda: last
 
     @contextlib.contextmanager
     def task(self, name: str, total: float | None = None, unit: str = "rows") -> Iterator[Task]:

@@ -20,13 +20,15 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "formatting": (set(), set()),
     "detector": (set(), {"py3langid"}),
     "spark_errors": ({"errors"}, set()),
+    "spark_jobs": (set(), set()),
+    "exit_status": ({"errors", "extras", "spark_errors"}, set()),
     "compat": ({"errors"}, {"pandas", "pyarrow", "pyspark"}),
     "logs": ({"scrubbing"}, {"structlog"}),
     "console": ({"formatting", "scrubbing"}, {"rich"}),
     "progress": ({"console"}, {"rich"}),
     "core": (set(), NUMERIC | {"numba", "sklearn", "threadpoolctl", "torch", "xxhash"}),
     "config": ({"core.defaults", "core.text", "errors", "formatting", "scrubbing", "sql_names"}, {"iso639", "pydantic", "pydantic_core", "yaml"}),
-    "storage": ({"compat", "errors", "formatting", "spark_errors", "sql_names"}, {"delta", "deltalake", "py4j", "pyarrow", "pyspark"}),
+    "storage": ({"compat", "errors", "formatting", "spark_errors", "spark_jobs", "sql_names"}, {"delta", "deltalake", "py4j", "pyarrow", "pyspark"}),
     "udfs": ({"compat", "config", "core", "errors"}, NUMERIC | {"huggingface_hub", "onnxruntime", "pandas", "pyarrow", "pyspark", "sentence_transformers", "torch", "transformers"}),
     "distributed": ({"compat", "core", "errors", "logs", "spark_errors", "storage.paths"}, NUMERIC | {"psutil", "pyarrow", "pyspark", "torch"}),
     "spark": (
@@ -47,8 +49,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"jinja2", "markupsafe", "matplotlib", "pyarrow", "pyspark", "sklearn", "yaml"},
     ),
     "pipeline": (
-        {"alignment", "compat", "config", "console", "core", "errors", "evaluation", "formatting", "generation", "logs", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
-        {"numpy", "pyarrow", "pyspark", "rich"},
+        {"alignment", "compat", "config", "console", "core", "errors", "evaluation", "exit_status", "formatting", "generation", "logs", "progress", "report", "scrubbing", "spark", "spark_errors", "spark_jobs", "storage", "udfs"},
+        {"numpy", "openlineage", "prometheus_client", "pyarrow", "pyspark", "rich"},
     ),
     "exports": ({"config", "errors", "formatting", "pipeline.steps", "scrubbing", "storage"}, {"jinja2", "pyarrow", "yaml"}),
     "api": (
@@ -60,7 +62,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC | {"pyarrow", "pydantic", "pyspark"},
     ),
     "cli": (
-        {"api", "config", "console", "core.defaults", "errors", "evaluation", "extras", "formatting", "generation", "logs", "pipeline", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
+        {"api", "config", "console", "core.defaults", "errors", "evaluation", "exit_status", "extras", "formatting", "generation", "logs", "pipeline", "progress", "report", "scrubbing", "spark", "spark_errors", "storage", "udfs"},
         {"joblib", "pyarrow", "pyspark", "ray", "rich", "typer", "yaml"},
     ),
     "__main__": ({"cli"}, set()),

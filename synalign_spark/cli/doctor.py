@@ -9,11 +9,12 @@ from typing import Any
 from pyarrow import fs
 from rich.markup import escape
 
-from synalign_spark.cli.exits import Exit, exit_with, status_of
+from synalign_spark.cli.exits import exit_with
 from synalign_spark.cli.profile import read_in_words
 from synalign_spark.config import Config, LlmConfig
 from synalign_spark.config.files import lake_of
 from synalign_spark.console import Console
+from synalign_spark.exit_status import Exit, status_of
 from synalign_spark.scrubbing import scrub
 from synalign_spark.spark_errors import told_error
 

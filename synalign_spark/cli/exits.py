@@ -9,66 +9,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 from rich.markup import escape
 
-from synalign_spark import errors
 from synalign_spark.console import Console
 from synalign_spark.errors import SynalignError
-from synalign_spark.extras import missing_extra
-from synalign_spark.spark_errors import told_error
+from synalign_spark.exit_status import STOPPED, Exit, Terminated, asked_before, fault_of, status_of
 
 _OF_PY4J = ("java_gateway", "clientserver")  # modules of it that log
 GO_ON = "stopped; start it again with the same command and it goes on where it was"
-
-
-class Exit(IntEnum):
-    """The exit statuses, by kind; docs/reference/command-line.md says what to do about each."""
-
-    DONE = 0
-    FAULT = 1  # of this project's code: the trace is printed
-    CONFIGURATION = 2  # argparse and typer end so too, for a wrong option
-    DATA = 3
-    LOCKED = 4
-    UNAVAILABLE = 5  # endpoint or cluster
-    BUDGET = 6
-    INTERRUPTED = 130
-    UNREAD = 141  # as a program ends that SIGPIPE ended: what reads the output left before its end, and work may be left too
-    TERMINATED = 143
-
-
-STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED)
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end (SIGTERM), as schedulers do: all is left as after Ctrl-C."""
-
-
-KINDS: dict[type[BaseException], Exit] = {
-    errors.ConfigError: Exit.CONFIGURATION,
-    errors.InstallationError: Exit.CONFIGURATION,
-    errors.ForeignLakeError: Exit.CONFIGURATION,
-    errors.DataError: Exit.DATA,
-    errors.ContractError: Exit.DATA,
-    errors.LakeError: Exit.DATA,
-    errors.RunLockedError: Exit.LOCKED,
-    errors.EndpointError: Exit.UNAVAILABLE,
-    errors.DistributedError: Exit.UNAVAILABLE,
-    errors.BudgetError: Exit.BUDGET,
-    KeyboardInterrupt: Exit.INTERRUPTED,
-    Terminated: Exit.TERMINATED,
-}
-
-
-def status_of(err: BaseException) -> Exit:
-    """The kind of an error: that of its nearest class that has one.
-
-    >>> status_of(errors.RunLockedError("run.id 'a' is being executed")), status_of(errors.EndpointDownError("no answer")), status_of(KeyError("x"))
-    (<Exit.LOCKED: 4>, <Exit.UNAVAILABLE: 5>, <Exit.FAULT: 1>)
-    """
-    return next((KINDS[kind] for kind in type(err).__mro__ if kind in KINDS), Exit.FAULT)
 
 
 @dataclass(frozen=True)
@@ -103,13 +53,7 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
             if isinstance(fault, BrokenPipeError) and _reader_left():  # as ``head`` does; that of a lost connection is a fault
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is written there when Python ends
                 raise SystemExit(int(Exit.UNREAD)) from None
-            err = (
-                fault
-                if isinstance(fault, SynalignError | KeyboardInterrupt)
-                else missing_extra(fault) or told_error(fault, "synalign", {}) or fault
-            )
-            # What is cleared away after SIGTERM may fail on its own: a JVM that got the signal too is gone, which would only mislead.
-            err = _asked_before(fault) if asked_to_end.is_set() else err
+            err = asked_before(fault) or Terminated() if asked_to_end.is_set() else fault_of(fault)
             ending = Ending(status_of(err), err)
             _say(ending)
         told(ending)
@@ -117,14 +61,6 @@ def exit_with(action: Callable[[], Any], told: Callable[[Ending], None] = lambda
             raise ending.error
         if ending.status is not Exit.DONE:
             raise SystemExit(int(ending.status)) from None
-
-
-def _asked_before(fault: BaseException) -> Terminated:
-    """The Terminated that a fault is, or came after, with what was noted on it: what of the work is stored."""
-    earlier: BaseException | None = fault
-    while earlier is not None and not isinstance(earlier, Terminated):
-        earlier = earlier.__context__
-    return earlier or Terminated()
 
 
 def _reader_left() -> bool:

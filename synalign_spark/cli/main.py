@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from synalign_spark import __version__
-from synalign_spark.cli.exits import Exit, exit_with
+from synalign_spark.cli.exits import exit_with
 from synalign_spark.config import Config
 from synalign_spark.config.files import lake_of, load
 from synalign_spark.config.secrets import public_address, public_settings
 from synalign_spark.console import Console, say
+from synalign_spark.exit_status import Exit
 from synalign_spark.formatting import undriven_json
 from synalign_spark.scrubbing import scrubbed_json
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from synalign_spark.api.run import run
-from synalign_spark.cli.exits import Ending, Exit, exit_with
+from synalign_spark.cli.exits import Ending, exit_with
 from synalign_spark.config import Config
 from synalign_spark.config.files import configured
 from synalign_spark.console import Console
 from synalign_spark.errors import ConfigError
+from synalign_spark.exit_status import Exit
 from synalign_spark.pipeline.recorder import Recorder, event
 from synalign_spark.pipeline.steps import stopped_by_budget
 from synalign_spark.pipeline.terminal import Terminal

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from synalign_spark.config.secrets import is_secret
 from synalign_spark.config.section import Positive, Section, check_path
+from synalign_spark.scrubbing import scrub
 
 
 class RunConfig(Section):
@@ -27,6 +28,25 @@ class RunConfig(Section):
         allow_inf_nan=False,
         description="Seconds to wait for another process that executes the run, before it is an error (exit status 4).",
     )
+    metrics_file: str | None = Field(
+        None,
+        description="File of the driver's machine that is kept renewed while the run goes on and at its end, with its figures as Prometheus reads them; "
+        "node_exporter's textfile collector takes names that end in .prom. One run a file. null writes none.",
+    )
+    lineage_job: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$",
+        description="Name of the job under which OpenLineage events of the run and of its stages are sent, to where the OpenLineage client is told to "
+        "(OPENLINEAGE_URL, openlineage.yml); needs the extra lineage. null sends none.",
+    )
+
+    @model_validator(mode="after")
+    def _local_file(self) -> "RunConfig":
+        if self.metrics_file is not None and (not self.metrics_file.strip() or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", self.metrics_file)):
+            raise ValueError(
+                f"metrics_file must be a path of this machine, got {scrub(self.metrics_file)!r}; name a file of a local folder"
+            )
+        return self
 
 
 class LakeConfig(Section):

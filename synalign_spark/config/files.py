@@ -110,7 +110,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """One file as a mapping; an empty file is an empty mapping."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"--config {path}: is not UTF-8 (byte {err.object[err.start]:#04x} at {err.start:,}); save it as UTF-8") from err
+    except OSError as err:
         raise ConfigError(f"--config {path}: cannot be read ({err}); name a YAML file") from err
     return _mapping(text, str(path))
 

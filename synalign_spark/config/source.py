@@ -12,6 +12,8 @@ from synalign_spark.sql_names import quoted_table
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?")
 SQL_COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|" + SQL_COMMENT.pattern, re.DOTALL)
+DRAWS = re.compile(r"\b(rand|random|randn|uuid|shuffle|randstr|uniform|monotonically_increasing_id)\s*\(", re.IGNORECASE)
 COLUMN_IN_BRACES = re.compile(r"\{([^{}]+)\}")  # in source.text_template
 DELIMITED = ("csv", "tsv")
 
@@ -112,6 +114,17 @@ class SourceConfig(Section):
             raise ValueError(f"{' and '.join(named)} are all set; keep one of them")
         if self.table is not None:
             quoted_table(self.table)
+        return self
+
+    @model_validator(mode="after")
+    def _same_each_time(self) -> "SourceConfig":
+        """A source is read more than once in a run, and again by the next start."""
+        for key in ("where", "query"):
+            found = DRAWS.search(QUOTED.sub("", getattr(self, key) or ""))
+            if found:
+                raise ValueError(
+                    f"{key} calls {found[1]}(), which differs each time that the source is read; draw rows by a hash, as in pmod(hash(text), 10) = 0"
+                )
         return self
 
     @model_validator(mode="after")

@@ -67,7 +67,7 @@ def generate(
     ):
         run = _Run(demonstrations, label_counts, cfg, seed, answers, pool, task, real, require_time, ends or (RoundEnd(cfg.target_rows),))
         try:
-            with run.status.served():
+            with run.status.served(), progress.measured("generate", run.status.collect):
                 result = run.finish()
         except BaseException as err:
             pool.drain(say)  # after an error too: what is in flight is paid for

@@ -20,10 +20,12 @@ from synalign_spark.errors import BudgetError
 from synalign_spark.pipeline import loop, steps
 from synalign_spark.pipeline.context import Context, Deadline
 from synalign_spark.pipeline.observer import Observer
+from synalign_spark.pipeline.relay import Relay, watched
 from synalign_spark.pipeline.session import spark_session
 from synalign_spark.pipeline.settings import limits_of, settings_of
 from synalign_spark.pipeline.steps import Step, StepState
 from synalign_spark.spark_errors import outside_faults
+from synalign_spark.spark_jobs import described
 from synalign_spark.storage.catalog import CatalogTables
 from synalign_spark.storage.lake import Lake
 from synalign_spark.storage.runs import RunStore
@@ -47,7 +49,7 @@ def run_pipeline(
         steps.require_known(only, cfg)
     store = RunStore(cfg.lake.path, cfg.run.id)
     say = partial(observer.progress.console.print, highlight=False, markup=False, soft_wrap=True)
-    with store.lock(cfg.run.lock_wait_s, say), opening(session, cfg, observer) as spark:
+    with store.lock(cfg.run.lock_wait_s, say), watched(cfg, observer, only) as told, opening(session, cfg, told) as spark:
         deadline = Deadline.after(cfg.run.max_minutes)
         manifest = store.manifest()
         source = source_fingerprints(cfg, spark)
@@ -55,16 +57,16 @@ def run_pipeline(
         if not redo:
             steps.refuse_foreign_lake(states, cfg)
         todo = _todo(states, only)
-        observer.plan(cfg, states, todo)
+        told.plan(cfg, states, todo)
         if todo or cfg.lake.schema_name:  # names may be new, of tables that are there
             preflight(cfg, todo)
             if steps.begins_loop_anew(states, todo):
                 store.forget(["rounds", "select"])  # at once: either alone would lead a start after a kill into a round of the loop before
                 todo = _todo(stored_states(cfg, store.manifest(), source, store, only), only)
             again = partial(_next_round, cfg, source, store) if only is None else list
-            _execute(cfg, todo, source, store, observer, spark, deadline, again)
+            _execute(cfg, todo, source, store, told, spark, deadline, again)
         manifest = store.manifest()
-        observer.closing(cfg, manifest, [state.step.name for state in stored_states(cfg, manifest, source, store) if not state.done])
+        told.closing(cfg, manifest, [state.step.name for state in stored_states(cfg, manifest, source, store) if not state.done])
         return manifest
 
 
@@ -76,7 +78,9 @@ def opening(session: Session, cfg: Config, observer: Observer) -> Iterator[Opene
         @functools.cache
         def spark() -> SparkSession:
             with observer.waiting("starting Spark"):
-                return stack.enter_context(session(cfg))
+                opened = stack.enter_context(session(cfg))
+            stack.enter_context(described(opened, f"synalign {cfg.run.id}: preparing"))
+            return opened
 
         yield spark
 
@@ -167,7 +171,7 @@ def _execute(
     todo: Sequence[Step],
     source: dict[str, str],
     store: RunStore,
-    observer: Observer,
+    observer: Relay,
     opened: Opened,
     deadline: Deadline,
     again: Callable[[], list[Step]],
@@ -175,7 +179,7 @@ def _execute(
     """Runs the steps one after the other. again: after ``rounds``, those of the next round, which take the place of those that are left."""
     with logs.logging_to(store.paths.local_log):
         spark = opened()
-        lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id)
+        lake = Lake(spark, cfg.lake.path, cfg.lake.format, cfg.run.id, observer.read)
         names = _names(cfg, lake, todo, observer)
         left, is_first = deque(todo), True
         while left:
@@ -184,7 +188,8 @@ def _execute(
                 deadline.require_time()
             is_first = False
             log = logs.get_logger(run_id=cfg.run.id, stage=step.name)
-            with _reported(step, log, observer), outside_faults(f"stage {step.name}", {"": AGAIN}):
+            words = f"synalign {cfg.run.id}: {step.name}"
+            with _reported(step, log, observer), outside_faults(f"stage {step.name}", {"": AGAIN}), described(spark, words):
                 _run_step(step, Context(cfg, spark, lake, observer.progress, log, deadline), source.get(step.name, ""), store, observer)
             if names is not None:
                 names.register(step.writes)

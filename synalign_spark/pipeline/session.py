@@ -1,13 +1,11 @@
 """Starts and stops Spark, with Delta, quiet and with thread counts that fit the machine."""
 
-import atexit
 import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from synalign_spark.errors import ConfigError, InstallationError, LakeError
 from synalign_spark.generation.backends.ray_on_spark import ADDRESS, shared_token
 from synalign_spark.pipeline import connect
 from synalign_spark.pipeline.jars import PACKAGES, jars, on_s3
+from synalign_spark.pipeline.jvm_log import JvmLog
 from synalign_spark.storage.paths import s3_endpoint
 
 OLDEST_JAVA = 17
@@ -102,23 +101,8 @@ def s3_settings() -> dict[str, str]:
     return conf | ({"spark.hadoop.fs.s3a.endpoint.region": region} if region else {})
 
 
-@contextlib.contextmanager
-def _stderr_to(path: str) -> Iterator[None]:
-    """File descriptor 2 goes to a file for a while: a JVM started meanwhile keeps writing there."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.dup2(target, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(target)
-
-
-def start_spark(cfg: Config) -> SparkSession:
-    """The Spark session of a run: the one that spark-submit prepared, or a new one.
+def start_spark(cfg: Config, log: JvmLog | None = None) -> SparkSession:
+    """The Spark session of a run: the one that spark-submit prepared, or a new one. log: takes what the JVM of a new one says.
 
     Raises ConfigError where this process has a session already, which is its owner's, InstallationError where Spark does not start,
     DistributedError where no Connect server answers."""
@@ -144,15 +128,14 @@ def start_spark(cfg: Config) -> SparkSession:
         builder = builder.config(key, value)
     if under_submit:
         return builder.getOrCreate()
-    opened, log = tempfile.mkstemp(prefix="synalign-spark-", suffix=".log")  # nobody else's to read: it may quote settings
-    os.close(opened)
+    log = log or JvmLog()
     try:
-        with _stderr_to(log):
+        with log.taking_stderr():
             spark = builder.getOrCreate()
     except Exception as err:
-        tail = Path(log).read_text(errors="replace")[-1500:] if os.path.exists(log) else ""
-        raise InstallationError(f"Spark did not start: {err}\nits log ({log}) ends:\n{tail}") from err
-    atexit.register(Path(log).unlink, missing_ok=True)
+        failed = InstallationError(f"Spark did not start: {err}\nits log ends:\n{log.tail(1500)}")
+        log.keep(cfg, failed)
+        raise failed from err
     quiet_queries()
     return spark
 
@@ -207,12 +190,18 @@ def _require_delta(spark: SparkSession) -> None:
 
 @contextlib.contextmanager
 def spark_session(cfg: Config) -> Iterator[SparkSession]:
-    """``start_spark``, stopped at the end. A JVM that a signal, or its own death, keeps from answering then is no news: what ended the run is told."""
+    """``start_spark``, stopped at the end; where the body fails, what Spark itself said of it is kept. A JVM that a signal, or its own death,
+    keeps from answering at the end is no news: what ended the run is told."""
+    log = JvmLog()
     with connect.mode_kept():
-        spark = start_spark(cfg)
+        spark = start_spark(cfg, log)
         try:
-            yield spark
-        finally:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Unable to cleanly shutdown Spark JVM", RuntimeWarning)
-                spark.stop()
+            try:
+                yield spark
+            finally:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Unable to cleanly shutdown Spark JVM", RuntimeWarning)
+                    spark.stop()
+        except BaseException as err:
+            log.keep(cfg, err)
+            raise

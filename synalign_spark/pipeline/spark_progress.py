@@ -17,8 +17,8 @@ JOB_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.inter
 def spark_progress(ctx: Context, name: str, rows: float, unit: str = "rows") -> Iterator[None]:
     """Shows progress while the body runs Spark jobs on this thread: rows times the share of finished tasks.
 
-    The share is that of the widest stage so far, which is where the work is. Where Spark does not tell (a
-    remote session), nothing is shown and the body runs all the same."""
+    The share is that of the widest stage so far, which is where the work is; a wider one that follows begins lower, and shows no less.
+    Where Spark does not tell (a remote session), nothing is shown and the body runs all the same."""
     try:
         context = ctx.spark.sparkContext
         tracker = context.statusTracker()
@@ -27,7 +27,7 @@ def spark_progress(ctx: Context, name: str, rows: float, unit: str = "rows") -> 
         return
     group = f"synalign-{uuid.uuid4().hex}"
     before = {name: context.getLocalProperty(name) for name in JOB_PROPERTIES}
-    context.setJobGroup(group, name)
+    context.setJobGroup(group, before["spark.job.description"] or name)
     stop = threading.Event()
     with ctx.progress.task(name, total=rows, unit=unit) as task:
         watcher = threading.Thread(target=_watch, args=(tracker, group, rows, task, stop), name=f"progress-{name}", daemon=True)
@@ -39,12 +39,14 @@ def spark_progress(ctx: Context, name: str, rows: float, unit: str = "rows") -> 
             watcher.join()
             for name, value in before.items():  # the session may be the caller's, with a job group of its own
                 context.setLocalProperty(name, value)  # type: ignore[arg-type]
+        task.update(rows)
 
 
 def _watch(tracker: Any, group: str, rows: float, task: Task, stop: threading.Event) -> None:
     while not stop.wait(POLL_S):
         try:
-            task.update(rows * finished_share(tracker, group))
+            if (share := finished_share(tracker, group)) < 1:  # wider stages may be to come: all is done when the body is
+                task.update(rows * share)
         except Exception:  # the session is being stopped; the job itself will say so
             return
 

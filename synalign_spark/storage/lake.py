@@ -9,6 +9,7 @@ import os
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pyarrow import fs
@@ -21,6 +22,7 @@ from pyspark.sql.types import StructType
 from synalign_spark.compat import schema_of
 from synalign_spark.errors import ContractError, LakeError
 from synalign_spark.spark_errors import failure_in, marked, told_error
+from synalign_spark.spark_jobs import detailed
 from synalign_spark.storage.contracts import RUN_ID, RUN_ID_DOC
 from synalign_spark.storage.paths import fault_line, filesystem, local_path, scheme, spark_path
 from synalign_spark.storage.stored_files import refuse_other_format
@@ -42,8 +44,15 @@ _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 class Lake:
     """The tables of one lake, as one run sees them."""
 
-    def __init__(self, spark: SparkSession, path: str, format: Literal["delta", "parquet"], run_id: str) -> None:
-        """path: folder or address; format: 'delta' or 'parquet'.
+    def __init__(
+        self,
+        spark: SparkSession,
+        path: str,
+        format: Literal["delta", "parquet"],
+        run_id: str,
+        read_of: Callable[[Table], None] = lambda table: None,
+    ) -> None:
+        """path: folder or address; format: 'delta' or 'parquet'; read_of: hears of each table whose rows are read.
 
         Raises LakeError for Parquet on a store without renames, and for a Delta store that Spark cannot reach."""
         if format == "parquet" and scheme(path) not in RENAMING_SCHEMES:
@@ -51,6 +60,7 @@ class Lake:
                 f"lake.format 'parquet' needs a file system that renames folders, got lake.path {path!r}; set lake.format to 'delta'"
             )
         self.spark, self.path, self.format, self.run_id = spark, path, format, _plain(RUN_ID, run_id)
+        self._read_of = read_of
         if format == "delta" and local_path(path) is None:
             self._reach()
 
@@ -59,6 +69,10 @@ class Lake:
 
         A run that wrote no rows reads as empty. Raises LakeError where the table does not exist,
         ContractError where a stored column is missing or of another type."""
+        self._read_of(table)
+        return self._own(table, scope)
+
+    def _own(self, table: Table, scope: dict[str, str]) -> DataFrame:
         stored = self._stored(table, only_this_run=True)
         for name, value in self._scope(table, scope).items():
             stored = stored.where(F.col(name) == F.lit(value))
@@ -66,11 +80,12 @@ class Lake:
 
     def read_all_runs(self, table: Table) -> DataFrame:
         """Rows of every run: ``run_id``, then the contract's columns. Raises as ``read`` does."""
+        self._read_of(table)
         return self._stored(table, only_this_run=False).select(RUN_ID, *table.column_names)
 
     def exists(self, table: Table, **scope: str) -> bool:
         """Whether this run (and scope) has at least one row in the table."""
-        return self.has_table(table) and not self.read(table, **scope).isEmpty()
+        return self.has_table(table) and not self._own(table, scope).isEmpty()
 
     def has_table(self, table: Table) -> bool:
         """Whether any run has written the table."""
@@ -90,10 +105,11 @@ class Lake:
         rows = self._conforming(table, df, chosen)
         self._check_writable(table)
         try:
-            if self.format == "delta":
-                self._write_delta_beside_others(table, rows, chosen)
-            else:
-                self._write_parquet(table, rows, chosen)
+            with detailed(self.spark, f"writing {table.name}"):
+                if self.format == "delta":
+                    self._write_delta_beside_others(table, rows, chosen)
+                else:
+                    self._write_parquet(table, rows, chosen)
         except Exception as err:
             failure = failure_in(err)  # a broken contract, or what a UDF raised on a worker
             if failure is not None and failure.error is not None:

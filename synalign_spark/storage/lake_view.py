@@ -4,7 +4,7 @@ Delta is read by delta-rs, Parquet by Arrow itself; both understand what :mod:`s
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -25,14 +25,14 @@ BATCH_ROWS = 4_096  # of tables that are read in batches: some 100 MB of the lon
 class LakeView:
     """The tables of one lake, as one run sees them."""
 
-    def __init__(self, path: str, format: Literal["delta", "parquet"], run_id: str) -> None:
-        """path: folder or address. Raises LakeError where there is no lake, or no such run in it."""
+    def __init__(self, path: str, format: Literal["delta", "parquet"], run_id: str, tables: Sequence[Table] = TABLES) -> None:
+        """path: folder or address; tables: those that are looked at. Raises LakeError where there is no lake, or no such run in it."""
         self.path, self.format, self.run_id = path, format, run_id
         with _faults_named(path):
             self._files, self._root = filesystem(path)
             if self._files.get_file_info(self._root).type != fs.FileType.Directory:
                 raise LakeError(f"lake.path: there is no lake at {path!r}; make one with `synalign run` or name another folder")
-            self._stored = {table.name: stored for table in TABLES if (stored := self._open(table)) is not None}
+            self._stored = {table.name: stored for table in tables if (stored := self._open(table)) is not None}
         if not self.rows() and not self.manifest():
             runs = self.runs()
             known = f"it holds {', '.join(runs)}" if runs else "it holds no run yet"
@@ -57,6 +57,17 @@ class LakeView:
         with _faults_named(self.path):
             counts = {name: stored.count_rows(filter=self._of_run) for name, stored in self._stored.items()}
         return {name: n for name, n in counts.items() if n}
+
+    def count(self, table: Table, scope: Mapping[str, str]) -> int:
+        """Rows of this run in a table, of those with the values of ``scope`` that the table has; from metadata."""
+        if table.name not in self._stored:
+            return 0
+        condition = self._of_run
+        for name, value in scope.items():
+            if name in table.scope:
+                condition &= ds.field(name) == value
+        with _faults_named(self.path):
+            return int(self._stored[table.name].count_rows(filter=condition))
 
     def fetch(self, table: Table, key: str, values: list[str], columns: list[str]) -> list[Row]:
         """Rows whose column ``key`` is one of ``values`` (few); none where the table is missing."""

@@ -22,7 +22,7 @@ _ARROW_SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 # Arrow would try a Google store that it cannot reach, or has no key for, for a quarter of an hour.
 _OPTIONS = {"gs": "retry_limit_seconds=30"}
 _REMEDIES = {
-    "file": "name a folder that you may write",
+    "file": "name a folder that you may write, on a disk that has room",
     "s3": "check the bucket and, in the environment, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and AWS_ENDPOINT_URL for a service other than Amazon's",
     "gs": "check the bucket and GOOGLE_APPLICATION_CREDENTIALS in the environment",
     "hdfs": "check the address and, in the environment, JAVA_HOME, HADOOP_HOME and CLASSPATH=$(hadoop classpath --glob)",

@@ -13,8 +13,9 @@ from py4j import clientserver, java_gateway
 from typer.testing import CliRunner
 
 from synalign_spark import errors
-from synalign_spark.cli.exits import GO_ON, KINDS, Ending, Exit, Terminated, exit_with, status_of
+from synalign_spark.cli.exits import GO_ON, Ending, exit_with
 from synalign_spark.cli.main import app
+from synalign_spark.exit_status import KINDS, Exit, Terminated, status_of
 from synalign_spark.generation.probing import BudgetSpentError
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.SynalignError)]

@@ -4,80 +4,15 @@ import json
 import os
 import signal
 import time
-from contextlib import nullcontext
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
-from synalign_spark.cli.main import app
 from synalign_spark.cli.submit import main as submit
 from synalign_spark.errors import EndpointDownError
 from synalign_spark.pipeline import steps
 from synalign_spark.pipeline.context import Deadline
-from synalign_spark.pipeline.steps import STEPS, Step
 from synalign_spark.storage.runs import RunStore
-
-ALIGN = {"mmd2_before": 0.2, "mmd2_after": float("nan"), "n_real_holdout": 5, "ess": 2.0, "n_synthetic": 3, "verdict": "closer"}
-GENERATE = {"accepted": 3, "stopped_by": "target", "calls": {"ok": 4}, "prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.5}
-SUMMARIES = {
-    "ingest": {"rows_accepted": 3, "rejected_by_reason": {}},
-    "generate": GENERATE,
-    "align": ALIGN,
-    "report": {"report": "s3a://me:hunter2@bucket/report.html"},
-}
-NAMES = [step.name for step in STEPS if not step.on_request]
-ROWS = 3
-
-
-class Stages:
-    """What stands in for the stages: each writes three rows a table; ``do`` has what else one does, before it writes."""
-
-    def __init__(self, lake):
-        self.lake, self.do, self.ran = lake, {}, []
-
-    def load(self, step):
-        def stage(ctx):
-            with ctx.progress.task(step.name, total=ROWS) as task:
-                task.update(1, "on its way")
-            self.do.get(step.name, lambda ctx: None)(ctx)
-            self.ran.append(step.name)
-            for table in step.writes:
-                folder = self.lake / table.name / "run_id=default"
-                folder.mkdir(parents=True, exist_ok=True)
-                schema = table.arrow
-                pq.write_table(pa.table([pa.nulls(ROWS, field.type) for field in schema], schema.names), folder / "part.parquet")
-            return SUMMARIES.get(step.name, {})
-
-        return stage
-
-
-@pytest.fixture
-def stages(tmp_path, monkeypatch):
-    (tmp_path / "x.csv").write_text("text,label\na,b\n")
-    found = Stages(tmp_path / "lake")
-    monkeypatch.setattr(Step, "load", lambda step: found.load(step))
-    monkeypatch.setattr("synalign_spark.pipeline.runner.preflight", lambda cfg, todo: None)
-    monkeypatch.setattr("synalign_spark.pipeline.session.spark_session", lambda cfg: nullcontext(None))
-    return found
-
-
-@pytest.fixture
-def run(stages, tmp_path):
-    given = [f"source.path={tmp_path / 'x.csv'}", f"lake.path={tmp_path / 'lake'}", "lake.format=parquet", "source.label_column=label"]
-
-    def start(*words):
-        return CliRunner().invoke(app, ["run", *(part for setting in given for part in ("--set", setting)), *words])
-
-    return start
-
-
-def fails(err):
-    def stage(ctx):
-        raise err
-
-    return stage
+from tests.cli.stand_ins import GENERATE, NAMES, ROWS, SUMMARIES, fails
 
 
 def test_the_result_is_one_object_and_words_go_to_standard_error(run, tmp_path):

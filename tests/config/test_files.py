@@ -305,3 +305,11 @@ def test_an_address_that_requests_go_to(address):
 def test_a_key_that_another_leaves_without_effect_is_an_error(sections, words):
     with pytest.raises(ConfigError, match=words):
         validate({"source": {"path": "x"}} | sections)
+
+
+@pytest.mark.parametrize(("encoding", "byte"), [("utf-16", "0xff at 0"), ("latin-1", "0xe9 at 22")])
+def test_a_file_of_another_encoding_is_told_to_be_saved_as_utf_8(encoding, byte, tmp_path):
+    path = tmp_path / "my.yaml"
+    path.write_text("source: {path: caf-caf\u00e9.csv}\n", encoding=encoding)
+    with pytest.raises(ConfigError, match=rf"my\.yaml: is not UTF-8 \(byte {byte}\); save it as UTF-8"):
+        read_yaml(path)

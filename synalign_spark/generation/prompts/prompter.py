@@ -59,7 +59,10 @@ class Prompter:
         return [
             f"generate.prompts: the prompts {of} are the same for every call of a label, so that nothing but the seed varies; "
             f"have the template use {what}"
-            for said, of, what in ((step_1, "for attributes", "demonstrations"), (step_2, "for rows", "attributes, demonstrations or number"))
+            for said, of, what in (
+                (step_1, "for attributes", "demonstrations"),
+                (step_2, "for rows", "attributes, demonstrations or number"),
+            )
             if len(said) == 1
         ]
 

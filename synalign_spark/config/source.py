@@ -12,7 +12,8 @@ from synalign_spark.sql_names import quoted_table
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?")
 SQL_COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
-QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|" + SQL_COMMENT.pattern, re.DOTALL)
+# What does not end takes all that follows: Spark refuses it, and looking for ends that are not there from each quote would take a minute.
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*(?:'|\\?\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|`[^`]*`|" + SQL_COMMENT.pattern, re.DOTALL)
 DRAWS = re.compile(r"\b(rand|random|randn|uuid|shuffle|randstr|uniform|monotonically_increasing_id)\s*\(", re.IGNORECASE)
 COLUMN_IN_BRACES = re.compile(r"\{([^{}]+)\}")  # in source.text_template
 DELIMITED = ("csv", "tsv")

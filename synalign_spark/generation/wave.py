@@ -57,9 +57,9 @@ class Job:
 
     @property
     def unanswered(self) -> int:
-        """How many of its rows did not come because the last answer was of no use, other than by being cut off, or did not come."""
+        """How many of its rows, beside those that were cut, did not come because the last answer was of no use or did not come."""
         last = self.asked[-1].parsed if self.asked else None
-        return self.n_rows if last is None or last.status not in ("ok", "truncated") else 0
+        return self.n_rows - self.cut if last is None or last.status not in ("ok", "truncated") else 0
 
 
 class Wave:

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import os
 import sys
 import tempfile
@@ -25,8 +26,13 @@ class JvmLog:
         opened, name = tempfile.mkstemp(prefix="synalign-spark-", suffix=".log")
         os.close(opened)
         self.path = Path(name)
-        self._greeting = 0  # bytes that are there once Spark has started, of every JVM
+        self._begin = self._greeting = 0  # bytes that were there before this session, and once it had started: every JVM says something
         atexit.register(self.path.unlink, missing_ok=True)
+
+    def begin(self) -> None:
+        """What was said so far is of earlier sessions."""
+        with contextlib.suppress(OSError):
+            self._begin = self._greeting = self.path.stat().st_size
 
     @contextlib.contextmanager
     def taking_stderr(self) -> Iterator[None]:
@@ -44,29 +50,30 @@ class JvmLog:
         self._greeting = self.path.stat().st_size
 
     def tail(self, size: int) -> str:
-        """The last bytes, without what may be a secret in them."""
+        """The last characters of this session, without what may be a secret in them."""
         with contextlib.suppress(OSError), open(self.path, "rb") as file:
-            file.seek(max(0, self.path.stat().st_size - size))
-            return str(scrub(file.read().decode(errors="replace")))
+            begin = max(self._begin, self.path.stat().st_size - MOST_KEPT)
+            file.seek(begin)
+            if begin > self._begin:  # of a line that is cut, nothing tells what is a secret
+                file.readline()
+            return str(scrub(file.read().decode(errors="replace")))[-size:]
         return ""
 
     def keep(self, cfg: Config, err: BaseException) -> None:
-        """Keeps what Spark said of a run that ended with ``err``, whose message then names the file: in the folder of the run, or where it is,
-        of a lake elsewhere."""
+        """Keeps what Spark said of a run that ended with ``err``, whose message then names the file: in the folder of the run, or in the
+        temporary one, of a lake elsewhere."""
         if isinstance(err, NOT_OF_SPARK) or not self._has_more():
             return
         folder = RunPaths(cfg.lake.path, cfg.run.id).local_folder
-        try:
-            kept = self.path if folder is None else self._copied(Path(folder, NAME))
-        except OSError:  # there is no such folder yet, or no space
-            kept = self.path
-        if kept == self.path:
-            atexit.unregister(self.path.unlink)
-        err.add_note(f"Spark's own log is kept: {kept}")
+        places = [] if folder is None else [Path(folder, NAME)]
+        for place in (*places, self.path.with_name(f"{self.path.stem}-{cfg.run.id}.log")):
+            with contextlib.suppress(OSError):  # there is no such folder yet, or no space
+                err.add_note(f"Spark's own log is kept: {self._copied(place)}")
+                return
 
     def _copied(self, to: Path) -> Path:
         to.unlink(missing_ok=True)
-        with open(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with open(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(self.tail(MOST_KEPT))
         return to
 
@@ -75,3 +82,9 @@ class JvmLog:
             return self.path.stat().st_size > self._greeting
         except OSError:
             return False
+
+
+@functools.cache
+def log_of_process() -> JvmLog:
+    """One of all runs of a process: PySpark starts a single JVM in it, which goes on writing where the first run had it write."""
+    return JvmLog()

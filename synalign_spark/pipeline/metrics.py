@@ -58,7 +58,7 @@ class RunState:
 
     def _of_generation(self) -> Iterator[Metric]:
         """Calls, rows and cost by stage: of the manifest where the stage is done, else those of the moment."""
-        by_stage = {name: list(_of_summary(summary)) for name, summary in self.summaries.items()}
+        by_stage = {name: list(_of_summary(summary)) for name, summary in dict(self.summaries).items()}
         by_stage |= {name: list(collect()) for name, collect in list(self.live.items()) if name not in self.summaries}
         merged: dict[str, Metric] = {}
         for stage, families in by_stage.items():
@@ -128,7 +128,7 @@ def _of_rejects(state: RunState) -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "synalign_rows_rejected", "Rows of a source that were rejected, by reason", labels=["run_id", "stage", "reason"]
     )
-    for stage, summary in state.summaries.items():
+    for stage, summary in dict(state.summaries).items():
         for reason, n in (summary.get("rejected_by_reason") or summary.get("rejected") or {}).items():
             family.add_metric([state.run_id, stage, reason], n)
     yield family

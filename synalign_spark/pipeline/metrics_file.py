@@ -44,6 +44,7 @@ class MetricsFile(Relay):
         try:
             self._save()
         except OSError as err:
+            self._broken = True
             raise ConfigError(
                 f"run.metrics_file: {str(self._path)!r} cannot be written ({err.strerror}); name a file in a folder that is there and that you may write"
             ) from err
@@ -101,12 +102,12 @@ class MetricsFile(Relay):
             write_to_textfile(str(self._path), self._state)
 
     def _write(self) -> None:
-        """A full disk, or a folder that is gone, ends the file's renewal and not the run."""
+        """A full disk, a folder that is gone, or a figure that cannot be told ends the file's renewal and not the run."""
         try:
             self._save()
-        except OSError as err:
+        except Exception as err:
             if not self._broken:
-                words = f"  run.metrics_file: {self._path} is not renewed at the moment ({err.strerror})"
+                words = f"  run.metrics_file: {self._path} is not renewed at the moment ({getattr(err, 'strerror', None) or type(err).__name__})"
                 self.progress.console.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
             self._broken = True
         else:
@@ -114,7 +115,10 @@ class MetricsFile(Relay):
 
 
 def last_success(path: Path, run_id: str) -> float | None:
-    """What an earlier start has written of the run; None without one. Raises ConfigError for a file of something else: it would be replaced."""
+    """What an earlier start has written of the run; None without one. Raises ConfigError for a file of something else, and for a device or a
+    pipe: they would be replaced."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"run.metrics_file: {str(path)!r} is there, and is no file; name a file")
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:  # none is there, or writing it will say why not

@@ -92,16 +92,16 @@ def watched(cfg: Config, observer: Observer, only: str | None) -> Iterator[Relay
     its client is not installed, before anything is done."""
     watch = _Watch(observer)
     told: Relay = watch
-    if cfg.run.metrics_file is not None:
-        from synalign_spark.pipeline.metrics_file import MetricsFile
-
-        told = MetricsFile(told, cfg)
-    if cfg.run.lineage_job is not None:
-        from synalign_spark.pipeline.lineage.events import Lineage
-
-        told = Lineage(told, cfg)
-    told.began()
     try:
+        if cfg.run.metrics_file is not None:
+            from synalign_spark.pipeline.metrics_file import MetricsFile
+
+            told = MetricsFile(told, cfg)
+        if cfg.run.lineage_job is not None:
+            from synalign_spark.pipeline.lineage.events import Lineage
+
+            told = Lineage(told, cfg)
+        told.began()
         yield told
     except BaseException as err:
         fault = asked_before(err) or fault_of(err)

@@ -19,7 +19,7 @@ from synalign_spark.errors import ConfigError, InstallationError, LakeError
 from synalign_spark.generation.backends.ray_on_spark import ADDRESS, shared_token
 from synalign_spark.pipeline import connect
 from synalign_spark.pipeline.jars import PACKAGES, jars, on_s3
-from synalign_spark.pipeline.jvm_log import JvmLog
+from synalign_spark.pipeline.jvm_log import JvmLog, log_of_process
 from synalign_spark.storage.paths import s3_endpoint
 
 OLDEST_JAVA = 17
@@ -128,7 +128,7 @@ def start_spark(cfg: Config, log: JvmLog | None = None) -> SparkSession:
         builder = builder.config(key, value)
     if under_submit:
         return builder.getOrCreate()
-    log = log or JvmLog()
+    log = log or log_of_process()
     try:
         with log.taking_stderr():
             spark = builder.getOrCreate()
@@ -192,7 +192,8 @@ def _require_delta(spark: SparkSession) -> None:
 def spark_session(cfg: Config) -> Iterator[SparkSession]:
     """``start_spark``, stopped at the end; where the body fails, what Spark itself said of it is kept. A JVM that a signal, or its own death,
     keeps from answering at the end is no news: what ended the run is told."""
-    log = JvmLog()
+    log = log_of_process()
+    log.begin()
     with connect.mode_kept():
         spark = start_spark(cfg, log)
         try:

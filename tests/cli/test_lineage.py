@@ -173,6 +173,15 @@ def test_a_backend_that_is_down_costs_a_line_and_some_seconds_and_no_run(dead, s
     assert "the run goes on without" in done.stderr.replace("\n", " ")
 
 
+def test_the_metrics_are_written_before_a_slow_backend_is_waited_for(start, backend, monkeypatch, tmp_path):
+    backend()
+    seen = []
+    close = sender.Sender.close
+    monkeypatch.setattr(sender.Sender, "close", lambda self: (seen.append((tmp_path / "a.prom").read_text()), close(self)))
+    assert start("--set", f"run.metrics_file={tmp_path}/a.prom").exit_code == 0
+    assert 'synalign_run_exit_code{run_id="default"} 0.0' in seen[0]
+
+
 def test_an_event_that_cannot_be_made_is_left_out(start, backend, monkeypatch):
     server = backend()
     monkeypatch.setattr("synalign_spark.pipeline.lineage.datasets.table_written", lambda *args: 1 / 0)

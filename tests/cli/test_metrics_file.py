@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -199,6 +200,31 @@ def test_a_folder_that_goes_away_meanwhile_ends_the_file_and_not_the_run(run, st
     done = run("--set", f"run.metrics_file={folder}/a.prom")
     assert done.exit_code == 0
     assert done.stderr.count("is not renewed at the moment") == 1
+
+
+def test_a_figure_that_cannot_be_told_ends_the_file_and_not_the_run(start, stages, monkeypatch):
+    monkeypatch.setitem(SUMMARIES, "embed", {"requests": 3})  # and no tokens
+    done = start()
+    assert done.exit_code == 0
+    assert stages.ran == NAMES
+    assert done.stderr.count("is not renewed at the moment (KeyError)") == 1
+
+
+def test_a_pipe_or_a_device_is_not_replaced(start, stages, file):
+    os.mkfifo(file)
+    done = start()
+    assert done.exit_code == 2
+    assert "is there, and is no file; name a file" in done.stderr.replace("\n", " ")
+    assert stat.S_ISFIFO(file.stat().st_mode)
+    assert stages.ran == []
+
+
+def test_lineage_that_cannot_be_sent_is_an_end_as_any_other(start, file, monkeypatch):
+    assert start().exit_code == 0
+    monkeypatch.setenv("OPENLINEAGE_PARENT_ID", "no parent")
+    monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1:9")
+    assert start("--set", "run.lineage_job=reviews").exit_code == 2
+    assert read(file)["synalign_run_exit", "configuration"] == 1
 
 
 KILLED = """

@@ -193,3 +193,16 @@ def test_templates_that_use_nothing_of_what_differs_are_told(strategy, n_notes, 
     notes = Prompter(GenerateConfig(llm=CHAT, strategy=strategy, prompts=str(tmp_path)), ["good", "bad"]).notes()
     assert len(notes) == n_notes
     assert "have the template use attributes, demonstrations or number" in notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        ("Write {{ n_rows }} texts with the label {{ label }} as JSON: {{ attributes[0].value }}", []),  # not known yet
+        ("Write {{ n_rows }} texts like {{ attributes[0].value }} as JSON", ["good"]),
+    ],
+)
+def test_a_template_that_works_with_other_values_than_those_tried_is_no_fault(rows, labels, tmp_path):
+    (tmp_path / "rows.j2").write_text(rows)
+    (tmp_path / "attributes.j2").write_text("{{ demonstrations[0] }} and {{ demonstrations[1] }} as JSON")
+    assert Prompter(GenerateConfig(llm=CHAT, prompts=str(tmp_path)), labels).notes() == []

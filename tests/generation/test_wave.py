@@ -13,6 +13,9 @@ from loopback import Behaviour, loopback
 
 from synalign_spark.errors import EndpointError
 from synalign_spark.generation.engine import generate
+from synalign_spark.generation.plan import Slot
+from synalign_spark.generation.reading import Parsed
+from synalign_spark.generation.wave import Asked, Job
 
 SHARES = {"Business": 40, "Sci/Tech": 30, "Sports": 20, "World": 10}
 AGAIN, STEP_1 = "Your last answer", "What do the texts have in common?"
@@ -292,3 +295,24 @@ def test_a_set_whose_calls_are_always_filtered_is_asked_for_twice_its_rows_at_mo
     asked = [asked_of(entry["body"]) for entry in server.log if entry["request_id"]]
     assert sum("<0>" in one for one in asked) == 8
     assert sum("<1>" in one for one in asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sizes", "cut", "unanswered"),
+    [
+        (["ok"], [8], 0, 0),
+        (["filtered"], [8], 0, 8),
+        (["truncated"], [8], 8, 0),
+        (["truncated", "ok"], [8, 4], 4, 0),
+        (["truncated", "filtered"], [8, 4], 4, 4),
+        (["truncated", None], [8, 4], 8, 0),
+        ([None], [8], 0, 8),
+    ],
+)
+def test_no_row_of_a_call_counts_twice_as_one_that_did_not_come(statuses, sizes, cut, unanswered):
+    asked = [
+        Asked(None, Slot(None, None, None, size, 0, None, ()), parsed=status and Parsed(status))
+        for status, size in zip(statuses, sizes, strict=True)
+    ]
+    job = Job(0, "a", 8, asked)
+    assert (job.cut, job.unanswered) == (cut, unanswered)

@@ -11,8 +11,8 @@ import pytest
 
 from synalign_spark.config.files import configured
 from synalign_spark.errors import BudgetError, DataError, LakeError
-from synalign_spark.pipeline import session
-from synalign_spark.pipeline.jvm_log import JvmLog
+from synalign_spark.pipeline import jvm_log, session
+from synalign_spark.pipeline.jvm_log import JvmLog, log_of_process
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +54,7 @@ def test_of_a_lake_elsewhere_it_stays_where_it_is(lake, tmp_path):
     code = (
         "import sys\nfrom synalign_spark.config.files import configured\nfrom synalign_spark.errors import LakeError\n"
         "from tests.pipeline.test_jvm_log import said\n"
-        "log, other, err = said('ERROR'), said('ERROR'), LakeError('x')\n"
+        "log, other, err = said('ERROR s3a://me:hunter2@b'), said('ERROR'), LakeError('x')\n"
         "log.keep(configured({'source': {'path': 'x'}, 'lake': {'path': sys.argv[1]}}), err)\n"
         "print(*err.__notes__)\nprint(other.path)"
     )
@@ -63,9 +63,33 @@ def test_of_a_lake_elsewhere_it_stays_where_it_is(lake, tmp_path):
     )
     note, other = done.stdout.splitlines()
     kept = Path(note.removeprefix("Spark's own log is kept: "))
-    assert "ERROR" in kept.read_text()
+    assert kept.read_text().splitlines()[1:] == ["ERROR s3a://[hidden]@b"]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     kept.unlink()
     assert not Path(other).exists()
+
+
+def test_a_secret_that_the_beginning_of_what_is_kept_would_cut_is_not_shown(cfg, monkeypatch):
+    monkeypatch.setattr(jvm_log, "MOST_KEPT", 40)
+    log = said("password=hunter2-hunter2-hunter2", "ERROR disk gone", "ERROR again")
+    assert log.tail(1_500) == "ERROR disk gone\nERROR again\n"
+    monkeypatch.undo()
+    assert "hunter2" not in log.tail(40)
+
+
+def test_a_later_session_of_the_process_has_what_the_one_jvm_says_of_it_alone(cfg, tmp_path):
+    log = said("ERROR of the first")
+    log.begin()
+    with log.taking_stderr():
+        pass
+    silent = LakeError("x")
+    log.keep(cfg, silent)
+    assert not hasattr(silent, "__notes__")
+    with open(log.path, "a") as file:
+        file.write("ERROR of the second\n")
+    log.keep(cfg, LakeError("x"))
+    assert (tmp_path / "lake" / "_synalign" / "default" / "jvm.log").read_text() == "ERROR of the second\n"
+    assert log_of_process() is log_of_process()
 
 
 @pytest.mark.parametrize("failing", [True, False])

@@ -156,7 +156,7 @@ def test_a_jvm_that_does_not_answer_at_the_end_leaves_no_warning(monkeypatch, re
             warnings.warn("Unable to cleanly shutdown Spark JVM process. It is possible that ...", RuntimeWarning, stacklevel=1)
             warnings.warn("another", RuntimeWarning, stacklevel=1)
 
-    monkeypatch.setattr("synalign_spark.pipeline.session.start_spark", lambda cfg: Signalled())
+    monkeypatch.setattr("synalign_spark.pipeline.session.start_spark", lambda cfg, log: Signalled())
     with spark_session(config()):
         pass
     assert [str(found.message) for found in recwarn] == ["another"]

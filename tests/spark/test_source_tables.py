@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import time
 
 import pyarrow as pa
 import pytest
@@ -68,6 +69,13 @@ def test_what_differs_each_time_that_a_source_is_read_is_refused(key, call):
         SourceConfig(**rest)
     for harmless in ("text = 'rand()'", "`rand` (1) = 2", "brand(text) = 1", "1 = 1 -- rand()", 'text like "it\\"s uuid()"'):
         SourceConfig(path="x.csv", where=harmless)
+
+
+def test_quotes_that_do_not_end_are_left_to_spark_at_once():
+    began = time.monotonic()
+    for where in ("'" + "\\'" * 50_000, '"' + '\\"' * 50_000 + "\\", "`" * 50_001):
+        SourceConfig(path="x.csv", where=where)
+    assert time.monotonic() - began < 5
 
 
 def test_nothing_behind_a_query_is_run(spark, schema):

@@ -128,7 +128,7 @@ ANNOUNCEMENT = (
     rf"let me (?:help|write|provide|generate|create)))"
     rf"|(?:{CHATTY}?{HERE}[^.!?]{{0,80}}:(?:$| ?[\d\"'\u201c*-]))"
     rf"|(?:(?:here is|here's) {NEAR}(?: for you)?:)"
-    rf"|(?:(?:(?:that's |what )?an? )?(?:great|good|excellent|interesting) (?:question|request|prompt|choice)[!.,]+ ?(?:let me|here(?:'s| is| are)|i(?:'d| would|'ll| will| can)|sure|certainly)\b)"
+    rf"|(?:(?:(?:that's |what )?an? )?(?:great|good|excellent|interesting) (?:(?:question|request|prompt)[!.,]+ ?i(?:'d| would|'ll| will| can)|(?:question|request|prompt|choice)[!.,]+ ?(?:let me|here(?:'s| is| are)|sure|certainly))\b)"
     rf"|(?:{CHATTY}?let me (?:write|generate|create|compose|produce) (?:(?:that|this|it|one|some|another|an? \S+|the \S+) )(?:(?:{TEXTS}|one) )?for you\b)"
     rf"|(?:{COURTESY}(?:below|the following)\b)|(?:(?:sure(?: thing)?|certainly|of course|understood)[!:])"
     rf"|(?:{TEXTS} ?\d*:$)|(?:{COURTESY}$)|(?:here you (?:go|are)[:!.])|(?:here(?:'s| is) the json\b)"

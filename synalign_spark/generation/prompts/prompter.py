@@ -46,16 +46,12 @@ class Prompter:
             self.rows(label, dict.fromkeys(self._cfg.attributes, "x") if with_attributes else None, texts, length)
 
     def notes(self) -> list[str]:
-        """In words, where the prompts of a label do not differ: templates that use nothing of what does."""
-        label = next(iter(self._labels), None)
-        shows = self._cfg.strategy in ("synalign", "fewshot")
-        step_1, step_2 = set(), set()
-        for i in (1, 2):
-            texts, length, words = ((f"text {i}",), Length(i, i + 1), (f"word {i}",)) if shows else ((), None, ())
-            given = dict.fromkeys(self._cfg.attributes, f"value {i}") if self._cfg.strategy in ("synalign", "attrprompt") else None
-            if self._cfg.strategy == "synalign":
-                step_1.add(self.attributes(label, texts, length, words).said)
-            step_2.add(self.rows(label, given, texts, length, None, words, i if given is None and not shows else None).said)
+        """In words, where the prompts of a label do not differ: templates that use nothing of what does. None where a template works with other
+        values than those that are tried here, such as a label where none is known yet: what a run cannot use is told by the run."""
+        try:
+            step_1, step_2 = self._tried()
+        except ConfigError:
+            return []
         return [
             f"generate.prompts: the prompts {of} are the same for every call of a label, so that nothing but the seed varies; "
             f"have the template use {what}"
@@ -65,6 +61,20 @@ class Prompter:
             )
             if len(said) == 1
         ]
+
+    def _tried(self) -> tuple[set[str], set[str]]:
+        """The prompts of both steps for two calls of a label that have nothing in common; none of a step that there is not."""
+        label = next(iter(self._labels), None)
+        shows = self._cfg.strategy in ("synalign", "fewshot")
+        step_1: set[str] = set()
+        step_2: set[str] = set()
+        for i in (1, 2):
+            texts, length, words = ((f"text {i}", f"row {i}"), Length(i, i + 1), (f"word {i}",)) if shows else ((), None, ())
+            given = dict.fromkeys(self._cfg.attributes, f"value {i}") if self._cfg.strategy in ("synalign", "attrprompt") else None
+            if self._cfg.strategy == "synalign":
+                step_1.add(self.attributes(label, texts, length, words).said)
+            step_2.add(self.rows(label, given, texts, length, None, words, i if given is None and not shows else None).said)
+        return step_1, step_2
 
     def attributes(self, label: str | None, texts: Sequence[str], length: Length | None = None, keywords: Sequence[str] = ()) -> Prompt:
         """Step 1: which latent attributes do the rows of a demonstration set share?

@@ -8,6 +8,7 @@ from openlineage.client import OpenLineageClient
 from openlineage.client.generated.parent_run import Job, ParentRunFacet, Root, RootJob, RootRun, Run
 
 from synalign_spark.errors import ConfigError
+from synalign_spark.scrubbing import scrub
 
 QUIET = logging.NullHandler()
 PARENT, ROOT = "OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID"  # namespace/job/run, as Airflow's lineage_parent_id and dbt have it
@@ -24,7 +25,7 @@ def open_client() -> OpenLineageClient | None:
         told = dict(client.config.transport or {})
     except Exception as err:  # of each transport's own kind
         raise ConfigError(
-            f"run.lineage_job: the OpenLineage client cannot use its settings ({err}); mend OPENLINEAGE_* or openlineage.yml, or set it to null"
+            f"run.lineage_job: the OpenLineage client cannot use its settings ({scrub(str(err))}); mend OPENLINEAGE_* or openlineage.yml, or set it to null"
         ) from err
     if client.transport.kind == "noop":
         return None

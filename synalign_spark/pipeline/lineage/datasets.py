@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.generated.base import DatasetFacet
@@ -19,6 +18,9 @@ from synalign_spark.storage.tables import Table
 
 SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfs": "abfss"}  # as OpenLineage calls these stores
 KEYED = ("s3", "gs", "abfss")  # stores of objects: their keys begin with no slash
+SCHEME = re.compile(r"^[^:/]*:(?://)?")
+USER = re.compile(r"^[^/@:]*:(?!\d{1,5}(?:/|$)).*@")  # and password, which may hold "/" and "@"
+QUERY = re.compile(r"\?[^/?]*=.*$")  # with names: a question mark alone is of a pattern
 PATTERN = re.compile(r"/[^/]*[*?\[{].*$")  # the part of a path from which on several files are meant
 PLAIN_CATALOG = "spark_catalog"
 
@@ -26,8 +28,10 @@ PLAIN_CATALOG = "spark_catalog"
 def named(address: str) -> tuple[str, str]:
     """Namespace and name of files, by OpenLineage's naming: without user, password and query, and of a pattern the folder.
 
-    >>> named("s3a://me:secret@bucket/lake/corpus"), named("/data/real/*.parquet"), named("hdfs://name:8020/x")
-    (('s3://bucket', 'lake/corpus'), ('file', '/data/real'), ('hdfs://name:8020', '/x'))
+    >>> named("s3a://me:secret@bucket/lake/corpus"), named("/data/real/*.parquet"), named("hdfs://name:8020/x"), named("dbfs:/mnt/x")
+    (('s3://bucket', 'lake/corpus'), ('file', '/data/real'), ('hdfs://name:8020', '/x'), ('dbfs://', '/mnt/x'))
+    >>> named("s3://me:sec/ret@bucket/x#1/part-?.csv"), named("https://me:secret@host:80/x?sig=secret")
+    (('s3://bucket', 'x#1'), ('https://host:80', '/x'))
     >>> named("abfss://box@account.dfs.core.windows.net/lake")
     ('abfss://box@account.dfs.core.windows.net', 'lake')
     """
@@ -35,10 +39,9 @@ def named(address: str) -> tuple[str, str]:
     if local is not None:
         return "file", PATTERN.sub("", str(local)) or "/"
     kind = SCHEMES.get(scheme(address), scheme(address))
-    parts = urlsplit(address.partition("?")[0])
-    user, _, host = parts.netloc.rpartition("@")
-    place = f"{user.partition(':')[0]}@{host}" if kind == "abfss" and user else host
-    path = PATTERN.sub("", parts.path).rstrip("/")
+    place, _, key = QUERY.sub("", USER.sub("", SCHEME.sub("", address))).partition("/")
+    path = PATTERN.sub("", f"/{key}").rstrip("/")
+    place = place if kind == "abfss" else place.rpartition("@")[2]
     return f"{kind}://{place}", (path.lstrip("/") if kind in KEYED else path) or "/"
 
 

@@ -82,9 +82,9 @@ class Lineage(Relay):
     def ended(self, end: End) -> None:
         state = RunState.COMPLETE if end.error is None else RunState.ABORT if is_stop(end.status) else RunState.FAIL
         self._of_run(state, end.error)
+        super().ended(end)  # first: a backend that is slow may be all that there is time for
         if self._sender is not None:
             self._sender.close()
-        super().ended(end)
 
     def _say(self, words: str) -> None:
         """Once: of a backend that is down, one line is enough."""
@@ -160,6 +160,8 @@ class Lineage(Relay):
 
     def _rows(self, step: Step) -> dict[str, int]:
         """Rows of the run in the tables that the step has written, from metadata; those that are not to be told are left out."""
+        if self._sender is None:
+            return {}
         with contextlib.suppress(Exception):
             view = LakeView(self._cfg.lake.path, self._cfg.lake.format, self._cfg.run.id, step.writes)
             return {table.name: view.count(table, step.scope) for table in step.writes}

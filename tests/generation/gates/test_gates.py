@@ -117,7 +117,7 @@ META = {
                 "As an AI developed by OpenAI, I cannot watch films.", "I'm just an AI and cannot watch films.", "作为一个语言模型，我没有看法。", "我是一个人工智能助手", "Als KI kann ich keine Meinung haben.", "AI 언어 모델로서 저는",
                 "Как языковая модель, я не смотрю", "As an assistant, I cannot watch movies.", "My knowledge cutoff is September 2021.", "كنموذج لغوي، لا أشاهد"],
     "announcement": [
-        "Great question! Let me write that for you.", "Let me write another one for you.",
+        "Great question! Let me write that for you.", "Great request! I'd be glad to help.", "Let me write another one for you.",
         "Here are five new and different texts:", "Sure! Here is a review.", "Okay, here are three reviews: 1. good", "Text 1:", "Certainly!",
         "Please provide the text you would like me to use.", "Let me know if you need more.", "Below are the generated headlines:",
         "Certainly, below is a film review in the requested style.", "Sure! The film is a joy.", "Certainly! A fine film.", "Of course: a fine film.",
@@ -171,7 +171,7 @@ NO_META = [
     "Lo siento, pero no puedo recomendar esta película.", "К сожалению, я не могу войти в личный кабинет.", "作为AI题材的电影，很好", "作为一个人工智能专业的学生，我喜欢这部电影。",
     "抱歉，我不能继续看下去了。", "申し訳ございませんが、商品が届かず対応を待っています。", "Ich kann diesen Film jedem empfehlen.", "Als Kino ist es gut.",
     "This review has a point.", "[the film] is a joy", "The music is here.", "Spielberg's A.I.: a fine film", "We like it here", "It is a positive joy.",
-    "Great question, and a film that answers it.", "A good question: here's a film that asks it.", "Q: and A: the director answers", "User: my phone broke", "Let me write off this film for good.",
+    "Great question, and a film that answers it.", "Great choice! I'll buy it again.", "Good choice, I would order it again.", "A good question: here's a film that asks it.", "Q: and A: the director answers", "User: my phone broke", "Let me write off this film for good.",
 ]  # fmt: skip
 PII = {
     "email": ["Write to jane.doe+x@mail.example.org."],

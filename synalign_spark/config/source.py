@@ -15,6 +15,7 @@ SQL_COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 # What does not end takes all that follows: Spark refuses it, and looking for ends that are not there from each quote would take a minute.
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*(?:'|\\?\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|`[^`]*`|" + SQL_COMMENT.pattern, re.DOTALL)
 DRAWS = re.compile(r"\b(rand|random|randn|uuid|shuffle|randstr|uniform|monotonically_increasing_id)\s*\(", re.IGNORECASE)
+SAMPLES = re.compile(r"\bTABLESAMPLE\b(?!\s*\([^)]*\)\s*REPEATABLE\b)", re.IGNORECASE)
 COLUMN_IN_BRACES = re.compile(r"\{([^{}]+)\}")  # in source.text_template
 DELIMITED = ("csv", "tsv")
 
@@ -121,10 +122,12 @@ class SourceConfig(Section):
     def _same_each_time(self) -> "SourceConfig":
         """A source is read more than once in a run, and again by the next start."""
         for key in ("where", "query"):
-            found = DRAWS.search(QUOTED.sub("", getattr(self, key) or ""))
-            if found:
+            sql = QUOTED.sub("", getattr(self, key) or "")
+            called = DRAWS.search(sql)
+            if called or SAMPLES.search(sql):
+                what = f"calls {called[1]}()" if called else "has TABLESAMPLE without REPEATABLE"
                 raise ValueError(
-                    f"{key} calls {found[1]}(), which differs each time that the source is read; draw rows by a hash, as in pmod(hash(text), 10) = 0"
+                    f"{key} {what}, which differs each time that the source is read; draw rows by a hash, as in pmod(hash(text), 10) = 0"
                 )
         return self
 

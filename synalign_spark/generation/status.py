@@ -75,7 +75,7 @@ class Status:
         yield GaugeMetricFamily("synalign_rows_target", "Rows to generate", self._cfg.target_rows)
         accepted = GaugeMetricFamily("synalign_rows_accepted", "Accepted rows by label", labels=["label"])
         for label, n in dict(rows.accepted).items():
-            accepted.add_metric([label or ""], n)
+            accepted.add_metric([str(label)], n)  # as in the manifest
         yield accepted
         for name, said, counter, key in (
             ("synalign_rows_refused", "Refused rows by reason", rows.refused, "reason"),

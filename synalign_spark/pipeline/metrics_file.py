@@ -30,7 +30,10 @@ class MetricsFile(Relay):
     def __init__(self, then: Observer, cfg: Config) -> None:
         """Raises ConfigError for a file that is there and holds something else."""
         super().__init__(then)
-        self._path = Path(str(cfg.run.metrics_file)).expanduser().absolute()
+        try:
+            self._path = Path(str(cfg.run.metrics_file)).expanduser().absolute()
+        except RuntimeError as err:  # ~name of nobody
+            raise ConfigError(f"run.metrics_file: {cfg.run.metrics_file!r} names no folder ({err}); write it without ~") from err
         self._state = RunState(cfg.run.id, __version__, last_success=last_success(self._path, cfg.run.id))
         self._stage, self._broken = "", False
         self._lock = threading.Lock()  # of the file: two writers would cross
@@ -83,7 +86,7 @@ class MetricsFile(Relay):
     def ended(self, end: End) -> None:
         self._stop.set()
         if self._beat.ident is not None:
-            self._beat.join()
+            self._beat.join(2 * SECONDS_BETWEEN_WRITES)  # a file system that hangs may hold it
         self._state.exit = end.status
         if end.status is Exit.DONE and not end.left:
             self._state.last_success = time.time()

@@ -219,6 +219,13 @@ def test_a_pipe_or_a_device_is_not_replaced(start, stages, file):
     assert stages.ran == []
 
 
+def test_the_home_of_nobody_is_no_folder(run, stages):
+    done = run("--set", "run.metrics_file=~nobody-of-that-name/a.prom")
+    assert done.exit_code == 2
+    assert "names no folder" in done.stderr.replace("\n", " ")
+    assert stages.ran == []
+
+
 def test_lineage_that_cannot_be_sent_is_an_end_as_any_other(start, file, monkeypatch):
     assert start().exit_code == 0
     monkeypatch.setenv("OPENLINEAGE_PARENT_ID", "no parent")

@@ -71,6 +71,12 @@ def test_what_differs_each_time_that_a_source_is_read_is_refused(key, call):
         SourceConfig(path="x.csv", where=harmless)
 
 
+def test_samples_of_a_table_are_taken_where_they_repeat_alone():
+    with pytest.raises(ValidationError, match="query has TABLESAMPLE without REPEATABLE, which differs each time"):
+        SourceConfig(query="select text from t tablesample (10 percent) where x = 'repeatable'")
+    SourceConfig(query="select text from t TABLESAMPLE (10 PERCENT) REPEATABLE (7)")
+
+
 def test_quotes_that_do_not_end_are_left_to_spark_at_once():
     began = time.monotonic()
     for where in ("'" + "\\'" * 50_000, '"' + '\\"' * 50_000 + "\\", "`" * 50_001):

@@ -13,7 +13,7 @@ from synalign_spark.config.loop import LoopConfig
 
 Row = dict[str, Any]
 EARLIER, OVER, STOPPED = "earlier_rounds", "rounds_over", "stopped_by"  # keys of summaries: of select, and two of rounds
-GENERATION_ENDED = ("limits", "labels_failing", "labels_given_up")  # what ends a generation, and the loop with it
+GENERATION_ENDED = ("limits", "labels_failing")  # what ends a generation, and the loop with it
 
 
 def goes_on(manifest: Mapping[str, Any]) -> bool:
@@ -63,17 +63,22 @@ def round_row(manifest: Mapping[str, Any], certificate: Mapping[str, Any], last_
 
 
 def why_stop(loop: LoopConfig, row: Mapping[str, Any], generation_stopped_by: str) -> str | None:
-    """Why the loop ends with this round; None where another one is to come. row: of ``round_row``.
+    """Why the loop ends with this round; None where another one is to come. row: of ``round_row``. Labels that were given up are not asked
+    again, and end it where a round brought nothing of the others either.
 
-    >>> row = {"round": 1, "demonstration_sets": 9, "mmd2": 0.004, "gain": 0.001, "gain_error": 0.002}
+    >>> row = {"round": 1, "demonstration_sets": 9, "new_rows": 50, "mmd2": 0.004, "gain": 0.001, "gain_error": 0.002}
     >>> why_stop(LoopConfig(rounds=4), row, "target"), why_stop(LoopConfig(rounds=4, min_gain=0), row, "target")
     ('gain', None)
     >>> why_stop(LoopConfig(rounds=4, max_mmd2=0.005), row, "target"), why_stop(LoopConfig(rounds=4), row, "limits.max_requests")
     ('mmd2', 'limits.max_requests')
+    >>> why_stop(LoopConfig(rounds=4, min_gain=0), row, "labels_given_up"), why_stop(LoopConfig(rounds=4), row | {"new_rows": 0}, "labels_given_up")
+    (None, 'labels_given_up')
     """
     if loop.max_mmd2 is not None and row["mmd2"] is not None and row["mmd2"] <= loop.max_mmd2:
         return "mmd2"
     if generation_stopped_by.startswith(GENERATION_ENDED):
+        return generation_stopped_by
+    if generation_stopped_by == "labels_given_up" and not row["new_rows"]:
         return generation_stopped_by
     if row["round"] + 1 >= loop.rounds:
         return "rounds"

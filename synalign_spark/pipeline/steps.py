@@ -93,7 +93,7 @@ ALGORITHMS = {
     "embed-synthetic": 1,
     "dedup-synthetic": 1,
     "align": 4,
-    "rounds": 1,
+    "rounds": 2,
     "resample": 4,
     "evaluate": 1,
     "report": 1,

@@ -140,6 +140,21 @@ def test_what_ends_the_loop_and_that_it_goes_on_where_it_was_with_other_terms(sp
     assert contents(tmp_path) == contents(undisturbed[0])
 
 
+def test_a_label_that_was_given_up_does_not_end_the_rounds_of_the_others(spark, corpus, written, tmp_path):
+    pool = Pool(written)
+
+    def refusing(request_id, body, n):
+        answer = pool(request_id, body, n)
+        return answer and (200, {}, "prose" if 'with the label "Sports"' in body["messages"][-1]["content"] else answer[2])
+
+    with loopback(Behaviour(fault=refusing)) as server:
+        done = run(config(corpus, tmp_path, server), spark=spark, progress=quiet())
+    assert stopped_by(done) == [None, None, "rounds"]
+    assert set(done.manifest["generate"]["summary"]["labels_given_up"]) == {"Sports"}
+    rows = [row["rows"] for row in parquet(tmp_path, tables.ROUNDS).to_pylist()]
+    assert 20 <= rows[0] < rows[1] < rows[2] <= ROWS
+
+
 def test_a_budget_ends_the_loop_and_a_larger_one_goes_on(spark, corpus, written, tmp_path, undisturbed):
     enough = undisturbed[1].manifest["rounds"]["summary"]["rounds_over"][0]["calls"] + 3
     with serving(written) as (_pool, server):

@@ -144,7 +144,7 @@ class Acceptor:
             return Verdict(text, "too_short", f"{len(text)} characters, at least {cfg.min_chars} are asked for")
         if len(text) > cfg.max_chars:
             return Verdict(text, "too_long", f"{len(text)} characters, at most {cfg.max_chars} are allowed")
-        if failed := self._checked.first(text, label) or self._first_of_parts(parts or {}, label):
+        if failed := self._checked.first(text, label, bool(parts)) or self._first_of_parts(parts or {}, label):
             return Verdict(text, *failed)
         if verdict := self._copy(text) or self._duplicate(text):
             return verdict

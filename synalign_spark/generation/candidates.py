@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from synalign_spark.core.text import normalise
 from synalign_spark.generation.acceptance import Acceptor
 from synalign_spark.generation.gates.check import Label
 from synalign_spark.generation.parsing import text_of
@@ -21,11 +22,10 @@ class Candidate:
 def candidates(parsed: Parsed, acceptor: Acceptor, label: Label, template: str | None) -> Iterator[Candidate]:
     """The rows of a sound answer for a label. template: ``generate.text_template``.
 
-    The parts of rows of fields are unpacked each for itself, and their text is made of what is left, so that both say the same."""
-    rows, fields = parsed.rows, _unpacked(parsed.fields, acceptor)
-    if fields:
-        rows = tuple(text_of(found, template) for found in fields)
-    texts = acceptor.unpacked(rows, label)
+    The parts of rows of fields are unpacked each for itself, and their text is made of what is left, so that both say the same: what the template
+    puts before them ("Title: ...") is the user's and stays."""
+    fields = _unpacked(parsed.fields, acceptor)
+    texts = [normalise(text_of(found, template)) for found in fields] or acceptor.unpacked(parsed.rows, label)
     for i, (place, text) in enumerate(zip(parsed.places, texts, strict=True)):
         yield Candidate(place, text, fields[i] if fields else None)
 

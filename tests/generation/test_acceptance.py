@@ -247,3 +247,16 @@ def test_any_text_gets_a_verdict_of_the_contract_and_no_accepted_row_is_accepted
         if verdict.reason is None:
             judge.accept(verdict)
             assert judge.check(verdict.text, "good").reason is not None
+
+
+def test_what_a_template_of_fields_writes_is_no_conversation_but_a_field_may_be_one():
+    judge = Acceptor(
+        GenerateConfig(min_chars=5, fields=[{"name": "q", "description": "x"}, {"name": "a", "description": "y"}]),
+        [None],
+        RealProfile.of([]),
+    )
+    text = "Q: {q} A: {a}"
+    good, bad = {"q": "Is it any good?", "a": "It is fine."}, {"q": "Is it any good?", "a": "Q: Is it? A: It is."}
+    assert judge.check(text.format(**good), None, good).reason is None
+    assert judge.check(text.format(**bad), None, bad).reason == "meta"
+    assert judge.check(text.format(**good)).reason == "meta"  # one text, of which no template made it

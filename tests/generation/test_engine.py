@@ -216,15 +216,16 @@ def test_label_shares_that_name_an_unknown_label(demonstrations, make_config, qu
         generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet)
 
 
-def test_rows_of_fields_keep_them_beside_their_text(demonstrations, make_config, quiet, tmp_path):
+@pytest.mark.parametrize("template", ["Q: {question} A: {answer}", "User: write {question} Assistant: {answer}"])
+def test_rows_of_fields_keep_them_beside_their_text(template, demonstrations, make_config, quiet, tmp_path):
     fields = [{"name": "question", "description": "what is asked"}, {"name": "answer", "description": "what is said"}]
     with loopback() as server:
-        cfg = make_config(server.base_url, {"max_output_tokens": 900}, fields=fields, text_template="Q: {question} A: {answer}")
+        cfg = make_config(server.base_url, {"max_output_tokens": 900}, fields=fields, text_template=template)
         rows = generate(demonstrations, COUNTS, cfg, 0, str(tmp_path), quiet).synthetic.to_pylist(maps_as_pydicts="strict")
     assert len(rows) == 24
     for row in rows:
         assert set(row["fields"]) == {"question", "answer"}
-        assert row["text"] == "Q: {question} A: {answer}".format(**row["fields"])
+        assert row["text"] == template.format(**row["fields"])
 
 
 def test_the_words_of_every_call_are_kept_once(demonstrations, make_config, quiet, tmp_path):

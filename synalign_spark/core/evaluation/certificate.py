@@ -202,9 +202,10 @@ def _distances(found: Findings) -> list[str]:
         return [distance]
     if closed is None:
         return [f"{distance}: how much of it is closed cannot be measured"]
-    if closed.share < 0:
-        return [f"{distance}: the distance grew by {-closed.share:.0%} (95% {-closed.high:.0%} to {-closed.low:.0%})"]
-    return [f"{distance}: {closed.share:.0%} of the distance is closed (95% {closed.low:.0%} to {closed.high:.0%})"]
+    share, low, high = (round(value, 2) + 0.0 for value in (closed.share, closed.low, closed.high))  # no "-0%"
+    if share < 0:
+        return [f"{distance}: the distance grew by {-share:.0%} (95% {0.0 - high:.0%} to {0.0 - low:.0%})"]
+    return [f"{distance}: {share:.0%} of the distance is closed (95% {low:.0%} to {high:.0%})"]
 
 
 def _shown(estimate: Estimate) -> str:

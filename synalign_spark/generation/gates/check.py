@@ -20,11 +20,13 @@ FEWEST_ROWS, FEWEST_FAILED = 5, 2  # of a label, before it decides for itself
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to look for. gate: the reason code of rows that fail; name: of the check, unique in its gate."""
+    """One thing to look for. gate: the reason code of rows that fail; name: of the check, unique in its gate; of_template: whether the
+    template of rows that are put together of parts may bring it ("Q: ... A: ..."): it looks at their parts alone."""
 
     gate: str
     name: str
     find: Find
+    of_template: bool = False
 
     def __str__(self) -> str:
         return f"{self.gate}.{self.name}"
@@ -43,10 +45,10 @@ class Checks:
         """Whether a check is one for rows of a label."""
         return label not in self.skipped.get(str(check), ())
 
-    def first(self, text: str, label: Label) -> tuple[str, str] | None:
-        """(gate, what was found) of the first check that a text fails; None where it fails none."""
+    def first(self, text: str, label: Label, has_parts: bool = False) -> tuple[str, str] | None:
+        """(gate, what was found) of the first check that a text fails; None where it fails none. has_parts: whether a template made it of parts."""
         for check in self.active:
-            if self.looks(check, label) and (found := check.find(text, label)):
+            if not (has_parts and check.of_template) and self.looks(check, label) and (found := check.find(text, label)):
                 return check.gate, found
         return None
 

@@ -199,7 +199,8 @@ def checks() -> list[Check]:
     ['announcement']
     """
     starts = [Check(GATE, name, _at_start(words, pattern)) for name, (words, pattern) in STARTS.items()]
-    return [*starts, Check(GATE, "turns", _turns), Check(GATE, "question", _question), Check(GATE, "blank", _blank)]
+    said = [Check(GATE, "turns", _turns, of_template=True), Check(GATE, "question", _question, of_template=True)]
+    return [*starts, *said, Check(GATE, "blank", _blank)]
 
 
 STARTS = {

@@ -66,6 +66,8 @@ def test_a_match_that_made_models_worse_is_not_praised(useful):
     ("findings", "words"),
     [
         (found(), "75% of the distance is closed (95% 65% to 85%)"),
+        (found(replace(CLOSER, closed=ClosedShare(0.05, -0.004, 0.09))), "5% of the distance is closed (95% 0% to 9%)"),
+        (found(replace(CLOSER, closed=ClosedShare(-0.05, -0.1, 0.002))), "the distance grew by 5% (95% 0% to 10%)"),
         (found(), "between halves of the real rows 0.0010 +- 0.0020"),
         (found(), "the weighted rows cannot be told from real ones by a test at the 5% level on 120 of them and 500 real rows (p = 0.400; it finds a "
                   "difference of 0.0040, 10% of the distance before weighting, in 80 of 100 cases)"),

@@ -144,7 +144,7 @@ def test_the_guide_to_dataframes(a_job, spark):
 @pytest.mark.slow
 def test_the_guide_to_estimators(empty_folder, spark):
     real, synthetic, other = reviews(60, 1), reviews(40, 2), reviews(5, 3)
-    vectors = spark.createDataFrame(real.assign(vec=[[float(i % 7), float(i % 3)] for i in range(len(real))]))
+    vectors = spark.createDataFrame(real.assign(vec=[[float(i % 7 + 1), float(i % 3)] for i in range(len(real))]))
     code = "\n".join(python_blocks("docs/guide/estimators.md")).replace('"models/', f'"{empty_folder}/models/')
     found = run_code(code, real=real, synthetic=synthetic, other_rows=other, vectors=vectors, spark=spark)
     assert len(found["more"]) == 5

@@ -31,7 +31,8 @@ NOTHING: Mapping[str, int] = {}
 
 
 class Lineage(Relay):
-    """Sends events beside what it hands on. Nothing of it fails or holds up a run, but for settings that are wrong before it begins."""
+    """Sends events beside what it hands on. Nothing of it fails a run, but for settings that are wrong before it begins, and nothing holds it up but the
+    look at the metadata of the tables that a stage has written, for their rows."""
 
     def __init__(self, then: Observer, cfg: Config) -> None:
         """Raises ConfigError for settings of the client that it cannot use."""
